@@ -1,0 +1,75 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The identity of a task: a UUIDv7 that the client makes, so that it is known before the commit.
+///
+/// Any UUID is accepted from a caller (Celery's ids are version 4); those that gristmill makes sort by time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskId(Uuid);
+
+/// The identity of one worker process start. A restarted worker is another worker: host names and process ids repeat,
+/// and a repeated identity would let the dead one's leases look alive.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WorkerId(Uuid);
+
+/// The random part of a claim. Together with the task's id it fences every write about a running attempt.
+///
+/// It never repeats, unlike the attempt number (a snooze or a clean stop gives that back) or a worker's name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fence(Uuid);
+
+macro_rules! uuid_newtype {
+    ($name:ident, $what:literal) => {
+        impl $name {
+            #[doc = concat!("Wraps a UUID as ", $what, ".")]
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The UUID itself.
+            pub const fn as_uuid(&self) -> Uuid {
+                self.0
+            }
+
+            /// The sixteen bytes, as stores keep them.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+
+            /// Reads what [`as_bytes`](Self::as_bytes) gave; `None` unless there are sixteen bytes.
+            pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+                Uuid::from_slice(bytes).ok().map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.hyphenated().fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0.hyphenated())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+    };
+}
+
+uuid_newtype!(TaskId, "a task's id");
+uuid_newtype!(WorkerId, "a worker's id");
+uuid_newtype!(Fence, "a fence");

@@ -1,0 +1,40 @@
+//! The seam of gristmill: what a task is, which states it passes through, and what a store promises.
+//!
+//! Nothing here does I/O or knows a runtime, and only [`Env`] reads a clock or draws a random number. Stores implement
+//! [`Source`] (what a worker needs) and [`Store`] (what clients and operators need); both are exercised by
+//! `gristmill-conformance`, which third-party stores can run as well. Applications depend on the crate `gristmill`
+//! and never on this one.
+
+mod backoff;
+mod env;
+mod error;
+pub mod failpoint;
+mod failure;
+mod filter;
+mod id;
+mod kind;
+pub mod limits;
+mod settlement;
+mod source;
+mod state;
+mod store;
+mod task;
+mod time;
+mod within;
+
+pub use async_trait::async_trait;
+pub use backoff::Backoff;
+pub use env::{Env, VirtualTime};
+pub use error::{StoreError, StoreErrorKind};
+pub use failure::{Failure, FailureReason};
+pub use filter::{Cursor, Filter, Page};
+pub use id::{Fence, TaskId, WorkerId};
+pub use kind::{Ack, KindSpec, Oversize, Policy, Retention};
+pub use limits::{InvalidInput, Limits};
+pub use settlement::{Ending, Held, Next, Settled, Settlement, Verdict, judge};
+pub use source::{Claim, Claimed, LeaseRef, Note, Pending, Pulse, Source, Swept, Wake, Wanted, WorkerSpec};
+pub use state::{AttemptState, Event, Illegal, State, step};
+pub use store::{CancelOutcome, EnqueueOutcome, Finding, KindInfo, QueueInfo, RetryOutcome, Severity, Store, WorkerInfo};
+pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
+pub use time::{Timestamp, format_duration, parse_duration};
+pub use within::{Inserted, Within};

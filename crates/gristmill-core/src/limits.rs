@@ -1,0 +1,150 @@
+//! A limit stands on everything that comes from outside; these are their names and default values.
+
+use std::time::Duration;
+
+/// The longest name of a task type, queue, tag or header, in bytes.
+pub const NAME_BYTES_MAX: usize = 255;
+/// The deepest nesting of JSON arguments and results.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// The largest arguments that any configuration can allow, in bytes.
+pub const ARGS_BYTES_CEILING: usize = 16 * 1024 * 1024;
+/// The most tasks that one store operation takes; the client splits larger batches.
+pub const BATCH_TASKS_MAX: usize = 1_000;
+/// The most items a page of a list holds.
+pub const PAGE_ITEMS_MAX: usize = 1_000;
+/// The most rows that one page reads to find its items, so that a rare filter over a long history answers in bounded
+/// time with a cursor instead of reading all of it.
+pub const PAGE_ROWS_MAX: usize = 50_000;
+/// Above this, a queue's counts are given as "at least": counting further would grow with the backlog.
+pub const COUNT_MAX: u64 = 10_000;
+/// The longest duration of any option: 100 years.
+pub const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// The most attempts that can be asked for; this number itself stands for "without limit".
+pub const ATTEMPTS_MAX: u32 = u32::MAX >> 1;
+/// The lowest priority, served last; 0 is served first.
+pub const PRIORITY_MAX: u8 = 9;
+/// The most tags of a task, and the most headers.
+pub const LABELS_MAX: usize = 64;
+
+/// The configurable limits, in bytes. `Limits::default()` is what an application has that says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest arguments of a task: 256 KiB, at most [`ARGS_BYTES_CEILING`].
+    pub args_bytes: usize,
+    /// The largest result: 256 KiB. What happens beyond it is the task type's choice ([`Oversize`](crate::Oversize)).
+    pub result_bytes: usize,
+    /// The longest error text, including its chain and trace: 16 KiB. The rest is cut off, and the text says so.
+    pub error_bytes: usize,
+    /// The most log text kept with an attempt: 64 KiB. The oldest lines give way, and the log says so.
+    pub log_bytes: usize,
+    /// The most tasks that one attempt may enqueue through its context.
+    pub children: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { args_bytes: 256 * 1024, result_bytes: 256 * 1024, error_bytes: 16 * 1024, log_bytes: 64 * 1024, children: 10_000 }
+    }
+}
+
+/// Why something from outside was refused. The text names the field and the limit and never repeats a payload's values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct InvalidInput {
+    /// What was wrong: `args`, `queue`, `args/to`, ...
+    pub field: String,
+    /// Why, and what would be right.
+    pub problem: String,
+}
+
+impl InvalidInput {
+    /// An error about `field`.
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
+    }
+}
+
+/// Checks the name of a task type, queue, tag or header.
+///
+/// # Errors
+/// If it is empty, longer than [`NAME_BYTES_MAX`], or holds control characters (they would forge log lines and tables).
+pub fn check_name(field: &str, name: &str) -> Result<(), InvalidInput> {
+    if name.is_empty() {
+        return Err(InvalidInput::new(field, "is empty; give it a name"));
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err(InvalidInput::new(field, format!("is {} bytes long; at most {NAME_BYTES_MAX} are allowed", name.len())));
+    }
+    if let Some(bad) = name.chars().find(|c| c.is_control()) {
+        return Err(InvalidInput::new(field, format!("holds the control character {:?}", bad)));
+    }
+    Ok(())
+}
+
+/// Checks that `json` nests at most [`JSON_DEPTH_MAX`] deep, without building anything.
+///
+/// # Errors
+/// If it nests deeper; a parser that recurses over it could overflow its stack.
+pub fn check_depth(field: &str, json: &str) -> Result<(), InvalidInput> {
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > JSON_DEPTH_MAX {
+                    return Err(InvalidInput::new(field, format!("nests deeper than {JSON_DEPTH_MAX} levels")));
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Cuts `text` to at most `bytes` bytes on a character boundary and says so at its end.
+pub fn truncate(text: &mut String, bytes: usize) {
+    if text.len() <= bytes {
+        return;
+    }
+    let note = format!("… [{} bytes in all]", text.len());
+    let mut end = bytes.saturating_sub(note.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text.push_str(&note);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        assert!(check_name("queue", "mail.send").is_ok());
+        assert!(check_name("queue", "").is_err());
+        assert!(check_name("queue", "a\nb").is_err());
+        assert!(check_name("queue", &"x".repeat(255)).is_ok());
+        assert!(check_name("queue", &"x".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn depth_ignores_brackets_in_strings() {
+        let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert!(check_depth("args", &nested(128)).is_ok());
+        assert!(check_depth("args", &nested(129)).is_err());
+        assert!(check_depth("args", &format!("{{\"a\": \"{}\\\"{}\"}}", "[".repeat(500), "[".repeat(500))).is_ok());
+    }
+
+    #[test]
+    fn truncation_says_so_and_keeps_characters_whole() {
+        let mut text = "é".repeat(100);
+        truncate(&mut text, 61);
+        assert!(text.len() <= 61 && text.ends_with("[200 bytes in all]"), "{text}");
+    }
+}

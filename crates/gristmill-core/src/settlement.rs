@@ -1,0 +1,229 @@
+use std::time::Duration;
+
+use crate::{Ack, AttemptState, Event, Failure, FailureReason, LeaseRef, NewTask, Progress, State, step};
+
+/// The end of an attempt, as the worker reports it.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The claim that it ends; the store refuses it unless this is the newest one.
+    pub lease: LeaseRef,
+    /// How it ended.
+    pub ending: Ending,
+    /// How long the handler ran, by the worker's monotonic clock.
+    pub ran_for: Duration,
+    /// The result as JSON text; for [`Ending::Succeeded`] only.
+    pub result: Option<String>,
+    /// What went wrong.
+    pub failure: Option<Box<Failure>>,
+    /// What the attempt logged, if anything.
+    pub logs: Option<String>,
+    /// How far it came, if it said.
+    pub progress: Option<Box<Progress>>,
+    /// What the handler enqueued through its context: committed with a success, dropped otherwise.
+    pub children: Vec<NewTask>,
+}
+
+impl Settlement {
+    /// A settlement that carries nothing but how it ended.
+    pub fn new(lease: LeaseRef, ending: Ending) -> Self {
+        Self {
+            lease,
+            ending,
+            ran_for: Duration::ZERO,
+            result: None,
+            failure: None,
+            logs: None,
+            progress: None,
+            children: Vec::new(),
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With a result.
+    Succeeded,
+    /// With an error, and never again.
+    Failed,
+    /// With an error; again after the delay, if attempts are left.
+    Retry {
+        /// The wait.
+        delay: Duration,
+    },
+    /// The handler wants to be run again after the delay; the attempt is given back.
+    Snooze {
+        /// The wait.
+        delay: Duration,
+    },
+    /// The worker stops; the attempt is given back, and the task is ready at once.
+    Released,
+    /// The handler ended itself, or honoured a request to stop.
+    Cancelled,
+    /// The worker that had it is gone. Only a rescue says so.
+    Crashed,
+}
+
+/// What the store answers to one settlement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Written; the task is now in this state.
+    Done(State),
+    /// The claim is no longer the newest one. Nothing was written; the attempt is somebody else's.
+    LeaseLost,
+}
+
+/// What a store knows of a leased task when it is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The number of the running attempt.
+    pub attempt: u32,
+    /// Crashes so far.
+    pub crashes: u32,
+    /// The limit of failed attempts.
+    pub max_attempts: u32,
+    /// The limit of crashes.
+    pub max_crashes: u32,
+    /// Whether a crash is run again.
+    pub ack: Ack,
+    /// False if the worker had to report the start and did not: then the handler never ran.
+    pub started: bool,
+    /// Whether somebody asked for it to stop.
+    pub cancel_requested: bool,
+}
+
+/// What a store has to write for a settlement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// How the attempt goes down in the history.
+    pub attempt: AttemptState,
+    /// What becomes of the task.
+    pub next: Next,
+}
+
+/// What becomes of a task after an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It has ended.
+    End(State),
+    /// It is ready, with these counts, after the delay (at once if that is zero).
+    Again {
+        /// Attempts used.
+        attempt: u32,
+        /// Crashes so far.
+        crashes: u32,
+        /// The wait; zero means ready now.
+        delay: Duration,
+    },
+}
+
+/// Decides what a settlement means. Every store asks this, so that none decides otherwise.
+///
+/// - Attempts that crashed do not use up `max_attempts`; they use up `max_crashes`.
+/// - A snooze and a release give the attempt back.
+/// - A requested cancellation wins over every ending but a success, a crash of the worker included.
+/// - A crash of an attempt whose start had to be reported and was not gives the attempt back: the handler never ran.
+pub fn judge(held: &Held, ending: Ending) -> Verdict {
+    let again = |attempt, crashes, delay| Next::Again { attempt, crashes, delay };
+    let failed_attempts = held.attempt.saturating_sub(held.crashes);
+    let (attempt, next) = match ending {
+        Ending::Succeeded => (AttemptState::Succeeded, Next::End(State::Succeeded)),
+        Ending::Cancelled => (AttemptState::Cancelled, Next::End(State::Cancelled)),
+        Ending::Failed => (AttemptState::Failed, Next::End(State::Failed)),
+        Ending::Retry { .. } if failed_attempts >= held.max_attempts => (AttemptState::Failed, Next::End(State::Failed)),
+        Ending::Retry { delay } => (AttemptState::Failed, again(held.attempt, held.crashes, delay)),
+        Ending::Snooze { delay } => (AttemptState::Snoozed, again(held.attempt.saturating_sub(1), held.crashes, delay)),
+        Ending::Released => (AttemptState::Released, again(held.attempt.saturating_sub(1), held.crashes, Duration::ZERO)),
+        Ending::Crashed if !held.started => {
+            (AttemptState::Released, again(held.attempt.saturating_sub(1), held.crashes, Duration::ZERO))
+        }
+        Ending::Crashed if held.ack == Ack::Early || held.crashes + 1 >= held.max_crashes => {
+            (AttemptState::Crashed, Next::End(State::Failed))
+        }
+        Ending::Crashed => (AttemptState::Crashed, again(held.attempt, held.crashes + 1, Duration::ZERO)),
+    };
+    let next = match next {
+        Next::End(State::Succeeded) => next,
+        _ if held.cancel_requested => Next::End(State::Cancelled),
+        _ => next,
+    };
+    debug_assert!(is_legal(ending, next), "{ending:?} can't lead to {next:?}");
+    Verdict { attempt, next }
+}
+
+impl Verdict {
+    /// What the history says about an attempt that ended without a word from its handler.
+    pub fn default_failure(&self) -> Option<Failure> {
+        match (self.attempt, self.next) {
+            (AttemptState::Crashed, Next::End(State::Failed)) => Some(Failure::new(
+                FailureReason::Crashed,
+                "the worker died while it ran this task, and the crash limit is reached",
+            )),
+            (AttemptState::Crashed, _) => Some(Failure::new(FailureReason::Crashed, "the worker died while it ran this task")),
+            (_, Next::End(State::Cancelled)) => Some(Failure::new(FailureReason::Cancelled, "cancelled on request")),
+            _ => None,
+        }
+    }
+}
+
+fn is_legal(ending: Ending, next: Next) -> bool {
+    let (event, to) = match (ending, next) {
+        (_, Next::End(State::Cancelled)) => (Event::Cancelled, State::Cancelled),
+        (Ending::Succeeded, Next::End(state)) => (Event::Succeeded, state),
+        (Ending::Crashed, Next::End(state)) => (Event::Crashed { again: false }, state),
+        (_, Next::End(state)) => (Event::Failed { again: false }, state),
+        (Ending::Retry { .. }, _) => (Event::Failed { again: true }, State::Scheduled),
+        (Ending::Snooze { .. }, _) => (Event::Snoozed, State::Scheduled),
+        (Ending::Crashed, _) => (Event::Crashed { again: true }, State::Ready),
+        (_, _) => (Event::Released, State::Ready),
+    };
+    step(State::Running, event) == Ok(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELD: Held =
+        Held { attempt: 2, crashes: 0, max_attempts: 3, max_crashes: 2, ack: Ack::Late, started: true, cancel_requested: false };
+
+    #[test]
+    fn attempts_and_crashes_are_counted_apart() {
+        let delay = Duration::from_secs(1);
+        let retry = Ending::Retry { delay };
+        assert_eq!(judge(&HELD, retry).next, Next::Again { attempt: 2, crashes: 0, delay });
+        assert_eq!(judge(&Held { attempt: 3, ..HELD }, retry).next, Next::End(State::Failed));
+        // Of four attempts one crashed: three failed, which is the limit.
+        assert_eq!(judge(&Held { attempt: 3, crashes: 1, ..HELD }, retry).next, Next::Again { attempt: 3, crashes: 1, delay });
+        assert_eq!(judge(&Held { attempt: 4, crashes: 1, ..HELD }, retry).next, Next::End(State::Failed));
+        assert_eq!(judge(&HELD, Ending::Crashed).next, Next::Again { attempt: 2, crashes: 1, delay: Duration::ZERO });
+        assert_eq!(judge(&Held { crashes: 1, ..HELD }, Ending::Crashed).next, Next::End(State::Failed));
+    }
+
+    #[test]
+    fn a_crash_before_the_reported_start_costs_nothing() {
+        let verdict = judge(&Held { started: false, ack: Ack::Early, crashes: 1, ..HELD }, Ending::Crashed);
+        assert_eq!(
+            verdict,
+            Verdict { attempt: AttemptState::Released, next: Next::Again { attempt: 1, crashes: 1, delay: Duration::ZERO } }
+        );
+        assert_eq!(judge(&Held { ack: Ack::Early, ..HELD }, Ending::Crashed).next, Next::End(State::Failed));
+    }
+
+    #[test]
+    fn a_requested_cancellation_wins_over_all_but_success() {
+        let held = Held { cancel_requested: true, ..HELD };
+        let delay = Duration::ZERO;
+        for ending in [
+            Ending::Failed,
+            Ending::Retry { delay },
+            Ending::Snooze { delay },
+            Ending::Released,
+            Ending::Crashed,
+            Ending::Cancelled,
+        ] {
+            assert_eq!(judge(&held, ending).next, Next::End(State::Cancelled), "{ending:?}");
+        }
+        assert_eq!(judge(&held, Ending::Succeeded).next, Next::End(State::Succeeded));
+    }
+}

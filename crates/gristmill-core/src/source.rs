@@ -1,0 +1,220 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{Fence, Progress, Settled, Settlement, StoreError, TaskId, TaskMeta, Timestamp, WorkerId};
+
+/// What a worker needs: batches of tasks to run, and a place to report to. Stores implement it, and brokers can.
+///
+/// Every operation is a batch, is atomic, and is safe to repeat after an error: an error means that it happened or that
+/// it did not, and the fence keeps a repetition from doing it twice. All time is the source's own.
+///
+/// # Cancel safety
+/// A future that is dropped leaves the operation either done or not done, as a lost reply does.
+#[async_trait]
+pub trait Source: Send + Sync + 'static {
+    /// Makes a worker known, with what it serves. From now on it may claim, for as long as it beats.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    async fn enter(&self, worker: &WorkerSpec) -> Result<(), StoreError>;
+
+    /// Ends a worker: what it still holds is released without burning an attempt. Returns how many tasks that were.
+    ///
+    /// # Errors
+    /// If the store can't be written; the leases then run out by themselves.
+    async fn leave(&self, worker: WorkerId) -> Result<u64, StoreError>;
+
+    /// Extends the worker's lease on all that it holds, and brings what it should know.
+    ///
+    /// # Errors
+    /// If the store can't be written; the lease then runs on.
+    async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError>;
+
+    /// Takes tasks for a worker: for each wanted queue, lowest priority number first, then in the order of arrival; only
+    /// task types that the worker serves; nothing from a paused queue. A task past its expiry ends instead as `expired`.
+    /// The attempt is counted with the claim, so that a crash counts.
+    ///
+    /// # Errors
+    /// If the store can't be written, or the worker is not known or no longer alive (nothing is claimed then).
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Records that handlers are about to run, for the claims that ask for it ([`Claimed::report_start`]). One answer a
+    /// lease: false if it is lost and must not run.
+    ///
+    /// # Errors
+    /// If the store can't be written; the handlers must not run then.
+    async fn start(&self, leases: &[LeaseRef]) -> Result<Vec<bool>, StoreError>;
+
+    /// Writes the end of attempts, each on its own fence: a lost lease changes nothing and hinders no other.
+    ///
+    /// # Errors
+    /// If the store can't be written; then none is, and all can be tried again.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
+
+    /// Keeps logs and progress of running attempts, replacing what was kept of them before. One answer a note: false if
+    /// the lease is lost.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    async fn note(&self, notes: Vec<Note>) -> Result<Vec<bool>, StoreError>;
+
+    /// The work that no task waits for in particular: promotes what is due, rescues what dead workers held, ends what
+    /// has expired, moves aside what nobody serves. At most about `limit` tasks of each.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    async fn sweep(&self, limit: usize) -> Result<Swept, StoreError>;
+
+    /// What is left to do in these queues; for `--drain` and for tests.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError>;
+
+    /// Resolves when what is waited for may have happened, and at the latest after `timeout`. May resolve early and for
+    /// no reason: callers look again.
+    async fn wait(&self, wake: Wake, timeout: Duration);
+}
+
+/// What a worker says of itself when it enters.
+#[derive(Clone, Debug)]
+pub struct WorkerSpec {
+    /// Its id, new at every start.
+    pub id: WorkerId,
+    /// A name for people: host and process id.
+    pub name: String,
+    /// How long it is taken for alive after its last heartbeat.
+    pub lease: Duration,
+    /// The task types it has handlers for.
+    pub kinds: Vec<String>,
+    /// The queues it serves, with its concurrency in each.
+    pub queues: BTreeMap<String, u32>,
+    /// The version of the program.
+    pub version: String,
+}
+
+/// A claim: who, how much of what.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The random part of the fence, made by the caller: if the reply is lost, nobody else can guess it.
+    pub fence: Fence,
+    /// The queues, and at most how many tasks of each.
+    pub wanted: Vec<Wanted>,
+}
+
+/// How many tasks of one queue are wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The queue.
+    pub queue: Arc<str>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Names one claim of one task; every write about the attempt carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseRef {
+    /// The task.
+    pub id: TaskId,
+    /// The fence of the claim.
+    pub fence: Fence,
+    /// The store's own key of the task, so that it finds the row without a search by id. Opaque to all others.
+    pub key: i64,
+}
+
+/// A task that was claimed.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The claim.
+    pub lease: LeaseRef,
+    /// The task type.
+    pub kind: Arc<str>,
+    /// The queue it came from.
+    pub queue: Arc<str>,
+    /// The number of this attempt.
+    pub attempt: u32,
+    /// The number of this claim of the task, which only grows.
+    pub claim_no: u32,
+    /// Crashes so far.
+    pub crashes: u32,
+    /// Failed attempts until it fails.
+    pub max_attempts: u32,
+    /// Whether the start has to be reported before the handler runs. Asked of a task that crashed before and of one that
+    /// runs at most once: a claimed task that sat in a dead worker's buffer is then told apart from one that ran.
+    pub report_start: bool,
+    /// When it was enqueued.
+    pub created_at: Timestamp,
+    /// The arguments, as JSON text.
+    pub args: String,
+    /// Parent, tags, context, overrides.
+    pub meta: Option<Box<TaskMeta>>,
+}
+
+/// Logs and progress of a running attempt.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// The claim.
+    pub lease: LeaseRef,
+    /// All that it logged so far, bounded.
+    pub logs: Option<String>,
+    /// How far it has come.
+    pub progress: Option<Progress>,
+}
+
+/// What a heartbeat brings back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// False if the lease ran out before: everything that was held is somebody else's now.
+    pub alive: bool,
+    /// Running tasks that somebody wants to stop.
+    pub cancel: Vec<LeaseRef>,
+}
+
+/// What a sweep did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Scheduled tasks that became ready.
+    pub promoted: usize,
+    /// Leases taken from dead workers.
+    pub rescued: usize,
+    /// Tasks that ended because they were not started in time.
+    pub expired: usize,
+    /// Tasks that came back because a worker serves their type again.
+    pub unparked: usize,
+    /// How long until the next task is due, if one is; zero if the limit was reached and more is waiting.
+    pub next_due: Option<Duration>,
+}
+
+/// What is left to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Something is ready that a worker could claim.
+    pub ready: bool,
+    /// Something is due soon.
+    pub scheduled: bool,
+    /// Something is running.
+    pub running: bool,
+}
+
+impl Pending {
+    /// Nothing is left.
+    pub const fn is_idle(self) -> bool {
+        !self.ready && !self.scheduled && !self.running
+    }
+}
+
+/// What [`Source::wait`] waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// A task became ready, a queue was resumed.
+    Ready,
+    /// A task was scheduled, so that the next due time may have moved.
+    Scheduled,
+    /// This task ended.
+    Ended(TaskId),
+}

@@ -1,0 +1,210 @@
+use std::any::Any;
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::{Cursor, Filter, KindSpec, NewTask, Page, Policy, Source, StoreError, TaskId, TaskRecord, Timestamp};
+
+/// What clients and operators need of a store, beside what workers do ([`Source`]).
+#[async_trait]
+pub trait Store: Source {
+    /// Where the store is, without secrets: `sqlite:/var/lib/app.db`.
+    fn location(&self) -> String;
+
+    /// The concrete store, for adapters that need its own connection.
+    fn as_any(&self) -> &dyn Any;
+
+    /// Records what task types declare, so that callers without their code can enqueue and validate. Newest wins.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    async fn declare(&self, kinds: &[KindSpec]) -> Result<(), StoreError>;
+
+    /// Keeps tasks; acknowledged when it returns. At most [`BATCH_TASKS_MAX`](crate::limits::BATCH_TASKS_MAX) at once,
+    /// all committed together; each item answers for itself, and a conflict hinders no other.
+    ///
+    /// # Errors
+    /// If the store can't be written; then none is kept, or (after a lost reply) all are. A repetition with the same ids
+    /// is safe.
+    async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<EnqueueOutcome>, StoreError>;
+
+    /// One task with its history.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError>;
+
+    /// Tasks that match, newest first, without their histories. At most
+    /// [`PAGE_ITEMS_MAX`](crate::limits::PAGE_ITEMS_MAX) a page.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError>;
+
+    /// Cancels tasks. One answer each, in order.
+    ///
+    /// # Errors
+    /// If the store can't be written; then nothing was cancelled.
+    async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError>;
+
+    /// Makes ended tasks ready again, with fresh attempts, under the same id and with their history. One answer each.
+    ///
+    /// # Errors
+    /// If the store can't be written; then nothing was retried.
+    async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError>;
+
+    /// Stops or resumes the claims from a queue; what runs goes on. The queue need not exist yet.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError>;
+
+    /// All queues that were ever used or paused, by name.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn queues(&self) -> Result<Vec<QueueInfo>, StoreError>;
+
+    /// All workers that have a heartbeat row, newest first.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn workers(&self) -> Result<Vec<WorkerInfo>, StoreError>;
+
+    /// All task types that were ever declared or enqueued, by name.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError>;
+
+    /// Deletes ended tasks whose retention is over, at most `limit`; returns how many. Called in idle time.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    async fn prune(&self, limit: usize) -> Result<usize, StoreError>;
+
+    /// Looks for damage, broken invariants and settings that hurt.
+    ///
+    /// # Errors
+    /// If the store can't be read at all.
+    async fn check(&self) -> Result<Vec<Finding>, StoreError>;
+}
+
+/// What became of one task of an enqueue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnqueueOutcome {
+    /// It is kept.
+    Created,
+    /// A task with this id, type and arguments was there before; nothing changed.
+    Exists,
+    /// Another task has this id; nothing changed.
+    Conflict,
+}
+
+/// What became of one cancellation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelOutcome {
+    /// It had not started and never will.
+    Cancelled,
+    /// It runs; its handler is told within a heartbeat, and it is not run again even if its worker dies.
+    CancelRequested,
+    /// It had ended before.
+    AlreadyEnded,
+    /// There is no such task.
+    NotFound,
+}
+
+/// What became of one retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryOutcome {
+    /// It is ready again.
+    Ready,
+    /// It has not ended; nothing changed.
+    NotEnded,
+    /// There is no such task.
+    NotFound,
+}
+
+/// A queue, as an operator sees it. Counts stop at [`COUNT_MAX`](crate::limits::COUNT_MAX), so that asking costs the same
+/// whatever the backlog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct QueueInfo {
+    /// Its name.
+    pub name: String,
+    /// Whether claims are stopped.
+    pub paused: bool,
+    /// Tasks that may run now, at most the limit of counts.
+    pub ready: u64,
+    /// Tasks that are due later, at most the limit of counts.
+    pub scheduled: u64,
+    /// Tasks that run.
+    pub running: u64,
+    /// Ready tasks of types that no live worker serves, at most the limit of counts.
+    pub unserved: u64,
+    /// When the longest waiting ready task was enqueued.
+    pub oldest_ready_at: Option<Timestamp>,
+}
+
+/// A worker, as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WorkerInfo {
+    /// Its id.
+    pub id: String,
+    /// Host and process id.
+    pub name: String,
+    /// Its program's version.
+    pub version: String,
+    /// Whether its lease holds.
+    pub alive: bool,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When its lease ends.
+    pub expires_at: Timestamp,
+    /// The queues it serves, with its concurrency in each.
+    pub queues: BTreeMap<String, u32>,
+    /// The task types it serves.
+    pub kinds: Vec<String>,
+    /// Tasks it holds.
+    pub running: u64,
+}
+
+/// A task type, as the store knows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KindInfo {
+    /// Its name.
+    pub name: String,
+    /// JSON Schema of its arguments, if it was ever declared.
+    pub schema: Option<serde_json::Value>,
+    /// Its options, if it was ever declared.
+    pub policy: Option<Policy>,
+    /// How many live workers serve it.
+    pub workers: u64,
+}
+
+/// One thing that [`Store::check`] found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable name: `integrity`, `orphan_lease`, ...
+    pub code: String,
+    /// What was found.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// All is well; said so that the reader knows it was looked at.
+    Ok,
+    /// Worth a look.
+    Warning,
+    /// An invariant is broken or data is damaged.
+    Error,
+}

@@ -1,0 +1,253 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kind::{check_counts, check_labels};
+use crate::{
+    Ack, AttemptState, Backoff, Failure, InvalidInput, KindSpec, Limits, Policy, Retention, State, TaskId, Timestamp, limits,
+};
+
+/// A task on its way into a store: everything is decided, nothing is yet kept.
+///
+/// Made from a [`KindSpec`] and the [`Overrides`] of one enqueue by [`NewTask::resolve`], so that precedence is decided
+/// in one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewTask {
+    /// Known before the commit; enqueueing the same id again changes nothing.
+    pub id: TaskId,
+    /// The task type.
+    pub kind: String,
+    /// The queue it waits in.
+    pub queue: String,
+    /// 0 first … 9 last.
+    pub priority: u8,
+    /// Failed attempts until it fails.
+    pub max_attempts: u32,
+    /// Crashes until it fails.
+    pub max_crashes: u32,
+    /// Whether a crash is run again.
+    pub ack: Ack,
+    /// How long it is kept once it ended.
+    pub retention: Retention,
+    /// How long it has to wait first, by the store's clock. Ignored when `run_at` is given.
+    pub delay: Duration,
+    /// When it is due.
+    pub run_at: Option<Timestamp>,
+    /// How long after it is due it may still start.
+    pub expires: Option<Duration>,
+    /// The arguments: a JSON object.
+    pub args: String,
+    /// What most tasks do without.
+    pub meta: Option<Box<TaskMeta>>,
+}
+
+/// The parts of a task that most do without; kept as one JSON value beside it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskMeta {
+    /// The task whose handler enqueued this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<TaskId>,
+    /// Labels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Context that travels with the task and to its children: trace, user, request.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The timeout of this one enqueue, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// The backoff of this one enqueue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<Backoff>,
+}
+
+/// What a single enqueue may say that differs from its task type.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overrides {
+    /// An id of the caller's choice.
+    pub id: Option<TaskId>,
+    /// See [`Policy::queue`].
+    pub queue: Option<String>,
+    /// See [`Policy::priority`].
+    pub priority: Option<u8>,
+    /// See [`Policy::max_attempts`].
+    pub max_attempts: Option<u32>,
+    /// See [`Policy::max_crashes`].
+    pub max_crashes: Option<u32>,
+    /// See [`Policy::ack`].
+    pub ack: Option<Ack>,
+    /// See [`Policy::retention`].
+    pub retention: Option<Retention>,
+    /// See [`Policy::expires`].
+    pub expires: Option<Duration>,
+    /// See [`Policy::timeout`].
+    pub timeout: Option<Duration>,
+    /// See [`Policy::backoff`].
+    pub backoff: Option<Backoff>,
+    /// Wait this long first.
+    pub delay: Option<Duration>,
+    /// Wait until then.
+    pub run_at: Option<Timestamp>,
+    /// Added to the task type's own.
+    pub tags: Vec<String>,
+    /// Context for the handler and its children.
+    pub headers: BTreeMap<String, String>,
+    /// The task that enqueues this one.
+    pub parent: Option<TaskId>,
+}
+
+impl NewTask {
+    /// Joins a task type's policy with the overrides of one enqueue and checks all of it against the limits.
+    ///
+    /// `args` must be the JSON text of an object; whether it fits the schema is the caller's to check.
+    ///
+    /// # Errors
+    /// The field that is out of range, and what would be right.
+    pub fn resolve(
+        kind: &str,
+        policy: &Policy,
+        args: String,
+        over: Overrides,
+        id: TaskId,
+        max: &Limits,
+    ) -> Result<Self, InvalidInput> {
+        limits::check_name("task", kind)?;
+        if args.len() > max.args_bytes {
+            return Err(InvalidInput::new(
+                "args",
+                format!("are {} bytes of JSON; at most {} are allowed", args.len(), max.args_bytes),
+            ));
+        }
+        limits::check_depth("args", &args)?;
+        if !args.trim_start().starts_with('{') {
+            return Err(InvalidInput::new("args", "are not a JSON object such as {\"name\": \"value\"}"));
+        }
+        check_counts(over.priority, over.max_attempts, over.max_crashes)?;
+        if let Some(queue) = &over.queue {
+            limits::check_name("queue", queue)?;
+        }
+        for (field, duration) in [("delay", over.delay), ("expires", over.expires), ("timeout", over.timeout)] {
+            if duration.is_some_and(|d| d > limits::DURATION_MAX) {
+                return Err(InvalidInput::new(field, "is longer than 100 years"));
+            }
+        }
+        check_labels("tags", over.tags.iter())?;
+        check_labels("headers", over.headers.keys())?;
+        let mut tags = policy.tags.clone();
+        tags.extend(over.tags);
+        let meta = TaskMeta {
+            parent: over.parent,
+            tags,
+            headers: over.headers,
+            timeout_ms: over.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+            backoff: over.backoff,
+        };
+        Ok(Self {
+            id: over.id.unwrap_or(id),
+            kind: kind.to_owned(),
+            queue: over.queue.unwrap_or_else(|| policy.queue.clone()),
+            priority: over.priority.unwrap_or(policy.priority),
+            max_attempts: over.max_attempts.unwrap_or(policy.max_attempts),
+            max_crashes: over.max_crashes.unwrap_or(policy.max_crashes),
+            ack: over.ack.unwrap_or(policy.ack),
+            retention: over.retention.unwrap_or(policy.retention),
+            delay: over.delay.unwrap_or_default(),
+            run_at: over.run_at,
+            expires: over.expires.or(policy.expires),
+            args,
+            meta: (meta != TaskMeta::default()).then(|| Box::new(meta)),
+        })
+    }
+
+    /// As [`resolve`](Self::resolve), for a task type that is described.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of(kind: &KindSpec, args: String, over: Overrides, id: TaskId, max: &Limits) -> Result<Self, InvalidInput> {
+        Self::resolve(&kind.name, &kind.policy, args, over, id, max)
+    }
+
+    /// When it is due, for a store whose clock says `now`.
+    pub fn due(&self, now: Timestamp) -> Timestamp {
+        self.run_at.unwrap_or_else(|| now.saturating_add(self.delay))
+    }
+}
+
+/// How far a running task has come, by its own account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Units done.
+    pub done: u64,
+    /// Units in all, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// What it is doing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// All that a store knows about one task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskRecord {
+    /// Its id.
+    pub id: TaskId,
+    /// Its task type.
+    pub kind: String,
+    /// Its queue.
+    pub queue: String,
+    /// Where it stands.
+    pub state: State,
+    /// The number of the current or last attempt; 0 before the first.
+    pub attempt: u32,
+    /// Failed attempts until it fails.
+    pub max_attempts: u32,
+    /// Crashes until it fails.
+    pub max_crashes: u32,
+    /// How many attempts took their worker down, or lost it.
+    pub crashes: u32,
+    /// 0 first … 9 last.
+    pub priority: u8,
+    /// The arguments, as JSON text.
+    pub args: String,
+    /// The result as JSON text, once it succeeded.
+    pub result: Option<String>,
+    /// What went wrong last, if the task did not succeed after it.
+    pub error: Option<Failure>,
+    /// When it was enqueued.
+    pub created_at: Timestamp,
+    /// When it is or was due.
+    pub run_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Whether somebody asked for it to stop while it ran.
+    pub cancel_requested: bool,
+    /// Parent, tags, context.
+    pub meta: TaskMeta,
+    /// Every attempt, oldest first; empty in lists.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// One attempt of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptRecord {
+    /// Its number. A snoozed or released attempt gives its number back, so numbers may repeat.
+    pub attempt: u32,
+    /// The number of the claim, which only grows: the fence for resources outside the store.
+    pub claim_no: u32,
+    /// How it ended, or that it runs.
+    pub state: AttemptState,
+    /// When it started; `None` if the task ended without one.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// The name of the worker.
+    pub worker: Option<String>,
+    /// What went wrong.
+    pub error: Option<Failure>,
+    /// What it logged, bounded.
+    pub logs: Option<String>,
+    /// How far it came.
+    pub progress: Option<Progress>,
+}

@@ -1,0 +1,179 @@
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An instant of the store's clock, in milliseconds since 1970-01-01T00:00:00Z.
+///
+/// Shown and read as RFC 3339 in UTC, between the years 1970 and 9999.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The first instant: 1970-01-01T00:00:00Z.
+    pub const MIN: Self = Self(0);
+    /// The last instant: 9999-12-30T22:00:00Z, the end of what every calendar library at hand can show.
+    pub const MAX: Self = Self(253_402_207_200_000);
+
+    /// The instant `ms` milliseconds after 1970, moved into [`MIN`](Self::MIN)..=[`MAX`](Self::MAX).
+    pub const fn from_millis(ms: i64) -> Self {
+        if ms < Self::MIN.0 {
+            Self::MIN
+        } else if ms > Self::MAX.0 {
+            Self::MAX
+        } else {
+            Self(ms)
+        }
+    }
+
+    /// Milliseconds since 1970.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// This instant and `by` later, at most [`MAX`](Self::MAX).
+    #[must_use]
+    pub fn saturating_add(self, by: Duration) -> Self {
+        let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.0.saturating_add(ms))
+    }
+
+    /// This instant and `by` earlier, at least [`MIN`](Self::MIN).
+    #[must_use]
+    pub fn saturating_sub(self, by: Duration) -> Self {
+        let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.0.saturating_sub(ms))
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(instant) => write!(f, "{instant:.3}"),
+            Err(_) => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let instant: jiff::Timestamp =
+            text.parse().map_err(|error| format!("`{text}` is not an RFC 3339 date such as 2027-01-31T09:00:00Z: {error}"))?;
+        let ms = instant.as_millisecond();
+        if (Self::MIN.0..=Self::MAX.0).contains(&ms) {
+            Ok(Self(ms))
+        } else {
+            Err(format!("`{text}` is out of range: dates from {} to {} can be kept", Self::MIN, Self::MAX))
+        }
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
+
+/// Reads a duration such as `100ms`, `5s`, `1.5h`, `1h30m` or `7d`.
+///
+/// Units are `ms`, `s`, `m`, `h`, `d` and `w`. The result is rounded down to whole milliseconds and is at most
+/// [`limits::DURATION_MAX`](crate::limits::DURATION_MAX).
+///
+/// # Errors
+/// A text that says what was read and what would be right.
+///
+/// ```
+/// use std::time::Duration;
+/// assert_eq!(gristmill_core::parse_duration("1h30m").unwrap(), Duration::from_secs(5400));
+/// assert!(gristmill_core::parse_duration("10").is_err());
+/// ```
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let hint =
+        || format!("`{text}` is not a duration: write a number and a unit (ms, s, m, h, d, w), such as 100ms, 5s or 1h30m");
+    let mut rest = text.trim();
+    if rest == "0" {
+        return Ok(Duration::ZERO);
+    }
+    if rest.is_empty() {
+        return Err(hint());
+    }
+    let mut total = 0f64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(hint)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| hint())?;
+        rest = &rest[digits..];
+        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit = rest[..letters].trim();
+        let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(hint)?;
+        total += number * *ms as f64;
+        rest = &rest[letters..];
+    }
+    let max = crate::limits::DURATION_MAX;
+    if total > max.as_millis() as f64 {
+        return Err(format!("`{text}` is too long: at most {} can be kept", format_duration(max)));
+    }
+    Ok(Duration::from_millis(total as u64))
+}
+
+/// Writes a duration as [`parse_duration`] reads it, in the largest unit that needs no fraction.
+pub fn format_duration(duration: Duration) -> String {
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    if ms == 0 {
+        return "0s".to_owned();
+    }
+    let (name, unit) = UNITS.iter().rev().find(|(_, unit)| ms.is_multiple_of(*unit)).unwrap_or(&UNITS[0]);
+    format!("{}{name}", ms / unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_and_written() {
+        for (text, ms) in
+            [("100ms", 100), ("5s", 5_000), ("1h30m", 5_400_000), ("1.5h", 5_400_000), ("0", 0), ("2w", 1_209_600_000)]
+        {
+            assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(ms), "{text}");
+        }
+        for text in ["", "5", "s", "5x", "-5s", "1e9s", "5 s s", "..s", "99999999w"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+        for text in ["100ms", "5s", "90m", "1d", "0s", "3w"] {
+            assert_eq!(format_duration(parse_duration(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn dates_out_of_range_are_refused() {
+        for text in ["1969-12-31T23:59:59Z", "10000-01-01T00:00:00Z", "tomorrow", "2027-02-30T00:00:00Z", ""] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+        let at: Timestamp = "2027-01-31T09:00:00.25+01:00".parse().unwrap();
+        assert_eq!(at.to_string(), "2027-01-31T08:00:00.250Z");
+        assert_eq!(Timestamp::MAX.saturating_add(Duration::from_secs(1)), Timestamp::MAX);
+    }
+}
