@@ -122,6 +122,7 @@ pub enum Next {
 /// - Attempts that crashed do not use up `max_attempts`; they use up `max_crashes`.
 /// - A snooze and a release give the attempt back.
 /// - A requested cancellation wins over every ending but a success, a crash of the worker included.
+/// - A task that runs at most once and was started is not run again, not even when its worker stops cleanly.
 /// - A crash of an attempt whose start had to be reported and was not gives the attempt back: the handler never ran.
 pub fn judge(held: &Held, ending: Ending) -> Verdict {
     let again = |attempt, crashes, delay| Next::Again { attempt, crashes, delay };
@@ -133,6 +134,7 @@ pub fn judge(held: &Held, ending: Ending) -> Verdict {
         Ending::Retry { .. } if failed_attempts >= held.max_attempts => (AttemptState::Failed, Next::End(State::Failed)),
         Ending::Retry { delay } => (AttemptState::Failed, again(held.attempt, held.crashes, delay)),
         Ending::Snooze { delay } => (AttemptState::Snoozed, again(held.attempt.saturating_sub(1), held.crashes, delay)),
+        Ending::Released if held.ack == Ack::Early && held.started => (AttemptState::Crashed, Next::End(State::Failed)),
         Ending::Released => (AttemptState::Released, again(held.attempt.saturating_sub(1), held.crashes, Duration::ZERO)),
         Ending::Crashed if !held.started => {
             (AttemptState::Released, again(held.attempt.saturating_sub(1), held.crashes, Duration::ZERO))
@@ -170,7 +172,7 @@ fn is_legal(ending: Ending, next: Next) -> bool {
     let (event, to) = match (ending, next) {
         (_, Next::End(State::Cancelled)) => (Event::Cancelled, State::Cancelled),
         (Ending::Succeeded, Next::End(state)) => (Event::Succeeded, state),
-        (Ending::Crashed, Next::End(state)) => (Event::Crashed { again: false }, state),
+        (Ending::Crashed | Ending::Released, Next::End(state)) => (Event::Crashed { again: false }, state),
         (_, Next::End(state)) => (Event::Failed { again: false }, state),
         (Ending::Retry { .. }, _) => (Event::Failed { again: true }, State::Scheduled),
         (Ending::Snooze { .. }, _) => (Event::Snoozed, State::Scheduled),
@@ -207,7 +209,9 @@ mod tests {
             verdict,
             Verdict { attempt: AttemptState::Released, next: Next::Again { attempt: 1, crashes: 1, delay: Duration::ZERO } }
         );
-        assert_eq!(judge(&Held { ack: Ack::Early, ..HELD }, Ending::Crashed).next, Next::End(State::Failed));
+        for ending in [Ending::Crashed, Ending::Released] {
+            assert_eq!(judge(&Held { ack: Ack::Early, ..HELD }, ending).next, Next::End(State::Failed));
+        }
     }
 
     #[test]

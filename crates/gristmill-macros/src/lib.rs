@@ -1,1 +1,166 @@
-//! (being written)
+//! `#[task]` and `#[derive(Task)]`: how a task type is usually written.
+//!
+//! Applications use them through the crate `gristmill`, which exports both.
+
+use proc_macro::TokenStream;
+
+mod derive;
+mod function;
+mod implement;
+mod options;
+mod signature;
+mod value;
+mod wire;
+
+/// Makes a task type of a function.
+///
+/// The function stays as it is and can still be called, in a unit test for instance. Next to it come a struct, named
+/// like the function in PascalCase, with one public field for each argument, and its implementation of `gristmill::Task`.
+///
+/// ```
+/// use gristmill::{Context, Error, Result, task};
+/// # #[derive(Clone)] struct Mailer;
+/// # impl Mailer { async fn send(&self, _: &str, _: &str) -> std::io::Result<u64> { Ok(7) } }
+///
+/// /// Sends one email and returns its number.
+/// #[task(name = "email.send", queue = "mail", max_attempts = 5, backoff = exponential("2s", max = "1h"), timeout = "30s")]
+/// async fn send_email(
+///     cx: &Context<Mailer>,
+///     to: String,
+///     subject: String,
+///     #[task(default)] locale: Option<String>,
+/// ) -> Result<u64> {
+///     if to.is_empty() {
+///         return Err(Error::cancel("there is nobody to send it to"));
+///     }
+///     Ok(cx.state.send(&to, &subject).await?) // `?` on any error: try again
+/// }
+///
+/// let task = SendEmail { to: "ann@example.org".into(), subject: "hello".into(), locale: None };
+/// assert_eq!(task.subject, "hello");
+/// assert_eq!(<SendEmail as gristmill::Task>::policy().queue, "mail");
+/// ```
+///
+/// # The function
+/// - `async fn` runs on the worker's runtime. A plain `fn` is a blocking task: each attempt gets a thread of its own.
+/// - The first parameter may be the context, `&Context<State>`. It gives the task its state type, of which
+///   `gristmill::FromRef` must make one from the application's state; `&Context`, or none at all, asks for no state. A
+///   plain `fn` with a context needs a state that is `Clone`.
+/// - All other parameters are arguments: plain names and owned types that serde can write and read and that have a JSON
+///   Schema. An argument of type `Option` may be missing. `#[task(default)]` lets any other be missing, too, and take
+///   `Default::default()`; `#[task(default = path)]` takes what the function at `path` returns. Doc comments and the
+///   attributes of serde and schemars go to the field. Add an argument with a default, and tasks that are already
+///   enqueued still run.
+/// - It returns `Result<T>` or `Result<T, E>`, where `E` is `gristmill::Error` or any error that converts into it. `T` is
+///   kept as JSON.
+/// - No generics, lifetimes, `self`, `unsafe`, `const` or `extern`.
+///
+/// The struct has the function's visibility and doc comment, which becomes the description in its JSON Schema, and
+/// derives `Clone`, `Debug`, `Serialize`, `Deserialize` and `JsonSchema`, for which the application needs neither serde
+/// nor schemars. Attributes of serde and schemars on the function, such as `#[serde(rename_all = "camelCase")]`, go to the
+/// struct. A function without arguments makes a struct without fields: `Ping {}`.
+///
+/// # Options
+/// Only `name` must be given. The others are defaults of the task type; one enqueue can say otherwise.
+///
+/// | option | value | default |
+/// | --- | --- | --- |
+/// | `name` | A string literal of 1 to 255 bytes without control characters. It is stored with every task: never change it. | required |
+/// | `queue` | The queue it waits in; a name as above. | `"default"` |
+/// | `priority` | `0` (first) to `9` (last). | `5` |
+/// | `max_attempts` | How many attempts may fail before the task does; at least 1, which means no retry. | `5` |
+/// | `max_crashes` | How many times it may take its worker down before it fails; at least 1. | `3` |
+/// | `backoff` | The wait after a failed attempt; see below. | `exponential("2s", max = "1h")` |
+/// | `timeout` | The longest that one attempt may run, or `"none"`. | `"1h"` |
+/// | `expires` | How long after it is due it is still worth starting, or `"none"`; later it ends as `expired`. | `"none"` |
+/// | `ack` | `late`: run again after a crash. `early`: never; it fails as `crashed`. | `late` |
+/// | `retention` | How long the ended task is kept; `"none"` keeps nothing of a success, `"forever"` everything. | `"7d"` |
+/// | `large_result` | A result above the limit: `fail` the attempt, or `truncate` the result. | `fail` |
+/// | `tags` | A list of labels that its tasks carry, at most 64; names as above. | `[]` |
+/// | `quiet` | A flag: log a success at debug level only. | off |
+/// | `crate` | Where the crate `gristmill` is found, if it is renamed or re-exported: `crate = my::gristmill`. | `::gristmill` |
+///
+/// Durations are strings of numbers with the units `ms`, `s`, `m`, `h`, `d` and `w`, such as `"100ms"`, `"1.5h"` or
+/// `"1h30m"`, up to 100 years.
+///
+/// `backoff` has three forms:
+/// - `exponential("2s", max = "1h", jitter = true)`: a ceiling of two seconds, doubled after each failure up to one
+///   hour; the wait is drawn evenly between zero and the ceiling, or is the ceiling with `jitter = false`. `max` is
+///   `"1h"` and `jitter` is `true` where they are not given.
+/// - `fixed("5s")`: the same wait each time.
+/// - `list("1s", "10s", "5m")`: one after another; the last one repeats.
+///
+/// Literals are checked when the task is compiled. An expression may stand for any value but that of `name`: of type
+/// `Duration` for a duration, `gristmill::Backoff` for a backoff (a call is written with its path:
+/// `backoff = self::steep()`), `gristmill::Ack`, `Oversize` and `Retention` likewise. Its value is checked when the task is
+/// registered.
+///
+/// ```
+/// use gristmill::{Result, Task, task};
+/// use std::time::Duration;
+///
+/// const NIGHT: &str = "night";
+///
+/// /// Rebuilds one customer's report; runs on a thread of its own.
+/// #[task(name = "report.rebuild", queue = NIGHT, timeout = Duration::from_secs(90), ack = early, tags = ["report"], quiet)]
+/// fn rebuild_report(customer: u64, #[task(default = one)] copies: u32) -> Result<u64, std::num::TryFromIntError> {
+///     u64::from(copies).checked_mul(customer).map_or_else(|| u8::try_from(customer).map(u64::from), Ok)
+/// }
+///
+/// fn one() -> u32 {
+///     1
+/// }
+///
+/// assert_eq!(rebuild_report(4, 2).unwrap(), 8);
+/// assert_eq!(RebuildReport::policy().queue, "night");
+/// ```
+#[proc_macro_attribute]
+pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(options.into(), item.into()).into()
+}
+
+/// Makes a task type of a struct with named fields.
+///
+/// For a task whose arguments are a type of their own, with derives, methods and serde attributes as it likes. The struct
+/// derives or implements `Serialize`, `Deserialize` and `JsonSchema`; the handler is its method
+/// `async fn handle(self, cx: &Context<State>) -> Result<Output>`.
+///
+/// ```
+/// use gristmill::{Context, Result, Task};
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+/// # #[derive(Clone)] struct Images;
+///
+/// #[derive(Serialize, Deserialize, JsonSchema, Task)]
+/// #[task(name = "image.resize", queue = "images", state = Images, output = u64, timeout = "2m")]
+/// struct Resize {
+///     image: String,
+///     #[serde(default)]
+///     width: Option<u32>,
+/// }
+///
+/// impl Resize {
+///     async fn handle(self, cx: &Context<Images>) -> Result<u64> {
+///         cx.log(format!("resizing {}", self.image));
+///         Ok(self.width.unwrap_or(640).into())
+///     }
+/// }
+///
+/// assert_eq!(Resize::NAME, "image.resize");
+/// assert_eq!(Resize::fields(), ["image", "width"]);
+/// ```
+///
+/// # Options
+/// All options of [`macro@task`], and two more:
+///
+/// | option | value | default |
+/// | --- | --- | --- |
+/// | `state` | The state type of the context that `handle` takes. | `gristmill::Stateless` |
+/// | `output` | What `handle` returns within its `Result`. | `()` |
+///
+/// They may be spread over several `#[task(...)]` attributes. Fields take no options: serde's attributes, such as
+/// `#[serde(default)]`, hold.
+#[proc_macro_derive(Task, attributes(task))]
+pub fn derive_task(item: TokenStream) -> TokenStream {
+    derive::expand(item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+}

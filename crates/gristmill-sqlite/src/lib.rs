@@ -1,1 +1,49 @@
-//! (being written)
+//! The embedded store of gristmill: one SQLite file that several processes share.
+//!
+//! - **One writer thread a process.** It takes every operation that waits, runs all in one transaction, commits, and
+//!   only then answers each caller. The group is whatever queued up while the last commit ran, so that a lone caller
+//!   waits for nothing and a crowd shares one `fsync`.
+//! - **Durable by default.** `synchronous=FULL`: what was acknowledged survives power loss. With
+//!   `?synchronous=normal` a power loss may take the last commits (never their order, never the file).
+//! - **Narrow tables.** A task's body is written once; what moves is small. See `migrations/`.
+//! - **In your own transaction.** [`Within`](gristmill_core::Within) is implemented for [`rusqlite::Connection`] and
+//!   [`rusqlite::Transaction`] and, with the feature `sqlx`, for sqlx's connection and transaction. Open it with
+//!   `BEGIN IMMEDIATE`: a deferred transaction that has read is refused its first write if another connection committed
+//!   in between, and no timeout helps.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let url = format!("sqlite:{}", dir.path().join("app.db").display());
+//! use gristmill_core::{Env, Store};
+//! let store = gristmill_sqlite::SqliteStore::connect(&url, Env::system())?;
+//! assert_eq!(store.location(), url);
+//! # Ok(())
+//! # }
+//! ```
+
+mod check;
+mod error;
+mod memory;
+mod migrate;
+mod open;
+mod ops;
+mod options;
+pub mod raw;
+mod reader;
+mod sql;
+mod store;
+mod tx;
+mod view;
+mod wake;
+mod within;
+#[cfg(feature = "sqlx")]
+mod within_sqlx;
+mod writer;
+
+pub use migrate::{Migration, migrate, migration_status};
+pub use options::{SqliteOptions, Synchronous};
+pub use store::SqliteStore;
+pub use within::Rusqlite;
+#[cfg(feature = "sqlx")]
+pub use within_sqlx::Sqlx;

@@ -1,0 +1,94 @@
+//! The commands and their arguments, as clap reads them.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::commands::{completions, dev, enqueue, init, migrate, queues, tasks, worker};
+use crate::output::Format;
+
+/// One task system for a backend: enqueue, run, watch and mend tasks.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 120, after_help = "Exit codes: 0 done, 1 the task or operation failed, 2 usage, 3 store out of reach, 4 timed out.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Where tasks live, such as sqlite:PATH [default: from the configuration, then sqlite:gristmill.db]
+    #[arg(long, global = true, env = "GRISTMILL_STORE", hide_env_values = true, value_name = "URL")]
+    pub(crate) store: Option<String>,
+    /// The configuration file [default: gristmill.toml, if it is there]
+    #[arg(long, global = true, env = "GRISTMILL_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The form of the data on standard output
+    #[arg(short, long, global = true, value_enum, default_value = "table", value_name = "FORMAT")]
+    pub(crate) output: Format,
+    /// What is logged to standard error: a level, or TARGET=LEVEL,...
+    #[arg(long, global = true, env = "GRISTMILL_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything in this process: the store and a worker for all queues
+    Dev(dev::Args),
+    /// Claim and run tasks until asked to stop
+    Worker(worker::Args),
+    /// Add a task, or many from a file of JSON lines
+    Enqueue(Box<enqueue::Args>),
+    /// List, show, cancel and retry tasks
+    #[command(subcommand)]
+    Tasks(tasks::Args),
+    /// List, pause and resume queues
+    #[command(subcommand)]
+    Queues(queues::Args),
+    /// List the workers
+    Workers,
+    /// List the task types that the store knows
+    Kinds,
+    /// Bring the store's tables up to date
+    Migrate(migrate::Args),
+    /// Look for damage, mistakes and settings that hurt
+    Doctor,
+    /// Write a script that completes commands in a shell
+    Completions(completions::Args),
+    /// Write a commented configuration to start from
+    Init(init::Args),
+}
+
+impl Command {
+    /// Whether it runs tasks until it is stopped, rather than coming and going.
+    pub(crate) fn is_long(&self) -> bool {
+        matches!(self, Self::Dev(_) | Self::Worker(_))
+    }
+}
+
+impl Cli {
+    /// Reads the arguments of this process.
+    ///
+    /// # Errors
+    /// What is wrong with them; help and version come this way too.
+    pub(crate) fn from_process() -> Result<Self, clap::Error> {
+        let matches = Self::named().try_get_matches()?;
+        Self::from_arg_matches(&matches)
+    }
+
+    /// The commands under the name of this binary, which may be an application's own.
+    pub(crate) fn named() -> clap::Command {
+        let path = invoked_as();
+        let name = Path::new(&path).file_stem().map_or_else(|| "gristmill".to_owned(), |name| name.to_string_lossy().into_owned());
+        Self::command().name(name.clone()).bin_name(name)
+    }
+}
+
+/// How this program was called, to show commands that can be typed again.
+pub(crate) fn invoked_as() -> String {
+    std::env::args_os().next().map(|name| name.to_string_lossy().into_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "gristmill".to_owned())
+}

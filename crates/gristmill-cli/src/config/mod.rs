@@ -1,0 +1,177 @@
+//! `gristmill.toml`: the store, the worker's options, and task types without Rust.
+//!
+//! Flags win over `GRISTMILL_*`, those over the file, and the file over the defaults. A mistake is told with file, line
+//! and column, and nothing is started.
+
+mod file;
+mod mistake;
+mod task;
+mod values;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gristmill::core::limits;
+use gristmill::{KindSpec, Limits};
+
+pub(crate) use mistake::ConfigError;
+use mistake::Source;
+pub(crate) use task::Target;
+
+/// Where the configuration is looked for if nobody says.
+pub(crate) const DEFAULT_PATH: &str = "gristmill.toml";
+/// The store if nobody says.
+pub(crate) const DEFAULT_STORE: &str = "sqlite:gristmill.db";
+
+/// What the file says, checked.
+#[derive(Debug, Default)]
+pub(crate) struct Config {
+    /// The file, if there is one.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) store: Option<String>,
+    /// Only if the file says something about them: an application may have set its own in code.
+    pub(crate) limits: Option<Limits>,
+    pub(crate) worker: WorkerOptions,
+    pub(crate) tasks: Vec<TaskType>,
+}
+
+/// What the file says about workers.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerOptions {
+    pub(crate) queues: BTreeMap<String, u32>,
+    pub(crate) lease: Option<Duration>,
+    pub(crate) grace: Option<Duration>,
+    pub(crate) poll: Option<Duration>,
+}
+
+/// A task type of the file.
+#[derive(Debug)]
+pub(crate) struct TaskType {
+    pub(crate) spec: KindSpec,
+    pub(crate) target: Target,
+}
+
+impl Config {
+    /// Reads the file that was asked for, or the default one if it is there.
+    ///
+    /// # Errors
+    /// A file that was asked for and can't be read, or any mistake in it.
+    pub(crate) fn load(asked: Option<&Path>) -> Result<Self, ConfigError> {
+        let path = asked.unwrap_or(Path::new(DEFAULT_PATH));
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(path, &text),
+            Err(error) if asked.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(ConfigError::unreadable(path, &error)),
+        }
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let source = Source { path, text };
+        let file: file::File = toml::from_str(text).map_err(|error| source.explain(&error))?;
+        let limits = file.limits.map(|section| section.resolve(source)).transpose()?;
+        for (queue, concurrency) in &file.worker.queues {
+            let at = ["worker", "queues", queue];
+            limits::check_name("queue", queue).map_err(|error| source.at(&at, error))?;
+            if *concurrency == 0 {
+                return Err(source.at(&at, "a queue's concurrency is at least 1; leave the queue out to not serve it"));
+            }
+        }
+        let max = limits.unwrap_or_default();
+        let tasks = file.tasks.into_iter().map(|(name, entry)| entry.resolve(name, &max, source)).collect::<Result<_, _>>()?;
+        let worker = WorkerOptions {
+            queues: file.worker.queues,
+            lease: file.worker.lease.map(|value| value.0),
+            grace: file.worker.grace.map(|value| value.0),
+            poll: file.worker.poll.map(|value| value.0),
+        };
+        Ok(Self { path: Some(path.to_owned()), store: file.store, limits, worker, tasks })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, String> {
+        Config::parse(Path::new("g.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn everything_is_read() {
+        let config = read(
+            r#"
+store = "sqlite:x.db"
+[limits]
+args_bytes = 1000
+[worker]
+queues = { default = 8, heavy = 2 }
+lease = "2s"
+[tasks."email.send"]
+command = ["./send", "--now"]
+queue = "mail"
+max_attempts = 3
+max_crashes = 2
+backoff = { exponential = "2s", max = "1h" }
+timeout = "20s"
+retention = "forever"
+ack = "early"
+tags = ["mail"]
+schema = { type = "object", required = ["to"] }
+env = ["PATH"]
+set_env = { MODE = "x" }
+[tasks.ping]
+http = { url = "http://localhost:1/x", secret = "whsec_c2VjcmV0", headers = { x-api = "1" }, retry_4xx = true }
+backoff = "100ms"
+timeout = "none"
+"#,
+        )
+        .unwrap();
+        assert_eq!(config.limits.unwrap().args_bytes, 1000);
+        assert_eq!(config.worker.lease, Some(Duration::from_secs(2)));
+        let [mail, ping] = &config.tasks[..] else { panic!("{:?}", config.tasks) };
+        assert_eq!((mail.spec.name.as_str(), mail.spec.policy.max_crashes), ("email.send", 2));
+        assert_eq!(mail.spec.policy.ack, gristmill::Ack::Early);
+        assert_eq!(mail.spec.schema["required"][0], "to");
+        assert!(matches!(mail.target, Target::Command(_)) && matches!(ping.target, Target::Http(_)));
+        assert_eq!(ping.spec.policy.timeout, None);
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        for (text, at, says) in [
+            ("stroe = \"x\"", "g.toml:1:1:", "did you mean `store`?"),
+            ("[worker]\nlease = 5", "g.toml:2:9:", "expected a string"),
+            ("[worker]\nlease = \"soon\"", "g.toml:2:9:", "not a duration"),
+            ("[worker]\nqueues = { a = 0 }", "g.toml:2:12:", "at least 1"),
+            ("[worker]\nqueues = { a = \"x\" }", "g.toml:2:16:", "invalid type"),
+            ("[tasks.a]\ncommand = [\"x\"]\n[tasks.a]\ncommand = [\"y\"]", "g.toml:3:8:", "duplicate key"),
+            ("[tasks.a]\ncomand = [\"x\"]", "g.toml:2:1:", "did you mean `command`?"),
+            ("[tasks.a]\nqueue = \"x\"", "g.toml:1:8:", "what it runs"),
+            ("[tasks.a]\ncommand = [\"x\"]\nhttp = { url = \"http://x\" }", "g.toml:3:1:", "not both"),
+            ("[tasks.a]\ncommand = []", "g.toml:2:1:", "names no program"),
+            ("[tasks.a]\ncommand = [\"x\"]\nbackoff = { exponential = \"2s\", cap = \"1h\" }", "g.toml:3:11:", "backoff is"),
+            ("[tasks.a]\ncommand = [\"x\"]\npriority = 12", "g.toml:3:1:", "from 0 (first) to 9 (last)"),
+            ("[tasks.a]\ncommand = [\"x\"]\nmax_attempts = 0", "g.toml:3:1:", "at least 1"),
+            ("[tasks.a]\ncommand = [\"x\"]\nmax_attempts = -1", "g.toml:3:16:", "invalid value"),
+            ("[tasks.a]\ncommand = [\"x\"]\nack = \"never\"", "g.toml:3:7:", "unknown variant"),
+            ("[tasks.a]\nhttp = { url = \"ftp://x\" }", "g.toml:2:10:", "http or https"),
+            ("[tasks.a]\nhttp = { url = \"nowhere\" }", "g.toml:2:10:", "not a URL"),
+            ("[tasks.a]\nhttp = { url = \"http://x\", secret = \"whsec_!\" }", "g.toml:2:28:", "base64"),
+            ("[tasks.a]\nhttp = { url = \"http://x\" }\ncwd = \"/\"", "g.toml:3:1:", "for commands"),
+            ("[tasks.\"a\\nb\"]\ncommand = [\"x\"]", "g.toml:1:8:", "control character"),
+            ("[tasks.\"\"]\ncommand = [\"x\"]", "g.toml:1:8:", "is empty"),
+            ("[limits]\nargs_bytes = 999999999", "g.toml:2:1:", "at most"),
+            ("store = ", "g.toml:1:9:", ""),
+        ] {
+            let error = read(text).expect_err(text);
+            assert!(error.starts_with(at) && error.contains(says), "{text}\ngave {error}\nwanted {at} {says}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_repeated_in_mistakes() {
+        let error = read("[tasks.a]\nhttp = { url = \"ftp://user:hunter2@x/\", secret = \"whsec_hunter3!\" }").unwrap_err();
+        assert!(!error.contains("hunter"), "{error}");
+    }
+}

@@ -1,0 +1,153 @@
+//! One `[tasks.NAME]` of the file: what it runs, and its options.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use gristmill::core::limits::{self, ARGS_BYTES_CEILING};
+use gristmill::{Ack, Backoff, KindSpec, Limits, Oversize, Policy, Retention};
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+
+use super::TaskType;
+use super::mistake::{ConfigError, Source};
+use super::values::{Limit, Span};
+use crate::kinds::{Command, DEFAULT_ENV, Http, Secret};
+
+/// What a task type of the file runs.
+#[derive(Debug)]
+pub(crate) enum Target {
+    Command(Command),
+    Http(Http),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TaskEntry {
+    command: Option<Vec<String>>,
+    env: Option<Vec<String>>,
+    set_env: Option<BTreeMap<String, String>>,
+    cwd: Option<PathBuf>,
+    http: Option<HttpEntry>,
+    schema: Option<serde_json::Value>,
+    queue: Option<String>,
+    priority: Option<u8>,
+    max_attempts: Option<u32>,
+    max_crashes: Option<u32>,
+    backoff: Option<Backoff>,
+    timeout: Option<Limit>,
+    expires: Option<Span>,
+    ack: Option<Ack>,
+    retention: Option<Retention>,
+    large_result: Option<Oversize>,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    quiet: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HttpEntry {
+    url: String,
+    secret: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    retry_4xx: bool,
+}
+
+impl TaskEntry {
+    pub(super) fn resolve(mut self, name: String, max: &Limits, source: Source<'_>) -> Result<TaskType, ConfigError> {
+        let place = Place { source, task: &name };
+        limits::check_name("a task's name", &name).map_err(|error| place.at(&[], error))?;
+        let policy = self.policy();
+        policy.check().map_err(|error| place.at(&[&error.field], &error))?;
+        // A result that is to be cut to the limit has to be read beyond it first.
+        let max_output = match policy.large_result {
+            Oversize::Fail => max.result_bytes,
+            Oversize::Truncate => ARGS_BYTES_CEILING,
+        };
+        let target = self.target(max_output, &place)?;
+        let schema = self.schema.unwrap_or_else(|| serde_json::json!({ "type": "object" }));
+        Ok(TaskType { spec: KindSpec { name, schema, fields: Vec::new(), policy }, target })
+    }
+
+    fn target(&mut self, max_output: usize, place: &Place<'_>) -> Result<Target, ConfigError> {
+        match (self.command.take(), self.http.take()) {
+            (Some(_), Some(_)) => Err(place.at(&["http"], "a task type has a command or an http target, not both")),
+            (None, None) => {
+                Err(place.at(&[], "this task type does not say what it runs: give it command = [\"program\"] or http = { url = \"...\" }"))
+            }
+            (Some(argv), None) if argv.first().is_none_or(String::is_empty) => {
+                Err(place.at(&["command"], "the command names no program: write command = [\"program\", \"argument\"]"))
+            }
+            (Some(argv), None) => Ok(Target::Command(Command {
+                argv,
+                env: self.env.take().unwrap_or_else(|| DEFAULT_ENV.iter().map(|&name| name.to_owned()).collect()),
+                set_env: self.set_env.take().unwrap_or_default(),
+                cwd: self.cwd.take(),
+                max_output,
+            })),
+            (None, Some(http)) => {
+                let set = [("env", self.env.is_some()), ("set_env", self.set_env.is_some()), ("cwd", self.cwd.is_some())];
+                if let Some((key, _)) = set.into_iter().find(|(_, set)| *set) {
+                    return Err(place.at(&[key], format!("{key} is for commands; an http target has none")));
+                }
+                http.resolve(max_output, place).map(Target::Http)
+            }
+        }
+    }
+
+    fn policy(&mut self) -> Policy {
+        let default = Policy::default();
+        Policy {
+            queue: self.queue.take().unwrap_or(default.queue),
+            priority: self.priority.unwrap_or(default.priority),
+            max_attempts: self.max_attempts.unwrap_or(default.max_attempts),
+            max_crashes: self.max_crashes.unwrap_or(default.max_crashes),
+            backoff: self.backoff.take().unwrap_or(default.backoff),
+            timeout: self.timeout.map_or(default.timeout, |value| value.0),
+            expires: self.expires.map(|value| value.0).or(default.expires),
+            ack: self.ack.unwrap_or(default.ack),
+            retention: self.retention.unwrap_or(default.retention),
+            large_result: self.large_result.unwrap_or(default.large_result),
+            tags: std::mem::take(&mut self.tags),
+            quiet: self.quiet,
+        }
+    }
+}
+
+impl HttpEntry {
+    fn resolve(self, max_output: usize, place: &Place<'_>) -> Result<Http, ConfigError> {
+        // Neither the URL nor the secret is repeated: both may hold what nobody should read in a log.
+        let url = Url::parse(&self.url).map_err(|error| place.at(&["http", "url"], format!("this is not a URL: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(place.at(&["http", "url"], "the URL has to be http or https, with a host"));
+        }
+        let secret = self.secret.as_deref().map(Secret::parse).transpose();
+        let secret = secret.map_err(|why| place.at(&["http", "secret"], why))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let wrong = |what: &str| place.at(&["http", "headers", name], format!("this is not a header's {what}"));
+            let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("name"))?;
+            let mut value = HeaderValue::from_str(value).map_err(|_| wrong("value"))?;
+            value.set_sensitive(true);
+            headers.insert(key, value);
+        }
+        Ok(Http { connections: Default::default(), url, secret, headers, retry_4xx: self.retry_4xx, max_output })
+    }
+}
+
+/// A task type's place in the file.
+struct Place<'a> {
+    source: Source<'a>,
+    task: &'a str,
+}
+
+impl Place<'_> {
+    fn at(&self, keys: &[&str], message: impl std::fmt::Display) -> ConfigError {
+        let all: Vec<&str> = ["tasks", self.task].iter().chain(keys).copied().collect();
+        self.source.at(&all, message)
+    }
+}

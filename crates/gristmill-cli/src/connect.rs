@@ -1,0 +1,107 @@
+//! From flags, environment and file to a connected client.
+
+use gristmill::core::{Env, KindInfo};
+use gristmill::{App, Client, Context, Error, Handler, HandlerFuture, KindSpec, open_store};
+
+use crate::cli::Global;
+use crate::config::{Config, DEFAULT_STORE, Target, WorkerOptions};
+use crate::exit::CliError;
+use crate::kinds;
+
+/// An application with its configuration, not yet connected.
+pub(crate) struct Session<S> {
+    app: App<S>,
+    /// The store's URL.
+    pub(crate) store: String,
+    /// The configuration file, for people.
+    pub(crate) source: Option<String>,
+    pub(crate) worker: WorkerOptions,
+    /// The programs that the file's task types start, for `doctor`.
+    pub(crate) programs: Vec<Program>,
+}
+
+/// A program of a task type.
+pub(crate) struct Program {
+    pub(crate) task: String,
+    pub(crate) program: String,
+    pub(crate) path: Option<std::ffi::OsString>,
+    pub(crate) cwd: Option<std::path::PathBuf>,
+}
+
+impl<S: Send + Sync + 'static> Session<S> {
+    /// Reads the configuration and adds its task types to the application's.
+    ///
+    /// # Errors
+    /// A mistake in the configuration.
+    pub(crate) fn new(app: App<S>, global: &Global) -> Result<Self, CliError> {
+        let config = Config::load(global.config.as_deref())?;
+        let source = config.path.as_ref().map(|path| path.display().to_string());
+        let declared = app.kinds();
+        if let Some(twice) = config.tasks.iter().find(|task| declared.iter().any(|kind| kind.name == task.spec.name)) {
+            let file = source.unwrap_or_default();
+            return Err(CliError::usage(format!("{file}: the task type `{}` is in this program already; rename one", twice.spec.name)));
+        }
+        let programs = config.tasks.iter().filter_map(|task| match &task.target {
+            Target::Command(command) => Some(Program {
+                task: task.spec.name.clone(),
+                program: command.argv.first()?.clone(),
+                path: command.set_env.get("PATH").map(Into::into).or_else(|| std::env::var_os("PATH")),
+                cwd: command.cwd.clone(),
+            }),
+            Target::Http(_) => None,
+        });
+        let programs = programs.collect();
+        let app = match config.limits {
+            Some(limits) => app.limits(limits),
+            None => app,
+        };
+        Ok(Self {
+            app: kinds::register(app, config.tasks),
+            store: global.store.clone().or(config.store).unwrap_or_else(|| DEFAULT_STORE.to_owned()),
+            source,
+            worker: config.worker,
+            programs,
+        })
+    }
+
+    /// The task types of this program and of the configuration.
+    pub(crate) fn kinds(&self) -> Vec<KindSpec> {
+        self.app.kinds()
+    }
+
+    /// Opens the store, which brings its tables up to date.
+    ///
+    /// # Errors
+    /// A store that can't be used, or task types that contradict each other.
+    pub(crate) async fn connect(self) -> Result<Client, CliError> {
+        Ok(self.app.connect(&self.store).await?)
+    }
+
+    /// As [`connect`](Self::connect), and lends the client the task types that other programs declared in the store, so
+    /// that their tasks can be enqueued and checked from here. Only for a client: they have no handlers.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn connect_to_enqueue(self) -> Result<Client, CliError> {
+        let store = open_store(&self.store, Env::system()).await?;
+        let known = self.app.kinds();
+        let mut app = self.app;
+        for kind in store.kinds().await? {
+            if let KindInfo { name, schema: Some(schema), policy: Some(policy), .. } = kind
+                && known.iter().all(|known| known.name != name)
+            {
+                app = app.register_handler(KindSpec { name, schema, fields: Vec::new(), policy }, Elsewhere);
+            }
+        }
+        Ok(app.with_store(store).await?)
+    }
+}
+
+/// Stands for code that is in another program.
+struct Elsewhere;
+
+impl Handler for Elsewhere {
+    fn run<'a>(&'a self, _: &'a Context, _: &'a str) -> HandlerFuture<'a> {
+        Box::pin(std::future::ready(Err(Error::fail("this program only enqueues tasks of this type"))))
+    }
+}

@@ -1,0 +1,120 @@
+//! How the process ends: a code for scripts, a message and a hint for people.
+
+use std::process::ExitCode;
+
+use gristmill::core::{StoreError, StoreErrorKind};
+use gristmill::{AwaitError, ConnectError, EnqueueError, WorkerError};
+
+use crate::config::ConfigError;
+use crate::output;
+
+/// Why a command did not end well.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    code: u8,
+    message: String,
+    hint: Option<String>,
+}
+
+impl CliError {
+    /// The task or the operation failed.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self { code: 1, message: message.into(), hint: None }
+    }
+
+    /// What was asked for makes no sense.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into(), hint: None }
+    }
+
+    /// It took too long.
+    pub(crate) fn timed_out(message: impl Into<String>) -> Self {
+        Self { code: 4, message: message.into(), hint: None }
+    }
+
+    /// Whoever read our output has seen enough: no error, and nobody to tell.
+    pub(crate) fn unread() -> Self {
+        Self { code: 0, message: String::new(), hint: None }
+    }
+
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says it on standard error.
+    pub(crate) fn tell(self) -> ExitCode {
+        if self.code != 0 {
+            output::note(&format!("error: {}", self.message));
+            if let Some(hint) = self.hint {
+                output::note(&format!("hint: {hint}"));
+            }
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+/// Shows what the argument parser has to say: help and version are no errors.
+pub(crate) fn tell_usage(error: &clap::Error) -> ExitCode {
+    // A closed pipe is no reason to complain.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        let code = if error.kind() == StoreErrorKind::Invalid { 2 } else { 3 };
+        let hint = match error.kind() {
+            StoreErrorKind::Invalid => None,
+            StoreErrorKind::TooNew => Some("use the newer program that wrote it"),
+            _ => Some("the store is --store, GRISTMILL_STORE, or `store` in gristmill.toml; `doctor` looks into it"),
+        };
+        Self { code, message: error.to_string(), hint: hint.map(str::to_owned) }
+    }
+}
+
+impl From<ConnectError> for CliError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Store(error) => error.into(),
+            other => Self::usage(other.to_string()),
+        }
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<WorkerError> for CliError {
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::Store(error) => error.into(),
+            other => Self::usage(other.to_string()),
+        }
+    }
+}
+
+impl From<EnqueueError> for CliError {
+    fn from(error: EnqueueError) -> Self {
+        match error {
+            EnqueueError::Store(error) => error.into(),
+            EnqueueError::Conflict { .. } => Self::failed(error.to_string()),
+            EnqueueError::UnknownTask { .. } => Self::usage(error.to_string())
+                .with_hint("`kinds` lists the task types; --force enqueues one that only another program has"),
+            other => Self::usage(other.to_string()),
+        }
+    }
+}
+
+impl From<AwaitError> for CliError {
+    fn from(error: AwaitError) -> Self {
+        match error {
+            AwaitError::Store(error) => error.into(),
+            AwaitError::TimedOut { .. } => Self::timed_out(error.to_string()),
+            other => Self::failed(other.to_string()),
+        }
+    }
+}

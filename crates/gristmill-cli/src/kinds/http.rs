@@ -1,0 +1,221 @@
+//! A task type that is an HTTP target: arguments posted as JSON, the body of a 2xx answer is the result.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, UNIX_EPOCH};
+
+use gristmill::core::Env;
+use gristmill::{Context, Error, Handler, HandlerFuture, Result};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+
+use super::result::{self, excerpt};
+use super::signature::Secret;
+
+/// However long a target asks us to wait, we look again after this.
+const SNOOZE_MAX: Duration = Duration::from_secs(86_400);
+/// A target that says "retry after 0 seconds" must not be asked in a tight loop, as a snooze costs no attempt.
+const SNOOZE_MIN: Duration = Duration::from_secs(1);
+/// A target that does not even accept the connection by then is down.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of a refusal's body goes into the failure's message.
+const BODY_EXCERPT: usize = 1024;
+
+/// The connections of all HTTP task types, opened when the first of them runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Connections(Arc<OnceLock<Client>>);
+
+impl Connections {
+    fn get(&self) -> Result<&Client> {
+        if let Some(client) = self.0.get() {
+            return Ok(client);
+        }
+        let built = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(concat!("gristmill/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(self.0.get_or_init(|| built))
+    }
+}
+
+/// Calls a target for each attempt.
+#[derive(Debug)]
+pub(crate) struct Http {
+    pub(crate) connections: Connections,
+    pub(crate) url: Url,
+    pub(crate) secret: Option<Secret>,
+    pub(crate) headers: HeaderMap,
+    /// Whether a refusal of ours (4xx) is tried again; the same request mostly gets the same answer.
+    pub(crate) retry_4xx: bool,
+    /// The most bytes of a body that are read.
+    pub(crate) max_output: usize,
+}
+
+impl Handler for Http {
+    fn run<'a>(&'a self, cx: &'a Context, args: &'a str) -> HandlerFuture<'a> {
+        Box::pin(async move {
+            tokio::select! {
+                result = self.call(cx, args) => result,
+                // Dropping the request closes its connection.
+                () = cx.cancellation().cancelled() => Err(Error::retry("the request was dropped before it was answered")),
+            }
+        })
+    }
+}
+
+impl Http {
+    async fn call(&self, cx: &Context, args: &str) -> Result<String> {
+        let response = self.request(cx, args)?.send().await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        if status.is_success() {
+            return match self.read(response, self.max_output).await? {
+                (_, true) => Err(Error::fail(format!("the answer is larger than {} bytes, the limit of a result", self.max_output))),
+                (body, false) => result::parse(&body, "the answer's body").map_err(Error::retry),
+            };
+        }
+        if status.is_redirection() {
+            return Err(Error::fail(redirected(status, &self.url, response.headers())));
+        }
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+            && let Some(delay) = retry_after(response.headers())
+        {
+            cx.log(format!("{status}: asked to come back in {} s", delay.as_secs()));
+            return Err(Error::snooze(delay));
+        }
+        let refusal = self.refusal(response).await;
+        if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS && !self.retry_4xx {
+            return Err(Error::fail(refusal));
+        }
+        Err(Error::retry(refusal))
+    }
+
+    fn request(&self, cx: &Context, args: &str) -> Result<RequestBuilder> {
+        let id = cx.id().to_string();
+        let mut headers = self.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert("gristmill-attempt", HeaderValue::from(cx.attempt()));
+        headers.insert("gristmill-task-name", header("task name", cx.name())?);
+        for name in ["gristmill-task-id", "idempotency-key"] {
+            headers.insert(name, header(name, &id)?);
+        }
+        if let Some(secret) = &self.secret {
+            let seconds = Env::system().now().as_millis() / 1000;
+            let signature = secret.sign(&id, seconds, args).unwrap_or_default();
+            headers.insert("webhook-id", header("webhook-id", &id)?);
+            headers.insert("webhook-timestamp", HeaderValue::from(seconds));
+            headers.insert("webhook-signature", header("webhook-signature", &signature)?);
+        }
+        Ok(self.connections.get()?.post(self.url.clone()).headers(headers).body(args.to_owned()))
+    }
+
+    /// The body up to `max` bytes, and whether there was more.
+    async fn read(&self, mut response: Response, max: usize) -> Result<(Vec<u8>, bool)> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(error))? {
+            let room = max - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() > room {
+                return Ok((body, true));
+            }
+        }
+        Ok((body, false))
+    }
+
+    async fn refusal(&self, response: Response) -> String {
+        let status = response.status();
+        // What the target said is a help; that it could not be read is not worth another error.
+        let (body, _) = self.read(response, BODY_EXCERPT).await.unwrap_or_default();
+        let text: String = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).collect();
+        let said = if text.trim().is_empty() { String::new() } else { format!(": {}", excerpt(text.trim(), BODY_EXCERPT)) };
+        format!("{} answered {status}{said}", place(&self.url))
+    }
+
+    /// A transport error, without the URL that the HTTP client puts into it: it may hold a password or a token.
+    fn unreachable(&self, error: reqwest::Error) -> Error {
+        Error::retry(Unreachable { place: place(&self.url), source: error.without_url() })
+    }
+}
+
+/// The target could not be reached, or broke off.
+#[derive(Debug)]
+struct Unreachable {
+    place: String,
+    source: reqwest::Error,
+}
+
+impl std::fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let source = &self.source;
+        let what = if source.is_connect() { "could not be reached" } else { "gave no proper answer" };
+        write!(f, "{} {what}: {}", self.place, innermost(source))
+    }
+}
+
+impl std::error::Error for Unreachable {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// The cause at the bottom, such as "connection refused"; the layers above only say that sending failed.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}
+
+/// Where a URL leads, without user, password, query and fragment, any of which may be secret.
+fn place(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
+fn redirected(status: StatusCode, from: &Url, headers: &HeaderMap) -> String {
+    let target = headers.get(LOCATION).and_then(|to| from.join(to.to_str().ok()?).ok());
+    let to = target.map(|to| format!(" to {}", place(&to))).unwrap_or_default();
+    format!("{} answered {status}{to}; redirects are not followed: set the final address as url", place(from))
+}
+
+fn header(what: &str, value: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(value).map_err(|_| Error::fail(format!("the {what} can't be sent in an HTTP header")))
+}
+
+/// How long the target wants to be left alone: seconds, or a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let at = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+            let now = u64::try_from(Env::system().now().as_millis()).ok()?;
+            at.saturating_sub(Duration::from_millis(now))
+        }
+    };
+    Some(wait.clamp(SNOOZE_MIN, SNOOZE_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_read_in_both_forms_and_bounded() {
+        let wait = |value: &'static str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]));
+        assert_eq!(wait("120"), Some(Duration::from_secs(120)));
+        assert_eq!(wait("0"), Some(SNOOZE_MIN));
+        assert_eq!(wait("99999999999"), Some(SNOOZE_MAX));
+        assert_eq!(wait("Fri, 31 Dec 9999 23:59:59 GMT"), Some(SNOOZE_MAX));
+        assert_eq!(wait("Thu, 01 Jan 1970 00:00:01 GMT"), Some(SNOOZE_MIN));
+        assert_eq!(wait("soon"), None);
+        assert_eq!(wait("-5"), None);
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn secrets_of_a_url_are_not_shown() {
+        let url = Url::parse("https://user:hunter2@example.com:8443/hook?token=abc#x").unwrap();
+        assert_eq!(place(&url), "https://example.com:8443/hook");
+    }
+}

@@ -1,0 +1,25 @@
+//! Task types without Rust: commands and HTTP targets.
+
+mod command;
+pub(crate) mod guard;
+mod http;
+mod result;
+mod signature;
+
+use gristmill::App;
+
+pub(crate) use command::{Command, DEFAULT_ENV};
+pub(crate) use http::Http;
+use http::Connections;
+pub(crate) use signature::Secret;
+
+use crate::config::{Target, TaskType};
+
+/// Adds the task types of the configuration to an application.
+pub(crate) fn register<S: Send + Sync + 'static>(app: App<S>, tasks: Vec<TaskType>) -> App<S> {
+    let connections = Connections::default();
+    tasks.into_iter().fold(app, |app, TaskType { spec, target }| match target {
+        Target::Command(command) => app.register_handler(spec, command),
+        Target::Http(http) => app.register_handler(spec, Http { connections: connections.clone(), ..http }),
+    })
+}

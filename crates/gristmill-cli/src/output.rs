@@ -1,0 +1,120 @@
+//! Where everything is written: data to standard output, the rest to standard error.
+
+use std::io::{self, ErrorKind, Write};
+
+use serde::Serialize;
+
+use crate::exit::CliError;
+
+/// The form of the data on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// One JSON value.
+    Json,
+    /// One JSON value a line.
+    Jsonl,
+}
+
+/// Standard output.
+#[derive(Debug)]
+pub(crate) struct Out {
+    pub(crate) format: Format,
+}
+
+impl Out {
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    /// Writes text as it is.
+    ///
+    /// # Errors
+    /// [`CliError::unread`] if the reader is gone, which ends the command quietly.
+    pub(crate) fn raw(&self, text: &str) -> Result<(), CliError> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(CliError::unread()),
+            Err(error) => Err(CliError::failed(format!("standard output can't be written: {error}"))),
+        }
+    }
+
+    /// Writes a line of text.
+    pub(crate) fn line(&self, text: &str) -> Result<(), CliError> {
+        self.raw(&format!("{text}\n"))
+    }
+
+    /// Writes one value: as JSON, or as what `table` makes of it.
+    pub(crate) fn value<T: Serialize>(&self, value: &T, table: impl FnOnce(&T) -> String) -> Result<(), CliError> {
+        match self.format {
+            Format::Table => self.raw(&table(value)),
+            Format::Json => self.line(&json(value, true)?),
+            Format::Jsonl => self.line(&json(value, false)?),
+        }
+    }
+
+    /// Writes a list: `{"items": [...]}`, a line an item, or a table.
+    pub(crate) fn list<T: Serialize>(&self, items: &[T], headers: &[&str], row: impl Fn(&T) -> Vec<String>) -> Result<(), CliError> {
+        #[derive(Serialize)]
+        struct List<'a, T> {
+            items: &'a [T],
+        }
+        match self.format {
+            Format::Json => self.line(&json(&List { items }, true)?),
+            Format::Jsonl => self.lines(items),
+            Format::Table => self.raw(&table(headers, items.iter().map(row))),
+        }
+    }
+
+    /// Writes a line of JSON an item.
+    pub(crate) fn lines<T: Serialize>(&self, items: &[T]) -> Result<(), CliError> {
+        let lines = items.iter().map(|item| json(item, false)).collect::<Result<Vec<_>, _>>()?;
+        self.raw(&lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>())
+    }
+}
+
+/// Says something to the person at the terminal: a line on standard error. Never fails; there may be nobody.
+pub(crate) fn note(text: &str) {
+    let text: String = text.split('\n').map(escape).collect::<Vec<_>>().join("\n");
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+fn json(value: &impl Serialize, pretty: bool) -> Result<String, CliError> {
+    let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+    text.map_err(|error| CliError::failed(format!("the answer can't be written as JSON: {error}")))
+}
+
+/// A table in columns. Without rows, only its header.
+pub(crate) fn table(headers: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let head = headers.iter().map(|header| header.to_uppercase()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows.map(|row| row.iter().map(|cell| escape(cell)).collect())).collect();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..headers.len()).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let line: String = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Makes control characters visible: printed as they are, they could move the cursor or recolour the terminal, and what a
+/// task is called or logs comes from anywhere.
+pub(crate) fn escape(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_aligned_and_harmless() {
+        let rows = [vec!["a\x1b[31m".to_owned(), "b".to_owned()], vec!["longer than that".to_owned(), "c".to_owned()]];
+        let text = table(&["one", "two"], rows.into_iter());
+        assert_eq!(text, "ONE               TWO\na\\u{1b}[31m       b\nlonger than that  c\n");
+    }
+}

@@ -1,0 +1,43 @@
+use gristmill_core::limits::BATCH_TASKS_MAX;
+use gristmill_core::{EnqueueOutcome, KindSpec, NewTask, StoreError, StoreErrorKind, Timestamp};
+
+use super::tables::{Place, Tables, Task};
+
+impl Tables {
+    pub(super) fn enqueue_batch(&mut self, tasks: Vec<NewTask>, now: Timestamp) -> Result<Vec<EnqueueOutcome>, StoreError> {
+        if tasks.len() > BATCH_TASKS_MAX {
+            let message = format!("can't enqueue {} tasks at once; at most {BATCH_TASKS_MAX}, so split them", tasks.len());
+            return Err(StoreError::new(StoreErrorKind::Invalid, message));
+        }
+        Ok(tasks.into_iter().map(|task| self.enqueue(task, now)).collect())
+    }
+
+    /// Keeps one task, unless its id is taken.
+    pub(super) fn enqueue(&mut self, new: NewTask, now: Timestamp) -> EnqueueOutcome {
+        if let Some((_, kept)) = self.by_id(new.id) {
+            let same = kept.new.kind == new.kind && kept.new.args == new.args;
+            return if same { EnqueueOutcome::Exists } else { EnqueueOutcome::Conflict };
+        }
+        self.queues.entry(new.queue.clone()).or_default();
+        self.kinds.entry(new.kind.clone()).or_default();
+        let due = new.due(now);
+        self.insert(Task {
+            created_at: now,
+            due,
+            expires_at: new.expires.map(|period| due.saturating_add(period)),
+            attempt: 0,
+            crashes: 0,
+            claim_no: 0,
+            place: if due <= now { Place::Ready } else { Place::Scheduled(due) },
+            history: Vec::new(),
+            new,
+        });
+        EnqueueOutcome::Created
+    }
+
+    pub(super) fn declare(&mut self, kinds: &[KindSpec]) {
+        for kind in kinds {
+            self.kinds.insert(kind.name.clone(), Some(kind.clone()));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The store in memory; see [`MemoryStore`].
+
+mod claim;
+mod enqueue;
+mod operate;
+mod settle;
+mod signal;
+mod sweep;
+mod tables;
+mod view;
+mod workers;
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gristmill_core::{
+    CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
+    Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Severity, Source, Store, StoreError, Swept, TaskId,
+    TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec,
+};
+
+use signal::Signals;
+use tables::Tables;
+
+/// A store that keeps everything in memory and loses it when it is dropped.
+///
+/// It is two things. For gristmill it is the reference model: written as plainly as possible, it says what every operation
+/// of a store means, and the real stores are compared with it (`check_against_model`, feature `suite`). For applications it is what
+/// tests run on: nothing to install, nothing to clean up, a new empty store at each [`new`](Self::new).
+///
+/// It keeps every promise of [`Source`] and [`Store`] except durability: what is acknowledged lives as long as the process.
+/// It is not for production, and its listings cost more the more it holds.
+///
+/// All its time comes from the [`Env`]. With [`Env::virtual_time`] the clock stands still until the test moves it, but the
+/// timeout of [`Source::wait`] runs in real time, and nobody who waits learns that the clock was moved: call
+/// [`nudge`](Self::nudge) after moving it.
+///
+/// ```
+/// use gristmill_conformance::MemoryStore;
+/// use gristmill_core::{EnqueueOutcome, Env, NewTask, Overrides, Policy, State, Store};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let env = Env::system();
+/// let store = MemoryStore::new(env.clone());
+/// let id = env.task_id();
+/// let task = NewTask::resolve("mail.send", &Policy::default(), "{}".into(), Overrides::default(), id, &Default::default())?;
+/// assert_eq!(store.enqueue(vec![task]).await?, [EnqueueOutcome::Created]);
+/// assert_eq!(store.get(id).await?.unwrap().state, State::Ready);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct MemoryStore {
+    env: Env,
+    tables: Mutex<Tables>,
+    signals: Signals,
+}
+
+impl MemoryStore {
+    /// An empty store that takes its time from `env`.
+    pub fn new(env: Env) -> Arc<Self> {
+        Arc::new(Self { env, tables: Mutex::default(), signals: Signals::default() })
+    }
+
+    /// Wakes everybody who waits, so that they look again: to be called after a virtual clock was moved.
+    pub fn nudge(&self) {
+        self.signals.nudge();
+    }
+
+    /// Runs one operation alone, at one instant, and tells those who wait what it brought about.
+    fn run<T>(&self, operation: impl FnOnce(&mut Tables, Timestamp) -> T) -> T {
+        // A panic in an operation can only come from a bug in this crate; the tables are then as good as they were.
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        // The clock is read under the lock, so that operations see it in the order in which they take effect.
+        let answer = operation(&mut tables, self.env.now());
+        let news = tables.take_news();
+        drop(tables);
+        self.signals.announce(news);
+        answer
+    }
+}
+
+#[async_trait]
+impl Source for MemoryStore {
+    async fn enter(&self, worker: &WorkerSpec) -> Result<(), StoreError> {
+        self.run(|tables, now| tables.enter(worker, now));
+        Ok(())
+    }
+
+    async fn leave(&self, worker: WorkerId) -> Result<u64, StoreError> {
+        Ok(self.run(|tables, now| tables.leave(worker, now)))
+    }
+
+    async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
+        Ok(self.run(|tables, now| tables.heartbeat(worker, lease, now)))
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
+        self.signals.ready.looked();
+        self.run(|tables, now| tables.claim(claim, now))
+    }
+
+    async fn start(&self, leases: &[LeaseRef]) -> Result<Vec<bool>, StoreError> {
+        Ok(self.run(|tables, _| leases.iter().map(|lease| tables.start(lease)).collect()))
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        Ok(self.run(|tables, now| settlements.into_iter().map(|settlement| tables.settle(settlement, now)).collect()))
+    }
+
+    async fn note(&self, notes: Vec<Note>) -> Result<Vec<bool>, StoreError> {
+        Ok(self.run(|tables, _| notes.into_iter().map(|note| tables.note(note)).collect()))
+    }
+
+    async fn sweep(&self, limit: usize) -> Result<Swept, StoreError> {
+        self.signals.scheduled.looked();
+        Ok(self.run(|tables, now| tables.sweep(limit, now)))
+    }
+
+    async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
+        Ok(self.run(|tables, now| tables.pending(queues, within, now)))
+    }
+
+    async fn wait(&self, wake: Wake, timeout: Duration) {
+        let signal = match wake {
+            Wake::Ready => &self.signals.ready,
+            Wake::Scheduled => &self.signals.scheduled,
+            Wake::Ended(id) => return self.signals.ended.until(timeout, || self.run(|tables, _| !tables.is_live(id))).await,
+        };
+        signal.next(timeout).await;
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn location(&self) -> String {
+        "memory:".to_owned()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    async fn declare(&self, kinds: &[KindSpec]) -> Result<(), StoreError> {
+        self.run(|tables, _| tables.declare(kinds));
+        Ok(())
+    }
+
+    async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<EnqueueOutcome>, StoreError> {
+        self.run(|tables, now| tables.enqueue_batch(tasks, now))
+    }
+
+    async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        Ok(self.run(|tables, _| tables.get(id)))
+    }
+
+    async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        Ok(self.run(|tables, _| tables.list(filter, after, limit)))
+    }
+
+    async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {
+        Ok(self.run(|tables, now| ids.iter().map(|id| tables.cancel(*id, now)).collect()))
+    }
+
+    async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
+        Ok(self.run(|tables, _| ids.iter().map(|id| tables.retry(*id)).collect()))
+    }
+
+    async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {
+        self.run(|tables, _| tables.pause(queue, paused));
+        Ok(())
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueInfo>, StoreError> {
+        Ok(self.run(|tables, now| tables.queue_infos(now)))
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerInfo>, StoreError> {
+        Ok(self.run(|tables, now| tables.worker_infos(now)))
+    }
+
+    async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {
+        Ok(self.run(|tables, now| tables.kind_infos(now)))
+    }
+
+    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        Ok(self.run(|tables, now| tables.prune(limit, now)))
+    }
+
+    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        Ok(vec![Finding {
+            severity: Severity::Ok,
+            code: "memory".to_owned(),
+            message: "the store is in memory; there is nothing on disk that could be damaged".to_owned(),
+            hint: "use a store on disk for anything that must survive the process".to_owned(),
+        }])
+    }
+}

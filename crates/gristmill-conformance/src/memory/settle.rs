@@ -1,0 +1,136 @@
+use std::time::Duration;
+
+use gristmill_core::{
+    AttemptRecord, AttemptState, Ending, Held, LeaseRef, Next, Note, Retention, Settled, Settlement, State, Timestamp, judge,
+};
+
+use super::tables::{End, Lease, Place, Tables};
+
+/// How an attempt's end goes down in the history, where that differs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StartedAt {
+    /// `ran_for` before now: the worker says how long the handler ran.
+    Reported,
+    /// With the claim: nobody can say better.
+    Claimed,
+}
+
+impl Tables {
+    pub(super) fn settle(&mut self, settlement: Settlement, now: Timestamp) -> Settled {
+        let held =
+            self.by_id(settlement.lease.id).filter(|(_, task)| task.lease().is_some_and(|l| l.fence == settlement.lease.fence));
+        let Some((seq, _)) = held else { return Settled::LeaseLost };
+        let idle = settlement.ending == Ending::Released && settlement.ran_for.is_zero();
+        self.end_attempt(seq, settlement, StartedAt::Reported, !idle, now)
+    }
+
+    /// Ends the attempt of a worker that is gone (it crashed) or goes (it releases what it holds).
+    pub(super) fn end_for_worker(&mut self, seq: i64, ending: Ending, now: Timestamp) {
+        let Some(task) = self.tasks.get(&seq) else { return };
+        let Some(lease) = task.lease() else { return };
+        let (started, lease) = (lease.started, LeaseRef { id: task.new.id, fence: lease.fence, key: seq });
+        self.end_attempt(seq, Settlement::new(lease, ending), StartedAt::Claimed, started, now);
+    }
+
+    /// Does what the verdict says. A row goes into the history if `noted`, and in any case if the task ends with it.
+    fn end_attempt(&mut self, seq: i64, settlement: Settlement, from: StartedAt, noted: bool, now: Timestamp) -> Settled {
+        let Some((held, retention)) = self.tasks.get(&seq).and_then(|task| {
+            let lease = task.lease()?;
+            let held = Held {
+                attempt: task.attempt,
+                crashes: task.crashes,
+                max_attempts: task.new.max_attempts,
+                max_crashes: task.new.max_crashes,
+                ack: task.new.ack,
+                started: lease.started,
+                cancel_requested: lease.cancel_requested,
+            };
+            Some((held, task.new.retention))
+        }) else {
+            return Settled::LeaseLost;
+        };
+        let verdict = judge(&held, settlement.ending);
+        let error = settlement.failure.map(|failure| *failure).or_else(|| verdict.default_failure());
+        let state = match verdict.next {
+            Next::End(state) => state,
+            Next::Again { delay, .. } if delay.is_zero() => State::Ready,
+            Next::Again { .. } => State::Scheduled,
+        };
+        self.update(seq, |task| {
+            let ended = match verdict.next {
+                Next::End(state) => {
+                    task.crashes += u32::from(verdict.attempt == AttemptState::Crashed);
+                    Place::Ended(End {
+                        state,
+                        at: now,
+                        keep_until: keep_until(retention, now),
+                        result: settlement.result.filter(|_| state == State::Succeeded),
+                    })
+                }
+                Next::Again { attempt, crashes, delay } => {
+                    task.attempt = attempt;
+                    task.crashes = crashes;
+                    if delay.is_zero() { Place::Ready } else { Place::Scheduled(now.saturating_add(delay)) }
+                }
+            };
+            let lease = std::mem::replace(&mut task.place, ended);
+            let Place::Running(lease) = lease else { return };
+            if noted || state.is_final() {
+                task.history.push(AttemptRecord {
+                    attempt: held.attempt,
+                    claim_no: task.claim_no,
+                    state: verdict.attempt,
+                    started_at: Some(started_at(&lease, from, settlement.ran_for, now)),
+                    finished_at: Some(now),
+                    worker: Some(lease.worker_name),
+                    error,
+                    logs: settlement.logs.or(lease.logs),
+                    progress: settlement.progress.map(|progress| *progress).or(lease.progress),
+                });
+            }
+        });
+        if state == State::Succeeded {
+            for child in settlement.children {
+                self.enqueue(child, now);
+            }
+        }
+        self.forget_if_unwanted(seq);
+        Settled::Done(state)
+    }
+
+    /// Drops a success of which nothing is to be kept.
+    fn forget_if_unwanted(&mut self, seq: i64) {
+        let unwanted = |task: &super::tables::Task| task.state() == State::Succeeded && task.new.retention == Retention::None;
+        if self.tasks.get(&seq).is_some_and(unwanted) {
+            self.remove(seq);
+        }
+    }
+
+    /// Replaces what is kept of the running attempt's logs and progress; false if the lease is lost.
+    pub(super) fn note(&mut self, note: Note) -> bool {
+        self.with_lease(&note.lease, |lease| {
+            lease.logs = note.logs.or(lease.logs.take());
+            lease.progress = note.progress.or(lease.progress.take());
+        })
+    }
+}
+
+/// Until when an ended task is kept: a failure of a task that keeps no success is kept for the default time, as nobody
+/// could learn of it otherwise.
+pub(super) fn keep_until(retention: Retention, now: Timestamp) -> Option<Timestamp> {
+    match retention {
+        Retention::For(period) => Some(now.saturating_add(period)),
+        Retention::Forever => None,
+        Retention::None => match Retention::default() {
+            Retention::For(period) => Some(now.saturating_add(period)),
+            Retention::None | Retention::Forever => None,
+        },
+    }
+}
+
+fn started_at(lease: &Lease, from: StartedAt, ran_for: Duration, now: Timestamp) -> Timestamp {
+    match from {
+        StartedAt::Reported => lease.claimed_at.max(now.saturating_sub(ran_for)),
+        StartedAt::Claimed => lease.claimed_at,
+    }
+}

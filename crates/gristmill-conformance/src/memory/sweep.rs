@@ -1,0 +1,81 @@
+use std::time::Duration;
+
+use gristmill_core::{AttemptState, Ending, Failure, FailureReason, State, Swept, Timestamp};
+
+use super::settle::keep_until;
+use super::tables::{End, Place, Tables};
+
+/// How long the row of a dead worker is shown before it goes.
+const DEAD_WORKER_KEPT: Duration = Duration::from_secs(3600);
+
+impl Tables {
+    pub(super) fn sweep(&mut self, limit: usize, now: Timestamp) -> Swept {
+        Swept {
+            promoted: self.promote(limit, now),
+            rescued: self.rescue(limit, now),
+            expired: self.expire_due(limit, now),
+            // A task that nobody serves stays where it is here, as it costs nobody anything.
+            unparked: 0,
+            next_due: self.scheduled.first().map(|(run_at, _)| run_at.since(now)),
+        }
+    }
+
+    fn promote(&mut self, limit: usize, now: Timestamp) -> usize {
+        let due = first_until(&self.scheduled, now, limit);
+        for seq in &due {
+            self.update(*seq, |task| task.place = Place::Ready);
+        }
+        due.len()
+    }
+
+    fn rescue(&mut self, limit: usize, now: Timestamp) -> usize {
+        let dead = |worker| self.workers.get(worker).is_none_or(|worker| !worker.is_alive(now));
+        let mut orphans: Vec<_> =
+            self.held.iter().filter(|(worker, _)| dead(worker)).flat_map(|(_, held)| held).copied().collect();
+        orphans.sort_unstable();
+        orphans.truncate(limit);
+        for seq in &orphans {
+            self.end_for_worker(*seq, Ending::Crashed, now);
+        }
+        orphans.len()
+    }
+
+    fn expire_due(&mut self, limit: usize, now: Timestamp) -> usize {
+        let late = first_until(&self.expiring, now, limit);
+        for seq in &late {
+            self.expire(*seq, now);
+        }
+        late.len()
+    }
+
+    /// Ends a task that was not started in time.
+    pub(super) fn expire(&mut self, seq: i64, now: Timestamp) {
+        let failure = Failure::new(FailureReason::Expired, "not started by its deadline");
+        self.end_unstarted(seq, AttemptState::Expired, State::Expired, failure, now);
+    }
+
+    /// Ends a task that nobody runs, with a row in its history that says why.
+    pub(super) fn end_unstarted(&mut self, seq: i64, row: AttemptState, state: State, why: Failure, now: Timestamp) {
+        self.update(seq, |task| {
+            let mut row = task.unstarted_row(row, now);
+            row.error = Some(why);
+            task.claim_no = row.claim_no;
+            task.history.push(row);
+            task.place = Place::Ended(End { state, at: now, keep_until: keep_until(task.new.retention, now), result: None });
+        });
+    }
+
+    pub(super) fn prune(&mut self, limit: usize, now: Timestamp) -> usize {
+        let over = first_until(&self.kept_until, now, limit);
+        for seq in &over {
+            self.remove(*seq);
+        }
+        self.workers.retain(|_, worker| worker.expires_at.saturating_add(DEAD_WORKER_KEPT) >= now);
+        over.len()
+    }
+}
+
+/// The first `limit` entries of an index by time whose time has come.
+fn first_until(index: &std::collections::BTreeSet<(Timestamp, i64)>, now: Timestamp, limit: usize) -> Vec<i64> {
+    index.range(..=(now, i64::MAX)).take(limit).map(|(_, seq)| *seq).collect()
+}

@@ -1,0 +1,161 @@
+use std::time::Duration;
+
+use gristmill_core::limits::{COUNT_MAX, PAGE_ITEMS_MAX, PAGE_ROWS_MAX};
+use gristmill_core::{
+    AttemptRecord, AttemptState, Cursor, Filter, KindInfo, Page, Pending, QueueInfo, State, TaskId, TaskMeta, TaskRecord,
+    Timestamp, WorkerInfo,
+};
+
+use super::tables::{Place, Tables, Task};
+
+impl Tables {
+    pub(super) fn get(&self, id: TaskId) -> Option<TaskRecord> {
+        let (_, task) = self.by_id(id)?;
+        let running = task.lease().map(|lease| AttemptRecord {
+            attempt: task.attempt,
+            claim_no: task.claim_no,
+            state: AttemptState::Running,
+            started_at: Some(lease.claimed_at),
+            finished_at: None,
+            worker: Some(lease.worker_name.clone()),
+            error: None,
+            logs: lease.logs.clone(),
+            progress: lease.progress.clone(),
+        });
+        Some(TaskRecord { attempts: task.history.iter().cloned().chain(running).collect(), ..record(task) })
+    }
+
+    pub(super) fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Page<TaskRecord> {
+        let limit = limit.clamp(1, PAGE_ITEMS_MAX);
+        let end = after.map_or(i64::MAX, Cursor::key);
+        let mut page = Page { items: Vec::new(), next: None };
+        let mut rows = self.tasks.range(..end).rev();
+        for (read, (seq, task)) in rows.by_ref().enumerate() {
+            if matches(filter, task) {
+                page.items.push(record(task));
+            }
+            if page.items.len() == limit || read + 1 == PAGE_ROWS_MAX {
+                page.next = Some(Cursor::after(*seq));
+                break;
+            }
+        }
+        if rows.next().is_none() {
+            page.next = None;
+        }
+        page
+    }
+
+    pub(super) fn pending(&self, queues: &[String], within: Duration, now: Timestamp) -> Pending {
+        let asked = |queue: &String| queues.contains(queue);
+        let claimable =
+            |queue: &String, kind: &String| self.queues.get(queue) == Some(&false) && self.is_served(queue, kind, now);
+        let asked_of = |seq: &i64| self.tasks.get(seq).is_some_and(|task| asked(&task.new.queue));
+        let horizon = now.saturating_add(within);
+        Pending {
+            ready: self.ready.keys().any(|(queue, kind)| asked(queue) && claimable(queue, kind)),
+            scheduled: self.scheduled.range(..=(horizon, i64::MAX)).any(|(_, seq)| asked_of(seq)),
+            running: self.held.values().flatten().any(asked_of),
+        }
+    }
+
+    pub(super) fn queue_infos(&self, now: Timestamp) -> Vec<QueueInfo> {
+        self.queues.iter().map(|(name, paused)| self.queue_info(name, *paused, now)).collect()
+    }
+
+    fn queue_info(&self, name: &str, paused: bool, now: Timestamp) -> QueueInfo {
+        let mut info =
+            QueueInfo { name: name.to_owned(), paused, ready: 0, scheduled: 0, running: 0, unserved: 0, oldest_ready_at: None };
+        for task in self.tasks.values().filter(|task| task.new.queue == name) {
+            match task.state() {
+                State::Ready => {
+                    info.ready += 1;
+                    info.unserved += u64::from(!self.is_served(name, &task.new.kind, now));
+                    info.oldest_ready_at = Some(info.oldest_ready_at.map_or(task.created_at, |at| at.min(task.created_at)));
+                }
+                State::Scheduled => info.scheduled += 1,
+                State::Running => info.running += 1,
+                _ => {}
+            }
+        }
+        for count in [&mut info.ready, &mut info.scheduled, &mut info.unserved] {
+            *count = (*count).min(COUNT_MAX);
+        }
+        info
+    }
+
+    fn is_served(&self, queue: &str, kind: &str, now: Timestamp) -> bool {
+        self.workers.values().any(|worker| worker.is_alive(now) && worker.serves(queue, kind))
+    }
+
+    pub(super) fn worker_infos(&self, now: Timestamp) -> Vec<WorkerInfo> {
+        let mut newest_first: Vec<_> = self.workers.iter().collect();
+        newest_first.sort_by_key(|(id, worker)| std::cmp::Reverse((worker.started_at, **id)));
+        let info = |(id, worker): (&_, &super::tables::Worker)| WorkerInfo {
+            id: worker.spec.id.to_string(),
+            name: worker.spec.name.clone(),
+            version: worker.spec.version.clone(),
+            alive: worker.is_alive(now),
+            started_at: worker.started_at,
+            expires_at: worker.expires_at,
+            queues: worker.spec.queues.clone(),
+            kinds: worker.spec.kinds.clone(),
+            running: self.held.get(id).map_or(0, |held| held.len() as u64),
+        };
+        newest_first.into_iter().map(info).collect()
+    }
+
+    pub(super) fn kind_infos(&self, now: Timestamp) -> Vec<KindInfo> {
+        let serving = |name: &String| {
+            self.workers.values().filter(|worker| worker.is_alive(now) && worker.spec.kinds.contains(name)).count() as u64
+        };
+        let info = |(name, spec): (&String, &Option<gristmill_core::KindSpec>)| KindInfo {
+            name: name.clone(),
+            schema: spec.as_ref().map(|spec| spec.schema.clone()),
+            policy: spec.as_ref().map(|spec| spec.policy.clone()),
+            workers: serving(name),
+        };
+        self.kinds.iter().map(info).collect()
+    }
+}
+
+/// A task as observers see it, without its history.
+fn record(task: &Task) -> TaskRecord {
+    let state = task.state();
+    let error = || task.history.iter().rev().find_map(|row| row.error.clone());
+    let (result, ended_at) = match &task.place {
+        Place::Ended(end) => (end.result.clone(), Some(end.at)),
+        _ => (None, None),
+    };
+    let new = &task.new;
+    TaskRecord {
+        id: new.id,
+        kind: new.kind.clone(),
+        queue: new.queue.clone(),
+        state,
+        attempt: task.attempt,
+        max_attempts: new.max_attempts,
+        max_crashes: new.max_crashes,
+        crashes: task.crashes,
+        priority: new.priority,
+        args: new.args.clone(),
+        result,
+        error: if state == State::Succeeded { None } else { error() },
+        created_at: task.created_at,
+        run_at: match task.place {
+            Place::Scheduled(run_at) => run_at,
+            _ => task.due,
+        },
+        ended_at,
+        cancel_requested: task.lease().is_some_and(|lease| lease.cancel_requested),
+        meta: new.meta.as_deref().cloned().unwrap_or_default(),
+        attempts: Vec::new(),
+    }
+}
+
+fn matches(filter: &Filter, task: &Task) -> bool {
+    let tagged = |tag: &String| task.new.meta.as_deref().is_some_and(|TaskMeta { tags, .. }| tags.contains(tag));
+    (filter.states.is_empty() || filter.states.contains(&task.state()))
+        && filter.queue.as_ref().is_none_or(|queue| *queue == task.new.queue)
+        && filter.kind.as_ref().is_none_or(|kind| *kind == task.new.kind)
+        && filter.tag.as_ref().is_none_or(tagged)
+}

@@ -1,0 +1,136 @@
+use std::fmt;
+
+use gristmill_core::{
+    CancelOutcome, Claim, Claimed, EnqueueOutcome, Fence, LeaseRef, NewTask, Note, Pulse, RetryOutcome, Settled, Settlement,
+    Store, StoreError, StoreErrorKind, Swept, TaskId, WorkerId, WorkerSpec,
+};
+
+use super::op::LEASE;
+
+/// Which store is meant: their own keys of a task differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Model,
+    Store,
+}
+
+/// A lease, with the key that each side gave it.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    pub(super) id: TaskId,
+    pub(super) fence: Fence,
+    pub(super) model_key: i64,
+    pub(super) store_key: i64,
+}
+
+/// An operation with everything that it takes, so that it can be repeated to the letter.
+#[derive(Debug)]
+pub(super) enum Call {
+    Enqueue(Vec<NewTask>),
+    Enter(WorkerSpec),
+    Leave(WorkerId),
+    Heartbeat(WorkerId),
+    Claim(Claim),
+    Start(Vec<Held>),
+    /// The lease in the settlement is of no side; the one beside it counts.
+    Settle(Vec<(Held, Settlement)>),
+    Note(Held, Note),
+    Cancel(Vec<TaskId>),
+    Retry(Vec<TaskId>),
+    Pause(&'static str, bool),
+    Sweep(usize),
+}
+
+/// What a store said.
+pub(super) enum Answer {
+    Done,
+    Enqueued(Vec<EnqueueOutcome>),
+    Left(u64),
+    Pulse(Pulse),
+    Claimed(Vec<Claimed>),
+    Each(Vec<bool>),
+    Settled(Vec<Settled>),
+    Cancelled(Vec<CancelOutcome>),
+    Retried(Vec<RetryOutcome>),
+    Swept(Swept),
+    Error(StoreErrorKind, String),
+}
+
+impl Held {
+    pub(super) fn on(&self, side: Side) -> LeaseRef {
+        let key = match side {
+            Side::Model => self.model_key,
+            Side::Store => self.store_key,
+        };
+        LeaseRef { id: self.id, fence: self.fence, key }
+    }
+}
+
+impl Call {
+    pub(super) async fn perform(&self, store: &dyn Store, side: Side) -> Answer {
+        self.ask(store, side).await.unwrap_or_else(|error| Answer::Error(error.kind(), error.to_string()))
+    }
+
+    async fn ask(&self, store: &dyn Store, side: Side) -> Result<Answer, StoreError> {
+        Ok(match self {
+            Self::Enqueue(tasks) => Answer::Enqueued(store.enqueue(tasks.clone()).await?),
+            Self::Enter(spec) => {
+                store.enter(spec).await?;
+                Answer::Done
+            }
+            Self::Leave(worker) => Answer::Left(store.leave(*worker).await?),
+            Self::Heartbeat(worker) => Answer::Pulse(store.heartbeat(*worker, LEASE).await?),
+            Self::Claim(claim) => Answer::Claimed(store.claim(claim).await?),
+            Self::Start(leases) => {
+                let leases: Vec<_> = leases.iter().map(|held| held.on(side)).collect();
+                Answer::Each(store.start(&leases).await?)
+            }
+            Self::Settle(ends) => {
+                let on_side = |(held, settlement): &(Held, Settlement)| Settlement { lease: held.on(side), ..settlement.clone() };
+                Answer::Settled(store.settle(ends.iter().map(on_side).collect()).await?)
+            }
+            Self::Note(held, note) => Answer::Each(store.note(vec![Note { lease: held.on(side), ..note.clone() }]).await?),
+            Self::Cancel(ids) => Answer::Cancelled(store.cancel(ids).await?),
+            Self::Retry(ids) => Answer::Retried(store.retry(ids).await?),
+            Self::Pause(queue, paused) => {
+                store.pause(queue, *paused).await?;
+                Answer::Done
+            }
+            Self::Sweep(limit) => Answer::Swept(store.sweep(*limit).await?),
+        })
+    }
+}
+
+/// The answer without what is the store's own business: its keys, what it put aside, and the words of its errors.
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let without_key = |lease: &LeaseRef| LeaseRef { key: 0, ..*lease };
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Enqueued(outcomes) => write!(f, "{outcomes:?}"),
+            Self::Left(n) => write!(f, "released {n}"),
+            Self::Pulse(pulse) => {
+                let cancel: Vec<_> = pulse.cancel.iter().map(without_key).collect();
+                write!(f, "{:?}", Pulse { alive: pulse.alive, cancel })
+            }
+            Self::Claimed(claimed) => {
+                let claimed = claimed.iter().map(|claimed| Claimed { lease: without_key(&claimed.lease), ..claimed.clone() });
+                write!(f, "{:?}", claimed.collect::<Vec<_>>())
+            }
+            Self::Each(each) => write!(f, "{each:?}"),
+            Self::Settled(settled) => write!(f, "{settled:?}"),
+            Self::Cancelled(outcomes) => write!(f, "{outcomes:?}"),
+            Self::Retried(outcomes) => write!(f, "{outcomes:?}"),
+            Self::Swept(swept) => write!(f, "{:?}", Swept { unparked: 0, ..swept.clone() }),
+            Self::Error(StoreErrorKind::Invalid, _) => f.write_str("refused as invalid"),
+            // No other error has a reason here, and its words are needed to find out which it was.
+            Self::Error(kind, text) => write!(f, "error {kind:?}: {text}"),
+        }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}/{:?}", self.id, self.fence)
+    }
+}

@@ -1,0 +1,181 @@
+use std::collections::HashMap;
+
+use gristmill_core::{
+    Claim, Claimed, Ending, Env, Failure, FailureReason, LeaseRef, NewTask, Note, Progress, Settlement, TaskId, TaskMeta,
+    Timestamp, Wanted, WorkerId, WorkerSpec,
+};
+
+use super::call::{Answer, Call, Held};
+use super::op::{End, LEASE, NAMES, Op, Spec};
+
+/// What the clients and workers of a case know, and from which operations are made.
+pub(super) struct World {
+    /// Makes ids, and nothing else does: a store that draws from its own environment changes none of them.
+    ids: Env,
+    tasks: Vec<NewTask>,
+    workers: Vec<WorkerSpec>,
+    leases: Vec<Held>,
+    short_names: Vec<(String, String)>,
+    counts: HashMap<&'static str, usize>,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let (ids, _) = Env::virtual_time(Timestamp::from_millis(1_700_000_000_000), 7);
+        Self { ids, tasks: Vec::new(), workers: Vec::new(), leases: Vec::new(), short_names: Vec::new(), counts: HashMap::new() }
+    }
+
+    /// Every task that was ever enqueued.
+    pub(super) fn ids(&self) -> Vec<TaskId> {
+        self.tasks.iter().map(|task| task.id).collect()
+    }
+
+    /// The operation with everything it takes; `None` if there is nothing yet that it could be about.
+    pub(super) fn call(&mut self, op: &Op, now: Timestamp) -> Option<Call> {
+        Some(match op {
+            Op::Enqueue(specs) => Call::Enqueue(specs.iter().map(|spec| self.task(spec, now)).collect()),
+            Op::EnqueueAgain { task, changed } => {
+                let mut task = pick(&self.tasks, *task)?.clone();
+                if *changed {
+                    task.args = "{\"changed\":true}".to_owned();
+                }
+                Call::Enqueue(vec![task])
+            }
+            Op::Enter { queues, kinds } => Call::Enter(self.worker(*queues, *kinds)),
+            Op::EnterAgain(worker) => Call::Enter(pick(&self.workers, *worker)?.clone()),
+            Op::Leave(worker) => Call::Leave(self.some_worker(*worker)?),
+            Op::Heartbeat(worker) => Call::Heartbeat(self.some_worker(*worker)?),
+            Op::Claim { worker, queues, limit } => {
+                let wanted = subset(*queues).map(|queue| Wanted { queue: queue.into(), limit: *limit }).collect();
+                let (worker, fence) = (self.some_worker(*worker)?, self.ids.fence());
+                self.name("f", &fence.to_string());
+                Call::Claim(Claim { worker, fence, wanted })
+            }
+            Op::Start(leases) => Call::Start(leases.iter().map(|lease| self.lease(*lease)).collect::<Option<_>>()?),
+            Op::Settle(ends) => Call::Settle(ends.iter().map(|end| self.settlement(end, now)).collect::<Option<_>>()?),
+            Op::Note { lease, logs, progress } => {
+                let held = self.lease(*lease)?;
+                let logs = logs.then(|| format!("noted at {now}"));
+                let progress = progress.then(|| Progress { done: 1, total: None, message: format!("at {now}") });
+                Call::Note(held, Note { lease: held.on(super::Side::Model), logs, progress })
+            }
+            Op::Cancel(tasks) => Call::Cancel(self.some_tasks(tasks)?),
+            Op::Retry(tasks) => Call::Retry(self.some_tasks(tasks)?),
+            Op::Pause { queue, paused } => Call::Pause(NAMES[*queue], *paused),
+            // These are no single call; see `Case::step`.
+            Op::Advance(_) | Op::SetBack(_) | Op::Reopen | Op::SweepInSteps(_) | Op::PruneInSteps(_) | Op::Look => return None,
+        })
+    }
+
+    /// Remembers the leases of a claim, which both sides have answered alike.
+    pub(super) fn learn(&mut self, call: &Call, model: &Answer, store: &Answer) {
+        if let (Call::Claim(_), Answer::Claimed(model), Answer::Claimed(store)) = (call, model, store) {
+            let held = |(model, store): (&Claimed, &Claimed)| Held {
+                id: model.lease.id,
+                fence: model.lease.fence,
+                model_key: model.lease.key,
+                store_key: store.lease.key,
+            };
+            self.leases.extend(model.iter().zip(store).map(held));
+        }
+    }
+
+    /// Puts short names in the place of ids.
+    pub(super) fn shorten(&self, text: &str) -> String {
+        let short = |text: String, (id, name): &(String, String)| text.replace(id, name);
+        self.short_names.iter().fold(text.to_owned(), short)
+    }
+
+    fn task(&mut self, spec: &Spec, now: Timestamp) -> NewTask {
+        let id = self.ids.task_id();
+        self.name("t", &id.to_string());
+        let run_at = spec.run_at.map(|from_now| Timestamp::from_millis(now.as_millis() + from_now));
+        let meta = spec.tagged.then(|| Box::new(TaskMeta { tags: vec!["tag".to_owned()], ..TaskMeta::default() }));
+        let task = NewTask {
+            id,
+            kind: NAMES[spec.kind].to_owned(),
+            queue: NAMES[spec.queue].to_owned(),
+            priority: spec.priority,
+            max_attempts: spec.max_attempts,
+            max_crashes: spec.max_crashes,
+            ack: spec.ack,
+            retention: spec.retention,
+            delay: spec.delay,
+            run_at,
+            expires: spec.expires,
+            args: format!("{{\"n\":{}}}", self.tasks.len()),
+            meta,
+        };
+        self.tasks.push(task.clone());
+        task
+    }
+
+    fn worker(&mut self, queues: usize, kinds: usize) -> WorkerSpec {
+        let id = self.ids.worker_id();
+        self.name("w", &id.to_string());
+        let spec = WorkerSpec {
+            id,
+            name: format!("host-{}", self.workers.len() + 1),
+            lease: LEASE,
+            kinds: subset(kinds).map(str::to_owned).collect(),
+            queues: subset(queues).map(|queue| (queue.to_owned(), 4)).collect(),
+            version: "1".to_owned(),
+        };
+        self.workers.push(spec.clone());
+        spec
+    }
+
+    fn settlement(&mut self, end: &End, now: Timestamp) -> Option<(Held, Settlement)> {
+        let mut held = self.lease(end.lease)?;
+        if end.stale {
+            // The fence of another claim if there is one: nothing is guessed as easily as one's own older ones.
+            let other = pick(&self.leases, end.lease / 2).map(|other| other.fence).filter(|fence| *fence != held.fence);
+            held.fence = other.unwrap_or_else(|| self.ids.fence());
+        }
+        let failed = matches!(end.ending, Ending::Failed | Ending::Retry { .. });
+        let says = |what: &str| end.says.then(|| format!("{what} at {now}"));
+        let lease = LeaseRef { id: held.id, fence: held.fence, key: 0 };
+        let settlement = Settlement {
+            ran_for: end.ran_for,
+            result: says("\"done\"").filter(|_| end.ending == Ending::Succeeded),
+            failure: failed.then(|| Box::new(Failure::new(FailureReason::Error, format!("failed at {now}")))),
+            logs: says("ended"),
+            progress: end.says.then(|| Box::new(Progress { done: 2, total: Some(2), message: String::new() })),
+            children: end.children.iter().map(|child| self.task(child, now)).collect(),
+            ..Settlement::new(lease, end.ending)
+        };
+        Some((held, settlement))
+    }
+
+    /// The newest leases are the live ones, mostly; the others are stale and come up less often.
+    fn lease(&self, n: usize) -> Option<Held> {
+        let recent = self.leases.len().saturating_sub(6);
+        let from = if n.is_multiple_of(8) { 0 } else { recent };
+        pick(&self.leases[from..], n / 8).copied()
+    }
+
+    fn some_worker(&self, n: usize) -> Option<WorkerId> {
+        let recent = self.workers.len().saturating_sub(3);
+        let from = if n.is_multiple_of(8) { 0 } else { recent };
+        pick(&self.workers[from..], n / 8).map(|worker| worker.id)
+    }
+
+    fn some_tasks(&self, picks: &[usize]) -> Option<Vec<TaskId>> {
+        picks.iter().map(|n| pick(&self.tasks, *n).map(|task| task.id)).collect()
+    }
+
+    fn name(&mut self, prefix: &'static str, id: &str) {
+        let count = self.counts.entry(prefix).or_default();
+        *count += 1;
+        self.short_names.push((id.to_owned(), format!("{prefix}{count}")));
+    }
+}
+
+fn pick<T>(from: &[T], n: usize) -> Option<&T> {
+    from.get(n.checked_rem(from.len())?)
+}
+
+/// The names whose bits are set.
+fn subset(bits: usize) -> impl Iterator<Item = &'static str> {
+    NAMES.into_iter().enumerate().filter(move |(n, _)| bits & (1 << n) != 0).map(|(_, name)| name)
+}

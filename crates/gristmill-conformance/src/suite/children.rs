@@ -1,0 +1,98 @@
+//! What a handler enqueues through its context: there if it succeeded, and only once.
+
+use gristmill_core::{CancelOutcome, Ending, Filter, LeaseRef, NewTask, Retention, Settled, Settlement, State, TaskMeta};
+
+use super::bench::{ALL, Bench, secs};
+use super::list;
+
+list![
+    children_are_kept_with_a_success_in_their_order,
+    children_of_any_other_ending_are_dropped,
+    children_of_a_lost_lease_are_dropped,
+    a_child_that_is_there_already_is_no_harm,
+    children_outlive_a_parent_of_which_nothing_is_kept,
+];
+
+/// They are tasks like any others, enqueued at the moment of the settlement.
+pub async fn children_are_kept_with_a_success_in_their_order(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let parent = bench.add().await;
+    let lease = bench.claim_one(worker).await.lease;
+    bench.pass(secs(7));
+    let meta = Some(Box::new(TaskMeta { parent: Some(parent), ..TaskMeta::default() }));
+    let later = NewTask { delay: secs(5), meta, ..bench.task() };
+    let children = vec![bench.task(), later.clone(), bench.task()];
+    let ids: Vec<_> = children.iter().map(|child| child.id).collect();
+    assert_eq!(succeed(&bench, lease, children).await, Settled::Done(State::Succeeded));
+    let delayed = bench.get(later.id).await;
+    assert_eq!((delayed.state, delayed.meta.parent), (State::Scheduled, Some(parent)));
+    assert_eq!((delayed.created_at, delayed.run_at), (bench.env.now(), bench.env.now().saturating_add(secs(5))));
+    assert_eq!(bench.claim_ids(worker, ALL).await, [ids[0], ids[2]]);
+    assert_eq!(bench.list(&Filter::default()).await, [ids[2], ids[1], ids[0], parent]);
+}
+
+/// A handler that is run again enqueues its children again; those of the attempt before must not be there.
+pub async fn children_of_any_other_ending_are_dropped(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let delay = secs(3600);
+    for ending in
+        [Ending::Failed, Ending::Retry { delay }, Ending::Snooze { delay }, Ending::Cancelled, Ending::Retry { delay: secs(0) }]
+    {
+        bench.add().await;
+        let lease = bench.claim_one(worker).await.lease;
+        let child = bench.task();
+        let id = child.id;
+        bench.settle_with(Settlement { children: vec![child], ..Settlement::new(lease, ending) }).await;
+        assert_eq!(bench.find(id).await, None, "{ending:?}");
+    }
+    // Asked to stop, and stopped.
+    let parent = bench.claim_one(worker).await.lease;
+    assert_eq!(bench.store.cancel(&[parent.id]).await.expect("the store answers"), [CancelOutcome::CancelRequested]);
+    let child = bench.task();
+    let id = child.id;
+    bench.settle_with(Settlement { children: vec![child], ..Settlement::new(parent, Ending::Failed) }).await;
+    assert_eq!(bench.find(id).await, None);
+}
+
+/// A stale worker enqueues nothing.
+pub async fn children_of_a_lost_lease_are_dropped(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    bench.add().await;
+    let lease = bench.claim_one(worker).await.lease;
+    bench.die().await;
+    let child = bench.task();
+    let id = child.id;
+    assert_eq!(succeed(&bench, lease, vec![child]).await, Settled::LeaseLost);
+    assert_eq!(bench.find(id).await, None);
+}
+
+/// A child under an id that is taken changes nothing and hinders neither its siblings nor the settlement.
+pub async fn a_child_that_is_there_already_is_no_harm(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    bench.add().await;
+    let lease = bench.claim_one(worker).await.lease;
+    let taken = bench.task();
+    bench.enqueue(taken.clone()).await;
+    let conflict = NewTask { args: "{\"n\":2}".to_owned(), ..taken.clone() };
+    let fresh = bench.task();
+    let children = vec![taken.clone(), conflict, fresh.clone(), fresh.clone()];
+    assert_eq!(succeed(&bench, lease, children).await, Settled::Done(State::Succeeded));
+    assert_eq!(bench.get(taken.id).await.args, taken.args);
+    assert_eq!(bench.claim_ids(worker, ALL).await, [taken.id, fresh.id]);
+}
+
+/// The parent disappears with its success, the children do not.
+pub async fn children_outlive_a_parent_of_which_nothing_is_kept(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let parent = bench.enqueue(NewTask { retention: Retention::None, ..bench.task() }).await;
+    let lease = bench.claim_one(worker).await.lease;
+    let child = bench.task();
+    let id = child.id;
+    assert_eq!(succeed(&bench, lease, vec![child]).await, Settled::Done(State::Succeeded));
+    assert_eq!(bench.find(parent).await, None);
+    assert_eq!(bench.claim_ids(worker, ALL).await, [id]);
+}
+
+async fn succeed(bench: &Bench<'_>, lease: LeaseRef, children: Vec<NewTask>) -> Settled {
+    bench.settle_with(Settlement { children, ..Settlement::new(lease, Ending::Succeeded) }).await
+}

@@ -1,0 +1,74 @@
+//! Tasks that are not worth starting any more.
+
+use gristmill_core::{AttemptState, Ending, FailureReason, NewTask, State};
+
+use super::bench::{ALL, Bench, secs};
+use super::list;
+
+list![
+    a_late_task_is_not_claimed,
+    a_sweep_ends_what_is_late,
+    the_deadline_counts_from_the_due_time,
+    what_was_attempted_once_no_longer_expires,
+    late_tasks_do_not_count_to_a_claim,
+];
+
+/// A task past its deadline ends as expired instead of being claimed, and its history says so.
+pub async fn a_late_task_is_not_claimed(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let id = bench.enqueue(NewTask { expires: Some(secs(5)), ..bench.task() }).await;
+    bench.pass(secs(5));
+    assert_eq!(bench.claim_ids(worker, ALL).await, []);
+    let (task, now) = (bench.get(id).await, bench.env.now());
+    assert_eq!((task.state, task.attempt, task.ended_at), (State::Expired, 0, Some(now)));
+    assert_eq!(task.error.as_ref().map(|error| error.reason), Some(FailureReason::Expired));
+    let [row] = task.attempts.as_slice() else { panic!("the end is in the history, which is {:?}", task.attempts) };
+    assert_eq!((row.state, row.started_at, row.finished_at), (AttemptState::Expired, None, Some(now)));
+}
+
+/// Nobody need claim from a queue for its late tasks to end, be they ready or scheduled or in a paused queue.
+pub async fn a_sweep_ends_what_is_late(bench: Bench<'_>) {
+    let late = NewTask { expires: Some(secs(5)), ..bench.task() };
+    bench.enqueue(late.clone()).await;
+    bench.enqueue(NewTask { id: bench.env.task_id(), queue: "paused".to_owned(), ..late.clone() }).await;
+    bench.store.pause("paused", true).await.expect("the store answers");
+    bench.enqueue(NewTask { id: bench.env.task_id(), run_at: Some(bench.env.now().saturating_add(secs(1))), ..late }).await;
+    let in_time = bench.add().await;
+    bench.pass(secs(4));
+    assert_eq!(bench.sweep().await.expired, 0);
+    bench.pass(secs(2));
+    assert_eq!(bench.sweep().await.expired, 3);
+    assert_eq!(bench.sweep().await.expired, 0);
+    assert_eq!(bench.state(in_time).await, State::Ready);
+}
+
+/// A task that is due later may start for as long after it is due as one that is due now.
+pub async fn the_deadline_counts_from_the_due_time(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let id = bench.enqueue(NewTask { delay: secs(20), expires: Some(secs(5)), ..bench.task() }).await;
+    bench.pass(secs(24));
+    bench.sweep().await;
+    assert_eq!(bench.claim_ids(worker, ALL).await, [id]);
+}
+
+/// The deadline is one for the start: a retry may come after it.
+pub async fn what_was_attempted_once_no_longer_expires(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let id = bench.enqueue(NewTask { expires: Some(secs(5)), ..bench.task() }).await;
+    let claimed = bench.claim_one(worker).await;
+    bench.settle(claimed.lease, Ending::Retry { delay: secs(10) }).await;
+    bench.pass(secs(10));
+    assert_eq!(bench.sweep().await.expired, 0);
+    assert_eq!(bench.claim_ids(worker, ALL).await, [id]);
+}
+
+/// A line of late tasks does not keep a claim from those behind it.
+pub async fn late_tasks_do_not_count_to_a_claim(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    for _ in 0..20 {
+        bench.enqueue(NewTask { expires: Some(secs(5)), ..bench.task() }).await;
+    }
+    let id = bench.add().await;
+    bench.pass(secs(5));
+    assert_eq!(bench.claim_ids(worker, 1).await, [id]);
+}

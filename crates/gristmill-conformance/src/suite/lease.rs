@@ -1,0 +1,238 @@
+//! Leases: who holds a task, for how long, and that nobody else writes about it.
+
+use gristmill_core::{AttemptState, Claim, Ending, FailureReason, LeaseRef, NewTask, Note, Pulse, Settled, State, Wanted};
+
+use super::bench::{ALL, Bench, LEASE, QUEUE, secs};
+use super::list;
+
+list![
+    a_heartbeat_keeps_all_that_a_worker_holds,
+    a_dead_worker_is_told_so_and_stays_dead,
+    the_tasks_of_a_dead_worker_run_again,
+    a_crash_is_an_attempt_and_ends_at_its_limit,
+    crashes_use_up_no_attempts,
+    a_released_task_was_no_crash,
+    leaving_gives_everything_back,
+    a_stale_lease_changes_nothing,
+    a_guessed_lease_changes_nothing,
+    another_claim_of_the_same_worker_is_another_lease,
+    a_sweep_rescues_no_more_than_asked,
+];
+
+/// One heartbeat a worker extends the lease of everything it holds.
+pub async fn a_heartbeat_keeps_all_that_a_worker_holds(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    for _ in 0..3 {
+        bench.add().await;
+    }
+    let claimed = bench.claim(worker, ALL).await;
+    for _ in 0..5 {
+        bench.pass(LEASE - secs(1));
+        bench.beat(worker).await;
+        assert_eq!(bench.sweep().await.rescued, 0);
+    }
+    for claimed in claimed {
+        assert_eq!(bench.settle(claimed.lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+    }
+}
+
+/// A heartbeat that comes too late revives nobody, even if no task was rescued yet, nor does one of a stranger.
+pub async fn a_dead_worker_is_told_so_and_stays_dead(bench: Bench<'_>) {
+    let dead = Pulse { alive: false, cancel: Vec::new() };
+    let worker = bench.worker().await;
+    bench.add().await;
+    bench.claim_one(worker).await;
+    bench.pass(LEASE);
+    assert_eq!(bench.store.heartbeat(worker, LEASE).await.ok(), Some(dead.clone()));
+    assert_eq!(bench.sweep().await.rescued, 1);
+    assert_eq!(bench.store.heartbeat(worker, LEASE).await.ok(), Some(dead.clone()));
+    assert_eq!(bench.store.heartbeat(bench.env.worker_id(), LEASE).await.ok(), Some(dead));
+}
+
+/// What a worker held when it died is ready again for the others, as a further attempt.
+pub async fn the_tasks_of_a_dead_worker_run_again(bench: Bench<'_>) {
+    let spec = bench.worker_spec(&[QUEUE], &["work"]);
+    bench.store.enter(&spec).await.expect("the store answers");
+    let id = bench.add().await;
+    let claimed_at = bench.env.now();
+    bench.claim_one(spec.id).await;
+    assert_eq!(bench.die().await.rescued, 1);
+    let task = bench.get(id).await;
+    assert_eq!((task.state, task.attempt, task.crashes), (State::Ready, 1, 1));
+    let [row] = task.attempts.as_slice() else { panic!("one attempt crashed, and the task has {:?}", task.attempts) };
+    assert_eq!((row.state, row.worker.as_ref()), (AttemptState::Crashed, Some(&spec.name)));
+    assert_eq!((row.started_at, row.finished_at), (Some(claimed_at), Some(bench.env.now())));
+    assert_eq!(row.error.as_ref().map(|error| error.reason), Some(FailureReason::Crashed));
+    let other = bench.worker().await;
+    let again = bench.claim_one(other).await;
+    assert_eq!((again.lease.id, again.attempt, again.claim_no, again.crashes), (id, 2, 2, 1));
+    assert!(again.report_start, "a task that crashed before says when it starts");
+}
+
+/// A task that kills its workers ends in `failed`, for the reason that it crashed, and not in a loop.
+pub async fn a_crash_is_an_attempt_and_ends_at_its_limit(bench: Bench<'_>) {
+    let id = bench.enqueue(NewTask { max_crashes: 3, ..bench.task() }).await;
+    for crashes in 1..=3 {
+        let worker = bench.worker().await;
+        let claimed = bench.claim_one(worker).await;
+        assert_eq!(claimed.attempt, crashes);
+        assert_eq!(bench.store.start(&[claimed.lease]).await.expect("the store answers"), [true]);
+        bench.die().await;
+        assert_eq!(bench.get(id).await.crashes, crashes);
+    }
+    let task = bench.get(id).await;
+    assert_eq!((task.state, task.ended_at), (State::Failed, Some(bench.env.now())));
+    assert_eq!(task.error.map(|error| error.reason), Some(FailureReason::Crashed));
+    let worker = bench.worker().await;
+    assert_eq!(bench.claim_ids(worker, ALL).await, []);
+}
+
+/// Attempts that crashed leave all of `max_attempts` to those that fail.
+pub async fn crashes_use_up_no_attempts(bench: Bench<'_>) {
+    let id = bench.enqueue(NewTask { max_attempts: 1, max_crashes: 5, ..bench.task() }).await;
+    for _ in 0..2 {
+        let worker = bench.worker().await;
+        let claimed = bench.claim_one(worker).await;
+        assert_eq!(bench.store.start(&[claimed.lease]).await.expect("the store answers"), [true]);
+        bench.die().await;
+    }
+    let worker = bench.worker().await;
+    let claimed = bench.claim_one(worker).await;
+    assert_eq!((claimed.attempt, claimed.crashes), (3, 2));
+    assert_eq!(bench.settle(claimed.lease, Ending::Retry { delay: secs(0) }).await, Settled::Done(State::Failed));
+    assert_eq!(bench.get(id).await.crashes, 2);
+}
+
+/// A worker that said goodbye in time left no crash behind.
+pub async fn a_released_task_was_no_crash(bench: Bench<'_>) {
+    let id = bench.enqueue(NewTask { max_crashes: 1, ..bench.task() }).await;
+    let worker = bench.worker().await;
+    bench.claim_one(worker).await;
+    bench.store.leave(worker).await.expect("the store answers");
+    assert_eq!(bench.die().await.rescued, 0);
+    let task = bench.get(id).await;
+    assert_eq!((task.state, task.attempt, task.crashes), (State::Ready, 0, 0));
+}
+
+/// A worker that leaves releases all that it holds at once, without burning an attempt, and only what is its own.
+pub async fn leaving_gives_everything_back(bench: Bench<'_>) {
+    let (stays, leaves) = (bench.worker().await, bench.worker().await);
+    let ids = [bench.add().await, bench.add().await, bench.add().await];
+    let kept = bench.claim_one(stays).await;
+    assert_eq!(bench.claim(leaves, ALL).await.len(), 2);
+    assert_eq!(bench.store.leave(leaves).await.ok(), Some(2));
+    assert_eq!(bench.store.leave(leaves).await.ok(), Some(0), "leaving again leaves nothing");
+    for id in &ids[1..] {
+        let task = bench.get(*id).await;
+        assert_eq!((task.state, task.attempt), (State::Ready, 0));
+        assert_eq!(task.attempts.iter().map(|row| row.state).collect::<Vec<_>>(), [AttemptState::Released]);
+    }
+    assert_eq!(bench.claim_ids(stays, ALL).await, ids[1..]);
+    assert_eq!(bench.settle(kept.lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+}
+
+/// A worker that was stopped and comes back writes nothing: whatever took the lease from it, every operation is refused.
+pub async fn a_stale_lease_changes_nothing(bench: Bench<'_>) {
+    // Settled by its own worker, and by nobody since.
+    let worker = bench.worker().await;
+    let settled = settled_lease(&bench, Ending::Succeeded).await;
+    let retried_later = settled_lease(&bench, Ending::Retry { delay: secs(1_000_000) }).await;
+    let ready_again = settled_lease(&bench, Ending::Released).await;
+    // Given back, and claimed again by the same worker: attempt number and worker are the same, the claim is not.
+    bench.add().await;
+    let released = bench.claim(worker, ALL).await;
+    for claimed in &released {
+        bench.settle(claimed.lease, Ending::Released).await;
+    }
+    bench.claim(worker, ALL).await;
+    // Lost with its worker, and claimed by another.
+    let dying = bench.worker().await;
+    bench.add().await;
+    let rescued = bench.claim_one(dying).await.lease;
+    bench.pass(LEASE / 2);
+    bench.beat(worker).await;
+    bench.pass(LEASE / 2);
+    assert_eq!(bench.sweep().await.rescued, 1);
+    bench.beat(worker).await;
+    refuses_everything(&bench, rescued, "rescued").await;
+    bench.claim(worker, ALL).await;
+    refuses_everything(&bench, rescued, "rescued and claimed again").await;
+    refuses_everything(&bench, settled, "settled").await;
+    refuses_everything(&bench, retried_later, "waiting for its retry").await;
+    refuses_everything(&bench, ready_again, "released and claimed again").await;
+    for claimed in released {
+        refuses_everything(&bench, claimed.lease, "released and claimed again by the same worker").await;
+    }
+}
+
+/// The fence is the random part of the claim: the task, its attempt number and its row are not enough.
+pub async fn a_guessed_lease_changes_nothing(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    bench.add().await;
+    let lease = bench.claim_one(worker).await.lease;
+    refuses_everything(&bench, LeaseRef { fence: bench.env.fence(), ..lease }, "of another claim").await;
+    let other = bench.add().await;
+    refuses_everything(&bench, LeaseRef { id: other, ..lease }, "of another task").await;
+    refuses_everything(&bench, LeaseRef { id: bench.env.task_id(), ..lease }, "of no task").await;
+    assert_eq!(bench.settle(lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+}
+
+/// Two claims of one worker have two fences, and each settles its own tasks.
+pub async fn another_claim_of_the_same_worker_is_another_lease(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let (_, b) = (bench.add().await, bench.add().await);
+    let first = bench.claim_one(worker).await.lease;
+    let second = bench.claim_one(worker).await.lease;
+    assert_ne!(first.fence, second.fence);
+    refuses_everything(&bench, LeaseRef { fence: first.fence, ..second }, "with the fence of another claim").await;
+    assert_eq!(bench.settle(first, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+    assert_eq!(bench.state(b).await, State::Running);
+}
+
+/// The tasks of a worker that held many come back in bounded steps, the oldest first.
+pub async fn a_sweep_rescues_no_more_than_asked(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(bench.add().await);
+    }
+    let wanted = vec![Wanted { queue: QUEUE.into(), limit: ALL }];
+    bench.store.claim(&Claim { worker, fence: bench.env.fence(), wanted }).await.expect("the store answers");
+    bench.pass(LEASE);
+    let fresh = bench.worker_spec(&[QUEUE], &["work"]);
+    bench.store.enter(&fresh).await.expect("the store answers");
+    for expected in [2, 2, 1, 0] {
+        assert_eq!(bench.store.sweep(2).await.map(|swept| swept.rescued).ok(), Some(expected));
+        let ready = bench.claim_ids(fresh.id, ALL).await;
+        assert_eq!(ready, ids.drain(..expected).collect::<Vec<_>>());
+    }
+}
+
+async fn settled_lease(bench: &Bench<'_>, ending: Ending) -> LeaseRef {
+    let worker = bench.worker().await;
+    bench.add().await;
+    let lease = bench.claim_one(worker).await.lease;
+    assert!(matches!(bench.settle(lease, ending).await, Settled::Done(_)));
+    lease
+}
+
+/// Tries every write about an attempt with a lease that is not its own, and looks whether anything changed.
+async fn refuses_everything(bench: &Bench<'_>, stale: LeaseRef, what: &str) {
+    let before = bench.find(stale.id).await;
+    let delay = secs(1);
+    for ending in [
+        Ending::Succeeded,
+        Ending::Failed,
+        Ending::Retry { delay },
+        Ending::Snooze { delay },
+        Ending::Released,
+        Ending::Cancelled,
+    ] {
+        assert_eq!(bench.settle(stale, ending).await, Settled::LeaseLost, "a lease {what} was settled with {ending:?}");
+    }
+    let started = bench.store.start(&[stale]).await.expect("the store answers");
+    assert_eq!(started, [false], "a lease {what} was started");
+    let note = Note { lease: stale, logs: Some("stale".to_owned()), progress: None };
+    assert_eq!(bench.store.note(vec![note]).await.expect("the store answers"), [false], "a lease {what} was noted");
+    assert_eq!(bench.find(stale.id).await, before, "a lease {what} was refused and changed the task all the same");
+}

@@ -1,0 +1,108 @@
+//! Being woken instead of asking again and again.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use gristmill_core::{Ending, NewTask, Wake};
+
+use super::bench::{Bench, QUEUE, secs};
+use super::list;
+
+/// Nobody waits that long: a check that does has failed, and its own deadline says so.
+const NEVER: Duration = Duration::from_secs(3600);
+
+list![
+    an_enqueue_wakes,
+    a_scheduled_task_wakes_who_waits_for_times,
+    a_resumed_queue_wakes,
+    a_task_that_comes_back_wakes,
+    the_end_of_a_task_wakes_who_waits_for_it,
+    whoever_waits_for_what_has_happened_does_not_wait,
+    a_wait_ends_with_its_timeout,
+];
+
+/// A worker that waits for work hears of it.
+pub async fn an_enqueue_wakes(bench: Bench<'_>) {
+    woken(&bench, Wake::Ready, async {
+        bench.add().await;
+    })
+    .await;
+}
+
+/// The next due time may have moved.
+pub async fn a_scheduled_task_wakes_who_waits_for_times(bench: Bench<'_>) {
+    woken(&bench, Wake::Scheduled, async {
+        bench.enqueue(NewTask { delay: secs(5), ..bench.task() }).await;
+    })
+    .await;
+}
+
+/// What waited in a paused queue can be claimed now.
+pub async fn a_resumed_queue_wakes(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    bench.add().await;
+    bench.store.pause(QUEUE, true).await.expect("the store answers");
+    bench.claim(worker, 1).await;
+    woken(&bench, Wake::Ready, async { bench.store.pause(QUEUE, false).await.expect("the store answers") }).await;
+}
+
+/// A release makes a task ready too.
+pub async fn a_task_that_comes_back_wakes(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    bench.add().await;
+    let lease = bench.claim_one(worker).await.lease;
+    woken(&bench, Wake::Ready, async {
+        bench.settle(lease, Ending::Released).await;
+    })
+    .await;
+}
+
+/// Whoever awaits a result is told, however the task ends.
+pub async fn the_end_of_a_task_wakes_who_waits_for_it(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    for ending in [Ending::Succeeded, Ending::Failed, Ending::Cancelled] {
+        let id = bench.add().await;
+        let lease = bench.claim_one(worker).await.lease;
+        woken(&bench, Wake::Ended(id), async {
+            bench.settle(lease, ending).await;
+        })
+        .await;
+    }
+    let id = bench.add().await;
+    woken(&bench, Wake::Ended(id), async {
+        bench.store.cancel(&[id]).await.expect("the store answers");
+    })
+    .await;
+}
+
+/// What fell between the look and the wait is not waited for again.
+pub async fn whoever_waits_for_what_has_happened_does_not_wait(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    assert_eq!(bench.claim_ids(worker, 1).await, []);
+    bench.add().await;
+    bench.store.wait(Wake::Ready, NEVER).await;
+    let id = bench.claim_one(worker).await.lease;
+    bench.settle(id, Ending::Succeeded).await;
+    bench.store.wait(Wake::Ended(id.id), NEVER).await;
+}
+
+/// If nothing happens, the caller looks again after a while all the same.
+pub async fn a_wait_ends_with_its_timeout(bench: Bench<'_>) {
+    let id = bench.add().await;
+    for wake in [Wake::Ready, Wake::Scheduled, Wake::Ended(id)] {
+        bench.store.wait(wake, Duration::from_millis(1)).await;
+    }
+}
+
+/// Waits first, then lets it happen. If nobody is woken, the check runs into its deadline.
+async fn woken(bench: &Bench<'_>, wake: Wake, happens: impl Future<Output = ()>) {
+    let mut waiting = pin!(bench.store.wait(wake, NEVER));
+    // Polled once, so that the wait has begun; it may resolve for no reason, and is then as good as woken.
+    let early = poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_ready())).await;
+    happens.await;
+    if !early {
+        waiting.await;
+    }
+}

@@ -1,0 +1,4 @@
+//! What the suite and the model test say about the store in memory, and that they can say no.
+
+mod model;
+mod suite;

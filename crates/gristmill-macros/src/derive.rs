@@ -1,0 +1,62 @@
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::{Data, DeriveInput, Error, Fields, FieldsNamed, Ident, Result, Token};
+
+use crate::implement::{Implementation, converted};
+use crate::options::{Given, Options};
+use crate::wire;
+
+/// `#[derive(Task)]`.
+pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
+    let input: DeriveInput = syn::parse2(item)?;
+    let ty = &input.ident;
+    let fields = named_fields(&input)?;
+    if input.generics.lt_token.is_some() || input.generics.where_clause.is_some() {
+        let message = "a task can't have generics or lifetimes, since its arguments are stored; use concrete, owned types";
+        return Err(Error::new(input.generics.span(), message));
+    }
+    let mut attributes = fields.named.iter().flat_map(|field| &field.attrs);
+    if let Some(attribute) = attributes.find(|attribute| attribute.path().is_ident("task")) {
+        return Err(Error::new_spanned(attribute, "a field has no task options; write serde's own, such as `#[serde(default)]`"));
+    }
+
+    let mut given = Vec::new();
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("task")) {
+        given.extend(attribute.parse_args_with(Punctuated::<Given, Token![,]>::parse_terminated)?);
+    }
+    let options = Options::read(given, true, &ty.to_string().to_lowercase(), ty.span())?;
+    let krate = &options.krate;
+    let rule = wire::rename_all(&input.attrs);
+    let named = |field: &syn::Field| wire::name(field.ident.as_ref()?, &field.attrs, rule.as_deref());
+    let cx = Ident::new("cx", Span::call_site());
+    // Without this span a missing `handle` would be reported at the word `Task` of the derive.
+    let at = Span::call_site().located_at(ty.span());
+    let call = quote_spanned!(at=> Self::handle(self, #cx).await);
+    Ok(Implementation {
+        options: &options,
+        ty,
+        cfgs: Vec::new(),
+        state: options.state.as_ref().map_or_else(|| quote!(#krate::Stateless), |state| quote!(#state)),
+        output: options.output.clone().unwrap_or_else(|| syn::parse_quote!(())),
+        fields: fields.named.iter().filter_map(named).collect(),
+        cx,
+        body: converted(&call),
+    }
+    .write())
+}
+
+fn named_fields(input: &DeriveInput) -> Result<&FieldsNamed> {
+    let message = match &input.data {
+        Data::Struct(data) => match &data.fields {
+            Fields::Named(fields) => return Ok(fields),
+            Fields::Unnamed(_) => "arguments have names: write a struct with named fields".to_owned(),
+            Fields::Unit => {
+                format!("arguments are a JSON object, and a unit struct is `null`: write `struct {} {{}}`", input.ident)
+            }
+        },
+        Data::Enum(_) | Data::Union(_) => "a task is a struct with named fields; put the enum or union into a field".to_owned(),
+    };
+    Err(Error::new(input.ident.span(), message))
+}

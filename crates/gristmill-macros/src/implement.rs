@@ -1,0 +1,64 @@
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Attribute, Ident, Type};
+
+use crate::options::Options;
+
+/// What the implementation of `Task` is made of, whichever macro asks for it.
+pub(crate) struct Implementation<'a> {
+    pub(crate) options: &'a Options,
+    /// The arguments struct.
+    pub(crate) ty: &'a Ident,
+    /// `#[cfg]` attributes that decide whether the task exists.
+    pub(crate) cfgs: Vec<&'a Attribute>,
+    pub(crate) state: TokenStream,
+    pub(crate) output: Type,
+    /// The names of the arguments in JSON.
+    pub(crate) fields: Vec<String>,
+    /// How the body of `run` calls its context.
+    pub(crate) cx: Ident,
+    /// The body of `run`.
+    pub(crate) body: TokenStream,
+}
+
+impl Implementation<'_> {
+    pub(crate) fn write(self) -> TokenStream {
+        let Self { options, ty, cfgs, state, output, fields, cx, body } = self;
+        let Options { krate, name, policy, .. } = options;
+        let policy = (!policy.is_empty()).then(|| {
+            let (keys, values): (Vec<_>, Vec<_>) = policy.iter().map(|(key, value)| (key, value)).unzip();
+            quote! {
+                #[allow(clippy::needless_update)]
+                fn policy() -> #krate::Policy {
+                    #krate::Policy { #(#keys: #values,)* ..::core::default::Default::default() }
+                }
+            }
+        });
+        let fields = (!fields.is_empty()).then(|| {
+            quote! {
+                fn fields() -> &'static [&'static str] {
+                    &[#(#fields),*]
+                }
+            }
+        });
+        quote! {
+            #(#cfgs)*
+            #[automatically_derived]
+            impl #krate::Task for #ty {
+                const NAME: &'static str = #name;
+                type State = #state;
+                type Output = #output;
+                #policy
+                #fields
+                async fn run(self, #cx: &#krate::Context<Self::State>) -> #krate::Result<Self::Output> {
+                    #body
+                }
+            }
+        }
+    }
+}
+
+/// `result` with whatever error it has as gristmill's own.
+pub(crate) fn converted(result: &TokenStream) -> TokenStream {
+    quote!(::core::result::Result::map_err(#result, ::core::convert::Into::into))
+}

@@ -1,0 +1,149 @@
+use gristmill_core::limits;
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::{Error, Expr, Ident, LitStr, Path, Result, Token, Type};
+
+use crate::value;
+
+/// What stands between the brackets of `#[task(...)]`.
+pub(crate) struct Options {
+    /// Where the crate `gristmill` is found.
+    pub(crate) krate: Path,
+    pub(crate) name: LitStr,
+    /// `state` and `output`, which only `#[derive(Task)]` takes; a function says them in its signature.
+    pub(crate) state: Option<Type>,
+    pub(crate) output: Option<Type>,
+    /// Fields of `Policy` with their values; what is not given keeps the default.
+    pub(crate) policy: Vec<(Ident, TokenStream)>,
+}
+
+/// Every option, with an example that an error can show.
+const OPTIONS: [(&str, &str); 16] = [
+    ("name", "name = \"mail.send\""),
+    ("queue", "queue = \"mail\""),
+    ("priority", "priority = 5"),
+    ("max_attempts", "max_attempts = 5"),
+    ("max_crashes", "max_crashes = 3"),
+    ("backoff", "backoff = exponential(\"2s\", max = \"1h\")"),
+    ("timeout", "timeout = \"30s\""),
+    ("expires", "expires = \"1h\""),
+    ("ack", "ack = late"),
+    ("retention", "retention = \"7d\""),
+    ("large_result", "large_result = fail"),
+    ("tags", "tags = [\"a\", \"b\"]"),
+    ("quiet", "quiet"),
+    ("crate", "crate = gristmill"),
+    ("state", "state = Mailer"),
+    ("output", "output = Receipt"),
+];
+
+/// Those of [`OPTIONS`] at its end that only `#[derive(Task)]` takes.
+const ONLY_DERIVE: usize = 2;
+
+/// One option as it is written.
+pub(crate) struct Given {
+    key: Ident,
+    value: Value,
+}
+
+enum Value {
+    None,
+    Expr(Expr),
+    Type(Type),
+}
+
+impl Options {
+    /// Reads all options. `example` is the name that an error proposes if there is none; `at` is where it is shown.
+    pub(crate) fn read(given: Vec<Given>, derive: bool, example: &str, at: Span) -> Result<Self> {
+        let mut seen: Vec<Ident> = Vec::new();
+        for Given { key, .. } in &given {
+            check_key(key, derive)?;
+            if seen.contains(key) {
+                return Err(Error::new(key.span(), format!("`{key}` is given twice; keep one")));
+            }
+            seen.push(key.clone());
+        }
+        let krate = match given.iter().find(|option| option.key == "crate") {
+            Some(Given { key, value }) => value::path(key, expression(key, value)?)?,
+            None => syn::parse_quote!(::gristmill),
+        };
+        let (mut name, mut state, mut output, mut policy) = (None, None, None, Vec::new());
+        for Given { key, value } in given {
+            match (key.to_string().as_str(), &value) {
+                ("crate", _) => {}
+                ("state", Value::Type(ty)) => state = Some(ty.clone()),
+                ("output", Value::Type(ty)) => output = Some(ty.clone()),
+                ("name", value) => name = Some(value::name(&key, expression(&key, value)?)?),
+                ("quiet", Value::None) => policy.push((key, quote!(true))),
+                (field, value) => {
+                    let value = policy_field(&krate, field, &key, expression(&key, value)?)?;
+                    policy.push((key, value));
+                }
+            }
+        }
+        let name = name.ok_or_else(|| {
+            Error::new(at, format!("a task needs a name that never changes: write `#[task(name = \"{example}\")]`"))
+        })?;
+        Ok(Self { krate, name, state, output, policy })
+    }
+}
+
+fn policy_field(krate: &Path, field: &str, key: &Ident, value: &Expr) -> Result<TokenStream> {
+    match field {
+        "queue" => value::label(key, value),
+        "priority" => value::integer(key, value, 0, limits::PRIORITY_MAX.into(), "is from 0 (first) to 9 (last)"),
+        "max_attempts" | "max_crashes" => value::integer(key, value, 1, limits::ATTEMPTS_MAX.into(), "is at least 1"),
+        "backoff" => value::backoff(krate, key, value),
+        "timeout" | "expires" => value::limit(key, value),
+        "ack" => value::choice(&quote!(#krate::Ack), key, value, &[("early", "Early"), ("late", "Late")]),
+        "retention" => value::retention(krate, key, value),
+        "large_result" => value::choice(&quote!(#krate::Oversize), key, value, &[("fail", "Fail"), ("truncate", "Truncate")]),
+        "tags" => value::labels(key, value),
+        _ => Ok(quote!(#value)),
+    }
+}
+
+fn check_key(key: &Ident, derive: bool) -> Result<()> {
+    let known = if derive { &OPTIONS[..] } else { &OPTIONS[..OPTIONS.len() - ONLY_DERIVE] };
+    if known.iter().any(|(name, _)| key == name) {
+        return Ok(());
+    }
+    let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+    Err(Error::new(key.span(), format!("there is no option `{key}`; the options are {}", names.join(", "))))
+}
+
+fn expression<'v>(key: &Ident, value: &'v Value) -> Result<&'v Expr> {
+    match value {
+        Value::Expr(value) => Ok(value),
+        _ => Err(Error::new(key.span(), format!("`{key}` needs a value: {}", example(key)))),
+    }
+}
+
+/// The right form of an option, for the end of an error.
+pub(crate) fn example(key: &Ident) -> String {
+    let example = OPTIONS.iter().find(|(name, _)| key == name).map_or("key = value", |(_, example)| example);
+    format!("write `{example}`")
+}
+
+impl Parse for Given {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        if input.peek(LitStr) {
+            let name: LitStr = input.parse()?;
+            return Err(Error::new(name.span(), format!("options are named: write `name = {:?}`", name.value())));
+        }
+        let key = input.call(Ident::parse_any)?;
+        let value = if input.parse::<Option<Token![=]>>()?.is_none() {
+            if !input.is_empty() && !input.peek(Token![,]) {
+                return Err(input.error(format!("expected `=` or `,` after `{key}`: {}", example(&key))));
+            }
+            Value::None
+        } else if key == "state" || key == "output" {
+            Value::Type(input.parse()?)
+        } else {
+            Value::Expr(input.parse()?)
+        };
+        Ok(Self { key, value })
+    }
+}

@@ -1,0 +1,190 @@
+//! The values of options. A literal is checked here, at compile time; any other expression is left to the compiler, and
+//! its value is checked when the task is registered.
+
+use gristmill_core::{limits, parse_duration};
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{Error, Expr, ExprAssign, Ident, Lit, LitStr, Path, Result, UnOp};
+
+use crate::options::example;
+
+/// The name of the task type: a literal, so that it can be found in the code.
+pub(crate) fn name(key: &Ident, value: &Expr) -> Result<LitStr> {
+    match bare(value) {
+        Expr::Lit(lit) => match &lit.lit {
+            Lit::Str(text) => checked(key, text).cloned(),
+            lit => wrong(lit, key, "is a string literal"),
+        },
+        value => wrong(value, key, "is a string literal"),
+    }
+}
+
+/// The name of a queue, or a tag.
+pub(crate) fn label(key: &Ident, value: &Expr) -> Result<TokenStream> {
+    let text = match literal(value) {
+        Some(Lit::Str(text)) => checked(key, text)?.to_token_stream(),
+        Some(lit) => return wrong(lit, key, "is a string"),
+        None => value.to_token_stream(),
+    };
+    Ok(quote!(::std::string::String::from(#text)))
+}
+
+pub(crate) fn labels(key: &Ident, value: &Expr) -> Result<TokenStream> {
+    let Expr::Array(list) = bare(value) else { return wrong(value, key, "is a list of strings") };
+    if list.elems.len() > limits::LABELS_MAX {
+        return Err(Error::new_spanned(list, format!("`{key}` holds at most {} of them", limits::LABELS_MAX)));
+    }
+    let labels = list.elems.iter().map(|value| label(key, value)).collect::<Result<Vec<_>>>()?;
+    Ok(quote!(::std::vec::Vec::from([#(#labels),*])))
+}
+
+pub(crate) fn integer(key: &Ident, value: &Expr, min: u64, max: u64, range: &str) -> Result<TokenStream> {
+    match bare(value) {
+        Expr::Lit(lit) => match &lit.lit {
+            Lit::Int(number) if number.base10_parse().is_ok_and(|number: u64| (min..=max).contains(&number)) => {}
+            lit => return wrong(lit, key, range),
+        },
+        Expr::Unary(negative) if matches!(negative.op, UnOp::Neg(_)) => return wrong(negative, key, range),
+        _ => {}
+    }
+    Ok(value.to_token_stream())
+}
+
+/// One of a few words, or an expression of the type.
+pub(crate) fn choice(ty: &TokenStream, key: &Ident, value: &Expr, words: &[(&str, &str)]) -> Result<TokenStream> {
+    let Expr::Path(path) = bare(value) else { return wrong(value, key, &one_of(words)) };
+    let Some(word) = path.path.get_ident() else { return Ok(path.to_token_stream()) };
+    let Some((_, variant)) = words.iter().find(|(name, _)| word == name) else { return wrong(word, key, &one_of(words)) };
+    let variant = Ident::new(variant, word.span());
+    Ok(quote!(#ty::#variant))
+}
+
+/// A duration that may also be `"none"`.
+pub(crate) fn limit(key: &Ident, value: &Expr) -> Result<TokenStream> {
+    match literal(value) {
+        Some(Lit::Str(text)) if text.value() == "none" => Ok(quote!(::core::option::Option::None)),
+        _ => {
+            let limit = duration(key, value)?;
+            Ok(quote!(::core::option::Option::Some(#limit)))
+        }
+    }
+}
+
+pub(crate) fn retention(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
+    let Some(lit) = literal(value) else { return Ok(value.to_token_stream()) };
+    match lit {
+        Lit::Str(text) if text.value() == "none" => Ok(quote!(#krate::Retention::None)),
+        Lit::Str(text) if text.value() == "forever" => Ok(quote!(#krate::Retention::Forever)),
+        _ => {
+            let period = duration(key, value)?;
+            Ok(quote!(#krate::Retention::For(#period)))
+        }
+    }
+}
+
+const BACKOFFS: &str = "is `exponential(\"2s\", max = \"1h\", jitter = true)`, `fixed(\"5s\")` or `list(\"1s\", \"10s\")`";
+
+pub(crate) fn backoff(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
+    let call = match bare(value) {
+        Expr::Call(call) => call,
+        Expr::Lit(_) => return wrong(value, key, BACKOFFS),
+        value => return Ok(value.to_token_stream()),
+    };
+    let form = match &*call.func {
+        Expr::Path(path) => path.path.get_ident().map(Ident::to_string),
+        _ => None,
+    };
+    let steps: Vec<_> = call.args.iter().collect();
+    match (form.as_deref(), &*steps) {
+        (Some("fixed"), [delay]) => {
+            let delay = duration(key, delay)?;
+            Ok(quote!(#krate::Backoff::Fixed(#delay)))
+        }
+        (Some("list"), [_, ..]) => {
+            let steps = steps.into_iter().map(|step| duration(key, step)).collect::<Result<Vec<_>>>()?;
+            Ok(quote!(#krate::Backoff::List(::std::vec::Vec::from([#(#steps),*]))))
+        }
+        (Some("exponential"), [base, named @ ..]) => exponential(krate, key, base, named),
+        // A function of the user's own is written with its path, so that a slip in these three words is told as one.
+        (None, _) => Ok(call.to_token_stream()),
+        (Some(_), _) => wrong(call, key, BACKOFFS),
+    }
+}
+
+fn exponential(krate: &Path, key: &Ident, base: &Expr, named: &[&Expr]) -> Result<TokenStream> {
+    let base = duration(key, base)?;
+    let (mut max, mut jitter) = (None, None);
+    for argument in named {
+        let Expr::Assign(ExprAssign { left, right, .. }) = argument else { return wrong(argument, key, BACKOFFS) };
+        let name = match &**left {
+            Expr::Path(path) => path.path.get_ident().map(Ident::to_string),
+            _ => None,
+        };
+        let (slot, value) = match name.as_deref() {
+            Some("max") => (&mut max, duration(key, right)?),
+            Some("jitter") => (&mut jitter, right.to_token_stream()),
+            _ => return wrong(left, key, BACKOFFS),
+        };
+        if slot.replace(value).is_some() {
+            return Err(Error::new_spanned(left, format!("`{}` is given twice; keep one", left.to_token_stream())));
+        }
+    }
+    let max = max.unwrap_or_else(|| quote!(::core::time::Duration::from_secs(3600)));
+    let jitter = jitter.unwrap_or_else(|| quote!(true));
+    Ok(quote!(#krate::Backoff::Exponential { base: #base, max: #max, jitter: #jitter }))
+}
+
+fn duration(key: &Ident, value: &Expr) -> Result<TokenStream> {
+    let text = match literal(value) {
+        Some(Lit::Str(text)) => text,
+        Some(lit) => return wrong(lit, key, "is a duration with its unit, in quotes"),
+        None => return Ok(value.to_token_stream()),
+    };
+    let duration = parse_duration(&text.value()).map_err(|why| Error::new(text.span(), format!("`{key}`: {why}")))?;
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    Ok(quote!(::core::time::Duration::from_millis(#ms)))
+}
+
+/// The path of the crate, with or without quotes.
+pub(crate) fn path(key: &Ident, value: &Expr) -> Result<Path> {
+    match bare(value) {
+        Expr::Path(path) => Ok(path.path.clone()),
+        Expr::Lit(lit) => match &lit.lit {
+            Lit::Str(text) => text.parse(),
+            lit => wrong(lit, key, "is a path"),
+        },
+        value => wrong(value, key, "is a path"),
+    }
+}
+
+fn checked<'t>(key: &Ident, text: &'t LitStr) -> Result<&'t LitStr> {
+    match limits::check_name(&format!("`{key}`"), &text.value()) {
+        Ok(()) => Ok(text),
+        Err(error) => Err(Error::new(text.span(), format!("`{key}` {}", error.problem))),
+    }
+}
+
+fn wrong<T>(at: impl ToTokens, key: &Ident, right: &str) -> Result<T> {
+    Err(Error::new_spanned(at, format!("`{key}` {right}; {}", example(key))))
+}
+
+fn one_of(words: &[(&str, &str)]) -> String {
+    let words: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+    format!("is {}", words.join(" or "))
+}
+
+/// An expression without the invisible brackets that `macro_rules` puts around what it passes on.
+fn bare(value: &Expr) -> &Expr {
+    match value {
+        Expr::Group(group) => bare(&group.expr),
+        Expr::Paren(paren) => bare(&paren.expr),
+        value => value,
+    }
+}
+
+fn literal(value: &Expr) -> Option<&Lit> {
+    match bare(value) {
+        Expr::Lit(literal) => Some(&literal.lit),
+        _ => None,
+    }
+}

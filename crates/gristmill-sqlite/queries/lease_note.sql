@@ -1,0 +1,2 @@
+-- Index: the primary key.
+UPDATE gristmill_lease SET noted = 1 WHERE seq = ?1 AND fence = ?2

@@ -1,0 +1,2 @@
+-- Index: the primary key.
+DELETE FROM gristmill_live WHERE seq = ?1

@@ -1,0 +1,2 @@
+-- Index: the primary key.
+SELECT logs, progress FROM gristmill_live WHERE seq = ?1

@@ -1,0 +1,2 @@
+-- Index: the primary key.
+SELECT min(seq) FROM gristmill_ready WHERE queue = ?1 AND priority = ?2

@@ -1,0 +1,2 @@
+-- Index: gristmill_scheduled_due.
+SELECT min(run_at) FROM gristmill_scheduled

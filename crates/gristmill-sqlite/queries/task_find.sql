@@ -1,0 +1,2 @@
+-- Index: the unique index on id.
+SELECT seq FROM gristmill_task WHERE id = ?1

@@ -1,0 +1,2 @@
+-- Index: the unique index on id.
+SELECT key, name, serves, expires_at FROM gristmill_worker WHERE id = ?1

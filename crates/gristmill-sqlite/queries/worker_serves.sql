@@ -1,0 +1,2 @@
+-- Index: none: one row a worker process.
+SELECT serves FROM gristmill_worker WHERE expires_at > ?1

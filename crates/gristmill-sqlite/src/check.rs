@@ -1,0 +1,157 @@
+use gristmill_core::{Finding, Severity};
+use rusqlite::{Connection, params};
+
+use crate::error::Fault;
+use crate::options::{SqliteOptions, Synchronous};
+use crate::reader::View;
+use crate::sql;
+
+/// Above this many bytes only the quick form of the integrity check is run, which does not read every index entry.
+const QUICK_BYTES: i64 = 256 * 1024 * 1024;
+/// Above this the WAL is larger than checkpoints leave it.
+const WAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
+const COUNT_MAX: i64 = 10_000;
+/// Tasks that should have been promoted this long ago show that nobody sweeps.
+const LATE_MS: i64 = 60_000;
+
+/// Looks for damage, broken invariants and settings that hurt.
+pub(crate) fn check(view: &mut View<'_>, options: &SqliteOptions) -> Result<Vec<Finding>, Fault> {
+    let conn = view.conn;
+    let mut findings = vec![integrity(conn)?];
+    let now = view.now.as_millis();
+    let cases: [(&str, &str, &[i64], Severity, &str, &str); 6] = [
+        (
+            "orphan_lease",
+            sql::CHECK_ORPHAN_LEASES,
+            &[],
+            Severity::Error,
+            "leases of tasks that do not exist",
+            "a running worker's sweep removes them once their worker has gone; if they stay, restore a backup",
+        ),
+        (
+            "lost_lease",
+            sql::CHECK_LOST_LEASES,
+            &[now],
+            Severity::Warning,
+            "tasks held by workers that are dead",
+            "start a worker: any worker's sweep takes them back",
+        ),
+        (
+            "overlap",
+            sql::CHECK_OVERLAP,
+            &[],
+            Severity::Error,
+            "tasks that run and wait at the same time",
+            "something else wrote to gristmill's tables; cancel these tasks and check that program",
+        ),
+        (
+            "ended_lease",
+            sql::CHECK_ENDED_LEASES,
+            &[],
+            Severity::Error,
+            "tasks that run though they have ended",
+            "something else wrote to gristmill's tables; check that program",
+        ),
+        (
+            "unserved",
+            sql::CHECK_PARKED,
+            &[COUNT_MAX],
+            Severity::Warning,
+            "ready tasks of types that no worker serves",
+            "start a worker that has these task types, or cancel the tasks; `queues` shows where they are",
+        ),
+        (
+            "overdue",
+            sql::CHECK_DUE,
+            &[now.saturating_sub(LATE_MS), COUNT_MAX],
+            Severity::Warning,
+            "scheduled tasks that are due for more than a minute",
+            "start a worker: workers make due tasks ready",
+        ),
+    ];
+    for (code, sql, params, severity, message, hint) in cases {
+        let count: i64 = conn.query_row(sql, rusqlite::params_from_iter(params), |row| row.get(0))?;
+        findings.push(match count {
+            0 => ok(code, format!("no {message}")),
+            _ => finding(severity, code, format!("{}{count} {message}", if count == COUNT_MAX { "at least " } else { "" }), hint),
+        });
+    }
+    findings.push(aside(conn)?);
+    findings.push(durability(options));
+    findings.push(wal(options));
+    findings.push(space(conn)?);
+    let schema: i64 = conn.query_row("SELECT max(number) FROM gristmill_migration", [], |row| row.get(0))?;
+    findings.push(ok("schema", format!("schema version {schema}, SQLite {}", rusqlite::version())));
+    Ok(findings)
+}
+
+fn integrity(conn: &Connection) -> Result<Finding, Fault> {
+    let bytes = number(conn, "PRAGMA page_count")? * number(conn, "PRAGMA page_size")?;
+    let pragma = if bytes > QUICK_BYTES { "PRAGMA quick_check(5)" } else { "PRAGMA integrity_check(5)" };
+    let mut check = conn.prepare(pragma)?;
+    let lines: Vec<String> = check.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    if lines == ["ok"] {
+        return Ok(ok("integrity", format!("the file is sound ({} bytes, {})", bytes, &pragma["PRAGMA ".len()..])));
+    }
+    let hint = "stop all writers, keep a copy of the file and its -wal, and restore a backup";
+    Ok(finding(Severity::Error, "integrity", format!("the file is damaged: {}", lines.join("; ")), hint))
+}
+
+fn aside(conn: &Connection) -> Result<Finding, Fault> {
+    let mut list = conn.prepare(sql::ASIDE_COUNT)?;
+    let rows = list.query_map(params![], |row| Ok(format!("{} ({})", row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+    let reasons: Vec<String> = rows.collect::<Result<_, _>>()?;
+    if reasons.is_empty() {
+        return Ok(ok("aside", "no task was set aside as unreadable".to_owned()));
+    }
+    let message = format!("tasks that could not be read were set aside: {}", reasons.join(", "));
+    Ok(finding(Severity::Error, "aside", message, "look at them in the table gristmill_aside; delete the rows when you are done"))
+}
+
+fn durability(options: &SqliteOptions) -> Finding {
+    match options.synchronous {
+        Synchronous::Full => ok("synchronous", "synchronous=full: what is acknowledged survives power loss".to_owned()),
+        Synchronous::Normal => finding(
+            Severity::Warning,
+            "synchronous",
+            "synchronous=normal: a power loss may take the last commits".to_owned(),
+            "leave the option out unless that is acceptable",
+        ),
+    }
+}
+
+fn wal(options: &SqliteOptions) -> Finding {
+    let mut path = options.path.clone().into_os_string();
+    path.push("-wal");
+    let bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
+    if bytes <= WAL_BYTES_MAX {
+        return ok("wal", format!("the write-ahead log has {bytes} bytes"));
+    }
+    finding(
+        Severity::Warning,
+        "wal",
+        format!("the write-ahead log has {bytes} bytes, as it can't be copied back"),
+        "some connection keeps a read transaction open; find and end it",
+    )
+}
+
+fn space(conn: &Connection) -> Result<Finding, Fault> {
+    let (free, pages) = (number(conn, "PRAGMA freelist_count")?, number(conn, "PRAGMA page_count")?);
+    let message = format!("{free} of {pages} pages are free and will be used again");
+    if free > 100_000 && free > pages / 2 {
+        return Ok(finding(Severity::Warning, "space", message, "run VACUUM while no worker runs, if the disk space is needed"));
+    }
+    Ok(ok("space", message))
+}
+
+fn number(conn: &Connection, pragma: &str) -> Result<i64, Fault> {
+    Ok(conn.query_row(pragma, [], |row| row.get(0))?)
+}
+
+fn ok(code: &str, message: String) -> Finding {
+    finding(Severity::Ok, code, message, "")
+}
+
+fn finding(severity: Severity, code: &str, message: String, hint: &str) -> Finding {
+    Finding { severity, code: code.to_owned(), message, hint: hint.to_owned() }
+}

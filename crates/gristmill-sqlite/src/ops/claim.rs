@@ -1,0 +1,349 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use gristmill_core::{Ack, AttemptState, Claim, Claimed, Failure, FailureReason, LeaseRef, State, TaskId, TaskMeta, limits};
+use rusqlite::{CachedStatement, Row, params};
+use serde_json::json;
+
+use super::settle::{End, Facts, Outcome, end_unstarted, facts, write_outcome};
+use super::{ack_from, retention_from};
+use crate::error::Fault;
+use crate::memory::{Served, Server};
+use crate::sql;
+use crate::tx::{Points, Tx};
+
+/// Tasks that one claim moves aside because nobody serves them.
+const PARKED_MAX: usize = 1_000;
+/// Tasks of other workers that one claim passes over; the floor remembers how far it came.
+const SKIPPED_MAX: usize = 10_000;
+/// Fewer foreign tasks than this at the head of a queue cost less than remembering them.
+const FLOOR_MIN: usize = 64;
+
+/// Takes tasks for a worker, in the order of its wishes.
+pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Vec<Claimed>, Fault> {
+    let conn = tx.conn;
+    let Some(server) = tx.memory.server(conn, claim.worker, tx.now)? else {
+        return Err(Fault::invalid(format!("worker {} is not alive: it never entered, left, or missed its heartbeats", claim.worker)));
+    };
+    let mut claiming = Claiming {
+        claim,
+        server,
+        served: None,
+        own: HashMap::new(),
+        parked: 0,
+        body: conn.prepare_cached(sql::TASK_BODY)?,
+        delete: conn.prepare_cached(sql::READY_DELETE)?,
+        lease: conn.prepare_cached(sql::LEASE_INSERT)?,
+        claimed: Vec::new(),
+    };
+    for wanted in &claim.wanted {
+        let Some(queue) = tx.memory.names.queues.find(conn, &wanted.queue)? else { continue };
+        let paused = conn.prepare_cached(sql::QUEUE_PAUSED)?.query_row([queue], |row| row.get::<_, bool>(0))?;
+        if !paused {
+            claiming.from_queue(tx, queue, &wanted.queue, wanted.limit)?;
+        }
+    }
+    tx.effects.looked.push(claim.worker);
+    if !claiming.claimed.is_empty() {
+        tx.effects.points.add(Points::CLAIM);
+    }
+    Ok(claiming.claimed)
+}
+
+/// A row of `ready`.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    priority: i64,
+    seq: i64,
+    kind: i64,
+    attempt: u32,
+    claim_no: u32,
+    crashes: u32,
+}
+
+/// What a look at the head of a queue found.
+#[derive(Default)]
+struct Scan {
+    mine: Vec<Place>,
+    unserved: Vec<Place>,
+    skipped: usize,
+}
+
+struct Claiming<'a> {
+    claim: &'a Claim,
+    server: Arc<Server>,
+    /// What live workers serve; read when the first task comes up that this worker does not.
+    served: Option<Served>,
+    own: HashMap<i64, Whose>,
+    parked: usize,
+    body: CachedStatement<'a>,
+    delete: CachedStatement<'a>,
+    lease: CachedStatement<'a>,
+    claimed: Vec<Claimed>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Mine,
+    Others,
+    Nobodys,
+}
+
+impl Claiming<'_> {
+    fn from_queue(&mut self, tx: &mut Tx<'_>, queue: i64, name: &Arc<str>, limit: usize) -> Result<(), Fault> {
+        let until = self.claimed.len().saturating_add(limit);
+        // One queue's task may be another's type: who serves what is decided for each queue anew.
+        self.own.clear();
+        while self.claimed.len() < until {
+            let room = until - self.claimed.len();
+            let scan = self.scan(tx, queue, name, room)?;
+            for place in &scan.unserved {
+                self.delete.execute(params![queue, place.priority, place.seq])?;
+                tx.conn.prepare_cached(sql::PARKED_INSERT)?.execute(params![
+                    queue,
+                    place.kind,
+                    place.priority,
+                    place.seq,
+                    place.attempt,
+                    place.claim_no,
+                    place.crashes
+                ])?;
+            }
+            for place in &scan.mine {
+                self.take(tx, queue, name, place)?;
+            }
+            // Fewer than asked for: the queue's end, or too much that is not ours.
+            if scan.mine.len() < room {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn scan(&mut self, tx: &mut Tx<'_>, queue: i64, name: &str, room: usize) -> Result<Scan, Fault> {
+        let mut scan = Scan::default();
+        let conn = tx.conn;
+        match tx.memory.floors(self.server.key, queue) {
+            None => {
+                let mut rows = conn.prepare_cached(sql::READY_SCAN)?;
+                self.walk(tx, queue, name, room, rows.query([queue])?, &mut scan)?;
+            }
+            Some(floors) => {
+                let mut rows = conn.prepare_cached(sql::READY_SCAN_ABOVE)?;
+                for (priority, floor) in (0i64..).zip(floors) {
+                    if self.walk(tx, queue, name, room, rows.query(params![queue, priority, floor])?, &mut scan)? {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(scan)
+    }
+
+    /// Returns true when the look is over, false at the end of the rows.
+    fn walk(
+        &mut self,
+        tx: &mut Tx<'_>,
+        queue: i64,
+        name: &str,
+        room: usize,
+        mut rows: rusqlite::Rows<'_>,
+        scan: &mut Scan,
+    ) -> Result<bool, Fault> {
+        // A floor rises only over an unbroken run of foreign rows from the head of a priority on.
+        let mut lead: Option<(i64, i64, usize)> = None;
+        let mut broken = None;
+        let mut over = false;
+        while let Some(row) = rows.next()? {
+            let place = place(row)?;
+            match self.whose(tx, name, place.kind)? {
+                Whose::Mine => {
+                    broken = Some(place.priority);
+                    scan.mine.push(place);
+                }
+                Whose::Nobodys if self.parked < PARKED_MAX => {
+                    self.parked += 1;
+                    scan.unserved.push(place);
+                }
+                Whose::Others | Whose::Nobodys => {
+                    scan.skipped += 1;
+                    if broken != Some(place.priority) {
+                        let run = lead.filter(|lead| lead.0 == place.priority).map_or(0, |lead| lead.2);
+                        if run == 0 {
+                            self.raise(tx, queue, lead);
+                        }
+                        lead = Some((place.priority, place.seq, run + 1));
+                    }
+                }
+            }
+            if scan.mine.len() >= room || scan.skipped >= SKIPPED_MAX {
+                over = true;
+                break;
+            }
+        }
+        self.raise(tx, queue, lead);
+        Ok(over)
+    }
+
+    fn raise(&self, tx: &mut Tx<'_>, queue: i64, lead: Option<(i64, i64, usize)>) {
+        if let Some((priority, seq, run)) = lead
+            && run >= FLOOR_MIN
+        {
+            tx.memory.raise_floor(self.server.key, queue, priority, seq);
+        }
+    }
+
+    fn whose(&mut self, tx: &mut Tx<'_>, queue: &str, kind: i64) -> Result<Whose, Fault> {
+        if let Some(known) = self.own.get(&kind) {
+            return Ok(*known);
+        }
+        let whose = match tx.memory.names.kinds.name(tx.conn, kind)? {
+            // Damage: taken, so that it is found and set aside.
+            None => Whose::Mine,
+            Some(name) if self.server.serves(&name) => Whose::Mine,
+            Some(name) => {
+                if self.served.is_none() {
+                    self.served = Some(Served::load(tx.conn, tx.now)?);
+                }
+                let served = self.served.as_ref().is_some_and(|served| served.covers(queue, &name));
+                if served { Whose::Others } else { Whose::Nobodys }
+            }
+        };
+        self.own.insert(kind, whose);
+        Ok(whose)
+    }
+
+    /// Moves one task from `ready` to this worker, unless it is too late for it or it can't be read.
+    fn take(&mut self, tx: &mut Tx<'_>, queue: i64, queue_name: &Arc<str>, place: &Place) -> Result<(), Fault> {
+        self.delete.execute(params![queue, place.priority, place.seq])?;
+        let kind = tx.memory.names.kinds.name(tx.conn, place.kind)?;
+        let mut rows = self.body.query([place.seq])?;
+        let body = match rows.next()? {
+            None => Err("its body is missing".to_owned()),
+            Some(row) => read_body(row),
+        };
+        drop(rows);
+        let (body, kind) = match (body, kind) {
+            (Ok(body), Some(kind)) => (body, kind),
+            (Err(why), _) => return set_aside(tx, queue, place, &why),
+            (Ok(_), None) => return set_aside(tx, queue, place, "its task type has no name"),
+        };
+        let now = tx.now.as_millis();
+        if place.attempt == 0
+            && let Some(at) = body.expires_at
+        {
+            tx.conn.prepare_cached(sql::EXPIRY_DELETE)?.execute(params![at, place.seq])?;
+            if at <= now {
+                return end_unstarted(tx, place.seq, body.id, body.retention, State::Expired, place.counts());
+            }
+        }
+        let report_start = place.crashes > 0 || body.ack == Ack::Early;
+        let (attempt, claim_no) = (place.attempt.saturating_add(1), place.claim_no.saturating_add(1));
+        self.lease.execute(params![
+            place.seq,
+            self.claim.fence.as_bytes().as_slice(),
+            self.server.key,
+            queue,
+            attempt,
+            claim_no,
+            place.crashes,
+            !report_start,
+            body.retention,
+            now
+        ])?;
+        self.claimed.push(Claimed {
+            lease: LeaseRef { id: body.id, fence: self.claim.fence, key: place.seq },
+            kind,
+            queue: queue_name.clone(),
+            attempt,
+            claim_no,
+            crashes: place.crashes,
+            max_attempts: body.max_attempts,
+            report_start,
+            created_at: gristmill_core::Timestamp::from_millis(body.created_at),
+            args: body.args,
+            meta: body.meta,
+        });
+        Ok(())
+    }
+}
+
+impl Place {
+    fn counts(&self) -> (u32, u32, u32) {
+        (self.attempt, self.claim_no, self.crashes)
+    }
+}
+
+fn place(row: &Row<'_>) -> rusqlite::Result<Place> {
+    Ok(Place {
+        priority: row.get(0)?,
+        seq: row.get(1)?,
+        kind: row.get(2)?,
+        attempt: row.get(3)?,
+        claim_no: row.get(4)?,
+        crashes: row.get(5)?,
+    })
+}
+
+struct Body {
+    id: TaskId,
+    ack: Ack,
+    retention: i64,
+    max_attempts: u32,
+    created_at: i64,
+    expires_at: Option<i64>,
+    args: String,
+    meta: Option<Box<TaskMeta>>,
+}
+
+/// Errors are texts, not errors: a body that can't be read is its task's misfortune and not the claim's.
+fn read_body(row: &Row<'_>) -> Result<Body, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let id = row.get_ref(0).map_err(|e| text(&e))?.as_blob().ok().and_then(TaskId::from_slice);
+    let args = row.get_ref(6).map_err(|e| text(&e))?.as_str().map_err(|_| "its arguments are not text")?;
+    limits::check_depth("args", args).map_err(|e| text(&e))?;
+    let meta = row.get_ref(7).map_err(|e| text(&e))?.as_str_or_null().map_err(|_| "its meta is not text")?;
+    Ok(Body {
+        id: id.ok_or("its id is not sixteen bytes")?,
+        ack: ack_from(row.get(1).map_err(|e| text(&e))?),
+        retention: row.get(2).map_err(|e| text(&e))?,
+        max_attempts: row.get(3).map_err(|_| "its max_attempts is out of range")?,
+        created_at: row.get(4).map_err(|e| text(&e))?,
+        expires_at: row.get(5).map_err(|e| text(&e))?,
+        args: args.to_owned(),
+        meta: match meta {
+            None => None,
+            Some(meta) => Some(serde_json::from_str(meta).map_err(|error| format!("its meta can't be read: {error}"))?),
+        },
+    })
+}
+
+/// Takes a damaged task out of its queue, says why, and lets whoever waits for it know.
+fn set_aside(tx: &mut Tx<'_>, queue: i64, place: &Place, why: &str) -> Result<(), Fault> {
+    let Place { priority, seq, kind, attempt, claim_no, crashes } = *place;
+    tracing::error!(seq, why, "a task can't be read and was set aside");
+    let row = json!({
+        "queue": queue, "priority": priority, "seq": seq, "kind": kind,
+        "attempt": attempt, "claim_no": claim_no, "crashes": crashes
+    });
+    tx.conn.prepare_cached(sql::ASIDE_INSERT)?.execute(params![seq, tx.now.as_millis(), why, row.to_string()])?;
+    let Some(Facts { id: Some(id), retention, .. }) = facts(tx.conn, seq)? else { return Ok(()) };
+    let failure = Failure::new(FailureReason::Corrupt, format!("the task can't be read: {why}"));
+    write_outcome(
+        tx,
+        &Outcome {
+            seq,
+            claim_no: claim_no.saturating_add(1),
+            attempt,
+            crashes,
+            state: AttemptState::Failed,
+            end: Some(End { state: State::Failed, retention: retention_from(retention), id }),
+            started_at: None,
+            worker: None,
+            result: None,
+            error: Some(&failure),
+            logs: None,
+            progress: None,
+        },
+    )
+}

@@ -1,0 +1,160 @@
+use gristmill_core::{Ending, State, Swept};
+use rusqlite::{Connection, params};
+
+use super::cancel::take_waiting;
+use super::settle::{Word, end_unstarted, facts, finish, make_ready, take_lease};
+use crate::error::Fault;
+use crate::memory::Served;
+use crate::sql;
+use crate::tx::{Points, Tx};
+
+/// How long a dead worker's row is kept for people to see.
+const WORKER_KEPT_MS: i64 = 3_600_000;
+
+/// Does the work that no task waits for in particular, at most `limit` tasks of each.
+pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
+    let promoted = promote(tx, limit)?;
+    let rescued = rescue(tx, limit)?;
+    let expired = expire(tx, limit)?;
+    let unparked = unpark(tx, limit)?;
+    if promoted > 0 {
+        tx.effects.points.add(Points::PROMOTE);
+    }
+    if rescued > 0 {
+        tx.effects.points.add(Points::RESCUE);
+    }
+    tx.effects.swept = true;
+    let next: Option<i64> = tx.conn.prepare_cached(sql::SCHEDULED_NEXT)?.query_row([], |row| row.get(0))?;
+    let next_due = next.map(|at| gristmill_core::Timestamp::from_millis(at).since(tx.now));
+    Ok(Swept { promoted, rescued, expired, unparked, next_due })
+}
+
+/// Deletes what is kept no longer.
+pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
+    let conn = tx.conn;
+    conn.prepare_cached(sql::WORKER_PRUNE)?.execute([tx.now.as_millis().saturating_sub(WORKER_KEPT_MS)])?;
+    let over: Vec<i64> = column(conn, sql::OUTCOME_OVER, tx.now.as_millis(), limit)?;
+    let mut outcome = conn.prepare_cached(sql::OUTCOME_DELETE)?;
+    let mut task = conn.prepare_cached(sql::TASK_DELETE)?;
+    for seq in &over {
+        outcome.execute([seq])?;
+        task.execute([seq])?;
+    }
+    Ok(over.len())
+}
+
+fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
+    let due: Vec<(i64, u32, u32, u32)> = {
+        let mut due = tx.conn.prepare_cached(sql::SCHEDULED_DUE)?;
+        let rows = due.query_map(params![tx.now.as_millis(), count(limit)], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
+        rows.collect::<Result<_, _>>()?
+    };
+    let mut delete = tx.conn.prepare_cached(sql::SCHEDULED_DELETE)?;
+    for &(seq, attempt, claim_no, crashes) in &due {
+        delete.execute([seq])?;
+        match facts(tx.conn, seq)? {
+            Some(facts) => {
+                make_ready(tx, (facts.queue, facts.priority, seq, facts.kind), (attempt, claim_no, crashes))?;
+            }
+            None => {
+                let row = serde_json::json!({"attempt": attempt, "claim_no": claim_no, "crashes": crashes});
+                tracing::error!(seq, "a scheduled task has no body and was set aside");
+                tx.conn.prepare_cached(sql::ASIDE_INSERT)?.execute(params![
+                    seq,
+                    tx.now.as_millis(),
+                    "its body is missing",
+                    row.to_string()
+                ])?;
+            }
+        }
+    }
+    Ok(due.len())
+}
+
+fn rescue(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
+    let lost: Vec<(i64, Vec<u8>)> = {
+        let mut lost = tx.conn.prepare_cached(sql::LEASE_LOST)?;
+        let rows = lost.query_map(params![tx.now.as_millis(), count(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for (seq, fence) in &lost {
+        if let Some(lease) = take_lease(tx.conn, *seq, fence)? {
+            let silent = !lease.started;
+            finish(tx, *seq, None, &lease, &Word::of(Ending::Crashed, silent))?;
+        }
+    }
+    Ok(lost.len())
+}
+
+fn expire(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
+    let due: Vec<(i64, i64)> = {
+        let mut due = tx.conn.prepare_cached(sql::EXPIRY_DUE)?;
+        let rows = due.query_map(params![tx.now.as_millis(), count(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    let mut expired = 0;
+    for (at, seq) in due {
+        tx.conn.prepare_cached(sql::EXPIRY_DELETE)?.execute(params![at, seq])?;
+        let Some(facts) = facts(tx.conn, seq)? else { continue };
+        let (Some(id), Some(counts)) = (facts.id, take_waiting(tx, seq, &facts)?) else { continue };
+        end_unstarted(tx, seq, id, facts.retention, State::Expired, counts)?;
+        expired += 1;
+    }
+    Ok(expired)
+}
+
+/// Brings back what a live worker serves again.
+pub(super) fn unpark(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
+    let conn = tx.conn;
+    let mut served = None;
+    let mut unparked = 0;
+    let mut pair = (i64::MIN, i64::MIN);
+    while let Some((queue, kind)) = next_parked(conn, pair)? {
+        pair = (queue, kind);
+        if served.is_none() {
+            served = Some(Served::load(conn, tx.now)?);
+        }
+        let names = (tx.memory.names.queues.name(conn, queue)?, tx.memory.names.kinds.name(conn, kind)?);
+        let (Some(queue_name), Some(kind_name)) = names else { continue };
+        if !served.as_ref().is_some_and(|served| served.covers(&queue_name, &kind_name)) {
+            continue;
+        }
+        let rows: Vec<(i64, i64, u32, u32, u32)> = {
+            let mut scan = conn.prepare_cached(sql::PARKED_SCAN)?;
+            let rows = scan.query_map(params![queue, kind, count(limit - unparked)], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            })?;
+            rows.collect::<Result<_, _>>()?
+        };
+        for (priority, seq, attempt, claim_no, crashes) in rows {
+            conn.prepare_cached(sql::PARKED_DELETE)?.execute(params![queue, kind, priority, seq])?;
+            make_ready(tx, (queue, priority, seq, kind), (attempt, claim_no, crashes))?;
+            unparked += 1;
+        }
+        if unparked >= limit {
+            break;
+        }
+    }
+    Ok(unparked)
+}
+
+fn next_parked(conn: &Connection, after: (i64, i64)) -> Result<Option<(i64, i64)>, Fault> {
+    let mut next = conn.prepare_cached(sql::PARKED_NEXT)?;
+    let mut rows = next.query(params![after.0, after.1])?;
+    Ok(match rows.next()? {
+        Some(row) => Some((row.get(0)?, row.get(1)?)),
+        None => None,
+    })
+}
+
+fn column(conn: &Connection, sql: &str, until: i64, limit: usize) -> Result<Vec<i64>, Fault> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let rows = statement.query_map(params![until, count(limit)], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+use gristmill_core::{Ending, Fence, KindSpec, LeaseRef, Pulse, TaskId, WorkerId, WorkerSpec};
+use rusqlite::{OptionalExtension, params};
+use serde_json::json;
+
+use super::settle::{Word, finish, take_lease};
+use super::sweep::unpark;
+use super::to_json;
+use crate::error::Fault;
+use crate::memory::Serves;
+use crate::sql;
+use crate::tx::{Points, Tx};
+
+/// Parked tasks that a worker's entering brings back at once; sweeps bring the rest.
+const UNPARKED_MAX: usize = 10_000;
+
+/// Makes a worker known.
+pub(crate) fn enter(tx: &mut Tx<'_>, spec: &WorkerSpec) -> Result<(), Fault> {
+    let serves = Serves { kinds: spec.kinds.clone(), queues: spec.queues.clone() };
+    tx.conn.prepare_cached(sql::WORKER_ENTER)?.execute(params![
+        spec.id.as_bytes().as_slice(),
+        spec.name,
+        spec.version,
+        to_json(&serves),
+        tx.now.as_millis(),
+        tx.now.saturating_add(spec.lease).as_millis(),
+    ])?;
+    if let Some(key) = key(tx, spec.id)? {
+        tx.memory.forget_worker(spec.id, key);
+    }
+    unpark(tx, UNPARKED_MAX)?;
+    Ok(())
+}
+
+/// Ends a worker and releases what it holds.
+pub(crate) fn leave(tx: &mut Tx<'_>, worker: WorkerId) -> Result<u64, Fault> {
+    let Some(key) = key(tx, worker)? else { return Ok(0) };
+    let held: Vec<(i64, Vec<u8>)> = {
+        let mut held = tx.conn.prepare_cached(sql::LEASE_OF_WORKER)?;
+        let rows = held.query_map([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for (seq, fence) in &held {
+        if let Some(lease) = take_lease(tx.conn, *seq, fence)? {
+            let silent = !lease.started;
+            finish(tx, *seq, None, &lease, &Word::of(Ending::Released, silent))?;
+        }
+    }
+    tx.conn.prepare_cached(sql::WORKER_DELETE)?.execute([key])?;
+    tx.memory.forget_worker(worker, key);
+    tx.effects.left.push(worker);
+    tx.effects.points.add(Points::RELEASE);
+    Ok(held.len() as u64)
+}
+
+/// Extends a worker's lease, unless it ran out.
+pub(crate) fn heartbeat(tx: &mut Tx<'_>, worker: WorkerId, lease: Duration) -> Result<Pulse, Fault> {
+    let until = tx.now.saturating_add(lease).as_millis();
+    let beat = params![worker.as_bytes().as_slice(), until, tx.now.as_millis()];
+    if tx.conn.prepare_cached(sql::WORKER_BEAT)?.execute(beat)? == 0 {
+        return Ok(Pulse { alive: false, cancel: Vec::new() });
+    }
+    let Some(key) = key(tx, worker)? else { return Ok(Pulse::default()) };
+    let mut cancelled = tx.conn.prepare_cached(sql::LEASE_CANCELLED)?;
+    let rows = cancelled.query_map([key], |row| {
+        let fence = Fence::from_slice(row.get_ref(1)?.as_blob()?);
+        let id = TaskId::from_slice(row.get_ref(2)?.as_blob()?);
+        let key = row.get(0)?;
+        Ok(id.zip(fence).map(|(id, fence)| LeaseRef { id, fence, key }))
+    })?;
+    let cancel = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    Ok(Pulse { alive: true, cancel })
+}
+
+/// Records what task types declare.
+pub(crate) fn declare(tx: &mut Tx<'_>, kinds: &[KindSpec]) -> Result<(), Fault> {
+    let mut declare = tx.conn.prepare_cached(sql::KIND_DECLARE)?;
+    for kind in kinds {
+        let spec = json!({"schema": kind.schema, "fields": kind.fields, "policy": kind.policy});
+        declare.execute(params![kind.name, spec.to_string()])?;
+    }
+    Ok(())
+}
+
+/// Stops or resumes the claims from a queue.
+pub(crate) fn pause(tx: &mut Tx<'_>, queue: &str, paused: bool) -> Result<(), Fault> {
+    let id = tx.memory.names.queues.intern(tx.conn, queue)?;
+    tx.conn.prepare_cached(sql::QUEUE_PAUSE)?.execute(params![id, paused])?;
+    tx.effects.readied |= !paused;
+    Ok(())
+}
+
+fn key(tx: &Tx<'_>, worker: WorkerId) -> Result<Option<i64>, Fault> {
+    let mut get = tx.conn.prepare_cached(sql::WORKER_GET)?;
+    Ok(get.query_row([worker.as_bytes().as_slice()], |row| row.get(0)).optional()?)
+}

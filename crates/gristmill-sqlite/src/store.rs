@@ -1,0 +1,329 @@
+use std::any::Any;
+use std::path::Path;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use gristmill_core::{
+    CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note, Page,
+    Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, Store, StoreError, StoreErrorKind, Swept, TaskId,
+    TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait,
+};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use crate::error::{Fault, explain};
+use crate::memory::Memory;
+use crate::options::SqliteOptions;
+use crate::reader::{self, Query, View};
+use crate::tx::{Effects, Tx};
+use crate::wake::Signals;
+use crate::writer::{self, Message};
+use crate::{check, migrate, open, ops, sql, view};
+
+/// Connections kept for [`SqliteStore::transaction`].
+const SPARE_MAX: usize = 2;
+
+/// A store in one SQLite file.
+///
+/// Several may be open on one file, in one process or in many; each has a writer thread and two reader threads. Dropping
+/// the last handle finishes what is queued.
+pub struct SqliteStore {
+    options: SqliteOptions,
+    what: String,
+    env: Env,
+    signals: Arc<Signals>,
+    writes: Mutex<Option<Sender<Message>>>,
+    reads: Mutex<Option<Sender<Query>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    spare: Mutex<Vec<Connection>>,
+}
+
+impl SqliteStore {
+    /// Opens the file that `url` names, makes or updates the tables, and starts the threads.
+    ///
+    /// Blocks for as long as that takes; call it before the runtime is busy, or in `spawn_blocking`.
+    ///
+    /// # Errors
+    /// - `Invalid`: the URL, see [`SqliteOptions`].
+    /// - `Unreachable`: the file can't be opened or made.
+    /// - `ReadOnly`: it can't be written.
+    /// - `NotOurs`: it is not a SQLite database, or holds other tables only (`?adopt=true` puts ours beside them).
+    /// - `TooNew`: a newer version has changed its tables.
+    /// - `Corrupt`: it is damaged, or its tables were made by another build.
+    /// - `Busy`: another process held it for longer than `busy_timeout`.
+    pub fn connect(url: &str, env: Env) -> Result<Arc<Self>, StoreError> {
+        Self::open(url.parse()?, env)
+    }
+
+    /// As [`connect`](Self::connect), with options that were made in code.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(options: SqliteOptions, env: Env) -> Result<Arc<Self>, StoreError> {
+        let what = options.location();
+        let mut conn = open::writer(&options)?;
+        migrate::apply(&mut conn, &options, env.now())?;
+        // Of a file that can't be written SQLite opens a read-only connection without a word.
+        conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(|error| explain(error, &what))?;
+        let signals = Arc::new(Signals::default());
+        let (reads, mut threads) = reader::start(&options)?;
+        let (writes, thread) = writer::start(conn, options.clone(), env.clone(), signals.clone()).map_err(|error| {
+            StoreError::new(StoreErrorKind::Unreachable, "could not start a thread for the store").with_source(error)
+        })?;
+        threads.push(thread);
+        Ok(Arc::new(Self {
+            options,
+            what,
+            env,
+            signals,
+            writes: Mutex::new(Some(writes)),
+            reads: Mutex::new(Some(reads)),
+            threads: Mutex::new(threads),
+            spare: Mutex::default(),
+        }))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.options.path
+    }
+
+    /// Finishes what is queued and ends the threads; every later call answers `Closed`. Blocks until then.
+    pub fn close(&self) {
+        lock(&self.writes).take();
+        lock(&self.reads).take();
+        lock(&self.spare).clear();
+        for thread in std::mem::take(&mut *lock(&self.threads)) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
+    }
+
+    /// Writes the end of an attempt in the caller's own open transaction on this file, so that it commits with the
+    /// effects of the task, and only with them.
+    ///
+    /// If it answers [`Settled::LeaseLost`], roll back: the attempt is somebody else's. Wake-ups in this process follow
+    /// within milliseconds of the commit; with [`transaction`](Self::transaction) they are immediate.
+    ///
+    /// # Errors
+    /// If `conn` can't write, or its database has no tables of gristmill.
+    pub fn settle_within(&self, conn: &Connection, settlement: &Settlement) -> Result<Settled, StoreError> {
+        let mut tx = Tx { conn, now: self.env.now(), memory: &mut Memory::default(), effects: &mut Effects::default() };
+        ops::settle(&mut tx, settlement).map_err(|fault| fault.explain(&self.what))
+    }
+
+    /// Runs `f` in a write transaction of its own on this file: commits if it returns `Ok`, rolls back if it returns an
+    /// error or panics.
+    ///
+    /// Blocks, for `f` and for other writers; call it in `spawn_blocking`. While it runs nobody else writes to the file,
+    /// so keep it short. Other threads of this process that await a write of this store from within `f` wait for ever.
+    ///
+    /// # Errors
+    /// What `f` returned; or that the transaction could not be begun or committed (nothing of it was kept then).
+    pub fn transaction<T, E: From<StoreError>>(&self, f: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+        let mut conn = self.spare()?;
+        let done = {
+            let begin = conn.transaction_with_behavior(TransactionBehavior::Immediate);
+            let tx = begin.map_err(|error| explain(error, &self.what))?;
+            // Dropped without a commit, by an error or a panic, it rolls back.
+            let done = f(&tx)?;
+            tx.commit().map_err(|error| explain(error, &self.what))?;
+            done
+        };
+        self.signals.changed();
+        let mut spare = lock(&self.spare);
+        if spare.len() < SPARE_MAX {
+            spare.push(conn);
+        }
+        Ok(done)
+    }
+
+    fn spare(&self) -> Result<Connection, StoreError> {
+        open::set_patience(self.options.busy_timeout);
+        if lock(&self.writes).is_none() {
+            return Err(closed());
+        }
+        if let Some(conn) = lock(&self.spare).pop() {
+            return Ok(conn);
+        }
+        let conn = open::writer(&self.options)?;
+        open::tune(&conn, &self.options).map_err(|error| explain(error, &self.what))?;
+        Ok(conn)
+    }
+
+    async fn write<T, F>(&self, weight: usize, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        let (job, answer) = writer::job(weight, run);
+        let sent = lock(&self.writes).as_ref().is_some_and(|writes| writes.send(Message::Job(job)).is_ok());
+        if !sent {
+            return Err(closed());
+        }
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    async fn read<T, F>(&self, look: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut View<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        let (query, answer) = reader::query(&self.what, self.env.now(), look);
+        let sent = lock(&self.reads).as_ref().is_some_and(|reads| reads.send(query).is_ok());
+        if !sent {
+            return Err(closed());
+        }
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Whether a task has ended or is gone; an error is a reason to look again, too.
+    async fn has_ended(&self, id: TaskId) -> bool {
+        let look = move |view: &mut View<'_>| {
+            let mut open = view.conn.prepare_cached(sql::TASK_OPEN)?;
+            Ok(open.query_row([id.as_bytes().as_slice()], |row| row.get(0)).optional()?.unwrap_or(false))
+        };
+        !self.read(look).await.unwrap_or(false)
+    }
+}
+
+#[async_trait]
+impl Source for SqliteStore {
+    async fn enter(&self, worker: &WorkerSpec) -> Result<(), StoreError> {
+        let worker = worker.clone();
+        self.write(1, move |tx| ops::enter(tx, &worker)).await
+    }
+
+    async fn leave(&self, worker: WorkerId) -> Result<u64, StoreError> {
+        self.write(1, move |tx| ops::leave(tx, worker)).await
+    }
+
+    async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
+        self.write(1, move |tx| ops::heartbeat(tx, worker, lease)).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
+        let claim = claim.clone();
+        let weight = claim.wanted.iter().fold(0usize, |sum, wanted| sum.saturating_add(wanted.limit));
+        self.write(weight, move |tx| ops::claim(tx, &claim)).await
+    }
+
+    async fn start(&self, leases: &[LeaseRef]) -> Result<Vec<bool>, StoreError> {
+        let leases = leases.to_vec();
+        self.write(leases.len(), move |tx| ops::start(tx, &leases)).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        self.write(settlements.len(), move |tx| settlements.iter().map(|settlement| ops::settle(tx, settlement)).collect()).await
+    }
+
+    async fn note(&self, notes: Vec<Note>) -> Result<Vec<bool>, StoreError> {
+        self.write(notes.len(), move |tx| ops::note(tx, &notes)).await
+    }
+
+    async fn sweep(&self, limit: usize) -> Result<Swept, StoreError> {
+        self.write(limit, move |tx| ops::sweep(tx, limit)).await
+    }
+
+    async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
+        let queues = queues.to_vec();
+        self.read(move |view| view::pending(view, &queues, within)).await
+    }
+
+    async fn wait(&self, wake: Wake, timeout: Duration) {
+        let (waiter, first) = self.signals.enlist(wake);
+        if first && let Some(writes) = lock(&self.writes).as_ref() {
+            // A writer that is gone wakes nobody; the timeout does.
+            let _ = writes.send(Message::Watch);
+        }
+        let missed = async {
+            match wake {
+                Wake::Ended(id) => self.has_ended(id).await,
+                _ => false,
+            }
+        };
+        let _ = tokio::time::timeout(timeout, waiter.wait(missed)).await;
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn location(&self) -> String {
+        self.what.clone()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    async fn declare(&self, kinds: &[KindSpec]) -> Result<(), StoreError> {
+        let kinds = kinds.to_vec();
+        self.write(kinds.len(), move |tx| ops::declare(tx, &kinds)).await
+    }
+
+    async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<EnqueueOutcome>, StoreError> {
+        self.write(tasks.len(), move |tx| ops::enqueue(tx, &tasks)).await
+    }
+
+    async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.read(move |view| view::get(view, id)).await
+    }
+
+    async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |view| view::list(view, &filter, after, limit)).await
+    }
+
+    async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {
+        let ids = ids.to_vec();
+        self.write(ids.len(), move |tx| ids.iter().map(|id| ops::cancel(tx, *id)).collect()).await
+    }
+
+    async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
+        let ids = ids.to_vec();
+        self.write(ids.len(), move |tx| ids.iter().map(|id| ops::retry(tx, *id)).collect()).await
+    }
+
+    async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {
+        let queue = queue.to_owned();
+        self.write(1, move |tx| ops::pause(tx, &queue, paused)).await
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueInfo>, StoreError> {
+        self.read(view::queues).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerInfo>, StoreError> {
+        self.read(view::workers).await
+    }
+
+    async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {
+        self.read(view::kinds).await
+    }
+
+    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        self.write(limit, move |tx| ops::prune(tx, limit)).await
+    }
+
+    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        let options = self.options.clone();
+        self.read(move |view| check::check(view, &options)).await
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::new(StoreErrorKind::Closed, "the store is closed")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these hold is only ever replaced or taken as a whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,156 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use gristmill_core::{KindInfo, Pending, Policy, QueueInfo, Timestamp, WorkerId, WorkerInfo, limits};
+use rusqlite::{OptionalExtension, params};
+use serde::Deserialize;
+
+use crate::error::Fault;
+use crate::memory::{Served, Serves};
+use crate::reader::View;
+use crate::sql;
+
+/// All queues, by name.
+pub(crate) fn queues(view: &mut View<'_>) -> Result<Vec<QueueInfo>, Fault> {
+    let mut list = view.conn.prepare_cached(sql::QUEUE_LIST)?;
+    let rows = list.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, bool>(2)?)))?;
+    let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
+    let served = Served::load(view.conn, view.now)?;
+    let parked = parked(view)?;
+    rows.into_iter().map(|(id, name, paused)| queue(view, &served, &parked, id, name, paused)).collect()
+}
+
+fn queue(
+    view: &mut View<'_>,
+    served: &Served,
+    parked: &HashMap<i64, Vec<i64>>,
+    id: i64,
+    name: String,
+    paused: bool,
+) -> Result<QueueInfo, Fault> {
+    let conn = view.conn;
+    let cap = limits::COUNT_MAX as i64;
+    let mut counts = ready_kinds(view, id)?;
+    let mut oldest: Option<i64> = None;
+    for kind in parked.get(&id).into_iter().flatten() {
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
+        let (count, seq) = conn.prepare_cached(sql::PARKED_COUNT)?.query_row(params![id, kind, cap], row)?;
+        counts.push((*kind, count));
+        oldest = oldest.into_iter().chain(seq).min();
+    }
+    for priority in 0..=limits::PRIORITY_MAX {
+        let seq: Option<i64> = conn.prepare_cached(sql::READY_OLDEST)?.query_row(params![id, priority], |row| row.get(0))?;
+        oldest = oldest.into_iter().chain(seq).min();
+    }
+    let mut unserved = 0;
+    for (kind, count) in &counts {
+        let kind = view.names.kinds.name(conn, *kind)?;
+        if !kind.is_some_and(|kind| served.covers(&name, &kind)) {
+            unserved += count;
+        }
+    }
+    let ready = counts.iter().map(|(_, count)| count).sum::<i64>();
+    let scheduled: i64 = conn.prepare_cached(sql::SCHEDULED_COUNT)?.query_row(params![id, cap], |row| row.get(0))?;
+    let running: i64 = conn.prepare_cached(sql::LEASE_COUNT)?.query_row([id], |row| row.get(0))?;
+    let oldest_ready_at: Option<i64> = match oldest {
+        Some(seq) => conn.prepare_cached(sql::TASK_CREATED)?.query_row([seq], |row| row.get(0)).optional()?,
+        None => None,
+    };
+    let count = |n: i64| u64::try_from(n.min(cap)).unwrap_or(0);
+    Ok(QueueInfo {
+        name,
+        paused,
+        ready: count(ready),
+        scheduled: count(scheduled),
+        running: u64::try_from(running).unwrap_or(0),
+        unserved: count(unserved),
+        oldest_ready_at: oldest_ready_at.map(Timestamp::from_millis),
+    })
+}
+
+/// How many ready tasks of which type a queue has, counting no further than the limit of counts.
+fn ready_kinds(view: &View<'_>, queue: i64) -> Result<Vec<(i64, i64)>, Fault> {
+    let mut kinds = view.conn.prepare_cached(sql::READY_KINDS)?;
+    let rows = kinds.query_map(params![queue, limits::COUNT_MAX as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The types that are parked, by queue.
+fn parked(view: &View<'_>) -> Result<HashMap<i64, Vec<i64>>, Fault> {
+    let mut next = view.conn.prepare_cached(sql::PARKED_NEXT)?;
+    let mut parked: HashMap<i64, Vec<i64>> = HashMap::new();
+    let mut pair = (i64::MIN, i64::MIN);
+    while let Some(found) = next.query_row(params![pair.0, pair.1], |row| Ok((row.get(0)?, row.get(1)?))).optional()? {
+        pair = found;
+        parked.entry(pair.0).or_default().push(pair.1);
+    }
+    Ok(parked)
+}
+
+/// What is left to do in these queues.
+pub(crate) fn pending(view: &mut View<'_>, queues: &[String], within: Duration) -> Result<Pending, Fault> {
+    let conn = view.conn;
+    let served = Served::load(conn, view.now)?;
+    let parked = parked(view)?;
+    let until = view.now.saturating_add(within).as_millis();
+    let mut pending = Pending::default();
+    for name in queues {
+        let Some(queue) = view.names.queues.find(conn, name)? else { continue };
+        pending.scheduled |= conn.prepare_cached(sql::SCHEDULED_ANY)?.query_row(params![queue, until], |row| row.get::<_, bool>(0))?;
+        pending.running |= conn.prepare_cached(sql::LEASE_ANY)?.query_row([queue], |row| row.get::<_, bool>(0))?;
+        if conn.prepare_cached(sql::QUEUE_PAUSED)?.query_row([queue], |row| row.get::<_, bool>(0))? {
+            continue;
+        }
+        let ready = ready_kinds(view, queue)?;
+        // Beyond the limit of counts nothing is known of the rest; a worker that looks parks what nobody serves.
+        pending.ready |= ready.iter().map(|(_, count)| count).sum::<i64>() >= limits::COUNT_MAX as i64;
+        let parked = parked.get(&queue).into_iter().flatten();
+        for kind in ready.iter().map(|(kind, _)| kind).chain(parked) {
+            let kind = view.names.kinds.name(conn, *kind)?;
+            pending.ready |= kind.is_some_and(|kind| served.covers(name, &kind));
+        }
+    }
+    Ok(pending)
+}
+
+/// All workers that have a row, newest first.
+pub(crate) fn workers(view: &mut View<'_>) -> Result<Vec<WorkerInfo>, Fault> {
+    let mut list = view.conn.prepare_cached(sql::WORKER_LIST)?;
+    let now = view.now.as_millis();
+    let rows = list.query_map([], |row| {
+        let id = row.get_ref(0)?.as_blob().ok().and_then(WorkerId::from_slice);
+        let serves: Serves = serde_json::from_str(row.get_ref(3)?.as_str()?).unwrap_or_default();
+        let expires_at: i64 = row.get(5)?;
+        Ok(WorkerInfo {
+            id: id.map_or_else(|| "?".to_owned(), |id| id.to_string()),
+            name: row.get(1)?,
+            version: row.get(2)?,
+            alive: expires_at > now,
+            started_at: Timestamp::from_millis(row.get(4)?),
+            expires_at: Timestamp::from_millis(expires_at),
+            queues: serves.queues,
+            kinds: serves.kinds,
+            running: u64::try_from(row.get::<_, i64>(6)?).unwrap_or(0),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// All task types, by name.
+pub(crate) fn kinds(view: &mut View<'_>) -> Result<Vec<KindInfo>, Fault> {
+    #[derive(Default, Deserialize)]
+    struct Spec {
+        schema: Option<serde_json::Value>,
+        policy: Option<Policy>,
+    }
+    let served = Served::load(view.conn, view.now)?;
+    let mut list = view.conn.prepare_cached(sql::KIND_LIST)?;
+    let rows = list.query_map([], |row| {
+        let name: String = row.get(0)?;
+        let text = row.get_ref(1)?.as_str_or_null()?;
+        // Options that a newer version wrote must not hide the type.
+        let spec: Spec = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        Ok(KindInfo { schema: spec.schema, policy: spec.policy, workers: served.workers_of(&name), name })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,118 @@
+use std::collections::HashMap;
+use std::pin::Pin;
+
+use gristmill_core::{EnqueueOutcome, Env, Inserted, NewTask, StoreError, StoreErrorKind, Within};
+use sqlx::{Row, SqliteConnection};
+
+use crate::ops::{ack_of, meta_of, retention_of};
+use crate::sql;
+use crate::within::{WHAT, foreign};
+
+/// Marks [`Within`] for connections of sqlx.
+#[derive(Clone, Copy, Debug)]
+pub enum Sqlx {}
+
+type Inserting<'a> = Pin<Box<dyn Future<Output = Inserted> + Send + 'a>>;
+
+impl<'a> Within<Sqlx> for &'a mut SqliteConnection {
+    type Inserting = Inserting<'a>;
+
+    fn insert(self, tasks: Vec<NewTask>) -> Inserting<'a> {
+        Box::pin(async move { insert(self, tasks).await.map_err(explain) })
+    }
+}
+
+impl<'a> Within<Sqlx> for &'a mut sqlx::Transaction<'_, sqlx::Sqlite> {
+    type Inserting = Inserting<'a>;
+
+    fn insert(self, tasks: Vec<NewTask>) -> Inserting<'a> {
+        let conn: &'a mut SqliteConnection = self;
+        conn.insert(tasks)
+    }
+}
+
+async fn insert(conn: &mut SqliteConnection, tasks: Vec<NewTask>) -> Result<Vec<EnqueueOutcome>, sqlx::Error> {
+    let now = Env::system().now();
+    // Remembered for this call only: the caller may roll back.
+    let (mut queues, mut kinds) = (HashMap::new(), HashMap::new());
+    let mut outcomes = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let queue = intern(conn, &mut queues, &task.queue, sql::QUEUE_ADD, sql::QUEUE_FIND).await?;
+        let kind = intern(conn, &mut kinds, &task.kind, sql::KIND_ADD, sql::KIND_FIND).await?;
+        let id = task.id.as_bytes().as_slice();
+        let due = task.due(now);
+        let expires_at = task.expires.map(|wait| due.saturating_add(wait).as_millis());
+        let added = sqlx::query(sql::TASK_INSERT)
+            .bind(id)
+            .bind(queue)
+            .bind(kind)
+            .bind(i64::from(task.priority))
+            .bind(i64::from(task.max_attempts))
+            .bind(i64::from(task.max_crashes))
+            .bind(ack_of(task.ack))
+            .bind(retention_of(task.retention))
+            .bind(now.as_millis())
+            .bind(due.as_millis())
+            .bind(expires_at)
+            .bind(&task.args)
+            .bind(meta_of(task.meta.as_deref()))
+            .execute(&mut *conn)
+            .await?;
+        if added.rows_affected() == 0 {
+            let same = sqlx::query(sql::TASK_SAME).bind(id).bind(kind).bind(&task.args).fetch_one(&mut *conn).await?;
+            outcomes.push(if same.try_get(0)? { EnqueueOutcome::Exists } else { EnqueueOutcome::Conflict });
+            continue;
+        }
+        let seq = added.last_insert_rowid();
+        let place = if due <= now {
+            sqlx::query(sql::READY_INSERT).bind(queue).bind(i64::from(task.priority)).bind(seq).bind(kind)
+        } else {
+            sqlx::query(sql::SCHEDULED_INSERT).bind(seq).bind(due.as_millis()).bind(queue)
+        };
+        place.bind(0i64).bind(0i64).bind(0i64).execute(&mut *conn).await?;
+        if let Some(at) = expires_at {
+            sqlx::query(sql::EXPIRY_INSERT).bind(at).bind(seq).execute(&mut *conn).await?;
+        }
+        outcomes.push(EnqueueOutcome::Created);
+    }
+    Ok(outcomes)
+}
+
+async fn intern(
+    conn: &mut SqliteConnection,
+    known: &mut HashMap<String, i64>,
+    name: &str,
+    add: &'static str,
+    find: &'static str,
+) -> Result<i64, sqlx::Error> {
+    if let Some(id) = known.get(name) {
+        return Ok(*id);
+    }
+    let id = match sqlx::query(find).bind(name).fetch_optional(&mut *conn).await? {
+        Some(row) => row.try_get(0)?,
+        None => {
+            sqlx::query(add).bind(name).execute(&mut *conn).await?;
+            sqlx::query(find).bind(name).fetch_one(&mut *conn).await?.try_get(0)?
+        }
+    };
+    known.insert(name.to_owned(), id);
+    Ok(id)
+}
+
+fn explain(error: sqlx::Error) -> StoreError {
+    use StoreErrorKind::{Busy, Corrupt, Full, NotOurs, Other, ReadOnly, Unreachable};
+    let text = error.to_string();
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    // The low byte is SQLite's primary result code.
+    let kind = match code.map(|code| code & 0xff) {
+        Some(5 | 6) => Busy,
+        Some(8) => ReadOnly,
+        Some(11) => Corrupt,
+        Some(13) => Full,
+        Some(14) => Unreachable,
+        Some(26) => NotOurs,
+        _ => Other,
+    };
+    let error = StoreError::new(kind, format!("{WHAT}: {text}")).with_source(error);
+    if text.contains("no such table: gristmill_") { foreign(error) } else { error }
+}

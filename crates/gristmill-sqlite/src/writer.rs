@@ -1,0 +1,303 @@
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use gristmill_core::{Env, StoreError, StoreErrorKind, failpoint};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::error::{Fault, explain};
+use crate::memory::Memory;
+use crate::open;
+use crate::options::SqliteOptions;
+use crate::tx::{Effects, Points, Tx};
+use crate::wake::Signals;
+
+/// Operations that one transaction takes, and tasks. Beyond this a commit's cost is spread thin enough, and the first
+/// caller of the group should not wait longer.
+const GROUP_JOBS_MAX: usize = 512;
+const GROUP_WEIGHT_MAX: usize = 5_000;
+/// How often the file is looked at for other processes' commits, while somebody waits: often after one, then less.
+const POLL_MIN: Duration = Duration::from_millis(2);
+const POLL_MAX: Duration = Duration::from_millis(10);
+/// After this long without work the WAL is copied back, so that the next burst begins with an empty one.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// What the writer thread is sent.
+pub(crate) enum Message {
+    Job(Box<dyn Job>),
+    /// Somebody began to wait: look out for other processes' commits.
+    Watch,
+}
+
+/// One operation with its caller.
+pub(crate) trait Job: Send {
+    /// Does it. Called again, from the start, if the transaction was rolled back for another's sake.
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault>;
+    /// Tells the caller; with `Ok` what the last run brought.
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
+    /// About how many tasks it is about.
+    fn weight(&self) -> usize;
+}
+
+/// Makes a job of a closure; the answer arrives when it is committed.
+pub(crate) fn job<T, F>(weight: usize, run: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
+where
+    T: Send + 'static,
+    F: FnMut(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    (Box::new(Operation { run, brought: None, reply, weight }), answer)
+}
+
+struct Operation<T, F> {
+    run: F,
+    brought: Option<T>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+    weight: usize,
+}
+
+impl<T, F> Job for Operation<T, F>
+where
+    T: Send + 'static,
+    F: FnMut(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
+{
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        self.brought = Some((self.run)(tx)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let answer = match (outcome, self.brought) {
+            (Ok(()), Some(brought)) => Ok(brought),
+            (Ok(()), None) => Err(StoreError::new(StoreErrorKind::Other, "the operation brought nothing")),
+            (Err(error), _) => Err(error),
+        };
+        // A caller that has gone away does not want to know.
+        let _ = self.reply.send(answer);
+    }
+
+    fn weight(&self) -> usize {
+        self.weight
+    }
+}
+
+/// Starts the thread that does all of this process's writing to the file.
+pub(crate) fn start(
+    conn: Connection,
+    options: SqliteOptions,
+    env: Env,
+    signals: Arc<Signals>,
+) -> std::io::Result<(Sender<Message>, JoinHandle<()>)> {
+    let (sender, jobs) = channel();
+    let writer = Writer {
+        what: options.location(),
+        conn,
+        options,
+        env,
+        signals,
+        memory: Memory::default(),
+        jobs,
+        seen: None,
+        poll: POLL_MIN,
+        dirty: true,
+    };
+    let thread = std::thread::Builder::new().name("gristmill-sqlite".to_owned()).spawn(move || writer.work())?;
+    Ok((sender, thread))
+}
+
+struct Writer {
+    what: String,
+    conn: Connection,
+    options: SqliteOptions,
+    env: Env,
+    signals: Arc<Signals>,
+    memory: Memory,
+    jobs: Receiver<Message>,
+    /// `PRAGMA data_version`, which only others' commits change.
+    seen: Option<i64>,
+    poll: Duration,
+    /// Something was written since the last checkpoint.
+    dirty: bool,
+}
+
+impl Writer {
+    fn work(mut self) {
+        open::set_patience(self.options.busy_timeout);
+        while let Some(first) = self.next() {
+            let mut weight = first.weight();
+            let mut group = vec![first];
+            while group.len() < GROUP_JOBS_MAX && weight < GROUP_WEIGHT_MAX {
+                match self.jobs.try_recv() {
+                    Ok(Message::Job(job)) => {
+                        weight += job.weight();
+                        group.push(job);
+                    }
+                    Ok(Message::Watch) => {}
+                    Err(_) => break,
+                }
+            }
+            self.run(group);
+        }
+        // Whoever opens the file next finds it whole in one piece. Another process may be using it: then it will do this.
+        open::set_patience(Duration::ZERO);
+        let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+
+    /// The next job; `None` when the store was closed and all are done. Meanwhile looks out for other processes.
+    fn next(&mut self) -> Option<Box<dyn Job>> {
+        loop {
+            let message = if self.signals.is_awaited() {
+                self.look_out();
+                self.jobs.recv_timeout(self.poll)
+            } else if self.dirty {
+                self.jobs.recv_timeout(IDLE)
+            } else {
+                self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            match message {
+                Ok(Message::Job(job)) => return Some(job),
+                Ok(Message::Watch) => self.poll = POLL_MIN,
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if self.signals.is_awaited() => {
+                    self.poll = (self.poll + POLL_MIN / 8).min(POLL_MAX);
+                    if self.poll == POLL_MAX {
+                        self.checkpoint();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.checkpoint(),
+            }
+        }
+    }
+
+    fn look_out(&mut self) {
+        let version = self.conn.prepare_cached("PRAGMA data_version").and_then(|mut look| look.query_row([], |row| row.get(0)));
+        // If it can't be read, writes will say so; whoever waits looks again by itself.
+        let Ok(version) = version else { return };
+        if self.seen.replace(version) != Some(version) {
+            self.poll = POLL_MIN;
+            self.signals.changed();
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        if std::mem::take(&mut self.dirty) {
+            // Passive: it waits for nobody, and what it can't copy now is copied next time.
+            let _ = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        }
+    }
+
+    fn run(&mut self, mut group: Vec<Box<dyn Job>>) {
+        match self.transact(&mut group) {
+            Ok(outcomes) => {
+                for (job, outcome) in group.into_iter().zip(outcomes) {
+                    job.answer(outcome);
+                }
+            }
+            Err(Aborted { alone: true, .. }) if group.len() > 1 => {
+                // One of them failed and took the others' work with it. Alone, each fails or succeeds by itself.
+                for job in group {
+                    self.run(vec![job]);
+                }
+            }
+            Err(Aborted { error, .. }) => {
+                for job in group {
+                    job.answer(Err(error.duplicate()));
+                }
+            }
+        }
+    }
+
+    /// Runs all in one transaction. Returns each one's outcome, or why nothing was committed.
+    fn transact(&mut self, group: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, Aborted> {
+        let mut effects = Effects::default();
+        let done = self.attempt(group, &mut effects);
+        match done {
+            Ok((outcomes, wrote)) => {
+                self.dirty |= wrote;
+                self.signals.committed(&effects);
+                Ok(outcomes)
+            }
+            Err(aborted) => {
+                // After some errors SQLite has rolled back by itself. An error is answered only when nothing is pending.
+                if !self.conn.is_autocommit() && self.conn.execute_batch("ROLLBACK").is_err() {
+                    self.reopen();
+                }
+                self.memory.forget();
+                Err(aborted)
+            }
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        group: &mut [Box<dyn Job>],
+        effects: &mut Effects,
+    ) -> Result<(Vec<Result<(), StoreError>>, bool), Aborted> {
+        let Self { conn, memory, what, env, .. } = self;
+        let whole = |error| Aborted { error: explain(error, what), alone: false };
+        conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(whole)?;
+        let before = conn.total_changes();
+        let mut outcomes = Vec::with_capacity(group.len());
+        let mut points = Vec::with_capacity(group.len());
+        let now = env.now();
+        for job in group.iter_mut() {
+            let untouched = conn.total_changes();
+            effects.points = Points::default();
+            let outcome = job.run(&mut Tx { conn, now, memory, effects });
+            points.push(effects.points);
+            match outcome {
+                Ok(()) => outcomes.push(Ok(())),
+                // Refused before it wrote anything: no reason to undo the others.
+                Err(Fault::Store(error)) if conn.total_changes() == untouched => outcomes.push(Err(error)),
+                Err(fault) => return Err(Aborted { error: fault.explain(what), alone: true }),
+            }
+        }
+        let wrote = conn.total_changes() != before;
+        let touched = |point| points.iter().any(|own: &Points| own.contains(point));
+        for (point, before, _) in Points::ALL {
+            if touched(point) {
+                failpoint::pass(before).map_err(|error| Aborted { error, alone: false })?;
+            }
+        }
+        conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map_err(|error| {
+            let error = explain(error, what);
+            // A large neighbour may have filled the disk; the small ones may still fit.
+            Aborted { alone: error.kind() == StoreErrorKind::Full, error }
+        })?;
+        for (point, _, after) in Points::ALL {
+            if touched(point)
+                && let Err(error) = failpoint::pass(after)
+            {
+                // A lost reply: it is done, and the caller does not learn it.
+                for (outcome, _) in outcomes.iter_mut().zip(&points).filter(|(_, own)| own.contains(point)) {
+                    *outcome = Err(error.duplicate());
+                }
+            }
+        }
+        Ok((outcomes, wrote))
+    }
+
+    /// A connection that can't roll back is of no use; its successor's first act is to recover the file.
+    fn reopen(&mut self) {
+        let fresh = open::writer(&self.options).and_then(|conn| {
+            open::tune(&conn, &self.options).map_err(|error| explain(error, &self.what))?;
+            Ok(conn)
+        });
+        match fresh {
+            Ok(conn) => {
+                self.conn = conn;
+                self.seen = None;
+            }
+            Err(error) => tracing::error!(%error, "the store's connection is broken and could not be replaced"),
+        }
+    }
+}
+
+/// Why a transaction was not committed.
+struct Aborted {
+    error: StoreError,
+    /// Each operation may succeed by itself.
+    alone: bool,
+}

@@ -1,0 +1,149 @@
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::client::Client;
+use crate::core::{Env, KindSpec, Limits, Store, StoreError, StoreErrorKind};
+use crate::handler::{Dynamic, Run, Typed};
+use crate::registry::{RegisterError, Registry};
+use crate::{FromRef, Handler, Task};
+
+/// An application: its state and its task types, before it is connected to a store.
+///
+/// ```
+/// use gristmill::{App, Result, task};
+///
+/// #[task(name = "greet")]
+/// async fn greet(name: String) -> Result<String> {
+///     Ok(format!("hello {name}"))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let url = format!("sqlite:{}", dir.path().join("app.db").display());
+/// let client = App::new(()).register::<Greet>().connect(&url).await?;
+/// let worker = client.worker().queue("default", 4).start().await?;
+/// let handle = client.enqueue(Greet { name: "world".into() }).await?;
+/// assert_eq!(handle.result().await?, "hello world");
+/// worker.stop().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct App<S> {
+    state: Arc<S>,
+    registry: Registry,
+    limits: Limits,
+    env: Env,
+    /// The first mistake of a registration, told at the start: builders that return errors at every step are no joy.
+    mistake: Option<RegisterError>,
+}
+
+impl<S: Send + Sync + 'static> App<S> {
+    /// An application with this state, and no task types yet.
+    pub fn new(state: S) -> Self {
+        Self { state: Arc::new(state), registry: Registry::default(), limits: Limits::default(), env: Env::system(), mistake: None }
+    }
+
+    /// Adds a task type. Two with one name are refused when the application connects.
+    #[must_use]
+    pub fn register<T: Task>(self) -> Self
+    where
+        T::State: FromRef<S>,
+    {
+        let run = Typed::<T, S> { state: self.state.clone(), task: PhantomData };
+        self.add(T::kind(), Box::new(run), true)
+    }
+
+    /// Adds a task type that is known only at run time.
+    #[must_use]
+    pub fn register_handler(self, kind: KindSpec, handler: impl Handler) -> Self {
+        self.add(kind, Box::new(Dynamic(handler)), false)
+    }
+
+    /// Sets the limits on what comes from outside.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets where time and randomness come from; for tests.
+    #[must_use]
+    pub fn env(mut self, env: Env) -> Self {
+        self.env = env;
+        self
+    }
+
+    /// What its task types declare, by name.
+    pub fn kinds(&self) -> Vec<KindSpec> {
+        self.registry.specs()
+    }
+
+    /// Opens the store at `url`, brings its tables up to date, and declares the task types there.
+    ///
+    /// `sqlite:PATH` is the embedded store (feature `sqlite`, on by default); its file is made if it is missing.
+    ///
+    /// # Errors
+    /// A mistake in a registration, a URL that names no known store, or a store that can't be opened.
+    pub async fn connect(self, url: &str) -> Result<Client, ConnectError> {
+        let env = self.env.clone();
+        let store = open_store(url, env).await?;
+        self.with_store(store).await
+    }
+
+    /// Uses a store that is already open, and declares the task types there.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn with_store(self, store: Arc<dyn Store>) -> Result<Client, ConnectError> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake.into());
+        }
+        store.declare(&self.registry.specs()).await?;
+        Ok(Client::new(store, self.registry, self.limits, self.env))
+    }
+
+    fn add(mut self, kind: KindSpec, run: Box<dyn Run>, typed: bool) -> Self {
+        if let Err(mistake) = self.registry.add(kind, run, typed) {
+            self.mistake.get_or_insert(mistake);
+        }
+        self
+    }
+}
+
+/// Why an application could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// A task type is declared wrongly.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    /// The store can't be used.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+/// Opens a store by its URL.
+///
+/// # Errors
+/// If the URL names no store that this build has, or the store can't be opened.
+pub async fn open_store(url: &str, env: Env) -> Result<Arc<dyn Store>, StoreError> {
+    match url.split_once(':').map_or(url, |(scheme, _)| scheme) {
+        #[cfg(feature = "sqlite")]
+        "sqlite" => {
+            let url = url.to_owned();
+            // Opening a file may wait for another process's lock; that must not hold up the runtime.
+            let opened = tokio::task::spawn_blocking(move || gristmill_sqlite::SqliteStore::connect(&url, env)).await;
+            let store = opened.map_err(|error| StoreError::new(StoreErrorKind::Other, "opening the store was cut off").with_source(error))??;
+            Ok(store)
+        }
+        scheme => {
+            let _ = env;
+            Err(StoreError::new(
+                StoreErrorKind::Invalid,
+                format!("`{scheme}` is not a store that this program knows; write sqlite:PATH, such as sqlite:gristmill.db"),
+            ))
+        }
+    }
+}

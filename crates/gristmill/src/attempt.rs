@@ -1,0 +1,245 @@
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+use crate::core::{Claimed, Ending, InvalidInput, LeaseRef, NewTask, Note, Progress, Settlement, State, TaskId, TaskMeta, Timestamp};
+use crate::{LeaseLost, Result};
+
+/// One run of a task in this process: what its context shows, and what it leaves behind.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) id: TaskId,
+    pub(crate) kind: Arc<str>,
+    pub(crate) queue: Arc<str>,
+    pub(crate) attempt: u32,
+    pub(crate) claim_no: u32,
+    pub(crate) crashes: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) created_at: Timestamp,
+    pub(crate) meta: Box<TaskMeta>,
+    /// The claim; a synchronous call has none.
+    pub(crate) lease: Option<LeaseRef>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) token: CancellationToken,
+    /// Cancelled when nothing may be waited for any more.
+    pub(crate) abandon: CancellationToken,
+    pub(crate) client: Client,
+    /// When the handler's current poll began, in microseconds of the worker's clock; 0 between polls.
+    pub(crate) polled_since: AtomicU64,
+    why: AtomicU8,
+    noted: AtomicBool,
+    wake_notes: Option<Arc<NotesQueue>>,
+    left: Mutex<Left>,
+}
+
+/// What the handler left behind so far.
+#[derive(Debug, Default)]
+struct Left {
+    logs: String,
+    logs_cut: bool,
+    progress: Option<Progress>,
+    children: Vec<NewTask>,
+    /// Set when the handler put the settlement into a transaction of its own.
+    settled: Option<OwnSettlement>,
+}
+
+/// A settlement that a handler made in a transaction of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "only stores with transactions for handlers make them"))]
+pub(crate) enum OwnSettlement {
+    /// Written there; only the handler knows whether it was committed.
+    Perhaps,
+    /// Committed, and this is the task's state.
+    Committed(State),
+}
+
+/// Why a handler was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Why {
+    /// Nobody asked.
+    Nothing = 0,
+    /// Somebody cancelled the task.
+    Requested = 1,
+    /// It ran too long.
+    Timeout = 2,
+    /// The worker stops.
+    Stopping = 3,
+    /// The worker lost its lease.
+    LeaseLost = 4,
+}
+
+/// Attempts whose logs or progress changed since they were last written to the store.
+#[derive(Debug, Default)]
+pub(crate) struct NotesQueue {
+    pub(crate) dirty: Mutex<Vec<Arc<Attempt>>>,
+    pub(crate) wake: tokio::sync::Notify,
+}
+
+impl Attempt {
+    /// An attempt on a claimed task.
+    pub(crate) fn of(claimed: &mut Claimed, deadline: Option<Instant>, client: &Client, notes: Option<Arc<NotesQueue>>) -> Self {
+        Self {
+            id: claimed.lease.id,
+            kind: claimed.kind.clone(),
+            queue: claimed.queue.clone(),
+            attempt: claimed.attempt,
+            claim_no: claimed.claim_no,
+            crashes: claimed.crashes,
+            max_attempts: claimed.max_attempts,
+            created_at: claimed.created_at,
+            meta: claimed.meta.take().unwrap_or_default(),
+            lease: Some(claimed.lease),
+            deadline,
+            token: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+            client: client.clone(),
+            polled_since: AtomicU64::new(0),
+            why: AtomicU8::new(Why::Nothing as u8),
+            noted: AtomicBool::new(false),
+            wake_notes: notes,
+            left: Mutex::default(),
+        }
+    }
+
+    /// An attempt that runs in the caller and is kept nowhere.
+    pub(crate) fn of_call(task: NewTask, deadline: Option<Instant>, client: &Client) -> Self {
+        let mut claimed = Claimed {
+            lease: LeaseRef { id: task.id, fence: client.env().fence(), key: 0 },
+            kind: task.kind.into(),
+            queue: task.queue.into(),
+            attempt: 1,
+            claim_no: 1,
+            crashes: 0,
+            max_attempts: 1,
+            report_start: false,
+            created_at: client.env().now(),
+            args: String::new(),
+            meta: task.meta,
+        };
+        let mut attempt = Self::of(&mut claimed, deadline, client, None);
+        attempt.lease = None;
+        attempt
+    }
+
+    /// Asks the handler to end; the first reason stands.
+    pub(crate) fn ask_to_end(&self, why: Why) {
+        let _ = self.why.compare_exchange(Why::Nothing as u8, why as u8, Ordering::AcqRel, Ordering::Acquire);
+        self.token.cancel();
+    }
+
+    pub(crate) fn why(&self) -> Why {
+        match self.why.load(Ordering::Acquire) {
+            1 => Why::Requested,
+            2 => Why::Timeout,
+            3 => Why::Stopping,
+            4 => Why::LeaseLost,
+            _ => Why::Nothing,
+        }
+    }
+
+    pub(crate) fn log(self: &Arc<Self>, line: &str) {
+        let max = self.client.limits().log_bytes;
+        {
+            let mut left = self.left();
+            left.logs.extend(line.chars().filter(|c| !c.is_control() || *c == '\t'));
+            left.logs.push('\n');
+            if left.logs.len() > max {
+                // The newest lines matter most; cut to three quarters so that not every line moves the text.
+                let mut from = left.logs.len() - max / 4 * 3;
+                while !left.logs.is_char_boundary(from) {
+                    from += 1;
+                }
+                from = left.logs[from..].find('\n').map_or(from, |end| from + end + 1);
+                left.logs.drain(..from);
+                left.logs_cut = true;
+            }
+        }
+        self.mark_noted();
+    }
+
+    pub(crate) fn set_progress(self: &Arc<Self>, progress: Progress) {
+        self.left().progress = Some(progress);
+        self.mark_noted();
+    }
+
+    fn mark_noted(self: &Arc<Self>) {
+        let Some(queue) = &self.wake_notes else { return };
+        if !self.noted.swap(true, Ordering::AcqRel) {
+            queue.dirty.lock().unwrap_or_else(PoisonError::into_inner).push(self.clone());
+            queue.wake.notify_one();
+        }
+    }
+
+    /// Logs and progress so far, to be kept while it runs.
+    pub(crate) fn note(&self) -> Option<Note> {
+        self.noted.store(false, Ordering::Release);
+        let lease = self.lease?;
+        let left = self.left();
+        Some(Note { lease, logs: left.logs_text(), progress: left.progress.clone() })
+    }
+
+    pub(crate) fn add_child(&self, child: NewTask) -> Result<(), InvalidInput> {
+        let max = self.client.limits().children;
+        let mut left = self.left();
+        if left.children.len() >= max {
+            return Err(InvalidInput::new("children", format!("one attempt may enqueue at most {max} tasks")));
+        }
+        left.children.push(child);
+        Ok(())
+    }
+
+    pub(crate) fn take_children(&self) -> Vec<NewTask> {
+        std::mem::take(&mut self.left().children)
+    }
+
+    /// Puts what was left behind into a settlement.
+    pub(crate) fn leave_in(&self, settlement: &mut Settlement) {
+        let mut left = self.left();
+        settlement.logs = left.logs_text();
+        settlement.progress = left.progress.take().map(Box::new);
+        if settlement.ending == Ending::Succeeded {
+            settlement.children = std::mem::take(&mut left.children);
+        }
+    }
+
+    /// Remembers that the handler settled the attempt itself.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn set_settled(&self, settled: OwnSettlement) {
+        self.left().settled = Some(settled);
+    }
+
+    pub(crate) fn settled(&self) -> Option<OwnSettlement> {
+        self.left().settled
+    }
+
+    /// Asks the store whether the claim is still the newest.
+    pub(crate) async fn confirm(&self) -> Result<()> {
+        let Some(lease) = self.lease else { return Ok(()) };
+        let note = Note { lease, logs: None, progress: None };
+        match self.client.store().note(vec![note]).await?.first() {
+            Some(true) => Ok(()),
+            _ => {
+                self.ask_to_end(Why::LeaseLost);
+                Err(LeaseLost { id: self.id }.into())
+            }
+        }
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Left {
+    fn logs_text(&self) -> Option<String> {
+        match (self.logs.is_empty(), self.logs_cut) {
+            (true, _) => None,
+            (false, false) => Some(self.logs.clone()),
+            (false, true) => Some(format!("[earlier lines were cut]\n{}", self.logs)),
+        }
+    }
+}

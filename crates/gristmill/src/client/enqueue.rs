@@ -1,0 +1,385 @@
+use std::collections::HashMap;
+use std::future::{Future, IntoFuture, Ready, ready};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::attempt::Attempt;
+use crate::client::{Client, Handle};
+use crate::core::{
+    Ack, Backoff, EnqueueOutcome, Inserted, InvalidInput, NewTask, Overrides, Policy, Retention, StoreError, TaskId, Timestamp, Within, limits,
+};
+use crate::Task;
+
+/// A task about to be enqueued: set options, then `.await`.
+///
+/// Each option says something about this one task; where it says nothing, the task type's
+/// [`Policy`](crate::Policy) holds. Nothing happens until it is awaited.
+#[must_use = "nothing is enqueued until it is awaited"]
+#[derive(Debug)]
+pub struct Enqueue<'c, O, W = Own> {
+    client: &'c Client,
+    draft: Result<Draft, EnqueueError>,
+    over: Overrides,
+    force: bool,
+    place: W,
+    output: PhantomData<fn() -> O>,
+}
+
+/// The name and the arguments; whether they fit the schema is known.
+#[derive(Debug)]
+struct Draft {
+    name: String,
+    args: String,
+    /// Policy of the task type, unless this program does not know it.
+    policy: Option<Policy>,
+    near: Vec<String>,
+}
+
+/// Enqueued in a transaction of its own, committed when the `.await` returns.
+#[derive(Debug)]
+pub struct Own;
+
+/// Enqueued in the caller's transaction; lives and dies with it.
+#[derive(Debug)]
+pub struct InTransaction<X, D> {
+    transaction: X,
+    driver: PhantomData<fn() -> D>,
+}
+
+/// Enqueued by a handler, committed with its success.
+#[derive(Debug)]
+pub struct InAttempt<'a>(pub(crate) &'a Attempt);
+
+impl<'c, O, W> Enqueue<'c, O, W> {
+    pub(crate) fn typed<T: Task>(client: &'c Client, task: &T, place: W) -> Self {
+        let draft = serde_json::to_string(task)
+            .map_err(|error| InvalidInput::new("args", format!("can't be written as JSON: {error}")).into())
+            .map(|args| {
+                // A client may enqueue what only other programs run; the type's own declaration is as good.
+                let policy = client.registry().get(T::NAME).map_or_else(T::policy, |kind| kind.spec.policy.clone());
+                Draft { name: T::NAME.to_owned(), args, policy: Some(policy), near: Vec::new() }
+            });
+        Self { client, draft, over: Overrides::default(), force: false, place, output: PhantomData }
+    }
+
+    pub(crate) fn named(client: &'c Client, name: &str, args: String, place: W) -> Self {
+        let draft = match client.registry().get(name) {
+            Some(kind) => kind
+                .check_args(&args, client.limits())
+                .map(|()| Draft { name: name.to_owned(), args, policy: Some(kind.spec.policy.clone()), near: Vec::new() })
+                .map_err(EnqueueError::from),
+            None => Ok(Draft { name: name.to_owned(), args, policy: None, near: client.registry().near(name) }),
+        };
+        Self { client, draft, over: Overrides::default(), force: false, place, output: PhantomData }
+    }
+
+    /// Chooses the id, which makes the enqueue idempotent: again with the same id, type and arguments, it changes nothing.
+    pub fn id(mut self, id: TaskId) -> Self {
+        self.over.id = Some(id);
+        self
+    }
+
+    /// Waits this long first, by the store's clock.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.over.delay = Some(delay);
+        self
+    }
+
+    /// Waits until then, by the store's clock; a moment that has passed means now.
+    pub fn at(mut self, at: Timestamp) -> Self {
+        self.over.run_at = Some(at);
+        self
+    }
+
+    /// Sends it to another queue.
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.over.queue = Some(queue.into());
+        self
+    }
+
+    /// 0 is served first, 9 last.
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.over.priority = Some(priority);
+        self
+    }
+
+    /// How many attempts may fail before the task does.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.over.max_attempts = Some(attempts);
+        self
+    }
+
+    /// How many times it may take its worker down with it.
+    pub fn max_crashes(mut self, crashes: u32) -> Self {
+        self.over.max_crashes = Some(crashes);
+        self
+    }
+
+    /// The wait after a failed attempt.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.over.backoff = Some(backoff);
+        self
+    }
+
+    /// The longest that one attempt may run.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.over.timeout = Some(timeout);
+        self
+    }
+
+    /// How long after it is due it is still worth starting; later it ends as `expired`.
+    pub fn expires(mut self, expires: Duration) -> Self {
+        self.over.expires = Some(expires);
+        self
+    }
+
+    /// At least once or at most once.
+    pub fn ack(mut self, ack: Ack) -> Self {
+        self.over.ack = Some(ack);
+        self
+    }
+
+    /// How long it is kept once it has ended.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.over.retention = Some(retention);
+        self
+    }
+
+    /// Adds a label.
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.over.tags.push(tag.into());
+        self
+    }
+
+    /// Adds a piece of context (user, request, trace) that the handler can read and that its children inherit.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.over.headers.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets options as one value; for callers that read them from elsewhere.
+    pub fn options(mut self, options: Overrides) -> Self {
+        self.over = options;
+        self
+    }
+
+    /// Enqueues a type that this program does not know, for another version that does. Its arguments go unchecked until
+    /// they are run; a worker without the type never claims it.
+    pub fn force(mut self, force: bool) -> Self {
+        self.force = force;
+        self
+    }
+
+    /// Puts the task into the caller's own open transaction: it commits and rolls back with it.
+    ///
+    /// With rusqlite, pass `&transaction`; with sqlx (feature `sqlx-sqlite`), pass `&mut transaction`. The database must be
+    /// the one that holds gristmill's tables.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")] {
+    /// use gristmill::sqlite::rusqlite::{Connection, TransactionBehavior};
+    /// # use gristmill::{Client, Result, task};
+    /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
+    /// # async fn example(client: Client, connection: &mut Connection) -> Result<()> {
+    /// let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    /// tx.execute("INSERT INTO customer (name) VALUES (?1)", ["world"])?;
+    /// client.enqueue(Greet { name: "world".into() }).within(&tx).await?;
+    /// tx.commit()?;
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// ```
+    pub fn within<X: Within<D>, D>(self, transaction: X) -> Enqueue<'c, O, InTransaction<X, D>> {
+        let Self { client, draft, over, force, place: _, output } = self;
+        Enqueue { client, draft, over, force, place: InTransaction { transaction, driver: PhantomData }, output }
+    }
+
+    fn resolve(self) -> Result<(&'c Client, NewTask, W), EnqueueError> {
+        let draft = self.draft?;
+        let policy = match draft.policy {
+            Some(policy) => policy,
+            None if self.force => Policy::default(),
+            None => return Err(EnqueueError::UnknownTask { name: draft.name, near: draft.near }),
+        };
+        let task = NewTask::resolve(&draft.name, &policy, draft.args, self.over, self.client.env().task_id(), self.client.limits())?;
+        Ok((self.client, task, self.place))
+    }
+}
+
+impl<'c, O: 'c> IntoFuture for Enqueue<'c, O, Own> {
+    type Output = Result<Handle<O>, EnqueueError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let resolved = self.resolve();
+        Box::pin(async move {
+            let (client, task, _) = resolved?;
+            let id = task.id;
+            let outcome = client.store().enqueue(vec![task]).await?;
+            #[cfg(feature = "testing")]
+            if let Some(inline) = client.inline().get() {
+                inline.drain(client).await?;
+            }
+            outcome_of(client, id, outcome.first())
+        })
+    }
+}
+
+impl<'c, O, X, D> IntoFuture for Enqueue<'c, O, InTransaction<X, D>>
+where
+    O: 'c,
+    X: Within<D> + 'c,
+    X::Inserting: 'c,
+{
+    type Output = Result<Handle<O>, EnqueueError>;
+    type IntoFuture = Inserting<'c, O, X::Inserting>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        match self.resolve() {
+            Ok((client, task, place)) => Inserting::Running { client, id: task.id, insert: Box::pin(place.transaction.insert(vec![task])), output: PhantomData },
+            Err(error) => Inserting::Refused(Some(error)),
+        }
+    }
+}
+
+impl<O, X, D> Enqueue<'_, O, InTransaction<X, D>>
+where
+    X: Within<D, Inserting = Ready<Inserted>>,
+{
+    /// Inserts without `.await`, for a driver that is synchronous.
+    ///
+    /// # Errors
+    /// As awaiting it.
+    pub fn run(self) -> Result<Handle<O>, EnqueueError> {
+        let (client, task, place) = self.resolve()?;
+        let id = task.id;
+        outcome_of(client, id, place.transaction.insert(vec![task]).into_inner()?.first())
+    }
+}
+
+impl<'c, O> IntoFuture for Enqueue<'c, O, InAttempt<'_>> {
+    type Output = Result<Handle<O>, EnqueueError>;
+    type IntoFuture = Ready<Self::Output>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        let parent = self.place.0;
+        self.over.parent = Some(parent.id);
+        for (name, value) in &parent.meta.headers {
+            self.over.headers.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        ready(self.resolve().and_then(|(client, task, place)| {
+            let id = task.id;
+            place.0.add_child(task)?;
+            Ok(Handle::new(client.clone(), id))
+        }))
+    }
+}
+
+/// The future of an enqueue in the caller's transaction; as `Send` as the driver's own.
+#[derive(Debug)]
+pub enum Inserting<'c, O, F> {
+    /// The arguments or options were refused; the transaction was not touched.
+    Refused(Option<EnqueueError>),
+    /// The driver writes.
+    Running {
+        /// For the handle.
+        client: &'c Client,
+        /// The new task.
+        id: TaskId,
+        /// The driver's future.
+        insert: Pin<Box<F>>,
+        /// The task's output.
+        output: PhantomData<fn() -> O>,
+    },
+}
+
+impl<O, F: Future<Output = Inserted>> Future for Inserting<'_, O, F> {
+    type Output = Result<Handle<O>, EnqueueError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        use std::task::Poll;
+        match self.get_mut() {
+            Self::Refused(error) => match error.take() {
+                Some(error) => Poll::Ready(Err(error)),
+                None => Poll::Pending,
+            },
+            Self::Running { client, id, insert, .. } => match insert.as_mut().poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Ok(outcomes)) => Poll::Ready(outcome_of(client, *id, outcomes.first())),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            },
+        }
+    }
+}
+
+fn outcome_of<O>(client: &Client, id: TaskId, outcome: Option<&EnqueueOutcome>) -> Result<Handle<O>, EnqueueError> {
+    match outcome {
+        Some(EnqueueOutcome::Conflict) => Err(EnqueueError::Conflict { id }),
+        _ => Ok(Handle::new(client.clone(), id)),
+    }
+}
+
+pub(crate) async fn many<'c, O>(client: &Client, tasks: impl IntoIterator<Item = Enqueue<'c, O>>) -> Vec<Result<Handle<O>, EnqueueError>> {
+    let mut answers = Vec::new();
+    let mut batch = Vec::new();
+    let mut places = HashMap::new();
+    let mut tasks = tasks.into_iter().peekable();
+    while tasks.peek().is_some() {
+        for task in tasks.by_ref().take(limits::BATCH_TASKS_MAX) {
+            match task.resolve() {
+                Ok((_, task, _)) => {
+                    places.insert(batch.len(), answers.len());
+                    answers.push(Ok(Handle::new(client.clone(), task.id)));
+                    batch.push(task);
+                }
+                Err(error) => answers.push(Err(error)),
+            }
+        }
+        let ids: Vec<_> = batch.iter().map(|task| task.id).collect();
+        let outcomes = client.store().enqueue(std::mem::take(&mut batch)).await;
+        for (nth, place) in places.drain() {
+            answers[place] = match &outcomes {
+                Ok(outcomes) => outcome_of(client, ids[nth], outcomes.get(nth)),
+                Err(error) => Err(error.duplicate().into()),
+            };
+        }
+    }
+    #[cfg(feature = "testing")]
+    if let Some(inline) = client.inline().get() {
+        if let Err(error) = inline.drain(client).await {
+            answers.push(Err(error.into()));
+        }
+    }
+    answers
+}
+
+/// Why a task was not enqueued. Nothing was kept of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnqueueError {
+    /// Arguments or options are out of range.
+    #[error(transparent)]
+    Invalid(#[from] InvalidInput),
+    /// This program knows no task type of that name.
+    #[error("there is no task type `{name}`{}", hint(near))]
+    UnknownTask {
+        /// The name.
+        name: String,
+        /// Names like it.
+        near: Vec<String>,
+    },
+    /// A task with this id but of another type or with other arguments exists.
+    #[error("another task has the id {id}; an id can be enqueued again only with the same type and arguments")]
+    Conflict {
+        /// The id.
+        id: TaskId,
+    },
+    /// The store did not acknowledge. Whether the task is kept is certain only after a repetition with the same id.
+    #[error("the task could not be kept: {0}")]
+    Store(#[from] StoreError),
+}
+
+fn hint(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) }
+}

@@ -1,0 +1,239 @@
+mod bulk;
+mod call;
+mod enqueue;
+mod handle;
+
+use std::sync::Arc;
+
+pub use bulk::BulkReport;
+pub use call::CallError;
+pub use enqueue::{Enqueue, EnqueueError, InAttempt, InTransaction, Own};
+pub use handle::{AwaitError, Handle};
+
+use crate::core::{
+    CancelOutcome, Cursor, Env, Filter, KindInfo, Limits, Page, QueueInfo, RetryOutcome, Store, StoreError, TaskId, TaskRecord,
+    WorkerInfo,
+};
+use crate::registry::Registry;
+use crate::{Task, WorkerBuilder};
+
+/// The application's hand on its tasks: enqueue, call, await, look, cancel, retry.
+///
+/// Cheap to clone and to share. Made by [`App::connect`](crate::App::connect).
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    registry: Registry,
+    limits: Limits,
+    env: Env,
+    #[cfg(feature = "testing")]
+    inline: std::sync::OnceLock<crate::testing::Inline>,
+}
+
+impl Client {
+    pub(crate) fn new(store: Arc<dyn Store>, registry: Registry, limits: Limits, env: Env) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                registry,
+                limits,
+                env,
+                #[cfg(feature = "testing")]
+                inline: std::sync::OnceLock::new(),
+            }),
+        }
+    }
+
+    /// Enqueues a task: acknowledged, and never lost from then on, when the returned builder has been awaited.
+    ///
+    /// ```no_run
+    /// # use gristmill::{Client, Result, task};
+    /// # use std::time::Duration;
+    /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
+    /// # async fn example(client: Client) -> Result<()> {
+    /// let handle = client.enqueue(Greet { name: "world".into() }).delay(Duration::from_secs(5)).priority(2).await?;
+    /// let greeting = handle.result().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn enqueue<T: Task>(&self, task: T) -> Enqueue<'_, T::Output> {
+        Enqueue::typed(self, &task, Own)
+    }
+
+    /// Enqueues a task by the name of its type, with arguments as JSON text. They are checked against the type's schema.
+    pub fn enqueue_named(&self, name: &str, args: impl Into<String>) -> Enqueue<'_, serde_json::Value> {
+        Enqueue::named(self, name, args.into(), Own)
+    }
+
+    /// Enqueues many tasks in few commits, each with its own options and its own outcome: one bad item hinders no other.
+    ///
+    /// Commits [`BATCH_TASKS_MAX`](crate::core::limits::BATCH_TASKS_MAX) at a time. For all or nothing, use a transaction of
+    /// your own and [`Enqueue::within`].
+    ///
+    /// ```no_run
+    /// # use gristmill::{Client, Result, task};
+    /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
+    /// # async fn example(client: Client) -> Result<()> {
+    /// let tasks = (0..1_000).map(|n| client.enqueue(Greet { name: format!("number {n}") }));
+    /// for outcome in client.enqueue_many(tasks).await {
+    ///     println!("{}", outcome?.id());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn enqueue_many<'c, O>(&self, tasks: impl IntoIterator<Item = Enqueue<'c, O>>) -> Vec<Result<Handle<O>, EnqueueError>> {
+        enqueue::many(self, tasks).await
+    }
+
+    /// Runs a task here and now and gives back its result: the synchronous pathway. It is checked and timed as a queued
+    /// one, but not queued, not kept, and not run again.
+    ///
+    /// # Errors
+    /// What the handler returned, a panic, a timeout, or arguments that do not fit.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, so is the handler's.
+    pub async fn call<T: Task>(&self, task: T) -> Result<T::Output, CallError> {
+        call::typed(self, task).await
+    }
+
+    /// Runs a task by name; see [`call`](Self::call). The result is JSON text.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn call_named(&self, name: &str, args: impl Into<String>) -> Result<String, CallError> {
+        call::named(self, name, args.into()).await
+    }
+
+    /// A handle on a task that was enqueued before, perhaps elsewhere.
+    pub fn handle<O>(&self, id: TaskId) -> Handle<O> {
+        Handle::new(self.clone(), id)
+    }
+
+    /// All that is known about a task; `None` if there is none with this id, or it is no longer kept.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.store().get(id).await
+    }
+
+    /// A page of tasks, newest first, without their histories.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        self.store().list(filter, after, limit.clamp(1, crate::core::limits::PAGE_ITEMS_MAX)).await
+    }
+
+    /// Cancels a task. The answer says what happened; a task that was answered with
+    /// [`Cancelled`](CancelOutcome::Cancelled) never starts.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    pub async fn cancel(&self, id: TaskId) -> Result<CancelOutcome, StoreError> {
+        Ok(self.store().cancel(&[id]).await?.into_iter().next().unwrap_or(CancelOutcome::NotFound))
+    }
+
+    /// Makes an ended task ready again, with fresh attempts, under its id and with its history.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    pub async fn retry(&self, id: TaskId) -> Result<RetryOutcome, StoreError> {
+        Ok(self.store().retry(&[id]).await?.into_iter().next().unwrap_or(RetryOutcome::NotFound))
+    }
+
+    /// Cancels all tasks that match and have not ended. `each` hears of every one, as it happens.
+    ///
+    /// # Errors
+    /// If the store can't be read or written; what was reported to `each` stands.
+    pub async fn cancel_all(&self, filter: &Filter, each: impl FnMut(TaskId, CancelOutcome)) -> Result<BulkReport, StoreError> {
+        bulk::cancel(self, filter, each).await
+    }
+
+    /// Retries all tasks that match and have ended. `each` hears of every one, as it happens.
+    ///
+    /// # Errors
+    /// As [`cancel_all`](Self::cancel_all).
+    pub async fn retry_all(&self, filter: &Filter, each: impl FnMut(TaskId, RetryOutcome)) -> Result<BulkReport, StoreError> {
+        bulk::retry(self, filter, each).await
+    }
+
+    /// Stops the claims from a queue until it is resumed; what runs goes on.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    pub async fn pause(&self, queue: &str) -> Result<(), StoreError> {
+        self.store().pause(queue, true).await
+    }
+
+    /// Resumes a queue.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    pub async fn resume(&self, queue: &str) -> Result<(), StoreError> {
+        self.store().pause(queue, false).await
+    }
+
+    /// All queues.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn queues(&self) -> Result<Vec<QueueInfo>, StoreError> {
+        self.store().queues().await
+    }
+
+    /// All workers that beat, and those that stopped beating a short time ago.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn workers(&self) -> Result<Vec<WorkerInfo>, StoreError> {
+        self.store().workers().await
+    }
+
+    /// All task types that the store has heard of, from any program.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {
+        self.store().kinds().await
+    }
+
+    /// Builds a worker that runs in this process.
+    pub fn worker(&self) -> WorkerBuilder {
+        WorkerBuilder::new(self.clone())
+    }
+
+    /// The store, for what has no method here.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// The limits on what comes from outside.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.inner.env
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn inline(&self) -> &std::sync::OnceLock<crate::testing::Inline> {
+        &self.inner.inline
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("store", &self.store().location()).field("kinds", self.registry()).finish_non_exhaustive()
+    }
+}

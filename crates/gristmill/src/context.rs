@@ -1,0 +1,175 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::attempt::Attempt;
+use crate::client::{Enqueue, InAttempt};
+use crate::core::{Fence, Progress, TaskId, TaskMeta, Timestamp};
+use crate::{Result, Stateless, Task, panics};
+
+/// What a handler knows and can do beside its arguments.
+pub struct Context<S = Stateless> {
+    /// The application's state, or the part of it that the task asked for.
+    pub state: S,
+    attempt: Arc<Attempt>,
+}
+
+impl<S> Context<S> {
+    pub(crate) fn new(state: S, attempt: Arc<Attempt>) -> Self {
+        Self { state, attempt }
+    }
+
+    /// The task's id.
+    pub fn id(&self) -> TaskId {
+        self.attempt.id
+    }
+
+    /// The name of the task type.
+    pub fn name(&self) -> &str {
+        &self.attempt.kind
+    }
+
+    /// The queue that it came from.
+    pub fn queue(&self) -> &str {
+        &self.attempt.queue
+    }
+
+    /// The number of this attempt; the first is 1. After a snooze or a clean stop of the worker the number repeats.
+    pub fn attempt(&self) -> u32 {
+        self.attempt.attempt
+    }
+
+    /// Whether a failure of this attempt would be the last.
+    pub fn is_last_attempt(&self) -> bool {
+        self.attempt.attempt.saturating_sub(self.attempt.crashes) >= self.attempt.max_attempts
+    }
+
+    /// The number of this claim of the task. It only grows, whatever happens, so an outside resource that remembers the
+    /// largest number it saw can refuse a worker that lost the task: the fencing token of
+    /// [How to do distributed locking](https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html).
+    pub fn fencing_token(&self) -> u32 {
+        self.attempt.claim_no
+    }
+
+    /// The fence of this claim, if the task runs from a store; `None` in a synchronous call.
+    pub fn fence(&self) -> Option<Fence> {
+        self.attempt.lease.map(|lease| lease.fence)
+    }
+
+    /// When the task was enqueued, by the store's clock.
+    pub fn enqueued_at(&self) -> Timestamp {
+        self.attempt.created_at
+    }
+
+    /// Parent, tags and headers of the task.
+    pub fn meta(&self) -> &TaskMeta {
+        &self.attempt.meta
+    }
+
+    /// How much time is left before this attempt times out; `None` without a limit.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.attempt.deadline.map(|deadline| deadline.saturating_duration_since(tokio::time::Instant::now()))
+    }
+
+    /// Cancelled when the handler should end: somebody cancelled the task, its timeout is over, the worker stops, or the
+    /// lease is lost. A handler that ignores it is dropped a little later; one that honours it can clean up first.
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.attempt.token
+    }
+
+    /// Says how far the work has come. Kept with the attempt and visible within a quarter of a second; the last call wins.
+    /// The message is cut at 1 KiB.
+    pub fn progress(&self, done: u64, total: impl Into<Option<u64>>, message: impl Into<String>) {
+        let mut message = message.into();
+        crate::core::limits::truncate(&mut message, 1024);
+        self.attempt.set_progress(Progress { done, total: total.into(), message });
+    }
+
+    /// Adds a line to the attempt's log, which is kept with it, visible within a quarter of a second, and survives a
+    /// rollback of the handler's own transaction. Bounded by [`Limits::log_bytes`](crate::Limits::log_bytes); the oldest
+    /// lines give way.
+    pub fn log(&self, line: impl AsRef<str>) {
+        self.attempt.log(line.as_ref());
+    }
+
+    /// Enqueues a child, committed together with this attempt's success and not at all otherwise: a handler that is run
+    /// again never doubles its children. The options are those of [`Client::enqueue`](crate::Client::enqueue); awaiting
+    /// does not wait for anything.
+    ///
+    /// ```
+    /// # use gristmill::{task, Context, Result};
+    /// # #[task(name = "child")] async fn child(n: u32) -> Result<()> { let _ = n; Ok(()) }
+    /// #[task(name = "parent")]
+    /// async fn parent(cx: &Context) -> Result<()> {
+    ///     for n in 0..3 {
+    ///         cx.enqueue(Child { n }).priority(7).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn enqueue<T: Task>(&self, task: T) -> Enqueue<'_, T::Output, InAttempt<'_>> {
+        Enqueue::typed(&self.attempt.client, &task, InAttempt(&self.attempt))
+    }
+
+    /// Enqueues a child by name; see [`enqueue`](Self::enqueue).
+    pub fn enqueue_named(&self, name: &str, args: impl Into<String>) -> Enqueue<'_, serde_json::Value, InAttempt<'_>> {
+        Enqueue::named(&self.attempt.client, name, args.into(), InAttempt(&self.attempt))
+    }
+
+    /// Asks the store whether the task is still ours. A worker that was paused for longer than its lease finds out here
+    /// before it touches something that it can't take back.
+    ///
+    /// # Errors
+    /// [`LeaseLost`](crate::LeaseLost) if it is not, or the store's error.
+    pub async fn heartbeat(&self) -> Result<()> {
+        self.attempt.confirm().await
+    }
+
+    /// Runs blocking or CPU-bound work on a thread of its own, so that the worker's other tasks go on. What `#[task]`
+    /// does for a function that is not `async`.
+    ///
+    /// # Errors
+    /// What `work` returns, or its panic.
+    ///
+    /// # Cancel safety
+    /// A thread can't be stopped from outside: if the attempt times out or is cancelled, it counts as ended and the
+    /// thread goes on until `work` returns. Long work should look at [`cancellation`](Self::cancellation).
+    pub async fn blocking<T, F>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce() -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        match tokio::task::spawn_blocking(move || panics::catch(work)).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panicked)) => Err(panicked.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Runs blocking work with this context on a thread of its own; see [`blocking`](Self::blocking).
+    ///
+    /// # Errors
+    /// What `work` returns.
+    pub async fn blocking_with<T, F>(&self, work: F) -> Result<T>
+    where
+        S: crate::FromRef<S> + Send + Sync + 'static,
+        F: FnOnce(&Context<S>) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let cx = Context { state: S::from_ref(&self.state), attempt: self.attempt.clone() };
+        self.blocking(move || work(&cx)).await
+    }
+
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn inner(&self) -> &Arc<Attempt> {
+        &self.attempt
+    }
+}
+
+impl<S> fmt::Debug for Context<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("id", &self.id()).field("name", &self.name()).field("attempt", &self.attempt()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,167 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use crate::core::{Ending, Failure, FailureReason};
+
+/// Any error that can be kept with an attempt.
+pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
+
+/// What a handler returns: its output, or an [`Error`] that says what should happen next.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// How a handler ends when it does not succeed: the outcome is a value.
+///
+/// `?` on any error means *retry*: the attempt has failed, and there is another one if attempts are left. The other
+/// outcomes are said explicitly. The error's text and its sources are kept with the attempt.
+///
+/// ```
+/// use gristmill::{Error, Result};
+/// use std::time::Duration;
+///
+/// fn parse(body: &str) -> Result<u32> {
+///     if body.is_empty() {
+///         return Err(Error::snooze(Duration::from_secs(30)));      // not there yet: look again later
+///     }
+///     body.parse().map_err(Error::fail)                             // will never parse: no more attempts
+/// }
+/// assert!(parse("x").is_err());
+/// ```
+///
+/// It does not implement [`std::error::Error`] itself; that is what lets `?` convert every error into it.
+pub struct Error {
+    pub(crate) what: What,
+    pub(crate) reason: FailureReason,
+    pub(crate) trace: Option<String>,
+    pub(crate) source: Option<BoxError>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    Retry { after: Option<Duration> },
+    Fail,
+    Cancel,
+    Snooze(Duration),
+    /// The worker stops before the handler has ended.
+    Release,
+}
+
+impl Error {
+    /// The attempt failed; try again after the task's backoff, if attempts are left. What `?` does.
+    pub fn retry(source: impl Into<BoxError>) -> Self {
+        Self::new(What::Retry { after: None }, FailureReason::Error, source)
+    }
+
+    /// The attempt failed; try again after exactly this long, for a far side that said when to come back.
+    pub fn retry_after(delay: Duration, source: impl Into<BoxError>) -> Self {
+        Self::new(What::Retry { after: Some(delay) }, FailureReason::Error, source)
+    }
+
+    /// The task failed, and no attempt could mend it.
+    pub fn fail(source: impl Into<BoxError>) -> Self {
+        Self::new(What::Fail, FailureReason::Error, source)
+    }
+
+    /// The task is no longer wanted: it ends as `cancelled`, with this reason.
+    pub fn cancel(source: impl Into<BoxError>) -> Self {
+        Self::new(What::Cancel, FailureReason::Cancelled, source)
+    }
+
+    /// Nothing failed; run it again later. The attempt is given back, so that a task can wait for as long as it likes.
+    pub fn snooze(delay: Duration) -> Self {
+        Self { what: What::Snooze(delay), reason: FailureReason::Error, trace: None, source: None }
+    }
+
+    pub(crate) fn new(what: What, reason: FailureReason, source: impl Into<BoxError>) -> Self {
+        Self { what, reason, trace: None, source: Some(source.into()) }
+    }
+
+    pub(crate) fn is_lease_lost(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.is::<crate::LeaseLost>())
+    }
+
+    /// How the attempt ends; `backoff` is asked for the wait of a plain retry.
+    pub(crate) fn ending(&self, backoff: impl FnOnce() -> Duration) -> Ending {
+        match self.what {
+            What::Retry { after } => Ending::Retry { delay: after.unwrap_or_else(backoff) },
+            What::Fail => Ending::Failed,
+            What::Cancel => Ending::Cancelled,
+            What::Snooze(delay) => Ending::Snooze { delay },
+            What::Release => Ending::Released,
+        }
+    }
+
+    /// What is kept of it with the attempt; a snooze and a release are no failures.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        if matches!(self.what, What::Snooze(_) | What::Release) {
+            return None;
+        }
+        let mut failure = match self.source.as_deref() {
+            Some(source) => Failure::from_error(self.reason, source),
+            None => Failure::new(self.reason, self.to_string()),
+        };
+        failure.trace.clone_from(&self.trace);
+        Some(failure)
+    }
+}
+
+impl<E: StdError + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self::retry(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.source, self.what) {
+            (Some(source), _) => source.fmt(f),
+            (None, What::Snooze(delay)) => write!(f, "run again in {delay:?}"),
+            (None, _) => f.write_str("failed"),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: ", self.what)?;
+        match &self.source {
+            Some(source) => source.fmt(f),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Short forms that turn an error into another outcome than a retry.
+pub trait ResultExt<T> {
+    /// On error, the task fails without another attempt.
+    ///
+    /// # Errors
+    /// The error, as [`Error::fail`].
+    fn or_fail(self) -> Result<T>;
+
+    /// On error, the task ends as `cancelled`.
+    ///
+    /// # Errors
+    /// The error, as [`Error::cancel`].
+    fn or_cancel(self) -> Result<T>;
+
+    /// On error, run again after `delay` without using up an attempt.
+    ///
+    /// # Errors
+    /// [`Error::snooze`].
+    fn or_snooze(self, delay: Duration) -> Result<T>;
+}
+
+impl<T, E: Into<BoxError>> ResultExt<T> for std::result::Result<T, E> {
+    fn or_fail(self) -> Result<T> {
+        self.map_err(Error::fail)
+    }
+
+    fn or_cancel(self) -> Result<T> {
+        self.map_err(Error::cancel)
+    }
+
+    fn or_snooze(self, delay: Duration) -> Result<T> {
+        self.map_err(|_| Error::snooze(delay))
+    }
+}

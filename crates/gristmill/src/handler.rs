@@ -1,0 +1,66 @@
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::attempt::Attempt;
+use crate::core::FailureReason;
+use crate::error::What;
+use crate::{Context, Error, FromRef, Result, Stateless, Task};
+
+/// The code of a task type without its Rust types: JSON in, JSON out.
+///
+/// [`Task`] is what applications write. This is for task types that are known only at run time, such as the commands and
+/// HTTP targets of a configuration file; they are registered with [`App::register_handler`](crate::App::register_handler).
+pub trait Handler: Send + Sync + 'static {
+    /// Runs one attempt. `args` is the JSON text of an object that fits the task type's schema; the result is JSON text.
+    ///
+    /// # Errors
+    /// As a task's handler: the error says what should happen next.
+    fn run<'a>(&'a self, cx: &'a Context, args: &'a str) -> HandlerFuture<'a>;
+}
+
+/// What [`Handler::run`] returns.
+pub type HandlerFuture<'a> = Pin<Box<dyn Future<Output = Result<String>> + Send + 'a>>;
+
+/// The form in which the engine holds every handler.
+pub(crate) trait Run: Send + Sync + 'static {
+    fn run(&self, attempt: Arc<Attempt>, args: String) -> Pin<Box<dyn Future<Output = Result<String>> + Send + '_>>;
+}
+
+/// A [`Task`] with the state of its application.
+pub(crate) struct Typed<T, S> {
+    pub(crate) state: Arc<S>,
+    pub(crate) task: PhantomData<fn() -> T>,
+}
+
+impl<T, S> Run for Typed<T, S>
+where
+    T: Task,
+    T::State: FromRef<S>,
+    S: Send + Sync + 'static,
+{
+    fn run(&self, attempt: Arc<Attempt>, args: String) -> Pin<Box<dyn Future<Output = Result<String>> + Send + '_>> {
+        Box::pin(async move {
+            let task: T = serde_json::from_str(&args).map_err(|error| {
+                Error::new(What::Fail, FailureReason::InvalidArgs, format!("the arguments do not fit `{}`: {error}", T::NAME))
+            })?;
+            drop(args);
+            let cx = Context::new(T::State::from_ref(&self.state), attempt);
+            let output = task.run(&cx).await?;
+            serde_json::to_string(&output).map_err(|error| Error::fail(format!("the result can't be written as JSON: {error}")))
+        })
+    }
+}
+
+/// A [`Handler`].
+pub(crate) struct Dynamic<H>(pub(crate) H);
+
+impl<H: Handler> Run for Dynamic<H> {
+    fn run(&self, attempt: Arc<Attempt>, args: String) -> Pin<Box<dyn Future<Output = Result<String>> + Send + '_>> {
+        Box::pin(async move {
+            let cx = Context::new(Stateless, attempt);
+            self.0.run(&cx, &args).await
+        })
+    }
+}

@@ -1,0 +1,124 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::core::{InvalidInput, KindSpec, Limits, limits};
+use crate::handler::Run;
+use crate::schema::Schema;
+
+/// The task types of an application: fixed at start, read by clients and workers.
+#[derive(Default)]
+pub(crate) struct Registry {
+    kinds: HashMap<Arc<str>, Registered>,
+}
+
+pub(crate) struct Registered {
+    pub(crate) spec: KindSpec,
+    pub(crate) schema: Schema,
+    pub(crate) run: Box<dyn Run>,
+    /// Whether arguments are deserialized into a Rust type, which checks types and presence by itself.
+    pub(crate) typed: bool,
+}
+
+impl Registry {
+    pub(crate) fn add(&mut self, spec: KindSpec, run: Box<dyn Run>, typed: bool) -> Result<(), RegisterError> {
+        let name = spec.name.clone();
+        let fail = |problem: String| RegisterError { name: name.clone(), problem };
+        limits::check_name("name", &spec.name).map_err(|error| fail(error.to_string()))?;
+        spec.policy.check().map_err(|error| fail(error.to_string()))?;
+        let schema = Schema::compile(&spec.schema).map_err(|error| fail(format!("its JSON Schema is wrong: {error}")))?;
+        if self.kinds.contains_key(name.as_str()) {
+            return Err(fail("two task types have this name; give each its own".to_owned()));
+        }
+        self.kinds.insert(name.as_str().into(), Registered { spec, schema, run, typed });
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Registered> {
+        self.kinds.get(name)
+    }
+
+    /// What all task types declare, by name.
+    pub(crate) fn specs(&self) -> Vec<KindSpec> {
+        let mut specs: Vec<_> = self.kinds.values().map(|kind| kind.spec.clone()).collect();
+        specs.sort_by(|a, b| a.name.cmp(&b.name));
+        specs
+    }
+
+    /// Names that look like `name`, best first, for the hint of an error.
+    pub(crate) fn near(&self, name: &str) -> Vec<String> {
+        near(name, self.kinds.keys().map(|kind| &**kind))
+    }
+}
+
+impl Registered {
+    /// Checks the arguments of a caller whose types nobody checked.
+    pub(crate) fn check_args(&self, args: &str, max: &Limits) -> Result<(), InvalidInput> {
+        if args.len() > max.args_bytes {
+            return Err(InvalidInput::new("args", format!("are {} bytes of JSON; at most {} are allowed", args.len(), max.args_bytes)));
+        }
+        limits::check_depth("args", args)?;
+        let value: Value = serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are not JSON: {error}")))?;
+        if !value.is_object() {
+            return Err(InvalidInput::new("args", "are not a JSON object such as {\"name\": \"value\"}"));
+        }
+        self.schema.check(&value)
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.kinds.keys()).finish()
+    }
+}
+
+/// Why a task type could not be registered.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("task type `{name}`: {problem}")]
+pub struct RegisterError {
+    /// The task type.
+    pub name: String,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+}
+
+/// Up to three of `names` that are close to `name`, best first.
+pub(crate) fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut scored: Vec<_> = names
+        .map(|known| (distance(name, known), known))
+        .filter(|(distance, known)| *distance <= 2.max(known.chars().count() / 3) || (name.len() > 2 && known.contains(name)))
+        .collect();
+    scored.sort();
+    scored.into_iter().take(3).map(|(_, known)| known.to_owned()).collect()
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut before = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = before + usize::from(x != *y);
+            before = row[j + 1];
+            row[j + 1] = substituted.min(before + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_found() {
+        let names = ["email.send", "email.receive", "report.build"];
+        assert_eq!(near("email.sned", names.into_iter()), ["email.send"]);
+        assert_eq!(near("report", names.into_iter()), ["report.build"]);
+        assert!(near("zzz", names.into_iter()).is_empty());
+    }
+}

@@ -1,0 +1,330 @@
+//! Tests of an application's tasks: no service, no waiting, no thread.
+//!
+//! [`Harness`] runs an [`App`] on the in-memory store with a clock that stands still until it is moved.
+//!
+//! ```
+//! use gristmill::testing::{Harness, assert_enqueued};
+//! use gristmill::{App, Context, Result, task};
+//! use std::time::Duration;
+//!
+//! #[task(name = "mail.welcome")]
+//! async fn welcome(to: String) -> Result<()> {
+//!     let _ = to;
+//!     Ok(())
+//! }
+//!
+//! #[task(name = "user.register")]
+//! async fn register(cx: &Context, name: String) -> Result<u32> {
+//!     cx.enqueue(Welcome { to: name }).delay(Duration::from_secs(3600)).await?;
+//!     Ok(7)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let test = Harness::new(App::new(()).register::<Welcome>().register::<Register>()).await?;
+//! let handle = test.client().enqueue(Register { name: "ann".into() }).await?;
+//! assert_eq!(test.drain().await?, 1);
+//! assert_eq!(handle.result().await?, 7);
+//! assert_enqueued!(test, Welcome { to: "ann".into() });
+//! test.advance(Duration::from_secs(3600)).await?;
+//! assert_eq!(test.drain().await?, 1);
+//! # Ok(())
+//! # }
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub use gristmill_conformance::MemoryStore;
+
+pub use crate::assert_enqueued;
+use crate::client::Client;
+use crate::core::{
+    Claim, Claimed, Ending, Env, Filter, LeaseRef, NewTask, Overrides, Progress, Settlement, State, Store, StoreError, TaskMeta, VirtualTime,
+    Wanted, WorkerSpec, limits,
+};
+use crate::worker::execute;
+use crate::{App, ConnectError, Failure, Task, Timestamp};
+
+/// An application under test. See the [module](self).
+#[derive(Debug)]
+pub struct Harness {
+    client: Client,
+    time: VirtualTime,
+    inline: Inline,
+}
+
+impl Harness {
+    /// Connects the application to an empty in-memory store. The clock stands at 2027-01-01T00:00:00Z.
+    ///
+    /// # Errors
+    /// A mistake in a registration.
+    pub async fn new<S: Send + Sync + 'static>(app: App<S>) -> Result<Self, ConnectError> {
+        let (env, time) = Env::virtual_time(Timestamp::from_millis(1_798_761_600_000), 1);
+        let store: Arc<dyn Store> = MemoryStore::new(env.clone());
+        let client = app.env(env.clone()).with_store(store).await?;
+        Ok(Self { client, time, inline: Inline { env } })
+    }
+
+    /// As [`new`](Self::new), but every enqueue runs what is ready before it returns, as if there were no queue.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn inline<S: Send + Sync + 'static>(app: App<S>) -> Result<Self, ConnectError> {
+        let harness = Self::new(app).await?;
+        let _ = harness.client.inline().set(harness.inline.clone());
+        Ok(harness)
+    }
+
+    /// The client, to be handed to the code under test.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The current virtual time.
+    pub fn now(&self) -> Timestamp {
+        self.inline.env.now()
+    }
+
+    /// Runs everything that is ready, and what becomes ready through it, one task at a time; returns how many attempts
+    /// that were.
+    ///
+    /// # Errors
+    /// None of the in-memory store's own; the type is the seam's.
+    pub async fn drain(&self) -> Result<usize, StoreError> {
+        self.inline.drain(&self.client).await
+    }
+
+    /// Moves the clock, so that what is due by then is ready. Runs nothing.
+    ///
+    /// # Errors
+    /// As [`drain`](Self::drain).
+    pub async fn advance(&self, by: Duration) -> Result<(), StoreError> {
+        self.time.advance(by);
+        self.client.store().sweep(usize::MAX).await.map(drop)
+    }
+
+    /// Runs one attempt of a task outside of any queue, with a context of the test's choice, and tells all that came of it.
+    pub fn perform<T: Task>(&self, task: T) -> Perform<'_, T> {
+        Perform { harness: self, task, attempt: 1, meta: TaskMeta::default() }
+    }
+
+    /// The arguments of all tasks of a type that wait to be run, oldest first.
+    ///
+    /// # Errors
+    /// As [`drain`](Self::drain).
+    pub async fn enqueued<T: Task>(&self) -> Result<Vec<Value>, StoreError> {
+        let waiting = [State::Blocked, State::Scheduled, State::Waiting, State::Ready].to_vec();
+        let filter = Filter { states: waiting, kind: Some(T::NAME.to_owned()), ..Filter::default() };
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.client.list(&filter, after, limits::PAGE_ITEMS_MAX).await?;
+            found.extend(page.items.into_iter().map(|task| serde_json::from_str(&task.args).unwrap_or_default()));
+            after = page.next;
+            if after.is_none() {
+                found.reverse();
+                return Ok(found);
+            }
+        }
+    }
+}
+
+/// Asserts that a task with exactly these arguments waits to be run, or (`n of TYPE`) that so many of a type do.
+///
+/// ```
+/// # use gristmill::testing::{Harness, assert_enqueued};
+/// # use gristmill::{App, Result, task};
+/// # #[task(name = "greet")] async fn greet(name: String) -> Result<()> { let _ = name; Ok(()) }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let test = Harness::new(App::new(()).register::<Greet>()).await?;
+/// assert_enqueued!(test, 0 of Greet);
+/// test.client().enqueue(Greet { name: "ann".into() }).await?;
+/// assert_enqueued!(test, Greet { name: "ann".into() });
+/// assert_enqueued!(test, 1 of Greet);
+/// # Ok(())
+/// # }
+/// ```
+#[macro_export]
+macro_rules! assert_enqueued {
+    ($harness:expr, $count:literal of $task:ty) => {{
+        let found = $harness.enqueued::<$task>().await.expect("the in-memory store can be read");
+        assert_eq!(found.len(), $count, "tasks of `{}` enqueued: {found:#?}", <$task as $crate::Task>::NAME);
+    }};
+    ($harness:expr, $task:expr) => {{
+        $crate::testing::assert_one(&$harness, &$task).await;
+    }};
+}
+
+/// What [`assert_enqueued!`] calls.
+///
+/// # Panics
+/// If no such task waits to be run.
+#[doc(hidden)]
+#[expect(clippy::expect_used, reason = "an assertion of a test")]
+pub async fn assert_one<T: Task>(harness: &Harness, task: &T) {
+    let wanted = serde_json::to_value(task).expect("the task can be written as JSON");
+    let found = harness.enqueued::<T>().await.expect("the in-memory store can be read");
+    assert!(found.contains(&wanted), "no `{}` with {wanted:#} is enqueued; there are {found:#?}", T::NAME);
+}
+
+/// One attempt about to be run by [`Harness::perform`]: set its context, then `.await`.
+#[must_use = "nothing runs until it is awaited"]
+#[derive(Debug)]
+pub struct Perform<'h, T> {
+    harness: &'h Harness,
+    task: T,
+    attempt: u32,
+    meta: TaskMeta,
+}
+
+impl<T> Perform<'_, T> {
+    /// The number of the attempt; 1 if not said.
+    pub fn attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    /// A piece of context.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.meta.headers.insert(name.into(), value.into());
+        self
+    }
+
+    /// A label.
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.meta.tags.push(tag.into());
+        self
+    }
+}
+
+impl<'h, T: Task + Sync> IntoFuture for Perform<'h, T> {
+    type Output = Performed;
+    type IntoFuture = Pin<Box<dyn Future<Output = Performed> + Send + 'h>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let client = &self.harness.client;
+            let args = serde_json::to_string(&self.task).unwrap_or_default();
+            let id = client.env().task_id();
+            let task = NewTask::of(&T::kind(), args, Overrides::default(), id, client.limits());
+            let task = match task {
+                Ok(task) => task,
+                Err(invalid) => return Performed::refused(&invalid),
+            };
+            let mut claimed = Claimed {
+                lease: LeaseRef { id, fence: client.env().fence(), key: 0 },
+                kind: T::NAME.into(),
+                queue: task.queue.into(),
+                attempt: self.attempt,
+                claim_no: self.attempt,
+                crashes: 0,
+                max_attempts: task.max_attempts,
+                report_start: false,
+                created_at: client.env().now(),
+                args: task.args,
+                meta: Some(Box::new(self.meta)),
+            };
+            let attempt = execute::prepare(client, &mut claimed, None);
+            match execute::run(client, &attempt, claimed).await {
+                Some(settlement) => Performed::of(settlement),
+                None => Performed::refused(&"the attempt has settled itself"),
+            }
+        })
+    }
+}
+
+/// What came of one attempt.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Performed {
+    /// How it ended.
+    pub ending: Ending,
+    /// The result, if it succeeded.
+    pub result: Option<Value>,
+    /// What went wrong, if it did not.
+    pub failure: Option<Failure>,
+    /// What it logged.
+    pub logs: String,
+    /// How far it said that it came.
+    pub progress: Option<Progress>,
+    /// The children that would be committed with its success: names and arguments.
+    pub children: Vec<(String, Value)>,
+}
+
+impl Performed {
+    fn of(settlement: Settlement) -> Self {
+        let value = |json: &String| serde_json::from_str(json).unwrap_or_default();
+        Self {
+            ending: settlement.ending,
+            result: settlement.result.as_ref().map(value),
+            failure: settlement.failure.map(|failure| *failure),
+            logs: settlement.logs.unwrap_or_default(),
+            progress: settlement.progress.map(|progress| *progress),
+            children: settlement.children.iter().map(|child| (child.kind.clone(), value(&child.args))).collect(),
+        }
+    }
+
+    fn refused(why: &dyn fmt::Display) -> Self {
+        let failure = Failure::new(crate::FailureReason::InvalidArgs, why.to_string());
+        Self { ending: Ending::Failed, result: None, failure: Some(failure), logs: String::new(), progress: None, children: Vec::new() }
+    }
+}
+
+/// Runs what is ready in the caller.
+#[derive(Clone, Debug)]
+pub(crate) struct Inline {
+    env: Env,
+}
+
+impl Inline {
+    pub(crate) async fn drain(&self, client: &Client) -> Result<usize, StoreError> {
+        let mut attempts = 0;
+        loop {
+            let ran = self.run_ready(client).await?;
+            attempts += ran;
+            if ran == 0 {
+                return Ok(attempts);
+            }
+        }
+    }
+
+    /// One task of each queue.
+    async fn run_ready(&self, client: &Client) -> Result<usize, StoreError> {
+        let store = client.store();
+        store.sweep(usize::MAX).await?;
+        let queues: BTreeMap<_, _> = store.queues().await?.into_iter().map(|queue| (queue.name, 1)).collect();
+        let worker = self.env.worker_id();
+        let spec = WorkerSpec {
+            id: worker,
+            name: "test".to_owned(),
+            lease: limits::DURATION_MAX,
+            kinds: client.registry().specs().into_iter().map(|kind| kind.name).collect(),
+            queues: queues.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        store.enter(&spec).await?;
+        let wanted = queues.keys().map(|queue| Wanted { queue: queue.as_str().into(), limit: 1 }).collect();
+        let claimed = store.claim(&Claim { worker, fence: self.env.fence(), wanted }).await?;
+        let ran = claimed.len();
+        for mut claimed in claimed {
+            if claimed.report_start {
+                store.start(&[claimed.lease]).await?;
+            }
+            let attempt = execute::prepare(client, &mut claimed, None);
+            // Boxed: a handler may enqueue, which in inline mode drains again.
+            let run: Pin<Box<dyn Future<Output = Option<Settlement>> + Send + '_>> = Box::pin(execute::run(client, &attempt, claimed));
+            if let Some(settlement) = run.await {
+                store.settle(vec![settlement]).await?;
+            }
+        }
+        store.leave(worker).await?;
+        Ok(ran)
+    }
+}

@@ -1,0 +1,168 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::core::{InvalidInput, StoreError, limits};
+use crate::worker::run::{self, Running};
+
+/// The shortest lease: a tenth of a second. Below it, a busy machine would lose leases for no reason.
+const LEASE_MIN: Duration = Duration::from_millis(100);
+/// The most tasks that one worker runs at once in one queue.
+const CONCURRENCY_MAX: u32 = 100_000;
+
+/// Options of a worker, then [`start`](Self::start).
+///
+/// ```no_run
+/// # use gristmill::{Client, WorkerError};
+/// # use std::time::Duration;
+/// # async fn example(client: Client) -> Result<(), WorkerError> {
+/// let worker = client.worker().queue("default", 8).queue("heavy", 2).grace(Duration::from_secs(60)).start().await?;
+/// # let until_asked_to_stop = async {};
+/// until_asked_to_stop.await;
+/// let report = worker.stop().await;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a worker does nothing until it is started"]
+#[derive(Debug)]
+pub struct WorkerBuilder {
+    pub(crate) client: Client,
+    pub(crate) config: Config,
+    queues: Vec<(String, u32)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) name: String,
+    pub(crate) queues: BTreeMap<String, u32>,
+    pub(crate) lease: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) poll: Duration,
+    pub(crate) prefetch: usize,
+    pub(crate) stall: Duration,
+    pub(crate) drain: bool,
+    pub(crate) maintain: bool,
+}
+
+impl WorkerBuilder {
+    pub(crate) fn new(client: Client) -> Self {
+        let config = Config {
+            name: default_name(),
+            queues: BTreeMap::new(),
+            lease: Duration::from_secs(30),
+            grace: Duration::from_secs(30),
+            poll: Duration::from_millis(500),
+            prefetch: 2_000,
+            stall: Duration::from_millis(500),
+            drain: false,
+            maintain: true,
+        };
+        Self { client, config, queues: Vec::new() }
+    }
+
+    /// Serves a queue with its own concurrency: at most so many tasks of it run at once in this worker. Without any, the
+    /// queues of the registered task types are served, each with as many slots as the machine has cores.
+    pub fn queue(mut self, name: impl Into<String>, concurrency: u32) -> Self {
+        self.queues.push((name.into(), concurrency));
+        self
+    }
+
+    /// How long this worker is taken for alive without a heartbeat, at least 100 ms; 30 s by default. When it dies, its
+    /// tasks are with another worker after this time. It beats three times as often, and at least each 5 s.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.config.lease = lease;
+        self
+    }
+
+    /// How long running tasks may go on after a request to stop, 30 s by default; then they are cancelled and released.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.config.grace = grace;
+        self
+    }
+
+    /// How often it looks for tasks when nothing wakes it, 500 ms by default. Most wake-ups come from the store.
+    pub fn poll(mut self, poll: Duration) -> Self {
+        self.config.poll = poll;
+        self
+    }
+
+    /// The most tasks of a queue it claims ahead of its free slots, 2,000 by default. It claims ahead only what it runs
+    /// within about 50 ms, so that slow tasks are not held back from other workers.
+    pub fn prefetch(mut self, tasks: usize) -> Self {
+        self.config.prefetch = tasks;
+        self
+    }
+
+    /// How long a handler may hold a thread of the runtime without an `.await` before the log names it; 500 ms by default.
+    pub fn stall_warning(mut self, after: Duration) -> Self {
+        self.config.stall = after;
+        self
+    }
+
+    /// Stops when nothing in its queues is ready, due within a second, or running.
+    pub fn drain(mut self, drain: bool) -> Self {
+        self.config.drain = drain;
+        self
+    }
+
+    /// Whether it does the store's housekeeping too (promotes what is due, rescues, deletes what is past its retention);
+    /// yes by default, and at least one worker of a store must.
+    pub fn maintain(mut self, maintain: bool) -> Self {
+        self.config.maintain = maintain;
+        self
+    }
+
+    /// The name under which operators see it; host and process id by default.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.config.name = name.into();
+        self
+    }
+
+    /// Makes the worker known to the store and starts it on the current tokio runtime.
+    ///
+    /// # Errors
+    /// Options that are out of range, or a store that can't be written.
+    pub async fn start(mut self) -> Result<Running, WorkerError> {
+        let invalid = |field: &str, problem: &str| WorkerError::Invalid(InvalidInput::new(field, problem));
+        if self.config.lease < LEASE_MIN || self.config.lease > limits::DURATION_MAX {
+            return Err(invalid("lease", "is at least 100ms and at most 100 years"));
+        }
+        limits::check_name("worker name", &self.config.name)?;
+        if self.queues.is_empty() {
+            let cores = std::thread::available_parallelism().map_or(2, |n| u32::try_from(n.get()).unwrap_or(2));
+            let mut names: Vec<_> = self.client.registry().specs().into_iter().map(|kind| kind.policy.queue).collect();
+            names.push("default".to_owned());
+            names.sort();
+            names.dedup();
+            self.queues = names.into_iter().map(|name| (name, cores)).collect();
+        }
+        for (name, concurrency) in self.queues.drain(..) {
+            limits::check_name("queue", &name)?;
+            if concurrency == 0 || concurrency > CONCURRENCY_MAX {
+                return Err(invalid(&name, &format!("its concurrency is at least 1 and at most {CONCURRENCY_MAX}")));
+            }
+            if self.config.queues.insert(name.clone(), concurrency).is_some() {
+                return Err(invalid(&name, "the queue is named twice"));
+            }
+        }
+        Ok(run::start(self.client, self.config).await?)
+    }
+}
+
+/// Why a worker could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// An option is out of range.
+    #[error(transparent)]
+    Invalid(#[from] InvalidInput),
+    /// The store can't be written.
+    #[error("the worker could not be made known to the store: {0}")]
+    Store(#[from] StoreError),
+}
+
+fn default_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_default();
+    let host: String = host.trim().chars().filter(|c| !c.is_control()).take(200).collect();
+    format!("{}:{}", if host.is_empty() { "localhost" } else { &host }, std::process::id())
+}

@@ -1,0 +1,249 @@
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tracing::Instrument;
+
+use crate::attempt::{Attempt, NotesQueue, OwnSettlement, Why};
+use crate::client::Client;
+use crate::core::{Claimed, Ending, FailureReason, Limits, Oversize, Settlement, State, failpoint};
+use crate::error::What;
+use crate::registry::Registered;
+use crate::worker::shared::{Settler, Shared, micros};
+use crate::{Error, Result, panics};
+
+/// How long a handler that was asked to end may take to do so, at most.
+const SOFT_LIMIT_MAX: Duration = Duration::from_secs(5);
+/// The same when the worker stops, whose grace period is over by then.
+const SOFT_LIMIT_STOPPING: Duration = Duration::from_secs(1);
+
+/// A slot of a lane: runs one task after another until the lane is closed.
+pub(crate) async fn slot(shared: Arc<Shared>, lane: usize, settler: Settler) {
+    let lane = &shared.lanes[lane];
+    while let Some(claimed) = lane.next().await {
+        if let Some(settlement) = attempt(&shared, claimed).await {
+            // Waits when the store does not keep up: then nothing more is started, and memory stays bounded.
+            if settler.send(settlement).await.is_err() {
+                return;
+            }
+        }
+        lane.done();
+    }
+}
+
+/// Runs one claimed task. `None` if there is nothing to settle: the lease is lost, or the handler settled by itself.
+async fn attempt(shared: &Shared, mut claimed: Claimed) -> Option<Settlement> {
+    let lease = claimed.lease;
+    if !shared.trust.holds() {
+        return None;
+    }
+    if claimed.report_start {
+        match shared.store().start(&[lease]).await {
+            Ok(started) if started.first() == Some(&true) => {}
+            Ok(_) => return None,
+            Err(error) => {
+                tracing::warn!(task = %lease.id, error = %error, "the start can't be recorded; the task is given back");
+                return Some(Settlement::new(lease, Ending::Released));
+            }
+        }
+    }
+    let attempt = prepare(&shared.client, &mut claimed, Some(shared));
+    shared.hold(lease, &attempt);
+    let settlement = run(&shared.client, &attempt, claimed).await;
+    shared.let_go(&lease);
+    match attempt.settled() {
+        None => settlement,
+        Some(OwnSettlement::Committed(state)) => {
+            shared.counts.settled(state);
+            None
+        }
+        // Committed if the lease is gone; otherwise the handler rolled it back, and what it returned counts.
+        Some(OwnSettlement::Perhaps) => match attempt.confirm().await {
+            Err(error) if error.is_lease_lost() => {
+                shared.counts.settled(State::Succeeded);
+                None
+            }
+            _ => settlement,
+        },
+    }
+}
+
+/// Makes the attempt of a claimed task.
+pub(crate) fn prepare(client: &Client, claimed: &mut Claimed, shared: Option<&Shared>) -> Arc<Attempt> {
+    let policy = client.registry().get(&claimed.kind).map(|kind| &kind.spec.policy);
+    let own = claimed.meta.as_ref().and_then(|meta| meta.timeout_ms).map(Duration::from_millis);
+    let timeout = own.or_else(|| policy.and_then(|policy| policy.timeout));
+    let deadline = timeout.and_then(|timeout| tokio::time::Instant::now().checked_add(timeout));
+    let notes: Option<Arc<NotesQueue>> = shared.map(|shared| shared.notes.clone());
+    let mut attempt = Attempt::of(claimed, deadline, client, notes);
+    if let Some(shared) = shared {
+        attempt.abandon = shared.abandon.clone();
+    }
+    Arc::new(attempt)
+}
+
+/// Runs the handler and says how the attempt ended.
+pub(crate) async fn run(client: &Client, attempt: &Arc<Attempt>, claimed: Claimed) -> Option<Settlement> {
+    let lease = claimed.lease;
+    let Some(kind) = client.registry().get(&claimed.kind) else {
+        // A store gives a worker only what it has registered; should one not, the task must not be burnt for it.
+        return Some(Settlement::new(lease, Ending::Snooze { delay: Duration::from_secs(60) }));
+    };
+    if failpoint::pass("execute.before").is_err() {
+        return Some(Settlement::new(lease, Ending::Released));
+    }
+    let started = Instant::now();
+    let outcome = if kind.typed && !kind.schema.is_demanding { Ok(()) } else { kind.check_args(&claimed.args, client.limits()) };
+    let outcome = match outcome {
+        Ok(()) => run_handler(kind, attempt, claimed.args).await,
+        Err(invalid) => Err(Error::new(What::Fail, FailureReason::InvalidArgs, invalid)),
+    };
+    let ran_for = started.elapsed();
+    // An error here stands for nothing that could be told to anybody: only `abort` and `sleep` mean something.
+    let _ = failpoint::pass("execute.after");
+    settlement(client, kind, attempt, outcome, ran_for)
+}
+
+/// Runs a handler until it ends or has to: a panic is an error, and whoever is asked to end gets a moment to do so.
+pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args: String) -> Result<String> {
+    let span = tracing::info_span!("task", id = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt);
+    let mut handler = pin!(Guarded { handler: kind.run.run(attempt.clone(), args), attempt }.instrument(span));
+    let outcome = tokio::select! {
+        biased;
+        outcome = &mut handler => return after_asking(attempt, Some(outcome)),
+        why = asked_to_end(attempt) => {
+            attempt.ask_to_end(why);
+            tokio::select! {
+                biased;
+                outcome = &mut handler => Some(outcome),
+                () = tokio::time::sleep(soft_limit(attempt, kind)) => None,
+                () = attempt.abandon.cancelled() => None,
+            }
+        }
+    };
+    after_asking(attempt, outcome)
+}
+
+/// Resolves when the handler has to end, by its own deadline or by somebody's wish.
+async fn asked_to_end(attempt: &Attempt) -> Why {
+    let deadline = async {
+        match attempt.deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = attempt.token.cancelled() => attempt.why(),
+        () = deadline => Why::Timeout,
+    }
+}
+
+fn soft_limit(attempt: &Attempt, kind: &Registered) -> Duration {
+    match attempt.why() {
+        Why::Stopping => SOFT_LIMIT_STOPPING,
+        Why::Timeout => kind.spec.policy.timeout.map_or(SOFT_LIMIT_MAX, |timeout| (timeout / 10).min(SOFT_LIMIT_MAX)),
+        _ => SOFT_LIMIT_MAX,
+    }
+}
+
+/// What the end of a handler means once it was asked to end. A result stands in any case: the work is done.
+fn after_asking(attempt: &Attempt, outcome: Option<Result<String>>) -> Result<String> {
+    match (attempt.why(), outcome) {
+        (_, Some(Ok(result))) => Ok(result),
+        (Why::Nothing, Some(outcome)) => outcome,
+        (Why::Nothing, None) | (Why::Stopping | Why::LeaseLost, _) => {
+            Err(Error::new(What::Release, FailureReason::Cancelled, "the worker stopped"))
+        }
+        (Why::Requested, outcome) => {
+            let source = outcome.and_then(|outcome| outcome.err()?.source).unwrap_or_else(|| "cancelled on request".into());
+            Err(Error::new(What::Cancel, FailureReason::Cancelled, source))
+        }
+        (Why::Timeout, _) => Err(Error::new(What::Retry { after: None }, FailureReason::Timeout, "the attempt ran longer than its timeout")),
+    }
+}
+
+/// Turns the outcome of a handler into what the store is told.
+fn settlement(client: &Client, kind: &Registered, attempt: &Arc<Attempt>, outcome: Result<String>, ran_for: Duration) -> Option<Settlement> {
+    let lease = attempt.lease?;
+    let policy = &kind.spec.policy;
+    if matches!(attempt.settled(), Some(OwnSettlement::Committed(_))) {
+        if let Err(error) = outcome {
+            tracing::warn!(task = %attempt.id, kind = %attempt.kind, error = %error, "the handler failed after it had settled its task");
+        }
+        return None;
+    }
+    if attempt.why() == Why::LeaseLost {
+        return None;
+    }
+    let outcome = outcome.and_then(|result| bound_result(result, policy.large_result, client.limits()));
+    let mut settlement = Settlement::new(lease, Ending::Succeeded);
+    // Zero tells the store that the handler never ran.
+    settlement.ran_for = ran_for.max(Duration::from_micros(1));
+    match outcome {
+        Ok(result) => {
+            settlement.result = Some(result);
+            if !policy.quiet {
+                tracing::info!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, ms = ran_for.as_millis() as u64, "succeeded");
+            }
+        }
+        Err(error) => {
+            let failed = attempt.attempt.saturating_sub(attempt.crashes);
+            settlement.ending = error.ending(|| {
+                let backoff = attempt.meta.backoff.as_ref().unwrap_or(&policy.backoff);
+                backoff.delay(failed, client.env().random())
+            });
+            settlement.failure = error.failure().map(|mut failure| {
+                failure.bound(client.limits().error_bytes);
+                Box::new(failure)
+            });
+            tracing::warn!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, ending = ?settlement.ending, error = %error, "did not succeed");
+        }
+    }
+    attempt.leave_in(&mut settlement);
+    Some(settlement)
+}
+
+fn bound_result(result: String, oversize: Oversize, limits: &Limits) -> Result<String> {
+    if result.len() <= limits.result_bytes {
+        return Ok(result);
+    }
+    match oversize {
+        Oversize::Fail => Err(Error::new(
+            What::Fail,
+            FailureReason::ResultTooLarge,
+            format!("the result is {} bytes of JSON; at most {} are kept", result.len(), limits.result_bytes),
+        )),
+        Oversize::Truncate => {
+            // The head is quoted once more, which can double it.
+            let mut end = limits.result_bytes / 3;
+            while !result.is_char_boundary(end) {
+                end -= 1;
+            }
+            Ok(serde_json::json!({ "truncated": true, "bytes": result.len(), "head": &result[..end] }).to_string())
+        }
+    }
+}
+
+/// A handler's future that turns panics into errors and marks when it is being polled, for the stall watch.
+struct Guarded<'a, F> {
+    handler: F,
+    attempt: &'a Arc<Attempt>,
+}
+
+impl<F: Future<Output = Result<String>> + Unpin> Future for Guarded<'_, F> {
+    type Output = Result<String>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let attempt = self.attempt;
+        attempt.polled_since.store(micros(Instant::now()), Ordering::Relaxed);
+        #[cfg(feature = "log-capture")]
+        let polled = crate::log_capture::CURRENT.sync_scope(attempt.clone(), || panics::catch(|| Pin::new(&mut self.handler).poll(cx)));
+        #[cfg(not(feature = "log-capture"))]
+        let polled = panics::catch(|| Pin::new(&mut self.handler).poll(cx));
+        attempt.polled_since.store(0, Ordering::Relaxed);
+        polled.unwrap_or_else(|panicked| Poll::Ready(Err(panicked.into())))
+    }
+}

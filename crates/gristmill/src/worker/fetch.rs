@@ -1,0 +1,96 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::core::{Claim, StoreErrorKind, Wake, Wanted};
+use crate::worker::lane::Appetite;
+use crate::worker::run::pause;
+use crate::worker::shared::Shared;
+
+/// `--drain` waits for what is due within this time.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Claims batches for all lanes, each as much as it can use, until the worker stops.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut appetites: Vec<_> = shared.lanes.iter().map(|_| Appetite::new()).collect();
+    let mut errors = 0;
+    while !shared.stopping.is_cancelled() {
+        let wanted: Vec<_> = (shared.lanes.iter().zip(&mut appetites))
+            .map(|(lane, appetite)| Wanted { queue: lane.queue.clone(), limit: lane.want(appetite, shared.config.prefetch) })
+            .collect();
+        if wanted.iter().all(|wanted| wanted.limit == 0) {
+            tokio::select! {
+                () = shared.hungry.notified() => {}
+                () = shared.stopping.cancelled() => {}
+            }
+            continue;
+        }
+        match claim(&shared, &wanted, &mut appetites).await {
+            Ok(Claimed::SomeQueueHasMore) => errors = 0,
+            Ok(Claimed::AllThereIs) => {
+                errors = 0;
+                if shared.config.drain && is_drained(&shared).await {
+                    shared.stopping.cancel();
+                    break;
+                }
+                let poll = if shared.config.drain { shared.config.poll.min(Duration::from_millis(100)) } else { shared.config.poll };
+                tokio::select! {
+                    () = shared.store().wait(Wake::Ready, jittered(&shared, poll)) => {}
+                    () = shared.stopping.cancelled() => {}
+                }
+            }
+            Err(error) => {
+                errors += 1;
+                // A worker that is not alive any more claims again once its heartbeat has made it known anew.
+                if error.kind() != StoreErrorKind::Invalid {
+                    tracing::warn!(error = %error, "tasks can't be claimed; trying again");
+                }
+                pause(&shared, errors).await;
+            }
+        }
+    }
+}
+
+enum Claimed {
+    /// A queue gave all that was asked for, so it may have more.
+    SomeQueueHasMore,
+    /// No queue has more than it gave: nothing to do until the store wakes us.
+    AllThereIs,
+}
+
+async fn claim(shared: &Shared, wanted: &[Wanted], appetites: &mut [Appetite]) -> Result<Claimed, crate::core::StoreError> {
+    let claim = Claim {
+        worker: shared.id(),
+        fence: shared.client.env().fence(),
+        wanted: wanted.iter().filter(|wanted| wanted.limit > 0).cloned().collect(),
+    };
+    let mut claimed = shared.store().claim(&claim).await?;
+    if claim.worker != shared.id() {
+        // The worker was given up while the claim was under way; what it got lapses with the old id.
+        return Ok(Claimed::SomeQueueHasMore);
+    }
+    shared.counts.claimed.fetch_add(claimed.len() as u64, Ordering::Relaxed);
+    let mut answer = Claimed::AllThereIs;
+    for ((lane, appetite), wanted) in shared.lanes.iter().zip(appetites).zip(wanted) {
+        let of_lane: Vec<_> = claimed.extract_if(.., |task| task.queue == lane.queue).collect();
+        if of_lane.is_empty() {
+            continue;
+        }
+        if of_lane.len() >= wanted.limit {
+            answer = Claimed::SomeQueueHasMore;
+        }
+        appetite.ate(&of_lane);
+        lane.add(of_lane);
+    }
+    Ok(answer)
+}
+
+async fn is_drained(shared: &Shared) -> bool {
+    let queues: Vec<_> = shared.config.queues.keys().cloned().collect();
+    shared.store().pending(&queues, SOON).await.is_ok_and(crate::core::Pending::is_idle)
+}
+
+/// Up to a tenth more or less, so that many workers do not ask at one moment.
+fn jittered(shared: &Shared, duration: Duration) -> Duration {
+    duration.mul_f64(0.9 + 0.2 * shared.client.env().random())
+}

@@ -1,0 +1,85 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::attempt::Why;
+use crate::core::{Ending, LeaseRef, Settlement};
+use crate::worker::run::pause;
+use crate::worker::shared::{Settler, Shared};
+
+/// The longest between two heartbeats, so that a request to cancel arrives soon even under a long lease.
+const BEAT_MAX: Duration = Duration::from_secs(5);
+
+/// Keeps the worker's lease, one row for the whole process, until `end`.
+pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: CancellationToken) {
+    let beat = (shared.config.lease / 3).min(BEAT_MAX);
+    let mut wait = beat;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = end.cancelled() => return,
+        }
+        wait = beat;
+        let sent = Instant::now();
+        match shared.store().heartbeat(shared.id(), shared.config.lease).await {
+            Ok(pulse) if pulse.alive && shared.trust.holds() => {
+                shared.trust.extend(sent + shared.config.lease);
+                for lease in pulse.cancel {
+                    cancel(&shared, lease, &settler);
+                }
+            }
+            Ok(_) => start_anew(&shared, &end).await,
+            Err(error) => {
+                tracing::warn!(error = %error, "the heartbeat failed; trying again");
+                if !shared.trust.holds() {
+                    start_anew(&shared, &end).await;
+                }
+                wait = beat / 4;
+            }
+        }
+    }
+}
+
+/// Passes a request to stop on to the handler, or ends a task that was not yet started.
+fn cancel(shared: &Shared, lease: LeaseRef, settler: &Settler) {
+    if let Some(attempt) = shared.attempt(&lease) {
+        attempt.ask_to_end(Why::Requested);
+        return;
+    }
+    let buffered = shared.lanes.iter().find_map(|lane| lane.take_one(|claimed| claimed.lease == lease));
+    if let Some(claimed) = buffered {
+        let settlement = Settlement::new(claimed.lease, Ending::Cancelled);
+        if let Err(error) = settler.try_send(settlement) {
+            // No room: put it back, and the next heartbeat brings the request again.
+            let lane = shared.lanes.iter().find(|lane| lane.queue == claimed.queue);
+            tracing::debug!(task = %lease.id, error = %error, "the cancellation waits for the next heartbeat");
+            if let Some(lane) = lane {
+                lane.add(vec![claimed]);
+            }
+        }
+    }
+}
+
+/// The lease has run out: what this process holds may be somebody else's already. It lets all of it go and becomes
+/// another worker.
+async fn start_anew(shared: &Shared, end: &CancellationToken) {
+    shared.trust.lose();
+    let buffered: usize = shared.lanes.iter().map(|lane| lane.take_buffered().len()).sum();
+    let running = shared.running().len();
+    shared.counts.leases_lost.fetch_add((buffered + running) as u64, Ordering::Relaxed);
+    tracing::error!(running, buffered, "this worker's lease ran out; its tasks are dropped here and go to other workers");
+    shared.ask_all_to_end(Why::LeaseLost);
+    let mut errors = 0;
+    while !end.is_cancelled() && !shared.stopping.is_cancelled() {
+        match shared.enter().await {
+            Ok(()) => return,
+            Err(error) => {
+                errors += 1;
+                tracing::warn!(error = %error, "the worker can't be made known anew; trying again");
+                pause(shared, errors).await;
+            }
+        }
+    }
+}

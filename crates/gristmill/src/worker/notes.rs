@@ -1,0 +1,34 @@
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::core::{Note, limits};
+use crate::worker::shared::Shared;
+
+/// Logs and progress are written at most so often; what an attempt says in between goes along.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// Writes logs and progress of running attempts, until `end`.
+pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shared.notes.wake.notified() => {}
+            () = end.cancelled() => return,
+        }
+        let dirty = std::mem::take(&mut *shared.notes.dirty.lock().unwrap_or_else(PoisonError::into_inner));
+        // An attempt that has ended meanwhile took its notes along into the settlement.
+        let running = dirty.iter().filter(|attempt| attempt.lease.is_some_and(|lease| shared.attempt(&lease).is_some()));
+        let notes: Vec<Note> = running.filter_map(|attempt| attempt.note()).collect();
+        for batch in notes.chunks(limits::BATCH_TASKS_MAX) {
+            if let Err(error) = shared.store().note(batch.to_vec()).await {
+                // They are still in memory and go along with the next write or the settlement.
+                tracing::warn!(error = %error, "logs and progress can't be written now");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = end.cancelled() => return,
+        }
+    }
+}

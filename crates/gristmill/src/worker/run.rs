@@ -1,0 +1,169 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::attempt::Why;
+use crate::client::Client;
+use crate::core::{Ending, Settlement, StoreError};
+use crate::worker::builder::Config;
+use crate::worker::report::ExitReport;
+use crate::worker::shared::{Settler, Shared};
+use crate::worker::{execute, fetch, heartbeat, notes, settle, stall, sweep};
+
+/// Ended attempts that wait to be written; when it is full, no more tasks are started.
+const SETTLE_BUFFER: usize = 4_096;
+/// After the last handler was told to end, its slot must be free within this time; else the handler blocks its thread.
+const STUCK_AFTER: Duration = Duration::from_secs(3);
+/// Writing the last outcomes may take so long when the worker stops.
+const LAST_WRITES: Duration = Duration::from_secs(10);
+
+/// A worker that runs.
+///
+/// Dropping it does not stop it; [`stop`](Self::stop) does.
+#[derive(Debug)]
+pub struct Running {
+    stop: Stop,
+    done: JoinHandle<ExitReport>,
+}
+
+impl Running {
+    /// A handle that stops the worker, for a signal handler.
+    pub fn stopper(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// Stops gracefully and waits for the end: no more claims; running tasks get the grace period, then are cancelled and
+    /// released without burning an attempt.
+    pub async fn stop(self) -> ExitReport {
+        self.stop.graceful();
+        self.ended().await
+    }
+
+    /// Waits until the worker has ended by a [`Stop`], or because it has drained its queues.
+    ///
+    /// # Cancel safety
+    /// The worker goes on.
+    pub async fn ended(self) -> ExitReport {
+        self.done.await.unwrap_or_else(|error| {
+            tracing::error!(error = %error, "the worker's own task failed");
+            ExitReport::default()
+        })
+    }
+}
+
+/// Stops a worker. Cheap to clone.
+#[derive(Clone)]
+pub struct Stop {
+    graceful: CancellationToken,
+    now: CancellationToken,
+}
+
+impl Stop {
+    /// Claims stop at once; running tasks get the grace period, then are cancelled and released.
+    pub fn graceful(&self) {
+        self.graceful.cancel();
+    }
+
+    /// Running tasks are cancelled and released at once.
+    pub fn now(&self) {
+        self.graceful.cancel();
+        self.now.cancel();
+    }
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stop").field("graceful", &self.graceful.is_cancelled()).field("now", &self.now.is_cancelled()).finish()
+    }
+}
+
+/// Makes the worker known to its store and starts its parts.
+pub(crate) async fn start(client: Client, config: Config) -> Result<Running, StoreError> {
+    let shared = Arc::new(Shared::new(client, config));
+    shared.enter().await?;
+    let stop = Stop { graceful: shared.stopping.clone(), now: shared.abandon.clone() };
+    let tracker = TaskTracker::new();
+    let done = tracker.spawn(supervise(shared));
+    tracker.close();
+    Ok(Running { stop, done })
+}
+
+async fn supervise(shared: Arc<Shared>) -> ExitReport {
+    let (settler, settlements) = mpsc::channel(SETTLE_BUFFER);
+    let (last, end) = (CancellationToken::new(), CancellationToken::new());
+    let (slots, parts, writers) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
+    for (index, lane) in shared.lanes.iter().enumerate() {
+        for _ in 0..lane.concurrency {
+            slots.spawn(execute::slot(shared.clone(), index, settler.clone()));
+        }
+    }
+    slots.close();
+    writers.spawn(settle::run(shared.clone(), settlements, last.clone()));
+    writers.close();
+    parts.spawn(heartbeat::run(shared.clone(), settler.clone(), end.clone()));
+    parts.spawn(notes::run(shared.clone(), end.clone()));
+    if shared.config.maintain {
+        parts.spawn(sweep::run(shared.clone(), end.clone()));
+    }
+    parts.close();
+    stall::watch(&shared);
+
+    // Ends when the worker is asked to stop, or has drained its queues.
+    fetch::run(shared.clone()).await;
+    let abandoned = stop(&shared, &slots, settler).await;
+    last.cancel();
+    // The heartbeat goes on until the last outcomes are written: without a lease they would be refused.
+    if tokio::time::timeout(LAST_WRITES, writers.wait()).await.is_err() {
+        shared.abandon.cancel();
+        writers.wait().await;
+    }
+    end.cancel();
+    parts.wait().await;
+    if abandoned.is_empty() {
+        if let Err(error) = shared.store().leave(shared.id()).await {
+            tracing::warn!(error = %error, "the worker could not be signed off; what it held is free when its lease ends");
+        }
+    }
+    shared.counts.report(abandoned)
+}
+
+/// Ends what runs; returns the handlers that could not be ended.
+async fn stop(shared: &Shared, slots: &TaskTracker, settler: Settler) -> Vec<String> {
+    for lane in &shared.lanes {
+        lane.close();
+        for claimed in lane.take_buffered() {
+            // The writer is alive until all senders are gone; a full channel is waited for.
+            let _ = settler.send(Settlement::new(claimed.lease, Ending::Released)).await;
+        }
+    }
+    drop(settler);
+    tokio::select! {
+        () = slots.wait() => return Vec::new(),
+        () = tokio::time::sleep(shared.config.grace) => {}
+        () = shared.abandon.cancelled() => {}
+    }
+    shared.ask_all_to_end(Why::Stopping);
+    if tokio::time::timeout(STUCK_AFTER, slots.wait()).await.is_ok() {
+        return Vec::new();
+    }
+    let stuck: Vec<_> = shared.running().iter().map(|attempt| format!("{} {}", attempt.kind, attempt.id)).collect();
+    for task in &stuck {
+        tracing::error!(task, "the handler can't be ended; its lease runs out by itself");
+    }
+    stuck
+}
+
+/// Waits before another try: longer after each error, up to five seconds, less when the worker stops.
+pub(crate) async fn pause(shared: &Shared, errors: u32) {
+    let ceiling = Duration::from_millis(20).saturating_mul(1 << errors.min(8)).min(Duration::from_secs(5));
+    let wait = ceiling.mul_f64(0.5 + 0.5 * shared.client.env().random());
+    tokio::select! {
+        () = tokio::time::sleep(wait) => {}
+        () = shared.abandon.cancelled() => {}
+    }
+}

@@ -1,0 +1,57 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::core::{Settled, Settlement, limits};
+use crate::worker::run::pause;
+use crate::worker::shared::Shared;
+
+/// Writes the ends of attempts in batches: whatever came in while the last batch was being written. After `last`, which
+/// is set when no slot will end any more, it ends once everything is written.
+pub(crate) async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Settlement>, last: CancellationToken) {
+    let mut batch = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            count = settlements.recv_many(&mut batch, limits::BATCH_TASKS_MAX) => {
+                if count == 0 {
+                    return;
+                }
+                write(&shared, std::mem::take(&mut batch)).await;
+            }
+            // A slot that is stuck still has its sender; what is in the channel is received all the same.
+            () = last.cancelled() => settlements.close(),
+        }
+    }
+}
+
+async fn write(shared: &Shared, batch: Vec<Settlement>) {
+    let mut errors = 0;
+    loop {
+        match shared.store().settle(batch.clone()).await {
+            Ok(answers) => {
+                for (settlement, answer) in batch.iter().zip(answers) {
+                    match answer {
+                        Settled::Done(state) => shared.counts.settled(state),
+                        Settled::LeaseLost => {
+                            shared.counts.leases_lost.fetch_add(1, Ordering::Relaxed);
+                            tracing::warn!(task = %settlement.lease.id, "the lease was lost; this attempt's outcome is dropped");
+                        }
+                    }
+                }
+                return;
+            }
+            Err(error) => {
+                errors += 1;
+                tracing::warn!(error = %error, tasks = batch.len(), "outcomes can't be written; trying again");
+                if shared.abandon.is_cancelled() || (shared.stopping.is_cancelled() && !shared.trust.holds()) {
+                    shared.counts.unsettled.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                    return;
+                }
+                pause(shared, errors).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::attempt::{Attempt, NotesQueue, Why};
+use crate::client::Client;
+use crate::core::{LeaseRef, Settlement, Source, WorkerId, WorkerSpec};
+use crate::worker::builder::Config;
+use crate::worker::lane::Lane;
+use crate::worker::report::Counts;
+
+/// What the parts of one worker share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) config: Config,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) hungry: Arc<Notify>,
+    pub(crate) notes: Arc<NotesQueue>,
+    pub(crate) counts: Counts,
+    pub(crate) trust: Trust,
+    /// Set when claims have to stop.
+    pub(crate) stopping: CancellationToken,
+    /// Set when nothing may be waited for any more.
+    pub(crate) abandon: CancellationToken,
+    id: Mutex<WorkerId>,
+    held: Mutex<HashMap<LeaseRef, Arc<Attempt>>>,
+}
+
+impl Shared {
+    pub(crate) fn new(client: Client, config: Config) -> Self {
+        let hungry = Arc::new(Notify::new());
+        let lanes = config.queues.iter().map(|(queue, concurrency)| Lane::new(queue, *concurrency, hungry.clone())).collect();
+        let id = Mutex::new(client.env().worker_id());
+        Self {
+            client,
+            config,
+            lanes,
+            hungry,
+            notes: Arc::default(),
+            counts: Counts::default(),
+            trust: Trust::default(),
+            stopping: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+            id,
+            held: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &dyn Source {
+        &**self.client.store() as &dyn Source
+    }
+
+    /// The id under which it claims now.
+    pub(crate) fn id(&self) -> WorkerId {
+        *self.id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes it known to the store under a new id, and trusts that for one lease.
+    pub(crate) async fn enter(&self) -> Result<(), crate::core::StoreError> {
+        let id = self.client.env().worker_id();
+        let spec = WorkerSpec {
+            id,
+            name: self.config.name.clone(),
+            lease: self.config.lease,
+            kinds: self.client.registry().specs().into_iter().map(|kind| kind.name).collect(),
+            queues: self.config.queues.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let sent = Instant::now();
+        self.store().enter(&spec).await?;
+        *self.id.lock().unwrap_or_else(PoisonError::into_inner) = id;
+        self.trust.renew(sent + self.config.lease);
+        Ok(())
+    }
+
+    pub(crate) fn hold(&self, lease: LeaseRef, attempt: &Arc<Attempt>) {
+        self.held().insert(lease, attempt.clone());
+    }
+
+    pub(crate) fn let_go(&self, lease: &LeaseRef) {
+        self.held().remove(lease);
+    }
+
+    /// The attempts that run now.
+    pub(crate) fn running(&self) -> Vec<Arc<Attempt>> {
+        self.held().values().cloned().collect()
+    }
+
+    pub(crate) fn attempt(&self, lease: &LeaseRef) -> Option<Arc<Attempt>> {
+        self.held().get(lease).cloned()
+    }
+
+    pub(crate) fn ask_all_to_end(&self, why: Why) {
+        for attempt in self.running() {
+            attempt.ask_to_end(why);
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<LeaseRef, Arc<Attempt>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Until when this process may believe that its leases are its own.
+///
+/// Judged on the monotonic clock, which also runs while the process is stopped: a worker that wakes up after its lease
+/// finds out here before it starts another task. Once lost, trust under the same worker id never comes back: tasks dropped
+/// meanwhile would otherwise stay leased to a living worker that no longer knows them.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    until: AtomicU64,
+    lost: AtomicBool,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self { until: AtomicU64::new(0), lost: AtomicBool::new(true) }
+    }
+}
+
+impl Trust {
+    /// Whether a claimed task may be started.
+    pub(crate) fn holds(&self) -> bool {
+        if self.lost.load(Ordering::Acquire) {
+            return false;
+        }
+        let holds = micros(Instant::now()) < self.until.load(Ordering::Acquire);
+        if !holds {
+            self.lost.store(true, Ordering::Release);
+        }
+        holds
+    }
+
+    /// A heartbeat was accepted.
+    pub(crate) fn extend(&self, until: Instant) {
+        self.until.store(micros(until), Ordering::Release);
+    }
+
+    /// A new worker id is known to the store.
+    pub(crate) fn renew(&self, until: Instant) {
+        self.extend(until);
+        self.lost.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+    }
+}
+
+/// Microseconds of the monotonic clock since this process first asked.
+pub(crate) fn micros(at: Instant) -> u64 {
+    static BASE: LazyLock<Instant> = LazyLock::new(|| Instant::now() - Duration::from_micros(1));
+    u64::try_from(at.saturating_duration_since(*BASE).as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Where slots put the ends of attempts.
+pub(crate) type Settler = mpsc::Sender<Settlement>;

@@ -1,0 +1,377 @@
+use std::time::Duration;
+
+use gristmill::{Ack, App, Backoff, CallError, Client, Context, Error, FailureReason, Oversize, Policy, Retention, Stateless, Task, task};
+use gristmill_conformance::MemoryStore;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+#[derive(Clone)]
+struct Mailer {
+    from: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Receipt {
+    from: String,
+    to: String,
+}
+
+/// Sends one email.
+///
+/// And returns its receipt.
+#[task(name = "email.send")]
+async fn send_email(
+    cx: &Context<Mailer>,
+    /// The address.
+    to: String,
+    #[task(default)] copies: u8,
+    #[task(default = default_locale)] locale: String,
+    mut subject: Option<String>,
+    #[serde(rename = "replyTo")]
+    #[schemars(length(max = 100))]
+    #[task(default)]
+    reply_to: String,
+) -> gristmill::Result<Receipt> {
+    let subject = subject.get_or_insert_default();
+    if *subject == "spam" {
+        return Err(Error::cancel(format!("{copies} {locale} {reply_to}")));
+    }
+    Ok(Receipt { from: cx.state.from.to_owned(), to })
+}
+
+fn default_locale() -> String {
+    "en".to_owned()
+}
+
+#[task(name = "ping")]
+async fn ping() -> gristmill::Result<()> {
+    Ok(())
+}
+
+#[task(name = "attempt")]
+async fn attempt(cx: &Context) -> gristmill::Result<u32> {
+    Ok(cx.attempt())
+}
+
+#[task(name = "parse")]
+async fn parse(text: String) -> Result<i64, std::num::ParseIntError> {
+    text.parse()
+}
+
+#[task(name = "thread")]
+fn thread(text: String) -> Result<(i64, String), std::num::ParseIntError> {
+    Ok((text.parse()?, format!("{:?}", std::thread::current().id())))
+}
+
+#[task(name = "thread.with_state")]
+fn thread_with_state(cx: &gristmill::Context<Mailer>, to: String) -> gristmill::Result<Receipt> {
+    Ok(Receipt { from: cx.state.from.to_owned(), to })
+}
+
+async fn client() -> Client {
+    App::new(Mailer { from: "us" })
+        .register::<SendEmail>()
+        .register::<Ping>()
+        .register::<Attempt>()
+        .register::<Parse>()
+        .register::<Thread>()
+        .register::<ThreadWithState>()
+        .register::<Resize>()
+        .register::<Tick>()
+        .with_store(MemoryStore::new(gristmill::core::Env::system()))
+        .await
+        .unwrap()
+}
+
+fn email(to: &str) -> SendEmail {
+    SendEmail { to: to.into(), copies: 0, locale: "en".into(), subject: None, reply_to: String::new() }
+}
+
+fn failure(result: Result<impl std::fmt::Debug, CallError>) -> gristmill::Failure {
+    match result.unwrap_err() {
+        CallError::Failed(failure) => *failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_function_is_a_task_and_a_function() {
+    let client = client().await;
+    let receipt = Receipt { from: "us".into(), to: "ann".into() };
+    assert_eq!(client.call(email("ann")).await.unwrap(), receipt);
+    let cancelled = failure(client.call(SendEmail { subject: Some("spam".into()), ..email("ann") }).await);
+    assert_eq!((cancelled.reason, cancelled.message.as_str()), (FailureReason::Cancelled, "0 en "));
+
+    ping().await.unwrap();
+    client.call(Ping {}).await.unwrap();
+    assert_eq!(parse("7".to_owned()).await, Ok(7));
+    assert_eq!(client.call(Attempt {}).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn errors_of_any_type_become_failures() {
+    let client = client().await;
+    for failure in [failure(client.call(Parse { text: "x".into() }).await), failure(client.call(Thread { text: "x".into() }).await)] {
+        assert_eq!(failure.reason, FailureReason::Error);
+        assert!(failure.message.contains("invalid digit"), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_plain_function_runs_on_a_thread_of_its_own() {
+    let client = client().await;
+    let here = format!("{:?}", std::thread::current().id());
+    assert_eq!(thread("7".to_owned()).unwrap(), (7, here.clone()));
+    let (number, there) = client.call(Thread { text: "7".into() }).await.unwrap();
+    assert_eq!(number, 7);
+    assert_ne!(there, here);
+    let receipt = client.call(ThreadWithState { to: "ann".into() }).await.unwrap();
+    assert_eq!(receipt, Receipt { from: "us".into(), to: "ann".into() });
+}
+
+#[test]
+fn state_and_output_come_from_the_signature() {
+    fn check<T: Task<State = S, Output = O>, S, O>() {}
+    check::<SendEmail, Mailer, Receipt>();
+    check::<Ping, Stateless, ()>();
+    check::<Attempt, Stateless, u32>();
+    check::<Parse, Stateless, i64>();
+    check::<Thread, Stateless, (i64, String)>();
+    check::<ThreadWithState, Mailer, Receipt>();
+    check::<Resize, Mailer, u64>();
+    check::<Tick, Stateless, ()>();
+}
+
+#[test]
+fn the_schema_has_names_defaults_and_docs() {
+    let schema = SendEmail::kind().schema;
+    assert_eq!(schema["title"], "SendEmail");
+    assert_eq!(schema["description"], "Sends one email.\n\nAnd returns its receipt.");
+    assert_eq!(schema["required"], json!(["to"]));
+    let properties = schema["properties"].as_object().unwrap();
+    let mut names: Vec<_> = properties.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["copies", "locale", "replyTo", "subject", "to"]);
+    assert_eq!(properties["to"]["description"], "The address.");
+    assert_eq!(properties["copies"]["default"], 0);
+    assert_eq!(properties["locale"]["default"], "en");
+    assert_eq!(properties["replyTo"]["maxLength"], 100);
+    assert_eq!(schema.get("additionalProperties"), None);
+}
+
+#[test]
+fn old_and_new_arguments_are_read() {
+    let task: SendEmail = serde_json::from_value(json!({"to": "ann", "replyTo": "bob", "added_later": [1]})).unwrap();
+    assert_eq!((task.to.as_str(), task.copies, task.locale.as_str()), ("ann", 0, "en"));
+    assert_eq!((task.subject, task.reply_to.as_str()), (None, "bob"));
+    let missing = serde_json::from_value::<SendEmail>(json!({"copies": 1})).unwrap_err();
+    assert!(missing.to_string().contains("missing field `to`"), "{missing}");
+    assert_eq!(serde_json::to_value(Ping {}).unwrap(), json!({}));
+}
+
+#[test]
+fn positional_names_follow_the_order_of_the_parameters() {
+    assert_eq!(SendEmail::fields(), ["to", "copies", "locale", "subject", "replyTo"]);
+    assert!(Ping::fields().is_empty());
+}
+
+#[task(name = "shouted")]
+#[serde(rename_all = "camelCase")]
+async fn shouted(first_name: String, r#type: u8, #[serde(rename(deserialize = "x"))] last: u8, #[serde(flatten)] rest: Value) -> gristmill::Result<()> {
+    let _ = (first_name, r#type, last, rest);
+    Ok(())
+}
+
+#[test]
+fn positional_names_are_the_ones_that_serde_reads() {
+    assert_eq!(Shouted::fields(), ["firstName", "type", "x"]);
+    let read: Shouted = serde_json::from_value(json!({"firstName": "a", "type": 1, "x": 2, "more": true})).unwrap();
+    assert_eq!((read.first_name.as_str(), read.r#type, read.last), ("a", 1, 2));
+    assert_eq!(read.rest, json!({"more": true}));
+}
+
+#[test]
+fn every_rule_of_serde_renames_fields_alike() {
+    macro_rules! check {
+        ($($rule:literal $name:literal),*) => {$({
+            #[derive(Serialize, Deserialize, JsonSchema, Task)]
+            #[task(name = "renamed")]
+            #[serde(rename_all = $rule)]
+            struct Renamed {
+                a_field_2: u8,
+            }
+            impl Renamed {
+                async fn handle(self, _: &Context) -> gristmill::Result<()> {
+                    Ok(())
+                }
+            }
+            assert_eq!(Renamed::fields(), [$name]);
+            assert_eq!(serde_json::to_value(Renamed { a_field_2: 1 }).unwrap(), json!({ $name: 1 }));
+        })*};
+    }
+    check!("lowercase" "a_field_2", "UPPERCASE" "A_FIELD_2", "PascalCase" "AField2", "camelCase" "aField2",
+        "snake_case" "a_field_2", "SCREAMING_SNAKE_CASE" "A_FIELD_2", "kebab-case" "a-field-2", "SCREAMING-KEBAB-CASE" "A-FIELD-2");
+}
+
+#[task(
+    name = "options.all",
+    queue = "mail",
+    priority = 9,
+    max_attempts = 7,
+    max_crashes = 1,
+    backoff = exponential("2s", max = "1.5h", jitter = false),
+    timeout = "90s",
+    expires = "1h30m",
+    ack = early,
+    retention = "7d",
+    large_result = truncate,
+    tags = ["a", "b"],
+    quiet,
+)]
+async fn all_options() -> gristmill::Result<()> {
+    Ok(())
+}
+
+#[test]
+fn every_option_reaches_the_policy() {
+    assert_eq!(
+        AllOptions::policy(),
+        Policy {
+            queue: "mail".into(),
+            priority: 9,
+            max_attempts: 7,
+            max_crashes: 1,
+            backoff: Backoff::Exponential { base: Duration::from_secs(2), max: Duration::from_secs(5400), jitter: false },
+            timeout: Some(Duration::from_secs(90)),
+            expires: Some(Duration::from_secs(5400)),
+            ack: Ack::Early,
+            retention: Retention::For(Duration::from_secs(7 * 86_400)),
+            large_result: Oversize::Truncate,
+            tags: vec!["a".into(), "b".into()],
+            quiet: true,
+        }
+    );
+    assert_eq!(Ping::policy(), Policy::default());
+    assert_eq!(AllOptions::kind().policy, AllOptions::policy());
+}
+
+macro_rules! policies {
+    ($($test:ident: [$($option:tt)*] => $($field:ident: $value:expr),+;)*) => {$(
+        #[test]
+        fn $test() {
+            #[task(name = "options", $($option)*)]
+            async fn one() -> gristmill::Result<()> {
+                Ok(())
+            }
+            assert_eq!(One::policy(), Policy { $($field: $value,)+ ..Policy::default() });
+        }
+    )*};
+}
+
+const NIGHT: &str = "night";
+const LONG: Duration = Duration::from_secs(7200);
+
+fn steep() -> Backoff {
+    Backoff::Fixed(LONG)
+}
+
+policies! {
+    a_fixed_backoff: [backoff = fixed("100ms")] => backoff: Backoff::Fixed(Duration::from_millis(100));
+    a_list_of_backoffs: [backoff = list("1s", LONG)] => backoff: Backoff::List(vec![Duration::from_secs(1), LONG]);
+    an_exponential_backoff_with_defaults: [backoff = exponential("4s")] =>
+        backoff: Backoff::Exponential { base: Duration::from_secs(4), max: Duration::from_secs(3600), jitter: true };
+    a_computed_backoff: [backoff = self::steep()] => backoff: Backoff::Fixed(LONG);
+    no_timeout: [timeout = "none"] => timeout: None;
+    no_expiry: [expires = "none", quiet = false] => expires: None;
+    no_retention: [retention = "none"] => retention: Retention::None;
+    retention_for_ever: [retention = "forever"] => retention: Retention::Forever;
+    words_of_the_defaults: [ack = late, large_result = fail] => ack: Ack::Late, large_result: Oversize::Fail;
+    expressions: [queue = NIGHT, priority = 4 + 5, timeout = LONG, ack = Ack::Early, retention = Retention::For(LONG), tags = [NIGHT, "b"]] =>
+        queue: "night".into(), priority: 9, timeout: Some(LONG), ack: Ack::Early, retention: Retention::For(LONG),
+        tags: vec!["night".into(), "b".into()];
+}
+
+#[derive(Serialize, Deserialize, JsonSchema, Task)]
+#[task(name = "image.resize", state = Mailer, output = u64)]
+#[task(queue = "images", timeout = "2m")]
+struct Resize {
+    image: String,
+    #[serde(default)]
+    width: Option<u32>,
+    #[serde(skip)]
+    seen: bool,
+}
+
+impl Resize {
+    async fn handle(self, cx: &Context<Mailer>) -> gristmill::Result<u64> {
+        assert!(!self.seen);
+        Ok(self.width.map_or(640, u64::from) + u64::try_from(cx.state.from.len() + self.image.len())?)
+    }
+}
+
+#[derive(Serialize, Deserialize, JsonSchema, Task)]
+#[task(name = "tick")]
+struct Tick {}
+
+impl Tick {
+    async fn handle(self, _: &Context) -> Result<(), std::io::Error> {
+        Err(std::io::Error::other("no tock"))
+    }
+}
+
+#[tokio::test]
+async fn a_struct_is_a_task() {
+    assert_eq!(Resize::NAME, "image.resize");
+    assert_eq!(Resize::fields(), ["image", "width"]);
+    assert_eq!(Resize::policy(), Policy { queue: "images".into(), timeout: Some(Duration::from_secs(120)), ..Policy::default() });
+    let client = client().await;
+    assert_eq!(client.call(Resize { image: "a".into(), width: None, seen: true }).await.unwrap(), 643);
+    assert_eq!(failure(client.call(Tick {}).await).message, "no tock");
+}
+
+mod elsewhere {
+    pub(crate) use gristmill as mill;
+
+    #[mill::task(name = "elsewhere", crate = mill)]
+    pub(crate) async fn go(n: u8) -> mill::Result<u8> {
+        Ok(n)
+    }
+
+    #[mill::task(name = "elsewhere.quoted", crate = "self::mill")]
+    #[allow(dead_code, reason = "that it compiles is the test")]
+    async fn quoted(n: u8) -> mill::Result<u8> {
+        Ok(n)
+    }
+}
+
+#[tokio::test]
+async fn the_struct_is_as_visible_as_the_function_and_the_crate_may_have_another_name() {
+    assert_eq!(elsewhere::Go { n: 3 }.n, elsewhere::go(3).await.unwrap());
+    assert_eq!(elsewhere::Go::NAME, "elsewhere");
+}
+
+macro_rules! tasks_by_macro {
+    ($name:literal $function:ident $ty:ty, $timeout:expr) => {
+        #[task(name = $name, timeout = $timeout)]
+        async fn $function(cx: &Context<$ty>, n: u8) -> gristmill::Result<u8> {
+            Ok(n + cx.state)
+        }
+    };
+}
+tasks_by_macro!("by.macro" by_macro u8, "3s");
+
+#[test]
+fn a_macro_can_write_tasks() {
+    assert_eq!((ByMacro::NAME, ByMacro { n: 1 }.n), ("by.macro", 1));
+    assert_eq!(ByMacro::policy().timeout, Some(Duration::from_secs(3)));
+}
+
+#[task(name = "never")]
+#[cfg(any())]
+async fn never(missing: DoesNotExist) -> gristmill::Result<()> {}
+
+#[test]
+fn mistakes_are_told_in_one_line_at_the_right_place() {
+    trybuild::TestCases::new().compile_fail("tests/it/ui/*.rs");
+}

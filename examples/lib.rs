@@ -1,0 +1,11 @@
+//! One file an example, each run to its end by `cargo xtask examples`:
+//!
+//! | example | shows |
+//! | --- | --- |
+//! | `quickstart` | define, enqueue, run, await |
+//! | `own_transaction_rusqlite` | enqueue in the application's own rusqlite transaction |
+//! | `own_transaction_sqlx` | the same with sqlx |
+//! | `transactional_task` | a handler's writes and its settlement commit together |
+//! | `fan_out` | children that are committed with their parent, progress, state, outcomes as values |
+//! | `own_binary` | an application's binary with all commands of the stock one |
+//! | `testing` | tests without queue, time or threads |

@@ -1,0 +1,121 @@
+//! What a contributor and the continuous integration run: `cargo xtask ci|test|bench`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+
+/// Checks, tests and measures gristmill.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that a change has to pass: format, lints, tests, features, documentation, examples.
+    Ci,
+    /// All tests. Arguments after `--` go to `cargo test`.
+    Test {
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// Runs the examples, each to its end, in a folder of their own.
+    Examples,
+    /// Measures the embedded store and the engine (`gristmill bench`). Arguments after `--` go to it.
+    Bench {
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+}
+
+fn main() -> Result<()> {
+    let start = Instant::now();
+    match Args::parse().task {
+        Task::Ci => ci()?,
+        Task::Test { rest } => test(&rest)?,
+        Task::Examples => examples()?,
+        Task::Bench { rest } => bench(&rest)?,
+    }
+    say(&format!("done in {:.0?}", start.elapsed()));
+    Ok(())
+}
+
+fn ci() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])?;
+    // Without default features, so that nothing leans on a feature it did not ask for.
+    for features in ["", "testing", "sqlite"] {
+        cargo(&["clippy", "-p", "gristmill", "--no-default-features", "--features", features, "--", "-D", "warnings"])?;
+    }
+    test(&[])?;
+    run(Command::new(cargo_path()).current_dir(root()).env("RUSTDOCFLAGS", "-D warnings").args([
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--all-features",
+    ]))?;
+    examples()
+}
+
+fn test(rest: &[String]) -> Result<()> {
+    let mut args = vec!["test", "--workspace", "--all-features"];
+    args.extend(rest.iter().map(String::as_str));
+    cargo(&args)
+}
+
+fn examples() -> Result<()> {
+    let folder = root().join("examples");
+    let mut names: Vec<String> = std::fs::read_dir(&folder)
+        .with_context(|| format!("reading {}", folder.display()))?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".rs").map(str::to_owned))
+        .filter(|name| name != "lib")
+        .collect();
+    names.sort();
+    cargo(&["build", "-p", "gristmill-examples", "--examples"])?;
+    for name in names {
+        let place = tempfile::tempdir()?;
+        let program = target().join("debug/examples").join(&name);
+        run(Command::new(program).current_dir(place.path()))?;
+    }
+    Ok(())
+}
+
+fn bench(rest: &[String]) -> Result<()> {
+    let mut args = vec!["run", "--release", "-p", "gristmill-cli", "--", "bench", "--raw"];
+    args.extend(rest.iter().map(String::as_str));
+    cargo(&args)
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    run(Command::new(cargo_path()).current_dir(root()).args(args))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    say(&format!("{command:?}"));
+    let status = command.status().with_context(|| format!("starting {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} ended with {status}");
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "what a person reads; stdout belongs to the tools")]
+fn say(text: &str) {
+    eprintln!("xtask: {text}");
+}
+
+fn cargo_path() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| ".".into(), Path::to_path_buf)
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
