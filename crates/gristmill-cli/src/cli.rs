@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{completions, dev, enqueue, init, migrate, queues, tasks, worker};
+use crate::commands::{bench, completions, dev, enqueue, init, migrate, queues, tasks, worker};
 use crate::output::Format;
 
 /// One task system for a backend: enqueue, run, watch and mend tasks.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 120, after_help = "Exit codes: 0 done, 1 the task or operation failed, 2 usage, 3 store out of reach, 4 timed out.")]
+#[command(
+    version,
+    max_term_width = 120,
+    after_help = "Exit codes: 0 done, 1 the task or operation failed, 2 usage, 3 store out of reach, 4 timed out."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -57,6 +61,8 @@ pub(crate) enum Command {
     Migrate(migrate::Args),
     /// Look for damage, mistakes and settings that hurt
     Doctor,
+    /// Measure enqueue, drain and latency on this machine
+    Bench(bench::Args),
     /// Write a script that completes commands in a shell
     Completions(completions::Args),
     /// Write a commented configuration to start from
@@ -66,7 +72,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it runs tasks until it is stopped, rather than coming and going.
     pub(crate) fn is_long(&self) -> bool {
-        matches!(self, Self::Dev(_) | Self::Worker(_))
+        matches!(self, Self::Dev(_) | Self::Worker(_) | Self::Bench(_))
     }
 }
 
@@ -83,12 +89,17 @@ impl Cli {
     /// The commands under the name of this binary, which may be an application's own.
     pub(crate) fn named() -> clap::Command {
         let path = invoked_as();
-        let name = Path::new(&path).file_stem().map_or_else(|| "gristmill".to_owned(), |name| name.to_string_lossy().into_owned());
+        let name =
+            Path::new(&path).file_stem().map_or_else(|| "gristmill".to_owned(), |name| name.to_string_lossy().into_owned());
         Self::command().name(name.clone()).bin_name(name)
     }
 }
 
 /// How this program was called, to show commands that can be typed again.
 pub(crate) fn invoked_as() -> String {
-    std::env::args_os().next().map(|name| name.to_string_lossy().into_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "gristmill".to_owned())
+    std::env::args_os()
+        .next()
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "gristmill".to_owned())
 }

@@ -39,7 +39,10 @@ impl<S: Send + Sync + 'static> Session<S> {
         let declared = app.kinds();
         if let Some(twice) = config.tasks.iter().find(|task| declared.iter().any(|kind| kind.name == task.spec.name)) {
             let file = source.unwrap_or_default();
-            return Err(CliError::usage(format!("{file}: the task type `{}` is in this program already; rename one", twice.spec.name)));
+            return Err(CliError::usage(format!(
+                "{file}: the task type `{}` is in this program already; rename one",
+                twice.spec.name
+            )));
         }
         let programs = config.tasks.iter().filter_map(|task| match &task.target {
             Target::Command(command) => Some(Program {
@@ -103,5 +106,33 @@ struct Elsewhere;
 impl Handler for Elsewhere {
     fn run<'a>(&'a self, _: &'a Context, _: &'a str) -> HandlerFuture<'a> {
         Box::pin(std::future::ready(Err(Error::fail("this program only enqueues tasks of this type"))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn a_task_type_of_the_file_does_not_replace_one_of_the_program() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("g.toml");
+        std::fs::write(&path, "[tasks.mine]\ncommand = [\"cat\"]").unwrap();
+        let cli = Cli::parse_from(["x", "kinds", "--config", path.to_str().unwrap()]);
+        let kind = |name: &str| KindSpec {
+            name: name.to_owned(),
+            schema: serde_json::json!({}),
+            fields: Vec::new(),
+            policy: gristmill::Policy::default(),
+        };
+        let own = Session::new(App::new(()).register_handler(kind("other"), Elsewhere), &cli.global).unwrap();
+        assert_eq!(own.kinds().iter().map(|kind| kind.name.as_str()).collect::<Vec<_>>(), ["mine", "other"]);
+        let Err(error) = Session::new(App::new(()).register_handler(kind("mine"), Elsewhere), &cli.global) else {
+            panic!("two task types with one name");
+        };
+        assert!(format!("{error:?}").contains("`mine` is in this program already"), "{error:?}");
     }
 }

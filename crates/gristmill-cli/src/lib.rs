@@ -24,7 +24,8 @@
 //! error are kept as the attempt's log, and their end goes into the failure's message. The environment is empty but for
 //! the allowed names, what `set_env` sets, and `GRISTMILL_TASK_ID`, `GRISTMILL_TASK_NAME`, `GRISTMILL_ATTEMPT` and
 //! `GRISTMILL_FENCE`. A command and everything that it started is killed when its attempt ends: by its own end, by a
-//! timeout, by a cancellation, or by the death of the worker.
+//! timeout, by a cancellation, or by the death of the worker. Under systemd, set `KillMode=mixed`, so that a stop signals
+//! the worker alone and the commands get their grace period.
 //!
 //! # Exit codes
 //! | code | meaning |
@@ -49,7 +50,9 @@ use std::process::ExitCode;
 use gristmill::App;
 
 use crate::cli::{Cli, Command};
-use crate::commands::{completions, dev, doctor, enqueue, init, kinds as kinds_command, migrate, queues, tasks, worker, workers};
+use crate::commands::{
+    bench, completions, dev, doctor, enqueue, init, kinds as kinds_command, migrate, queues, tasks, worker, workers,
+};
 use crate::connect::Session;
 use crate::exit::CliError;
 use crate::output::Out;
@@ -92,10 +95,17 @@ fn dispatch<S: Send + Sync + 'static>(app: App<S>, cli: Cli, out: &Out) -> Resul
         gristmill::core::failpoint::configure(&points).map_err(|why| CliError::usage(format!("GRISTMILL_FAILPOINTS: {why}")))?;
     }
     logging::start(global.log.as_deref(), cli.command.is_long())?;
-    let runtime = if cli.command.is_long() { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() }
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::failed(format!("the runtime could not be started: {error}")))?;
+    let runtime = if cli.command.is_long() {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    }
+    .enable_all()
+    .build()
+    .map_err(|error| CliError::failed(format!("the runtime could not be started: {error}")))?;
+    if let Command::Bench(args) = cli.command {
+        return runtime.block_on(bench::run(args, cli.global.store, out));
+    }
     let session = Session::new(app, global)?;
     let done = runtime.block_on(async {
         match cli.command {
@@ -108,7 +118,7 @@ fn dispatch<S: Send + Sync + 'static>(app: App<S>, cli: Cli, out: &Out) -> Resul
             Command::Kinds => kinds_command::run(session, out).await,
             Command::Migrate(args) => migrate::run(&args, session, out).await,
             Command::Doctor => doctor::run(session, out).await,
-            Command::Init(_) | Command::Completions(_) => Ok(()),
+            Command::Bench(_) | Command::Init(_) | Command::Completions(_) => Ok(()),
         }
     });
     // A handler that blocks its thread for ever must not keep the process from its end.

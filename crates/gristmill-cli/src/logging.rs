@@ -15,7 +15,8 @@ use crate::exit::CliError;
 pub(crate) fn start(filter: Option<&str>, long: bool) -> Result<(), CliError> {
     let filter = match filter {
         Some(text) => text.parse::<Targets>().map_err(|error| {
-            CliError::usage(format!("`{text}` is not a log filter: {error}")).with_hint("write a level such as debug, or info,gristmill=debug")
+            CliError::usage(format!("`{text}` is not a log filter: {error}"))
+                .with_hint("write a level such as debug, or info,gristmill=debug")
         })?,
         None => Targets::new().with_default(if long { LevelFilter::INFO } else { LevelFilter::WARN }),
     };

@@ -56,7 +56,12 @@ impl Out {
     }
 
     /// Writes a list: `{"items": [...]}`, a line an item, or a table.
-    pub(crate) fn list<T: Serialize>(&self, items: &[T], headers: &[&str], row: impl Fn(&T) -> Vec<String>) -> Result<(), CliError> {
+    pub(crate) fn list<T: Serialize>(
+        &self,
+        items: &[T],
+        headers: &[&str],
+        row: impl Fn(&T) -> Vec<String>,
+    ) -> Result<(), CliError> {
         #[derive(Serialize)]
         struct List<'a, T> {
             items: &'a [T],
@@ -89,7 +94,8 @@ fn json(value: &impl Serialize, pretty: bool) -> Result<String, CliError> {
 /// A table in columns. Without rows, only its header.
 pub(crate) fn table(headers: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let head = headers.iter().map(|header| header.to_uppercase()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows.map(|row| row.iter().map(|cell| escape(cell)).collect())).collect();
+    let rows: Vec<Vec<String>> =
+        std::iter::once(head).chain(rows.map(|row| row.iter().map(|cell| escape(cell)).collect())).collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..headers.len()).map(width).collect();
     let mut text = String::new();

@@ -4,7 +4,7 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, FieldsNamed, Ident, Result, Token};
 
-use crate::implement::{Implementation, converted};
+use crate::implement::{Implementation, converted, shown_at};
 use crate::options::{Given, Options};
 use crate::wire;
 
@@ -32,8 +32,7 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
     let named = |field: &syn::Field| wire::name(field.ident.as_ref()?, &field.attrs, rule.as_deref());
     let cx = Ident::new("cx", Span::call_site());
     // Without this span a missing `handle` would be reported at the word `Task` of the derive.
-    let at = Span::call_site().located_at(ty.span());
-    let call = quote_spanned!(at=> Self::handle(self, #cx).await);
+    let call = quote_spanned!(shown_at(ty.span())=> Self::handle(self, #cx).await);
     Ok(Implementation {
         options: &options,
         ty,
@@ -42,7 +41,7 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
         output: options.output.clone().unwrap_or_else(|| syn::parse_quote!(())),
         fields: fields.named.iter().filter_map(named).collect(),
         cx,
-        body: converted(&call),
+        body: converted(&call, ty.span()),
     }
     .write())
 }

@@ -5,7 +5,7 @@ use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Error, FnArg, Ident, Item, ItemFn, Result, Token};
 
-use crate::implement::{Implementation, converted};
+use crate::implement::{Implementation, converted, shown_at};
 use crate::options::{Given, Options};
 use crate::signature::{self, Signature};
 use crate::wire;
@@ -83,13 +83,11 @@ fn write(options: TokenStream, function: &ItemFn, attributes: &Attributes) -> Re
     let arguments: Vec<_> = signature.arguments.iter().map(|argument| &argument.name).collect();
     let cx = Ident::new(if signature.state.is_some() || !signature.is_async { "cx" } else { "_cx" }, Span::call_site());
     let passed = signature.state.as_ref().map(|_| quote!(#cx,));
-    // Shown at the function's name, but resolved like the rest of what is written here: `self` is known nowhere else.
-    let at = Span::call_site().located_at(called.span());
-    let call = quote_spanned!(at=> #called(#passed #(self.#arguments),*));
+    let call = quote_spanned!(shown_at(called.span())=> #called(#passed #(self.#arguments),*));
     let body = if signature.is_async {
-        converted(&quote!(#call.await))
+        converted(&quote!(#call.await), signature.returns)
     } else {
-        let result = converted(&call);
+        let result = converted(&call, signature.returns);
         match passed {
             Some(_) => quote!(#cx.blocking_with(move |#cx| #result).await),
             None => quote!(#cx.blocking(move || #result).await),

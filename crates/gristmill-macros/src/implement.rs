@@ -1,5 +1,5 @@
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
 use syn::{Attribute, Ident, Type};
 
 use crate::options::Options;
@@ -58,7 +58,14 @@ impl Implementation<'_> {
     }
 }
 
-/// `result` with whatever error it has as gristmill's own.
-pub(crate) fn converted(result: &TokenStream) -> TokenStream {
-    quote!(::core::result::Result::map_err(#result, ::core::convert::Into::into))
+/// `result` with whatever error it has as gristmill's own. An error that does not convert is shown at `at`.
+pub(crate) fn converted(result: &TokenStream, at: Span) -> TokenStream {
+    let at = shown_at(at);
+    quote_spanned!(at=> ::core::result::Result::map_err(#result, ::core::convert::Into::into))
+}
+
+/// A span whose errors are shown in the user's code, and whose names, `self` among them, are resolved where all that is
+/// written here is.
+pub(crate) fn shown_at(span: Span) -> Span {
+    Span::call_site().located_at(span)
 }

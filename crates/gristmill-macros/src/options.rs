@@ -101,7 +101,7 @@ fn policy_field(krate: &Path, field: &str, key: &Ident, value: &Expr) -> Result<
         "retention" => value::retention(krate, key, value),
         "large_result" => value::choice(&quote!(#krate::Oversize), key, value, &[("fail", "Fail"), ("truncate", "Truncate")]),
         "tags" => value::labels(key, value),
-        _ => Ok(quote!(#value)),
+        _ => value::flag(key, value),
     }
 }
 

@@ -1,5 +1,6 @@
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
+use syn::spanned::Spanned;
 use syn::{Attribute, Error, FnArg, GenericArgument, Ident, Pat, PatType, Path, PathArguments, Result, ReturnType, Type};
 
 /// What a function says about its task.
@@ -8,6 +9,8 @@ pub(crate) struct Signature {
     pub(crate) state: Option<Option<Type>>,
     pub(crate) arguments: Vec<Argument>,
     pub(crate) output: Type,
+    /// Where the return type is written.
+    pub(crate) returns: Span,
     /// One that is not blocks its thread and gets one of its own.
     pub(crate) is_async: bool,
 }
@@ -46,7 +49,8 @@ impl Signature {
                 (_, None) => return Err(Error::new_spanned(parameter, "the context comes first; move it before the arguments")),
             }
         }
-        Ok(Self { state, arguments, output: output(signature)?, is_async: signature.asyncness.is_some() })
+        let (output, returns) = output(signature)?;
+        Ok(Self { state, arguments, output, returns, is_async: signature.asyncness.is_some() })
     }
 }
 
@@ -85,7 +89,7 @@ fn context(ty: &Type) -> Result<Option<Option<Type>>> {
     let Some(last) = path.path.segments.last().filter(|last| last.ident == "Context") else { return Ok(None) };
     let state = type_argument(&path.path);
     if reference.is_none_or(|reference| reference.mutability.is_some()) {
-        return Err(Error::new_spanned(ty, format!("the context is a shared reference: write `&{}`", last.to_token_stream())));
+        return Err(Error::new_spanned(ty, format!("the context is a shared reference: write `&{}`", written(last))));
     }
     Ok(Some(state.cloned()))
 }
@@ -124,10 +128,9 @@ fn field_attributes(attributes: &[Attribute]) -> Result<Vec<Attribute>> {
                 return Err(meta.error(usage));
             }
             let serde = if meta.input.peek(syn::Token![=]) {
-                let path: syn::Path =
-                    meta.value()?.call(syn::Path::parse_mod_style).map_err(|error| Error::new(error.span(), usage))?;
+                let path: Path = meta.value()?.call(Path::parse_mod_style).map_err(|error| Error::new(error.span(), usage))?;
                 let text = path.to_token_stream().to_string().replace(' ', "");
-                let path = syn::LitStr::new(&text, span_of(&path));
+                let path = syn::LitStr::new(&text, path.span());
                 syn::parse_quote!(#[serde(default = #path)])
             } else {
                 syn::parse_quote!(#[serde(default)])
@@ -142,11 +145,7 @@ fn field_attributes(attributes: &[Attribute]) -> Result<Vec<Attribute>> {
     Ok(others)
 }
 
-fn span_of(path: &Path) -> proc_macro2::Span {
-    syn::spanned::Spanned::span(path)
-}
-
-fn output(signature: &syn::Signature) -> Result<Type> {
+fn output(signature: &syn::Signature) -> Result<(Type, Span)> {
     let message = "a task returns a `Result`: write `-> gristmill::Result<T>`, with `()` for no output";
     let ty = match &signature.output {
         ReturnType::Default => return Err(Error::new_spanned(&signature.ident, message)),
@@ -158,7 +157,7 @@ fn output(signature: &syn::Signature) -> Result<Type> {
     };
     let output = output.ok_or_else(|| Error::new_spanned(ty, message))?;
     check_owned(output)?;
-    Ok(output.clone())
+    Ok((output.clone(), ty.span()))
 }
 
 /// The first type between the angle brackets at the end of a path.
@@ -176,8 +175,8 @@ fn check_owned(ty: &Type) -> Result<()> {
     if let Type::Reference(reference) = bare(ty) {
         let owned = match bare(&reference.elem) {
             Type::Path(path) if path.path.is_ident("str") => "`String`".to_owned(),
-            Type::Slice(slice) => format!("`Vec<{}>`", slice.elem.to_token_stream()),
-            elem => format!("`{}`", elem.to_token_stream()),
+            Type::Slice(slice) => format!("`Vec<{}>`", written(&slice.elem)),
+            elem => format!("`{}`", written(elem)),
         };
         let message = format!("arguments and output are stored, so they own their data: use {owned}");
         return Err(Error::new_spanned(ty, message));
@@ -204,6 +203,14 @@ fn check_tokens(tokens: TokenStream) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Tokens as a person would write them.
+fn written(tokens: &impl ToTokens) -> String {
+    let text = tokens.to_token_stream().to_string();
+    [(" :: ", "::"), (":: ", "::"), (" < ", "<"), (" >", ">"), (" ,", ",")]
+        .iter()
+        .fold(text, |text, (from, to)| text.replace(from, to))
 }
 
 /// A type without the invisible brackets that `macro_rules` puts around what it passes on.

@@ -50,6 +50,13 @@ pub(crate) fn integer(key: &Ident, value: &Expr, min: u64, max: u64, range: &str
     Ok(value.to_token_stream())
 }
 
+pub(crate) fn flag(key: &Ident, value: &Expr) -> Result<TokenStream> {
+    match literal(value) {
+        Some(Lit::Bool(_)) | None => Ok(value.to_token_stream()),
+        Some(lit) => wrong(lit, key, "is a flag, or `true` or `false`"),
+    }
+}
+
 /// One of a few words, or an expression of the type.
 pub(crate) fn choice(ty: &TokenStream, key: &Ident, value: &Expr, words: &[(&str, &str)]) -> Result<TokenStream> {
     let Expr::Path(path) = bare(value) else { return wrong(value, key, &one_of(words)) };

@@ -84,10 +84,10 @@ CREATE TABLE gristmill_worker(
   expires_at INTEGER NOT NULL
 ) STRICT;
 
--- noted: there is a row in live. retention: as in task, so that a success reads no body.
+-- mark: fence and task id, folded. noted: there is a row in live. retention: as in task, so that a success reads no body.
 CREATE TABLE gristmill_lease(
   seq        INTEGER PRIMARY KEY,
-  fence      BLOB    NOT NULL,
+  mark       BLOB    NOT NULL,
   worker     INTEGER NOT NULL,
   queue      INTEGER NOT NULL,
   attempt    INTEGER NOT NULL,

@@ -19,62 +19,8 @@ pub(crate) fn check(view: &mut View<'_>, options: &SqliteOptions) -> Result<Vec<
     let conn = view.conn;
     let mut findings = vec![integrity(conn)?];
     let now = view.now.as_millis();
-    let cases: [(&str, &str, &[i64], Severity, &str, &str); 6] = [
-        (
-            "orphan_lease",
-            sql::CHECK_ORPHAN_LEASES,
-            &[],
-            Severity::Error,
-            "leases of tasks that do not exist",
-            "a running worker's sweep removes them once their worker has gone; if they stay, restore a backup",
-        ),
-        (
-            "lost_lease",
-            sql::CHECK_LOST_LEASES,
-            &[now],
-            Severity::Warning,
-            "tasks held by workers that are dead",
-            "start a worker: any worker's sweep takes them back",
-        ),
-        (
-            "overlap",
-            sql::CHECK_OVERLAP,
-            &[],
-            Severity::Error,
-            "tasks that run and wait at the same time",
-            "something else wrote to gristmill's tables; cancel these tasks and check that program",
-        ),
-        (
-            "ended_lease",
-            sql::CHECK_ENDED_LEASES,
-            &[],
-            Severity::Error,
-            "tasks that run though they have ended",
-            "something else wrote to gristmill's tables; check that program",
-        ),
-        (
-            "unserved",
-            sql::CHECK_PARKED,
-            &[COUNT_MAX],
-            Severity::Warning,
-            "ready tasks of types that no worker serves",
-            "start a worker that has these task types, or cancel the tasks; `queues` shows where they are",
-        ),
-        (
-            "overdue",
-            sql::CHECK_DUE,
-            &[now.saturating_sub(LATE_MS), COUNT_MAX],
-            Severity::Warning,
-            "scheduled tasks that are due for more than a minute",
-            "start a worker: workers make due tasks ready",
-        ),
-    ];
-    for (code, sql, params, severity, message, hint) in cases {
-        let count: i64 = conn.query_row(sql, rusqlite::params_from_iter(params), |row| row.get(0))?;
-        findings.push(match count {
-            0 => ok(code, format!("no {message}")),
-            _ => finding(severity, code, format!("{}{count} {message}", if count == COUNT_MAX { "at least " } else { "" }), hint),
-        });
+    for case in CASES {
+        findings.push(case.look(conn, now)?);
     }
     findings.push(aside(conn)?);
     findings.push(durability(options));
@@ -83,6 +29,79 @@ pub(crate) fn check(view: &mut View<'_>, options: &SqliteOptions) -> Result<Vec<
     let schema: i64 = conn.query_row("SELECT max(number) FROM gristmill_migration", [], |row| row.get(0))?;
     findings.push(ok("schema", format!("schema version {schema}, SQLite {}", rusqlite::version())));
     Ok(findings)
+}
+
+/// A count that should be zero.
+struct Case {
+    code: &'static str,
+    sql: &'static str,
+    params: fn(now: i64) -> Vec<i64>,
+    severity: Severity,
+    what: &'static str,
+    hint: &'static str,
+}
+
+const CASES: &[Case] = &[
+    Case {
+        code: "orphan_lease",
+        sql: sql::CHECK_ORPHAN_LEASES,
+        params: |_| vec![],
+        severity: Severity::Error,
+        what: "leases of tasks that do not exist",
+        hint: "any worker's sweep removes them once their worker has gone; if they stay, restore a backup",
+    },
+    Case {
+        code: "lost_lease",
+        sql: sql::CHECK_LOST_LEASES,
+        params: |now| vec![now],
+        severity: Severity::Warning,
+        what: "tasks held by workers that are dead",
+        hint: "start a worker: any worker's sweep takes them back",
+    },
+    Case {
+        code: "overlap",
+        sql: sql::CHECK_OVERLAP,
+        params: |_| vec![],
+        severity: Severity::Error,
+        what: "tasks that run and wait at the same time",
+        hint: "something else wrote to gristmill's tables; cancel these tasks and check that program",
+    },
+    Case {
+        code: "ended_lease",
+        sql: sql::CHECK_ENDED_LEASES,
+        params: |_| vec![],
+        severity: Severity::Error,
+        what: "tasks that run though they have ended",
+        hint: "something else wrote to gristmill's tables; check that program",
+    },
+    Case {
+        code: "unserved",
+        sql: sql::CHECK_PARKED,
+        params: |_| vec![COUNT_MAX],
+        severity: Severity::Warning,
+        what: "ready tasks of types that no worker serves",
+        hint: "start a worker that has these task types, or cancel the tasks; `queues` shows where they are",
+    },
+    Case {
+        code: "overdue",
+        sql: sql::CHECK_DUE,
+        params: |now| vec![now.saturating_sub(LATE_MS), COUNT_MAX],
+        severity: Severity::Warning,
+        what: "scheduled tasks that are due for more than a minute",
+        hint: "start a worker: workers make due tasks ready",
+    },
+];
+
+impl Case {
+    fn look(&self, conn: &Connection, now: i64) -> Result<Finding, Fault> {
+        let Self { code, what, hint, .. } = self;
+        let count: i64 = conn.query_row(self.sql, rusqlite::params_from_iter((self.params)(now)), |row| row.get(0))?;
+        Ok(match count {
+            0 => ok(code, format!("no {what}")),
+            COUNT_MAX => finding(self.severity, code, format!("at least {count} {what}"), hint),
+            _ => finding(self.severity, code, format!("{count} {what}"), hint),
+        })
+    }
 }
 
 fn integrity(conn: &Connection) -> Result<Finding, Fault> {

@@ -42,6 +42,9 @@ mod within_sqlx;
 mod writer;
 
 pub use migrate::{Migration, migrate, migration_status};
+/// The driver, in the version that [`Rusqlite`]'s connections have.
+pub use rusqlite;
+
 pub use options::{SqliteOptions, Synchronous};
 pub use store::SqliteStore;
 pub use within::Rusqlite;

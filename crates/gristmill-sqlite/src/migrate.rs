@@ -76,9 +76,8 @@ pub(crate) fn apply(conn: &mut Connection, options: &SqliteOptions, now: Timesta
 /// The migrations that the file has, after a look at whether it is ours at all.
 fn applied(conn: &Connection, options: &SqliteOptions) -> Result<BTreeMap<i64, Timestamp>, StoreError> {
     let what = options.location();
-    let (ours, others): (i64, i64) = conn
-        .query_row(sql::SCHEMA_TABLES, [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .map_err(|error| explain(error, &what))?;
+    let (ours, others): (i64, i64) =
+        conn.query_row(sql::SCHEMA_TABLES, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(|error| explain(error, &what))?;
     if ours == 0 && others > 0 && !options.adopt {
         return Err(StoreError::new(
             StoreErrorKind::NotOurs,

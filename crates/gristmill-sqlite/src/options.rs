@@ -68,9 +68,9 @@ impl std::str::FromStr for SqliteOptions {
     type Err = StoreError;
 
     fn from_str(url: &str) -> Result<Self, StoreError> {
-        let rest = url.strip_prefix("sqlite:").ok_or_else(|| {
-            invalid(format!("`{url}` does not name a SQLite file: write sqlite:PATH, such as sqlite:app.db"))
-        })?;
+        let rest = url
+            .strip_prefix("sqlite:")
+            .ok_or_else(|| invalid(format!("`{url}` does not name a SQLite file: write sqlite:PATH, such as sqlite:app.db")))?;
         let rest = rest.strip_prefix("//").unwrap_or(rest);
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         if path.is_empty() {

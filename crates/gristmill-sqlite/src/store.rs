@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note, Page,
-    Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, Store, StoreError, StoreErrorKind, Swept, TaskId,
+    CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
+    Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, Store, StoreError, StoreErrorKind, Swept, TaskId,
     TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -109,9 +109,9 @@ impl SqliteStore {
     ///
     /// # Errors
     /// If `conn` can't write, or its database has no tables of gristmill.
-    pub fn settle_within(&self, conn: &Connection, settlement: &Settlement) -> Result<Settled, StoreError> {
+    pub fn settle_within(&self, conn: &Connection, settlement: Settlement) -> Result<Settled, StoreError> {
         let mut tx = Tx { conn, now: self.env.now(), memory: &mut Memory::default(), effects: &mut Effects::default() };
-        ops::settle(&mut tx, settlement).map_err(|fault| fault.explain(&self.what))
+        ops::settle(&mut tx, &settlement).map_err(|fault| fault.explain(&self.what))
     }
 
     /// Runs `f` in a write transaction of its own on this file: commits if it returns `Ok`, rolls back if it returns an

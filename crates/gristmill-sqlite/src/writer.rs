@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gristmill_core::{Env, StoreError, StoreErrorKind, failpoint};
 use rusqlite::Connection;
@@ -101,7 +101,7 @@ pub(crate) fn start(
         jobs,
         seen: None,
         poll: POLL_MIN,
-        dirty: true,
+        dirty: None,
     };
     let thread = std::thread::Builder::new().name("gristmill-sqlite".to_owned()).spawn(move || writer.work())?;
     Ok((sender, thread))
@@ -118,8 +118,8 @@ struct Writer {
     /// `PRAGMA data_version`, which only others' commits change.
     seen: Option<i64>,
     poll: Duration,
-    /// Something was written since the last checkpoint.
-    dirty: bool,
+    /// When something was last written that no checkpoint has copied back since.
+    dirty: Option<Instant>,
 }
 
 impl Writer {
@@ -131,7 +131,7 @@ impl Writer {
             while group.len() < GROUP_JOBS_MAX && weight < GROUP_WEIGHT_MAX {
                 match self.jobs.try_recv() {
                     Ok(Message::Job(job)) => {
-                        weight += job.weight();
+                        weight = weight.saturating_add(job.weight());
                         group.push(job);
                     }
                     Ok(Message::Watch) => {}
@@ -151,20 +151,18 @@ impl Writer {
             let message = if self.signals.is_awaited() {
                 self.look_out();
                 self.jobs.recv_timeout(self.poll)
-            } else if self.dirty {
+            } else if self.dirty.is_some() {
                 self.jobs.recv_timeout(IDLE)
             } else {
                 self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             match message {
                 Ok(Message::Job(job)) => return Some(job),
-                Ok(Message::Watch) => self.poll = POLL_MIN,
+                Ok(Message::Watch) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) if self.signals.is_awaited() => {
                     self.poll = (self.poll + POLL_MIN / 8).min(POLL_MAX);
-                    if self.poll == POLL_MAX {
-                        self.checkpoint();
-                    }
+                    self.checkpoint();
                 }
                 Err(RecvTimeoutError::Timeout) => self.checkpoint(),
             }
@@ -182,7 +180,8 @@ impl Writer {
     }
 
     fn checkpoint(&mut self) {
-        if std::mem::take(&mut self.dirty) {
+        if self.dirty.is_some_and(|since| since.elapsed() >= IDLE) {
+            self.dirty = None;
             // Passive: it waits for nobody, and what it can't copy now is copied next time.
             let _ = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         }
@@ -215,7 +214,9 @@ impl Writer {
         let done = self.attempt(group, &mut effects);
         match done {
             Ok((outcomes, wrote)) => {
-                self.dirty |= wrote;
+                if wrote {
+                    self.dirty = Some(Instant::now());
+                }
                 self.signals.committed(&effects);
                 Ok(outcomes)
             }

@@ -42,7 +42,13 @@ pub struct App<S> {
 impl<S: Send + Sync + 'static> App<S> {
     /// An application with this state, and no task types yet.
     pub fn new(state: S) -> Self {
-        Self { state: Arc::new(state), registry: Registry::default(), limits: Limits::default(), env: Env::system(), mistake: None }
+        Self {
+            state: Arc::new(state),
+            registry: Registry::default(),
+            limits: Limits::default(),
+            env: Env::system(),
+            mistake: None,
+        }
     }
 
     /// Adds a task type. Two with one name are refused when the application connects.
@@ -87,8 +93,11 @@ impl<S: Send + Sync + 'static> App<S> {
     /// # Errors
     /// A mistake in a registration, a URL that names no known store, or a store that can't be opened.
     pub async fn connect(self, url: &str) -> Result<Client, ConnectError> {
-        let env = self.env.clone();
-        let store = open_store(url, env).await?;
+        // A mistake of the program is told first, and leaves no file behind.
+        if let Some(mistake) = self.mistake {
+            return Err(mistake.into());
+        }
+        let store = open_store(url, self.env.clone()).await?;
         self.with_store(store).await
     }
 
@@ -135,7 +144,8 @@ pub async fn open_store(url: &str, env: Env) -> Result<Arc<dyn Store>, StoreErro
             let url = url.to_owned();
             // Opening a file may wait for another process's lock; that must not hold up the runtime.
             let opened = tokio::task::spawn_blocking(move || gristmill_sqlite::SqliteStore::connect(&url, env)).await;
-            let store = opened.map_err(|error| StoreError::new(StoreErrorKind::Other, "opening the store was cut off").with_source(error))??;
+            let store = opened
+                .map_err(|error| StoreError::new(StoreErrorKind::Other, "opening the store was cut off").with_source(error))??;
             Ok(store)
         }
         scheme => {

@@ -5,7 +5,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
-use crate::core::{Claimed, Ending, InvalidInput, LeaseRef, NewTask, Note, Progress, Settlement, State, TaskId, TaskMeta, Timestamp};
+use crate::core::{
+    Claimed, Ending, InvalidInput, LeaseRef, NewTask, Note, Progress, Settlement, State, TaskId, TaskMeta, Timestamp,
+};
 use crate::{LeaseLost, Result};
 
 /// One run of a task in this process: what its context shows, and what it leaves behind.

@@ -57,10 +57,14 @@ impl Registered {
     /// Checks the arguments of a caller whose types nobody checked.
     pub(crate) fn check_args(&self, args: &str, max: &Limits) -> Result<(), InvalidInput> {
         if args.len() > max.args_bytes {
-            return Err(InvalidInput::new("args", format!("are {} bytes of JSON; at most {} are allowed", args.len(), max.args_bytes)));
+            return Err(InvalidInput::new(
+                "args",
+                format!("are {} bytes of JSON; at most {} are allowed", args.len(), max.args_bytes),
+            ));
         }
         limits::check_depth("args", args)?;
-        let value: Value = serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are not JSON: {error}")))?;
+        let value: Value =
+            serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are not JSON: {error}")))?;
         if !value.is_object() {
             return Err(InvalidInput::new("args", "are not a JSON object such as {\"name\": \"value\"}"));
         }

@@ -24,7 +24,9 @@ impl Schema {
             ValidationErrorKind::Required { property } => {
                 InvalidInput::new(format!("{path}/{}", property.as_str().unwrap_or_default()), "is missing")
             }
-            ValidationErrorKind::Type { kind: TypeKind::Single(kind) } => InvalidInput::new(path, format!("is not of type {kind}")),
+            ValidationErrorKind::Type { kind: TypeKind::Single(kind) } => {
+                InvalidInput::new(path, format!("is not of type {kind}"))
+            }
             _ => InvalidInput::new(path, error.masked_with("the value").to_string()),
         })
     }
@@ -33,8 +35,18 @@ impl Schema {
 /// Whether a schema demands something that deserializing into the Rust type would not notice.
 fn demands(schema: &Value) -> bool {
     const KEYWORDS: [&str; 12] = [
-        "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "pattern", "minItems",
-        "maxItems", "uniqueItems", "multipleOf", "minProperties",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "minLength",
+        "maxLength",
+        "pattern",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "multipleOf",
+        "minProperties",
     ];
     /// The bounds of Rust's own integers, which are written into their schemas.
     const NATURAL: [i64; 7] = [0, 255, 65_535, 127, -128, 32_767, -32_768];

@@ -5,7 +5,9 @@
 
 use serde::Serialize;
 
-pub use gristmill_sqlite::{Rusqlite, SqliteOptions, SqliteStore, rusqlite};
+pub use gristmill_sqlite::{
+    Migration, Rusqlite, SqliteOptions, SqliteStore, Synchronous, migrate, migration_status, raw, rusqlite,
+};
 
 use crate::attempt::OwnSettlement;
 use crate::core::{Ending, Settled, Settlement, StoreError, StoreErrorKind};

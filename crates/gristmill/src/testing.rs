@@ -46,8 +46,8 @@ pub use gristmill_conformance::MemoryStore;
 pub use crate::assert_enqueued;
 use crate::client::Client;
 use crate::core::{
-    Claim, Claimed, Ending, Env, Filter, LeaseRef, NewTask, Overrides, Progress, Settlement, State, Store, StoreError, TaskMeta, VirtualTime,
-    Wanted, WorkerSpec, limits,
+    Claim, Claimed, Ending, Env, Filter, LeaseRef, NewTask, Overrides, Progress, Settlement, State, Store, StoreError, TaskMeta,
+    VirtualTime, Wanted, WorkerSpec, limits,
 };
 use crate::worker::execute;
 use crate::{App, ConnectError, Failure, Task, Timestamp};
@@ -273,7 +273,14 @@ impl Performed {
 
     fn refused(why: &dyn fmt::Display) -> Self {
         let failure = Failure::new(crate::FailureReason::InvalidArgs, why.to_string());
-        Self { ending: Ending::Failed, result: None, failure: Some(failure), logs: String::new(), progress: None, children: Vec::new() }
+        Self {
+            ending: Ending::Failed,
+            result: None,
+            failure: Some(failure),
+            logs: String::new(),
+            progress: None,
+            children: Vec::new(),
+        }
     }
 }
 
@@ -319,7 +326,8 @@ impl Inline {
             }
             let attempt = execute::prepare(client, &mut claimed, None);
             // Boxed: a handler may enqueue, which in inline mode drains again.
-            let run: Pin<Box<dyn Future<Output = Option<Settlement>> + Send + '_>> = Box::pin(execute::run(client, &attempt, claimed));
+            let run: Pin<Box<dyn Future<Output = Option<Settlement>> + Send + '_>> =
+                Box::pin(execute::run(client, &attempt, claimed));
             if let Some(settlement) = run.await {
                 store.settle(vec![settlement]).await?;
             }

@@ -76,9 +76,10 @@ impl TaskEntry {
     fn target(&mut self, max_output: usize, place: &Place<'_>) -> Result<Target, ConfigError> {
         match (self.command.take(), self.http.take()) {
             (Some(_), Some(_)) => Err(place.at(&["http"], "a task type has a command or an http target, not both")),
-            (None, None) => {
-                Err(place.at(&[], "this task type does not say what it runs: give it command = [\"program\"] or http = { url = \"...\" }"))
-            }
+            (None, None) => Err(place.at(
+                &[],
+                "this task type does not say what it runs: give it command = [\"program\"] or http = { url = \"...\" }",
+            )),
             (Some(argv), None) if argv.first().is_none_or(String::is_empty) => {
                 Err(place.at(&["command"], "the command names no program: write command = [\"program\", \"argument\"]"))
             }

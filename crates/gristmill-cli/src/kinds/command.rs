@@ -193,8 +193,8 @@ async fn read_piece(reader: &mut BufReader<impl AsyncRead + Unpin>, line: &mut V
 
 fn signal_name(signal: i32) -> &'static str {
     const NAMES: [&str; 16] = [
-        "unknown", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV",
-        "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
+        "unknown", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1",
+        "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
     ];
     usize::try_from(signal).ok().and_then(|number| NAMES.get(number)).copied().unwrap_or("another signal")
 }

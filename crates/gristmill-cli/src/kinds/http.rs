@@ -69,7 +69,9 @@ impl Http {
         let status = response.status();
         if status.is_success() {
             return match self.read(response, self.max_output).await? {
-                (_, true) => Err(Error::fail(format!("the answer is larger than {} bytes, the limit of a result", self.max_output))),
+                (_, true) => {
+                    Err(Error::fail(format!("the answer is larger than {} bytes, the limit of a result", self.max_output)))
+                }
                 (body, false) => result::parse(&body, "the answer's body").map_err(Error::retry),
             };
         }

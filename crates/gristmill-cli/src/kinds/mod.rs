@@ -9,8 +9,8 @@ mod signature;
 use gristmill::App;
 
 pub(crate) use command::{Command, DEFAULT_ENV};
-pub(crate) use http::Http;
 use http::Connections;
+pub(crate) use http::Http;
 pub(crate) use signature::Secret;
 
 use crate::config::{Target, TaskType};

@@ -70,7 +70,8 @@ impl Tables {
                 State::Ready => {
                     info.ready += 1;
                     info.unserved += u64::from(!self.is_served(name, &task.new.kind, now));
-                    info.oldest_ready_at = Some(info.oldest_ready_at.map_or(task.created_at, |at| at.min(task.created_at)));
+                    // In the order of arrival: what came first has waited longest, whatever the clock said since.
+                    info.oldest_ready_at = info.oldest_ready_at.or(Some(task.created_at));
                 }
                 State::Scheduled => info.scheduled += 1,
                 State::Running => info.running += 1,

@@ -86,7 +86,7 @@ impl Invariants {
 
     /// A sweep may have taken everything from workers that are not alive.
     pub(super) fn swept(&mut self, now: Timestamp) {
-        let alive = |worker| self.alive_until.get(worker).is_some_and(|until| *until > now);
+        let alive = |worker: &WorkerId| self.alive_until.get(worker).is_some_and(|until| *until > now);
         self.held.retain(|_, holder| alive(holder));
     }
 

@@ -1,48 +1,66 @@
 use std::time::Duration;
 
-use gristmill_core::{Filter, QueueInfo, State, Store, StoreError, TaskId, TaskRecord};
+use gristmill_core::{Filter, KindInfo, Pending, QueueInfo, State, Store, StoreError, TaskId, TaskRecord, WorkerInfo};
 
+use super::differ;
 use super::op::NAMES;
 
 /// All that can be read of a store.
 pub(super) struct Seen {
-    /// Each task that is kept, with its history.
-    pub(super) records: Vec<TaskRecord>,
-    /// Everything else, by what it is.
-    pub(super) pages: Vec<(String, String)>,
+    /// Each task that was ever enqueued, with its history if it is kept.
+    pub(super) tasks: Vec<(TaskId, Option<TaskRecord>)>,
+    lists: Vec<(String, Vec<TaskRecord>)>,
+    queues: Vec<QueueInfo>,
+    workers: Vec<WorkerInfo>,
+    kinds: Vec<KindInfo>,
+    pending: Vec<(&'static str, Pending)>,
 }
 
-/// Reads everything. What a store finds out only in a sweep counts if one was just made.
-pub(super) async fn everything(store: &dyn Store, ids: &[TaskId], swept: bool) -> Result<Seen, String> {
-    read(store, ids, swept).await.map_err(|error| format!("the store can't be read: {error:?}"))
-}
+impl Seen {
+    /// Reads everything. What a store finds out only in a sweep counts if one was just made.
+    pub(super) async fn of(store: &dyn Store, ids: &[TaskId], swept: bool) -> Result<Self, String> {
+        Self::read(store, ids, swept).await.map_err(|error| format!("the store can't be read: {error:?}"))
+    }
 
-async fn read(store: &dyn Store, ids: &[TaskId], swept: bool) -> Result<Seen, StoreError> {
-    let mut records = Vec::new();
-    for id in ids {
-        records.extend(store.get(*id).await?);
+    /// Says what the store shows that the model does not.
+    pub(super) fn compare(model: &Self, store: &Self) -> Result<(), String> {
+        differ("queues", &model.queues, &store.queues)?;
+        differ("workers", &model.workers, &store.workers)?;
+        differ("task types", &model.kinds, &store.kinds)?;
+        differ("pending", &model.pending, &store.pending)?;
+        for ((id, model), (_, store)) in model.tasks.iter().zip(&store.tasks) {
+            differ(&format!("task {id}"), model, store)?;
+        }
+        for ((what, model), (_, store)) in model.lists.iter().zip(&store.lists) {
+            differ(what, model, store)?;
+        }
+        Ok(())
     }
-    let mut pages = Vec::new();
-    for (filter, limit) in filters() {
-        pages.push((format!("list of {filter:?} in pages of {limit}"), list(store, &filter, limit).await?));
+
+    async fn read(store: &dyn Store, ids: &[TaskId], swept: bool) -> Result<Self, StoreError> {
+        let mut tasks = Vec::new();
+        for id in ids {
+            tasks.push((*id, store.get(*id).await?));
+        }
+        let mut lists = Vec::new();
+        for (filter, limit) in filters() {
+            lists.push((format!("list of {filter:?} in pages of {limit}"), list(store, &filter, limit).await?));
+        }
+        let unserved = |queue: QueueInfo| QueueInfo { unserved: if swept { queue.unserved } else { 0 }, ..queue };
+        let queues = store.queues().await?.into_iter().map(unserved).collect();
+        let mut workers = store.workers().await?;
+        for worker in &mut workers {
+            worker.kinds.sort_unstable();
+        }
+        // Newest first; of those that entered at the same instant, whichever.
+        workers.sort_by(|a, b| b.started_at.cmp(&a.started_at).then_with(|| a.id.cmp(&b.id)));
+        let mut pending = Vec::new();
+        for queue in NAMES {
+            let left = store.pending(&[queue.to_owned()], Duration::from_secs(5)).await?;
+            pending.push((queue, Pending { ready: left.ready && swept, ..left }));
+        }
+        Ok(Self { tasks, lists, queues, workers, kinds: store.kinds().await?, pending })
     }
-    let unserved = |queue: QueueInfo| QueueInfo { unserved: if swept { queue.unserved } else { 0 }, ..queue };
-    let queues: Vec<_> = store.queues().await?.into_iter().map(unserved).collect();
-    pages.push(("queues".to_owned(), format!("{queues:#?}")));
-    let mut workers = store.workers().await?;
-    for worker in &mut workers {
-        worker.kinds.sort_unstable();
-    }
-    // Newest first; of those that entered at the same instant, whichever.
-    workers.sort_by(|a, b| b.started_at.cmp(&a.started_at).then_with(|| a.id.cmp(&b.id)));
-    pages.push(("workers".to_owned(), format!("{workers:#?}")));
-    pages.push(("task types".to_owned(), format!("{:#?}", store.kinds().await?)));
-    for queue in NAMES {
-        let mut pending = store.pending(&[queue.to_owned()], Duration::from_secs(5)).await?;
-        pending.ready &= swept;
-        pages.push((format!("pending in {queue}"), format!("{pending:?}")));
-    }
-    Ok(Seen { records, pages })
 }
 
 fn filters() -> Vec<(Filter, usize)> {
@@ -57,14 +75,14 @@ fn filters() -> Vec<(Filter, usize)> {
     filters
 }
 
-async fn list(store: &dyn Store, filter: &Filter, limit: usize) -> Result<String, StoreError> {
+async fn list(store: &dyn Store, filter: &Filter, limit: usize) -> Result<Vec<TaskRecord>, StoreError> {
     let (mut listed, mut after) = (Vec::new(), None);
     loop {
         let page = store.list(filter, after, limit).await?;
         listed.extend(page.items);
         match page.next {
             Some(next) => after = Some(next),
-            None => return Ok(format!("{listed:#?}")),
+            None => return Ok(listed),
         }
     }
 }

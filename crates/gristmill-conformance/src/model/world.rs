@@ -1,12 +1,12 @@
 use std::collections::HashMap;
 
 use gristmill_core::{
-    Claim, Claimed, Ending, Env, Failure, FailureReason, LeaseRef, NewTask, Note, Progress, Settlement, TaskId, TaskMeta,
-    Timestamp, Wanted, WorkerId, WorkerSpec,
+    Claim, Ending, Env, Failure, FailureReason, LeaseRef, NewTask, Note, Progress, Settlement, TaskId, TaskMeta, Timestamp,
+    Wanted, WorkerId, WorkerSpec,
 };
 
 use super::call::{Answer, Call, Held};
-use super::op::{End, LEASE, NAMES, Op, Spec};
+use super::op::{ALL, End, LEASE, NAMES, Op, Spec};
 
 /// What the clients and workers of a case know, and from which operations are made.
 pub(super) struct World {
@@ -15,6 +15,9 @@ pub(super) struct World {
     tasks: Vec<NewTask>,
     workers: Vec<WorkerSpec>,
     leases: Vec<Held>,
+    /// Positions of the workers and leases that nobody was told are lost. They are picked mostly, the others now and then.
+    live_workers: Vec<usize>,
+    live_leases: Vec<usize>,
     short_names: Vec<(String, String)>,
     counts: HashMap<&'static str, usize>,
 }
@@ -22,7 +25,16 @@ pub(super) struct World {
 impl World {
     pub(super) fn new() -> Self {
         let (ids, _) = Env::virtual_time(Timestamp::from_millis(1_700_000_000_000), 7);
-        Self { ids, tasks: Vec::new(), workers: Vec::new(), leases: Vec::new(), short_names: Vec::new(), counts: HashMap::new() }
+        Self {
+            ids,
+            tasks: Vec::new(),
+            workers: Vec::new(),
+            leases: Vec::new(),
+            live_workers: Vec::new(),
+            live_leases: Vec::new(),
+            short_names: Vec::new(),
+            counts: HashMap::new(),
+        }
     }
 
     /// Every task that was ever enqueued.
@@ -43,11 +55,17 @@ impl World {
             }
             Op::Enter { queues, kinds } => Call::Enter(self.worker(*queues, *kinds)),
             Op::EnterAgain(worker) => Call::Enter(pick(&self.workers, *worker)?.clone()),
-            Op::Leave(worker) => Call::Leave(self.some_worker(*worker)?),
-            Op::Heartbeat(worker) => Call::Heartbeat(self.some_worker(*worker)?),
+            Op::Leave(worker) => Call::Leave(self.some_worker(*worker)?.id),
+            Op::Heartbeat(worker) => Call::Heartbeat(self.some_worker(*worker)?.id),
+            // Somebody has to work.
+            Op::Claim { .. } if self.live_workers.is_empty() => Call::Enter(self.worker(ALL, ALL)),
             Op::Claim { worker, queues, limit } => {
-                let wanted = subset(*queues).map(|queue| Wanted { queue: queue.into(), limit: *limit }).collect();
-                let (worker, fence) = (self.some_worker(*worker)?, self.ids.fence());
+                // From the queues that it serves: what nobody serves a store may put aside.
+                let worker = self.some_worker(*worker)?;
+                let asked: Vec<_> = subset(*queues).filter(|queue| worker.queues.contains_key(*queue)).collect();
+                let asked = if asked.is_empty() { worker.queues.keys().map(String::as_str).collect() } else { asked };
+                let wanted = asked.into_iter().map(|queue| Wanted { queue: queue.into(), limit: *limit }).collect();
+                let (worker, fence) = (worker.id, self.ids.fence());
                 self.name("f", &fence.to_string());
                 Call::Claim(Claim { worker, fence, wanted })
             }
@@ -67,17 +85,32 @@ impl World {
         })
     }
 
-    /// Remembers the leases of a claim, which both sides have answered alike.
+    /// Learns what clients and workers learn from an answer, which both sides have given alike.
     pub(super) fn learn(&mut self, call: &Call, model: &Answer, store: &Answer) {
-        if let (Call::Claim(_), Answer::Claimed(model), Answer::Claimed(store)) = (call, model, store) {
-            let held = |(model, store): (&Claimed, &Claimed)| Held {
-                id: model.lease.id,
-                fence: model.lease.fence,
-                model_key: model.lease.key,
-                store_key: store.lease.key,
-            };
-            self.leases.extend(model.iter().zip(store).map(held));
+        match (call, model, store) {
+            (Call::Claim(_), Answer::Claimed(model), Answer::Claimed(store)) => {
+                for (model, store) in model.iter().zip(store) {
+                    let (model, store) = (model.lease, store.lease);
+                    self.live_leases.push(self.leases.len());
+                    self.leases.push(Held { id: model.id, fence: model.fence, model_key: model.key, store_key: store.key });
+                }
+            }
+            (Call::Settle(ends), ..) => {
+                let over = |lease: &Held| ends.iter().any(|(held, _)| held.id == lease.id && held.fence == lease.fence);
+                self.live_leases.retain(|at| !over(&self.leases[*at]));
+            }
+            (Call::Enter(spec), ..) => {
+                self.live_workers.extend(self.workers.iter().position(|known| known.id == spec.id));
+            }
+            (Call::Claim(claim), Answer::Error(..), _) => self.retire(claim.worker),
+            (Call::Heartbeat(worker), Answer::Pulse(pulse), _) if !pulse.alive => self.retire(*worker),
+            (Call::Leave(worker), ..) => self.retire(*worker),
+            _ => {}
         }
+    }
+
+    fn retire(&mut self, worker: WorkerId) {
+        self.live_workers.retain(|at| self.workers[*at].id != worker);
     }
 
     /// Puts short names in the place of ids.
@@ -147,17 +180,12 @@ impl World {
         Some((held, settlement))
     }
 
-    /// The newest leases are the live ones, mostly; the others are stale and come up less often.
     fn lease(&self, n: usize) -> Option<Held> {
-        let recent = self.leases.len().saturating_sub(6);
-        let from = if n.is_multiple_of(8) { 0 } else { recent };
-        pick(&self.leases[from..], n / 8).copied()
+        some(&self.leases, &self.live_leases, n).copied()
     }
 
-    fn some_worker(&self, n: usize) -> Option<WorkerId> {
-        let recent = self.workers.len().saturating_sub(3);
-        let from = if n.is_multiple_of(8) { 0 } else { recent };
-        pick(&self.workers[from..], n / 8).map(|worker| worker.id)
+    fn some_worker(&self, n: usize) -> Option<&WorkerSpec> {
+        some(&self.workers, &self.live_workers, n)
     }
 
     fn some_tasks(&self, picks: &[usize]) -> Option<Vec<TaskId>> {
@@ -169,6 +197,11 @@ impl World {
         *count += 1;
         self.short_names.push((id.to_owned(), format!("{prefix}{count}")));
     }
+}
+
+/// One of the live ones, and in one of eight cases one of all.
+fn some<'a, T>(all: &'a [T], live: &[usize], n: usize) -> Option<&'a T> {
+    if n.is_multiple_of(8) { pick(all, n / 8) } else { all.get(*pick(live, n / 8)?) }
 }
 
 fn pick<T>(from: &[T], n: usize) -> Option<&T> {

@@ -5,7 +5,7 @@ use gristmill_core::{Ack, AttemptState, Claim, Claimed, Failure, FailureReason, 
 use rusqlite::{CachedStatement, Row, params};
 use serde_json::json;
 
-use super::settle::{End, Facts, Outcome, end_unstarted, facts, write_outcome};
+use super::settle::{End, Facts, Outcome, end_unstarted, facts, mark, write_outcome};
 use super::{ack_from, retention_from};
 use crate::error::Fault;
 use crate::memory::{Served, Server};
@@ -23,7 +23,10 @@ const FLOOR_MIN: usize = 64;
 pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Vec<Claimed>, Fault> {
     let conn = tx.conn;
     let Some(server) = tx.memory.server(conn, claim.worker, tx.now)? else {
-        return Err(Fault::invalid(format!("worker {} is not alive: it never entered, left, or missed its heartbeats", claim.worker)));
+        return Err(Fault::invalid(format!(
+            "worker {} is not alive: it never entered, left, or missed its heartbeats",
+            claim.worker
+        )));
     };
     let mut claiming = Claiming {
         claim,
@@ -40,7 +43,7 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Vec<Claimed>, Faul
         let Some(queue) = tx.memory.names.queues.find(conn, &wanted.queue)? else { continue };
         let paused = conn.prepare_cached(sql::QUEUE_PAUSED)?.query_row([queue], |row| row.get::<_, bool>(0))?;
         if !paused {
-            claiming.from_queue(tx, queue, &wanted.queue, wanted.limit)?;
+            claiming.serve(tx, queue, &wanted.queue, wanted.limit)?;
         }
     }
     tx.effects.looked.push(claim.worker);
@@ -90,7 +93,7 @@ enum Whose {
 }
 
 impl Claiming<'_> {
-    fn from_queue(&mut self, tx: &mut Tx<'_>, queue: i64, name: &Arc<str>, limit: usize) -> Result<(), Fault> {
+    fn serve(&mut self, tx: &mut Tx<'_>, queue: i64, name: &Arc<str>, limit: usize) -> Result<(), Fault> {
         let until = self.claimed.len().saturating_add(limit);
         // One queue's task may be another's type: who serves what is decided for each queue anew.
         self.own.clear();
@@ -241,7 +244,7 @@ impl Claiming<'_> {
         let (attempt, claim_no) = (place.attempt.saturating_add(1), place.claim_no.saturating_add(1));
         self.lease.execute(params![
             place.seq,
-            self.claim.fence.as_bytes().as_slice(),
+            mark(body.id, self.claim.fence),
             self.server.key,
             queue,
             attempt,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::{
-    Ack, AttemptState, Ending, Failure, FailureReason, Held, LeaseRef, NewTask, Next, Note, Progress, Retention, Settled,
+    Ack, AttemptState, Ending, Failure, FailureReason, Fence, Held, LeaseRef, NewTask, Next, Note, Progress, Retention, Settled,
     Settlement, State, TaskId, Timestamp, judge,
 };
 use rusqlite::{Connection, OptionalExtension, params};
@@ -16,7 +16,7 @@ use crate::tx::{Points, Tx};
 /// Writes the end of one attempt, if its claim is still the newest.
 pub(crate) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, Fault> {
     let Settlement { lease, ending, ran_for, result, failure, logs, progress, children } = settlement;
-    let Some(held) = take_lease(tx.conn, lease.key, lease.fence.as_bytes())? else { return Ok(Settled::LeaseLost) };
+    let Some(held) = take_lease(tx.conn, lease.key, &mark(lease.id, lease.fence))? else { return Ok(Settled::LeaseLost) };
     tx.effects.points.add(Points::SETTLE);
     let silent = match ending {
         // It sat in a buffer and never ran.
@@ -42,7 +42,7 @@ pub(crate) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled
 pub(crate) fn start(tx: &mut Tx<'_>, leases: &[LeaseRef]) -> Result<Vec<bool>, Fault> {
     let mut update = tx.conn.prepare_cached(sql::LEASE_START)?;
     tx.effects.points.add(Points::START);
-    let held = leases.iter().map(|lease| Ok(update.execute(params![lease.key, lease.fence.as_bytes().as_slice()])? > 0));
+    let held = leases.iter().map(|lease| Ok(update.execute(params![lease.key, mark(lease.id, lease.fence)])? > 0));
     held.collect()
 }
 
@@ -52,13 +52,28 @@ pub(crate) fn note(tx: &mut Tx<'_>, notes: &[Note]) -> Result<Vec<bool>, Fault> 
     let mut set = tx.conn.prepare_cached(sql::LIVE_SET)?;
     let mut held = Vec::with_capacity(notes.len());
     for note in notes {
-        let ours = flag.execute(params![note.lease.key, note.lease.fence.as_bytes().as_slice()])? > 0;
+        let ours = flag.execute(params![note.lease.key, mark(note.lease.id, note.lease.fence)])? > 0;
         if ours {
             set.execute(params![note.lease.key, note.logs, note.progress.as_ref().map(to_json)])?;
         }
         held.push(ours);
     }
     Ok(held)
+}
+
+/// What a lease keeps of its fence: folded with the task's id, so that one comparison of sixteen bytes finds out both that
+/// the claim is the right one and that the task is (all tasks of a claim share its fence).
+pub(super) fn mark(id: TaskId, fence: Fence) -> [u8; 16] {
+    fold(id, fence.as_bytes())
+}
+
+/// The fence behind a mark.
+pub(super) fn fence_of(id: TaskId, mark: &[u8]) -> Option<Fence> {
+    Fence::from_slice(&fold(id, mark.try_into().ok()?))
+}
+
+fn fold(id: TaskId, other: &[u8; 16]) -> [u8; 16] {
+    std::array::from_fn(|i| id.as_bytes()[i] ^ other[i])
 }
 
 /// A lease that was just taken away.
@@ -74,9 +89,9 @@ pub(super) struct Lease {
     claimed_at: i64,
 }
 
-/// Ends a lease; `None` if there is none with this fence.
-pub(super) fn take_lease(conn: &Connection, seq: i64, fence: &[u8]) -> Result<Option<Lease>, Fault> {
-    let lease = conn.prepare_cached(sql::LEASE_TAKE)?.query_row(params![seq, fence], |row| {
+/// Ends a lease; `None` if there is none with this mark.
+pub(super) fn take_lease(conn: &Connection, seq: i64, mark: &[u8]) -> Result<Option<Lease>, Fault> {
+    let lease = conn.prepare_cached(sql::LEASE_TAKE)?.query_row(params![seq, mark], |row| {
         Ok(Lease {
             worker: row.get(0)?,
             attempt: row.get(1)?,

@@ -79,8 +79,8 @@ fn rescue(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
         let rows = lost.query_map(params![tx.now.as_millis(), count(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect::<Result<_, _>>()?
     };
-    for (seq, fence) in &lost {
-        if let Some(lease) = take_lease(tx.conn, *seq, fence)? {
+    for (seq, mark) in &lost {
+        if let Some(lease) = take_lease(tx.conn, *seq, mark)? {
             let silent = !lease.started;
             finish(tx, *seq, None, &lease, &Word::of(Ending::Crashed, silent))?;
         }

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use gristmill_core::{Ending, Fence, KindSpec, LeaseRef, Pulse, TaskId, WorkerId, WorkerSpec};
+use gristmill_core::{Ending, KindSpec, LeaseRef, Pulse, TaskId, WorkerId, WorkerSpec};
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
-use super::settle::{Word, finish, take_lease};
+use super::settle::{Word, fence_of, finish, take_lease};
 use super::sweep::unpark;
 use super::to_json;
 use crate::error::Fault;
@@ -41,8 +41,8 @@ pub(crate) fn leave(tx: &mut Tx<'_>, worker: WorkerId) -> Result<u64, Fault> {
         let rows = held.query_map([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect::<Result<_, _>>()?
     };
-    for (seq, fence) in &held {
-        if let Some(lease) = take_lease(tx.conn, *seq, fence)? {
+    for (seq, mark) in &held {
+        if let Some(lease) = take_lease(tx.conn, *seq, mark)? {
             let silent = !lease.started;
             finish(tx, *seq, None, &lease, &Word::of(Ending::Released, silent))?;
         }
@@ -64,10 +64,9 @@ pub(crate) fn heartbeat(tx: &mut Tx<'_>, worker: WorkerId, lease: Duration) -> R
     let Some(key) = key(tx, worker)? else { return Ok(Pulse::default()) };
     let mut cancelled = tx.conn.prepare_cached(sql::LEASE_CANCELLED)?;
     let rows = cancelled.query_map([key], |row| {
-        let fence = Fence::from_slice(row.get_ref(1)?.as_blob()?);
-        let id = TaskId::from_slice(row.get_ref(2)?.as_blob()?);
-        let key = row.get(0)?;
-        Ok(id.zip(fence).map(|(id, fence)| LeaseRef { id, fence, key }))
+        let Some(id) = TaskId::from_slice(row.get_ref(2)?.as_blob()?) else { return Ok(None) };
+        let (key, fence) = (row.get(0)?, fence_of(id, row.get_ref(1)?.as_blob()?));
+        Ok(fence.map(|fence| LeaseRef { id, fence, key }))
     })?;
     let cancel = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     Ok(Pulse { alive: true, cancel })

@@ -11,12 +11,7 @@ use crate::sql;
 const CHUNK: usize = 512;
 
 /// Tasks that match, newest first.
-pub(crate) fn list(
-    view: &mut View<'_>,
-    filter: &Filter,
-    after: Option<Cursor>,
-    limit: usize,
-) -> Result<Page<TaskRecord>, Fault> {
+pub(crate) fn list(view: &mut View<'_>, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, Fault> {
     let limit = limit.clamp(1, limits::PAGE_ITEMS_MAX);
     let mut page = Page { items: Vec::new(), next: None };
     let Some(wanted) = Wanted::new(view, filter)? else { return Ok(page) };

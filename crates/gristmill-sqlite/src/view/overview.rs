@@ -31,17 +31,21 @@ fn queue(
     let conn = view.conn;
     let cap = limits::COUNT_MAX as i64;
     let mut counts = ready_kinds(view, id)?;
-    let mut oldest: Option<i64> = None;
+    let mut first: Option<i64> = None;
     for kind in parked.get(&id).into_iter().flatten() {
         let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
         let (count, seq) = conn.prepare_cached(sql::PARKED_COUNT)?.query_row(params![id, kind, cap], row)?;
         counts.push((*kind, count));
-        oldest = oldest.into_iter().chain(seq).min();
+        first = earlier(first, seq);
     }
     for priority in 0..=limits::PRIORITY_MAX {
-        let seq: Option<i64> = conn.prepare_cached(sql::READY_OLDEST)?.query_row(params![id, priority], |row| row.get(0))?;
-        oldest = oldest.into_iter().chain(seq).min();
+        let seq = conn.prepare_cached(sql::READY_OLDEST)?.query_row(params![id, priority], |row| row.get(0))?;
+        first = earlier(first, seq);
     }
+    let oldest_ready_at: Option<i64> = match first {
+        Some(seq) => conn.prepare_cached(sql::TASK_CREATED)?.query_row([seq], |row| row.get(0)).optional()?,
+        None => None,
+    };
     let mut unserved = 0;
     for (kind, count) in &counts {
         let kind = view.names.kinds.name(conn, *kind)?;
@@ -52,10 +56,6 @@ fn queue(
     let ready = counts.iter().map(|(_, count)| count).sum::<i64>();
     let scheduled: i64 = conn.prepare_cached(sql::SCHEDULED_COUNT)?.query_row(params![id, cap], |row| row.get(0))?;
     let running: i64 = conn.prepare_cached(sql::LEASE_COUNT)?.query_row([id], |row| row.get(0))?;
-    let oldest_ready_at: Option<i64> = match oldest {
-        Some(seq) => conn.prepare_cached(sql::TASK_CREATED)?.query_row([seq], |row| row.get(0)).optional()?,
-        None => None,
-    };
     let count = |n: i64| u64::try_from(n.min(cap)).unwrap_or(0);
     Ok(QueueInfo {
         name,
@@ -66,6 +66,10 @@ fn queue(
         unserved: count(unserved),
         oldest_ready_at: oldest_ready_at.map(Timestamp::from_millis),
     })
+}
+
+fn earlier(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+    a.into_iter().chain(b).min()
 }
 
 /// How many ready tasks of which type a queue has, counting no further than the limit of counts.
@@ -96,7 +100,8 @@ pub(crate) fn pending(view: &mut View<'_>, queues: &[String], within: Duration) 
     let mut pending = Pending::default();
     for name in queues {
         let Some(queue) = view.names.queues.find(conn, name)? else { continue };
-        pending.scheduled |= conn.prepare_cached(sql::SCHEDULED_ANY)?.query_row(params![queue, until], |row| row.get::<_, bool>(0))?;
+        pending.scheduled |=
+            conn.prepare_cached(sql::SCHEDULED_ANY)?.query_row(params![queue, until], |row| row.get::<_, bool>(0))?;
         pending.running |= conn.prepare_cached(sql::LEASE_ANY)?.query_row([queue], |row| row.get::<_, bool>(0))?;
         if conn.prepare_cached(sql::QUEUE_PAUSED)?.query_row([queue], |row| row.get::<_, bool>(0))? {
             continue;

@@ -40,10 +40,30 @@ pub(crate) fn get(view: &mut View<'_>, id: TaskId) -> Result<Option<TaskRecord>,
 /// Where a task stands, from the table that holds it.
 #[derive(Debug)]
 pub(super) enum Place {
-    Ready { attempt: u32, crashes: u32 },
-    Scheduled { run_at: Timestamp, attempt: u32, crashes: u32 },
-    Running { worker: i64, attempt: u32, crashes: u32, cancel: bool, claim_no: u32, claimed_at: Timestamp },
-    Ended { state: State, attempt: u32, crashes: u32, at: Timestamp, result: Option<String> },
+    Ready {
+        attempt: u32,
+        crashes: u32,
+    },
+    Scheduled {
+        run_at: Timestamp,
+        attempt: u32,
+        crashes: u32,
+    },
+    Running {
+        worker: i64,
+        attempt: u32,
+        crashes: u32,
+        cancel: bool,
+        claim_no: u32,
+        claimed_at: Timestamp,
+    },
+    Ended {
+        state: State,
+        attempt: u32,
+        crashes: u32,
+        at: Timestamp,
+        result: Option<String>,
+    },
     /// No table has it, which can't be unless the file is damaged.
     Lost,
 }

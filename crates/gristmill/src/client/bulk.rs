@@ -61,7 +61,11 @@ fn only(filter: &Filter, useful: impl Fn(State) -> bool) -> Filter {
 }
 
 /// The ids of one page and where the next begins; `None` if no state is left to look for.
-async fn page(client: &Client, filter: &Filter, after: Option<Cursor>) -> Result<Option<(Vec<TaskId>, Option<Cursor>)>, StoreError> {
+async fn page(
+    client: &Client,
+    filter: &Filter,
+    after: Option<Cursor>,
+) -> Result<Option<(Vec<TaskId>, Option<Cursor>)>, StoreError> {
     if filter.states.is_empty() {
         return Ok(None);
     }

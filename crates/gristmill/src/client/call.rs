@@ -9,7 +9,8 @@ use crate::worker::execute;
 
 /// Runs a typed task in the caller.
 pub(crate) async fn typed<T: Task>(client: &Client, task: T) -> Result<T::Output, CallError> {
-    let args = serde_json::to_string(&task).map_err(|error| InvalidInput::new("args", format!("can't be written as JSON: {error}")))?;
+    let args =
+        serde_json::to_string(&task).map_err(|error| InvalidInput::new("args", format!("can't be written as JSON: {error}")))?;
     let kind = known(client, T::NAME)?;
     if kind.schema.is_demanding {
         kind.check_args(&args, client.limits())?;
@@ -28,7 +29,10 @@ pub(crate) async fn named(client: &Client, name: &str, args: String) -> Result<S
 }
 
 fn known<'c>(client: &'c Client, name: &str) -> Result<&'c Registered, CallError> {
-    client.registry().get(name).ok_or_else(|| CallError::UnknownTask { name: name.to_owned(), near: client.registry().near(name) })
+    client
+        .registry()
+        .get(name)
+        .ok_or_else(|| CallError::UnknownTask { name: name.to_owned(), near: client.registry().near(name) })
 }
 
 async fn run(client: &Client, kind: &Registered, args: String) -> Result<String, CallError> {

@@ -4,12 +4,13 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::Task;
 use crate::attempt::Attempt;
 use crate::client::{Client, Handle};
 use crate::core::{
-    Ack, Backoff, EnqueueOutcome, Inserted, InvalidInput, NewTask, Overrides, Policy, Retention, StoreError, TaskId, Timestamp, Within, limits,
+    Ack, Backoff, EnqueueOutcome, Inserted, InvalidInput, NewTask, Overrides, Policy, Retention, StoreError, TaskId, Timestamp,
+    Within, limits,
 };
-use crate::Task;
 
 /// A task about to be enqueued: set options, then `.await`.
 ///
@@ -202,7 +203,8 @@ impl<'c, O, W> Enqueue<'c, O, W> {
             None if self.force => Policy::default(),
             None => return Err(EnqueueError::UnknownTask { name: draft.name, near: draft.near }),
         };
-        let task = NewTask::resolve(&draft.name, &policy, draft.args, self.over, self.client.env().task_id(), self.client.limits())?;
+        let task =
+            NewTask::resolve(&draft.name, &policy, draft.args, self.over, self.client.env().task_id(), self.client.limits())?;
         Ok((self.client, task, self.place))
     }
 }
@@ -237,7 +239,12 @@ where
 
     fn into_future(self) -> Self::IntoFuture {
         match self.resolve() {
-            Ok((client, task, place)) => Inserting::Running { client, id: task.id, insert: Box::pin(place.transaction.insert(vec![task])), output: PhantomData },
+            Ok((client, task, place)) => Inserting::Running {
+                client,
+                id: task.id,
+                insert: Box::pin(place.transaction.insert(vec![task])),
+                output: PhantomData,
+            },
             Err(error) => Inserting::Refused(Some(error)),
         }
     }
@@ -320,7 +327,10 @@ fn outcome_of<O>(client: &Client, id: TaskId, outcome: Option<&EnqueueOutcome>) 
     }
 }
 
-pub(crate) async fn many<'c, O>(client: &Client, tasks: impl IntoIterator<Item = Enqueue<'c, O>>) -> Vec<Result<Handle<O>, EnqueueError>> {
+pub(crate) async fn many<'c, O>(
+    client: &Client,
+    tasks: impl IntoIterator<Item = Enqueue<'c, O>>,
+) -> Vec<Result<Handle<O>, EnqueueError>> {
     let mut answers = Vec::new();
     let mut batch = Vec::new();
     let mut places = HashMap::new();
@@ -346,10 +356,10 @@ pub(crate) async fn many<'c, O>(client: &Client, tasks: impl IntoIterator<Item =
         }
     }
     #[cfg(feature = "testing")]
-    if let Some(inline) = client.inline().get() {
-        if let Err(error) = inline.drain(client).await {
-            answers.push(Err(error.into()));
-        }
+    if let Some(inline) = client.inline().get()
+        && let Err(error) = inline.drain(client).await
+    {
+        answers.push(Err(error.into()));
     }
     answers
 }

@@ -85,7 +85,10 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn enqueue_many<'c, O>(&self, tasks: impl IntoIterator<Item = Enqueue<'c, O>>) -> Vec<Result<Handle<O>, EnqueueError>> {
+    pub async fn enqueue_many<'c, O>(
+        &self,
+        tasks: impl IntoIterator<Item = Enqueue<'c, O>>,
+    ) -> Vec<Result<Handle<O>, EnqueueError>> {
         enqueue::many(self, tasks).await
     }
 

@@ -161,12 +161,20 @@ fn after_asking(attempt: &Attempt, outcome: Option<Result<String>>) -> Result<St
             let source = outcome.and_then(|outcome| outcome.err()?.source).unwrap_or_else(|| "cancelled on request".into());
             Err(Error::new(What::Cancel, FailureReason::Cancelled, source))
         }
-        (Why::Timeout, _) => Err(Error::new(What::Retry { after: None }, FailureReason::Timeout, "the attempt ran longer than its timeout")),
+        (Why::Timeout, _) => {
+            Err(Error::new(What::Retry { after: None }, FailureReason::Timeout, "the attempt ran longer than its timeout"))
+        }
     }
 }
 
 /// Turns the outcome of a handler into what the store is told.
-fn settlement(client: &Client, kind: &Registered, attempt: &Arc<Attempt>, outcome: Result<String>, ran_for: Duration) -> Option<Settlement> {
+fn settlement(
+    client: &Client,
+    kind: &Registered,
+    attempt: &Arc<Attempt>,
+    outcome: Result<String>,
+    ran_for: Duration,
+) -> Option<Settlement> {
     let lease = attempt.lease?;
     let policy = &kind.spec.policy;
     if matches!(attempt.settled(), Some(OwnSettlement::Committed(_))) {
@@ -240,7 +248,8 @@ impl<F: Future<Output = Result<String>> + Unpin> Future for Guarded<'_, F> {
         let attempt = self.attempt;
         attempt.polled_since.store(micros(Instant::now()), Ordering::Relaxed);
         #[cfg(feature = "log-capture")]
-        let polled = crate::log_capture::CURRENT.sync_scope(attempt.clone(), || panics::catch(|| Pin::new(&mut self.handler).poll(cx)));
+        let polled =
+            crate::log_capture::CURRENT.sync_scope(attempt.clone(), || panics::catch(|| Pin::new(&mut self.handler).poll(cx)));
         #[cfg(not(feature = "log-capture"))]
         let polled = panics::catch(|| Pin::new(&mut self.handler).poll(cx));
         attempt.polled_since.store(0, Ordering::Relaxed);

@@ -33,7 +33,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                     shared.stopping.cancel();
                     break;
                 }
-                let poll = if shared.config.drain { shared.config.poll.min(Duration::from_millis(100)) } else { shared.config.poll };
+                let poll =
+                    if shared.config.drain { shared.config.poll.min(Duration::from_millis(100)) } else { shared.config.poll };
                 tokio::select! {
                     () = shared.store().wait(Wake::Ready, jittered(&shared, poll)) => {}
                     () = shared.stopping.cancelled() => {}

@@ -31,7 +31,11 @@ pub struct ExitReport {
 
 impl fmt::Display for ExitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} claimed: {} succeeded, {} failed, {} to run again", self.claimed, self.succeeded, self.failed, self.rescheduled)?;
+        write!(
+            f,
+            "{} claimed: {} succeeded, {} failed, {} to run again",
+            self.claimed, self.succeeded, self.failed, self.rescheduled
+        )?;
         for (count, what) in [
             (self.cancelled, "cancelled"),
             (self.released, "released"),

@@ -124,10 +124,10 @@ async fn supervise(shared: Arc<Shared>) -> ExitReport {
     }
     end.cancel();
     parts.wait().await;
-    if abandoned.is_empty() {
-        if let Err(error) = shared.store().leave(shared.id()).await {
-            tracing::warn!(error = %error, "the worker could not be signed off; what it held is free when its lease ends");
-        }
+    if abandoned.is_empty()
+        && let Err(error) = shared.store().leave(shared.id()).await
+    {
+        tracing::warn!(error = %error, "the worker could not be signed off; what it held is free when its lease ends");
     }
     shared.counts.report(abandoned)
 }

@@ -1,7 +1,11 @@
+#![allow(clippy::unwrap_used, reason = "a helper that can't go on fails its test")]
+
 use std::time::Duration;
 
-use gristmill::{Ack, App, Backoff, CallError, Client, Context, Error, FailureReason, Oversize, Policy, Retention, Stateless, Task, task};
-use gristmill_conformance::MemoryStore;
+use gristmill::testing::MemoryStore;
+use gristmill::{
+    Ack, App, Backoff, CallError, Client, Context, Error, FailureReason, Oversize, Policy, Retention, Stateless, Task, task,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -112,7 +116,9 @@ async fn a_function_is_a_task_and_a_function() {
 #[tokio::test]
 async fn errors_of_any_type_become_failures() {
     let client = client().await;
-    for failure in [failure(client.call(Parse { text: "x".into() }).await), failure(client.call(Thread { text: "x".into() }).await)] {
+    for failure in
+        [failure(client.call(Parse { text: "x".into() }).await), failure(client.call(Thread { text: "x".into() }).await)]
+    {
         assert_eq!(failure.reason, FailureReason::Error);
         assert!(failure.message.contains("invalid digit"), "{failure:?}");
     }
@@ -178,7 +184,12 @@ fn positional_names_follow_the_order_of_the_parameters() {
 
 #[task(name = "shouted")]
 #[serde(rename_all = "camelCase")]
-async fn shouted(first_name: String, r#type: u8, #[serde(rename(deserialize = "x"))] last: u8, #[serde(flatten)] rest: Value) -> gristmill::Result<()> {
+async fn shouted(
+    first_name: String,
+    r#type: u8,
+    #[serde(rename(deserialize = "x"))] last: u8,
+    #[serde(flatten)] rest: Value,
+) -> gristmill::Result<()> {
     let _ = (first_name, r#type, last, rest);
     Ok(())
 }
@@ -339,8 +350,7 @@ mod elsewhere {
     }
 
     #[mill::task(name = "elsewhere.quoted", crate = "self::mill")]
-    #[allow(dead_code, reason = "that it compiles is the test")]
-    async fn quoted(n: u8) -> mill::Result<u8> {
+    pub(crate) async fn quoted(n: u8) -> mill::Result<u8> {
         Ok(n)
     }
 }
@@ -348,7 +358,7 @@ mod elsewhere {
 #[tokio::test]
 async fn the_struct_is_as_visible_as_the_function_and_the_crate_may_have_another_name() {
     assert_eq!(elsewhere::Go { n: 3 }.n, elsewhere::go(3).await.unwrap());
-    assert_eq!(elsewhere::Go::NAME, "elsewhere");
+    assert_eq!((elsewhere::Go::NAME, elsewhere::Quoted::NAME), ("elsewhere", "elsewhere.quoted"));
 }
 
 macro_rules! tasks_by_macro {

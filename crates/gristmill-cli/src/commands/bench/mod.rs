@@ -4,35 +4,40 @@
 mod measure;
 mod usage;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::Args as ClapArgs;
+use gristmill::Retention;
 use serde::Serialize;
 
-use crate::output::Output;
+use crate::exit::CliError;
+use crate::output::{Out, note, table};
 
-/// Measures enqueue, drain and latency with tasks that do nothing.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Bench {
-    /// Tasks to enqueue in bulk and to drain.
+/// How much of what to measure.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct Args {
+    /// Tasks to enqueue in bulk and to drain
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     tasks: u64,
-    /// Tasks that the worker runs at once.
+    /// Tasks that the worker runs at once
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     concurrency: u32,
-    /// Callers that enqueue one by one at the same time.
+    /// Callers that enqueue one by one at the same time
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     producers: u32,
-    /// Measures the store's bare statements too.
+    /// Measure the store's bare statements too, on a file of their own
     #[arg(long)]
     raw: bool,
-    /// How long ended tasks are kept, as in a task type: `7d`, `none`.
-    #[arg(long, default_value = "7d")]
-    retention: String,
-    /// Runs the part of the second process when latency across processes is measured.
+    /// How long the tasks are kept, such as 7d or none
+    #[arg(long, default_value = "7d", value_parser = retention)]
+    retention: Retention,
+    /// Be the other process of the latency across processes
     #[arg(long, hide = true)]
-    part: Option<String>,
+    latency_worker: bool,
+}
+
+fn retention(text: &str) -> Result<Retention, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
 }
 
 /// What was measured. The names are part of the command's contract.
@@ -42,7 +47,7 @@ struct Report {
     tasks: u64,
     concurrency: u32,
     producers: u32,
-    retention: String,
+    retention: Retention,
     /// One caller, one by one, each acknowledged before the next.
     enqueue_single_per_s: f64,
     /// Many callers, one by one.
@@ -61,25 +66,34 @@ struct Report {
     latency_across_p99_ms: f64,
     /// Processor time of the drain, user and system, store included when it is embedded.
     cpu_s_per_100k: f64,
-    /// The most memory that this process held at any time.
+    /// The most memory that this process held while it enqueued and drained.
     peak_rss_mb: f64,
 }
 
-/// Runs the command. Without an explicit store, a database file of its own is made beside the current folder's others and
-/// removed afterwards.
-pub(crate) async fn run(bench: Bench, store: Option<String>, out: &Output) -> Result<()> {
-    if bench.part.as_deref() == Some("latency-worker") {
-        let url = store.context("the latency worker needs a store")?;
-        return measure::latency_worker(&url, &bench).await;
-    }
-    let scratch = store.is_none().then(Scratch::new).transpose()?;
-    let url = match (&store, &scratch) {
-        (Some(url), _) => url.clone(),
-        (None, Some(scratch)) => format!("sqlite:{}", scratch.file.display()),
-        (None, None) => bail!("no store to measure"),
+/// Runs the command. Without a store, a file of its own is made in the current folder and removed afterwards.
+///
+/// # Errors
+/// A store that can't be used, or a task that was lost on the way.
+pub(crate) async fn run(args: Args, store: Option<String>, out: &Out) -> Result<(), CliError> {
+    let scratch = Scratch::new("gristmill-bench");
+    let url = match store {
+        Some(url) if args.latency_worker => return measure::be_the_other(&url).await,
+        Some(url) => {
+            note(&format!("measuring on {url}: its {} and more tasks stay there for their retention", args.tasks));
+            url
+        }
+        None => scratch.url(),
     };
-    let report = measure::all(&url, &bench).await?;
-    out.record(&report)
+    let report = measure::all(&url, &args).await?;
+    out.value(&report, |report| {
+        let fields = serde_json::to_value(report).unwrap_or_default();
+        let rows = fields.as_object().into_iter().flatten().map(|(name, value)| {
+            let text =
+                value.as_f64().filter(|_| value.is_f64()).map_or_else(|| value.to_string(), |number| format!("{number:.2}"));
+            vec![name.clone(), text]
+        });
+        table(&["measured", "value"], rows)
+    })
 }
 
 /// A database file that goes away with this value, its companions too.
@@ -88,23 +102,22 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn new() -> Result<Self> {
-        let file = std::env::current_dir()?.join(format!("gristmill-bench-{}.db", std::process::id()));
-        Ok(Self { file })
+    fn new(name: &str) -> Self {
+        Self { file: PathBuf::from(format!("{name}-{}.db", std::process::id())) }
+    }
+
+    fn url(&self) -> String {
+        format!("sqlite:{}", self.file.display())
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        remove(&self.file);
-    }
-}
-
-fn remove(file: &Path) {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = file.as_os_str().to_owned();
-        name.push(suffix);
-        // It may never have been made.
-        let _ = std::fs::remove_file(name);
+        for suffix in ["", "-wal", "-shm"] {
+            let mut name = self.file.as_os_str().to_owned();
+            name.push(suffix);
+            // It may never have been made.
+            let _ = std::fs::remove_file(name);
+        }
     }
 }

@@ -1,3 +1,5 @@
+#![allow(unused_variables)]
+
 use gristmill::{Context, Result, task};
 
 #[task(name = "a")]

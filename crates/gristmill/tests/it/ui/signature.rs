@@ -1,3 +1,5 @@
+#![allow(unused_variables)]
+
 use gristmill::{Result, task};
 
 struct Service;

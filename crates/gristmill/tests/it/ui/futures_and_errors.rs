@@ -11,12 +11,6 @@ async fn keeps_an_rc(cx: &Context) -> Result<()> {
 }
 
 #[task(name = "b")]
-async fn not_json(thread: std::thread::ThreadId) -> Result<()> {
-    drop(thread);
-    Ok(())
-}
-
-#[task(name = "c")]
 async fn error_that_does_not_convert() -> Result<(), String> {
     Err("text".to_owned())
 }

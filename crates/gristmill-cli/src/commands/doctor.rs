@@ -1,0 +1,45 @@
+use std::path::Path;
+
+use gristmill::core::{Finding, Severity};
+
+use crate::connect::{Program, Session};
+use crate::exit::CliError;
+use crate::output::Out;
+
+pub(crate) async fn run<S: Send + Sync + 'static>(session: Session<S>, out: &Out) -> Result<(), CliError> {
+    let mut findings: Vec<Finding> = session.programs.iter().filter_map(missing_program).collect();
+    let client = session.connect().await?;
+    findings.extend(client.store().check().await?);
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    out.list(&findings, &["severity", "code", "message", "hint"], |finding| {
+        let severity = match finding.severity {
+            Severity::Ok => "ok",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        vec![severity.to_owned(), finding.code.clone(), finding.message.clone(), finding.hint.clone()]
+    })?;
+    match findings.iter().filter(|finding| finding.severity == Severity::Error).count() {
+        0 => Ok(()),
+        errors => Err(CliError::failed(format!("the doctor found {errors} errors"))),
+    }
+}
+
+/// A warning only: the worker may run on another machine, which has it.
+fn missing_program(program: &Program) -> Option<Finding> {
+    let cwd = program.cwd.as_deref().unwrap_or(Path::new("."));
+    let found = if program.program.contains('/') {
+        cwd.join(&program.program).exists()
+    } else {
+        program
+            .path
+            .as_ref()
+            .is_some_and(|path| std::env::split_paths(path).any(|dir| cwd.join(dir).join(&program.program).exists()))
+    };
+    (!found).then(|| Finding {
+        severity: Severity::Warning,
+        code: "missing_program".to_owned(),
+        message: format!("the program `{}` of task type `{}` is not there", program.program, program.task),
+        hint: "install it, correct `command`, or set PATH in `set_env`".to_owned(),
+    })
+}

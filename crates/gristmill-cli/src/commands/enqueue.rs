@@ -1,0 +1,106 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gristmill::core::Overrides;
+use gristmill::{Client, State, TaskId, Timestamp, parse_duration};
+use serde::Serialize;
+
+use super::jsonl;
+use crate::connect::Session;
+use crate::exit::CliError;
+use crate::output::Out;
+
+/// Arguments of `enqueue`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The task type
+    #[arg(required_unless_present = "jsonl", conflicts_with = "jsonl")]
+    name: Option<String>,
+    /// The arguments, a JSON object
+    #[arg(long, default_value = "{}", value_name = "JSON", conflicts_with = "jsonl")]
+    args: String,
+    /// Another queue than the task type's
+    #[arg(long, value_name = "QUEUE", conflicts_with = "jsonl")]
+    queue: Option<String>,
+    /// 0 is served first, 9 last
+    #[arg(long, value_name = "N", conflicts_with = "jsonl")]
+    priority: Option<u8>,
+    /// Wait this long first
+    #[arg(long = "in", value_name = "DURATION", value_parser = parse_duration, conflicts_with_all = ["at", "jsonl"])]
+    delay: Option<Duration>,
+    /// Wait until then, such as 2027-01-31T09:00:00Z
+    #[arg(long, value_name = "RFC3339", conflicts_with = "jsonl")]
+    at: Option<Timestamp>,
+    /// The id; again with the same id, task type and arguments, nothing changes
+    #[arg(long, value_name = "UUID", conflicts_with = "jsonl")]
+    id: Option<TaskId>,
+    /// How many attempts may fail before the task does
+    #[arg(long, value_name = "N", conflicts_with = "jsonl")]
+    max_attempts: Option<u32>,
+    /// Wait for the end and print the result's JSON; exit 1 if the task failed
+    #[arg(long, conflicts_with = "jsonl")]
+    wait: bool,
+    /// How long to wait at most; then exit 4, and the task goes on
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "wait")]
+    timeout: Option<Duration>,
+    /// Accept a task type that is not known here, for another program that has it
+    #[arg(long)]
+    force: bool,
+    /// Many tasks: a file with one {"task": NAME, "args": {...}, ...options} a line, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    jsonl: Option<PathBuf>,
+    /// Commit nothing if any line is bad; holds all lines in memory
+    #[arg(long, requires = "jsonl", conflicts_with = "name")]
+    strict: bool,
+}
+
+pub(crate) async fn run<S: Send + Sync + 'static>(mut args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
+    if let Some(path) = args.jsonl.take() {
+        // A file that is not there should not make a database.
+        let input = jsonl::Input::open(&path)?;
+        let client = session.connect_to_enqueue().await?;
+        return jsonl::run(input, args.strict, args.force, &client, out).await;
+    }
+    let client = session.connect_to_enqueue().await?;
+    one(args, &client, out).await
+}
+
+async fn one(args: Args, client: &Client, out: &Out) -> Result<(), CliError> {
+    #[derive(Serialize)]
+    struct Answer {
+        id: TaskId,
+    }
+    let options = Overrides {
+        id: args.id,
+        queue: args.queue,
+        priority: args.priority,
+        delay: args.delay,
+        run_at: args.at,
+        max_attempts: args.max_attempts,
+        ..Overrides::default()
+    };
+    let name = args.name.unwrap_or_default();
+    let handle = client.enqueue_named(&name, args.args).options(options).force(args.force).await?;
+    if !args.wait {
+        return out.value(&Answer { id: handle.id() }, |answer| format!("{}\n", answer.id));
+    }
+    let task = match args.timeout {
+        None => handle.ended().await?,
+        Some(timeout) => match tokio::time::timeout(timeout, handle.ended()).await {
+            Ok(ended) => ended?,
+            Err(_) => {
+                return Err(CliError::timed_out(format!("task {} did not end in time", handle.id()))
+                    .with_hint("it goes on; `tasks show` tells where it stands, and whether a `worker` runs is in `workers`"));
+            }
+        },
+    };
+    let (id, state) = (task.id, task.state);
+    match state {
+        State::Succeeded => out.line(task.result.as_deref().unwrap_or("null")),
+        State::Failed => {
+            let why = task.error.map(|failure| format!(": {}", failure.message)).unwrap_or_default();
+            Err(CliError::failed(format!("task {id} failed{why}")))
+        }
+        state => Err(CliError::failed(format!("task {id} is {state}"))),
+    }
+}

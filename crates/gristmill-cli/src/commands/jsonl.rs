@@ -1,0 +1,288 @@
+//! Many tasks from JSON lines: each line answers for itself, commits are in batches, and a bad line is told by its number.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::future::{Ready, ready};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use gristmill::core::{EnqueueOutcome, Inserted, NewTask, Overrides, Within, limits};
+use gristmill::{Ack, Backoff, Client, EnqueueError, Retention, TaskId, Timestamp, parse_duration};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::value::RawValue;
+
+use crate::exit::CliError;
+use crate::output::{self, Format, Out};
+
+/// The longest line: the largest arguments that can be allowed, and room for the options.
+const LINE_MAX: usize = limits::ARGS_BYTES_CEILING + 64 * 1024;
+/// Large enough that a batch of usual lines is in it: what is not in it may never come, so it is not waited for.
+const READ_BUFFER: usize = 1024 * 1024;
+
+/// Where the lines come from.
+pub(super) struct Input {
+    reader: BufReader<Box<dyn Read>>,
+    /// How many bytes there are, if that is known.
+    bytes: Option<u64>,
+}
+
+impl Input {
+    /// Opens a file, or standard input for `-`.
+    pub(super) fn open(path: &Path) -> Result<Self, CliError> {
+        if path == Path::new("-") {
+            return Ok(Self { reader: BufReader::with_capacity(READ_BUFFER, Box::new(io::stdin())), bytes: None });
+        }
+        let unreadable = |error: io::Error| CliError::usage(format!("{} can't be read: {error}", path.display()));
+        let file = File::open(path).map_err(unreadable)?;
+        let meta = file.metadata().map_err(unreadable)?;
+        if meta.is_dir() {
+            return Err(CliError::usage(format!("{} is a directory; name a file", path.display())));
+        }
+        Ok(Self { bytes: meta.is_file().then_some(meta.len()), reader: BufReader::with_capacity(READ_BUFFER, Box::new(file)) })
+    }
+}
+
+/// Enqueues all good lines; with `strict`, all lines or none.
+pub(super) async fn run(mut input: Input, strict: bool, force: bool, client: &Client, out: &Out) -> Result<(), CliError> {
+    let mut run = Run { client, out, force, bar: bar(input.bytes), batch: Vec::new(), kept: 0, bad: 0 };
+    let mut number = 0;
+    let mut line = Vec::new();
+    loop {
+        let read =
+            read_line(&mut input.reader, &mut line).map_err(|error| CliError::failed(format!("line {}: {error}", number + 1)))?;
+        let Some(whole) = read else { break };
+        number += 1;
+        run.bar.inc(line.len() as u64);
+        run.take(number, whole, &line);
+        // Not waiting for a full batch: lines may come from a program that writes one now and then.
+        if !strict && (run.batch.len() >= limits::BATCH_TASKS_MAX || input.reader.buffer().is_empty()) {
+            run.commit().await?;
+        }
+    }
+    if strict {
+        run.refuse_conflicts().await?;
+        if run.bad > 0 {
+            run.bar.finish_and_clear();
+            return Err(CliError::failed(format!("{} of {number} lines are bad; nothing was enqueued", run.bad)));
+        }
+    }
+    run.commit().await?;
+    run.bar.finish_and_clear();
+    run.tell()
+}
+
+/// Reads a line without its end; `false` if it was too long and is cut. `None` at the end of the input.
+fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
+    line.clear();
+    if reader.by_ref().take(LINE_MAX as u64).read_until(b'\n', line)? == 0 {
+        return Ok(None);
+    }
+    let whole = line.len() < LINE_MAX || line.ends_with(b"\n");
+    if !whole {
+        reader.skip_until(b'\n')?;
+    }
+    Ok(Some(whole))
+}
+
+/// One line.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    task: String,
+    #[serde(borrow, default)]
+    args: Option<&'a RawValue>,
+    id: Option<TaskId>,
+    queue: Option<String>,
+    priority: Option<u8>,
+    max_attempts: Option<u32>,
+    max_crashes: Option<u32>,
+    #[serde(rename = "in", default, deserialize_with = "duration")]
+    delay: Option<Duration>,
+    at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "duration")]
+    timeout: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    expires: Option<Duration>,
+    backoff: Option<Backoff>,
+    ack: Option<Ack>,
+    retention: Option<Retention>,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| parse_duration(&text).map_err(de::Error::custom)).transpose()
+}
+
+/// Takes what an enqueue would write, fully checked, instead of writing it.
+struct Capture<'a>(&'a mut Vec<NewTask>);
+
+impl Within<Self> for Capture<'_> {
+    type Inserting = Ready<Inserted>;
+
+    fn insert(self, tasks: Vec<NewTask>) -> Self::Inserting {
+        let outcomes = vec![EnqueueOutcome::Created; tasks.len()];
+        self.0.extend(tasks);
+        ready(Ok(outcomes))
+    }
+}
+
+struct Run<'a> {
+    client: &'a Client,
+    out: &'a Out,
+    force: bool,
+    bar: ProgressBar,
+    /// Good lines that are not committed yet.
+    batch: Vec<Good>,
+    kept: u64,
+    bad: u64,
+}
+
+/// A line that can be enqueued.
+struct Good {
+    line: u64,
+    task: NewTask,
+    /// Whether the line names its id; those that are made here conflict with nothing.
+    chosen: bool,
+}
+
+#[derive(Serialize)]
+struct Kept {
+    line: u64,
+    id: TaskId,
+}
+
+impl Run<'_> {
+    fn take(&mut self, number: u64, whole: bool, line: &[u8]) {
+        if whole && line.trim_ascii().is_empty() {
+            return;
+        }
+        let task = if whole { self.resolve(line) } else { Err(format!("is longer than {LINE_MAX} bytes")) };
+        match task {
+            Ok((task, chosen)) => self.batch.push(Good { line: number, task, chosen }),
+            Err(why) => self.refuse(number, &why),
+        }
+    }
+
+    /// The task of a line, and whether the line names its id.
+    fn resolve(&self, line: &[u8]) -> Result<(NewTask, bool), String> {
+        let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
+        let line: Line<'_> =
+            serde_json::from_str(text).map_err(|error| error.to_string().replace(" at line 1 column ", ", at column "))?;
+        if line.delay.is_some() && line.at.is_some() {
+            return Err("has both `in` and `at`".to_owned());
+        }
+        let options = Overrides {
+            id: line.id,
+            queue: line.queue,
+            priority: line.priority,
+            max_attempts: line.max_attempts,
+            max_crashes: line.max_crashes,
+            ack: line.ack,
+            retention: line.retention,
+            expires: line.expires,
+            timeout: line.timeout,
+            backoff: line.backoff,
+            delay: line.delay,
+            run_at: line.at,
+            tags: line.tags,
+            headers: line.headers,
+            parent: None,
+        };
+        let (args, chosen) = (line.args.map_or("{}", RawValue::get), options.id.is_some());
+        let mut tasks = Vec::with_capacity(1);
+        let enqueue = self.client.enqueue_named(&line.task, args).options(options).force(self.force);
+        enqueue.within(Capture(&mut tasks)).run().map_err(|error| error.to_string())?;
+        tasks.pop().map(|task| (task, chosen)).ok_or_else(|| "gave no task".to_owned())
+    }
+
+    fn refuse(&mut self, number: u64, why: &str) {
+        self.bad += 1;
+        self.bar.suspend(|| output::note(&format!("line {number}: {why}")));
+    }
+
+    /// Finds the ids that mean another task already, in the file or in the store.
+    async fn refuse_conflicts(&mut self) -> Result<(), CliError> {
+        let mut conflicts = Vec::new();
+        let mut seen: HashMap<TaskId, &NewTask> = HashMap::new();
+        for Good { line, task, .. } in self.batch.iter().filter(|good| good.chosen) {
+            let same = |kind: &str, args: &str| kind == task.kind && args == task.args;
+            let fits = match seen.get(&task.id) {
+                Some(first) => same(&first.kind, &first.args),
+                None => self.client.get(task.id).await?.is_none_or(|kept| same(&kept.kind, &kept.args)),
+            };
+            if !fits {
+                conflicts.push((*line, task.id));
+            }
+            seen.entry(task.id).or_insert(task);
+        }
+        for (number, id) in conflicts {
+            self.refuse(number, &EnqueueError::Conflict { id }.to_string());
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), CliError> {
+        let mut batch = std::mem::take(&mut self.batch).into_iter().peekable();
+        while let Some(first) = batch.peek().map(|good| good.line) {
+            let (numbers, tasks): (Vec<_>, Vec<_>) =
+                batch.by_ref().take(limits::BATCH_TASKS_MAX).map(|good| (good.line, good.task)).unzip();
+            let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
+            let outcomes = match self.client.store().enqueue(tasks).await {
+                Ok(outcomes) => outcomes,
+                Err(error) => {
+                    self.bar.finish_and_clear();
+                    output::note(&format!(
+                        "{} tasks are enqueued; line {first} and those after it are not acknowledged",
+                        self.kept
+                    ));
+                    return Err(error.into());
+                }
+            };
+            let mut kept = Vec::with_capacity(ids.len());
+            for ((number, id), outcome) in numbers.into_iter().zip(ids).zip(outcomes) {
+                match outcome {
+                    EnqueueOutcome::Conflict => self.refuse(number, &EnqueueError::Conflict { id }.to_string()),
+                    EnqueueOutcome::Created | EnqueueOutcome::Exists => kept.push(Kept { line: number, id }),
+                }
+            }
+            self.kept += kept.len() as u64;
+            if self.out.format == Format::Jsonl {
+                self.bar.suspend(|| self.out.lines(&kept))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self) -> Result<(), CliError> {
+        #[derive(Serialize)]
+        struct Answer {
+            enqueued: u64,
+            bad: u64,
+        }
+        if self.out.format != Format::Jsonl {
+            self.out.value(&Answer { enqueued: self.kept, bad: self.bad }, |answer| {
+                format!("{} tasks enqueued\n", answer.enqueued)
+            })?;
+        }
+        if self.bad > 0 {
+            return Err(CliError::failed(format!("{} lines are bad and were left out; the others are enqueued", self.bad)));
+        }
+        Ok(())
+    }
+}
+
+/// A bar on a terminal; nothing elsewhere.
+fn bar(bytes: Option<u64>) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = bytes.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    let style = ProgressStyle::with_template("{wide_bar} {bytes} of {total_bytes}, {eta} left");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

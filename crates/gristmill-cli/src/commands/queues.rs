@@ -1,0 +1,76 @@
+use gristmill::core::limits::{COUNT_MAX, check_name};
+use serde::Serialize;
+
+use crate::connect::Session;
+use crate::exit::CliError;
+use crate::output::Out;
+
+/// Arguments of `queues`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Args {
+    /// List the queues and what waits in them
+    List,
+    /// Stop the claims from queues; what runs goes on
+    Pause(Names),
+    /// Resume queues
+    Resume(Names),
+}
+
+/// Which queues.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Names {
+    /// The queues
+    #[arg(required = true, value_name = "QUEUE")]
+    names: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Changed {
+    queue: String,
+    paused: bool,
+}
+
+pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
+    match args {
+        Args::List => {
+            let queues = session.connect().await?.queues().await?;
+            out.list(&queues, &["queue", "state", "ready", "scheduled", "running", "unserved", "oldest ready"], |queue| {
+                vec![
+                    queue.name.clone(),
+                    if queue.paused { "paused" } else { "active" }.to_owned(),
+                    count(queue.ready),
+                    count(queue.scheduled),
+                    queue.running.to_string(),
+                    count(queue.unserved),
+                    queue.oldest_ready_at.map(|at| at.to_string()).unwrap_or_default(),
+                ]
+            })
+        }
+        Args::Pause(names) => pause(names, true, session, out).await,
+        Args::Resume(names) => pause(names, false, session, out).await,
+    }
+}
+
+async fn pause<S: Send + Sync + 'static>(names: Names, paused: bool, session: Session<S>, out: &Out) -> Result<(), CliError> {
+    for name in &names.names {
+        check_name("queue", name).map_err(|error| CliError::usage(error.to_string()))?;
+    }
+    let client = session.connect().await?;
+    let mut changed = Vec::new();
+    for queue in names.names {
+        if paused {
+            client.pause(&queue).await?
+        } else {
+            client.resume(&queue).await?
+        }
+        changed.push(Changed { queue, paused });
+    }
+    out.list(&changed, &["queue", "state"], |row| {
+        vec![row.queue.clone(), if row.paused { "paused" } else { "active" }.to_owned()]
+    })
+}
+
+/// A count of the store, which stops counting at a limit.
+fn count(count: u64) -> String {
+    if count >= COUNT_MAX { format!("{COUNT_MAX}+") } else { count.to_string() }
+}

@@ -1,0 +1,179 @@
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
+
+use gristmill::core::limits::check_name;
+use gristmill::{KindSpec, WorkerBuilder, parse_duration};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::WorkerOptions;
+use crate::connect::Session;
+use crate::exit::CliError;
+use crate::output::{self, Out};
+
+/// How many tasks of a queue run at once if nobody says: commands and HTTP calls mostly wait.
+const CONCURRENCY: u32 = 8;
+
+/// Arguments of `worker`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The queues, each with the number of tasks that run there at once: default=8,heavy=2
+    /// [default: from the configuration, then the queues of all task types]
+    #[arg(long, value_name = "QUEUE=N,...", value_delimiter = ',', value_parser = queue)]
+    queues: Vec<(String, u32)>,
+    /// Stop when nothing is ready, due within a second, or running
+    #[arg(long)]
+    drain: bool,
+    #[command(flatten)]
+    times: Times,
+}
+
+/// What `worker` and `dev` have in common.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Times {
+    /// How long the worker is taken for alive without a heartbeat, at least 100ms [default: 30s]
+    #[arg(long, env = "GRISTMILL_LEASE", value_parser = parse_duration, value_name = "DURATION")]
+    lease: Option<Duration>,
+    /// How long running tasks may go on after a request to stop [default: 30s]
+    #[arg(long, env = "GRISTMILL_GRACE", value_parser = parse_duration, value_name = "DURATION")]
+    grace: Option<Duration>,
+}
+
+pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, _: &Out) -> Result<(), CliError> {
+    let (kinds, poll) = (session.kinds(), session.worker.poll);
+    let queues = queues(&args.queues, &session.worker, &kinds)?;
+    if let Some(left_out) = left_out(&queues, &kinds) {
+        output::note(&left_out);
+    }
+    let times = args.times.resolve(&session.worker);
+    let client = session.connect().await?;
+    let location = client.store().location();
+    let builder = configure(client.worker(), &queues, times, poll).drain(args.drain);
+    run_until_stopped(builder, &format!("worker on {location}, queues {}", describe(&queues))).await
+}
+
+impl Times {
+    /// Lease and grace: flags and environment first, then the file.
+    pub(crate) fn resolve(&self, file: &WorkerOptions) -> (Option<Duration>, Option<Duration>) {
+        (self.lease.or(file.lease), self.grace.or(file.grace))
+    }
+}
+
+pub(crate) fn configure(
+    mut builder: WorkerBuilder,
+    queues: &[(String, u32)],
+    (lease, grace): (Option<Duration>, Option<Duration>),
+    poll: Option<Duration>,
+) -> WorkerBuilder {
+    for (name, concurrency) in queues {
+        builder = builder.queue(name, *concurrency);
+    }
+    if let Some(lease) = lease {
+        builder = builder.lease(lease);
+    }
+    if let Some(grace) = grace {
+        builder = builder.grace(grace);
+    }
+    match poll {
+        Some(poll) => builder.poll(poll),
+        None => builder,
+    }
+}
+
+/// The queues that were asked for, else those of the file, else those of all task types.
+pub(crate) fn queues(asked: &[(String, u32)], file: &WorkerOptions, kinds: &[KindSpec]) -> Result<Vec<(String, u32)>, CliError> {
+    let mut queues = BTreeMap::new();
+    for (name, concurrency) in asked {
+        if queues.insert(name.clone(), *concurrency).is_some() {
+            return Err(CliError::usage(format!("the queue `{name}` is named twice")));
+        }
+    }
+    if queues.is_empty() {
+        queues = file.queues.clone();
+    }
+    if queues.is_empty() {
+        queues = kinds.iter().map(|kind| (kind.policy.queue.clone(), CONCURRENCY)).collect();
+        queues.insert("default".to_owned(), CONCURRENCY);
+    }
+    Ok(queues.into_iter().collect())
+}
+
+/// Says which task types wait in queues that are not served here: right if another worker does, and a long wait if not.
+fn left_out(queues: &[(String, u32)], kinds: &[KindSpec]) -> Option<String> {
+    let served = |kind: &KindSpec| queues.iter().any(|(name, _)| *name == kind.policy.queue);
+    let left: Vec<_> =
+        kinds.iter().filter(|kind| !served(kind)).map(|kind| format!("{} (queue {})", kind.name, kind.policy.queue)).collect();
+    (!left.is_empty()).then(|| format!("not served by this worker: {}", left.join(", ")))
+}
+
+/// The queues as they are written on the command line.
+pub(crate) fn describe(queues: &[(String, u32)]) -> String {
+    queues.iter().map(|(name, concurrency)| format!("{name}={concurrency}")).collect::<Vec<_>>().join(",")
+}
+
+/// Runs a worker until it has drained, or until it was asked to stop and has ended.
+pub(crate) async fn run_until_stopped(builder: WorkerBuilder, what: &str) -> Result<(), CliError> {
+    // Before the start: a signal that came in between would kill the process instead of stopping the worker.
+    let mut signals = Signals::new()?;
+    let running = builder.start().await?;
+    let stop = running.stopper();
+    output::note(&format!("{what}: started, process {}", std::process::id()));
+    let mut ended = pin!(running.ended());
+    let mut asked = false;
+    let report = loop {
+        tokio::select! {
+            report = &mut ended => break report,
+            () = signals.next() => {
+                if asked {
+                    output::note("stopping at once");
+                    stop.now();
+                } else {
+                    output::note("stopping: no more claims, running tasks get the grace period; ask again to stop at once");
+                    stop.graceful();
+                }
+                asked = true;
+            }
+        }
+    };
+    output::note(&format!("worker ended: {report}"));
+    for task in &report.abandoned {
+        output::note(&format!("abandoned: {task}"));
+    }
+    if report.unsettled > 0 {
+        return Err(CliError::failed("the last outcomes could not be written; their tasks will be run again"));
+    }
+    Ok(())
+}
+
+/// The two ways to ask a process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(|error| CliError::failed(format!("signals can't be listened for: {error}")));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Reads `default=8`, or `default` alone.
+fn queue(text: &str) -> Result<(String, u32), String> {
+    let (name, concurrency) = match text.split_once('=') {
+        Some((name, number)) => {
+            let number = number.parse().ok().filter(|&number| number > 0);
+            (name, number.ok_or_else(|| format!("`{text}`: after `=` comes how many tasks run at once, from 1"))?)
+        }
+        None => (text, CONCURRENCY),
+    };
+    check_name("queue", name).map_err(|error| error.to_string())?;
+    Ok((name.to_owned(), concurrency))
+}

@@ -1,0 +1,179 @@
+//! `enqueue` of one task: what is printed, what is refused.
+
+use serde_json::json;
+
+use crate::sandbox::Sandbox;
+
+const TYPED: &str = r#"
+[tasks."email.send"]
+command = ["cat"]
+schema = { type = "object", required = ["to"], properties = { to = { type = "string" }, count = { type = "integer" } } }
+[tasks."email.receive"]
+command = ["cat"]
+"#;
+
+#[test]
+fn prints_the_id_and_keeps_the_options() {
+    let sandbox = Sandbox::new(TYPED);
+    let id = sandbox.ok(&[
+        "enqueue",
+        "email.send",
+        "--args",
+        r#"{"to": "a@b.c"}"#,
+        "--queue",
+        "mail",
+        "--priority",
+        "2",
+        "--max-attempts",
+        "7",
+        "--in",
+        "1h",
+    ]);
+    let task = sandbox.show(&id);
+    assert_eq!(task["id"], json!(id));
+    assert_eq!((&task["kind"], &task["queue"], &task["state"]), (&json!("email.send"), &json!("mail"), &json!("scheduled")));
+    assert_eq!((&task["priority"], &task["max_attempts"], &task["attempt"]), (&json!(2), &json!(7), &json!(0)));
+    assert_eq!(task["args"], json!({ "to": "a@b.c" }));
+
+    let id = "6f2f1c1e-6b9d-4d4e-9d53-0a4f3b1f0001";
+    let answer = sandbox.json(&["enqueue", "email.send", "--args", r#"{"to": "x"}"#, "--id", id, "--at", "2100-01-31T09:00:00Z"]);
+    assert_eq!(answer, json!({ "id": id }));
+    assert_eq!(sandbox.show(id)["run_at"], "2100-01-31T09:00:00.000Z");
+    // Again with the same id nothing changes; with other arguments it is another task, which is refused.
+    assert_eq!(sandbox.ok(&["enqueue", "email.send", "--args", r#"{"to": "x"}"#, "--id", id]), id);
+    let refusal = sandbox.fails(1, &["enqueue", "email.send", "--args", r#"{"to": "y"}"#, "--id", id]);
+    assert!(refusal.contains("another task has the id"), "{refusal}");
+}
+
+#[test]
+fn waits_for_the_result() {
+    let sandbox = Sandbox::new(
+        "[tasks.echo]\ncommand = [\"cat\"]\n[tasks.fail]\ncommand = [\"sh\", \"-c\", \"echo broken >&2; exit 3\"]\nmax_attempts = 1",
+    );
+    let _worker = sandbox.worker(&[]);
+    assert_eq!(sandbox.ok(&["enqueue", "echo", "--args", r#"{"n":1.50}"#, "--wait", "--timeout", "60s"]), r#"{"n":1.50}"#);
+    let failure = sandbox.fails(1, &["enqueue", "fail", "--wait"]);
+    assert!(failure.contains("status 3") && failure.contains("broken"), "{failure}");
+}
+
+#[test]
+fn a_wait_that_is_too_long_is_its_own_code() {
+    let sandbox = Sandbox::with_echo();
+    let late = sandbox.fails(4, &["enqueue", "echo", "--wait", "--timeout", "50ms"]);
+    assert!(late.contains("did not end in time"), "{late}");
+    assert_eq!(sandbox.json(&["tasks", "list"])["items"][0]["state"], "ready");
+}
+
+#[test]
+fn unknown_task_types_are_refused_with_near_names() {
+    let sandbox = Sandbox::new(TYPED);
+    let refusal = sandbox.fails(2, &["enqueue", "email.sned"]);
+    assert!(refusal.contains("did you mean email.send"), "{refusal}");
+    assert_eq!(sandbox.json(&["tasks", "list"])["items"], json!([]));
+
+    // With --force it is kept, for a program that has it. A worker without it leaves it alone.
+    let id = sandbox.ok(&["enqueue", "email.sned", "--args", r#"{"a": 1}"#, "--force"]);
+    sandbox.ok(&["worker", "--drain"]);
+    let task = sandbox.show(&id);
+    assert_eq!((&task["state"], &task["attempt"], &task["attempts"]), (&json!("ready"), &json!(0), &json!([])));
+    // Having been enqueued does not make it known.
+    sandbox.fails(2, &["enqueue", "email.sned"]);
+}
+
+#[test]
+fn types_that_another_program_declared_are_known_and_checked() {
+    let sandbox = Sandbox::new(TYPED);
+    sandbox.ok(&["kinds"]);
+    sandbox.write("gristmill.toml", "");
+    sandbox.enqueue("email.send", r#"{"to": "x"}"#);
+    let refusal = sandbox.fails(2, &["enqueue", "email.send"]);
+    assert!(refusal.contains("args/to: is missing"), "{refusal}");
+}
+
+#[test]
+fn bad_arguments_are_refused_by_field_and_nothing_is_kept() {
+    let sandbox = Sandbox::new(TYPED);
+    let large = format!("{{\"to\": \"{}\"}}", "x".repeat(100_000));
+    let deep = format!("{{\"to\": \"x\", \"deep\": {}{}}}", "[".repeat(128), "]".repeat(128));
+    for (args, says) in [
+        ("[1]", "not a JSON object"),
+        ("{", "not JSON"),
+        ("{}", "args/to: is missing"),
+        (r#"{"to": 5}"#, "args/to: is not of type string"),
+        (r#"{"to": "x", "count": "y"}"#, "args/count: is not of type integer"),
+        (deep.as_str(), "nests deeper than 128"),
+    ] {
+        let refusal = sandbox.fails(2, &["enqueue", "email.send", "--args", args]);
+        assert!(refusal.contains(says), "{args}: {refusal}");
+    }
+    sandbox.write("gristmill.toml", format!("[limits]\nargs_bytes = 50000\n{TYPED}"));
+    let refusal = sandbox.fails(2, &["enqueue", "email.send", "--args", &large]);
+    assert!(refusal.contains("at most 50000"), "{refusal}");
+    assert_eq!(sandbox.json(&["tasks", "list"])["items"], json!([]));
+}
+
+#[test]
+fn bad_options_are_refused() {
+    let sandbox = Sandbox::with_echo();
+    let long = "n".repeat(256);
+    for (args, says) in [
+        (&["--queue", ""][..], "empty"),
+        (&["--queue", "a\nb"], "control character"),
+        (&["--queue", &long], "at most 255"),
+        (&["--priority", "12"], "from 0 (first) to 9 (last)"),
+        (&["--max-attempts", "0"], "at least 1"),
+        (&["--in", "soon"], "not a duration"),
+        (&["--in", "99999999w"], "too long"),
+        (&["--at", "tomorrow"], "not an RFC 3339 date"),
+        (&["--at", "1969-12-31T23:59:59Z"], "out of range"),
+        (&["--at", "2027-01-01T00:00:00Z", "--in", "5s"], "cannot be used with"),
+        (&["--id", "seven"], "invalid value"),
+        (&["--timeout", "5s"], "--wait"),
+        (&["--what"], "unexpected argument"),
+    ] {
+        let refusal = sandbox.fails(2, &[&["enqueue", "echo"], args].concat());
+        assert!(refusal.contains(says), "{args:?}: {refusal}");
+    }
+    for name in ["", "a\tb", &long] {
+        let refusal = sandbox.fails(2, &["enqueue", name, "--force"]);
+        assert!(refusal.contains("task"), "{refusal}");
+    }
+    sandbox.fails(2, &["enqueue"]);
+    assert_eq!(sandbox.json(&["tasks", "list"])["items"], json!([]));
+}
+
+#[test]
+fn stores_out_of_reach_have_their_own_code() {
+    let sandbox = Sandbox::with_echo();
+    sandbox.write("other.db", "this is no database, though it is long enough to be taken for one by its name");
+    for store in ["sqlite:/nowhere/at/all/x.db", "sqlite:other.db", "sqlite:."] {
+        sandbox.fails(3, &["enqueue", "echo", "--store", store]);
+    }
+    for store in ["redis://x", "sqlite:", "sqlite:x.db?journal=off"] {
+        sandbox.fails(2, &["enqueue", "echo", "--store", store]);
+    }
+}
+
+#[test]
+fn a_full_disk_acknowledges_nothing_and_loses_nothing() {
+    let sandbox = Sandbox::with_echo();
+    sandbox.enqueue("echo", "{}");
+    let pages = std::fs::metadata(sandbox.path("gristmill.db")).unwrap().len() / 4096 + 20;
+    let store = format!("sqlite:gristmill.db?max_pages={pages}");
+    let args = format!("{{\"x\": \"{}\"}}", "y".repeat(50_000));
+    let mut kept = 1;
+    let refusal = loop {
+        let ended = sandbox.run(&["enqueue", "echo", "--args", &args, "--store", &store]);
+        if ended.code != Some(0) {
+            break ended;
+        }
+        kept += 1;
+        assert!(kept < 50, "never full");
+    };
+    assert_eq!(refusal.code, Some(3), "{refusal:?}");
+    assert!(refusal.stderr.contains("no space is left"), "{refusal:?}");
+    // Space returns: what was acknowledged is there, and nothing else.
+    sandbox.ok(&["worker", "--drain"]);
+    let items = sandbox.json(&["tasks", "list", "--state", "succeeded"])["items"].as_array().unwrap().len();
+    assert_eq!(items, kept);
+}

@@ -1,0 +1,15 @@
+//! The built binary from outside: every command, every bad input, and what it leaves behind.
+
+#![allow(clippy::unwrap_used, reason = "a helper that can not go on fails its test, which is what it is for")]
+
+mod command_task;
+mod config;
+mod crash;
+mod enqueue;
+mod http_task;
+mod jsonl;
+mod operate;
+mod sandbox;
+mod server;
+mod tasks;
+mod worker;

@@ -1,0 +1,131 @@
+//! The commands of operators: queues, workers, kinds, migrate, doctor, completions, init, dev.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::sandbox::Sandbox;
+
+#[test]
+fn paused_queues_are_not_claimed_from() {
+    let sandbox = Sandbox::with_echo();
+    let id = sandbox.enqueue("echo", "{}");
+    assert_eq!(sandbox.json(&["queues", "pause", "default"]), json!({ "items": [{ "queue": "default", "paused": true }] }));
+    let _worker = sandbox.worker(&[]);
+    let other = sandbox.ok(&["enqueue", "echo", "--queue", "default"]);
+    let queue = sandbox.json(&["queues", "list"])["items"][0].clone();
+    assert_eq!((&queue["name"], &queue["paused"], &queue["ready"]), (&json!("default"), &json!(true), &json!(2)));
+    assert_eq!(sandbox.show(&id)["state"], "ready");
+    sandbox.ok(&["queues", "resume", "default"]);
+    sandbox.until_state(&id, "succeeded");
+    sandbox.until_state(&other, "succeeded");
+    for name in ["", "a\nb"] {
+        sandbox.fails(2, &["queues", "pause", name]);
+    }
+    sandbox.fails(2, &["queues", "pause"]);
+}
+
+#[test]
+fn workers_and_kinds_are_listed() {
+    let sandbox =
+        Sandbox::new("[tasks.a]\ncommand = [\"cat\"]\nqueue = \"q\"\nschema = { type = \"object\", properties = { x = {} } }");
+    let _worker = sandbox.worker(&["--queues", "default=3,heavy=2"]);
+    let workers = sandbox.json(&["workers"])["items"].clone();
+    assert_eq!((&workers[0]["alive"], &workers[0]["queues"]), (&json!(true), &json!({ "default": 3, "heavy": 2 })));
+    assert_eq!(workers[0]["kinds"], json!(["a"]));
+    let kinds = sandbox.json(&["kinds"])["items"].clone();
+    assert_eq!((&kinds[0]["name"], &kinds[0]["policy"]["queue"], &kinds[0]["workers"]), (&json!("a"), &json!("q"), &json!(1)));
+    assert!(sandbox.ok(&["kinds"]).contains("TASK TYPE"));
+    assert!(sandbox.ok(&["workers"]).contains("default=3,heavy=2"));
+}
+
+#[test]
+fn migrate_says_what_there_is_to_do_and_does_it() {
+    let sandbox = Sandbox::without_config();
+    let check = sandbox.run(&["migrate", "--check", "-o", "json"]);
+    assert_eq!(check.code, Some(1), "{check:?}");
+    assert_eq!(serde_json::from_str::<Value>(&check.stdout).unwrap()["migrations"][0]["applied_at"], Value::Null);
+    assert!(!sandbox.path("gristmill.db").exists(), "only looking must not make a file");
+    assert!(sandbox.json(&["migrate"])["migrations"][0]["applied_at"].is_string());
+    sandbox.ok(&["migrate", "--check"]);
+}
+
+#[test]
+fn the_doctor_finds_what_is_missing_and_what_is_damaged() {
+    let sandbox = Sandbox::new("[tasks.a]\ncommand = [\"no-such-program-anywhere\"]\n[tasks.b]\ncommand = [\"sh\"]");
+    let findings = sandbox.json(&["doctor"])["items"].clone();
+    let missing: Vec<_> = findings.as_array().unwrap().iter().filter(|finding| finding["code"] == "missing_program").collect();
+    assert_eq!(missing.len(), 1);
+    assert!(missing[0]["message"].as_str().unwrap().contains("no-such-program-anywhere") && missing[0]["severity"] == "warning");
+    assert!(findings.as_array().unwrap().iter().any(|finding| finding["code"] == "integrity" && finding["severity"] == "ok"));
+
+    sandbox.enqueue("b", &format!("{{\"x\": \"{}\"}}", "y".repeat(60_000)));
+    let path = sandbox.path("gristmill.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 8192].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let ended = sandbox.run(&["doctor"]);
+    assert!(matches!(ended.code, Some(1 | 3)), "{ended:?}");
+}
+
+#[test]
+fn completions_are_for_each_shell() {
+    let sandbox = Sandbox::without_config();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(sandbox.ok(&["completions", shell]).contains("enqueue"), "{shell}");
+    }
+    sandbox.fails(2, &["completions", "tcl"]);
+    assert!(!sandbox.ok(&["completions", "bash"]).contains("__guard"));
+}
+
+#[test]
+fn init_writes_a_configuration_that_works_and_keeps_one_that_is_there() {
+    let sandbox = Sandbox::without_config();
+    assert_eq!(sandbox.ok(&["init"]), "gristmill.toml");
+    let task = sandbox.perform("hello", r#"{"name": "wor\"ld"}"#);
+    assert_eq!(task["result"], json!({ "greeting": "hello, wor\"ld" }), "{task}");
+    sandbox.write("gristmill.toml", "store = \"sqlite:mine.db\"");
+    assert!(sandbox.fails(1, &["init"]).contains("--force"));
+    assert!(std::fs::read_to_string(sandbox.path("gristmill.toml")).unwrap().contains("mine.db"));
+    sandbox.ok(&["init", "--force"]);
+    sandbox.ok(&["init", "--config", "other.toml"]);
+    assert!(sandbox.path("other.toml").exists());
+}
+
+#[test]
+fn the_sample_of_the_repository_works() {
+    let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../gristmill.toml");
+    let sandbox = Sandbox::new(&std::fs::read_to_string(sample).unwrap());
+    sandbox.write("text", "one two three");
+    assert_eq!(sandbox.perform("hello", r#"{"name": "world"}"#)["result"], json!({ "greeting": "hello, world" }));
+    assert_eq!(sandbox.perform("wordcount", r#"{"path": "text"}"#)["result"]["words"], 3);
+    let task = sandbox.perform("countdown", r#"{"seconds": 1}"#);
+    assert_eq!((&task["result"]["lift_off"], &task["attempts"][0]["logs"]), (&json!(true), &json!("1 seconds left\n")));
+}
+
+#[test]
+fn dev_runs_everything_and_names_the_next_command() {
+    let sandbox = Sandbox::new("[worker]\nqueues = { default = 1 }\n[tasks.hello]\ncommand = [\"cat\"]\nqueue = \"elsewhere\"");
+    let mut dev = sandbox.start(&["dev"]);
+    dev.hears("dev: started");
+    let task = sandbox.ok(&["enqueue", "hello", "--wait", "--timeout", "60s"]);
+    assert_eq!(task, "{}");
+    dev.signal(Signal::INT);
+    let (status, said) = dev.ended();
+    assert!(status.success(), "{said}");
+    for text in ["sqlite:gristmill.db", "gristmill.toml", "elsewhere=8", "enqueue hello --args '{}' --wait", "1 succeeded"] {
+        assert!(said.contains(text), "{text} is missing in {said}");
+    }
+}
+
+#[test]
+fn usage_errors_and_help_have_their_codes() {
+    let sandbox = Sandbox::without_config();
+    sandbox.fails(2, &[]).contains("Usage");
+    sandbox.fails(2, &["frobnicate"]);
+    sandbox.fails(2, &["tasks", "list", "-o", "xml"]);
+    sandbox.fails(2, &["tasks", "list", "--log", "=:="]);
+    let help = sandbox.ok(&["--help"]);
+    assert!(help.contains("Exit codes") && !help.contains("__guard"), "{help}");
+    assert!(sandbox.ok(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,159 @@
+//! `tasks list|show|cancel|retry`.
+
+use std::io::pipe;
+
+use serde_json::{Value, json};
+
+use crate::sandbox::Sandbox;
+
+#[test]
+fn show_tells_the_whole_story() {
+    let sandbox = Sandbox::new(
+        "[tasks.flaky]\ncommand = [\"sh\", \"-c\", \"echo try >&2; test -e done && echo 42 || { touch done; exit 7; }\"]\nbackoff = \"10ms\"\n",
+    );
+    let task = sandbox.perform("flaky", r#"{"a": 1}"#);
+    for field in [
+        "id",
+        "kind",
+        "queue",
+        "state",
+        "attempt",
+        "max_attempts",
+        "priority",
+        "args",
+        "result",
+        "error",
+        "created_at",
+        "run_at",
+        "attempts",
+    ] {
+        assert!(task.get(field).is_some(), "{field} is missing in {task}");
+    }
+    assert_eq!(
+        (&task["state"], &task["attempt"], &task["result"], &task["error"]),
+        (&json!("succeeded"), &json!(2), &json!(42), &Value::Null)
+    );
+    let attempts = task["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 2);
+    for field in ["attempt", "state", "started_at", "finished_at", "worker", "error", "logs", "progress"] {
+        assert!(attempts[0].get(field).is_some(), "{field} is missing in {task}");
+    }
+    assert_eq!((&attempts[0]["state"], &attempts[1]["state"]), (&json!("failed"), &json!("succeeded")));
+    assert_eq!(attempts[0]["error"]["reason"], "error");
+    assert!(attempts[0]["error"]["message"].as_str().unwrap().contains("status 7"));
+    assert_eq!((&attempts[0]["error"]["trace"], &attempts[0]["logs"]), (&Value::Null, &json!("try\n")));
+    let text = sandbox.ok(&["tasks", "show", task["id"].as_str().unwrap()]);
+    assert!(text.contains("succeeded") && text.contains("status 7") && text.contains("  try"), "{text}");
+}
+
+#[test]
+fn show_of_what_is_not_there_fails() {
+    let sandbox = Sandbox::with_echo();
+    assert!(sandbox.fails(1, &["tasks", "show", "6f2f1c1e-6b9d-4d4e-9d53-0a4f3b1f0001"]).contains("there is no task"));
+    sandbox.fails(2, &["tasks", "show", "seven"]);
+}
+
+#[test]
+fn lists_are_filtered_and_paged() {
+    let sandbox = Sandbox::with_echo();
+    assert_eq!(sandbox.json(&["tasks", "list"]), json!({ "items": [], "next": null }));
+    let lines: String = (0..25)
+        .map(|n| {
+            format!("{{\"task\": \"echo\", \"args\": {{\"n\": {n}}}, \"queue\": \"{}\"}}\n", if n % 5 == 0 { "a" } else { "b" })
+        })
+        .collect();
+    assert_eq!(sandbox.run_with_input(&["enqueue", "--jsonl", "-"], &lines).code, Some(0));
+
+    let count = |args: &[&str]| sandbox.json(&[&["tasks", "list"], args].concat())["items"].as_array().unwrap().len();
+    assert_eq!(count(&[]), 25);
+    assert_eq!(count(&["--queue", "a"]), 5);
+    assert_eq!(count(&["--queue", "a", "--state", "ready", "--state", "running"]), 5);
+    assert_eq!((count(&["--state", "failed"]), count(&["--kind", "echo"]), count(&["--kind", "other"])), (0, 25, 0));
+
+    let mut seen = Vec::new();
+    let mut page = sandbox.json(&["tasks", "list", "--limit", "10"]);
+    loop {
+        seen.extend(page["items"].as_array().unwrap().iter().map(|task| task["args"]["n"].as_u64().unwrap()));
+        let Some(next) = page["next"].as_str().map(str::to_owned) else { break };
+        page = sandbox.json(&["tasks", "list", "--limit", "10", "--cursor", &next]);
+    }
+    assert_eq!(seen, (0..25).rev().collect::<Vec<_>>());
+
+    let lines = sandbox.ok(&["tasks", "list", "--limit", "3", "-o", "jsonl"]);
+    assert_eq!(
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["args"]["n"].clone()).collect::<Vec<_>>(),
+        [24, 23, 22]
+    );
+    for bad in [&["--limit", "1001"][..], &["--limit", "0"], &["--state", "sleepy"], &["--cursor", "x"]] {
+        sandbox.fails(2, &[&["tasks", "list"], bad].concat());
+    }
+}
+
+#[test]
+fn tables_are_plain_and_harmless() {
+    let sandbox = Sandbox::new("[tasks.e]\ncommand = [\"sh\", \"-c\", \"printf 'x\\\\033[31my' >&2; exit 1\"]\nmax_attempts = 1");
+    let task = sandbox.perform("e", "{}");
+    for args in [&["tasks", "list"][..], &["tasks", "show", task["id"].as_str().unwrap()]] {
+        let text = sandbox.ok(args);
+        assert!(text.contains("failed") && !text.contains('\x1b'), "{text:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_command_quietly() {
+    let sandbox = Sandbox::with_echo();
+    for args in [&["tasks", "list"][..], &["completions", "bash"], &["--help"]] {
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        let output = sandbox.command(args).stdout(writer).spawn().unwrap().wait_with_output().unwrap();
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""), "{args:?}");
+    }
+}
+
+#[test]
+fn cancelled_tasks_never_start() {
+    let sandbox = Sandbox::with_echo();
+    let ids = [sandbox.enqueue("echo", "{}"), sandbox.enqueue("echo", "{}")];
+    let answer = sandbox.json(&["tasks", "cancel", &ids[0], &ids[1]]);
+    assert_eq!(answer["items"], json!([{ "id": ids[0], "outcome": "cancelled" }, { "id": ids[1], "outcome": "cancelled" }]));
+    sandbox.ok(&["worker", "--drain"]);
+    assert_eq!(
+        (sandbox.show(&ids[0])["state"].clone(), sandbox.show(&ids[1])["attempt"].clone()),
+        (json!("cancelled"), json!(0))
+    );
+    let ended = sandbox.run(&["tasks", "cancel", &ids[0], "6f2f1c1e-6b9d-4d4e-9d53-0a4f3b1f0001", "-o", "jsonl"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stdout.contains("already_ended") && ended.stdout.contains("not_found"), "{ended:?}");
+}
+
+#[test]
+fn ended_tasks_can_be_retried_with_their_history() {
+    let sandbox = Sandbox::new("[tasks.once]\ncommand = [\"sh\", \"-c\", \"test -e done\"]\nmax_attempts = 1");
+    let task = sandbox.perform("once", "{}");
+    let id = task["id"].as_str().unwrap();
+    assert_eq!(task["state"], "failed");
+    sandbox.write("done", "");
+    assert_eq!(sandbox.json(&["tasks", "retry", id])["items"][0]["outcome"], "ready");
+    sandbox.fails(1, &["tasks", "retry", id]);
+    sandbox.ok(&["worker", "--drain"]);
+    let task = sandbox.show(id);
+    assert_eq!((&task["state"], task["attempts"].as_array().unwrap().len()), (&json!("succeeded"), 2));
+}
+
+#[test]
+fn many_are_cancelled_and_retried_by_filter() {
+    let sandbox = Sandbox::with_echo();
+    let lines = "{\"task\": \"echo\", \"queue\": \"a\"}\n".repeat(3) + &"{\"task\": \"echo\", \"queue\": \"b\"}\n".repeat(2);
+    sandbox.run_with_input(&["enqueue", "--jsonl", "-"], &lines);
+    for verb in ["cancel", "retry"] {
+        assert!(sandbox.fails(2, &["tasks", verb]).contains("which tasks?"));
+        sandbox.fails(2, &["tasks", verb, "6f2f1c1e-6b9d-4d4e-9d53-0a4f3b1f0001", "--all"]);
+    }
+    assert_eq!(sandbox.json(&["tasks", "cancel", "--queue", "a"]), json!({ "changed": 3, "unchanged": 0 }));
+    assert_eq!(sandbox.ok(&["tasks", "cancel", "--all", "-o", "jsonl"]).lines().count(), 2);
+    assert_eq!(
+        sandbox.json(&["tasks", "retry", "--state", "cancelled", "--queue", "b"]),
+        json!({ "changed": 2, "unchanged": 0 })
+    );
+    assert_eq!(sandbox.json(&["tasks", "list", "--state", "ready"])["items"].as_array().unwrap().len(), 2);
+}

@@ -1,0 +1,124 @@
+//! `worker`: queues, drain, stopping.
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::sandbox::{Sandbox, is_alive, until};
+
+const SLOW: &str = "[tasks.slow]\ncommand = [\"sh\", \"-c\", \"echo $$ > pid; sleep 300\"]\n[tasks.echo]\ncommand = [\"cat\"]\n";
+
+#[test]
+fn drain_runs_what_is_there_and_ends() {
+    let sandbox = Sandbox::with_echo();
+    let lines: String =
+        (0..20).map(|n| format!("{{\"task\": \"echo\", \"args\": {{\"n\": {n}}}, \"in\": \"{}ms\"}}\n", n * 10)).collect();
+    sandbox.run_with_input(&["enqueue", "--jsonl", "-"], &lines);
+    let later = sandbox.ok(&["enqueue", "echo", "--in", "1h"]);
+    let other = sandbox.ok(&["enqueue", "echo", "--queue", "other"]);
+    let ended = sandbox.run(&["worker", "--drain", "--queues", "default=4"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("20 claimed: 20 succeeded") && ended.stdout.is_empty(), "{ended:?}");
+    assert_eq!(
+        (sandbox.show(&later)["state"].clone(), sandbox.show(&other)["state"].clone()),
+        (json!("scheduled"), json!("ready"))
+    );
+}
+
+#[test]
+fn queues_of_all_task_types_are_served_unless_told_otherwise() {
+    let sandbox = Sandbox::new("[tasks.a]\ncommand = [\"cat\"]\nqueue = \"x\"");
+    assert_eq!(sandbox.perform("a", "{}")["state"], "succeeded");
+    let ended = sandbox.run(&["worker", "--drain", "--queues", "default"]);
+    assert!(ended.stderr.contains("not served by this worker: a (queue x)"), "{ended:?}");
+}
+
+#[test]
+fn wrong_queues_are_refused() {
+    let sandbox = Sandbox::with_echo();
+    for queues in ["default=0", "default=x", "=3", "a=1,a=2", "a=999999999"] {
+        sandbox.fails(2, &["worker", "--drain", "--queues", queues]);
+    }
+}
+
+#[test]
+fn a_first_signal_lets_running_tasks_end() {
+    let sandbox = Sandbox::new(
+        "[tasks.wait]\ncommand = [\"sh\", \"-c\", \"echo $$ > pid; until test -e go; do sleep 0.02; done; echo 1\"]",
+    );
+    let id = sandbox.enqueue("wait", "{}");
+    let mut worker = sandbox.worker(&["--grace", "60s"]);
+    sandbox.until_pid("pid");
+    worker.signal(Signal::TERM);
+    worker.hears("stopping: no more claims");
+    let late = sandbox.enqueue("wait", "{}");
+    sandbox.write("go", "");
+    let (status, said) = worker.ended();
+    assert!(status.success() && said.contains("1 succeeded"), "{said}");
+    assert_eq!((sandbox.show(&id)["state"].clone(), sandbox.show(&late)["attempt"].clone()), (json!("succeeded"), json!(0)));
+}
+
+#[test]
+fn after_the_grace_period_running_tasks_are_given_back() {
+    let sandbox = Sandbox::new(SLOW).env("GRISTMILL_GRACE", "50ms");
+    let id = sandbox.enqueue("slow", "{}");
+    let worker = sandbox.worker(&[]);
+    let pid = sandbox.until_pid("pid");
+    worker.signal(Signal::INT);
+    let (status, said) = worker.ended();
+    assert!(status.success() && said.contains("1 released"), "{said}");
+    assert!(!is_alive(pid));
+    let task = sandbox.show(&id);
+    assert_eq!(
+        (&task["state"], &task["attempt"], &task["attempts"][0]["state"]),
+        (&json!("ready"), &json!(0), &json!("released"))
+    );
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let sandbox = Sandbox::new(&format!("[worker]\ngrace = \"1h\"\n{SLOW}"));
+    let id = sandbox.enqueue("slow", "{}");
+    let mut worker = sandbox.worker(&[]);
+    let pid = sandbox.until_pid("pid");
+    worker.signal(Signal::TERM);
+    worker.hears("stopping: no more claims");
+    worker.signal(Signal::TERM);
+    let (status, said) = worker.ended();
+    assert!(status.success() && said.contains("stopping at once"), "{said}");
+    until("the command is gone", || !is_alive(pid));
+    assert_eq!(sandbox.show(&id)["state"], "ready");
+}
+
+#[test]
+fn a_cancelled_task_ends_with_its_command() {
+    let sandbox = Sandbox::new(SLOW).env("GRISTMILL_LEASE", "300ms");
+    let id = sandbox.enqueue("slow", "{}");
+    let _worker = sandbox.worker(&[]);
+    let pid = sandbox.until_pid("pid");
+    assert_eq!(sandbox.json(&["tasks", "cancel", &id])["items"][0]["outcome"], "cancel_requested");
+    let task = sandbox.until_state(&id, "cancelled");
+    assert_eq!(task["error"]["reason"], "cancelled");
+    assert!(!is_alive(pid));
+}
+
+#[test]
+fn a_worker_that_is_killed_takes_its_commands_along_and_loses_nothing() {
+    // The command forks, leaves the session, and forks once more: nothing of it may stay.
+    let script = "echo $$ > pid; setsid sh -c 'echo $$ > pid2; sleep 301 & echo $! > pid3; wait' & (sleep 302 & echo $! > pid4); sleep 303";
+    let sandbox =
+        Sandbox::new(&format!("[tasks.fork]\ncommand = [\"sh\", \"-c\", {script:?}]\n")).env("GRISTMILL_LEASE", "300ms");
+    let id = sandbox.enqueue("fork", "{}");
+    let worker = sandbox.worker(&[]);
+    let pids = ["pid", "pid2", "pid3", "pid4"].map(|name| sandbox.until_pid(name));
+    assert!(pids.into_iter().all(is_alive));
+    worker.signal(Signal::KILL);
+    worker.ended();
+    for pid in pids {
+        until("no process is left", || !is_alive(pid));
+    }
+    // Another worker takes over.
+    sandbox.write("gristmill.toml", "[tasks.fork]\ncommand = [\"cat\"]");
+    let _second = sandbox.worker(&[]);
+    let task = sandbox.until_state(&id, "succeeded");
+    assert_eq!((&task["crashes"], &task["attempts"][0]["state"]), (&json!(1), &json!("crashed")));
+}

@@ -1,0 +1,295 @@
+//! Stores with one fault each, which the suite has to name and the model test has to find.
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::future::ready;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gristmill_conformance::suite::{checks, exercise};
+use gristmill_conformance::{MemoryStore, check_against_model};
+use gristmill_core::{
+    CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Fence, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask,
+    Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, State, Store, StoreError, Swept, TaskId,
+    TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait,
+};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    IgnoresFences,
+    LosesSingleEnqueues,
+    CountsNoCrashes,
+    RevivesDeadWorkers,
+    RunsSettledTasksAgain,
+    KeepsChildrenOfFailures,
+    CannotCancelWhatRuns,
+    DropsNotes,
+    ClaimsFromPausedQueues,
+    ForgetsDelays,
+    ListsOnlyTheFirstPage,
+    PruneChangesWhatIsKept,
+}
+
+#[test]
+fn fences_that_are_ignored_are_noticed() {
+    noticed(Fault::IgnoresFences, "lease::a_stale_lease_changes_nothing");
+}
+
+#[test]
+fn an_enqueue_that_is_lost_is_noticed() {
+    noticed(Fault::LosesSingleEnqueues, "enqueue::a_task_is_kept_as_it_was_given");
+}
+
+#[test]
+fn crashes_that_are_not_counted_are_noticed() {
+    noticed(Fault::CountsNoCrashes, "lease::a_crash_is_an_attempt_and_ends_at_its_limit");
+}
+
+#[test]
+fn dead_workers_that_come_back_are_noticed() {
+    noticed(Fault::RevivesDeadWorkers, "lease::a_dead_worker_is_told_so_and_stays_dead");
+}
+
+#[test]
+fn settled_tasks_that_run_again_are_noticed() {
+    noticed(Fault::RunsSettledTasksAgain, "settle::a_settled_task_never_runs_again");
+}
+
+#[test]
+fn children_of_failures_are_noticed() {
+    noticed(Fault::KeepsChildrenOfFailures, "children::children_of_any_other_ending_are_dropped");
+}
+
+#[test]
+fn cancellations_that_nobody_is_told_of_are_noticed() {
+    noticed(Fault::CannotCancelWhatRuns, "cancel::what_runs_is_told_with_the_next_heartbeat");
+}
+
+#[test]
+fn notes_that_are_dropped_are_noticed() {
+    noticed(Fault::DropsNotes, "notes::a_note_is_seen_while_the_attempt_runs");
+}
+
+#[test]
+fn pauses_that_are_ignored_are_noticed() {
+    noticed(Fault::ClaimsFromPausedQueues, "pause::nothing_is_claimed_from_a_paused_queue");
+}
+
+#[test]
+fn delays_that_are_forgotten_are_noticed() {
+    noticed(Fault::ForgetsDelays, "schedule::nothing_starts_before_it_is_due");
+}
+
+#[test]
+fn pages_that_are_missing_are_noticed() {
+    noticed(Fault::ListsOnlyTheFirstPage, "listing::pages_cover_everything_once");
+}
+
+#[test]
+fn a_prune_that_touches_what_is_kept_is_noticed() {
+    noticed(Fault::PruneChangesWhatIsKept, "retention::an_ended_task_goes_when_its_time_is_over");
+}
+
+/// Both tests fail on a store with this fault: the check that is named here, and the model test.
+fn noticed(fault: Fault, check: &str) {
+    let broken = move |env| ready(Broken::new(env, fault));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let checked = checks().find(|known| known.name == check).expect("there is such a check");
+    let said = panic_of(|| runtime.block_on(checked.run(&broken)));
+    assert!(said.starts_with(&format!("{check}: ")), "{said}");
+    let said = panic_of(|| check_against_model(64, broken));
+    assert!(said.starts_with("the store and the model disagree"), "{said}");
+}
+
+#[test]
+fn every_broken_promise_is_reported_at_once() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let said = panic_of(|| runtime.block_on(exercise(|env| ready(Broken::new(env, Fault::DropsNotes)))));
+    let named: Vec<_> = said.lines().skip(1).filter_map(|line| line.split_once(": ")).map(|(name, _)| name).collect();
+    for check in ["notes::a_note_is_seen_while_the_attempt_runs", "notes::notes_of_a_crashed_attempt_survive_it"] {
+        assert!(named.contains(&check), "{check} is not among\n{said}");
+    }
+}
+
+fn panic_of(test: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(test)).expect_err("nothing was noticed");
+    panic.downcast_ref::<String>().expect("a panic with a text").clone()
+}
+
+/// The store in memory, but for one fault.
+struct Broken {
+    inner: Arc<MemoryStore>,
+    fault: Fault,
+    fences: Mutex<HashMap<TaskId, Fence>>,
+}
+
+impl Broken {
+    fn new(env: Env, fault: Fault) -> Arc<Self> {
+        Arc::new(Self { inner: MemoryStore::new(env), fault, fences: Mutex::default() })
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+}
+
+#[async_trait]
+impl Source for Broken {
+    async fn enter(&self, worker: &WorkerSpec) -> Result<(), StoreError> {
+        self.inner.enter(worker).await
+    }
+
+    async fn leave(&self, worker: WorkerId) -> Result<u64, StoreError> {
+        self.inner.leave(worker).await
+    }
+
+    async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
+        let pulse = self.inner.heartbeat(worker, lease).await?;
+        let known = !pulse.alive && self.inner.workers().await?.iter().any(|known| known.id == worker.to_string());
+        Ok(if known && self.has(Fault::RevivesDeadWorkers) { Pulse { alive: true, ..pulse } } else { pulse })
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
+        if self.has(Fault::ClaimsFromPausedQueues) {
+            for wanted in &claim.wanted {
+                self.inner.pause(&wanted.queue, false).await?;
+            }
+        }
+        let claimed = self.inner.claim(claim).await?;
+        self.fences.lock().unwrap().extend(claimed.iter().map(|claimed| (claimed.lease.id, claimed.lease.fence)));
+        Ok(claimed)
+    }
+
+    async fn start(&self, leases: &[LeaseRef]) -> Result<Vec<bool>, StoreError> {
+        self.inner.start(leases).await
+    }
+
+    async fn settle(&self, mut settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        if self.has(Fault::IgnoresFences) {
+            let fences = self.fences.lock().unwrap();
+            for settlement in &mut settlements {
+                settlement.lease.fence = *fences.get(&settlement.lease.id).unwrap_or(&settlement.lease.fence);
+            }
+        }
+        let children: Vec<_> = settlements.iter().map(|settlement| (settlement.lease.id, settlement.children.clone())).collect();
+        let settled = self.inner.settle(settlements).await?;
+        for (settled, (id, children)) in settled.iter().zip(children) {
+            let Settled::Done(state) = settled else { continue };
+            if state.is_final() && self.has(Fault::RunsSettledTasksAgain) {
+                self.inner.retry(&[id]).await?;
+            }
+            if *state != State::Succeeded && self.has(Fault::KeepsChildrenOfFailures) {
+                self.inner.enqueue(children).await?;
+            }
+        }
+        Ok(settled)
+    }
+
+    async fn note(&self, notes: Vec<Note>) -> Result<Vec<bool>, StoreError> {
+        let dropped = self.has(Fault::DropsNotes);
+        let kept = |note: Note| if dropped { Note { logs: None, progress: None, ..note } } else { note };
+        self.inner.note(notes.into_iter().map(kept).collect()).await
+    }
+
+    async fn sweep(&self, limit: usize) -> Result<Swept, StoreError> {
+        if self.has(Fault::CountsNoCrashes) {
+            for worker in self.inner.workers().await? {
+                if !worker.alive {
+                    self.inner.leave(worker.id.parse().unwrap()).await?;
+                }
+            }
+        }
+        self.inner.sweep(limit).await
+    }
+
+    async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
+        self.inner.pending(queues, within).await
+    }
+
+    async fn wait(&self, wake: Wake, timeout: Duration) {
+        self.inner.wait(wake, timeout).await;
+    }
+}
+
+#[async_trait]
+impl Store for Broken {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    async fn declare(&self, kinds: &[KindSpec]) -> Result<(), StoreError> {
+        self.inner.declare(kinds).await
+    }
+
+    async fn enqueue(&self, mut tasks: Vec<NewTask>) -> Result<Vec<EnqueueOutcome>, StoreError> {
+        if tasks.len() == 1 && self.has(Fault::LosesSingleEnqueues) {
+            return Ok(vec![EnqueueOutcome::Created]);
+        }
+        if self.has(Fault::ForgetsDelays) {
+            tasks.iter_mut().for_each(|task| task.delay = Duration::ZERO);
+        }
+        self.inner.enqueue(tasks).await
+    }
+
+    async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.inner.get(id).await
+    }
+
+    async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        let page = self.inner.list(filter, after, limit).await?;
+        Ok(if self.has(Fault::ListsOnlyTheFirstPage) { Page { next: None, ..page } } else { page })
+    }
+
+    async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {
+        if self.has(Fault::CannotCancelWhatRuns) {
+            let mut outcomes = Vec::new();
+            for id in ids {
+                let running = self.inner.get(*id).await?.is_some_and(|task| task.state == State::Running);
+                outcomes.push(if running { CancelOutcome::CancelRequested } else { self.inner.cancel(&[*id]).await?[0] });
+            }
+            return Ok(outcomes);
+        }
+        self.inner.cancel(ids).await
+    }
+
+    async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
+        self.inner.retry(ids).await
+    }
+
+    async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {
+        self.inner.pause(queue, paused).await
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueInfo>, StoreError> {
+        self.inner.queues().await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerInfo>, StoreError> {
+        self.inner.workers().await
+    }
+
+    async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {
+        self.inner.kinds().await
+    }
+
+    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        if self.has(Fault::PruneChangesWhatIsKept) {
+            // A new end takes the place of the kept one.
+            let ended = Filter { states: vec![State::Succeeded], ..Filter::default() };
+            let ids: Vec<_> = self.inner.list(&ended, None, limit).await?.items.iter().map(|task| task.id).collect();
+            self.inner.retry(&ids).await?;
+            self.inner.cancel(&ids).await?;
+        }
+        self.inner.prune(limit).await
+    }
+
+    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        self.inner.check().await
+    }
+}

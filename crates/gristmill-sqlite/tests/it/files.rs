@@ -1,0 +1,156 @@
+use std::time::Duration;
+
+use gristmill_core::{Env, Overrides, Retention, Store, StoreErrorKind};
+use gristmill_sqlite::SqliteStore;
+
+use crate::common::{Fixture, succeed, task, url};
+
+fn refusal(url: &str) -> gristmill_core::StoreError {
+    SqliteStore::connect(url, Env::system()).map(drop).unwrap_err()
+}
+
+#[test]
+fn a_file_that_is_no_database_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "just some notes, long enough to be mistaken for a header\n".repeat(200);
+    std::fs::write(dir.path().join("gristmill.db"), &text).unwrap();
+    let error = refusal(&url(dir.path(), ""));
+    assert_eq!(error.kind(), StoreErrorKind::NotOurs, "{error}");
+    assert!(error.to_string().contains("gristmill.db"), "{error}");
+    assert_eq!(std::fs::read_to_string(dir.path().join("gristmill.db")).unwrap(), text);
+}
+
+#[test]
+fn places_where_no_file_can_be_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = refusal(&format!("sqlite:{}", dir.path().display()));
+    assert_eq!(error.kind(), StoreErrorKind::Unreachable);
+    assert!(error.to_string().contains("is a directory"), "{error}");
+    let error = refusal(&format!("sqlite:{}/none/app.db", dir.path().display()));
+    assert_eq!(error.kind(), StoreErrorKind::Unreachable);
+    assert!(error.to_string().contains("directory has to exist"), "{error}");
+    let error = refusal(&url(dir.path(), "create=false"));
+    assert_eq!(error.kind(), StoreErrorKind::Unreachable);
+    assert!(!dir.path().join("gristmill.db").exists());
+}
+
+#[test]
+fn a_damaged_file_is_refused_or_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    SqliteStore::connect(&url(dir.path(), ""), Env::system()).unwrap().close();
+    let path = dir.path().join("gristmill.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The schema's page, behind the file header.
+    bytes[100..4096].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let error = refusal(&url(dir.path(), ""));
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error:?}");
+    assert!(error.to_string().contains("backup"), "{error}");
+}
+
+#[tokio::test]
+async fn a_lock_that_is_held_too_long_is_an_error_and_not_a_hang() {
+    let fixture = Fixture::with("busy_timeout=50ms");
+    let other = fixture.raw();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mail = fixture.task("mail");
+    let error = fixture.store.enqueue(vec![mail.clone()]).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Busy);
+    assert!(error.is_transient() && error.to_string().contains("another process"), "{error}");
+    assert_eq!(fixture.state(&mail).await, None, "an error is not an acknowledgement, and nothing was kept");
+    other.execute_batch("ROLLBACK").unwrap();
+    fixture.store.enqueue(vec![mail]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_acknowledges_nothing_and_recovers() {
+    let fixture = Fixture::with("max_pages=64");
+    let big = |env: &Env| {
+        let mut big = task(env, "mail", Overrides { retention: Some(Retention::None), ..Overrides::default() });
+        big.args = format!(r#"{{"text":"{}"}}"#, "x".repeat(20_000));
+        big
+    };
+    let mut kept = Vec::new();
+    let refused = loop {
+        assert!(kept.len() < 1_000, "the limit of pages does not hold");
+        let task = big(&fixture.env);
+        match fixture.store.enqueue(vec![task.clone()]).await {
+            Ok(_) => kept.push(task),
+            Err(error) => {
+                assert_eq!(error.kind(), StoreErrorKind::Full, "{error:?}");
+                assert!(error.is_transient());
+                break task;
+            }
+        }
+    };
+    assert_eq!(fixture.state(&refused).await, None);
+    for task in &kept {
+        assert!(fixture.state(task).await.is_some(), "an acknowledged task is lost");
+    }
+    // Space returns: another process works some of it off.
+    let other = fixture.again("");
+    let worker = crate::common::enter(&other, &fixture.env, &["mail"]).await;
+    let claimed = crate::common::claim(&other, &fixture.env, worker, 5).await;
+    succeed(&other, &claimed).await;
+    fixture.store.enqueue(vec![refused.clone()]).await.unwrap();
+    assert!(fixture.state(&refused).await.is_some());
+}
+
+#[tokio::test]
+async fn what_fits_is_kept_though_its_neighbours_do_not() {
+    let fixture = Fixture::with("max_pages=64");
+    let mut big = fixture.task("mail");
+    big.args = format!(r#"{{"text":"{}"}}"#, "x".repeat(1_000_000));
+    let small = fixture.task("mail");
+    // Held back so that both are in one group.
+    let blocker = fixture.raw();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let large = fixture.store.enqueue(vec![big.clone()]);
+    let little = fixture.store.enqueue(vec![small.clone()]);
+    let release = async {
+        tokio::task::yield_now().await;
+        blocker.execute_batch("ROLLBACK").unwrap();
+    };
+    let (large, little, ()) = tokio::join!(large, little, release);
+    assert_eq!(large.unwrap_err().kind(), StoreErrorKind::Full);
+    little.unwrap();
+    assert_eq!(fixture.state(&big).await, None);
+    assert!(fixture.state(&small).await.is_some());
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so_and_its_file_is_whole() {
+    let fixture = Fixture::new();
+    let mail = fixture.task("mail");
+    fixture.store.enqueue(vec![mail.clone()]).await.unwrap();
+    fixture.store.close();
+    assert_eq!(fixture.store.enqueue(vec![mail.clone()]).await.unwrap_err().kind(), StoreErrorKind::Closed);
+    assert_eq!(fixture.store.get(mail.id).await.unwrap_err().kind(), StoreErrorKind::Closed);
+    // All of it is in the main file: a copy of that alone is a backup.
+    let wal = std::fs::metadata(fixture.dir.path().join("gristmill.db-wal")).map_or(0, |meta| meta.len());
+    assert_eq!(wal, 0);
+    assert!(fixture.again("").get(mail.id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn check_names_what_is_wrong_and_how_to_mend_it() {
+    let fixture = Fixture::with("synchronous=normal");
+    let worker = fixture.worker(&["mail"]).await;
+    fixture.store.enqueue(vec![fixture.task("mail"), fixture.task("mail")]).await.unwrap();
+    assert_eq!(fixture.claim(worker, 1).await.len(), 1);
+    let bad = |findings: &[gristmill_core::Finding]| -> Vec<String> {
+        let bad = findings.iter().filter(|finding| finding.severity > gristmill_core::Severity::Ok);
+        bad.inspect(|finding| assert!(!finding.hint.is_empty(), "{finding:?}")).map(|finding| finding.code.clone()).collect()
+    };
+    assert_eq!(bad(&fixture.store.check().await.unwrap()), ["synchronous"]);
+    fixture.clock.advance(Duration::from_secs(60));
+    let raw = fixture.raw();
+    raw.execute_batch(
+        "INSERT INTO gristmill_scheduled SELECT seq, 0, queue, 0, 0, 0 FROM gristmill_lease;
+         INSERT INTO gristmill_lease SELECT 999, mark, worker, queue, 1, 1, 0, 1, 0, 0, 0, 0 FROM gristmill_lease;
+         INSERT INTO gristmill_aside(seq, at, reason, row) VALUES (5, 0, 'torn', '{}');",
+    )
+    .unwrap();
+    let codes = bad(&fixture.store.check().await.unwrap());
+    assert_eq!(codes, ["orphan_lease", "lost_lease", "overlap", "overdue", "aside", "synchronous"]);
+}

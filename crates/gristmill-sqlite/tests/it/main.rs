@@ -1,0 +1,15 @@
+//! What the SQLite store has beyond the common contract: its file, its threads, its transactions.
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod common;
+mod conformance;
+mod corrupt;
+mod files;
+mod groups;
+mod lists;
+mod migrations;
+mod processes;
+mod transactions;
+mod unserved;
+#[cfg(feature = "sqlx")]
+mod within_sqlx;

@@ -1,0 +1,79 @@
+use gristmill_core::{EnqueueOutcome, Settled, State, Store, StoreError, StoreErrorKind, Within};
+use gristmill_sqlite::Rusqlite;
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::common::{Fixture, success};
+
+fn insert<W>(within: W, tasks: Vec<gristmill_core::NewTask>) -> gristmill_core::Inserted
+where
+    W: Within<Rusqlite, Inserting = std::future::Ready<gristmill_core::Inserted>>,
+{
+    within.insert(tasks).into_inner()
+}
+
+#[tokio::test]
+async fn tasks_live_and_die_with_the_callers_transaction() {
+    let fixture = Fixture::new();
+    let mut conn = fixture.raw();
+    let (kept, dropped) = (fixture.task("mail"), fixture.task("mail"));
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+    let outcomes = insert(&tx, vec![kept.clone(), kept.clone()]).unwrap();
+    assert_eq!(outcomes, [EnqueueOutcome::Created, EnqueueOutcome::Exists]);
+    assert_eq!(fixture.state(&kept).await, None, "not before the commit");
+    tx.commit().unwrap();
+    assert_eq!(fixture.state(&kept).await, Some(State::Ready));
+
+    conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(insert(&conn, vec![dropped.clone()]).unwrap(), [EnqueueOutcome::Created]);
+    conn.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(fixture.state(&dropped).await, None);
+}
+
+#[test]
+fn a_database_without_our_tables_is_named_as_such() {
+    let fixture = Fixture::new();
+    let conn = Connection::open_in_memory().unwrap();
+    let error = insert(&conn, vec![fixture.task("mail")]).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::NotOurs);
+    assert!(error.to_string().contains("no tables of gristmill"), "{error}");
+}
+
+#[tokio::test]
+async fn an_effect_and_its_settlement_commit_together_or_not_at_all() {
+    let fixture = Fixture::new();
+    let worker = fixture.worker(&["mail"]).await;
+    fixture.raw().execute_batch("CREATE TABLE effect(n INTEGER)").unwrap();
+    let mail = fixture.task("mail");
+    fixture.store.enqueue(vec![mail.clone()]).await.unwrap();
+    let claimed = fixture.claim(worker, 1).await;
+    let effects = || -> i64 { fixture.raw().query_row("SELECT count(*) FROM effect", [], |row| row.get(0)).unwrap() };
+
+    let failed: Result<(), StoreError> = fixture.store.transaction(|conn| {
+        conn.execute("INSERT INTO effect VALUES (1)", []).unwrap();
+        assert_eq!(fixture.store.settle_within(conn, success(&claimed[0]))?, Settled::Done(State::Succeeded));
+        Err(StoreError::new(StoreErrorKind::Other, "changed my mind"))
+    });
+    assert_eq!(failed.unwrap_err().to_string(), "changed my mind");
+    assert_eq!((effects(), fixture.state(&mail).await), (0, Some(State::Running)));
+
+    let store = fixture.store.clone();
+    let panicked = std::thread::spawn(move || {
+        store.transaction(|conn| -> Result<(), StoreError> {
+            conn.execute("INSERT INTO effect VALUES (1)", []).unwrap();
+            panic!("in the middle")
+        })
+    });
+    assert!(panicked.join().is_err());
+    assert_eq!(effects(), 0);
+
+    let settled: Result<_, StoreError> = fixture.store.transaction(|conn| {
+        conn.execute("INSERT INTO effect VALUES (1)", []).unwrap();
+        fixture.store.settle_within(conn, success(&claimed[0]))
+    });
+    assert_eq!(settled.unwrap(), Settled::Done(State::Succeeded));
+    assert_eq!((effects(), fixture.state(&mail).await), (1, Some(State::Succeeded)));
+
+    // The same fence again: somebody has settled it, and nothing changes.
+    let stale: Result<_, StoreError> = fixture.store.transaction(|conn| fixture.store.settle_within(conn, success(&claimed[0])));
+    assert_eq!(stale.unwrap(), Settled::LeaseLost);
+}

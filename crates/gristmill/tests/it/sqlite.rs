@@ -1,0 +1,114 @@
+//! Transactions on the embedded store, through the whole engine.
+
+use std::path::PathBuf;
+
+use gristmill::sqlite::rusqlite::{Connection, TransactionBehavior};
+use gristmill::{App, AwaitError, Context, Error, Result, State, task};
+use tempfile::TempDir;
+
+use crate::support::{on_file, within};
+
+/// Where the application's own table is: the file that holds gristmill's, too.
+#[derive(Clone)]
+struct Bank {
+    file: PathBuf,
+}
+
+impl Bank {
+    fn open(&self) -> Connection {
+        let db = Connection::open(&self.file).unwrap();
+        db.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+        db.execute_batch("CREATE TABLE IF NOT EXISTS entry (cents INTEGER NOT NULL)").unwrap();
+        db
+    }
+
+    fn cents(&self) -> Vec<i64> {
+        let db = self.open();
+        let mut statement = db.prepare("SELECT cents FROM entry ORDER BY rowid").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(|cents| cents.unwrap()).collect()
+    }
+}
+
+#[task(name = "book", max_attempts = 2, backoff = fixed("0s"))]
+fn book(cx: &Context<Bank>, cents: i64) -> Result<i64> {
+    cx.transaction(|db| {
+        db.execute("INSERT INTO entry VALUES (?1)", [cents])?;
+        if cents < 0 {
+            return Err(Error::retry("no debts"));
+        }
+        Ok(cents)
+    })
+}
+
+#[task(name = "book.own", max_attempts = 1)]
+fn book_own(cx: &Context<Bank>, cents: i64, commit: bool) -> Result<i64> {
+    let mut db = cx.state.open();
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute("INSERT INTO entry VALUES (?1)", [cents])?;
+    cx.settle_in(&tx, &cents)?;
+    if commit {
+        tx.commit()?;
+        Ok(cents)
+    } else {
+        tx.rollback()?;
+        Err(Error::fail("thought better of it"))
+    }
+}
+
+async fn bank(folder: &TempDir) -> (Bank, gristmill::Client) {
+    let bank = Bank { file: folder.path().join("test.db") };
+    let client = on_file(App::new(bank.clone()).register::<Book>().register::<BookOwn>(), folder).await;
+    bank.open();
+    (bank, client)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enqueue_commits_and_rolls_back_with_the_callers_transaction() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bank, client) = bank(&folder).await;
+    let worker = client.worker().queue("default", 2).start().await.unwrap();
+    let mut db = bank.open();
+    let mut handles = Vec::new();
+    for commit in [true, false] {
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+        tx.execute("INSERT INTO entry VALUES (1)", []).unwrap();
+        handles.push(client.enqueue(Book { cents: 2 }).within(&tx).run().unwrap());
+        handles.push(client.enqueue(Book { cents: 3 }).priority(9).within(&tx).run().unwrap());
+        if commit { tx.commit().unwrap() } else { tx.rollback().unwrap() }
+    }
+    within(handles[0].result()).await.unwrap();
+    within(handles[1].result()).await.unwrap();
+    assert!(matches!(handles[2].result().await, Err(AwaitError::NotKept { .. })));
+    assert!(handles[3].status().await.unwrap().is_none());
+    worker.stop().await;
+    assert_eq!(bank.cents(), [1, 2, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn effect_and_settlement_commit_together_and_failures_show_outside() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bank, client) = bank(&folder).await;
+    let worker = client.worker().queue("default", 2).start().await.unwrap();
+    let good = client.enqueue(Book { cents: 5 }).await.unwrap();
+    assert_eq!(within(good.result()).await.unwrap(), 5);
+    let bad = client.enqueue(Book { cents: -5 }).await.unwrap();
+    let failed = within(bad.ended()).await.unwrap();
+    assert_eq!((failed.state, failed.attempt, failed.error.unwrap().message.as_str()), (State::Failed, 2, "no debts"));
+    let report = worker.stop().await;
+    assert_eq!((report.succeeded, report.leases_lost), (1, 0), "{report}");
+    assert_eq!(bank.cents(), [5], "what failed was rolled back, both times");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_settles_in_a_transaction_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bank, client) = bank(&folder).await;
+    let worker = client.worker().queue("default", 1).start().await.unwrap();
+    let kept = client.enqueue(BookOwn { cents: 7, commit: true }).await.unwrap();
+    assert_eq!(within(kept.result()).await.unwrap(), 7);
+    let dropped = client.enqueue(BookOwn { cents: 8, commit: false }).await.unwrap();
+    assert_eq!(within(dropped.ended()).await.unwrap().state, State::Failed, "rolled back, so what it returned counts");
+    let report = worker.stop().await;
+    assert_eq!((report.succeeded, report.failed, report.leases_lost), (1, 1, 0), "{report}");
+    assert_eq!(bank.cents(), [7]);
+}
