@@ -70,7 +70,9 @@ impl Tables {
         for seq in &over {
             self.remove(*seq);
         }
-        self.workers.retain(|_, worker| worker.expires_at.saturating_add(DEAD_WORKER_KEPT) >= now);
+        // One that still holds something is kept until that is rescued: its name belongs into the history.
+        let held = &self.held;
+        self.workers.retain(|id, worker| held.contains_key(id) || worker.expires_at.saturating_add(DEAD_WORKER_KEPT) > now);
         over.len()
     }
 }

@@ -54,7 +54,6 @@ impl World {
                 Call::Enqueue(vec![task])
             }
             Op::Enter { queues, kinds } => Call::Enter(self.worker(*queues, *kinds)),
-            Op::EnterAgain(worker) => Call::Enter(pick(&self.workers, *worker)?.clone()),
             Op::Leave(worker) => Call::Leave(self.some_worker(*worker)?.id),
             Op::Heartbeat(worker) => Call::Heartbeat(self.some_worker(*worker)?.id),
             // Somebody has to work.
