@@ -37,6 +37,9 @@ pub trait Source: Send + Sync + 'static {
     /// task types that the worker serves; nothing from a paused queue. A task past its expiry ends instead as `expired`.
     /// The attempt is counted with the claim, so that a crash counts.
     ///
+    /// After an error the same claim is to be repeated with [`Claim::again`], or what a lost reply took stays with the
+    /// living worker, and nobody runs it.
+    ///
     /// # Errors
     /// If the store can't be written, or the worker is not known or no longer alive (nothing is claimed then).
     async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, StoreError>;
@@ -105,6 +108,9 @@ pub struct Claim {
     pub fence: Fence,
     /// The queues, and at most how many tasks of each.
     pub wanted: Vec<Wanted>,
+    /// A repetition after an error. If the first time did take something, that is given again, as it was and nothing
+    /// besides; if it did not, this is a claim like any other. Costs a look at all that the worker holds.
+    pub again: bool,
 }
 
 /// How many tasks of one queue are wanted.

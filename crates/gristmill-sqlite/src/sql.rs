@@ -32,6 +32,7 @@ statements! {
     LEASE_CANCELLED = "lease_cancelled",
     LEASE_COUNT = "lease_count",
     LEASE_GET = "lease_get",
+    LEASE_GIVEN = "lease_given",
     LEASE_INSERT = "lease_insert",
     LEASE_LOST = "lease_lost",
     LEASE_NOTE = "lease_note",

@@ -318,7 +318,7 @@ impl Inline {
         };
         store.enter(&spec).await?;
         let wanted = queues.keys().map(|queue| Wanted { queue: queue.as_str().into(), limit: 1 }).collect();
-        let claimed = store.claim(&Claim { worker, fence: self.env.fence(), wanted }).await?;
+        let claimed = store.claim(&Claim { worker, fence: self.env.fence(), wanted, again: false }).await?;
         let ran = claimed.len();
         for mut claimed in claimed {
             if claimed.report_start {

@@ -212,18 +212,24 @@ fn end(mut command: Command, input: &str) -> Ended {
     let input = input.to_owned();
     std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
     let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
+    let status = status(&mut child);
+    Ended { code: status.code(), stdout: stdout.recv().unwrap(), stderr: stderr.recv().unwrap() }
+}
+
+/// How a process ends, which it has to in time.
+#[track_caller]
+pub(crate) fn status(child: &mut Child) -> ExitStatus {
     let deadline = Instant::now() + PATIENCE;
-    let status = loop {
+    loop {
         match child.try_wait().unwrap() {
-            Some(status) => break status,
+            Some(status) => return status,
             None if Instant::now() > deadline => {
                 child.kill().unwrap();
-                panic!("{command:?} does not end");
+                panic!("process {} does not end", child.id());
             }
             None => std::thread::sleep(Duration::from_millis(2)),
         }
-    };
-    Ended { code: status.code(), stdout: stdout.recv().unwrap(), stderr: stderr.recv().unwrap() }
+    }
 }
 
 fn drain(stream: Option<impl Read + Send + 'static>) -> Receiver<String> {

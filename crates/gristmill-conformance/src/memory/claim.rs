@@ -11,6 +11,13 @@ impl Tables {
                 format!("can't claim tasks: worker {} is not alive; it has to enter again under a new id", claim.worker);
             return Err(StoreError::new(StoreErrorKind::Invalid, message));
         };
+        if claim.again {
+            let mut given: Vec<_> = self.held_by(claim.worker).into_iter().filter_map(|seq| self.given(seq, claim)).collect();
+            if !given.is_empty() {
+                given.sort_by_key(|(priority, claimed)| (*priority, claimed.lease.key));
+                return Ok(given.into_iter().map(|(_, claimed)| claimed).collect());
+            }
+        }
         let (name, kinds) = (worker.spec.name.clone(), worker.spec.kinds.clone());
         let mut claimed = Vec::new();
         for wanted in &claim.wanted {
@@ -77,6 +84,12 @@ impl Tables {
             args: task.new.args.clone(),
             meta: task.new.meta.clone(),
         })
+    }
+
+    /// What this very claim took, if it did.
+    fn given(&self, seq: i64, claim: &Claim) -> Option<(u8, Claimed)> {
+        let task = self.tasks.get(&seq).filter(|task| task.lease().is_some_and(|lease| lease.fence == claim.fence))?;
+        Some((task.new.priority, self.claimed(seq, claim)?))
     }
 
     /// Records that the handler is about to run; false if the lease is lost.

@@ -67,6 +67,14 @@ impl Held {
 }
 
 impl Call {
+    /// What a caller does when the answer was lost.
+    pub(super) fn again(self) -> Self {
+        match self {
+            Self::Claim(claim) => Self::Claim(Claim { again: true, ..claim }),
+            other => other,
+        }
+    }
+
     pub(super) async fn perform(&self, store: &dyn Store, side: Side) -> Answer {
         self.ask(store, side).await.unwrap_or_else(|error| Answer::Error(error.kind(), error.to_string()))
     }

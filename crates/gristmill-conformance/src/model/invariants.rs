@@ -1,8 +1,8 @@
 use std::collections::{HashMap, HashSet};
 
 use gristmill_core::{
-    AttemptState, CancelOutcome, EnqueueOutcome, FailureReason, RetryOutcome, Settled, State, TaskId, TaskRecord, Timestamp,
-    WorkerId,
+    AttemptState, CancelOutcome, EnqueueOutcome, FailureReason, Fence, RetryOutcome, Settled, State, TaskId, TaskRecord,
+    Timestamp, WorkerId,
 };
 
 use super::call::{Answer, Call};
@@ -15,8 +15,8 @@ pub(super) struct Invariants {
     ended: HashSet<TaskId>,
     /// The number of the last claim of each task.
     claim_no: HashMap<TaskId, u32>,
-    /// Who holds a task by the answers so far. Only what is certain is in it.
-    held: HashMap<TaskId, WorkerId>,
+    /// Who holds a task by the answers so far, and by which claim. Only what is certain is in it.
+    held: HashMap<TaskId, (WorkerId, Fence)>,
     /// Until when each worker lives.
     alive_until: HashMap<WorkerId, Timestamp>,
 }
@@ -39,7 +39,7 @@ impl Invariants {
             }
             (Call::Leave(worker), Answer::Left(_)) => {
                 self.alive_until.remove(worker);
-                self.held.retain(|_, holder| holder != worker);
+                self.held.retain(|_, (holder, _)| holder != worker);
             }
             (Call::Heartbeat(worker), Answer::Pulse(pulse)) if pulse.alive => {
                 self.alive_until.insert(*worker, now.saturating_add(LEASE));
@@ -50,7 +50,11 @@ impl Invariants {
                     if self.ended.contains(&id) {
                         return Err(format!("{id} was acknowledged as ended and is claimed again"));
                     }
-                    if let Some(holder) = self.held.insert(id, claim.worker) {
+                    let holder = self.held.insert(id, (claim.worker, claim.fence));
+                    if holder == Some((claim.worker, claim.fence)) && claim.again {
+                        continue;
+                    }
+                    if let Some((holder, _)) = holder {
                         return Err(format!("{id} is claimed by {} while {holder} holds it", claim.worker));
                     }
                     let last = self.claim_no.insert(id, claimed.claim_no).unwrap_or(0);
@@ -87,7 +91,7 @@ impl Invariants {
     /// A sweep may have taken everything from workers that are not alive.
     pub(super) fn swept(&mut self, now: Timestamp) {
         let alive = |worker: &WorkerId| self.alive_until.get(worker).is_some_and(|until| *until > now);
-        self.held.retain(|_, holder| alive(holder));
+        self.held.retain(|_, (holder, _)| alive(holder));
     }
 
     /// What every record keeps to.

@@ -124,10 +124,11 @@ impl Case<'_> {
             Op::Look => return self.look(true).await,
             _ => {}
         }
-        let Some(call) = self.world.call(&step.op, self.env.now()) else { return Ok(()) };
+        let Some(mut call) = self.world.call(&step.op, self.env.now()) else { return Ok(()) };
         if step.lost {
             self.log.push("the next answer is lost, and the operation repeated:".to_owned());
             self.call(&call, true).await?;
+            call = call.again();
         }
         self.call(&call, false).await?;
         if matches!(call, Call::Enter(_)) {

@@ -66,7 +66,7 @@ impl World {
                 let wanted = asked.into_iter().map(|queue| Wanted { queue: queue.into(), limit: *limit }).collect();
                 let (worker, fence) = (worker.id, self.ids.fence());
                 self.name("f", &fence.to_string());
-                Call::Claim(Claim { worker, fence, wanted })
+                Call::Claim(Claim { worker, fence, wanted, again: false })
             }
             Op::Start(leases) => Call::Start(leases.iter().map(|lease| self.lease(*lease)).collect::<Option<_>>()?),
             Op::Settle(ends) => Call::Settle(ends.iter().map(|end| self.settlement(end, now)).collect::<Option<_>>()?),

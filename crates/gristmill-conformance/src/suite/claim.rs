@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_core::{AttemptState, Claim, Ending, NewTask, State, StoreErrorKind, TaskId, TaskMeta, Wanted};
+use gristmill_core::{AttemptState, Claim, Ending, NewTask, Settled, State, StoreErrorKind, TaskId, TaskMeta, Wanted};
 use tokio::task::JoinSet;
 
 use super::bench::{ALL, Bench, LEASE, QUEUE};
@@ -16,6 +16,8 @@ list![
     an_attempt_is_counted_with_its_claim,
     a_task_is_claimed_once,
     concurrent_claims_share_nothing,
+    a_claim_whose_reply_was_lost_gives_again_what_it_took,
+    a_repeated_claim_that_took_nothing_is_a_claim,
     a_worker_that_never_entered_claims_nothing,
     a_worker_whose_lease_is_over_claims_nothing,
     a_worker_that_left_claims_nothing,
@@ -56,7 +58,8 @@ pub async fn each_queue_has_its_own_limit(bench: Bench<'_>) {
     }
     let worker = bench.worker_for(&["a", "b", "c"], &["work"]).await;
     let wanted = vec![Wanted { queue: "a".into(), limit: 2 }, Wanted { queue: "b".into(), limit: 1 }];
-    let claimed = bench.store.claim(&Claim { worker, fence: bench.env.fence(), wanted }).await.expect("the store answers");
+    let claimed =
+        bench.store.claim(&Claim { worker, fence: bench.env.fence(), wanted, again: false }).await.expect("the store answers");
     let queues: Vec<_> = claimed.iter().map(|claimed| &*claimed.queue).collect();
     assert_eq!(queues, ["a", "a", "b"]);
 }
@@ -168,4 +171,29 @@ async fn refused(bench: &Bench<'_>, claim: &Claim) {
         Err(error) => assert_eq!(error.kind(), StoreErrorKind::Invalid, "{error}"),
         Ok(claimed) => panic!("a worker that is not alive claimed {claimed:?}"),
     }
+}
+
+/// A worker that lives keeps its leases: if it never hears of them, nobody ever runs those tasks.
+pub async fn a_claim_whose_reply_was_lost_gives_again_what_it_took(bench: Bench<'_>) {
+    for priority in [5, 9, 0] {
+        bench.enqueue(NewTask { priority, meta: Some(Box::default()), ..bench.task() }).await;
+    }
+    let worker = bench.worker().await;
+    let other = bench.claim_one(worker).await;
+    let claim = bench.wanted(worker, 1);
+    let lost = bench.store.claim(&claim).await.expect("the store answers");
+    let again = Claim { again: true, ..claim };
+    let given = bench.store.claim(&again).await.expect("the store answers");
+    assert_eq!(format!("{given:?}"), format!("{lost:?}"), "as it was, and nothing besides");
+    assert_ne!(given[0].lease, other.lease);
+    assert_eq!(bench.settle(given[0].lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+}
+
+/// After an error nobody knows whether the claim was made.
+pub async fn a_repeated_claim_that_took_nothing_is_a_claim(bench: Bench<'_>) {
+    let id = bench.add().await;
+    let worker = bench.worker().await;
+    let claim = Claim { again: true, ..bench.wanted(worker, ALL) };
+    let claimed = bench.store.claim(&claim).await.expect("the store answers");
+    assert_eq!(claimed.iter().map(|claimed| claimed.lease.id).collect::<Vec<_>>(), [id]);
 }

@@ -17,6 +17,7 @@ list![
     a_guessed_lease_changes_nothing,
     another_claim_of_the_same_worker_is_another_lease,
     a_sweep_rescues_no_more_than_asked,
+    a_worker_long_dead_is_rescued_all_the_same,
 ];
 
 /// One heartbeat a worker extends the lease of everything it holds.
@@ -194,7 +195,7 @@ pub async fn a_sweep_rescues_no_more_than_asked(bench: Bench<'_>) {
         ids.push(bench.add().await);
     }
     let wanted = vec![Wanted { queue: QUEUE.into(), limit: ALL }];
-    bench.store.claim(&Claim { worker, fence: bench.env.fence(), wanted }).await.expect("the store answers");
+    bench.store.claim(&Claim { worker, fence: bench.env.fence(), wanted, again: false }).await.expect("the store answers");
     bench.pass(LEASE);
     let fresh = bench.worker_spec(&[QUEUE], &["work"]);
     bench.store.enter(&fresh).await.expect("the store answers");
@@ -202,6 +203,19 @@ pub async fn a_sweep_rescues_no_more_than_asked(bench: Bench<'_>) {
         assert_eq!(bench.store.sweep(2).await.map(|swept| swept.rescued).ok(), Some(expected));
         let ready = bench.claim_ids(fresh.id, ALL).await;
         assert_eq!(ready, ids.drain(..expected).collect::<Vec<_>>());
+    }
+}
+
+/// Dead workers are forgotten after a while, but not before what they held was taken from them.
+pub async fn a_worker_long_dead_is_rescued_all_the_same(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    for _ in 0..3 {
+        bench.add().await;
+    }
+    assert_eq!(bench.claim_ids(worker, ALL).await.len(), 3);
+    bench.pass(secs(400 * 86_400));
+    for expected in [1, 1, 1, 0] {
+        assert_eq!(bench.store.sweep(1).await.map(|swept| swept.rescued).ok(), Some(expected));
     }
 }
 

@@ -44,7 +44,7 @@ pub async fn odd_names_are_names(bench: Bench<'_>) {
         assert_eq!(bench.list(&filter).await.len(), 1, "{name:?}");
         let worker = bench.worker_for(&[name], &[name]).await;
         let wanted = vec![gristmill_core::Wanted { queue: name.into(), limit: ALL }];
-        let claim = Claim { worker, fence: bench.env.fence(), wanted };
+        let claim = Claim { worker, fence: bench.env.fence(), wanted, again: false };
         let claimed = bench.store.claim(&claim).await.expect("the store answers");
         assert_eq!(claimed.iter().map(|claimed| &*claimed.kind).collect::<Vec<_>>(), [name]);
     }
@@ -82,7 +82,7 @@ pub async fn a_claim_of_nothing_takes_nothing(bench: Bench<'_>) {
     assert_eq!(bench.claim_ids(worker, 0).await, []);
     let fence = bench.env.fence();
     for wanted in [vec![], vec![gristmill_core::Wanted { queue: "nowhere".into(), limit: ALL }]] {
-        let claimed = bench.store.claim(&Claim { worker, fence, wanted }).await.expect("the store answers");
+        let claimed = bench.store.claim(&Claim { worker, fence, wanted, again: false }).await.expect("the store answers");
         assert!(claimed.is_empty());
     }
     assert_eq!(bench.claim_ids(worker, usize::MAX).await, [id], "and a worker with room for everything gets what there is");

@@ -1,7 +1,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use gristmill_core::{Ack, AttemptState, Claim, Claimed, Failure, FailureReason, LeaseRef, State, TaskId, TaskMeta, limits};
+use gristmill_core::{
+    Ack, AttemptState, Claim, Claimed, Failure, FailureReason, Fence, LeaseRef, State, TaskId, TaskMeta, limits,
+};
 use rusqlite::{CachedStatement, Row, params};
 use serde_json::json;
 
@@ -28,6 +30,12 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Vec<Claimed>, Faul
             claim.worker
         )));
     };
+    if claim.again {
+        let given = given(tx, claim, &server)?;
+        if !given.is_empty() {
+            return Ok(given);
+        }
+    }
     let mut claiming = Claiming {
         claim,
         server,
@@ -51,6 +59,27 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Vec<Claimed>, Faul
         tx.effects.points.add(Points::CLAIM);
     }
     Ok(claiming.claimed)
+}
+
+/// What this very claim took the first time, when its reply was lost.
+fn given(tx: &mut Tx<'_>, claim: &Claim, server: &Server) -> Result<Vec<Claimed>, Fault> {
+    let conn = tx.conn;
+    let mut statement = conn.prepare_cached(sql::LEASE_GIVEN)?;
+    let mut rows = statement.query([server.key])?;
+    let mut given = Vec::new();
+    while let Some(row) = rows.next()? {
+        // What can't be read was not given; it stays until the worker ends.
+        let Ok(body) = read_body(row) else { continue };
+        if row.get_ref(8)?.as_blob().ok() != Some(&mark(body.id, claim.fence)) {
+            continue;
+        }
+        let (seq, queue, kind) = (row.get(9)?, row.get(10)?, row.get(11)?);
+        let names = &mut tx.memory.names;
+        let (Some(queue), Some(kind)) = (names.queues.name(conn, queue)?, names.kinds.name(conn, kind)?) else { continue };
+        let counts = (row.get(12)?, row.get(13)?, row.get(14)?);
+        given.push(body.claimed(claim.fence, seq, kind, queue, counts));
+    }
+    Ok(given)
 }
 
 /// A row of `ready`.
@@ -240,7 +269,7 @@ impl Claiming<'_> {
                 return end_unstarted(tx, place.seq, body.id, body.retention, State::Expired, place.counts());
             }
         }
-        let report_start = place.crashes > 0 || body.ack == Ack::Early;
+        let report_start = body.reports_start(place.crashes);
         let (attempt, claim_no) = (place.attempt.saturating_add(1), place.claim_no.saturating_add(1));
         self.lease.execute(params![
             place.seq,
@@ -254,19 +283,8 @@ impl Claiming<'_> {
             body.retention,
             now
         ])?;
-        self.claimed.push(Claimed {
-            lease: LeaseRef { id: body.id, fence: self.claim.fence, key: place.seq },
-            kind,
-            queue: queue_name.clone(),
-            attempt,
-            claim_no,
-            crashes: place.crashes,
-            max_attempts: body.max_attempts,
-            report_start,
-            created_at: gristmill_core::Timestamp::from_millis(body.created_at),
-            args: body.args,
-            meta: body.meta,
-        });
+        let counts = (attempt, claim_no, place.crashes);
+        self.claimed.push(body.claimed(self.claim.fence, place.seq, kind, queue_name.clone(), counts));
         Ok(())
     }
 }
@@ -297,6 +315,29 @@ struct Body {
     expires_at: Option<i64>,
     args: String,
     meta: Option<Box<TaskMeta>>,
+}
+
+impl Body {
+    fn reports_start(&self, crashes: u32) -> bool {
+        crashes > 0 || self.ack == Ack::Early
+    }
+
+    fn claimed(self, fence: Fence, seq: i64, kind: Arc<str>, queue: Arc<str>, counts: (u32, u32, u32)) -> Claimed {
+        let (attempt, claim_no, crashes) = counts;
+        Claimed {
+            lease: LeaseRef { id: self.id, fence, key: seq },
+            kind,
+            queue,
+            attempt,
+            claim_no,
+            crashes,
+            max_attempts: self.max_attempts,
+            report_start: self.reports_start(crashes),
+            created_at: gristmill_core::Timestamp::from_millis(self.created_at),
+            args: self.args,
+            meta: self.meta,
+        }
+    }
 }
 
 /// Errors are texts, not errors: a body that can't be read is its task's misfortune and not the claim's.

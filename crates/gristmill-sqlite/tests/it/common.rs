@@ -85,7 +85,7 @@ pub(crate) async fn enter(store: &SqliteStore, env: &Env, kinds: &[&str]) -> Wor
 
 pub(crate) async fn claim(store: &SqliteStore, env: &Env, worker: WorkerId, limit: usize) -> Vec<Claimed> {
     let wanted = vec![Wanted { queue: "default".into(), limit }];
-    store.claim(&Claim { worker, fence: env.fence(), wanted }).await.unwrap()
+    store.claim(&Claim { worker, fence: env.fence(), wanted, again: false }).await.unwrap()
 }
 
 pub(crate) fn success(claimed: &Claimed) -> Settlement {

@@ -37,6 +37,7 @@ async fn one_refused_operation_does_not_undo_its_neighbours() {
         worker: fixture.env.worker_id(),
         fence: fixture.env.fence(),
         wanted: vec![Wanted { queue: "default".into(), limit: 1 }],
+        again: false,
     };
     let blocker = fixture.raw();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();

@@ -14,20 +14,29 @@ const SOON: Duration = Duration::from_secs(1);
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut appetites: Vec<_> = shared.lanes.iter().map(|_| Appetite::new()).collect();
     let mut errors = 0;
+    // A claim that ended in an error may have taken tasks all the same, which nobody else would run while we live.
+    let mut unanswered: Option<Claim> = None;
     while !shared.stopping.is_cancelled() {
         let wanted: Vec<_> = (shared.lanes.iter().zip(&mut appetites))
             .map(|(lane, appetite)| Wanted { queue: lane.queue.clone(), limit: lane.want(appetite, shared.config.prefetch) })
             .collect();
-        if wanted.iter().all(|wanted| wanted.limit == 0) {
+        let unanswered_before = unanswered.take().filter(|claim| claim.worker == shared.id());
+        if unanswered_before.is_none() && wanted.iter().all(|wanted| wanted.limit == 0) {
             tokio::select! {
                 () = shared.hungry.notified() => {}
                 () = shared.stopping.cancelled() => {}
             }
             continue;
         }
-        match claim(&shared, &wanted, &mut appetites).await {
-            Ok(Claimed::SomeQueueHasMore) => errors = 0,
-            Ok(Claimed::AllThereIs) => {
+        let claim = unanswered_before.unwrap_or_else(|| Claim {
+            worker: shared.id(),
+            fence: shared.client.env().fence(),
+            wanted: wanted.into_iter().filter(|wanted| wanted.limit > 0).collect(),
+            again: false,
+        });
+        match fetch(&shared, &claim, &mut appetites).await {
+            Ok(Fetched::SomeQueueHasMore) => errors = 0,
+            Ok(Fetched::AllThereIs) => {
                 errors = 0;
                 if shared.config.drain && is_drained(&shared).await {
                     shared.stopping.cancel();
@@ -45,6 +54,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 // A worker that is not alive any more claims again once its heartbeat has made it known anew.
                 if error.kind() != StoreErrorKind::Invalid {
                     tracing::warn!(error = %error, "tasks can't be claimed; trying again");
+                    unanswered = Some(Claim { again: true, ..claim });
                 }
                 pause(&shared, errors).await;
             }
@@ -52,33 +62,28 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
-enum Claimed {
+enum Fetched {
     /// A queue gave all that was asked for, so it may have more.
     SomeQueueHasMore,
     /// No queue has more than it gave: nothing to do until the store wakes us.
     AllThereIs,
 }
 
-async fn claim(shared: &Shared, wanted: &[Wanted], appetites: &mut [Appetite]) -> Result<Claimed, crate::core::StoreError> {
-    let claim = Claim {
-        worker: shared.id(),
-        fence: shared.client.env().fence(),
-        wanted: wanted.iter().filter(|wanted| wanted.limit > 0).cloned().collect(),
-    };
-    let mut claimed = shared.store().claim(&claim).await?;
+async fn fetch(shared: &Shared, claim: &Claim, appetites: &mut [Appetite]) -> Result<Fetched, crate::core::StoreError> {
+    let mut claimed = shared.store().claim(claim).await?;
     if claim.worker != shared.id() {
         // The worker was given up while the claim was under way; what it got lapses with the old id.
-        return Ok(Claimed::SomeQueueHasMore);
+        return Ok(Fetched::SomeQueueHasMore);
     }
     shared.counts.claimed.fetch_add(claimed.len() as u64, Ordering::Relaxed);
-    let mut answer = Claimed::AllThereIs;
-    for ((lane, appetite), wanted) in shared.lanes.iter().zip(appetites).zip(wanted) {
+    let mut answer = if claim.again { Fetched::SomeQueueHasMore } else { Fetched::AllThereIs };
+    for (lane, appetite) in shared.lanes.iter().zip(appetites) {
         let of_lane: Vec<_> = claimed.extract_if(.., |task| task.queue == lane.queue).collect();
         if of_lane.is_empty() {
             continue;
         }
-        if of_lane.len() >= wanted.limit {
-            answer = Claimed::SomeQueueHasMore;
+        if claim.wanted.iter().any(|wanted| wanted.queue == lane.queue && wanted.limit <= of_lane.len()) {
+            answer = Fetched::SomeQueueHasMore;
         }
         appetite.ate(&of_lane);
         lane.add(of_lane);

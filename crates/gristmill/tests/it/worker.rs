@@ -366,7 +366,7 @@ async fn a_dead_workers_tasks_are_rescued_by_another() {
     let spec = WorkerSpec { id, name: "dead".into(), lease, kinds, queues, version: String::new() };
     client.store().enter(&WorkerSpec { lease: Duration::from_secs(60), ..spec.clone() }).await.unwrap();
     let wanted = vec![Wanted { queue: "default".into(), limit: 1 }];
-    let claimed = client.store().claim(&Claim { worker: id, fence: Env::system().fence(), wanted }).await.unwrap();
+    let claimed = client.store().claim(&Claim { worker: id, fence: Env::system().fence(), wanted, again: false }).await.unwrap();
     assert_eq!(claimed.len(), 1);
     client.store().enter(&spec).await.unwrap();
 
