@@ -61,16 +61,15 @@ impl RawBench {
     /// # Errors
     /// If the file can't be written.
     pub fn enqueue_bulk(&mut self, count: usize, batch: usize) -> Result<Duration, StoreError> {
-        let args = r#"{"to":"somebody@example.org","subject":"a benchmark","body":"as long as most are"}"#;
         let since = Instant::now();
         let mut left = count;
         while left > 0 {
             let size = left.min(batch.max(1));
-            let task = |_| {
+            let task = |n| {
                 let (over, id) = (Overrides::default(), self.env.task_id());
-                NewTask::resolve(KIND, &Policy::default(), args.to_owned(), over, id, &limits::Limits::default())
+                NewTask::resolve(KIND, &Policy::default(), format!("{{\"n\":{n}}}"), over, id, &limits::Limits::default())
             };
-            let tasks: Result<Vec<_>, _> = (0..size).map(task).collect();
+            let tasks: Result<Vec<_>, _> = (left - size..left).map(task).collect();
             let tasks = tasks.map_err(|error| StoreError::new(StoreErrorKind::Invalid, error.to_string()))?;
             self.transact(|tx| ops::enqueue(tx, &tasks))?;
             left -= size;
@@ -97,7 +96,7 @@ impl RawBench {
             let settlements: Vec<_> = claimed
                 .iter()
                 .map(|claimed| Settlement {
-                    result: Some("null".to_owned()),
+                    result: Some(claimed.claim_no.to_string()),
                     ran_for: Duration::from_millis(1),
                     ..Settlement::new(claimed.lease, Ending::Succeeded)
                 })

@@ -1,4 +1,5 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::{KindInfo, Pending, Policy, QueueInfo, Timestamp, WorkerId, WorkerInfo, limits};
@@ -95,7 +96,6 @@ fn parked(view: &View<'_>) -> Result<HashMap<i64, Vec<i64>>, Fault> {
 pub(crate) fn pending(view: &mut View<'_>, queues: &[String], within: Duration) -> Result<Pending, Fault> {
     let conn = view.conn;
     let served = Served::load(conn, view.now)?;
-    let parked = parked(view)?;
     let until = view.now.saturating_add(within).as_millis();
     let mut pending = Pending::default();
     for name in queues {
@@ -106,16 +106,35 @@ pub(crate) fn pending(view: &mut View<'_>, queues: &[String], within: Duration) 
         if conn.prepare_cached(sql::QUEUE_PAUSED)?.query_row([queue], |row| row.get::<_, bool>(0))? {
             continue;
         }
-        let ready = ready_kinds(view, queue)?;
-        // Beyond the limit of counts nothing is known of the rest; a worker that looks parks what nobody serves.
-        pending.ready |= ready.iter().map(|(_, count)| count).sum::<i64>() >= limits::COUNT_MAX as i64;
-        let parked = parked.get(&queue).into_iter().flatten();
-        for kind in ready.iter().map(|(kind, _)| kind).chain(parked) {
-            let kind = view.names.kinds.name(conn, *kind)?;
-            pending.ready |= kind.is_some_and(|kind| served.covers(name, &kind));
-        }
+        pending.ready = pending.ready || something_to_claim(view, &served, queue, name)?;
     }
     Ok(pending)
+}
+
+/// Whether a live worker serves something that is ready in a queue; looks no further than the first such task.
+fn something_to_claim(view: &mut View<'_>, served: &Served, queue: i64, name: &str) -> Result<bool, Fault> {
+    let mut kinds = HashSet::new();
+    let mut ready = view.conn.prepare_cached(sql::READY_SCAN)?;
+    let mut rows = ready.query([queue])?;
+    let mut seen = 0;
+    while let Some(row) = rows.next()? {
+        let kind: i64 = row.get(2)?;
+        let is_served = |kind: Arc<str>| served.covers(name, &kind);
+        if kinds.insert(kind) && view.names.kinds.name(view.conn, kind)?.is_some_and(is_served) {
+            return Ok(true);
+        }
+        seen += 1;
+        // Nothing is known of the rest; a worker that looks parks what nobody serves.
+        if seen >= limits::COUNT_MAX {
+            return Ok(true);
+        }
+    }
+    for kind in parked(view)?.remove(&queue).unwrap_or_default() {
+        if view.names.kinds.name(view.conn, kind)?.is_some_and(|kind| served.covers(name, &kind)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// All workers that have a row, newest first.
