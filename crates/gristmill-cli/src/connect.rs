@@ -34,7 +34,7 @@ impl<S: Send + Sync + 'static> Session<S> {
     /// # Errors
     /// A mistake in the configuration.
     pub(crate) fn new(app: App<S>, global: &Global) -> Result<Self, CliError> {
-        let config = Config::load(global.config.as_deref())?;
+        let config = Config::load(global.config.as_deref(), app.limits_set())?;
         let source = config.path.as_ref().map(|path| path.display().to_string());
         let declared = app.kinds();
         if let Some(twice) = config.tasks.iter().find(|task| declared.iter().any(|kind| kind.name == task.spec.name)) {
@@ -54,12 +54,8 @@ impl<S: Send + Sync + 'static> Session<S> {
             Target::Http(_) => None,
         });
         let programs = programs.collect();
-        let app = match config.limits {
-            Some(limits) => app.limits(limits),
-            None => app,
-        };
         Ok(Self {
-            app: kinds::register(app, config.tasks),
+            app: kinds::register(app.limits(config.limits), config.tasks),
             store: global.store.clone().or(config.store).unwrap_or_else(|| DEFAULT_STORE.to_owned()),
             source,
             worker: config.worker,

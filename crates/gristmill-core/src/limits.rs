@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::{StoreError, StoreErrorKind};
+
 /// The longest name of a task type, queue, tag or header, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
 /// The deepest nesting of JSON arguments and results.
@@ -104,6 +106,18 @@ pub fn check_depth(field: &str, json: &str) -> Result<(), InvalidInput> {
         }
     }
     Ok(())
+}
+
+/// Checks that a batch has at most [`BATCH_TASKS_MAX`] tasks; for stores.
+///
+/// # Errors
+/// `Invalid` if it has more: one transaction of any size would hold up everybody else for as long.
+pub fn check_batch(tasks: usize) -> Result<(), StoreError> {
+    if tasks <= BATCH_TASKS_MAX {
+        return Ok(());
+    }
+    let message = format!("can't enqueue {tasks} tasks at once; at most {BATCH_TASKS_MAX}, so split them");
+    Err(StoreError::new(StoreErrorKind::Invalid, message))
 }
 
 /// Cuts `text` to at most `bytes` bytes on a character boundary and says so at its end.

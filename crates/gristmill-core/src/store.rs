@@ -21,8 +21,8 @@ pub trait Store: Source {
     /// If the store can't be written.
     async fn declare(&self, kinds: &[KindSpec]) -> Result<(), StoreError>;
 
-    /// Keeps tasks; acknowledged when it returns. At most [`BATCH_TASKS_MAX`](crate::limits::BATCH_TASKS_MAX) at once,
-    /// all committed together; each item answers for itself, and a conflict hinders no other.
+    /// Keeps tasks; acknowledged when it returns. At most [`BATCH_TASKS_MAX`](crate::limits::BATCH_TASKS_MAX) at once
+    /// (`Invalid` if there are more), all committed together; each item answers for itself, and a conflict hinders no other.
     ///
     /// # Errors
     /// If the store can't be written; then none is kept, or (after a lost reply) all are. A repetition with the same ids

@@ -8,7 +8,7 @@ use std::time::Duration;
 use gristmill_core::{
     CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
     Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, Store, StoreError, StoreErrorKind, Swept, TaskId,
-    TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait,
+    TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
@@ -118,7 +118,8 @@ impl SqliteStore {
     /// error or panics.
     ///
     /// Blocks, for `f` and for other writers; call it in `spawn_blocking`. While it runs nobody else writes to the file,
-    /// so keep it short. Other threads of this process that await a write of this store from within `f` wait for ever.
+    /// so keep it short. A write through the store itself that `f` waits for can't begin before `f` ends: it fails as
+    /// `Busy` after `busy_timeout`.
     ///
     /// # Errors
     /// What `f` returned; or that the transaction could not be begun or committed (nothing of it was kept then).
@@ -264,6 +265,7 @@ impl Store for SqliteStore {
     }
 
     async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<EnqueueOutcome>, StoreError> {
+        limits::check_batch(tasks.len())?;
         self.write(tasks.len(), move |tx| ops::enqueue(tx, &tasks)).await
     }
 

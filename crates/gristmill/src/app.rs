@@ -74,6 +74,11 @@ impl<S: Send + Sync + 'static> App<S> {
         self
     }
 
+    /// The limits that hold.
+    pub fn limits_set(&self) -> Limits {
+        self.limits
+    }
+
     /// Sets where time and randomness come from; for tests.
     #[must_use]
     pub fn env(mut self, env: Env) -> Self {

@@ -42,8 +42,8 @@ pub(super) struct WorkerSection {
 }
 
 impl LimitsSection {
-    pub(super) fn resolve(self, source: Source<'_>) -> Result<Limits, ConfigError> {
-        let default = Limits::default();
+    /// What it leaves out stays as it is in `default`.
+    pub(super) fn resolve(self, default: Limits, source: Source<'_>) -> Result<Limits, ConfigError> {
         let bytes = |name: &str, value: Option<usize>, default: usize| {
             let value = value.unwrap_or(default);
             if value == 0 || value > limits::ARGS_BYTES_CEILING {

@@ -30,8 +30,8 @@ pub(crate) struct Config {
     /// The file, if there is one.
     pub(crate) path: Option<PathBuf>,
     pub(crate) store: Option<String>,
-    /// Only if the file says something about them: an application may have set its own in code.
-    pub(crate) limits: Option<Limits>,
+    /// The application's own, but for what the file says.
+    pub(crate) limits: Limits,
     pub(crate) worker: WorkerOptions,
     pub(crate) tasks: Vec<TaskType>,
 }
@@ -53,23 +53,23 @@ pub(crate) struct TaskType {
 }
 
 impl Config {
-    /// Reads the file that was asked for, or the default one if it is there.
+    /// Reads the file that was asked for, or the default one if it is there. `limits` are those that the application set.
     ///
     /// # Errors
     /// A file that was asked for and can't be read, or any mistake in it.
-    pub(crate) fn load(asked: Option<&Path>) -> Result<Self, ConfigError> {
+    pub(crate) fn load(asked: Option<&Path>, limits: Limits) -> Result<Self, ConfigError> {
         let path = asked.unwrap_or(Path::new(DEFAULT_PATH));
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(path, &text),
-            Err(error) if asked.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Ok(text) => Self::parse(path, &text, limits),
+            Err(error) if asked.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(Self { limits, ..Self::default() }),
             Err(error) => Err(ConfigError::unreadable(path, &error)),
         }
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+    fn parse(path: &Path, text: &str, limits: Limits) -> Result<Self, ConfigError> {
         let source = Source { path, text };
         let file: file::File = toml::from_str(text).map_err(|error| source.explain(&error))?;
-        let limits = file.limits.map(|section| section.resolve(source)).transpose()?;
+        let limits = file.limits.map_or(Ok(limits), |section| section.resolve(limits, source))?;
         for (queue, concurrency) in &file.worker.queues {
             let at = ["worker", "queues", queue];
             limits::check_name("queue", queue).map_err(|error| source.at(&at, error))?;
@@ -77,8 +77,7 @@ impl Config {
                 return Err(source.at(&at, "a queue's concurrency is at least 1; leave the queue out to not serve it"));
             }
         }
-        let max = limits.unwrap_or_default();
-        let tasks = file.tasks.into_iter().map(|(name, entry)| entry.resolve(name, &max, source)).collect::<Result<_, _>>()?;
+        let tasks = file.tasks.into_iter().map(|(name, entry)| entry.resolve(name, &limits, source)).collect::<Result<_, _>>()?;
         let worker = WorkerOptions {
             queues: file.worker.queues,
             lease: file.worker.lease.map(|value| value.0),
@@ -94,7 +93,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Config, String> {
-        Config::parse(Path::new("g.toml"), text).map_err(|error| error.to_string())
+        Config::parse(Path::new("g.toml"), text, Limits::default()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -127,7 +126,7 @@ timeout = "none"
 "#,
         )
         .unwrap();
-        assert_eq!(config.limits.unwrap().args_bytes, 1000);
+        assert_eq!(config.limits.args_bytes, 1000);
         assert_eq!(config.worker.lease, Some(Duration::from_secs(2)));
         let [mail, ping] = &config.tasks[..] else { panic!("{:?}", config.tasks) };
         assert_eq!((mail.spec.name.as_str(), mail.spec.policy.max_crashes), ("email.send", 2));

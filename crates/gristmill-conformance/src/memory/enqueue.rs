@@ -1,14 +1,10 @@
-use gristmill_core::limits::BATCH_TASKS_MAX;
-use gristmill_core::{EnqueueOutcome, KindSpec, NewTask, StoreError, StoreErrorKind, Timestamp};
+use gristmill_core::{EnqueueOutcome, KindSpec, NewTask, StoreError, Timestamp, limits};
 
 use super::tables::{Place, Tables, Task};
 
 impl Tables {
     pub(super) fn enqueue_batch(&mut self, tasks: Vec<NewTask>, now: Timestamp) -> Result<Vec<EnqueueOutcome>, StoreError> {
-        if tasks.len() > BATCH_TASKS_MAX {
-            let message = format!("can't enqueue {} tasks at once; at most {BATCH_TASKS_MAX}, so split them", tasks.len());
-            return Err(StoreError::new(StoreErrorKind::Invalid, message));
-        }
+        limits::check_batch(tasks.len())?;
         Ok(tasks.into_iter().map(|task| self.enqueue(task, now)).collect())
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gristmill_core::limits::BATCH_TASKS_MAX;
-use gristmill_core::{Ack, Ending, EnqueueOutcome, Filter, NewTask, Retention, State, TaskMeta};
+use gristmill_core::{Ack, Ending, EnqueueOutcome, Filter, NewTask, Retention, State, StoreErrorKind, TaskMeta};
 use tokio::task::JoinSet;
 
 use super::bench::{ALL, Bench, secs};
@@ -18,6 +18,7 @@ list![
     the_id_of_an_ended_task_stays_taken,
     the_id_of_a_forgotten_task_is_free,
     the_largest_batch_is_kept,
+    a_batch_beyond_the_limit_is_refused_whole,
     one_of_many_concurrent_enqueues_creates,
 ];
 
@@ -130,6 +131,14 @@ pub async fn the_largest_batch_is_kept(bench: Bench<'_>) {
     assert!(bench.enqueue_all(tasks).await.iter().all(|outcome| *outcome == EnqueueOutcome::Created));
     ids.reverse();
     assert_eq!(bench.list(&Filter::default()).await, ids);
+}
+
+/// A larger one is refused, all of it.
+pub async fn a_batch_beyond_the_limit_is_refused_whole(bench: Bench<'_>) {
+    let tasks: Vec<_> = (0..=BATCH_TASKS_MAX).map(|_| bench.task()).collect();
+    let refused = bench.store.enqueue(tasks).await.expect_err("a batch beyond the limit");
+    assert_eq!(refused.kind(), StoreErrorKind::Invalid, "{refused}");
+    assert_eq!(bench.list(&Filter::default()).await, []);
 }
 
 /// However many clients enqueue the same task at once, one of them creates it.
