@@ -57,6 +57,10 @@ use crate::connect::Session;
 use crate::exit::CliError;
 use crate::output::Out;
 
+/// The stack of each thread that runs tasks, as large as a main thread's usual one: handlers that recurse deeply (parsers,
+/// cryptography) end the process where they overflow it. Only what is touched takes memory.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+
 /// Runs the command line of this process with an application's task types and those of the configuration file.
 ///
 /// The process may have been started to guard a command (see [`guard_if_asked`]), which is looked at first.
@@ -95,14 +99,19 @@ fn dispatch<S: Send + Sync + 'static>(app: App<S>, cli: Cli, out: &Out) -> Resul
         gristmill::core::failpoint::configure(&points).map_err(|why| CliError::usage(format!("GRISTMILL_FAILPOINTS: {why}")))?;
     }
     logging::start(global.log.as_deref(), cli.command.is_long())?;
-    let runtime = if cli.command.is_long() {
+    let mut builder = if cli.command.is_long() {
         tokio::runtime::Builder::new_multi_thread()
     } else {
         tokio::runtime::Builder::new_current_thread()
+    };
+    if let Command::Worker(worker::Args { threads: Some(threads), .. }) = &cli.command {
+        builder.worker_threads((*threads).into());
     }
-    .enable_all()
-    .build()
-    .map_err(|error| CliError::failed(format!("the runtime could not be started: {error}")))?;
+    let runtime = builder
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::failed(format!("the runtime could not be started: {error}")))?;
     if let Command::Bench(args) = cli.command {
         return runtime.block_on(bench::run(args, cli.global.store, out));
     }

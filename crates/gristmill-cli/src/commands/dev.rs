@@ -29,8 +29,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
     output::note(&format!("store   {}", client.store().location()));
     output::note(&format!("config  {}", source.as_deref().unwrap_or("none; `init` writes a gristmill.toml to start from")));
     output::note(&format!("queues  {}", worker::describe(&queues)));
-    let names: Vec<_> = kinds.iter().map(|kind| kind.name.as_str()).collect();
-    output::note(&format!("tasks   {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") }));
+    worker::tell_tasks(&kinds);
     if let Some(kind) = kinds.iter().find(|kind| kind.name == "hello").or(kinds.first()) {
         output::note(&format!("next    in another terminal: {}", next_command(kind)));
     }

@@ -3,7 +3,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use gristmill::core::limits::check_name;
-use gristmill::{KindSpec, WorkerBuilder, parse_duration};
+use gristmill::{Ack, KindSpec, WorkerBuilder, parse_duration};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::WorkerOptions;
@@ -21,6 +21,13 @@ pub(crate) struct Args {
     /// [default: from the configuration, then the queues of all task types]
     #[arg(long, value_name = "QUEUE=N,...", value_delimiter = ',', value_parser = queue)]
     queues: Vec<(String, u32)>,
+    /// The most tasks to claim ahead of free slots, for all queues (100) or for each (heavy=0)
+    /// [default: from the configuration, then as many as run within 50 ms, at most 2000]
+    #[arg(long, value_name = "N|QUEUE=N,...", value_delimiter = ',', value_parser = prefetch)]
+    prefetch: Vec<(String, usize)>,
+    /// Threads that run tasks [default: one a core]
+    #[arg(long, env = "GRISTMILL_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
     /// Stop when nothing is ready, due within a second, or running
     #[arg(long)]
     drain: bool,
@@ -46,10 +53,28 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         output::note(&left_out);
     }
     let times = args.times.resolve(&session.worker);
+    let mut prefetch = session.worker.prefetch.clone();
+    prefetch.extend(args.prefetch);
     let client = session.connect().await?;
     let location = client.store().location();
+    // Before the first claim: what this worker would take is seen before it takes it.
+    tell_tasks(&kinds);
     let builder = configure(client.worker(), &queues, times, poll).drain(args.drain);
+    let builder = prefetch.into_iter().fold(builder, |builder, (queue, tasks)| match queue.as_str() {
+        "" => builder.prefetch(tasks),
+        _ => builder.prefetch_of(queue, tasks),
+    });
     run_until_stopped(builder, &format!("worker on {location}, queues {}", describe(&queues))).await
+}
+
+/// Says which task types there are, and which of them run at most once.
+pub(crate) fn tell_tasks(kinds: &[KindSpec]) {
+    let name = |kind: &KindSpec| match kind.policy.ack {
+        Ack::Late => kind.name.clone(),
+        Ack::Early => format!("{} (at most once)", kind.name),
+    };
+    let names: Vec<_> = kinds.iter().map(name).collect();
+    output::note(&format!("tasks   {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") }));
 }
 
 impl Times {
@@ -176,4 +201,14 @@ fn queue(text: &str) -> Result<(String, u32), String> {
     };
     check_name("queue", name).map_err(|error| error.to_string())?;
     Ok((name.to_owned(), concurrency))
+}
+
+/// Reads `100`, or `heavy=0`; without a name it is for all queues.
+fn prefetch(text: &str) -> Result<(String, usize), String> {
+    let (name, number) = text.split_once('=').unwrap_or(("", text));
+    if !name.is_empty() {
+        check_name("queue", name).map_err(|error| error.to_string())?;
+    }
+    let tasks = number.parse().map_err(|_| format!("`{text}`: write a number of tasks, or QUEUE=NUMBER"))?;
+    Ok((name.to_owned(), tasks))
 }

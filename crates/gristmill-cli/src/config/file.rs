@@ -36,9 +36,18 @@ pub(super) struct LimitsSection {
 pub(super) struct WorkerSection {
     #[serde(default)]
     pub(super) queues: BTreeMap<String, u32>,
+    pub(super) prefetch: Option<PrefetchEntry>,
     pub(super) lease: Option<Span>,
     pub(super) grace: Option<Span>,
     pub(super) poll: Option<Span>,
+}
+
+/// `prefetch = 100`, or `prefetch = { heavy = 0 }`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a number of tasks, or a table of queues with a number each")]
+pub(super) enum PrefetchEntry {
+    All(usize),
+    Each(BTreeMap<String, usize>),
 }
 
 impl LimitsSection {

@@ -40,6 +40,8 @@ pub(crate) struct Config {
 #[derive(Debug, Default)]
 pub(crate) struct WorkerOptions {
     pub(crate) queues: BTreeMap<String, u32>,
+    /// For all queues where the name is empty.
+    pub(crate) prefetch: BTreeMap<String, usize>,
     pub(crate) lease: Option<Duration>,
     pub(crate) grace: Option<Duration>,
     pub(crate) poll: Option<Duration>,
@@ -61,7 +63,9 @@ impl Config {
         let path = asked.unwrap_or(Path::new(DEFAULT_PATH));
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(path, &text, limits),
-            Err(error) if asked.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(Self { limits, ..Self::default() }),
+            Err(error) if asked.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Self { limits, ..Self::default() })
+            }
             Err(error) => Err(ConfigError::unreadable(path, &error)),
         }
     }
@@ -80,6 +84,11 @@ impl Config {
         let tasks = file.tasks.into_iter().map(|(name, entry)| entry.resolve(name, &limits, source)).collect::<Result<_, _>>()?;
         let worker = WorkerOptions {
             queues: file.worker.queues,
+            prefetch: match file.worker.prefetch {
+                None => BTreeMap::new(),
+                Some(file::PrefetchEntry::All(tasks)) => [(String::new(), tasks)].into(),
+                Some(file::PrefetchEntry::Each(tasks)) => tasks,
+            },
             lease: file.worker.lease.map(|value| value.0),
             grace: file.worker.grace.map(|value| value.0),
             poll: file.worker.poll.map(|value| value.0),

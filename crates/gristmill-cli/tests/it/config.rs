@@ -51,6 +51,26 @@ fn a_lease_that_is_too_short_is_refused_wherever_it_comes_from() {
 }
 
 #[test]
+fn a_worker_takes_its_prefetch_from_the_flag_then_the_file() {
+    let sandbox = Sandbox::new("[worker]\nqueues = { a = 1 }\nprefetch = { b = 3 }");
+    assert!(sandbox.fails(2, &["worker", "--drain"]).contains("does not serve"));
+    sandbox.write("gristmill.toml", "[worker]\nqueues = { a = 1 }\nprefetch = { a = 0 }");
+    sandbox.ok(&["worker", "--drain", "--threads", "1"]);
+    assert!(sandbox.fails(2, &["worker", "--drain", "--prefetch", "5,b=1"]).contains("does not serve"));
+    assert!(sandbox.fails(2, &["worker", "--drain", "--prefetch", "a=many"]).contains("a number of tasks"));
+    sandbox.write("gristmill.toml", "[worker]\nprefetch = \"all\"");
+    assert!(sandbox.fails(2, &["worker", "--drain"]).contains("gristmill.toml:2:12"));
+}
+
+#[test]
+fn a_worker_tells_its_task_types_and_which_run_at_most_once() {
+    let sandbox = Sandbox::new("[tasks.often]\ncommand = [\"true\"]\n[tasks.once]\ncommand = [\"true\"]\nack = \"early\"");
+    let ended = sandbox.run(&["worker", "--drain"]);
+    let tasks = ended.stderr.find("tasks   often, once (at most once)");
+    assert!(tasks.is_some_and(|at| Some(at) < ended.stderr.find(": started")), "{ended:?}");
+}
+
+#[test]
 fn failpoints_that_do_not_exist_are_refused() {
     let sandbox = Sandbox::with_echo().env("GRISTMILL_FAILPOINTS", "nowhere=abort");
     assert!(sandbox.fails(2, &["tasks", "list"]).contains("claim.after_commit"));

@@ -39,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) grace: Duration,
     pub(crate) poll: Duration,
     pub(crate) prefetch: usize,
+    pub(crate) prefetch_of: BTreeMap<String, usize>,
     pub(crate) stall: Duration,
     pub(crate) drain: bool,
     pub(crate) maintain: bool,
@@ -53,6 +54,7 @@ impl WorkerBuilder {
             grace: Duration::from_secs(30),
             poll: Duration::from_millis(500),
             prefetch: 2_000,
+            prefetch_of: BTreeMap::new(),
             stall: Duration::from_millis(500),
             drain: false,
             maintain: true,
@@ -90,6 +92,12 @@ impl WorkerBuilder {
     /// within about 50 ms, so that slow tasks are not held back from other workers.
     pub fn prefetch(mut self, tasks: usize) -> Self {
         self.config.prefetch = tasks;
+        self
+    }
+
+    /// The same for one queue; 0 claims only for free slots.
+    pub fn prefetch_of(mut self, queue: impl Into<String>, tasks: usize) -> Self {
+        self.config.prefetch_of.insert(queue.into(), tasks);
         self
     }
 
@@ -144,6 +152,9 @@ impl WorkerBuilder {
             if self.config.queues.insert(name.clone(), concurrency).is_some() {
                 return Err(invalid(&name, "the queue is named twice"));
             }
+        }
+        if let Some(name) = self.config.prefetch_of.keys().find(|name| !self.config.queues.contains_key(*name)) {
+            return Err(invalid(name, "a prefetch is set for it, but this worker does not serve the queue"));
         }
         Ok(run::start(self.client, self.config).await?)
     }

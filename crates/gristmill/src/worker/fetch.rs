@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::core::{Claim, StoreErrorKind, Wake, Wanted};
-use crate::worker::lane::Appetite;
+use crate::worker::lane::{Appetite, Lane};
 use crate::worker::run::pause;
 use crate::worker::shared::Shared;
 
@@ -18,7 +18,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut unanswered: Option<Claim> = None;
     while !shared.stopping.is_cancelled() {
         let wanted: Vec<_> = (shared.lanes.iter().zip(&mut appetites))
-            .map(|(lane, appetite)| Wanted { queue: lane.queue.clone(), limit: lane.want(appetite, shared.config.prefetch) })
+            .map(|(lane, appetite)| Wanted { queue: lane.queue.clone(), limit: lane.want(appetite, prefetch(&shared, lane)) })
             .collect();
         let unanswered_before = unanswered.take().filter(|claim| claim.worker == shared.id());
         if unanswered_before.is_none() && wanted.iter().all(|wanted| wanted.limit == 0) {
@@ -89,6 +89,11 @@ async fn fetch(shared: &Shared, claim: &Claim, appetites: &mut [Appetite]) -> Re
         lane.add(of_lane);
     }
     Ok(answer)
+}
+
+/// How many tasks a lane may claim ahead.
+fn prefetch(shared: &Shared, lane: &Lane) -> usize {
+    shared.config.prefetch_of.get(&*lane.queue).copied().unwrap_or(shared.config.prefetch)
 }
 
 async fn is_drained(shared: &Shared) -> bool {
