@@ -1,7 +1,6 @@
 //! From flags, environment and file to a connected client.
 
-use gristmill::core::{Env, KindInfo};
-use gristmill::{App, Client, Context, Error, Handler, HandlerFuture, KindSpec, open_store};
+use gristmill::{App, Client, KindSpec};
 
 use crate::cli::Global;
 use crate::config::{Config, DEFAULT_STORE, Target, WorkerOptions};
@@ -82,35 +81,25 @@ impl<S: Send + Sync + 'static> Session<S> {
     /// # Errors
     /// As there.
     pub(crate) async fn connect_to_enqueue(self) -> Result<Client, CliError> {
-        let store = open_store(&self.store, Env::system()).await?;
-        let known = self.app.kinds();
-        let mut app = self.app;
-        for kind in store.kinds().await? {
-            if let KindInfo { name, schema: Some(schema), policy: Some(policy), .. } = kind
-                && known.iter().all(|known| known.name != name)
-            {
-                app = app.register_handler(KindSpec { name, schema, fields: Vec::new(), policy }, Elsewhere);
-            }
-        }
-        Ok(app.with_store(store).await?)
-    }
-}
-
-/// Stands for code that is in another program.
-struct Elsewhere;
-
-impl Handler for Elsewhere {
-    fn run<'a>(&'a self, _: &'a Context, _: &'a str) -> HandlerFuture<'a> {
-        Box::pin(std::future::ready(Err(Error::fail("this program only enqueues tasks of this type"))))
+        Ok(self.app.connect_to_enqueue(&self.store).await?)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use gristmill::{Context, Handler, HandlerFuture};
 
     use super::*;
     use crate::cli::Cli;
+
+    struct Elsewhere;
+
+    impl Handler for Elsewhere {
+        fn run<'a>(&'a self, _: &'a Context, _: &'a str) -> HandlerFuture<'a> {
+            Box::pin(std::future::ready(Ok(String::new())))
+        }
+    }
 
     #[test]
     fn a_task_type_of_the_file_does_not_replace_one_of_the_program() {

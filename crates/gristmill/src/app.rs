@@ -2,10 +2,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::client::Client;
-use crate::core::{Env, KindSpec, Limits, Store, StoreError, StoreErrorKind};
+use crate::core::{Env, KindInfo, KindSpec, Limits, Store, StoreError, StoreErrorKind};
 use crate::handler::{Dynamic, Run, Typed};
 use crate::registry::{RegisterError, Registry};
-use crate::{FromRef, Handler, Task};
+use crate::{Context, Error, FromRef, Handler, HandlerFuture, Task};
 
 /// An application: its state and its task types, before it is connected to a store.
 ///
@@ -106,6 +106,42 @@ impl<S: Send + Sync + 'static> App<S> {
         self.with_store(store).await
     }
 
+    /// As [`connect`](Self::connect), for a program that enqueues tasks whose code is in others: what they declared in the
+    /// store counts as known here, so that [`enqueue_named`](Client::enqueue_named) checks the arguments and takes the
+    /// options of the task type. The declarations are read once, now.
+    ///
+    /// A worker of such a client would fail those tasks; start workers on a client of [`connect`](Self::connect).
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use gristmill::App;
+    /// let client = App::new(()).connect_to_enqueue("sqlite:tasks.db").await?;
+    /// client.enqueue_named("report.build", r#"{"year": 2026}"#).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_to_enqueue(mut self, url: &str) -> Result<Client, ConnectError> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake.into());
+        }
+        let store = open_store(url, self.env.clone()).await?;
+        // Before it borrows others', whose newer declarations must not be overwritten with what was read here.
+        store.declare(&self.registry.specs()).await?;
+        for kind in store.kinds().await? {
+            if let KindInfo { name, schema: Some(schema), policy: Some(policy), .. } = kind
+                && self.registry.get(&name).is_none()
+            {
+                let spec = KindSpec { name, schema, fields: Vec::new(), policy };
+                // A newer version may have declared what this one can't read; that type stays unknown.
+                let _ = self.registry.add(spec, Box::new(Dynamic(Elsewhere)), false);
+            }
+        }
+        Ok(Client::new(store, self.registry, self.limits, self.env))
+    }
+
     /// Uses a store that is already open, and declares the task types there.
     ///
     /// # Errors
@@ -123,6 +159,15 @@ impl<S: Send + Sync + 'static> App<S> {
             self.mistake.get_or_insert(mistake);
         }
         self
+    }
+}
+
+/// Stands for code that is in another program.
+struct Elsewhere;
+
+impl Handler for Elsewhere {
+    fn run<'a>(&'a self, _: &'a Context, _: &'a str) -> HandlerFuture<'a> {
+        Box::pin(std::future::ready(Err(Error::fail("this program only enqueues tasks of this type"))))
     }
 }
 

@@ -32,6 +32,7 @@ impl Bank {
 #[task(name = "book", max_attempts = 2, backoff = fixed("0s"))]
 fn book(cx: &Context<Bank>, cents: i64) -> Result<i64> {
     cx.transaction(|db| {
+        cx.log(format!("booking {cents}"));
         db.execute("INSERT INTO entry VALUES (?1)", [cents])?;
         if cents < 0 {
             return Err(Error::retry("no debts"));
@@ -103,6 +104,19 @@ async fn effect_and_settlement_commit_together_and_failures_show_outside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_handler_logged_survives_the_rollback_of_its_transaction() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bank, client) = bank(&folder).await;
+    let worker = client.worker().queue("default", 1).start().await.unwrap();
+    let bad = client.enqueue(Book { cents: -5 }).await.unwrap();
+    within(bad.ended()).await.unwrap();
+    worker.stop().await;
+    assert_eq!(bank.cents(), [0; 0]);
+    let task = bad.status().await.unwrap().unwrap();
+    assert_eq!(task.attempts.iter().map(|row| row.logs.as_deref()).collect::<Vec<_>>(), [Some("booking -5\n"); 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_handler_settles_in_a_transaction_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let (bank, client) = bank(&folder).await;
@@ -114,4 +128,20 @@ async fn a_handler_settles_in_a_transaction_of_its_own() {
     let report = worker.stop().await;
     assert_eq!((report.succeeded, report.failed, report.leases_lost), (1, 1, 0), "{report}");
     assert_eq!(bank.cents(), [7]);
+}
+
+#[tokio::test]
+async fn a_client_knows_what_other_programs_declared() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, owner) = bank(&folder).await;
+    let url = format!("sqlite:{}", folder.path().join("test.db").display());
+    let client = App::new(()).connect_to_enqueue(&url).await.unwrap();
+    let refused = client.enqueue_named("book", "{}").await.unwrap_err();
+    assert!(refused.to_string().contains("args/cents"), "{refused}");
+    let unknown = client.enqueue_named("bok", "{}").await.unwrap_err();
+    assert!(unknown.to_string().contains("did you mean book"), "{unknown}");
+    let handle = client.enqueue_named("book", r#"{"cents": 2}"#).await.unwrap();
+    let worker = owner.worker().start().await.unwrap();
+    assert_eq!(within(handle.result()).await.unwrap(), 2);
+    worker.stop().await;
 }
