@@ -1,11 +1,15 @@
-//! What a contributor and the continuous integration run: `cargo xtask ci|test|bench`.
+//! What a contributor and the continuous integration run: `cargo xtask ci|test|services|bench`.
 
+mod services;
+
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use services::{Services, Which};
 
 /// Checks, tests and measures gristmill.
 #[derive(Parser)]
@@ -18,13 +22,16 @@ struct Args {
 enum Task {
     /// Everything that a change has to pass: format, lints, tests, features, documentation, examples.
     Ci,
-    /// All tests. Arguments after `--` go to `cargo test`.
+    /// All tests, with PostgreSQL and PgBouncer. Arguments after `--` go to `cargo test`.
     Test {
         #[arg(last = true)]
         rest: Vec<String>,
     },
     /// Runs the examples, each to its end, in a folder of their own.
     Examples,
+    /// Starts PostgreSQL and PgBouncer (and installs them with apt-get, if missing), prints their URLs and stays until
+    /// ctrl-c.
+    Services,
     /// Measures the embedded store and the engine (`gristmill bench`). Arguments after `--` go to it.
     Bench {
         #[arg(last = true)]
@@ -36,8 +43,9 @@ fn main() -> Result<()> {
     let start = Instant::now();
     match Args::parse().task {
         Task::Ci => ci()?,
-        Task::Test { rest } => test(&rest)?,
-        Task::Examples => examples()?,
+        Task::Test { rest } => test(&rest, &Services::start(Which::All, &target()?)?)?,
+        Task::Examples => examples(&Services::start(Which::Postgres, &target()?)?)?,
+        Task::Services => serve()?,
         Task::Bench { rest } => bench(&rest)?,
     }
     say(&format!("done in {:.0?}", start.elapsed()));
@@ -51,23 +59,24 @@ fn ci() -> Result<()> {
     for features in ["", "testing", "sqlite"] {
         cargo(&["clippy", "-p", "gristmill", "--no-default-features", "--features", features, "--", "-D", "warnings"])?;
     }
-    test(&[])?;
+    let services = Services::start(Which::All, &target()?)?;
+    test(&[], &services)?;
     run(Command::new(cargo_path()).current_dir(root()).env("RUSTDOCFLAGS", "-D warnings").args([
         "doc",
         "--workspace",
         "--no-deps",
         "--all-features",
     ]))?;
-    examples()
+    examples(&services)
 }
 
-fn test(rest: &[String]) -> Result<()> {
+fn test(rest: &[String], services: &Services) -> Result<()> {
     let mut args = vec!["test", "--workspace", "--all-features"];
     args.extend(rest.iter().map(String::as_str));
-    cargo(&args)
+    run_with(Command::new(cargo_path()).current_dir(root()).args(args), services.for_tests())
 }
 
-fn examples() -> Result<()> {
+fn examples(services: &Services) -> Result<()> {
     let folder = root().join("examples");
     let mut names: Vec<String> = std::fs::read_dir(&folder)
         .with_context(|| format!("reading {}", folder.display()))?
@@ -78,12 +87,23 @@ fn examples() -> Result<()> {
     cargo(&["build", "-p", "gristmill-examples", "--examples"])?;
     for name in names {
         let place = tempfile::tempdir()?;
-        let program = target().join("debug/examples").join(&name);
+        let program = target()?.join("debug/examples").join(&name);
         // An application's own binary wants a command.
         let args: &[&str] = if name == "own_binary" { &["kinds"] } else { &[] };
-        run(Command::new(program).args(args).current_dir(place.path()))?;
+        run_with(Command::new(program).args(args).current_dir(place.path()), services.for_applications())?;
     }
     Ok(())
+}
+
+fn serve() -> Result<()> {
+    let services = Services::start(Which::All, &target()?)?;
+    let mut out = std::io::stdout().lock();
+    for (name, url) in services.for_applications() {
+        writeln!(out, "export {name}={url}")?;
+    }
+    writeln!(out, "# until ctrl-c, or: kill {}", std::process::id())?;
+    out.flush()?;
+    services.stay()
 }
 
 fn bench(rest: &[String]) -> Result<()> {
@@ -97,10 +117,22 @@ fn cargo(args: &[&str]) -> Result<()> {
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    say(&format!("{command:?}"));
-    let status = command.status().with_context(|| format!("starting {command:?}"))?;
+    let shown = format!("{command:?}");
+    say(&shown);
+    finish(command, &shown)
+}
+
+/// Runs a command with variables that are not shown, as they hold the services' password.
+fn run_with(command: &mut Command, variables: Vec<(&str, &str)>) -> Result<()> {
+    let shown = format!("{command:?}");
+    say(&shown);
+    finish(command.envs(variables), &shown)
+}
+
+fn finish(command: &mut Command, shown: &str) -> Result<()> {
+    let status = command.status().with_context(|| format!("starting {shown}"))?;
     if !status.success() {
-        bail!("{command:?} ended with {status}");
+        bail!("{shown} ended with {status}");
     }
     Ok(())
 }
@@ -118,6 +150,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| ".".into(), Path::to_path_buf)
 }
 
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+fn target() -> Result<PathBuf> {
+    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    // The examples and servers run in folders of their own, where a relative path would lead elsewhere.
+    std::path::absolute(&folder).with_context(|| format!("the folder {}", folder.display()))
 }
