@@ -27,6 +27,11 @@ impl CliError {
         Self { code: 2, message: message.into(), hint: None }
     }
 
+    /// The store can't be used.
+    pub(crate) fn store(message: impl Into<String>) -> Self {
+        Self { code: 3, message: message.into(), hint: None }
+    }
+
     /// It took too long.
     pub(crate) fn timed_out(message: impl Into<String>) -> Self {
         Self { code: 4, message: message.into(), hint: None }

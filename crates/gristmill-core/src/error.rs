@@ -9,6 +9,7 @@ pub struct StoreError {
     kind: StoreErrorKind,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    lasting: bool,
 }
 
 /// What sort of trouble it was.
@@ -40,13 +41,20 @@ pub enum StoreErrorKind {
 impl StoreError {
     /// An error of `kind`. The message says, in lower case, what was tried and what to do.
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), source: None, lasting: false }
     }
 
     /// Keeps the driver's error.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// Says that no call on this handle can succeed any more, whatever its kind.
+    #[must_use]
+    pub fn lasting(mut self) -> Self {
+        self.lasting = true;
         self
     }
 
@@ -58,13 +66,19 @@ impl StoreError {
     /// Whether the same call may succeed later without anybody changing the request.
     pub fn is_transient(&self) -> bool {
         use StoreErrorKind::{Busy, Full, Other, ReadOnly, Unreachable};
-        matches!(self.kind, Busy | Full | Unreachable | ReadOnly | Other)
+        matches!(self.kind, Busy | Full | Unreachable | ReadOnly | Other) && !self.lasting
+    }
+
+    /// Whether all calls will fail until somebody mends the store or opens it anew.
+    pub fn is_lasting(&self) -> bool {
+        use StoreErrorKind::{Corrupt, NotOurs, TooNew};
+        self.lasting || matches!(self.kind, Corrupt | NotOurs | TooNew)
     }
 
     /// A copy for each of several callers whose work failed together.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        let error = Self::new(self.kind, self.message.clone());
+        let error = Self { lasting: self.lasting, ..Self::new(self.kind, self.message.clone()) };
         match &self.source {
             Some(source) => error.with_source(source.to_string()),
             None => error,

@@ -5,11 +5,14 @@ use crate::error::Fault;
 use crate::options::{SqliteOptions, Synchronous};
 use crate::reader::View;
 use crate::sql;
+use crate::text::Lossy;
 
 /// Above this many bytes only the quick form of the integrity check is run, which does not read every index entry.
 const QUICK_BYTES: i64 = 256 * 1024 * 1024;
 /// Above this the WAL is larger than checkpoints leave it.
 const WAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Rows that a finding names.
+const NAMED_MAX: usize = 5;
 const COUNT_MAX: i64 = 10_000;
 /// Tasks that should have been promoted this long ago show that nobody sweeps.
 const LATE_MS: i64 = 60_000;
@@ -23,6 +26,7 @@ pub(crate) fn check(view: &mut View<'_>, options: &SqliteOptions) -> Result<Vec<
         findings.push(case.look(conn, now)?);
     }
     findings.push(aside(conn)?);
+    findings.push(unreadable(conn)?);
     findings.push(durability(options));
     findings.push(wal(options));
     findings.push(space(conn)?);
@@ -118,13 +122,40 @@ fn integrity(conn: &Connection) -> Result<Finding, Fault> {
 
 fn aside(conn: &Connection) -> Result<Finding, Fault> {
     let mut list = conn.prepare(sql::ASIDE_COUNT)?;
-    let rows = list.query_map(params![], |row| Ok(format!("{} ({})", row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+    let rows = list.query_map(params![], |row| Ok(format!("{} ({})", row.get::<_, Lossy>(0)?.0, row.get::<_, i64>(1)?)))?;
     let reasons: Vec<String> = rows.collect::<Result<_, _>>()?;
     if reasons.is_empty() {
         return Ok(ok("aside", "no task was set aside as unreadable".to_owned()));
     }
     let message = format!("tasks that could not be read were set aside: {}", reasons.join(", "));
     Ok(finding(Severity::Error, "aside", message, "look at them in the table gristmill_aside; delete the rows when you are done"))
+}
+
+/// Text that is not UTF-8, which SQLite keeps without a word.
+fn unreadable(conn: &Connection) -> Result<Finding, Fault> {
+    let small = number(conn, "PRAGMA page_count")? * number(conn, "PRAGMA page_size")? <= QUICK_BYTES;
+    let mut texts = conn.prepare(sql::CHECK_TEXT)?;
+    let columns = texts.column_count();
+    let mut rows = texts.query([small])?;
+    let (mut count, mut named) = (0, Vec::new());
+    while let Some(row) = rows.next()? {
+        for column in 2..columns {
+            let bad = row.get_ref(column)?.as_bytes().is_ok_and(|text| std::str::from_utf8(text).is_err());
+            if bad {
+                count += 1;
+                if named.len() < NAMED_MAX {
+                    named.push(format!("{} {}", row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
+                }
+                break;
+            }
+        }
+    }
+    if count == 0 {
+        return Ok(ok("text", "all text that was read is UTF-8".to_owned()));
+    }
+    let message = format!("{count} rows hold text that is not UTF-8: {}", named.join(", "));
+    let hint = "something else wrote to gristmill's tables; it is shown with U+FFFD and harms nothing else; correct those rows";
+    Ok(finding(Severity::Error, "text", message, hint))
 }
 
 fn durability(options: &SqliteOptions) -> Finding {

@@ -54,9 +54,18 @@ pub(crate) fn explain(error: rusqlite::Error, what: &str) -> StoreError {
         Some(ErrorCode::CannotOpen) => {
             (Unreachable, "the file can't be opened; its directory has to exist and be accessible".to_owned())
         }
+        None if is_about_a_value(&error) => {
+            (Corrupt, format!("a value in the file can't be read, which no gristmill has written; `doctor` names more: {error}"))
+        }
         _ => (Other, error.to_string()),
     };
     StoreError::new(kind, format!("{what}: {hint}")).with_source(error)
+}
+
+/// What is in a column is not what belongs there.
+fn is_about_a_value(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..))
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@
 
 mod check;
 mod error;
+mod identity;
 mod memory;
 mod migrate;
 mod open;
@@ -33,6 +34,7 @@ pub mod raw;
 mod reader;
 mod sql;
 mod store;
+mod text;
 mod tx;
 mod view;
 mod wake;

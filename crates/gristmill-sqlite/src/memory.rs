@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use crate::sql;
+use crate::text::Lossy;
 
 /// Above this many names the cache starts anew, so that a queue for every tenant does not fill the memory.
 const NAMES_MAX: usize = 100_000;
@@ -57,12 +58,12 @@ impl Memory {
         if row.get::<_, i64>(3)? <= now.as_millis() {
             return Ok(None);
         }
-        let (key, text) = (row.get::<_, i64>(0)?, row.get_ref(2)?.as_str()?);
+        let (key, Lossy(text)) = (row.get::<_, i64>(0)?, row.get(2)?);
         if let Some(known) = self.workers.get(&id).filter(|known| known.key == key && known.text == text) {
             return Ok(Some(known.clone()));
         }
-        let serves: Serves = serde_json::from_str(text).unwrap_or_default();
-        let server = Arc::new(Server { key, text: text.to_owned(), kinds: serves.kinds.into_iter().collect() });
+        let serves: Serves = serde_json::from_str(&text).unwrap_or_default();
+        let server = Arc::new(Server { key, text, kinds: serves.kinds.into_iter().collect() });
         if self.workers.len() > 1_000 {
             self.workers.clear();
         }
@@ -74,7 +75,8 @@ impl Memory {
         if let Some(name) = self.worker_names.get(&key) {
             return Ok(name.clone());
         }
-        let name = conn.prepare_cached(sql::WORKER_NAME)?.query_row([key], |row| row.get::<_, Arc<str>>(0)).optional()?;
+        let name = conn.prepare_cached(sql::WORKER_NAME)?.query_row([key], |row| row.get(0)).optional()?;
+        let name = name.map(|Lossy(name)| Arc::from(name));
         if self.worker_names.len() > 1_000 {
             self.worker_names.clear();
         }
@@ -119,7 +121,8 @@ impl Served {
     pub(crate) fn load(conn: &Connection, now: Timestamp) -> rusqlite::Result<Self> {
         let mut list = conn.prepare_cached(sql::WORKER_SERVES)?;
         let all = list.query_map([now.as_millis()], |row| {
-            Ok(serde_json::from_str::<Serves>(row.get_ref(0)?.as_str()?).unwrap_or_default())
+            let Lossy(serves) = row.get(0)?;
+            Ok(serde_json::from_str::<Serves>(&serves).unwrap_or_default())
         })?;
         all.collect::<Result<_, _>>().map(Self)
     }
@@ -204,9 +207,12 @@ impl<S: Sort> Interned<S> {
         if let Some(name) = self.names.get(&id) {
             return Ok(Some(name.clone()));
         }
-        let name = conn.prepare_cached(S::NAME)?.query_row([id], |row| row.get::<_, Arc<str>>(0)).optional()?;
-        if let Some(name) = &name {
-            self.keep(name.clone(), id);
+        let name = conn.prepare_cached(S::NAME)?.query_row([id], |row| row.get(0)).optional()?;
+        let Some(Lossy(name)) = name else { return Ok(None) };
+        let name: Arc<str> = name.into();
+        // What is not UTF-8 reads like other names that are not; asked for by such a name, the file has to be asked.
+        if name.contains(char::REPLACEMENT_CHARACTER) {
+            return Ok(Some(name));
         }
         Ok(name)
     }

@@ -13,6 +13,7 @@ use gristmill_core::{
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::error::{Fault, explain};
+use crate::identity::Identity;
 use crate::memory::Memory;
 use crate::options::SqliteOptions;
 use crate::reader::{self, Query, View};
@@ -30,6 +31,7 @@ const SPARE_MAX: usize = 2;
 /// the last handle finishes what is queued.
 pub struct SqliteStore {
     options: SqliteOptions,
+    identity: Identity,
     what: String,
     env: Env,
     signals: Arc<Signals>,
@@ -66,14 +68,17 @@ impl SqliteStore {
         migrate::apply(&mut conn, &options, env.now())?;
         // Of a file that can't be written SQLite opens a read-only connection without a word.
         conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(|error| explain(error, &what))?;
+        let identity = Identity::of(&options);
         let signals = Arc::new(Signals::default());
         let (reads, mut threads) = reader::start(&options)?;
-        let (writes, thread) = writer::start(conn, options.clone(), env.clone(), signals.clone()).map_err(|error| {
+        let writer = writer::start(conn, options.clone(), identity.clone(), env.clone(), signals.clone());
+        let (writes, thread) = writer.map_err(|error| {
             StoreError::new(StoreErrorKind::Unreachable, "could not start a thread for the store").with_source(error)
         })?;
         threads.push(thread);
         Ok(Arc::new(Self {
             options,
+            identity,
             what,
             env,
             signals,
@@ -114,6 +119,19 @@ impl SqliteStore {
         ops::settle(&mut tx, &settlement).map_err(|fault| fault.explain(&self.what))
     }
 
+    /// Cancels tasks in the caller's own open transaction on this file: they are cancelled if it commits, and as they were
+    /// if it rolls back. One answer each, in order. Until the commit the answers are promises; a task that is answered
+    /// with [`Cancelled`](CancelOutcome::Cancelled) can't be started by anybody while the transaction is open.
+    ///
+    /// Begin the transaction with `IMMEDIATE`, as for every write on this file.
+    ///
+    /// # Errors
+    /// If `conn` can't write, or its database has no tables of gristmill.
+    pub fn cancel_within(&self, conn: &Connection, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {
+        let mut tx = Tx { conn, now: self.env.now(), memory: &mut Memory::default(), effects: &mut Effects::default() };
+        ids.iter().map(|id| ops::cancel(&mut tx, *id).map_err(|fault| fault.explain(&self.what))).collect()
+    }
+
     /// Runs `f` in a write transaction of its own on this file: commits if it returns `Ok`, rolls back if it returns an
     /// error or panics.
     ///
@@ -131,6 +149,7 @@ impl SqliteStore {
             // Dropped without a commit, by an error or a panic, it rolls back.
             let done = f(&tx)?;
             tx.commit().map_err(|error| explain(error, &self.what))?;
+            self.identity.check()?;
             done
         };
         self.signals.changed();
@@ -146,6 +165,7 @@ impl SqliteStore {
         if lock(&self.writes).is_none() {
             return Err(closed());
         }
+        self.identity.check()?;
         if let Some(conn) = lock(&self.spare).pop() {
             return Ok(conn);
         }
@@ -172,6 +192,11 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&mut View<'_>) -> Result<T, Fault> + Send + 'static,
     {
+        let identity = self.identity.clone();
+        let look = move |view: &mut View<'_>| {
+            identity.check()?;
+            look(view)
+        };
         let (query, answer) = reader::query(&self.what, self.env.now(), look);
         let sent = lock(&self.reads).as_ref().is_some_and(|reads| reads.send(query).is_ok());
         if !sent {

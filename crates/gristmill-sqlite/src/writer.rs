@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::error::{Fault, explain};
+use crate::identity::Identity;
 use crate::memory::Memory;
 use crate::open;
 use crate::options::SqliteOptions;
@@ -87,6 +88,7 @@ where
 pub(crate) fn start(
     conn: Connection,
     options: SqliteOptions,
+    identity: Identity,
     env: Env,
     signals: Arc<Signals>,
 ) -> std::io::Result<(Sender<Message>, JoinHandle<()>)> {
@@ -95,6 +97,7 @@ pub(crate) fn start(
         what: options.location(),
         conn,
         options,
+        identity,
         env,
         signals,
         memory: Memory::default(),
@@ -111,6 +114,7 @@ struct Writer {
     what: String,
     conn: Connection,
     options: SqliteOptions,
+    identity: Identity,
     env: Env,
     signals: Arc<Signals>,
     memory: Memory,
@@ -236,8 +240,10 @@ impl Writer {
         group: &mut [Box<dyn Job>],
         effects: &mut Effects,
     ) -> Result<(Vec<Result<(), StoreError>>, bool), Aborted> {
-        let Self { conn, memory, what, env, .. } = self;
+        let Self { conn, memory, what, env, identity, .. } = self;
         let whole = |error| Aborted { error: explain(error, what), alone: false };
+        let there = || identity.check().map_err(|error| Aborted { error, alone: false });
+        there()?;
         conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(whole)?;
         let before = conn.total_changes();
         let mut outcomes = Vec::with_capacity(group.len());
@@ -267,6 +273,8 @@ impl Writer {
             // A large neighbour may have filled the disk; the small ones may still fit.
             Aborted { alone: error.kind() == StoreErrorKind::Full, error }
         })?;
+        // Only now is it certain that the commit went into the file that others will find.
+        there()?;
         for (point, _, after) in Points::ALL {
             if touched(point)
                 && let Err(error) = failpoint::pass(after)
@@ -282,7 +290,8 @@ impl Writer {
 
     /// A connection that can't roll back is of no use; its successor's first act is to recover the file.
     fn reopen(&mut self) {
-        let fresh = open::writer(&self.options).and_then(|conn| {
+        // Not into another file, which would be made here if there is none.
+        let fresh = self.identity.check().and_then(|()| open::writer(&self.options)).and_then(|conn| {
             open::tune(&conn, &self.options).map_err(|error| explain(error, &self.what))?;
             Ok(conn)
         });

@@ -2,13 +2,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gristmill::core::Overrides;
-use gristmill::{Client, State, TaskId, Timestamp, parse_duration};
+use gristmill::{AwaitError, Client, Retention, State, TaskId, Timestamp, parse_duration};
 use serde::Serialize;
 
 use super::jsonl;
 use crate::connect::Session;
 use crate::exit::CliError;
-use crate::output::Out;
+use crate::output::{self, Out};
+
+/// For so long at least is kept what somebody waits for, so that its end can't go by unseen.
+const RETENTION_MIN: Duration = Duration::from_secs(60);
 
 /// Arguments of `enqueue`.
 #[derive(Debug, clap::Args)]
@@ -70,6 +73,11 @@ async fn one(args: Args, client: &Client, out: &Out) -> Result<(), CliError> {
     struct Answer {
         id: TaskId,
     }
+    let name = args.name.unwrap_or_default();
+    let declared = if args.wait { declared_retention(client, &name).await? } else { None };
+    let is_short = matches!(declared, Some(Retention::For(period)) if period < RETENTION_MIN);
+    let unkept = declared == Some(Retention::None);
+    let retention = (is_short || unkept).then_some(Retention::For(RETENTION_MIN));
     let options = Overrides {
         id: args.id,
         queue: args.queue,
@@ -77,22 +85,30 @@ async fn one(args: Args, client: &Client, out: &Out) -> Result<(), CliError> {
         delay: args.delay,
         run_at: args.at,
         max_attempts: args.max_attempts,
+        retention,
         ..Overrides::default()
     };
-    let name = args.name.unwrap_or_default();
     let handle = client.enqueue_named(&name, args.args).options(options).force(args.force).await?;
     if !args.wait {
         return out.value(&Answer { id: handle.id() }, |answer| format!("{}\n", answer.id));
     }
-    let task = match args.timeout {
-        None => handle.ended().await?,
+    let ended = match args.timeout {
+        None => handle.ended().await,
         Some(timeout) => match tokio::time::timeout(timeout, handle.ended()).await {
-            Ok(ended) => ended?,
+            Ok(ended) => ended,
             Err(_) => {
                 return Err(CliError::timed_out(format!("task {} did not end in time", handle.id()))
                     .with_hint("it goes on; `tasks show` tells where it stands, and whether a `worker` runs is in `workers`"));
             }
         },
+    };
+    let task = match ended {
+        // Enqueued before under this id, by somebody who did not wait. Only of successes is nothing kept.
+        Err(AwaitError::NotKept { id }) if unkept => {
+            output::note(&format!("task {id} succeeded; it was enqueued before, and nothing of it is kept"));
+            return Ok(());
+        }
+        ended => ended?,
     };
     let (id, state) = (task.id, task.state);
     match state {
@@ -103,4 +119,10 @@ async fn one(args: Args, client: &Client, out: &Out) -> Result<(), CliError> {
         }
         state => Err(CliError::failed(format!("task {id} is {state}"))),
     }
+}
+
+/// How long tasks of this type are kept, as far as the store knows.
+async fn declared_retention(client: &Client, name: &str) -> Result<Option<Retention>, CliError> {
+    let kinds = client.kinds().await?;
+    Ok(kinds.into_iter().find(|kind| kind.name == name).and_then(|kind| kind.policy).map(|policy| policy.retention))
 }

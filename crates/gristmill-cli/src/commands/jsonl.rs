@@ -46,7 +46,7 @@ impl Input {
 
 /// Enqueues all good lines; with `strict`, all lines or none.
 pub(super) async fn run(mut input: Input, strict: bool, force: bool, client: &Client, out: &Out) -> Result<(), CliError> {
-    let mut run = Run { client, out, force, bar: bar(input.bytes), batch: Vec::new(), kept: 0, bad: 0 };
+    let mut run = Run { client, out, force, bar: bar(input.bytes), batch: Vec::new(), kept: 0, bad: 0, written: Ok(()) };
     let mut number = 0;
     let mut line = Vec::new();
     loop {
@@ -141,6 +141,8 @@ struct Run<'a> {
     batch: Vec<Good>,
     kept: u64,
     bad: u64,
+    /// Whether the answers reach anybody. If not, the import goes on all the same: it is half done.
+    written: Result<(), CliError>,
 }
 
 /// A line that can be enqueued.
@@ -192,7 +194,7 @@ impl Run<'_> {
             run_at: line.at,
             tags: line.tags,
             headers: line.headers,
-            parent: None,
+            ..Overrides::default()
         };
         let (args, chosen) = (line.args.map_or("{}", RawValue::get), options.id.is_some());
         let mut tasks = Vec::with_capacity(1);
@@ -252,28 +254,29 @@ impl Run<'_> {
                 }
             }
             self.kept += kept.len() as u64;
-            if self.out.format == Format::Jsonl {
-                self.bar.suspend(|| self.out.lines(&kept))?;
+            if self.out.format == Format::Jsonl && self.written.is_ok() {
+                self.written = self.bar.suspend(|| self.out.lines(&kept));
             }
         }
         Ok(())
     }
 
-    fn tell(&self) -> Result<(), CliError> {
+    /// The outcome of the import, which comes before that of writing about it.
+    fn tell(self) -> Result<(), CliError> {
         #[derive(Serialize)]
         struct Answer {
             enqueued: u64,
             bad: u64,
         }
+        let mut written = self.written;
         if self.out.format != Format::Jsonl {
-            self.out.value(&Answer { enqueued: self.kept, bad: self.bad }, |answer| {
-                format!("{} tasks enqueued\n", answer.enqueued)
-            })?;
+            let answer = Answer { enqueued: self.kept, bad: self.bad };
+            written = self.out.value(&answer, |answer| format!("{} tasks enqueued\n", answer.enqueued));
         }
         if self.bad > 0 {
             return Err(CliError::failed(format!("{} lines are bad and were left out; the others are enqueued", self.bad)));
         }
-        Ok(())
+        written
     }
 }
 

@@ -164,6 +164,9 @@ pub(crate) async fn run_until_stopped(builder: WorkerBuilder, what: &str) -> Res
     for task in &report.abandoned {
         output::note(&format!("abandoned: {task}"));
     }
+    if let Some(error) = report.store_error {
+        return Err(CliError::store(error));
+    }
     if report.unsettled > 0 {
         return Err(CliError::failed("the last outcomes could not be written; their tasks will be run again"));
     }

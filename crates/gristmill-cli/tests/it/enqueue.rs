@@ -91,6 +91,15 @@ fn types_that_another_program_declared_are_known_and_checked() {
 }
 
 #[test]
+fn types_that_another_program_declared_wait_in_their_own_queue() {
+    let sandbox = Sandbox::new("[tasks.report]\ncommand = [\"cat\"]\nqueue = \"slow\"\nmax_attempts = 2");
+    sandbox.ok(&["kinds"]);
+    sandbox.write("gristmill.toml", "");
+    let task = sandbox.show(&sandbox.enqueue("report", "{}"));
+    assert_eq!((&task["queue"], &task["max_attempts"]), (&json!("slow"), &json!(2)));
+}
+
+#[test]
 fn bad_arguments_are_refused_by_field_and_nothing_is_kept() {
     let sandbox = Sandbox::new(TYPED);
     let large = format!("{{\"to\": \"{}\"}}", "x".repeat(100_000));
@@ -176,4 +185,16 @@ fn a_full_disk_acknowledges_nothing_and_loses_nothing() {
     sandbox.ok(&["worker", "--drain"]);
     let items = sandbox.json(&["tasks", "list", "--state", "succeeded"])["items"].as_array().unwrap().len();
     assert_eq!(items, kept);
+}
+
+#[test]
+fn waiting_tells_a_success_though_the_type_keeps_none() {
+    let sandbox = Sandbox::new(
+        "[tasks.none]\ncommand = [\"cat\"]\nretention = \"none\"\n[tasks.short]\ncommand = [\"cat\"]\nretention = \"1ms\"\n[tasks.bad]\ncommand = [\"false\"]\nretention = \"none\"\nmax_attempts = 1",
+    );
+    let _worker = sandbox.worker(&[]);
+    for name in ["none", "short"] {
+        assert_eq!(sandbox.ok(&["enqueue", name, "--args", r#"{"n": 1}"#, "--wait"]), r#"{"n":1}"#.replace(':', ": "));
+    }
+    assert!(sandbox.fails(1, &["enqueue", "bad", "--wait"]).contains("exited with status 1"));
 }

@@ -133,3 +133,34 @@ fn bytes_that_are_no_text_are_a_bad_line() {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "1 tasks enqueued\n"));
     assert!(ended.stderr.contains("line 1: is not UTF-8"), "{ended:?}");
 }
+
+/// A run whose reader takes one line and goes away.
+fn read_one_line(sandbox: &Sandbox, args: &[&str]) -> (Option<i32>, String) {
+    use std::io::{BufRead, BufReader, Read};
+    let mut child = sandbox.command(args).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut String::new()).unwrap();
+    drop(stdout);
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (child.wait().unwrap().code(), said)
+}
+
+#[test]
+fn an_import_goes_on_when_nobody_reads_its_answers() {
+    let sandbox = Sandbox::with_echo();
+    let mut lines = "{\"task\": \"echo\", \"queue\": \"q\"}\n".repeat(9_000);
+    sandbox.write("good.jsonl", &lines);
+    lines.push_str("{not json\n");
+    sandbox.write("bad.jsonl", &lines);
+    let import = |file, mode: &[&str]| read_one_line(&sandbox, &[&["enqueue", "--jsonl", file, "-o", "jsonl"], mode].concat());
+    let ready = || sandbox.json(&["queues", "list"])["items"][0]["ready"].clone();
+
+    assert_eq!(import("good.jsonl", &["--strict"]), (Some(0), String::new()));
+    assert_eq!(ready(), 9_000);
+    sandbox.ok(&["tasks", "cancel", "--all"]);
+    let (code, said) = import("bad.jsonl", &[]);
+    assert_eq!(code, Some(1), "its outcome is that of the import: {said}");
+    assert!(said.contains("1 lines are bad"), "{said}");
+    assert_eq!(ready(), 9_000);
+}

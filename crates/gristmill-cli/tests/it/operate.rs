@@ -69,6 +69,17 @@ fn the_doctor_finds_what_is_missing_and_what_is_damaged() {
 }
 
 #[test]
+fn tasks_that_nobody_serves_are_told() {
+    let sandbox = Sandbox::with_echo();
+    sandbox.ok(&["enqueue", "from.another.version", "--force"]);
+    sandbox.ok(&["worker", "--drain"]);
+    assert_eq!(sandbox.json(&["queues", "list"])["items"][0]["unserved"], 1);
+    let findings = sandbox.json(&["doctor"])["items"].clone();
+    let finding = findings.as_array().unwrap().iter().find(|finding| finding["code"] == "unserved").unwrap();
+    assert_eq!(finding["severity"], "warning", "{finding}");
+}
+
+#[test]
 fn completions_are_for_each_shell() {
     let sandbox = Sandbox::without_config();
     for shell in ["bash", "zsh", "fish"] {

@@ -33,6 +33,16 @@ fn queues_of_all_task_types_are_served_unless_told_otherwise() {
 }
 
 #[test]
+fn a_quiet_type_logs_its_failures_and_not_its_successes() {
+    let sandbox = Sandbox::new(
+        "[tasks.loud]\ncommand = [\"true\"]\n[tasks.quiet]\ncommand = [\"true\"]\nquiet = true\n[tasks.broken]\ncommand = [\"false\"]\nquiet = true\nmax_attempts = 1",
+    );
+    let ids = ["loud", "quiet", "broken"].map(|name| sandbox.enqueue(name, "{}"));
+    let said = sandbox.run(&["worker", "--drain"]).stderr;
+    assert_eq!(ids.each_ref().map(|id| said.contains(id.as_str())), [true, false, true], "{said}");
+}
+
+#[test]
 fn wrong_queues_are_refused() {
     let sandbox = Sandbox::with_echo();
     for queues in ["default=0", "default=x", "=3", "a=1,a=2", "a=999999999"] {
@@ -121,4 +131,51 @@ fn a_worker_that_is_killed_takes_its_commands_along_and_loses_nothing() {
     let _second = sandbox.worker(&[]);
     let task = sandbox.until_state(&id, "succeeded");
     assert_eq!((&task["crashes"], &task["attempts"][0]["state"]), (&json!(1), &json!("crashed")));
+}
+
+/// Overwrites the page that a table begins with.
+fn damage(sandbox: &Sandbox, table: &str) {
+    use std::os::unix::fs::FileExt;
+    let path = sandbox.path("gristmill.db");
+    let page: u64 = {
+        let conn = gristmill_sqlite::rusqlite::Connection::open(&path).unwrap();
+        conn.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [table], |row| row.get(0)).unwrap()
+    };
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&[0xff; 4096], (page - 1) * 4096).unwrap();
+}
+
+#[test]
+fn a_drain_ends_on_a_damaged_file() {
+    for table in ["gristmill_ready", "gristmill_outcome"] {
+        let sandbox = Sandbox::with_echo();
+        sandbox.enqueue("echo", "{}");
+        damage(&sandbox, table);
+        let said = sandbox.fails(3, &["worker", "--drain"]);
+        assert!(said.contains("the file is damaged"), "{table}: {said}");
+    }
+}
+
+#[test]
+fn a_worker_that_is_to_run_says_aloud_that_its_file_is_damaged() {
+    let sandbox = Sandbox::with_echo();
+    sandbox.enqueue("echo", "{}");
+    damage(&sandbox, "gristmill_ready");
+    let mut worker = sandbox.worker(&["--log", "error"]);
+    worker.hears("tasks can't be claimed");
+    worker.signal(Signal::TERM);
+    assert!(worker.ended().0.success());
+}
+
+#[test]
+fn a_worker_notices_that_its_file_was_removed() {
+    let sandbox = Sandbox::with_echo();
+    let mut worker = sandbox.worker(&["--log", "error"]);
+    for name in ["gristmill.db", "gristmill.db-wal", "gristmill.db-shm"] {
+        std::fs::remove_file(sandbox.path(name)).unwrap();
+    }
+    worker.hears("removed or replaced while it was open");
+    assert!(!sandbox.path("gristmill.db").exists());
+    worker.signal(Signal::TERM);
+    worker.ended();
 }

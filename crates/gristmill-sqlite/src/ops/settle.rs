@@ -11,6 +11,7 @@ use super::encode::keep_until;
 use super::{ack_from, ended_of, enqueue, retention_from, to_json};
 use crate::error::Fault;
 use crate::sql;
+use crate::text::Lossy;
 use crate::tx::{Points, Tx};
 
 /// Writes the end of one attempt, if its claim is still the newest.
@@ -133,8 +134,9 @@ pub(super) fn finish(tx: &mut Tx<'_>, seq: i64, id: Option<TaskId>, lease: &Leas
     let conn = tx.conn;
     let (mut logs, mut progress) = (None, None);
     if lease.noted {
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?));
-        (logs, progress) = conn.prepare_cached(sql::LIVE_GET)?.query_row([seq], row).optional()?.unwrap_or_default();
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<Lossy>>(0)?, row.get::<_, Option<Lossy>>(1)?));
+        let live = conn.prepare_cached(sql::LIVE_GET)?.query_row([seq], row).optional()?.unwrap_or_default();
+        (logs, progress) = (live.0.map(|Lossy(text)| text), live.1.map(|Lossy(text)| text));
         conn.prepare_cached(sql::LIVE_DELETE)?.execute([seq])?;
     }
     // A plain success needs nothing that only the body knows.

@@ -10,11 +10,12 @@ use crate::error::Fault;
 use crate::memory::{Served, Serves};
 use crate::reader::View;
 use crate::sql;
+use crate::text::Lossy;
 
 /// All queues, by name.
 pub(crate) fn queues(view: &mut View<'_>) -> Result<Vec<QueueInfo>, Fault> {
     let mut list = view.conn.prepare_cached(sql::QUEUE_LIST)?;
-    let rows = list.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, bool>(2)?)))?;
+    let rows = list.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Lossy>(1)?.0, row.get::<_, bool>(2)?)))?;
     let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
     let served = Served::load(view.conn, view.now)?;
     let parked = parked(view)?;
@@ -143,12 +144,12 @@ pub(crate) fn workers(view: &mut View<'_>) -> Result<Vec<WorkerInfo>, Fault> {
     let now = view.now.as_millis();
     let rows = list.query_map([], |row| {
         let id = row.get_ref(0)?.as_blob().ok().and_then(WorkerId::from_slice);
-        let serves: Serves = serde_json::from_str(row.get_ref(3)?.as_str()?).unwrap_or_default();
+        let serves: Serves = serde_json::from_str(&row.get::<_, Lossy>(3)?.0).unwrap_or_default();
         let expires_at: i64 = row.get(5)?;
         Ok(WorkerInfo {
             id: id.map_or_else(|| "?".to_owned(), |id| id.to_string()),
-            name: row.get(1)?,
-            version: row.get(2)?,
+            name: row.get::<_, Lossy>(1)?.0,
+            version: row.get::<_, Lossy>(2)?.0,
             alive: expires_at > now,
             started_at: Timestamp::from_millis(row.get(4)?),
             expires_at: Timestamp::from_millis(expires_at),
@@ -170,10 +171,9 @@ pub(crate) fn kinds(view: &mut View<'_>) -> Result<Vec<KindInfo>, Fault> {
     let served = Served::load(view.conn, view.now)?;
     let mut list = view.conn.prepare_cached(sql::KIND_LIST)?;
     let rows = list.query_map([], |row| {
-        let name: String = row.get(0)?;
-        let text = row.get_ref(1)?.as_str_or_null()?;
+        let (Lossy(name), text) = (row.get(0)?, row.get::<_, Option<Lossy>>(1)?);
         // Options that a newer version wrote must not hide the type.
-        let spec: Spec = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let spec: Spec = text.and_then(|Lossy(text)| serde_json::from_str(&text).ok()).unwrap_or_default();
         Ok(KindInfo { schema: spec.schema, policy: spec.policy, workers: served.workers_of(&name), name })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

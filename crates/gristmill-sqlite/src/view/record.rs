@@ -8,6 +8,7 @@ use crate::error::Fault;
 use crate::ops::ended_from;
 use crate::reader::View;
 use crate::sql;
+use crate::text::Lossy;
 
 /// One task with its history.
 pub(crate) fn get(view: &mut View<'_>, id: TaskId) -> Result<Option<TaskRecord>, Fault> {
@@ -19,9 +20,9 @@ pub(crate) fn get(view: &mut View<'_>, id: TaskId) -> Result<Option<TaskRecord>,
     let rows = history.query_map([seq], attempt)?;
     record.attempts = rows.collect::<Result<_, _>>()?;
     if let Place::Running { worker, attempt, claim_no, claimed_at, .. } = place {
-        let live = |row: &Row<'_>| Ok((row.get::<_, Option<String>>(0)?, json::<Progress>(row, 1)));
+        let live = |row: &Row<'_>| Ok((text(row, 0)?, json::<Progress>(row, 1)));
         let (logs, progress) = view.conn.prepare_cached(sql::LIVE_GET)?.query_row([seq], live).optional()?.unwrap_or_default();
-        let worker = view.conn.prepare_cached(sql::WORKER_NAME)?.query_row([worker], |row| row.get(0)).optional()?;
+        let worker = view.conn.prepare_cached(sql::WORKER_NAME)?.query_row([worker], |row| text(row, 0)).optional()?.flatten();
         record.attempts.push(AttemptRecord {
             attempt,
             claim_no,
@@ -103,7 +104,7 @@ pub(super) fn locate(view: &View<'_>, seq: i64) -> Result<Option<Place>, Fault> 
             attempt: row.get(1)?,
             crashes: row.get(2)?,
             at: at(row, 4)?,
-            result: row.get(5)?,
+            result: text(row, 5)?,
         })
     });
     if let Some(place) = ended.optional()? {
@@ -187,15 +188,18 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
         state: known.copied().unwrap_or(AttemptState::Failed),
         started_at: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_millis),
         finished_at: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_millis),
-        worker: row.get(5)?,
+        worker: text(row, 5)?,
         error: json(row, 6),
-        logs: row.get(7)?,
+        logs: text(row, 7)?,
         progress: json(row, 8),
     })
 }
 
 /// A column of JSON; `None` if there is none or it can't be read.
 fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Option<T> {
-    let text = row.get_ref(column).ok()?.as_str_or_null().ok()??;
-    serde_json::from_str(text).ok()
+    serde_json::from_str(&text(row, column).ok()??).ok()
+}
+
+fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    Ok(row.get::<_, Option<Lossy>>(column)?.map(|Lossy(text)| text))
 }

@@ -154,3 +154,57 @@ async fn check_names_what_is_wrong_and_how_to_mend_it() {
     let codes = bad(&fixture.store.check().await.unwrap());
     assert_eq!(codes, ["orphan_lease", "lost_lease", "overlap", "overdue", "aside", "synchronous"]);
 }
+
+/// Removes a database from under those who have it open.
+fn remove(dir: &std::path::Path) {
+    for name in ["gristmill.db", "gristmill.db-wal", "gristmill.db-shm"] {
+        std::fs::remove_file(dir.join(name)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_into_a_file_that_is_gone() {
+    let fixture = Fixture::new();
+    let refused = |error: gristmill_core::StoreError| {
+        assert_eq!(error.kind(), StoreErrorKind::Unreachable, "{error:?}");
+        assert!(error.is_lasting() && error.to_string().contains("removed or replaced while it was open"), "{error}");
+    };
+    fixture.store.enqueue(vec![fixture.task("mail")]).await.unwrap();
+    remove(fixture.dir.path());
+    refused(fixture.store.enqueue(vec![fixture.task("mail")]).await.unwrap_err());
+    refused(fixture.store.queues().await.unwrap_err());
+    refused(fixture.store.transaction(|_| Ok::<_, gristmill_core::StoreError>(())).unwrap_err());
+    assert!(!fixture.store.path().exists(), "a new file was made in the place of the old one");
+
+    // Another one in its place is not it either, and is left as it is.
+    let other = fixture.again("");
+    let mail = fixture.task("mail");
+    other.enqueue(vec![mail.clone()]).await.unwrap();
+    refused(fixture.store.enqueue(vec![fixture.task("mail")]).await.unwrap_err());
+    fixture.store.close();
+    assert_eq!(other.queues().await.unwrap()[0].ready, 1);
+    other.close();
+    assert!(fixture.again("").get(mail.id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_file_that_goes_while_a_transaction_is_open_is_not_acknowledged() {
+    let fixture = Fixture::new();
+    let done = fixture.store.transaction(|conn| {
+        use gristmill_core::Within;
+        conn.insert(vec![fixture.task("mail")]).into_inner()?;
+        remove(fixture.dir.path());
+        Ok::<_, gristmill_core::StoreError>(())
+    });
+    assert_eq!(done.unwrap_err().kind(), StoreErrorKind::Unreachable);
+}
+
+#[tokio::test]
+async fn a_file_that_comes_back_is_used_again() {
+    let fixture = Fixture::new();
+    let (path, away) = (fixture.store.path().to_owned(), fixture.dir.path().join("away"));
+    std::fs::rename(&path, &away).unwrap();
+    fixture.store.enqueue(vec![fixture.task("mail")]).await.unwrap_err();
+    std::fs::rename(&away, &path).unwrap();
+    fixture.store.enqueue(vec![fixture.task("mail")]).await.unwrap();
+}

@@ -53,7 +53,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 errors += 1;
                 // A worker that is not alive any more claims again once its heartbeat has made it known anew.
                 if error.kind() != StoreErrorKind::Invalid {
-                    tracing::warn!(error = %error, "tasks can't be claimed; trying again");
+                    shared.store_failed("tasks can't be claimed", &error);
                     unanswered = Some(Claim { again: true, ..claim });
                 }
                 pause(&shared, errors).await;
@@ -98,7 +98,13 @@ fn prefetch(shared: &Shared, lane: &Lane) -> usize {
 
 async fn is_drained(shared: &Shared) -> bool {
     let queues: Vec<_> = shared.config.queues.keys().cloned().collect();
-    shared.store().pending(&queues, SOON).await.is_ok_and(crate::core::Pending::is_idle)
+    match shared.store().pending(&queues, SOON).await {
+        Ok(pending) => pending.is_idle(),
+        Err(error) => {
+            shared.store_failed("what is left to do can't be read", &error);
+            false
+        }
+    }
 }
 
 /// Up to a tenth more or less, so that many workers do not ask at one moment.

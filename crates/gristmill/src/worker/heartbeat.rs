@@ -32,7 +32,7 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: Cancellation
             }
             Ok(_) => start_anew(&shared, &end).await,
             Err(error) => {
-                tracing::warn!(error = %error, "the heartbeat failed; trying again");
+                shared.store_failed("the heartbeat failed", &error);
                 if !shared.trust.holds() {
                     start_anew(&shared, &end).await;
                 }
@@ -77,7 +77,7 @@ async fn start_anew(shared: &Shared, end: &CancellationToken) {
             Ok(()) => return,
             Err(error) => {
                 errors += 1;
-                tracing::warn!(error = %error, "the worker can't be made known anew; trying again");
+                shared.store_failed("the worker can't be made known anew", &error);
                 pause(shared, errors).await;
             }
         }

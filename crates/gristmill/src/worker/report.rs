@@ -27,6 +27,8 @@ pub struct ExitReport {
     pub abandoned: Vec<String>,
     /// Whether the last outcomes could not be written; their tasks will be run again.
     pub unsettled: u64,
+    /// Why the store can't be used until somebody mends it, if that ended a drain.
+    pub store_error: Option<String>,
 }
 
 impl fmt::Display for ExitReport {
@@ -96,3 +98,4 @@ impl Counts {
         }
     }
 }
+            store_error: None,

@@ -129,7 +129,7 @@ async fn supervise(shared: Arc<Shared>) -> ExitReport {
     {
         tracing::warn!(error = %error, "the worker could not be signed off; what it held is free when its lease ends");
     }
-    shared.counts.report(abandoned)
+    ExitReport { store_error: shared.broken.get().cloned(), ..shared.counts.report(abandoned) }
 }
 
 /// Ends what runs; returns the handlers that could not be ended.

@@ -45,8 +45,9 @@ async fn write(shared: &Shared, batch: Vec<Settlement>) {
             }
             Err(error) => {
                 errors += 1;
-                tracing::warn!(error = %error, tasks = batch.len(), "outcomes can't be written; trying again");
-                if shared.abandon.is_cancelled() || (shared.stopping.is_cancelled() && !shared.trust.holds()) {
+                shared.store_failed(&format!("{} outcomes can't be written", batch.len()), &error);
+                let in_vain = error.is_lasting() || !shared.trust.holds();
+                if shared.abandon.is_cancelled() || (shared.stopping.is_cancelled() && in_vain) {
                     shared.counts.unsettled.fetch_add(batch.len() as u64, Ordering::Relaxed);
                     return;
                 }

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attempt::{Attempt, NotesQueue, Why};
 use crate::client::Client;
-use crate::core::{LeaseRef, Settlement, Source, WorkerId, WorkerSpec};
+use crate::core::{LeaseRef, Settlement, Source, StoreError, WorkerId, WorkerSpec};
 use crate::worker::builder::Config;
 use crate::worker::lane::Lane;
 use crate::worker::report::Counts;
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     id: Mutex<WorkerId>,
     held: Mutex<HashMap<LeaseRef, Arc<Attempt>>>,
 }
+    /// What ended a drain that could get no further.
+    pub(crate) broken: OnceLock<String>,
 
 impl Shared {
     pub(crate) fn new(client: Client, config: Config) -> Self {
@@ -51,6 +53,7 @@ impl Shared {
         }
     }
 
+            broken: OnceLock::new(),
     pub(crate) fn store(&self) -> &dyn Source {
         &**self.client.store() as &dyn Source
     }
@@ -61,7 +64,7 @@ impl Shared {
     }
 
     /// Makes it known to the store under a new id, and trusts that for one lease.
-    pub(crate) async fn enter(&self) -> Result<(), crate::core::StoreError> {
+    pub(crate) async fn enter(&self) -> Result<(), StoreError> {
         let id = self.client.env().worker_id();
         let spec = WorkerSpec {
             id,
@@ -83,6 +86,20 @@ impl Shared {
     }
 
     pub(crate) fn let_go(&self, lease: &LeaseRef) {
+    /// Says what a store's error means here. One that lasts ends a drain, which would else try for ever; a worker that
+    /// is to run goes on, since somebody may mend the store.
+    pub(crate) fn store_failed(&self, what: &str, error: &StoreError) {
+        if !error.is_lasting() {
+            tracing::warn!(error = %error, "{what}; trying again");
+            return;
+        }
+        tracing::error!(error = %error, "{what}, and will not before somebody mends the store; trying again");
+        if self.config.drain {
+            let _ = self.broken.set(error.to_string());
+            self.stopping.cancel();
+        }
+    }
+
         self.held().remove(lease);
     }
 

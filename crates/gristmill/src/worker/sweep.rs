@@ -35,7 +35,7 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
             }
             Err(error) => {
                 errors += 1;
-                tracing::warn!(error = %error, "the sweep failed; trying again");
+                shared.store_failed("the sweep failed", &error);
                 pause(&shared, errors).await;
                 continue;
             }
