@@ -55,6 +55,21 @@ impl Backoff {
         }
     }
 
+    /// Checks that its parts fit together.
+    ///
+    /// # Errors
+    /// An exponential backoff that begins above its own ceiling: one of the two numbers is a slip.
+    pub fn check(&self) -> Result<(), limits::InvalidInput> {
+        match self {
+            Self::Exponential { base, max, .. } if base > max => {
+                let (base, max) = (crate::format_duration(*base), crate::format_duration(*max));
+                let problem = format!("begins with {base}, which is above its max of {max} (1h if it is left out)");
+                Err(limits::InvalidInput::new("backoff", problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The longest that [`delay`](Self::delay) can be after the `failures`-th failed attempt.
     pub fn ceiling(&self, failures: u32) -> Duration {
         let nth = failures.max(1) - 1;

@@ -77,6 +77,8 @@ impl Policy {
     pub fn check(&self) -> Result<(), limits::InvalidInput> {
         limits::check_name("queue", &self.queue)?;
         check_counts(Some(self.priority), Some(self.max_attempts), Some(self.max_crashes))?;
+        check_timeout(self.timeout)?;
+        self.backoff.check()?;
         check_labels("tags", self.tags.iter())
     }
 }
@@ -89,6 +91,13 @@ pub(crate) fn check_labels<'a>(
         return Err(limits::InvalidInput::new(field, format!("{} given; at most {} are kept", labels.len(), limits::LABELS_MAX)));
     }
     labels.into_iter().try_for_each(|label| limits::check_name(field, label))
+}
+
+pub(crate) fn check_timeout(timeout: Option<Duration>) -> Result<(), limits::InvalidInput> {
+    if timeout.is_some_and(|timeout| timeout < limits::TIMEOUT_MIN) {
+        return Err(limits::InvalidInput::new("timeout", "is at least 1ms; no limit is \"none\""));
+    }
+    Ok(())
 }
 
 pub(crate) fn check_counts(

@@ -25,6 +25,16 @@ pub const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 pub const ATTEMPTS_MAX: u32 = u32::MAX >> 1;
 /// The lowest priority, served last; 0 is served first.
 pub const PRIORITY_MAX: u8 = 9;
+/// The shortest time limit of an attempt.
+pub const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+/// The shortest lease of a worker: below it, a busy machine would lose leases for no reason.
+pub const LEASE_MIN: Duration = Duration::from_millis(100);
+/// The shortest wait of a worker before it looks again for tasks by itself: below it, an idle worker would be a busy one.
+pub const POLL_MIN: Duration = Duration::from_millis(10);
+/// The most tasks that one worker runs at once in one queue.
+pub const CONCURRENCY_MAX: u32 = 100_000;
+/// The least that [`Limits::error_bytes`] may be: in less, no error says anything.
+pub const ERROR_BYTES_MIN: usize = 256;
 /// The most tags of a task, and the most headers.
 pub const LABELS_MAX: usize = 64;
 

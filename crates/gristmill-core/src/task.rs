@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kind::{check_counts, check_labels};
+use crate::kind::{check_counts, check_labels, check_timeout};
 use crate::{
     Ack, AttemptState, Backoff, Failure, InvalidInput, KindSpec, Limits, Policy, Retention, State, TaskId, Timestamp, limits,
 };
@@ -133,6 +133,8 @@ impl NewTask {
                 return Err(InvalidInput::new(field, "is longer than 100 years"));
             }
         }
+        check_timeout(over.timeout)?;
+        over.backoff.as_ref().map_or(Ok(()), crate::Backoff::check)?;
         check_labels("tags", over.tags.iter())?;
         check_labels("headers", over.headers.keys())?;
         let mut tags = policy.tags.clone();

@@ -138,13 +138,14 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(total as u64))
 }
 
-/// Writes a duration as [`parse_duration`] reads it, in the largest unit that needs no fraction.
+/// Writes a duration as [`parse_duration`] reads it, in the largest unit that needs no fraction. Weeks are written in days,
+/// as people write a retention of `7d` or `30d`.
 pub fn format_duration(duration: Duration) -> String {
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if ms == 0 {
         return "0s".to_owned();
     }
-    let (name, unit) = UNITS.iter().rev().find(|(_, unit)| ms.is_multiple_of(*unit)).unwrap_or(&UNITS[0]);
+    let (name, unit) = UNITS.iter().rev().skip(1).find(|(_, unit)| ms.is_multiple_of(*unit)).unwrap_or(&UNITS[0]);
     format!("{}{name}", ms / unit)
 }
 
@@ -162,7 +163,7 @@ mod tests {
         for text in ["", "5", "s", "5x", "-5s", "1e9s", "5 s s", "..s", "99999999w"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
-        for text in ["100ms", "5s", "90m", "1d", "0s", "3w"] {
+        for text in ["100ms", "5s", "90m", "1d", "0s", "7d"] {
             assert_eq!(format_duration(parse_duration(text).unwrap()), text);
         }
     }

@@ -107,8 +107,8 @@ impl SqliteOptions {
             "adopt" => self.adopt = switch(name, value)?,
             "create" => self.create = switch(name, value)?,
             "max_pages" => match value.parse() {
-                Ok(pages) => self.max_pages = Some(pages),
-                Err(_) => return Err(invalid(format!("max_pages={value}: it is a number of pages of 4 KiB"))),
+                Ok(pages @ 1..) => self.max_pages = Some(pages),
+                _ => return Err(invalid(format!("max_pages={value}: it is a number of pages of 4 KiB, from 1"))),
             },
             _ => {
                 return Err(invalid(format!(
@@ -163,6 +163,7 @@ mod tests {
             ("sqlite:x?busy_timeout=5", "busy_timeout"),
             ("sqlite:x?adopt=yes", "true or false"),
             ("sqlite:x?max_pages=many", "number of pages"),
+            ("sqlite:x?max_pages=0", "from 1"),
         ] {
             let error = read(url).unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Invalid, "{url}");

@@ -86,6 +86,11 @@ impl<S: Send + Sync + 'static> App<S> {
         self
     }
 
+    /// What is wrong with a task type, if anything is; [`connect`](Self::connect) would refuse it.
+    pub fn mistake(&self) -> Option<&RegisterError> {
+        self.mistake.as_ref()
+    }
+
     /// What its task types declare, by name.
     pub fn kinds(&self) -> Vec<KindSpec> {
         self.registry.specs()
@@ -200,10 +205,24 @@ pub async fn open_store(url: &str, env: Env) -> Result<Arc<dyn Store>, StoreErro
         }
         scheme => {
             let _ = env;
-            Err(StoreError::new(
-                StoreErrorKind::Invalid,
-                format!("`{scheme}` is not a store that this program knows; write sqlite:PATH, such as sqlite:gristmill.db"),
-            ))
+            Err(unknown_store(scheme))
         }
     }
+}
+
+/// Checks the URL of a store as [`open_store`] reads it, and opens nothing.
+///
+/// # Errors
+/// If the URL names no store that this build has, or has a mistake in it.
+pub fn check_store_url(url: &str) -> Result<(), StoreError> {
+    match url.split_once(':').map_or(url, |(scheme, _)| scheme) {
+        #[cfg(feature = "sqlite")]
+        "sqlite" => url.parse::<gristmill_sqlite::SqliteOptions>().map(drop),
+        scheme => Err(unknown_store(scheme)),
+    }
+}
+
+fn unknown_store(scheme: &str) -> StoreError {
+    let hint = "write sqlite:PATH, such as sqlite:gristmill.db";
+    StoreError::new(StoreErrorKind::Invalid, format!("`{scheme}` is not a store that this program knows; {hint}"))
 }

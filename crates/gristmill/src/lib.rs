@@ -54,7 +54,7 @@ mod worker;
 /// The seam below: what stores implement, and the plain types that this crate uses.
 pub use gristmill_core as core;
 
-pub use app::{App, ConnectError, open_store};
+pub use app::{App, ConnectError, check_store_url, open_store};
 pub use client::{AwaitError, BulkReport, CallError, Client, Enqueue, EnqueueError, Handle, InAttempt, InTransaction, Own};
 pub use context::Context;
 pub use error::{BoxError, Error, Result, ResultExt};

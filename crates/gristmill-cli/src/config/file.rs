@@ -1,11 +1,13 @@
 //! The shape of the file. What serde can't say about it is checked where it is resolved.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use gristmill::Limits;
-use gristmill::core::limits;
+use gristmill::core::{format_duration, limits};
 use serde::Deserialize;
 
+use super::WorkerOptions;
 use super::mistake::{ConfigError, Source};
 use super::task::TaskEntry;
 use super::values::Span;
@@ -53,20 +55,57 @@ pub(super) enum PrefetchEntry {
 impl LimitsSection {
     /// What it leaves out stays as it is in `default`.
     pub(super) fn resolve(self, default: Limits, source: Source<'_>) -> Result<Limits, ConfigError> {
-        let bytes = |name: &str, value: Option<usize>, default: usize| {
-            let value = value.unwrap_or(default);
-            if value == 0 || value > limits::ARGS_BYTES_CEILING {
-                let problem = format!("is at least 1 and at most {} bytes", limits::ARGS_BYTES_CEILING);
+        let bytes = |name: &str, min: usize, value: Option<usize>, default: usize| {
+            // What the application set is its own affair.
+            let Some(value) = value else { return Ok(default) };
+            if value < min || value > limits::ARGS_BYTES_CEILING {
+                let problem = format!("is at least {min} and at most {} bytes", limits::ARGS_BYTES_CEILING);
                 return Err(source.at(&["limits", name], format!("{name} {problem}")));
             }
             Ok(value)
         };
+        if self.children == Some(0) {
+            return Err(source.at(&["limits", "children"], "children is at least 1"));
+        }
         Ok(Limits {
-            args_bytes: bytes("args_bytes", self.args_bytes, default.args_bytes)?,
-            result_bytes: bytes("result_bytes", self.result_bytes, default.result_bytes)?,
-            error_bytes: bytes("error_bytes", self.error_bytes, default.error_bytes)?,
-            log_bytes: bytes("log_bytes", self.log_bytes, default.log_bytes)?,
+            args_bytes: bytes("args_bytes", 1, self.args_bytes, default.args_bytes)?,
+            result_bytes: bytes("result_bytes", 1, self.result_bytes, default.result_bytes)?,
+            error_bytes: bytes("error_bytes", limits::ERROR_BYTES_MIN, self.error_bytes, default.error_bytes)?,
+            log_bytes: bytes("log_bytes", 1, self.log_bytes, default.log_bytes)?,
             children: self.children.unwrap_or(default.children),
+        })
+    }
+}
+
+impl WorkerSection {
+    pub(super) fn resolve(self, source: Source<'_>) -> Result<WorkerOptions, ConfigError> {
+        for (queue, concurrency) in &self.queues {
+            let at = ["worker", "queues", queue];
+            limits::check_name("queue", queue).map_err(|error| source.at(&at, error))?;
+            let max = limits::CONCURRENCY_MAX;
+            if *concurrency == 0 || *concurrency > max {
+                let problem =
+                    format!("a queue's concurrency is at least 1 and at most {max}; leave the queue out to not serve it");
+                return Err(source.at(&at, problem));
+            }
+        }
+        let span = |name: &str, min: Duration, value: Option<Span>| match value {
+            Some(Span(value)) if value < min => {
+                let (written, min) = (format_duration(value), format_duration(min));
+                Err(source.at(&["worker", name], format!("{name} is at least {min} and at most 36500d; {written} is too short")))
+            }
+            value => Ok(value.map(|value| value.0)),
+        };
+        Ok(WorkerOptions {
+            lease: span("lease", limits::LEASE_MIN, self.lease)?,
+            grace: span("grace", Duration::ZERO, self.grace)?,
+            poll: span("poll", limits::POLL_MIN, self.poll)?,
+            queues: self.queues,
+            prefetch: match self.prefetch {
+                None => BTreeMap::new(),
+                Some(PrefetchEntry::All(tasks)) => [(String::new(), tasks)].into(),
+                Some(PrefetchEntry::Each(tasks)) => tasks,
+            },
         })
     }
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use super::plain::plain;
+
 /// A mistake in the configuration: `FILE:LINE:COLUMN: message`, and what would be right.
 #[derive(Debug)]
 pub(crate) struct ConfigError {
@@ -47,20 +49,78 @@ impl Source<'_> {
 
     /// A mistake that the parser found.
     pub(super) fn explain(&self, error: &toml::de::Error) -> ConfigError {
-        let mut message = error.message().trim().to_owned();
-        if let Some(near) = near_key(&message) {
+        let said = error.message().trim();
+        if let (true, Some(span)) = (said.starts_with("duplicate key"), error.span()) {
+            return self.duplicate(span);
+        }
+        let path = error.span().map(|span| self.path_of(&span)).unwrap_or_default();
+        let mut message = plain(said, &path);
+        if let Some(near) = near_key(said) {
             message.push_str(&format!("; did you mean `{near}`?"));
         }
         self.mistake(error.span(), message)
     }
 
+    /// A key that is there twice, with the place of the first.
+    fn duplicate(&self, second: Range<usize>) -> ConfigError {
+        let written = self.text.get(second.clone()).unwrap_or_default();
+        let first = self.first_of(&second).map(|span| self.place(&span));
+        let message = match first {
+            Some((line, column)) => format!("the key `{written}` is there twice; the first one is at {line}:{column}"),
+            None => format!("the key `{written}` is there twice"),
+        };
+        self.mistake(Some(second), message)
+    }
+
+    /// Where the key was first written. With another name in its place the second one is found in the table of the first.
+    fn first_of(&self, second: &Range<usize>) -> Option<Range<usize>> {
+        const STAND_IN: &str = "gristmill-stand-in";
+        let alone = format!("{} = 0", self.text.get(second.clone())?);
+        let key = DeTable::parse(&alone).ok()?.into_inner().keys().next()?.get_ref().to_string();
+        let text = format!("{}{STAND_IN}{}", self.text.get(..second.start)?, self.text.get(second.end..)?);
+        let (table, _) = DeTable::parse_recoverable(&text);
+        fn look(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
+            if table.contains_key(STAND_IN) {
+                return table.keys().find(|name| name.get_ref() == key).map(|name| name.span());
+            }
+            table.values().find_map(|value| match value.get_ref() {
+                DeValue::Table(inner) => look(inner, key),
+                DeValue::Array(items) => items.iter().find_map(|item| look(item.get_ref().as_table()?, key)),
+                _ => None,
+            })
+        }
+        look(table.get_ref(), &key)
+    }
+
+    /// The keys above a value.
+    fn path_of(&self, span: &Range<usize>) -> Vec<String> {
+        fn look(table: &DeTable<'_>, span: &Range<usize>, path: &mut Vec<String>) -> bool {
+            table.iter().any(|(name, value)| {
+                path.push(name.get_ref().to_string());
+                let inside = matches!(value.get_ref(), DeValue::Table(inner) if look(inner, span, path));
+                let found = inside || (value.span().start <= span.start && span.end <= value.span().end);
+                if !found {
+                    path.pop();
+                }
+                found
+            })
+        }
+        let mut path = Vec::new();
+        if let Ok(table) = DeTable::parse(self.text) {
+            look(table.get_ref(), span, &mut path);
+        }
+        path
+    }
+
     fn mistake(&self, span: Option<Range<usize>>, message: String) -> ConfigError {
-        let place = span.map(|span| {
-            let before = self.text.get(..span.start).unwrap_or(self.text);
-            let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-            (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
-        });
-        ConfigError { path: self.path.to_owned(), place, message }
+        ConfigError { path: self.path.to_owned(), place: span.map(|span| self.place(&span)), message }
+    }
+
+    /// Line and column.
+    fn place(&self, span: &Range<usize>) -> (usize, usize) {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
     fn find(&self, keys: &[&str]) -> Option<Range<usize>> {

@@ -5,6 +5,7 @@
 
 mod file;
 mod mistake;
+mod plain;
 mod task;
 mod values;
 
@@ -12,8 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gristmill::core::limits;
-use gristmill::{KindSpec, Limits};
+use gristmill::{KindSpec, Limits, check_store_url};
 
 pub(crate) use mistake::ConfigError;
 use mistake::Source;
@@ -74,25 +74,11 @@ impl Config {
         let source = Source { path, text };
         let file: file::File = toml::from_str(text).map_err(|error| source.explain(&error))?;
         let limits = file.limits.map_or(Ok(limits), |section| section.resolve(limits, source))?;
-        for (queue, concurrency) in &file.worker.queues {
-            let at = ["worker", "queues", queue];
-            limits::check_name("queue", queue).map_err(|error| source.at(&at, error))?;
-            if *concurrency == 0 {
-                return Err(source.at(&at, "a queue's concurrency is at least 1; leave the queue out to not serve it"));
-            }
+        if let Some(url) = &file.store {
+            check_store_url(url).map_err(|error| source.at(&["store"], error))?;
         }
+        let worker = file.worker.resolve(source)?;
         let tasks = file.tasks.into_iter().map(|(name, entry)| entry.resolve(name, &limits, source)).collect::<Result<_, _>>()?;
-        let worker = WorkerOptions {
-            queues: file.worker.queues,
-            prefetch: match file.worker.prefetch {
-                None => BTreeMap::new(),
-                Some(file::PrefetchEntry::All(tasks)) => [(String::new(), tasks)].into(),
-                Some(file::PrefetchEntry::Each(tasks)) => tasks,
-            },
-            lease: file.worker.lease.map(|value| value.0),
-            grace: file.worker.grace.map(|value| value.0),
-            poll: file.worker.poll.map(|value| value.0),
-        };
         Ok(Self { path: Some(path.to_owned()), store: file.store, limits, worker, tasks })
     }
 }
@@ -124,6 +110,7 @@ backoff = { exponential = "2s", max = "1h" }
 timeout = "20s"
 retention = "forever"
 ack = "early"
+expires = "none"
 tags = ["mail"]
 schema = { type = "object", required = ["to"] }
 env = ["PATH"]
@@ -142,18 +129,22 @@ timeout = "none"
         assert_eq!(mail.spec.policy.ack, gristmill::Ack::Early);
         assert_eq!(mail.spec.schema["required"][0], "to");
         assert!(matches!(mail.target, Target::Command(_)) && matches!(ping.target, Target::Http(_)));
-        assert_eq!(ping.spec.policy.timeout, None);
+        assert_eq!((mail.spec.policy.expires, ping.spec.policy.timeout), (None, None));
     }
 
     #[test]
     fn mistakes_are_told_with_their_place() {
         for (text, at, says) in [
             ("stroe = \"x\"", "g.toml:1:1:", "did you mean `store`?"),
-            ("[worker]\nlease = 5", "g.toml:2:9:", "expected a string"),
+            ("[worker]\nlease = 5", "g.toml:2:9:", "this is a number, where a string with a duration"),
             ("[worker]\nlease = \"soon\"", "g.toml:2:9:", "not a duration"),
             ("[worker]\nqueues = { a = 0 }", "g.toml:2:12:", "at least 1"),
-            ("[worker]\nqueues = { a = \"x\" }", "g.toml:2:16:", "invalid type"),
-            ("[tasks.a]\ncommand = [\"x\"]\n[tasks.a]\ncommand = [\"y\"]", "g.toml:3:8:", "duplicate key"),
+            ("[worker]\nqueues = { a = \"x\" }", "g.toml:2:16:", "`queues = { default = 8 }`"),
+            (
+                "[tasks.a]\ncommand = [\"x\"]\n[tasks.a]\ncommand = [\"y\"]",
+                "g.toml:3:8:",
+                "the key `a` is there twice; the first one is at 1:8",
+            ),
             ("[tasks.a]\ncomand = [\"x\"]", "g.toml:2:1:", "did you mean `command`?"),
             ("[tasks.a]\nqueue = \"x\"", "g.toml:1:8:", "what it runs"),
             ("[tasks.a]\ncommand = [\"x\"]\nhttp = { url = \"http://x\" }", "g.toml:3:1:", "not both"),
@@ -161,8 +152,8 @@ timeout = "none"
             ("[tasks.a]\ncommand = [\"x\"]\nbackoff = { exponential = \"2s\", cap = \"1h\" }", "g.toml:3:11:", "backoff is"),
             ("[tasks.a]\ncommand = [\"x\"]\npriority = 12", "g.toml:3:1:", "from 0 (first) to 9 (last)"),
             ("[tasks.a]\ncommand = [\"x\"]\nmax_attempts = 0", "g.toml:3:1:", "at least 1"),
-            ("[tasks.a]\ncommand = [\"x\"]\nmax_attempts = -1", "g.toml:3:16:", "invalid value"),
-            ("[tasks.a]\ncommand = [\"x\"]\nack = \"never\"", "g.toml:3:7:", "unknown variant"),
+            ("[tasks.a]\ncommand = [\"x\"]\nmax_attempts = -1", "g.toml:3:16:", "`max_attempts = 5`"),
+            ("[tasks.a]\ncommand = [\"x\"]\nack = \"never\"", "g.toml:3:7:", "unknown value `never`"),
             ("[tasks.a]\nhttp = { url = \"ftp://x\" }", "g.toml:2:10:", "http or https"),
             ("[tasks.a]\nhttp = { url = \"nowhere\" }", "g.toml:2:10:", "not a URL"),
             ("[tasks.a]\nhttp = { url = \"http://x\", secret = \"whsec_!\" }", "g.toml:2:28:", "base64"),
@@ -171,6 +162,30 @@ timeout = "none"
             ("[tasks.\"\"]\ncommand = [\"x\"]", "g.toml:1:8:", "is empty"),
             ("[limits]\nargs_bytes = 999999999", "g.toml:2:1:", "at most"),
             ("store = ", "g.toml:1:9:", ""),
+            ("store = \"nope\"", "g.toml:1:1:", "write sqlite:PATH"),
+            ("store = \"sqlite:x?max_pages=0\"", "g.toml:1:1:", "from 1"),
+            ("[worker]\nlease = \"50ms\"", "g.toml:2:1:", "at least 100ms"),
+            ("[worker]\npoll = \"0s\"", "g.toml:2:1:", "at least 10ms"),
+            ("[worker]\nqueues = { a = 100001 }", "g.toml:2:12:", "at most 100000"),
+            ("[worker]\nqueues = 8", "g.toml:2:10:", "a table belongs, such as `queues = { default = 8 }`"),
+            ("[limits]\nerror_bytes = 1", "g.toml:2:1:", "at least 256"),
+            ("[limits]\nchildren = 0", "g.toml:2:1:", "at least 1"),
+            ("[tasks]\na = 5", "g.toml:2:5:", "`command = [\"program\", \"argument\"]`"),
+            ("[tasks.a]\ncommand = \"x\"", "g.toml:2:11:", "a list belongs, such as `command = [\"program\", \"argument\"]`"),
+            ("[tasks.a]\ncommand = [\"x\", 5]", "g.toml:2:17:", "text in quotes belongs"),
+            ("[tasks.a]\ncommand = [\"x\", \"a\\u0000b\"]", "g.toml:2:1:", "NUL"),
+            ("[tasks.a]\ncommand = [\"x\"]\nenv = [\"A=B\"]", "g.toml:3:1:", "holds no ="),
+            ("[tasks.a]\ncommand = [\"x\"]\nset_env = { \"A=B\" = \"\" }", "g.toml:3:13:", "holds no ="),
+            ("[tasks.a]\ncommand = [\"x\"]\nset_env = { A = \"\\u0000\" }", "g.toml:3:13:", "NUL"),
+            ("[tasks.a]\ncommand = [\"x\"]\ncwd = \"\\u0000\"", "g.toml:3:1:", "NUL"),
+            ("[tasks.a]\ncommand = [\"x\"]\ntimeout = \"0s\"", "g.toml:3:1:", "at least 1ms"),
+            ("[tasks.a]\ncommand = [\"x\"]\nbackoff = { exponential = \"2h\" }", "g.toml:3:1:", "above its max of 1h"),
+            ("[tasks.a]\ncommand = [\"x\"]\nschema = 5", "g.toml:3:1:", "JSON Schema is wrong"),
+            ("[tasks.a]\ncommand = [\"x\"]\n[tasks.a.schema]\npattern = \"(\"", "g.toml:3:10:", "JSON Schema is wrong"),
+            ("[tasks.a]\nhttp = \"https://x\"", "g.toml:2:8:", "`http = { url ="),
+            ("[tasks.a]\nhttp = {}", "g.toml:2:8:", "the key `url` is missing"),
+            ("[tasks.a]\ncommand = [\"x\"]\nqueue = \"x\"\n\"queue\" = \"y\"", "g.toml:4:1:", "the first one is at 3:1"),
+            ("[tasks.b]\nqueue = \"x\"\n[tasks.a]\nack = \"late\"\nqueue = \"x\"\nqueue = 1", "g.toml:6:1:", "at 5:1"),
         ] {
             let error = read(text).expect_err(text);
             assert!(error.starts_with(at) && error.contains(says), "{text}\ngave {error}\nwanted {at} {says}");
@@ -179,7 +194,13 @@ timeout = "none"
 
     #[test]
     fn secrets_are_not_repeated_in_mistakes() {
-        let error = read("[tasks.a]\nhttp = { url = \"ftp://user:hunter2@x/\", secret = \"whsec_hunter3!\" }").unwrap_err();
-        assert!(!error.contains("hunter"), "{error}");
+        for text in [
+            "[tasks.a]\nhttp = { url = \"ftp://user:hunter2@x/\", secret = \"whsec_hunter3!\" }",
+            "[tasks.a]\nhttp = \"https://user:hunter2@x/\"",
+            "[tasks.a]\nhttp = { url = \"http://x\", headers = \"hunter2, expected u32\" }",
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(!error.contains("hunter"), "{error}");
+        }
     }
 }

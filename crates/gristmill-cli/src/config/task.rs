@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use gristmill::core::limits::{self, ARGS_BYTES_CEILING};
-use gristmill::{Ack, Backoff, KindSpec, Limits, Oversize, Policy, Retention};
+use gristmill::{Ack, App, Backoff, Context, Handler, HandlerFuture, KindSpec, Limits, Oversize, Policy, Retention};
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use super::TaskType;
 use super::mistake::{ConfigError, Source};
-use super::values::{Limit, Span};
+use super::values::Limit;
 use crate::kinds::{Command, DEFAULT_ENV, Http, Secret};
 
 /// What a task type of the file runs.
@@ -36,7 +36,7 @@ pub(super) struct TaskEntry {
     max_crashes: Option<u32>,
     backoff: Option<Backoff>,
     timeout: Option<Limit>,
-    expires: Option<Span>,
+    expires: Option<Limit>,
     ack: Option<Ack>,
     retention: Option<Retention>,
     large_result: Option<Oversize>,
@@ -70,7 +70,12 @@ impl TaskEntry {
         };
         let target = self.target(max_output, &place)?;
         let schema = self.schema.unwrap_or_else(|| serde_json::json!({ "type": "object" }));
-        Ok(TaskType { spec: KindSpec { name, schema, fields: Vec::new(), policy }, target })
+        let spec = KindSpec { name, schema, fields: Vec::new(), policy };
+        // What else is wrong with it is told here, where its place is known; after the checks above that is the schema.
+        if let Some(mistake) = App::new(()).register_handler(spec.clone(), Nothing).mistake() {
+            return Err(Place { source, task: &spec.name }.at(&["schema"], &mistake.problem));
+        }
+        Ok(TaskType { spec, target })
     }
 
     fn target(&mut self, max_output: usize, place: &Place<'_>) -> Result<Target, ConfigError> {
@@ -83,13 +88,16 @@ impl TaskEntry {
             (Some(argv), None) if argv.first().is_none_or(String::is_empty) => {
                 Err(place.at(&["command"], "the command names no program: write command = [\"program\", \"argument\"]"))
             }
-            (Some(argv), None) => Ok(Target::Command(Command {
-                argv,
-                env: self.env.take().unwrap_or_else(|| DEFAULT_ENV.iter().map(|&name| name.to_owned()).collect()),
-                set_env: self.set_env.take().unwrap_or_default(),
-                cwd: self.cwd.take(),
-                max_output,
-            })),
+            (Some(argv), None) => {
+                self.check_for_process(&argv, place)?;
+                Ok(Target::Command(Command {
+                    argv,
+                    env: self.env.take().unwrap_or_else(|| DEFAULT_ENV.iter().map(|&name| name.to_owned()).collect()),
+                    set_env: self.set_env.take().unwrap_or_default(),
+                    cwd: self.cwd.take(),
+                    max_output,
+                }))
+            }
             (None, Some(http)) => {
                 let set = [("env", self.env.is_some()), ("set_env", self.set_env.is_some()), ("cwd", self.cwd.is_some())];
                 if let Some((key, _)) = set.into_iter().find(|(_, set)| *set) {
@@ -98,6 +106,33 @@ impl TaskEntry {
                 http.resolve(max_output, place).map(Target::Http)
             }
         }
+    }
+
+    /// Checks what the system could not hand over to a process.
+    fn check_for_process(&self, argv: &[String], place: &Place<'_>) -> Result<(), ConfigError> {
+        const NUL: &str = "a NUL character can't be handed to a program";
+        let is_name = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
+        if argv.iter().any(|argument| argument.contains('\0')) {
+            return Err(place.at(&["command"], NUL));
+        }
+        if self.cwd.as_ref().is_some_and(|cwd| cwd.to_string_lossy().contains('\0')) {
+            return Err(place.at(&["cwd"], NUL));
+        }
+        if let Some(name) = self.env.iter().flatten().find(|name| !is_name(name)) {
+            return Err(
+                place.at(&["env"], format!("{name:?} is not the name of a variable: it is not empty and holds no = and no NUL"))
+            );
+        }
+        for (name, value) in self.set_env.iter().flatten() {
+            let at = ["set_env", name.as_str()];
+            if !is_name(name) {
+                return Err(place.at(&at, "this is not the name of a variable: it is not empty and holds no = and no NUL"));
+            }
+            if value.contains('\0') {
+                return Err(place.at(&at, NUL));
+            }
+        }
+        Ok(())
     }
 
     fn policy(&mut self) -> Policy {
@@ -109,7 +144,7 @@ impl TaskEntry {
             max_crashes: self.max_crashes.unwrap_or(default.max_crashes),
             backoff: self.backoff.take().unwrap_or(default.backoff),
             timeout: self.timeout.map_or(default.timeout, |value| value.0),
-            expires: self.expires.map(|value| value.0).or(default.expires),
+            expires: self.expires.map_or(default.expires, |value| value.0),
             ack: self.ack.unwrap_or(default.ack),
             retention: self.retention.unwrap_or(default.retention),
             large_result: self.large_result.unwrap_or(default.large_result),
@@ -137,6 +172,15 @@ impl HttpEntry {
             headers.insert(key, value);
         }
         Ok(Http { connections: Default::default(), url, secret, headers, retry_4xx: self.retry_4xx, max_output })
+    }
+}
+
+/// Stands for the target where only the declaration is looked at.
+struct Nothing;
+
+impl Handler for Nothing {
+    fn run<'a>(&'a self, _: &'a Context, _: &'a str) -> HandlerFuture<'a> {
+        Box::pin(std::future::ready(Ok(String::new())))
     }
 }
 

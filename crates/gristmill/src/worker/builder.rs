@@ -5,11 +5,6 @@ use crate::client::Client;
 use crate::core::{InvalidInput, StoreError, limits};
 use crate::worker::run::{self, Running};
 
-/// The shortest lease: a tenth of a second. Below it, a busy machine would lose leases for no reason.
-const LEASE_MIN: Duration = Duration::from_millis(100);
-/// The most tasks that one worker runs at once in one queue.
-const CONCURRENCY_MAX: u32 = 100_000;
-
 /// Options of a worker, then [`start`](Self::start).
 ///
 /// ```no_run
@@ -82,7 +77,7 @@ impl WorkerBuilder {
         self
     }
 
-    /// How often it looks for tasks when nothing wakes it, 500 ms by default. Most wake-ups come from the store.
+    /// How often it looks for tasks when nothing wakes it, at least 10 ms; 500 ms by default. Most wake-ups come from the store.
     pub fn poll(mut self, poll: Duration) -> Self {
         self.config.poll = poll;
         self
@@ -132,8 +127,11 @@ impl WorkerBuilder {
     /// Options that are out of range, or a store that can't be written.
     pub async fn start(mut self) -> Result<Running, WorkerError> {
         let invalid = |field: &str, problem: &str| WorkerError::Invalid(InvalidInput::new(field, problem));
-        if self.config.lease < LEASE_MIN || self.config.lease > limits::DURATION_MAX {
+        if self.config.lease < limits::LEASE_MIN || self.config.lease > limits::DURATION_MAX {
             return Err(invalid("lease", "is at least 100ms and at most 100 years"));
+        }
+        if self.config.poll < limits::POLL_MIN {
+            return Err(invalid("poll", "is at least 10ms"));
         }
         limits::check_name("worker name", &self.config.name)?;
         if self.queues.is_empty() {
@@ -146,8 +144,8 @@ impl WorkerBuilder {
         }
         for (name, concurrency) in self.queues.drain(..) {
             limits::check_name("queue", &name)?;
-            if concurrency == 0 || concurrency > CONCURRENCY_MAX {
-                return Err(invalid(&name, &format!("its concurrency is at least 1 and at most {CONCURRENCY_MAX}")));
+            if concurrency == 0 || concurrency > limits::CONCURRENCY_MAX {
+                return Err(invalid(&name, &format!("its concurrency is at least 1 and at most {}", limits::CONCURRENCY_MAX)));
             }
             if self.config.queues.insert(name.clone(), concurrency).is_some() {
                 return Err(invalid(&name, "the queue is named twice"));
