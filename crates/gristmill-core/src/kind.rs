@@ -35,6 +35,14 @@ pub struct Policy {
     /// The longest that one attempt may run; `None` for no limit.
     #[serde(with = "opt_duration")]
     pub timeout: Option<Duration>,
+    /// How long a handler may go on once its timeout has asked it to end; then it is dropped.
+    /// `None` for a tenth of the timeout, at most 5 s.
+    #[serde(
+        deserialize_with = "some_duration",
+        serialize_with = "opt_duration::serialize",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub kill_after: Option<Duration>,
     /// How long after its due time it is still worth starting; later it ends as `expired`.
     #[serde(with = "opt_duration")]
     pub expires: Option<Duration>,
@@ -59,6 +67,7 @@ impl Default for Policy {
             max_crashes: 3,
             backoff: Backoff::default(),
             timeout: Some(Duration::from_secs(3600)),
+            kill_after: None,
             expires: None,
             ack: Ack::Late,
             retention: Retention::default(),
@@ -176,6 +185,11 @@ impl<'de> Deserialize<'de> for Retention {
                 .map_err(|why| serde::de::Error::custom(format!("{why}; or \"none\", or \"forever\""))),
         }
     }
+}
+
+/// A duration as text, with no word for none.
+fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    parse_duration(&String::deserialize(deserializer)?).map(Some).map_err(serde::de::Error::custom)
 }
 
 /// Durations as text: `"5s"`; `"none"` for no limit.

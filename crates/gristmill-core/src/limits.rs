@@ -25,6 +25,10 @@ pub const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 pub const ATTEMPTS_MAX: u32 = u32::MAX >> 1;
 /// The lowest priority, served last; 0 is served first.
 pub const PRIORITY_MAX: u8 = 9;
+/// The longest title of a task, in bytes; the rest is cut off.
+pub const TITLE_BYTES_MAX: usize = 255;
+/// The largest data that an attempt may show with its progress, in bytes of JSON.
+pub const PROGRESS_BYTES_MAX: usize = 16 * 1024;
 /// The shortest time limit of an attempt.
 pub const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 /// The shortest lease of a worker: below it, a busy machine would lose leases for no reason.
@@ -128,6 +132,20 @@ pub fn check_batch(tasks: usize) -> Result<(), StoreError> {
     }
     let message = format!("can't enqueue {tasks} tasks at once; at most {BATCH_TASKS_MAX}, so split them");
     Err(StoreError::new(StoreErrorKind::Invalid, message))
+}
+
+/// A title as it is kept: in one line of at most [`TITLE_BYTES_MAX`] bytes.
+pub(crate) fn title(mut text: String) -> String {
+    text.retain(|c| !c.is_control());
+    if text.len() > TITLE_BYTES_MAX {
+        let mut end = TITLE_BYTES_MAX - '…'.len_utf8();
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// Cuts `text` to at most `bytes` bytes on a character boundary and says so at its end.

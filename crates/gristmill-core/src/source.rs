@@ -190,6 +190,10 @@ pub struct Swept {
     pub rescued: usize,
     /// Tasks that ended because they were not started in time.
     pub expired: usize,
+    /// The tasks that ended for good: their worker died once too often, or they were not started in time. Those whose
+    /// expiry a claim found come with the next sweep that the same process makes of the store. For whoever wants to be
+    /// told in this process; a crash in between loses them, and only their records tell then.
+    pub ended: Vec<TaskId>,
     /// Tasks that came back because a worker serves their type again.
     pub unparked: usize,
     /// How long until the next task is due, if one is; zero if the limit was reached and more is waiting.

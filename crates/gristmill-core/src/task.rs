@@ -61,6 +61,12 @@ pub struct TaskMeta {
     /// The backoff of this one enqueue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
+    /// The moment from which it is not worth starting any more, whenever it is due; see [`NewTask::deadline`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// What this one task is about, for people: at most [`TITLE_BYTES_MAX`](limits::TITLE_BYTES_MAX) bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
 }
 
 /// What a single enqueue may say that differs from its task type.
@@ -82,6 +88,8 @@ pub struct Overrides {
     pub retention: Option<Retention>,
     /// See [`Policy::expires`].
     pub expires: Option<Duration>,
+    /// The moment from which it is not worth starting any more; wins over `expires`.
+    pub expires_at: Option<Timestamp>,
     /// See [`Policy::timeout`].
     pub timeout: Option<Duration>,
     /// See [`Policy::backoff`].
@@ -90,6 +98,9 @@ pub struct Overrides {
     pub delay: Option<Duration>,
     /// Wait until then.
     pub run_at: Option<Timestamp>,
+    /// What this one task is about, for people. Control characters are dropped, and the rest is cut at
+    /// [`TITLE_BYTES_MAX`](limits::TITLE_BYTES_MAX) bytes.
+    pub title: Option<String>,
     /// Added to the task type's own.
     pub tags: Vec<String>,
     /// Context for the handler and its children.
@@ -137,6 +148,15 @@ impl NewTask {
         over.backoff.as_ref().map_or(Ok(()), crate::Backoff::check)?;
         check_labels("tags", over.tags.iter())?;
         check_labels("headers", over.headers.keys())?;
+        let mut expires = over.expires.or(policy.expires);
+        let mut expires_at = over.expires_at;
+        if let (Some(at), Some(run_at)) = (expires_at, over.run_at) {
+            if at < run_at {
+                return Err(InvalidInput::new("expires_at", "is before the moment at which the task is due"));
+            }
+            // Both are known, so that the form which every store has says it all.
+            (expires, expires_at) = (Some(at.since(run_at)), None);
+        }
         let mut tags = policy.tags.clone();
         tags.extend(over.tags);
         let meta = TaskMeta {
@@ -145,6 +165,8 @@ impl NewTask {
             headers: over.headers,
             timeout_ms: over.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
             backoff: over.backoff,
+            expires_at,
+            title: over.title.map(limits::title).filter(|title| !title.is_empty()),
         };
         Ok(Self {
             id: over.id.unwrap_or(id),
@@ -157,7 +179,7 @@ impl NewTask {
             retention: over.retention.unwrap_or(policy.retention),
             delay: over.delay.unwrap_or_default(),
             run_at: over.run_at,
-            expires: over.expires.or(policy.expires),
+            expires,
             args,
             meta: (meta != TaskMeta::default()).then(|| Box::new(meta)),
         })
@@ -175,10 +197,17 @@ impl NewTask {
     pub fn due(&self, now: Timestamp) -> Timestamp {
         self.run_at.unwrap_or_else(|| now.saturating_add(self.delay))
     }
+
+    /// The moment from which it ends as `expired` instead of being started, for a store whose clock says `now`. Stores
+    /// ask this and not [`expires`](Self::expires), which knows no moment of its own.
+    pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let moment = self.meta.as_ref().and_then(|meta| meta.expires_at);
+        moment.or_else(|| self.expires.map(|period| self.due(now).saturating_add(period)))
+    }
 }
 
 /// How far a running task has come, by its own account.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Units done.
     pub done: u64,
@@ -188,6 +217,10 @@ pub struct Progress {
     /// What it is doing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// What there is of the result so far, or whatever else a watcher can use; at most
+    /// [`PROGRESS_BYTES_MAX`](limits::PROGRESS_BYTES_MAX) bytes of JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<serde_json::Value>,
 }
 
 /// All that a store knows about one task.

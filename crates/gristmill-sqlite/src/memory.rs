@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gristmill_core::{Timestamp, WorkerId};
+use gristmill_core::{TaskId, Timestamp, WorkerId};
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,8 @@ use crate::text::Lossy;
 
 /// Above this many names the cache starts anew, so that a queue for every tenant does not fill the memory.
 const NAMES_MAX: usize = 100_000;
+/// Expiries that claims found and no sweep of this process has told yet; a process without sweeps tells nobody.
+const EXPIRED_MAX: usize = 10_000;
 /// Floors hide rows that other processes put back below them; this is for how long.
 const FLOORS_AGE_MAX: Duration = Duration::from_secs(1);
 
@@ -23,6 +25,7 @@ pub(crate) struct Memory {
     worker_names: HashMap<i64, Option<Arc<str>>>,
     floors: HashMap<(i64, i64, i64), i64>,
     floors_since: Option<Instant>,
+    expired: Vec<TaskId>,
 }
 
 /// A worker, as far as claims ask.
@@ -104,6 +107,17 @@ impl Memory {
     pub(crate) fn raise_floor(&mut self, worker: i64, queue: i64, priority: i64, seq: i64) {
         self.floors_since.get_or_insert_with(Instant::now);
         self.floors.insert((worker, queue, priority), seq);
+    }
+
+    /// A claim found that this task is too late; the next sweep tells it.
+    pub(crate) fn note_expired(&mut self, id: TaskId) {
+        if self.expired.len() < EXPIRED_MAX {
+            self.expired.push(id);
+        }
+    }
+
+    pub(crate) fn take_expired(&mut self) -> Vec<TaskId> {
+        std::mem::take(&mut self.expired)
     }
 
     /// To be called whenever a task comes back to a place that a floor may hide.
@@ -214,7 +228,8 @@ impl<S: Sort> Interned<S> {
         if name.contains(char::REPLACEMENT_CHARACTER) {
             return Ok(Some(name));
         }
-        Ok(name)
+        self.keep(name.clone(), id);
+        Ok(Some(name))
     }
 
     fn keep(&mut self, name: Arc<str>, id: i64) {

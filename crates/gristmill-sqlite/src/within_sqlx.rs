@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 
-use gristmill_core::{EnqueueOutcome, Env, Inserted, NewTask, StoreError, StoreErrorKind, Within};
+use gristmill_core::{EnqueueOutcome, Env, Inserted, NewTask, StoreError, StoreErrorKind, Timestamp, Within};
 use sqlx::{Row, SqliteConnection};
 
 use crate::ops::{ack_of, meta_of, retention_of};
@@ -41,7 +41,7 @@ async fn insert(conn: &mut SqliteConnection, tasks: Vec<NewTask>) -> Result<Vec<
         let kind = intern(conn, &mut kinds, &task.kind, sql::KIND_ADD, sql::KIND_FIND).await?;
         let id = task.id.as_bytes().as_slice();
         let due = task.due(now);
-        let expires_at = task.expires.map(|wait| due.saturating_add(wait).as_millis());
+        let expires_at = task.deadline(now).map(Timestamp::as_millis);
         let added = sqlx::query(sql::TASK_INSERT)
             .bind(id)
             .bind(queue)

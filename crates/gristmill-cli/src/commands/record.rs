@@ -14,6 +14,7 @@ use crate::output::{escape, table};
 pub(super) struct TaskView {
     pub(super) id: TaskId,
     pub(super) kind: String,
+    pub(super) title: Option<String>,
     pub(super) queue: String,
     pub(super) state: State,
     pub(super) attempt: u32,
@@ -64,6 +65,7 @@ impl TaskView {
         Self {
             id: task.id,
             kind: task.kind,
+            title: task.meta.title,
             queue: task.queue,
             state: task.state,
             attempt: task.attempt,
@@ -102,6 +104,7 @@ impl TaskView {
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
         line("id", &self.id.to_string());
         line("task", &self.kind);
+        line("title", self.title.as_deref().unwrap_or_default());
         line("queue", &self.queue);
         line("state", &format!("{}{}", self.state, if self.cancel_requested { " (to be cancelled)" } else { "" }));
         line("attempt", &format!("{} of {}, {} crashes of {}", self.attempt, self.max_attempts, self.crashes, self.max_crashes));
@@ -132,9 +135,12 @@ impl TaskView {
             ));
         }
         if let Some(last) = attempts.last() {
-            if let Some(Progress { done, total, message }) = &last.progress {
+            if let Some(Progress { done, total, message, data }) = &last.progress {
                 let total = total.map(|total| format!("/{total}")).unwrap_or_default();
                 text.push_str(&format!("\nprogress    {done}{total} {}\n", escape(message)));
+                if let Some(data) = data {
+                    text.push_str(&format!("            {}\n", escape(&data.to_string())));
+                }
             }
             if let Some(logs) = &last.logs {
                 text.push_str("\nlog of the last attempt\n");

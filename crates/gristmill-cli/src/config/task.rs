@@ -144,6 +144,8 @@ impl TaskEntry {
             max_crashes: self.max_crashes.unwrap_or(default.max_crashes),
             backoff: self.backoff.take().unwrap_or(default.backoff),
             timeout: self.timeout.map_or(default.timeout, |value| value.0),
+            // A command and a request are ended at their timeout at once: there is nobody in them to ask.
+            kill_after: default.kill_after,
             expires: self.expires.map_or(default.expires, |value| value.0),
             ack: self.ack.unwrap_or(default.ack),
             retention: self.retention.unwrap_or(default.retention),

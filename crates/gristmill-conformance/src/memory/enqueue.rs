@@ -20,7 +20,7 @@ impl Tables {
         self.insert(Task {
             created_at: now,
             due,
-            expires_at: new.expires.map(|period| due.saturating_add(period)),
+            expires_at: new.deadline(now),
             attempt: 0,
             crashes: 0,
             claim_no: 0,

@@ -14,6 +14,7 @@ impl Tables {
             promoted: self.promote(limit, now),
             rescued: self.rescue(limit, now),
             expired: self.expire_due(limit, now),
+            ended: std::mem::take(&mut self.untold),
             // A task that nobody serves stays where it is here, as it costs nobody anything.
             unparked: 0,
             next_due: self.scheduled.first().map(|(run_at, _)| run_at.since(now)),
@@ -36,6 +37,8 @@ impl Tables {
         orphans.truncate(limit);
         for seq in &orphans {
             self.end_for_worker(*seq, Ending::Crashed, now);
+            let ended = self.tasks.get(seq).filter(|task| task.state().is_final()).map(|task| task.new.id);
+            self.untold.extend(ended);
         }
         orphans.len()
     }
@@ -52,6 +55,7 @@ impl Tables {
     pub(super) fn expire(&mut self, seq: i64, now: Timestamp) {
         let failure = Failure::new(FailureReason::Expired, "not started by its deadline");
         self.end_unstarted(seq, AttemptState::Expired, State::Expired, failure, now);
+        self.untold.extend(self.tasks.get(&seq).map(|task| task.new.id));
     }
 
     /// Ends a task that nobody runs, with a row in its history that says why.

@@ -24,6 +24,8 @@ pub(super) struct Tables {
     /// Every task type that was ever enqueued or declared.
     pub(super) kinds: BTreeMap<String, Option<KindSpec>>,
     pub(super) news: News,
+    /// What ended for good and no sweep has told yet, by a sweep itself or because a claim found it too late.
+    pub(super) untold: Vec<TaskId>,
 }
 
 /// A task, wherever it stands.

@@ -73,7 +73,7 @@ impl World {
             Op::Note { lease, logs, progress } => {
                 let held = self.lease(*lease)?;
                 let logs = logs.then(|| format!("noted at {now}"));
-                let progress = progress.then(|| Progress { done: 1, total: None, message: format!("at {now}") });
+                let progress = progress.then(|| Progress { done: 1, message: format!("at {now}"), ..Progress::default() });
                 Call::Note(held, Note { lease: held.on(super::Side::Model), logs, progress })
             }
             Op::Cancel(tasks) => Call::Cancel(self.some_tasks(tasks)?),
@@ -172,7 +172,7 @@ impl World {
             result: says("\"done\"").filter(|_| end.ending == Ending::Succeeded),
             failure: failed.then(|| Box::new(Failure::new(FailureReason::Error, format!("failed at {now}")))),
             logs: says("ended"),
-            progress: end.says.then(|| Box::new(Progress { done: 2, total: Some(2), message: String::new() })),
+            progress: end.says.then(|| Box::new(Progress { done: 2, total: Some(2), ..Progress::default() })),
             children: end.children.iter().map(|child| self.task(child, now)).collect(),
             ..Settlement::new(lease, end.ending)
         };

@@ -29,7 +29,8 @@ pub async fn a_task_is_kept_as_it_was_given(bench: Bench<'_>) {
         tags: vec!["urgent".to_owned(), "größer".to_owned()],
         headers: BTreeMap::from([("trace".to_owned(), "00-ab".to_owned())]),
         timeout_ms: Some(1_500),
-        backoff: None,
+        title: Some("the report of größer".to_owned()),
+        ..TaskMeta::default()
     };
     let task = NewTask {
         kind: "report.build".to_owned(),

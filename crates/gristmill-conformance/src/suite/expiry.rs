@@ -1,6 +1,6 @@
 //! Tasks that are not worth starting any more.
 
-use gristmill_core::{AttemptState, Ending, FailureReason, NewTask, State};
+use gristmill_core::{AttemptState, Ending, FailureReason, NewTask, State, TaskMeta};
 
 use super::bench::{ALL, Bench, secs};
 use super::list;
@@ -11,6 +11,8 @@ list![
     the_deadline_counts_from_the_due_time,
     what_was_attempted_once_no_longer_expires,
     late_tasks_do_not_count_to_a_claim,
+    a_moment_given_is_the_deadline_whatever_the_delay,
+    what_was_too_late_is_told_once,
 ];
 
 /// A task past its deadline ends as expired instead of being claimed, and its history says so.
@@ -71,4 +73,35 @@ pub async fn late_tasks_do_not_count_to_a_claim(bench: Bench<'_>) {
     let id = bench.add().await;
     bench.pass(secs(5));
     assert_eq!(bench.claim_ids(worker, 1).await, [id]);
+}
+
+/// A deadline may be a moment of its own, and then counts from nothing else.
+pub async fn a_moment_given_is_the_deadline_whatever_the_delay(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let meta = TaskMeta { expires_at: Some(bench.env.now().saturating_add(secs(10))), ..TaskMeta::default() };
+    let timed = NewTask { delay: secs(5), expires: Some(secs(1)), meta: Some(Box::new(meta)), ..bench.task() };
+    let started = bench.enqueue(timed.clone()).await;
+    let late = bench.enqueue(NewTask { id: bench.env.task_id(), delay: secs(9), ..timed }).await;
+    bench.pass(secs(8));
+    bench.sweep().await;
+    assert_eq!(bench.claim_ids(worker, ALL).await, [started]);
+    bench.pass(secs(2));
+    assert_eq!(bench.sweep().await.expired, 1);
+    assert_eq!(bench.state(late).await, State::Expired);
+}
+
+/// A sweep names each task that ended as expired, be it found by the sweep or by a claim before.
+pub async fn what_was_too_late_is_told_once(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let late = NewTask { expires: Some(secs(5)), ..bench.task() };
+    let claimed = bench.enqueue(late.clone()).await;
+    let swept = bench.enqueue(NewTask { id: bench.env.task_id(), queue: "nobodys".to_owned(), ..late }).await;
+    bench.pass(secs(5));
+    assert_eq!(bench.claim_ids(worker, ALL).await, []);
+    let mut ended = bench.sweep().await.ended;
+    ended.sort_unstable();
+    let mut both = [claimed, swept];
+    both.sort_unstable();
+    assert_eq!(ended, both);
+    assert_eq!(bench.sweep().await.ended, []);
 }

@@ -78,7 +78,8 @@ pub async fn a_crash_is_an_attempt_and_ends_at_its_limit(bench: Bench<'_>) {
         let claimed = bench.claim_one(worker).await;
         assert_eq!(claimed.attempt, crashes);
         assert_eq!(bench.store.start(&[claimed.lease]).await.expect("the store answers"), [true]);
-        bench.die().await;
+        let told = bench.die().await.ended;
+        assert_eq!(told, if crashes == 3 { vec![id] } else { Vec::new() }, "a sweep names what ended with it");
         assert_eq!(bench.get(id).await.crashes, crashes);
     }
     let task = bench.get(id).await;

@@ -94,5 +94,5 @@ async fn note(bench: &Bench<'_>, lease: LeaseRef, logs: Option<&str>, done: Opti
 }
 
 fn progress(done: u64) -> Progress {
-    Progress { done, total: Some(10), message: "at it".to_owned() }
+    Progress { done, total: Some(10), message: "at it".to_owned(), data: None }
 }

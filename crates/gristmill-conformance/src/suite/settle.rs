@@ -28,7 +28,8 @@ pub async fn a_success_keeps_its_result_and_its_attempt(bench: Bench<'_>) {
     let id = bench.add().await;
     let claimed = bench.claim_one(spec.id).await;
     bench.pass(secs(10));
-    let progress = Progress { done: 3, total: Some(3), message: "all".to_owned() };
+    let data = Some(serde_json::json!({ "found": [1, 2] }));
+    let progress = Progress { done: 3, total: Some(3), message: "all".to_owned(), data };
     let result = format!("{{\"text\": \"{}\"}}", "é".repeat(50_000));
     let settled = bench
         .settle_with(Settlement {

@@ -266,6 +266,7 @@ impl Claiming<'_> {
         {
             tx.conn.prepare_cached(sql::EXPIRY_DELETE)?.execute(params![at, place.seq])?;
             if at <= now {
+                tx.memory.note_expired(body.id);
                 return end_unstarted(tx, place.seq, body.id, body.retention, State::Expired, place.counts());
             }
         }

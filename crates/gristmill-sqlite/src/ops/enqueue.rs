@@ -1,4 +1,4 @@
-use gristmill_core::{EnqueueOutcome, NewTask};
+use gristmill_core::{EnqueueOutcome, NewTask, Timestamp};
 use rusqlite::params;
 
 use super::{ack_of, meta_of, retention_of};
@@ -17,7 +17,7 @@ pub(crate) fn enqueue(tx: &mut Tx<'_>, tasks: &[NewTask]) -> Result<Vec<EnqueueO
         let queue = tx.memory.names.queues.intern(conn, &task.queue)?;
         let kind = tx.memory.names.kinds.intern(conn, &task.kind)?;
         let due = task.due(now);
-        let expires_at = task.expires.map(|wait| due.saturating_add(wait).as_millis());
+        let expires_at = task.deadline(now).map(Timestamp::as_millis);
         let added = insert.execute(params![
             task.id.as_bytes().as_slice(),
             queue,

@@ -1,4 +1,4 @@
-use gristmill_core::{Ending, State, Swept};
+use gristmill_core::{Ending, State, Swept, TaskId};
 use rusqlite::{Connection, params};
 
 use super::cancel::take_waiting;
@@ -14,8 +14,9 @@ const WORKER_KEPT_MS: i64 = 3_600_000;
 /// Does the work that no task waits for in particular, at most `limit` tasks of each.
 pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
     let promoted = promote(tx, limit)?;
-    let rescued = rescue(tx, limit)?;
-    let expired = expire(tx, limit)?;
+    let mut ended = tx.memory.take_expired();
+    let rescued = rescue(tx, limit, &mut ended)?;
+    let expired = expire(tx, limit, &mut ended)?;
     let unparked = unpark(tx, limit)?;
     if promoted > 0 {
         tx.effects.points.add(Points::PROMOTE);
@@ -26,7 +27,7 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
     tx.effects.swept = true;
     let next: Option<i64> = tx.conn.prepare_cached(sql::SCHEDULED_NEXT)?.query_row([], |row| row.get(0))?;
     let next_due = next.map(|at| gristmill_core::Timestamp::from_millis(at).since(tx.now));
-    Ok(Swept { promoted, rescued, expired, unparked, next_due })
+    Ok(Swept { promoted, rescued, expired, ended, unparked, next_due })
 }
 
 /// Deletes what is kept no longer.
@@ -73,7 +74,7 @@ fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
     Ok(due.len())
 }
 
-fn rescue(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
+fn rescue(tx: &mut Tx<'_>, limit: usize, ended: &mut Vec<TaskId>) -> Result<usize, Fault> {
     let lost: Vec<(i64, Vec<u8>)> = {
         let mut lost = tx.conn.prepare_cached(sql::LEASE_LOST)?;
         let rows = lost.query_map(params![tx.now.as_millis(), count(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -82,13 +83,16 @@ fn rescue(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
     for (seq, mark) in &lost {
         if let Some(lease) = take_lease(tx.conn, *seq, mark)? {
             let silent = !lease.started;
-            finish(tx, *seq, None, &lease, &Word::of(Ending::Crashed, silent))?;
+            let state = finish(tx, *seq, None, &lease, &Word::of(Ending::Crashed, silent))?;
+            if state.is_final() {
+                ended.extend(facts(tx.conn, *seq)?.and_then(|facts| facts.id));
+            }
         }
     }
     Ok(lost.len())
 }
 
-fn expire(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
+fn expire(tx: &mut Tx<'_>, limit: usize, ended: &mut Vec<TaskId>) -> Result<usize, Fault> {
     let due: Vec<(i64, i64)> = {
         let mut due = tx.conn.prepare_cached(sql::EXPIRY_DUE)?;
         let rows = due.query_map(params![tx.now.as_millis(), count(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -100,6 +104,7 @@ fn expire(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
         let Some(facts) = facts(tx.conn, seq)? else { continue };
         let (Some(id), Some(counts)) = (facts.id, take_waiting(tx, seq, &facts)?) else { continue };
         end_unstarted(tx, seq, id, facts.retention, State::Expired, counts)?;
+        ended.push(id);
         expired += 1;
     }
     Ok(expired)
