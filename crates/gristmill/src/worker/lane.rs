@@ -59,11 +59,16 @@ impl Lane {
             self.available.acquire().await.ok()?.forget();
             let (claimed, left) = {
                 let mut buffer = self.buffer();
-                (buffer.pop_front(), buffer.len())
+                let claimed = buffer.pop_front();
+                if claimed.is_some() {
+                    // Under the lock: seen as neither buffered nor busy, the task would be taken for a free slot, and one
+                    // too many would be claimed.
+                    self.busy.fetch_add(1, Ordering::Relaxed);
+                }
+                (claimed, buffer.len())
             };
             // Empty if the buffer was taken away in between.
             if let Some(claimed) = claimed {
-                self.busy.fetch_add(1, Ordering::Relaxed);
                 if left <= self.low_water.load(Ordering::Relaxed) {
                     self.hungry.notify_one();
                 }
@@ -108,13 +113,16 @@ impl Lane {
     /// How many tasks to claim now; zero while enough are buffered.
     pub(crate) fn want(&self, appetite: &mut Appetite, prefetch_max: usize) -> usize {
         appetite.measure(self.done.load(Ordering::Relaxed));
-        let free = (self.concurrency as usize).saturating_sub(self.busy.load(Ordering::Relaxed));
+        let (busy, buffered) = {
+            let buffer = self.buffer();
+            (self.busy.load(Ordering::Relaxed), buffer.len())
+        };
+        let free = (self.concurrency as usize).saturating_sub(busy);
         let by_rate = (appetite.per_second * AHEAD.as_secs_f64()) as usize;
         let by_bytes = (BUFFER_BYTES as f64 / appetite.args_bytes.max(1.0)) as usize;
         let ahead = by_rate.min(prefetch_max).min(by_bytes);
         let target = free + ahead;
         self.low_water.store(ahead / 2, Ordering::Relaxed);
-        let buffered = self.buffer().len();
         if buffered > ahead / 2 || buffered >= target { 0 } else { (target - buffered).min(limits::BATCH_TASKS_MAX) }
     }
 
