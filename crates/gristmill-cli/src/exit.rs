@@ -70,8 +70,8 @@ impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         let code = if error.kind() == StoreErrorKind::Invalid { 2 } else { 3 };
         let hint = match error.kind() {
-            StoreErrorKind::Invalid => None,
-            StoreErrorKind::TooNew => Some("use the newer program that wrote it"),
+            // These say what to do.
+            StoreErrorKind::Invalid | StoreErrorKind::TooNew => None,
             _ => Some("the store is --store, GRISTMILL_STORE, or `store` in gristmill.toml; `doctor` looks into it"),
         };
         Self { code, message: error.to_string(), hint: hint.map(str::to_owned) }

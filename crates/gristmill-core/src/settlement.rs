@@ -99,6 +99,8 @@ pub struct Verdict {
     pub attempt: AttemptState,
     /// What becomes of the task.
     pub next: Next,
+    /// What there is to say of it where nobody else does.
+    cause: Option<&'static str>,
 }
 
 /// What becomes of a task after an attempt.
@@ -150,20 +152,27 @@ pub fn judge(held: &Held, ending: Ending) -> Verdict {
         _ => next,
     };
     debug_assert!(is_legal(ending, next), "{ending:?} can't lead to {next:?}");
-    Verdict { attempt, next }
+    let cause = match (attempt, ending, next) {
+        (AttemptState::Crashed, Ending::Released, _) => Some("the worker stopped while it ran this task, which runs at most once"),
+        (AttemptState::Crashed, _, _) if held.ack == Ack::Early => {
+            Some("the worker died while it ran this task, which runs at most once")
+        }
+        (AttemptState::Crashed, _, Next::End(State::Failed)) => {
+            Some("the worker died while it ran this task, and the crash limit is reached")
+        }
+        (AttemptState::Crashed, _, _) => Some("the worker died while it ran this task"),
+        _ => None,
+    };
+    Verdict { attempt, next, cause }
 }
 
 impl Verdict {
     /// What the history says about an attempt that ended without a word from its handler.
     pub fn default_failure(&self) -> Option<Failure> {
-        match (self.attempt, self.next) {
-            (AttemptState::Crashed, Next::End(State::Failed)) => Some(Failure::new(
-                FailureReason::Crashed,
-                "the worker died while it ran this task, and the crash limit is reached",
-            )),
-            (AttemptState::Crashed, _) => Some(Failure::new(FailureReason::Crashed, "the worker died while it ran this task")),
-            (_, Next::End(State::Cancelled)) => Some(Failure::new(FailureReason::Cancelled, "cancelled on request")),
-            _ => None,
+        match (self.cause, self.next) {
+            (Some(cause), _) => Some(Failure::new(FailureReason::Crashed, cause)),
+            (None, Next::End(State::Cancelled)) => Some(Failure::new(FailureReason::Cancelled, "cancelled on request")),
+            (None, _) => None,
         }
     }
 }
@@ -205,12 +214,24 @@ mod tests {
     #[test]
     fn a_crash_before_the_reported_start_costs_nothing() {
         let verdict = judge(&Held { started: false, ack: Ack::Early, crashes: 1, ..HELD }, Ending::Crashed);
-        assert_eq!(
-            verdict,
-            Verdict { attempt: AttemptState::Released, next: Next::Again { attempt: 1, crashes: 1, delay: Duration::ZERO } }
-        );
+        let again = Next::Again { attempt: 1, crashes: 1, delay: Duration::ZERO };
+        assert_eq!((verdict.attempt, verdict.next), (AttemptState::Released, again));
         for ending in [Ending::Crashed, Ending::Released] {
             assert_eq!(judge(&Held { ack: Ack::Early, ..HELD }, ending).next, Next::End(State::Failed));
+        }
+    }
+
+    #[test]
+    fn a_crash_says_what_happened() {
+        let early = Held { ack: Ack::Early, ..HELD };
+        for (held, ending, says) in [
+            (early, Ending::Released, "the worker stopped while it ran this task, which runs at most once"),
+            (early, Ending::Crashed, "the worker died while it ran this task, which runs at most once"),
+            (Held { crashes: 1, ..HELD }, Ending::Crashed, "the worker died while it ran this task, and the crash limit is reached"),
+            (HELD, Ending::Crashed, "the worker died while it ran this task"),
+        ] {
+            let failure = judge(&held, ending).default_failure().unwrap();
+            assert_eq!((failure.reason, failure.message.as_str()), (FailureReason::Crashed, says));
         }
     }
 

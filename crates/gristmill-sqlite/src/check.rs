@@ -1,8 +1,10 @@
-use gristmill_core::{Finding, Severity};
-use rusqlite::{Connection, params};
+use gristmill_core::{Finding, Severity, StoreError, StoreErrorKind};
+use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::error::Fault;
+use crate::open;
 use crate::options::{SqliteOptions, Synchronous};
+use crate::place;
 use crate::reader::View;
 use crate::sql;
 use crate::text::Lossy;
@@ -11,6 +13,10 @@ use crate::text::Lossy;
 const QUICK_BYTES: i64 = 256 * 1024 * 1024;
 /// Above this the WAL is larger than checkpoints leave it.
 const WAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// With less space than this, a burst of tasks may fill the disk.
+const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// What is written to see whether that goes: more than the pages that are cached for it.
+const PROBE_BYTES: usize = 64 * 1024;
 /// Rows that a finding names.
 const NAMED_MAX: usize = 5;
 const COUNT_MAX: i64 = 10_000;
@@ -30,6 +36,8 @@ pub(crate) fn check(view: &mut View<'_>, options: &SqliteOptions) -> Result<Vec<
     findings.push(durability(options));
     findings.push(wal(options));
     findings.push(space(conn)?);
+    findings.push(write(options));
+    findings.extend(disk(options));
     let schema: i64 = conn.query_row("SELECT max(number) FROM gristmill_migration", [], |row| row.get(0))?;
     findings.push(ok("schema", format!("schema version {schema}, SQLite {}", rusqlite::version())));
     Ok(findings)
@@ -192,6 +200,43 @@ fn space(conn: &Connection) -> Result<Finding, Fault> {
         return Ok(finding(Severity::Warning, "space", message, "run VACUUM while no worker runs, if the disk space is needed"));
     }
     Ok(ok("space", message))
+}
+
+/// Tries a write that is rolled back.
+fn write(options: &SqliteOptions) -> Finding {
+    match try_write(options) {
+        Ok(()) => ok("write", "the file can be written".to_owned()),
+        Err(error) if error.kind() == StoreErrorKind::Busy => {
+            finding(Severity::Warning, "write", error.to_string(), "find the program that holds its transaction open for so long")
+        }
+        Err(error) => {
+            finding(Severity::Error, "write", format!("the file can't be written: {error}"), "until then nothing is acknowledged")
+        }
+    }
+}
+
+fn try_write(options: &SqliteOptions) -> Result<(), StoreError> {
+    let mut conn = open::writer(options)?;
+    let mut insert = || {
+        open::tune(&conn, options)?;
+        // With so few pages it is written to the disk before the end of the transaction.
+        conn.execute_batch("PRAGMA cache_size = 4; PRAGMA cache_spill = 4")?;
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute(sql::ASIDE_INSERT, params![0, 0, "a write of `doctor`, rolled back", "x".repeat(PROBE_BYTES)])?;
+        tx.rollback()
+    };
+    insert().map_err(|error| open::explain(error, options))
+}
+
+/// Whether the disk is about to be full.
+fn disk(options: &SqliteOptions) -> Option<Finding> {
+    let free = place::free_bytes(&options.path)?;
+    let message = format!("{} MiB of the disk are free", free / 1024 / 1024);
+    Some(if free < FREE_BYTES_MIN {
+        finding(Severity::Warning, "disk", message, "make room: on a full disk nothing is acknowledged")
+    } else {
+        ok("disk", message)
+    })
 }
 
 fn number(conn: &Connection, pragma: &str) -> Result<i64, Fault> {

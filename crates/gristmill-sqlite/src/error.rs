@@ -57,7 +57,11 @@ pub(crate) fn explain(error: rusqlite::Error, what: &str) -> StoreError {
         None if is_about_a_value(&error) => {
             (Corrupt, format!("a value in the file can't be read, which no gristmill has written; `doctor` names more: {error}"))
         }
-        _ => (Other, error.to_string()),
+        _ => match &error {
+            // Without the statement, which is of no use to anybody and may be a whole migration.
+            rusqlite::Error::SqlInputError { msg, .. } => (Other, msg.clone()),
+            _ => (Other, error.to_string()),
+        },
     };
     StoreError::new(kind, format!("{what}: {hint}")).with_source(error)
 }

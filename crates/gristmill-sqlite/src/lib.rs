@@ -30,6 +30,7 @@ mod migrate;
 mod open;
 mod ops;
 mod options;
+mod place;
 pub mod raw;
 mod reader;
 mod sql;

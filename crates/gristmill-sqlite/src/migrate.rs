@@ -3,10 +3,10 @@ use std::collections::BTreeMap;
 use gristmill_core::{Env, StoreError, StoreErrorKind, Timestamp};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use crate::error::explain;
 use crate::open;
 use crate::options::SqliteOptions;
 use crate::sql;
+use crate::text::Lossy;
 
 /// One step of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,14 +51,13 @@ pub fn migration_status(url: &str) -> Result<Vec<Migration>, StoreError> {
 
 /// Applies what is missing.
 pub(crate) fn apply(conn: &mut Connection, options: &SqliteOptions, now: Timestamp) -> Result<(), StoreError> {
-    let what = options.location();
     // Looked at before anything is changed, the journal mode included: the file may be somebody else's.
     let done = applied(conn, options)?;
-    open::tune(conn, options).map_err(|error| explain(error, &what))?;
+    open::tune(conn, options).map_err(|error| open::explain(error, options))?;
     if done.len() == MIGRATIONS.len() {
         return Ok(());
     }
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|error| explain(error, &what))?;
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|error| open::explain(error, options))?;
     // Again, now that nobody else can: another process may have been faster.
     let done = applied(&tx, options)?;
     let run = || {
@@ -69,15 +68,16 @@ pub(crate) fn apply(conn: &mut Connection, options: &SqliteOptions, now: Timesta
         }
         Ok(())
     };
-    run().map_err(|error| explain(error, &what))?;
-    tx.commit().map_err(|error| explain(error, &what))
+    run().map_err(|error| open::explain(error, options))?;
+    tx.commit().map_err(|error| open::explain(error, options))
 }
 
 /// The migrations that the file has, after a look at whether it is ours at all.
 fn applied(conn: &Connection, options: &SqliteOptions) -> Result<BTreeMap<i64, Timestamp>, StoreError> {
     let what = options.location();
-    let (ours, others): (i64, i64) =
-        conn.query_row(sql::SCHEMA_TABLES, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(|error| explain(error, &what))?;
+    let (ours, others): (i64, i64) = conn
+        .query_row(sql::SCHEMA_TABLES, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .map_err(|error| open::explain(error, options))?;
     if ours == 0 && others > 0 && !options.adopt {
         return Err(StoreError::new(
             StoreErrorKind::NotOurs,
@@ -91,7 +91,16 @@ fn applied(conn: &Connection, options: &SqliteOptions) -> Result<BTreeMap<i64, T
     if ours == 0 {
         return Ok(applied);
     }
-    let rows = read(conn).map_err(|error| explain(error, &what))?;
+    let Some(rows) = read(conn).map_err(|error| open::explain(error, options))? else {
+        // Ours come with their list, in one transaction.
+        return Err(StoreError::new(
+            StoreErrorKind::NotOurs,
+            format!(
+                "{what}: this database has tables named gristmill_... that gristmill did not make, as its list of migrations is \
+                 not there; name another file"
+            ),
+        ));
+    };
     for (number, name, sum, at) in rows {
         let Some((_, _, text)) = MIGRATIONS.iter().find(|known| known.0 == number) else {
             return Err(StoreError::new(
@@ -114,14 +123,18 @@ fn applied(conn: &Connection, options: &SqliteOptions) -> Result<BTreeMap<i64, T
     Ok(applied)
 }
 
-fn read(conn: &Connection) -> rusqlite::Result<Vec<(i64, String, String, i64)>> {
+/// A row of the list of migrations: number, name, checksum and when.
+type Row = (i64, String, String, i64);
+
+/// The list of migrations, if there is one.
+fn read(conn: &Connection) -> rusqlite::Result<Option<Vec<Row>>> {
     let table = "SELECT 1 FROM sqlite_schema WHERE name = 'gristmill_migration'";
     if conn.query_row(table, [], |_| Ok(())).optional()?.is_none() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let mut list = conn.prepare(sql::MIGRATION_LIST)?;
-    let rows = list.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-    rows.collect()
+    let rows = list.query_map([], |row| Ok((row.get(0)?, row.get::<_, Lossy>(1)?.0, row.get::<_, Lossy>(2)?.0, row.get(3)?)))?;
+    rows.collect::<Result<_, _>>().map(Some)
 }
 
 /// FNV-1a of a migration's text, without carriage returns, which some checkouts add.

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 use gristmill_core::{StoreError, StoreErrorKind};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::error::explain;
+use crate::error;
 use crate::options::{SqliteOptions, Synchronous};
+use crate::place;
 
 /// Pages of WAL after which the writer copies them back: each checkpoint costs an `fsync` of the main file, and rewriting
 /// hot pages once for many commits is what makes it cheap. 4,000 pages bound the WAL to about 16 MiB.
@@ -25,9 +26,20 @@ pub(crate) fn writer(options: &SqliteOptions) -> Result<Connection, StoreError> 
     } else if !options.path.exists() {
         return Err(StoreError::new(StoreErrorKind::Unreachable, format!("{what}: there is no such file, and create=false")));
     }
-    let mut conn = Connection::open_with_flags(&options.path, flags).map_err(|error| explain(error, &what))?;
-    patience(&mut conn, options.busy_timeout).map_err(|error| explain(error, &what))?;
+    let mut conn = Connection::open_with_flags(&options.path, flags).map_err(|error| explain(error, options))?;
+    patience(&mut conn, options.busy_timeout).map_err(|error| explain(error, options))?;
     Ok(conn)
+}
+
+/// Says why the file can't be opened. SQLite says the same of a directory that is not there and of one where it can't make
+/// the files that it needs beside its own.
+pub(crate) fn explain(error: rusqlite::Error, options: &SqliteOptions) -> StoreError {
+    let what = options.location();
+    let can_not_open = error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen);
+    match place::unwritable(&options.path).filter(|_| can_not_open) {
+        Some(why) => StoreError::new(StoreErrorKind::ReadOnly, format!("{what}: {why}")).with_source(error),
+        None => error::explain(error, &what),
+    }
 }
 
 /// What a writing connection is set to, once the file is known to be ours.
@@ -61,7 +73,6 @@ pub(crate) fn tune(conn: &Connection, options: &SqliteOptions) -> rusqlite::Resu
 
 /// A connection that can't write.
 pub(crate) fn reader(options: &SqliteOptions) -> Result<Connection, StoreError> {
-    let what = options.location();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let mut conn = Connection::open_with_flags(&options.path, flags)?;
@@ -70,7 +81,7 @@ pub(crate) fn reader(options: &SqliteOptions) -> Result<Connection, StoreError> 
         conn.set_prepared_statement_cache_capacity(128);
         Ok(conn)
     };
-    open().map_err(|error| explain(error, &what))
+    open().map_err(|error| explain(error, options))
 }
 
 pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {

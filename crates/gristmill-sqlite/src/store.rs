@@ -67,7 +67,7 @@ impl SqliteStore {
         let mut conn = open::writer(&options)?;
         migrate::apply(&mut conn, &options, env.now())?;
         // Of a file that can't be written SQLite opens a read-only connection without a word.
-        conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(|error| explain(error, &what))?;
+        conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(|error| open::explain(error, &options))?;
         let identity = Identity::of(&options);
         let signals = Arc::new(Signals::default());
         let (reads, mut threads) = reader::start(&options)?;

@@ -8,8 +8,10 @@ use crate::output::Out;
 
 pub(crate) async fn run<S: Send + Sync + 'static>(session: Session<S>, out: &Out) -> Result<(), CliError> {
     let mut findings: Vec<Finding> = session.programs.iter().filter_map(missing_program).collect();
-    let client = session.connect().await?;
-    findings.extend(client.store().check().await?);
+    // The usual hint is to ask the doctor.
+    let here = |error: CliError| error.with_hint("the store is --store, GRISTMILL_STORE, or `store` in gristmill.toml");
+    let client = session.connect().await.map_err(here)?;
+    findings.extend(client.store().check().await.map_err(|error| here(error.into()))?);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     out.list(&findings, &["severity", "code", "message", "hint"], |finding| {
         let severity = match finding.severity {

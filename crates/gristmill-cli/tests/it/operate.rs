@@ -140,3 +140,22 @@ fn usage_errors_and_help_have_their_codes() {
     assert!(help.contains("Exit codes") && !help.contains("__guard"), "{help}");
     assert!(sandbox.ok(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn the_doctor_does_not_send_to_the_doctor() {
+    let sandbox = Sandbox::with_echo();
+    sandbox.write("gristmill.db", "this is no database, though it is long enough to be taken for one by its name");
+    assert!(sandbox.fails(3, &["tasks", "list"]).contains("`doctor` looks into it"));
+    let said = sandbox.fails(3, &["doctor"]);
+    assert!(said.contains("hint: the store is --store") && !said.contains("`doctor`"), "{said}");
+}
+
+#[test]
+fn a_newer_store_is_refused_in_one_sentence() {
+    let sandbox = Sandbox::with_echo();
+    sandbox.enqueue("echo", "{}");
+    let conn = gristmill_sqlite::rusqlite::Connection::open(sandbox.path("gristmill.db")).unwrap();
+    conn.execute("INSERT INTO gristmill_migration VALUES (900, 'sharding', 'x', 0)", []).unwrap();
+    let said = sandbox.fails(3, &["tasks", "list"]);
+    assert_eq!(said.matches("newer").count(), 1, "{said}");
+}

@@ -179,3 +179,26 @@ fn a_worker_notices_that_its_file_was_removed() {
     worker.signal(Signal::TERM);
     worker.ended();
 }
+
+#[test]
+fn the_log_says_what_comes_after_a_failed_attempt() {
+    let sandbox = Sandbox::new("[tasks.bad]\ncommand = [\"false\"]\nmax_attempts = 2\nbackoff = \"10ms\"");
+    sandbox.enqueue("bad", "{}");
+    let said = sandbox.run(&["worker", "--drain"]).stderr;
+    let next = |line: &str| line.split_once("next=\"").and_then(|(_, rest)| Some(rest.split_once('"')?.0.to_owned()));
+    let told: Vec<_> = said.lines().filter_map(next).collect();
+    assert_eq!(told, ["again in 10ms", "none, no attempt is left"], "{said}");
+    assert!(!said.contains("Retry {"), "{said}");
+}
+
+#[test]
+fn a_task_that_runs_at_most_once_says_why_it_is_not_run_again() {
+    let sandbox = Sandbox::new(&SLOW.replace("[tasks.echo]", "ack = \"early\"\n[tasks.echo]")).env("GRISTMILL_GRACE", "10ms");
+    let id = sandbox.enqueue("slow", "{}");
+    let worker = sandbox.worker(&[]);
+    sandbox.until_pid("pid");
+    worker.signal(Signal::TERM);
+    worker.ended();
+    let task = sandbox.show(&id);
+    assert_eq!(task["error"]["message"], "the worker stopped while it ran this task, which runs at most once", "{task}");
+}

@@ -208,3 +208,28 @@ async fn a_file_that_comes_back_is_used_again() {
     std::fs::rename(&away, &path).unwrap();
     fixture.store.enqueue(vec![fixture.task("mail")]).await.unwrap();
 }
+
+#[tokio::test]
+async fn check_tries_to_write() {
+    let of =
+        |findings: Vec<gristmill_core::Finding>, code: &str| findings.into_iter().find(|finding| finding.code == code).unwrap();
+    let fixture = Fixture::new();
+    let finding = of(fixture.store.check().await.unwrap(), "write");
+    assert_eq!(finding.severity, gristmill_core::Severity::Ok, "{finding:?}");
+    let aside: i64 = fixture.raw().query_row("SELECT count(*) FROM gristmill_aside", [], |row| row.get(0)).unwrap();
+    assert_eq!(aside, 0, "it was rolled back");
+    assert!(of(fixture.store.check().await.unwrap(), "disk").message.contains("MiB"));
+
+    let pages: i64 = fixture.raw().query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    let full = fixture.again(&format!("max_pages={pages}"));
+    let finding = of(full.check().await.unwrap(), "write");
+    assert_eq!(finding.severity, gristmill_core::Severity::Error);
+    assert!(finding.message.contains("no space is left"), "{finding:?}");
+
+    // Opened before, as opening asks for the lock, too.
+    let hasty = fixture.again("busy_timeout=50ms");
+    let blocker = fixture.raw();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let finding = of(hasty.check().await.unwrap(), "write");
+    assert_eq!(finding.severity, gristmill_core::Severity::Warning);
+}

@@ -86,3 +86,14 @@ fn a_newer_file_and_a_tampered_one_are_refused() {
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     assert!(error.to_string().contains("checksum x"), "{error}");
 }
+
+#[test]
+fn tables_that_only_have_our_name_are_not_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    Connection::open(dir.path().join("gristmill.db")).unwrap().execute_batch("CREATE TABLE gristmill_task(x)").unwrap();
+    for options in ["", "adopt=true"] {
+        let error = refusal(&url(dir.path(), options));
+        assert_eq!(error.kind(), StoreErrorKind::NotOurs, "{error}");
+        assert!(error.to_string().len() < 400 && !error.to_string().contains("CREATE"), "{error}");
+    }
+}

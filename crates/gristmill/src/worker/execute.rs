@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use crate::attempt::{Attempt, NotesQueue, OwnSettlement, Why};
 use crate::client::Client;
-use crate::core::{Claimed, Ending, FailureReason, Limits, Oversize, Settlement, State, failpoint};
+use crate::core::{Claimed, Ending, FailureReason, Limits, Oversize, Settlement, State, failpoint, format_duration};
 use crate::error::What;
 use crate::registry::Registered;
 use crate::worker::shared::{Settler, Shared, micros};
@@ -207,11 +207,24 @@ fn settlement(
                 failure.bound(client.limits().error_bytes);
                 Box::new(failure)
             });
-            tracing::warn!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, ending = ?settlement.ending, error = %error, "did not succeed");
+            let next = next(settlement.ending, failed >= attempt.max_attempts);
+            tracing::warn!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, next, error = %error, "did not succeed");
         }
     }
     attempt.leave_in(&mut settlement);
     Some(settlement)
+}
+
+/// What comes after an attempt, for the log: the store decides the same when it is written.
+fn next(ending: Ending, is_last: bool) -> String {
+    match ending {
+        Ending::Retry { .. } if is_last => "none, no attempt is left".to_owned(),
+        Ending::Retry { delay } => format!("again in {}", format_duration(delay)),
+        Ending::Snooze { delay } => format!("again in {}, at no cost", format_duration(delay)),
+        Ending::Released => "given back, if it may run again".to_owned(),
+        Ending::Cancelled => "none, it is cancelled".to_owned(),
+        Ending::Succeeded | Ending::Failed | Ending::Crashed => "none".to_owned(),
+    }
 }
 
 fn bound_result(result: String, oversize: Oversize, limits: &Limits) -> Result<String> {
