@@ -39,6 +39,7 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
         cfgs: Vec::new(),
         state: options.state.as_ref().map_or_else(|| quote!(#krate::Stateless), |state| quote!(#state)),
         output: options.output.clone().unwrap_or_else(|| syn::parse_quote!(())),
+        members: fields.named.iter().filter_map(|field| field.ident.clone()).collect(),
         fields: fields.named.iter().filter_map(named).collect(),
         cx,
         body: converted(&call, ty.span()),

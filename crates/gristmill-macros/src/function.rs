@@ -99,6 +99,7 @@ fn write(options: TokenStream, function: &ItemFn, attributes: &Attributes) -> Re
         cfgs: cfgs.clone(),
         state: signature.state.flatten().map_or_else(|| quote!(#krate::Stateless), |state| quote!(#state)),
         output: signature.output.clone(),
+        members: signature.arguments.iter().map(|argument| argument.name.clone()).collect(),
         fields: names.collect(),
         cx,
         body,

@@ -1,6 +1,6 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Attribute, Ident, Type};
+use syn::{Attribute, Expr, Ident, Type};
 
 use crate::options::Options;
 
@@ -13,6 +13,8 @@ pub(crate) struct Implementation<'a> {
     pub(crate) cfgs: Vec<&'a Attribute>,
     pub(crate) state: TokenStream,
     pub(crate) output: Type,
+    /// The names of the arguments in Rust.
+    pub(crate) members: Vec<Ident>,
     /// The names of the arguments in JSON.
     pub(crate) fields: Vec<String>,
     /// How the body of `run` calls its context.
@@ -23,8 +25,24 @@ pub(crate) struct Implementation<'a> {
 
 impl Implementation<'_> {
     pub(crate) fn write(self) -> TokenStream {
-        let Self { options, ty, cfgs, state, output, fields, cx, body } = self;
-        let Options { krate, name, policy, .. } = options;
+        let Self { options, ty, cfgs, state, output, members, fields, cx, body } = self;
+        let Options { krate, name, policy, title, .. } = options;
+        let title = title.as_ref().map(|title| {
+            let made = match title {
+                // Braces name arguments, which the text finds as variables; most texts name few of them.
+                Expr::Lit(text) => quote! {{
+                    let Self { #(#members,)* } = self;
+                    ::std::format!(#text)
+                }},
+                function => quote!(#function(self)),
+            };
+            quote! {
+                #[allow(unused_variables)]
+                fn title(&self) -> ::core::option::Option<::std::string::String> {
+                    ::core::convert::Into::into(#made)
+                }
+            }
+        });
         let policy = (!policy.is_empty()).then(|| {
             let (keys, values): (Vec<_>, Vec<_>) = policy.iter().map(|(key, value)| (key, value)).unzip();
             quote! {
@@ -50,6 +68,7 @@ impl Implementation<'_> {
                 type Output = #output;
                 #policy
                 #fields
+                #title
                 async fn run(self, #cx: &#krate::Context<Self::State>) -> #krate::Result<Self::Output> {
                     #body
                 }

@@ -72,11 +72,13 @@ mod wire;
 /// | `max_crashes` | How many times it may take its worker down before it fails; at least 1. | `3` |
 /// | `backoff` | The wait after a failed attempt; see below. | `exponential("2s", max = "1h")` |
 /// | `timeout` | The longest that one attempt may run, or `"none"`. | `"1h"` |
+/// | `kill_after` | How long a handler may go on once its timeout has asked it to end; then it is dropped. | a tenth of the timeout, at most `"5s"` |
 /// | `expires` | How long after it is due it is still worth starting, or `"none"`; later it ends as `expired`. | `"none"` |
 /// | `ack` | `late`: run again after a crash. `early`: never; it fails as `crashed`. | `late` |
 /// | `retention` | How long the ended task is kept; `"none"` keeps nothing of a success, `"forever"` everything. | `"7d"` |
 /// | `large_result` | A result above the limit: `fail` the attempt, or `truncate` the result. | `fail` |
 /// | `tags` | A list of labels that its tasks carry, at most 64; names as above. | `[]` |
+/// | `title` | What one task is about, for people: a text with arguments in braces, `"{subject} to {to}"`, or the path of a function of the task that returns `String` or `Option<String>`. | none |
 /// | `quiet` | A flag: log a success at debug level only. | off |
 /// | `crate` | Where the crate `gristmill` is found, if it is renamed or re-exported: `crate = my::gristmill`. | `::gristmill` |
 ///

@@ -15,12 +15,14 @@ pub(crate) struct Options {
     /// `state` and `output`, which only `#[derive(Task)]` takes; a function says them in its signature.
     pub(crate) state: Option<Type>,
     pub(crate) output: Option<Type>,
+    /// What a task is called for people: a text with fields in braces, or a function of the task.
+    pub(crate) title: Option<Expr>,
     /// Fields of `Policy` with their values; what is not given keeps the default.
     pub(crate) policy: Vec<(Ident, TokenStream)>,
 }
 
 /// Every option, with an example that an error can show.
-const OPTIONS: [(&str, &str); 16] = [
+const OPTIONS: [(&str, &str); 18] = [
     ("name", "name = \"mail.send\""),
     ("queue", "queue = \"mail\""),
     ("priority", "priority = 5"),
@@ -28,11 +30,13 @@ const OPTIONS: [(&str, &str); 16] = [
     ("max_crashes", "max_crashes = 3"),
     ("backoff", "backoff = exponential(\"2s\", max = \"1h\")"),
     ("timeout", "timeout = \"30s\""),
+    ("kill_after", "kill_after = \"10s\""),
     ("expires", "expires = \"1h\""),
     ("ack", "ack = late"),
     ("retention", "retention = \"7d\""),
     ("large_result", "large_result = fail"),
     ("tags", "tags = [\"a\", \"b\"]"),
+    ("title", "title = \"{subject} to {to}\""),
     ("quiet", "quiet"),
     ("crate", "crate = gristmill"),
     ("state", "state = Mailer"),
@@ -69,13 +73,14 @@ impl Options {
             Some(Given { key, value }) => value::path(key, expression(key, value)?)?,
             None => syn::parse_quote!(::gristmill),
         };
-        let (mut name, mut state, mut output, mut policy) = (None, None, None, Vec::new());
+        let (mut name, mut state, mut output, mut title, mut policy) = (None, None, None, None, Vec::new());
         for Given { key, value } in given {
             match (key.to_string().as_str(), &value) {
                 ("crate", _) => {}
                 ("state", Value::Type(ty)) => state = Some(ty.clone()),
                 ("output", Value::Type(ty)) => output = Some(ty.clone()),
                 ("name", value) => name = Some(value::name(&key, expression(&key, value)?)?),
+                ("title", value) => title = Some(value::title(&key, expression(&key, value)?)?),
                 ("quiet", Value::None) => policy.push((key, quote!(true))),
                 (field, value) => {
                     let value = policy_field(&krate, field, &key, expression(&key, value)?)?;
@@ -86,7 +91,7 @@ impl Options {
         let name = name.ok_or_else(|| {
             Error::new(at, format!("a task needs a name that never changes: write `#[task(name = \"{example}\")]`"))
         })?;
-        Ok(Self { krate, name, state, output, policy })
+        Ok(Self { krate, name, state, output, title, policy })
     }
 }
 
@@ -97,6 +102,7 @@ fn policy_field(krate: &Path, field: &str, key: &Ident, value: &Expr) -> Result<
         "max_attempts" | "max_crashes" => value::integer(key, value, 1, limits::ATTEMPTS_MAX.into(), "is at least 1"),
         "backoff" => value::backoff(krate, key, value),
         "timeout" | "expires" => value::limit(key, value),
+        "kill_after" => value::span(key, value),
         "ack" => value::choice(&quote!(#krate::Ack), key, value, &[("early", "Early"), ("late", "Late")]),
         "retention" => value::retention(krate, key, value),
         "large_result" => value::choice(&quote!(#krate::Oversize), key, value, &[("fail", "Fail"), ("truncate", "Truncate")]),

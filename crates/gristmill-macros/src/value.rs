@@ -66,6 +66,22 @@ pub(crate) fn choice(ty: &TokenStream, key: &Ident, value: &Expr, words: &[(&str
     Ok(quote!(#ty::#variant))
 }
 
+/// A text with fields in braces, or the path of a function that makes one of the task.
+pub(crate) fn title(key: &Ident, value: &Expr) -> Result<Expr> {
+    let value = bare(value);
+    match value {
+        Expr::Path(_) => Ok(value.clone()),
+        Expr::Lit(lit) if matches!(lit.lit, Lit::Str(_)) => Ok(value.clone()),
+        value => wrong(value, key, "is a text with arguments in braces, or the path of a function"),
+    }
+}
+
+/// A duration that is not optional where it is given.
+pub(crate) fn span(key: &Ident, value: &Expr) -> Result<TokenStream> {
+    let span = duration(key, value)?;
+    Ok(quote!(::core::option::Option::Some(#span)))
+}
+
 /// A duration that may also be `"none"`.
 pub(crate) fn limit(key: &Ident, value: &Expr) -> Result<TokenStream> {
     match literal(value) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use crate::client::Client;
 use crate::core::{Env, KindInfo, KindSpec, Limits, Store, StoreError, StoreErrorKind};
 use crate::handler::{Dynamic, Run, Typed};
+use crate::hooks::{EndedTask, FailedAttempt, Hooks};
 use crate::registry::{RegisterError, Registry};
 use crate::{Context, Error, FromRef, Handler, HandlerFuture, Task};
 
@@ -35,6 +36,7 @@ pub struct App<S> {
     registry: Registry,
     limits: Limits,
     env: Env,
+    hooks: Hooks,
     /// The first mistake of a registration, told at the start: builders that return errors at every step are no joy.
     mistake: Option<RegisterError>,
 }
@@ -47,6 +49,7 @@ impl<S: Send + Sync + 'static> App<S> {
             registry: Registry::default(),
             limits: Limits::default(),
             env: Env::system(),
+            hooks: Hooks::default(),
             mistake: None,
         }
     }
@@ -83,6 +86,48 @@ impl<S: Send + Sync + 'static> App<S> {
     #[must_use]
     pub fn env(mut self, env: Env) -> Self {
         self.env = env;
+        self
+    }
+
+    /// Adds a hook that a worker of this application calls for every attempt that failed: one that returned an error,
+    /// panicked or ran too long, whether there is another attempt or not. Attempts that took their worker down are told
+    /// only by [`on_ended`](Self::on_ended), once they have ended their task.
+    ///
+    /// ```
+    /// # use gristmill::{App, Result, task};
+    /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = App::new(())
+    ///     .register::<Greet>()
+    ///     .on_failed_attempt(|event| println!("{} {}: {} ({:?})", event.kind, event.id, event.failure.message, event.next))
+    ///     .on_ended(|event| println!("{} {} has ended as {}", event.kind, event.id, event.state))
+    ///     .connect("sqlite:tasks.db")
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Guarantees
+    /// - A hook is called after the store has acknowledged what it is told, at most once, in the process that wrote it. If
+    ///   that process dies first, it is called nowhere: for what must not be lost, list the failed tasks
+    ///   ([`Client::list`]).
+    /// - Hooks run one after another on a thread where they may block. They never hold up tasks or settlements: beyond
+    ///   1,024 ends that wait for a hook, further ones are dropped, logged, and counted in
+    ///   [`ExitReport::untold`](crate::ExitReport::untold). A hook that panics is logged.
+    /// - A worker that stops waits up to ten seconds for its hooks.
+    #[must_use]
+    pub fn on_failed_attempt(mut self, hook: impl Fn(&FailedAttempt) + Send + Sync + 'static) -> Self {
+        self.hooks.on_failed_attempt.push(Arc::new(hook));
+        self
+    }
+
+    /// Adds a hook that a worker of this application calls for every task that ended as failed, cancelled or expired: in
+    /// an attempt of its own, or found by its housekeeping (tasks whose worker died once too often, tasks that were not
+    /// started in time). A task that a client cancelled before it was started is answered to that client and to nobody
+    /// else. The guarantees are those of [`on_failed_attempt`](Self::on_failed_attempt).
+    #[must_use]
+    pub fn on_ended(mut self, hook: impl Fn(&EndedTask) + Send + Sync + 'static) -> Self {
+        self.hooks.on_ended.push(Arc::new(hook));
         self
     }
 
@@ -144,7 +189,7 @@ impl<S: Send + Sync + 'static> App<S> {
                 let _ = self.registry.add(spec, Box::new(Dynamic(Elsewhere)), false);
             }
         }
-        Ok(Client::new(store, self.registry, self.limits, self.env))
+        Ok(Client::new(store, self.registry, self.limits, self.env, self.hooks))
     }
 
     /// Uses a store that is already open, and declares the task types there.
@@ -156,7 +201,7 @@ impl<S: Send + Sync + 'static> App<S> {
             return Err(mistake.into());
         }
         store.declare(&self.registry.specs()).await?;
-        Ok(Client::new(store, self.registry, self.limits, self.env))
+        Ok(Client::new(store, self.registry, self.limits, self.env, self.hooks))
     }
 
     fn add(mut self, kind: KindSpec, run: Box<dyn Run>, typed: bool) -> Self {

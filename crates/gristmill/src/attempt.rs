@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,8 @@ pub(crate) struct Attempt {
     pub(crate) meta: Box<TaskMeta>,
     /// The claim; a synchronous call has none.
     pub(crate) lease: Option<LeaseRef>,
+    /// How long it may run, and until when that is.
+    pub(crate) timeout: Option<Duration>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) token: CancellationToken,
     /// Cancelled when nothing may be waited for any more.
@@ -83,7 +86,7 @@ pub(crate) struct NotesQueue {
 
 impl Attempt {
     /// An attempt on a claimed task.
-    pub(crate) fn of(claimed: &mut Claimed, deadline: Option<Instant>, client: &Client, notes: Option<Arc<NotesQueue>>) -> Self {
+    pub(crate) fn of(claimed: &mut Claimed, timeout: Option<Duration>, client: &Client, notes: Option<Arc<NotesQueue>>) -> Self {
         Self {
             id: claimed.lease.id,
             kind: claimed.kind.clone(),
@@ -95,7 +98,8 @@ impl Attempt {
             created_at: claimed.created_at,
             meta: claimed.meta.take().unwrap_or_default(),
             lease: Some(claimed.lease),
-            deadline,
+            timeout,
+            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
             token: CancellationToken::new(),
             abandon: CancellationToken::new(),
             client: client.clone(),
@@ -108,7 +112,7 @@ impl Attempt {
     }
 
     /// An attempt that runs in the caller and is kept nowhere.
-    pub(crate) fn of_call(task: NewTask, deadline: Option<Instant>, client: &Client) -> Self {
+    pub(crate) fn of_call(task: NewTask, timeout: Option<Duration>, client: &Client) -> Self {
         let mut claimed = Claimed {
             lease: LeaseRef { id: task.id, fence: client.env().fence(), key: 0 },
             kind: task.kind.into(),
@@ -122,7 +126,7 @@ impl Attempt {
             args: String::new(),
             meta: task.meta,
         };
-        let mut attempt = Self::of(&mut claimed, deadline, client, None);
+        let mut attempt = Self::of(&mut claimed, timeout, client, None);
         attempt.lease = None;
         attempt
     }

@@ -2,11 +2,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Attempt;
 use crate::client::{Enqueue, InAttempt};
-use crate::core::{Fence, Progress, TaskId, TaskMeta, Timestamp};
+use crate::core::{Fence, InvalidInput, Progress, TaskId, TaskMeta, Timestamp, limits};
 use crate::{Result, Stateless, Task, panics};
 
 /// What a handler knows and can do beside its arguments.
@@ -83,8 +84,47 @@ impl<S> Context<S> {
     /// The message is cut at 1 KiB.
     pub fn progress(&self, done: u64, total: impl Into<Option<u64>>, message: impl Into<String>) {
         let mut message = message.into();
-        crate::core::limits::truncate(&mut message, 1024);
-        self.attempt.set_progress(Progress { done, total: total.into(), message });
+        limits::truncate(&mut message, 1024);
+        self.attempt.set_progress(Progress { done, total: total.into(), message, data: None });
+    }
+
+    /// As [`progress`](Self::progress), with data for whoever watches: what there is of the result so far, say.
+    ///
+    /// ```
+    /// # use gristmill::{Context, Result, task};
+    /// #[task(name = "index")]
+    /// async fn index(cx: &Context, pages: Vec<String>) -> Result<()> {
+    ///     for (done, page) in (1..).zip(&pages) {
+    ///         cx.progress_data(done, pages.len() as u64, "indexing", &serde_json::json!({ "last_page": page }))?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// If the data can't be written as JSON, or has more than 16 KiB of it
+    /// ([`PROGRESS_BYTES_MAX`](crate::core::limits::PROGRESS_BYTES_MAX)). Then what was said before stands.
+    pub fn progress_data(
+        &self,
+        done: u64,
+        total: impl Into<Option<u64>>,
+        message: impl Into<String>,
+        data: &impl Serialize,
+    ) -> Result<(), InvalidInput> {
+        let refused = |problem: String| InvalidInput::new("progress data", problem);
+        let unwritten = |error: serde_json::Error| refused(format!("can't be written as JSON: {error}"));
+        // Written first: a text can be measured, and is the one form whose depth is checked.
+        let text = serde_json::to_string(data).map_err(unwritten)?;
+        if text.len() > limits::PROGRESS_BYTES_MAX {
+            let max = limits::PROGRESS_BYTES_MAX;
+            return Err(refused(format!("has {} bytes of JSON; at most {max} are kept", text.len())));
+        }
+        limits::check_depth("progress data", &text)?;
+        let data = serde_json::from_str(&text).map_err(unwritten)?;
+        let mut message = message.into();
+        limits::truncate(&mut message, 1024);
+        self.attempt.set_progress(Progress { done, total: total.into(), message, data: Some(data) });
+        Ok(())
     }
 
     /// Adds a line to the attempt's log, which is kept with it, visible within a quarter of a second, and survives a

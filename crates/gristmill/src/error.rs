@@ -2,7 +2,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use crate::core::{Ending, Failure, FailureReason};
+use crate::core::{Ending, Failure, FailureReason, Timestamp};
 
 /// Any error that can be kept with an attempt.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -38,9 +38,7 @@ pub struct Error {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    Retry {
-        after: Option<Duration>,
-    },
+    Retry(When),
     Fail,
     Cancel,
     Snooze(Duration),
@@ -48,15 +46,42 @@ pub(crate) enum What {
     Release,
 }
 
+/// When a failed attempt is followed by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// After the task's backoff.
+    Backoff,
+    After(Duration),
+    At(Timestamp),
+}
+
 impl Error {
     /// The attempt failed; try again after the task's backoff, if attempts are left. What `?` does.
     pub fn retry(source: impl Into<BoxError>) -> Self {
-        Self::new(What::Retry { after: None }, FailureReason::Error, source)
+        Self::new(What::Retry(When::Backoff), FailureReason::Error, source)
     }
 
     /// The attempt failed; try again after exactly this long, for a far side that said when to come back.
     pub fn retry_after(delay: Duration, source: impl Into<BoxError>) -> Self {
-        Self::new(What::Retry { after: Some(delay) }, FailureReason::Error, source)
+        Self::new(What::Retry(When::After(delay)), FailureReason::Error, source)
+    }
+
+    /// The attempt failed; try again at this moment, for a far side that said until when it is closed. A moment that has
+    /// passed means at once. The moment is compared with the worker's clock; the wait then runs by the store's.
+    ///
+    /// ```
+    /// use gristmill::{Error, Result, Timestamp};
+    ///
+    /// fn check(closed_until: Option<Timestamp>) -> Result<()> {
+    ///     match closed_until {
+    ///         Some(at) => Err(Error::retry_at(at, "the far side is closed")),
+    ///         None => Ok(()),
+    ///     }
+    /// }
+    /// # assert!(check(Some(Timestamp::MAX)).is_err());
+    /// ```
+    pub fn retry_at(at: Timestamp, source: impl Into<BoxError>) -> Self {
+        Self::new(What::Retry(When::At(at)), FailureReason::Error, source)
     }
 
     /// The task failed, and no attempt could mend it.
@@ -82,10 +107,12 @@ impl Error {
         self.source.as_ref().is_some_and(|source| source.is::<crate::LeaseLost>())
     }
 
-    /// How the attempt ends; `backoff` is asked for the wait of a plain retry.
-    pub(crate) fn ending(&self, backoff: impl FnOnce() -> Duration) -> Ending {
+    /// How the attempt ends; `backoff` is asked for the wait of a plain retry, and `now` for the time if that matters.
+    pub(crate) fn ending(&self, backoff: impl FnOnce() -> Duration, now: impl FnOnce() -> Timestamp) -> Ending {
         match self.what {
-            What::Retry { after } => Ending::Retry { delay: after.unwrap_or_else(backoff) },
+            What::Retry(When::Backoff) => Ending::Retry { delay: backoff() },
+            What::Retry(When::After(delay)) => Ending::Retry { delay },
+            What::Retry(When::At(at)) => Ending::Retry { delay: at.since(now()) },
             What::Fail => Ending::Failed,
             What::Cancel => Ending::Cancelled,
             What::Snooze(delay) => Ending::Snooze { delay },

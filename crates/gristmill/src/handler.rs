@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::attempt::Attempt;
-use crate::core::FailureReason;
+use crate::core::{FailureReason, InvalidInput};
 use crate::error::What;
 use crate::{Context, Error, FromRef, Result, Stateless, Task};
 
@@ -42,15 +42,30 @@ where
 {
     fn run(&self, attempt: Arc<Attempt>, args: String) -> Pin<Box<dyn Future<Output = Result<String>> + Send + '_>> {
         Box::pin(async move {
-            let task: T = serde_json::from_str(&args).map_err(|error| {
-                Error::new(What::Fail, FailureReason::InvalidArgs, format!("the arguments do not fit `{}`: {error}", T::NAME))
-            })?;
+            let task: T = serde_json::from_str(&args).map_err(|error| misfit(&attempt, &args, &error))?;
             drop(args);
             let cx = Context::new(T::State::from_ref(&self.state), attempt);
             let output = task.run(&cx).await?;
             serde_json::to_string(&output).map_err(|error| Error::fail(format!("the result can't be written as JSON: {error}")))
         })
     }
+}
+
+/// The failure of arguments that do not fit the Rust type. It is kept and shown to people who may not see the arguments,
+/// so it names the field and no value; serde's own text, which repeats values, goes to the log.
+#[cold]
+fn misfit(attempt: &Attempt, args: &str, error: &serde_json::Error) -> Error {
+    tracing::error!(task = %attempt.id, kind = %attempt.kind, error = %error, "the arguments do not fit the task type");
+    let told = attempt.client.registry().get(&attempt.kind).and_then(|kind| {
+        let value = serde_json::from_str(args).ok()?;
+        kind.schema.check_kept(&value).err()
+    });
+    let told = told.unwrap_or_else(|| {
+        // The schema allows what the type refuses; the place says more than nothing.
+        let (line, column) = (error.line(), error.column());
+        InvalidInput::new("args", format!("do not fit the task type (line {line}, column {column} of the JSON)"))
+    });
+    Error::new(What::Fail, FailureReason::InvalidArgs, told)
 }
 
 /// A [`Handler`].

@@ -39,6 +39,7 @@ mod context;
 mod error;
 mod from_ref;
 mod handler;
+mod hooks;
 #[cfg(feature = "log-capture")]
 pub mod log_capture;
 mod panics;
@@ -55,7 +56,7 @@ mod worker;
 pub use gristmill_core as core;
 
 pub use app::{App, ConnectError, check_store_url, open_store};
-pub use client::{AwaitError, BulkReport, CallError, Client, Enqueue, EnqueueError, Handle, InAttempt, InTransaction, Own};
+pub use client::{AwaitError, BulkReport, Call, CallError, Client, Enqueue, EnqueueError, Handle, InAttempt, InTransaction, Own};
 pub use context::Context;
 pub use error::{BoxError, Error, Result, ResultExt};
 pub use from_ref::{FromRef, Stateless};
@@ -65,6 +66,7 @@ pub use gristmill_core::{
 };
 pub use gristmill_macros::{Task, task};
 pub use handler::{Handler, HandlerFuture};
+pub use hooks::{AfterFailure, EndedTask, FailedAttempt};
 pub use registry::RegisterError;
 pub use task::Task;
 pub use worker::{ExitReport, Running, Stop, WorkerBuilder, WorkerError};

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 use crate::core::FailureReason;
-use crate::error::{Error, What};
+use crate::error::{Error, What, When};
 
 thread_local! {
     static IN_HANDLER: Cell<bool> = const { Cell::new(false) };
@@ -30,7 +30,7 @@ pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
 
 impl From<Panicked> for Error {
     fn from(panicked: Panicked) -> Self {
-        let mut error = Self::new(What::Retry { after: None }, FailureReason::Panic, panicked.message);
+        let mut error = Self::new(What::Retry(When::Backoff), FailureReason::Panic, panicked.message);
         error.trace = panicked.trace;
         error
     }

@@ -56,6 +56,15 @@ impl Registry {
 impl Registered {
     /// Checks the arguments of a caller whose types nobody checked.
     pub(crate) fn check_args(&self, args: &str, max: &Limits) -> Result<(), InvalidInput> {
+        self.schema.check(&Self::object(args, max)?)
+    }
+
+    /// The same of arguments that were kept: the error is kept, too, and says nothing that only they say.
+    pub(crate) fn check_kept(&self, args: &str, max: &Limits) -> Result<(), InvalidInput> {
+        self.schema.check_kept(&Self::object(args, max)?)
+    }
+
+    fn object(args: &str, max: &Limits) -> Result<Value, InvalidInput> {
         if args.len() > max.args_bytes {
             return Err(InvalidInput::new(
                 "args",
@@ -68,7 +77,7 @@ impl Registered {
         if !value.is_object() {
             return Err(InvalidInput::new("args", "are not a JSON object such as {\"name\": \"value\"}"));
         }
-        self.schema.check(&value)
+        Ok(value)
     }
 }
 

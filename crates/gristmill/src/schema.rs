@@ -1,3 +1,6 @@
+use std::collections::HashSet;
+
+use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value;
 
@@ -8,27 +11,67 @@ pub(crate) struct Schema {
     validator: jsonschema::Validator,
     /// Whether it demands more than types and presence, which deserializing checks anyway.
     pub(crate) is_demanding: bool,
+    /// The names of fields that it knows, at whatever place.
+    fields: HashSet<String>,
 }
 
 impl Schema {
     pub(crate) fn compile(schema: &Value) -> Result<Self, String> {
         let validator = jsonschema::validator_for(schema).map_err(|error| error.to_string())?;
-        Ok(Self { validator, is_demanding: demands(schema) })
+        let mut fields = HashSet::new();
+        collect_fields(schema, &mut fields);
+        Ok(Self { validator, is_demanding: demands(schema), fields })
     }
 
-    /// Checks arguments. The error names the field and never repeats a value: it goes to callers who may not see it.
+    /// Checks arguments for whoever sends them. The error names the field and never repeats a value: it goes to logs and
+    /// to callers who may not see it.
     pub(crate) fn check(&self, args: &Value) -> Result<(), InvalidInput> {
         let Some(error) = self.validator.iter_errors(args).next() else { return Ok(()) };
-        let path = format!("args{}", error.instance_path());
+        Err(told(&error, format!("args{}", error.instance_path())))
+    }
+
+    /// Checks arguments that were kept. The error repeats nothing that only the arguments say, the names of fields that
+    /// the schema does not know included: such a name may be a customer's (a map's key) or a slip.
+    pub(crate) fn check_kept(&self, args: &Value) -> Result<(), InvalidInput> {
+        use ValidationErrorKind as Kind;
+        let Some(error) = self.validator.iter_errors(args).next() else { return Ok(()) };
+        let path = self.known_path(args, &error.instance_path().to_string());
         Err(match error.kind() {
-            ValidationErrorKind::Required { property } => {
-                InvalidInput::new(format!("{path}/{}", property.as_str().unwrap_or_default()), "is missing")
+            Kind::AdditionalProperties { .. } | Kind::UnevaluatedProperties { .. } | Kind::UnevaluatedItems { .. } => {
+                InvalidInput::new(path, "has fields that the task type does not know")
             }
-            ValidationErrorKind::Type { kind: TypeKind::Single(kind) } => {
-                InvalidInput::new(path, format!("is not of type {kind}"))
-            }
-            _ => InvalidInput::new(path, error.masked_with("the value").to_string()),
+            // The errors within these repeat what they are about.
+            Kind::PropertyNames { .. } => InvalidInput::new(path, "has a field whose name is not allowed"),
+            Kind::Custom { .. } | Kind::FromUtf8 { .. } => InvalidInput::new(path, "is not allowed"),
+            _ => told(&error, path),
         })
+    }
+
+    /// The place of an error, with a star for what the schema has no name for.
+    fn known_path(&self, args: &Value, path: &str) -> String {
+        let (mut shown, mut at) = (String::from("args"), Some(args));
+        for segment in path.split('/').skip(1) {
+            let name = segment.replace("~1", "/").replace("~0", "~");
+            let is_index = at.is_some_and(Value::is_array);
+            at = match at {
+                Some(Value::Array(items)) => name.parse::<usize>().ok().and_then(|index| items.get(index)),
+                Some(Value::Object(map)) => map.get(&name),
+                _ => None,
+            };
+            shown.push('/');
+            shown.push_str(if is_index || self.fields.contains(&name) { segment } else { "*" });
+        }
+        shown
+    }
+}
+
+fn told(error: &ValidationError<'_>, path: String) -> InvalidInput {
+    match error.kind() {
+        ValidationErrorKind::Required { property } => {
+            InvalidInput::new(format!("{path}/{}", property.as_str().unwrap_or_default()), "is missing")
+        }
+        ValidationErrorKind::Type { kind: TypeKind::Single(kind) } => InvalidInput::new(path, format!("is not of type {kind}")),
+        _ => InvalidInput::new(path, error.masked_with("the value").to_string()),
     }
 }
 
@@ -51,11 +94,85 @@ fn demands(schema: &Value) -> bool {
     /// The bounds of Rust's own integers, which are written into their schemas.
     const NATURAL: [i64; 7] = [0, 255, 65_535, 127, -128, 32_767, -32_768];
     match schema {
-        Value::Object(map) => map.iter().any(|(key, value)| {
-            let natural = value.as_i64().is_some_and(|bound| NATURAL.contains(&bound)) && map.contains_key("format");
-            (KEYWORDS.contains(&key.as_str()) && !natural) || demands(value)
+        Value::Object(map) => map.iter().any(|(key, value)| match (key.as_str(), value) {
+            // These hold names of the user's own, which may be a keyword's.
+            (PROPERTIES | "$defs" | "definitions" | "patternProperties", Value::Object(named)) => named.values().any(demands),
+            ("default" | "examples" | "const" | "enum", _) => false,
+            (key, value) => {
+                let natural = value.as_i64().is_some_and(|bound| NATURAL.contains(&bound)) && map.contains_key("format");
+                (KEYWORDS.contains(&key) && !natural) || demands(value)
+            }
         }),
         Value::Array(items) => items.iter().any(demands),
         _ => false,
+    }
+}
+
+const PROPERTIES: &str = "properties";
+
+fn collect_fields(schema: &Value, fields: &mut HashSet<String>) {
+    match schema {
+        Value::Object(map) => {
+            if let Some(Value::Object(properties)) = map.get(PROPERTIES) {
+                fields.extend(properties.keys().cloned());
+            }
+            map.values().for_each(|value| collect_fields(value, fields));
+        }
+        Value::Array(items) => items.iter().for_each(|value| collect_fields(value, fields)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_rust_does_not_check_is_demanding() {
+        let properties = |field: Value| json!({"type": "object", "properties": {"pattern": field}});
+        assert!(!demands(&properties(json!({"type": "integer", "format": "uint8", "minimum": 0, "maximum": 255}))));
+        assert!(!demands(&properties(json!({"type": "string", "default": {"maxLength": 1}}))));
+        assert!(demands(&properties(json!({"type": "string", "maxLength": 1}))));
+        assert!(demands(&json!({"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"minimum": 5}}})));
+    }
+
+    /// Whatever is wrong, nothing that only the arguments say is in the error that is kept.
+    #[test]
+    fn kept_errors_repeat_nothing_of_the_arguments() {
+        const MARKER: &str = "hunter2";
+        let strict = json!({"type": "object", "additionalProperties": false, "properties": {"a": {}}});
+        let cases = [
+            (json!({"properties": {"a": {"type": "integer"}}}), json!({"a": MARKER}), "args/a: is not of type integer"),
+            (json!({"properties": {"a": {"enum": ["b"]}}}), json!({"a": MARKER}), "args/a: "),
+            (json!({"properties": {"a": {"const": "b"}}}), json!({"a": MARKER}), "args/a: "),
+            (json!({"properties": {"a": {"pattern": "^b"}}}), json!({"a": MARKER}), "args/a: "),
+            (json!({"properties": {"a": {"maxLength": 1}}}), json!({"a": MARKER}), "args/a: "),
+            (json!({"properties": {"a": {"format": "date"}}}), json!({"a": [MARKER, MARKER]}), ""),
+            (json!({"properties": {"a": {"uniqueItems": true}}}), json!({"a": [MARKER, MARKER]}), "args/a: "),
+            (json!({"properties": {"a": {"contains": {"type": "null"}}}}), json!({"a": [MARKER]}), "args/a: "),
+            (json!({"properties": {"a": {"oneOf": [true, true]}}}), json!({"a": MARKER}), "args/a: "),
+            (json!({"properties": {"a": {"anyOf": [{"type": "null"}]}}}), json!({"a": MARKER}), "args/a: "),
+            (json!({"properties": {"a": {"not": true}}}), json!({"a": MARKER}), "args/a: "),
+            (json!({"properties": {"a": {"type": ["null", "integer"]}}}), json!({"a": MARKER}), "args/a: "),
+            (json!({"properties": {"a": false}}), json!({"a": MARKER}), "args/a: "),
+            (strict, json!({"a": 1, MARKER: 2}), "args: has fields"),
+            (json!({"unevaluatedProperties": false}), json!({MARKER: 2}), "args"),
+            (json!({"propertyNames": {"maxLength": 1}}), json!({MARKER: 2}), "args"),
+            (json!({"additionalProperties": {"type": "null"}}), json!({MARKER: {"a/b": 1}}), "args/*: is not of type null"),
+            (json!({"properties": {"a": {"items": {"type": "null"}}}}), json!({"a": [null, 1]}), "args/a/1: is not of type null"),
+            (json!({"additionalProperties": {"items": {"type": "null"}}}), json!({"12": [1]}), "args/*/0: is not of type null"),
+            (json!({"required": ["b"]}), json!({"a": MARKER}), "args/b: is missing"),
+            (json!({"dependentRequired": {"a": ["b"]}}), json!({"a": MARKER}), "args"),
+        ];
+        for (schema, args, told) in cases {
+            let Err(error) = Schema::compile(&schema).expect("it is a schema").check_kept(&args) else {
+                assert_eq!(told, "", "{schema} refuses {args}");
+                continue;
+            };
+            assert!(!error.to_string().contains(MARKER), "{error}");
+            assert!(error.to_string().starts_with(told), "{error}");
+        }
     }
 }

@@ -66,6 +66,12 @@ pub trait Task: Serialize + DeserializeOwned + JsonSchema + Send + 'static {
         &[]
     }
 
+    /// What this one task is about, in a few words for people who look at lists; `None` says nothing. Asked once, by
+    /// whoever enqueues it; one line of at most 255 bytes is kept. If it panics, the task has no title.
+    fn title(&self) -> Option<String> {
+        None
+    }
+
     /// The handler. It may be run more than once for one task: after a failure, and after a crash (see
     /// [`Ack`](crate::Ack)).
     ///

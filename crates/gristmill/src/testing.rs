@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -46,9 +46,10 @@ pub use gristmill_conformance::MemoryStore;
 pub use crate::assert_enqueued;
 use crate::client::Client;
 use crate::core::{
-    Claim, Claimed, Ending, Env, Filter, LeaseRef, NewTask, Overrides, Progress, Settlement, State, Store, StoreError, TaskMeta,
-    VirtualTime, Wanted, WorkerSpec, limits,
+    Claim, Claimed, Ending, Env, Filter, LeaseRef, NewTask, Overrides, Progress, Settled, Settlement, State, Store, StoreError,
+    StoreErrorKind, TaskMeta, VirtualTime, Wanted, WorkerSpec, limits,
 };
+use crate::hooks::Notice;
 use crate::worker::execute;
 use crate::{App, ConnectError, Failure, Task, Timestamp};
 
@@ -69,7 +70,43 @@ impl Harness {
         let (env, time) = Env::virtual_time(Timestamp::from_millis(1_798_761_600_000), 1);
         let store: Arc<dyn Store> = MemoryStore::new(env.clone());
         let client = app.env(env.clone()).with_store(store).await?;
-        Ok(Self { client, time, inline: Inline { env } })
+        Ok(Self { client, time, inline: Inline { env, twice: None } })
+    }
+
+    /// As [`new`](Self::new), but each task that succeeds is run once more with the same arguments before its success
+    /// counts, as after a crash of the worker between the work and its acknowledgement: the way in which at-least-once
+    /// delivery repeats work. The second run has the next attempt's number and a larger fencing token. If it does not
+    /// succeed, too, [`drain`](Self::drain) says which task is not idempotent.
+    ///
+    /// ```
+    /// use gristmill::testing::Harness;
+    /// use gristmill::{App, Context, Error, FromRef, Result, task};
+    /// use std::collections::HashSet;
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// type Rooms = Arc<Mutex<HashSet<u32>>>;
+    ///
+    /// #[task(name = "reserve")]
+    /// async fn reserve(cx: &Context<Rooms>, room: u32) -> Result<()> {
+    ///     if cx.state.lock().expect("no panic").insert(room) { Ok(()) } else { Err(Error::fail("it is taken")) }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let test = Harness::twice(App::new(Rooms::default()).register::<Reserve>()).await?;
+    /// test.client().enqueue(Reserve { room: 7 }).await?;
+    /// let why = test.drain().await.expect_err("who has the room already?").to_string();
+    /// assert!(why.contains("reserve") && why.contains("it is taken"), "{why}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A mistake in a registration.
+    pub async fn twice<S: Send + Sync + 'static>(app: App<S>) -> Result<Self, ConnectError> {
+        let mut harness = Self::new(app).await?;
+        harness.inline.twice = Some(Arc::default());
+        Ok(harness)
     }
 
     /// As [`new`](Self::new), but every enqueue runs what is ready before it returns, as if there were no queue.
@@ -96,7 +133,8 @@ impl Harness {
     /// that were.
     ///
     /// # Errors
-    /// None of the in-memory store's own; the type is the seam's.
+    /// None of the in-memory store's own; the type is the seam's. After [`twice`](Self::twice), that a task did not succeed
+    /// again; all else has run then all the same.
     pub async fn drain(&self) -> Result<usize, StoreError> {
         self.inline.drain(&self.client).await
     }
@@ -107,7 +145,7 @@ impl Harness {
     /// As [`drain`](Self::drain).
     pub async fn advance(&self, by: Duration) -> Result<(), StoreError> {
         self.time.advance(by);
-        self.client.store().sweep(usize::MAX).await.map(drop)
+        sweep(&self.client).await
     }
 
     /// Runs one attempt of a task outside of any queue, with a context of the test's choice, and tells all that came of it.
@@ -288,6 +326,8 @@ impl Performed {
 #[derive(Clone, Debug)]
 pub(crate) struct Inline {
     env: Env,
+    /// Run each success again, and note here what did not succeed then.
+    twice: Option<Arc<Mutex<Vec<String>>>>,
 }
 
 impl Inline {
@@ -297,15 +337,20 @@ impl Inline {
             let ran = self.run_ready(client).await?;
             attempts += ran;
             if ran == 0 {
-                return Ok(attempts);
+                break;
             }
+        }
+        let failed = self.twice.as_ref().map(|twice| std::mem::take(&mut *twice.lock().unwrap_or_else(PoisonError::into_inner)));
+        match failed.filter(|failed| !failed.is_empty()) {
+            None => Ok(attempts),
+            Some(failed) => Err(StoreError::new(StoreErrorKind::Other, failed.join("; "))),
         }
     }
 
     /// One task of each queue.
     async fn run_ready(&self, client: &Client) -> Result<usize, StoreError> {
         let store = client.store();
-        store.sweep(usize::MAX).await?;
+        sweep(client).await?;
         let queues: BTreeMap<_, _> = store.queues().await?.into_iter().map(|queue| (queue.name, 1)).collect();
         let worker = self.env.worker_id();
         let spec = WorkerSpec {
@@ -324,15 +369,58 @@ impl Inline {
             if claimed.report_start {
                 store.start(&[claimed.lease]).await?;
             }
+            let again = self.twice.as_ref().map(|failed| (failed, redelivered(&claimed)));
             let attempt = execute::prepare(client, &mut claimed, None);
             // Boxed: a handler may enqueue, which in inline mode drains again.
-            let run: Pin<Box<dyn Future<Output = Option<Settlement>> + Send + '_>> =
-                Box::pin(execute::run(client, &attempt, claimed));
-            if let Some(settlement) = run.await {
-                store.settle(vec![settlement]).await?;
+            let Some(mut settlement) = boxed(execute::run(client, &attempt, claimed)).await else { continue };
+            if let (Some((failed, mut claimed)), Ending::Succeeded) = (again, settlement.ending) {
+                let attempt = execute::prepare(client, &mut claimed, None);
+                match boxed(execute::run(client, &attempt, claimed)).await {
+                    // The first end was never written; this one is.
+                    Some(second) if second.ending == Ending::Succeeded => settlement = second,
+                    second => {
+                        let why = second.and_then(|second| second.failure).map_or_else(String::new, |failure| failure.message);
+                        let text = format!("`{}` {} succeeded, but not when it was run again: {why}", attempt.kind, attempt.id);
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                    }
+                }
+            }
+            let ended = store.settle(vec![settlement.clone()]).await?;
+            if let Some(Settled::Done(state)) = ended.first()
+                && let Some(notice) = Notice::of(settlement, Some(attempt), *state)
+            {
+                tell(client, notice).await;
             }
         }
         store.leave(worker).await?;
         Ok(ran)
+    }
+}
+
+fn boxed<'a>(
+    run: impl Future<Output = Option<Settlement>> + Send + 'a,
+) -> Pin<Box<dyn Future<Output = Option<Settlement>> + Send + 'a>> {
+    Box::pin(run)
+}
+
+/// The same task as it comes back after its worker died at the end of the work.
+fn redelivered(claimed: &Claimed) -> Claimed {
+    let Claimed { attempt, claim_no, crashes, .. } = *claimed;
+    Claimed { attempt: attempt + 1, claim_no: claim_no + 1, crashes: crashes + 1, ..claimed.clone() }
+}
+
+async fn sweep(client: &Client) -> Result<(), StoreError> {
+    for id in client.store().sweep(usize::MAX).await?.ended {
+        tell(client, Notice::Ended(id)).await;
+    }
+    Ok(())
+}
+
+/// Calls the application's hooks here and now, so that a test sees what they did.
+async fn tell(client: &Client, notice: Notice) {
+    if !client.hooks().is_empty() {
+        for event in notice.events(client).await {
+            client.hooks().tell(&event);
+        }
     }
 }

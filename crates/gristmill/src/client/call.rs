@@ -1,4 +1,11 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
 
 use crate::Task;
 use crate::attempt::Attempt;
@@ -7,25 +14,84 @@ use crate::core::{Failure, FailureReason, InvalidInput, NewTask, Overrides, Stor
 use crate::registry::Registered;
 use crate::worker::execute;
 
-/// Runs a typed task in the caller.
-pub(crate) async fn typed<T: Task>(client: &Client, task: T) -> Result<T::Output, CallError> {
-    let args =
-        serde_json::to_string(&task).map_err(|error| InvalidInput::new("args", format!("can't be written as JSON: {error}")))?;
-    let kind = known(client, T::NAME)?;
-    if kind.schema.is_demanding {
-        kind.check_args(&args, client.limits())?;
-    }
-    let result = run(client, kind, args).await?;
-    serde_json::from_str(&result).map_err(|error| {
-        CallError::Failed(Box::new(Failure::new(FailureReason::Error, format!("the result can't be read back: {error}"))))
-    })
+/// A task about to be run in the caller: set options, then `.await`. Made by [`Client::call`] and [`Client::call_named`].
+///
+/// # Cancel safety
+/// If the future is dropped, so is the handler's.
+#[must_use = "nothing runs until it is awaited"]
+pub struct Call<'c, O> {
+    client: &'c Client,
+    /// The name and the arguments, if they could be written.
+    task: Result<(Cow<'static, str>, String), InvalidInput>,
+    /// Whether the arguments come from a Rust type, which has checked types and presence.
+    typed: bool,
+    over: Overrides,
+    read: fn(String) -> Result<O, CallError>,
 }
 
-/// Runs a task by name in the caller.
-pub(crate) async fn named(client: &Client, name: &str, args: String) -> Result<String, CallError> {
-    let kind = known(client, name)?;
-    kind.check_args(&args, client.limits())?;
-    run(client, kind, args).await
+impl<'c, O: DeserializeOwned> Call<'c, O> {
+    pub(crate) fn typed<T: Task<Output = O>>(client: &'c Client, task: &T) -> Self {
+        let args =
+            serde_json::to_string(task).map_err(|error| InvalidInput::new("args", format!("can't be written as JSON: {error}")));
+        let read = |result: String| {
+            serde_json::from_str(&result).map_err(|error| {
+                let message = format!("the result can't be read back: {error}");
+                CallError::Failed(Box::new(Failure::new(FailureReason::Error, message)))
+            })
+        };
+        Self { client, task: args.map(|args| (T::NAME.into(), args)), typed: true, over: Overrides::default(), read }
+    }
+}
+
+impl<O> Call<'_, O> {
+    /// The longest that it may run, instead of its type's timeout: the deadline of the request that it is part of. At the
+    /// deadline the handler is asked to end, and a tenth of this time later (or the type's `kill_after`) it is dropped; the
+    /// call then fails with the reason [`Timeout`](FailureReason::Timeout).
+    ///
+    /// ```
+    /// # use gristmill::{CallError, Client, Result, task};
+    /// # use std::time::Duration;
+    /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
+    /// # async fn example(client: Client) -> Result<(), CallError> {
+    /// let greeting = client.call(Greet { name: "world".into() }).timeout(Duration::from_secs(2)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.over.timeout = Some(timeout);
+        self
+    }
+
+    async fn run(self) -> Result<O, CallError> {
+        let (name, args) = self.task?;
+        let kind = known(self.client, &name)?;
+        if !self.typed || kind.schema.is_demanding {
+            kind.check_args(&args, self.client.limits())?;
+        }
+        (self.read)(run(self.client, kind, args, self.over).await?)
+    }
+}
+
+impl<'c> Call<'c, String> {
+    pub(crate) fn named(client: &'c Client, name: &str, args: String) -> Self {
+        Self { client, task: Ok((name.to_owned().into(), args)), typed: false, over: Overrides::default(), read: Ok }
+    }
+}
+
+impl<'c, O: 'c> IntoFuture for Call<'c, O> {
+    type Output = Result<O, CallError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<O> fmt::Debug for Call<'_, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.task.as_ref().map_or("", |(name, _)| name);
+        f.debug_struct("Call").field("task", &name).field("timeout", &self.over.timeout).finish_non_exhaustive()
+    }
 }
 
 fn known<'c>(client: &'c Client, name: &str) -> Result<&'c Registered, CallError> {
@@ -35,11 +101,11 @@ fn known<'c>(client: &'c Client, name: &str) -> Result<&'c Registered, CallError
         .ok_or_else(|| CallError::UnknownTask { name: name.to_owned(), near: client.registry().near(name) })
 }
 
-async fn run(client: &Client, kind: &Registered, args: String) -> Result<String, CallError> {
-    let task = NewTask::of(&kind.spec, args, Overrides::default(), client.env().task_id(), client.limits())?;
-    let args = task.args.clone();
-    let deadline = kind.spec.policy.timeout.map(|timeout| tokio::time::Instant::now() + timeout);
-    let attempt = Arc::new(Attempt::of_call(task, deadline, client));
+async fn run(client: &Client, kind: &Registered, args: String, over: Overrides) -> Result<String, CallError> {
+    let timeout = over.timeout.or(kind.spec.policy.timeout);
+    let mut task = NewTask::of(&kind.spec, args, over, client.env().task_id(), client.limits())?;
+    let args = std::mem::take(&mut task.args);
+    let attempt = Arc::new(Attempt::of_call(task, timeout, client));
     let result = execute::run_handler(kind, &attempt, args).await.map_err(|error| match error.failure() {
         Some(failure) => CallError::Failed(Box::new(failure)),
         None => CallError::Snoozed,

@@ -4,13 +4,13 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::Task;
 use crate::attempt::Attempt;
 use crate::client::{Client, Handle};
 use crate::core::{
     Ack, Backoff, EnqueueOutcome, Inserted, InvalidInput, NewTask, Overrides, Policy, Retention, StoreError, TaskId, Timestamp,
     Within, limits,
 };
+use crate::{Error, Task, panics};
 
 /// A task about to be enqueued: set options, then `.await`.
 ///
@@ -35,6 +35,8 @@ struct Draft {
     /// Policy of the task type, unless this program does not know it.
     policy: Option<Policy>,
     near: Vec<String>,
+    /// What the task says it is about.
+    title: Option<String>,
 }
 
 /// Enqueued in a transaction of its own, committed when the `.await` returns.
@@ -52,15 +54,36 @@ pub struct InTransaction<X, D> {
 #[derive(Debug)]
 pub struct InAttempt<'a>(pub(crate) &'a Attempt);
 
+impl Draft {
+    fn typed<T: Task>(client: &Client, task: &T) -> Result<Self, InvalidInput> {
+        let args = serde_json::to_string(task)
+            .map_err(|error| InvalidInput::new("args", format!("can't be written as JSON: {error}")))?;
+        let policy = match client.registry().get(T::NAME) {
+            // A client may enqueue what only other programs run; the type's own declaration is as good.
+            None => T::policy(),
+            Some(kind) => {
+                // Rust's types have checked the rest.
+                if kind.schema.is_demanding {
+                    kind.check_args(&args, client.limits())?;
+                }
+                kind.spec.policy.clone()
+            }
+        };
+        let title = panics::catch(|| task.title()).unwrap_or_else(|panicked| {
+            tracing::warn!(kind = T::NAME, error = %Error::from(panicked), "the title of a task can't be made");
+            None
+        });
+        Ok(Self { policy: Some(policy), title, ..Self::unknown(T::NAME, args) })
+    }
+
+    fn unknown(name: &str, args: String) -> Self {
+        Self { name: name.to_owned(), args, policy: None, near: Vec::new(), title: None }
+    }
+}
+
 impl<'c, O, W> Enqueue<'c, O, W> {
     pub(crate) fn typed<T: Task>(client: &'c Client, task: &T, place: W) -> Self {
-        let draft = serde_json::to_string(task)
-            .map_err(|error| InvalidInput::new("args", format!("can't be written as JSON: {error}")).into())
-            .map(|args| {
-                // A client may enqueue what only other programs run; the type's own declaration is as good.
-                let policy = client.registry().get(T::NAME).map_or_else(T::policy, |kind| kind.spec.policy.clone());
-                Draft { name: T::NAME.to_owned(), args, policy: Some(policy), near: Vec::new() }
-            });
+        let draft = Draft::typed(client, task).map_err(EnqueueError::from);
         Self { client, draft, over: Overrides::default(), force: false, place, output: PhantomData }
     }
 
@@ -68,9 +91,9 @@ impl<'c, O, W> Enqueue<'c, O, W> {
         let draft = match client.registry().get(name) {
             Some(kind) => kind
                 .check_args(&args, client.limits())
-                .map(|()| Draft { name: name.to_owned(), args, policy: Some(kind.spec.policy.clone()), near: Vec::new() })
+                .map(|()| Draft { policy: Some(kind.spec.policy.clone()), ..Draft::unknown(name, args) })
                 .map_err(EnqueueError::from),
-            None => Ok(Draft { name: name.to_owned(), args, policy: None, near: client.registry().near(name) }),
+            None => Ok(Draft { near: client.registry().near(name), ..Draft::unknown(name, args) }),
         };
         Self { client, draft, over: Overrides::default(), force: false, place, output: PhantomData }
     }
@@ -129,9 +152,35 @@ impl<'c, O, W> Enqueue<'c, O, W> {
         self
     }
 
-    /// How long after it is due it is still worth starting; later it ends as `expired`.
+    /// How long after it is due it is still worth starting; later it ends as `expired`. Of this and
+    /// [`expires_at`](Self::expires_at) the later call wins.
     pub fn expires(mut self, expires: Duration) -> Self {
         self.over.expires = Some(expires);
+        self.over.expires_at = None;
+        self
+    }
+
+    /// The moment from which it is not worth starting any more, by the store's clock; then it ends as `expired`. A moment
+    /// before the task is due is refused.
+    ///
+    /// ```no_run
+    /// # use gristmill::{Client, Result, Timestamp, task};
+    /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
+    /// # async fn example(client: Client, closing_time: Timestamp) -> Result<()> {
+    /// client.enqueue(Greet { name: "world".into() }).expires_at(closing_time).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn expires_at(mut self, at: Timestamp) -> Self {
+        self.over.expires_at = Some(at);
+        self.over.expires = None;
+        self
+    }
+
+    /// What this one task is about, for people who look at lists; instead of [`Task::title`]. One line of at most 255
+    /// bytes is kept.
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.over.title = Some(title.into());
         self
     }
 
@@ -196,8 +245,14 @@ impl<'c, O, W> Enqueue<'c, O, W> {
         Enqueue { client, draft, over, force, place: InTransaction { transaction, driver: PhantomData }, output }
     }
 
-    fn resolve(self) -> Result<(&'c Client, NewTask, W), EnqueueError> {
+    fn resolve(mut self) -> Result<(&'c Client, NewTask, W), EnqueueError> {
         let draft = self.draft?;
+        if let (Some(at), None) = (self.over.expires_at, self.over.run_at)
+            && at < self.client.env().now().saturating_add(self.over.delay.unwrap_or_default())
+        {
+            return Err(InvalidInput::new("expires_at", "is before the moment at which the task is due").into());
+        }
+        self.over.title = self.over.title.or(draft.title);
         let policy = match draft.policy {
             Some(policy) => policy,
             None if self.force => Policy::default(),

@@ -6,7 +6,7 @@ mod handle;
 use std::sync::Arc;
 
 pub use bulk::BulkReport;
-pub use call::CallError;
+pub use call::{Call, CallError};
 pub use enqueue::{Enqueue, EnqueueError, InAttempt, InTransaction, Own};
 pub use handle::{AwaitError, Handle};
 
@@ -14,6 +14,7 @@ use crate::core::{
     CancelOutcome, Cursor, Env, Filter, KindInfo, Limits, Page, QueueInfo, RetryOutcome, Store, StoreError, TaskId, TaskRecord,
     WorkerInfo,
 };
+use crate::hooks::Hooks;
 use crate::registry::Registry;
 use crate::{Task, WorkerBuilder};
 
@@ -30,18 +31,20 @@ struct Inner {
     registry: Registry,
     limits: Limits,
     env: Env,
+    hooks: Hooks,
     #[cfg(feature = "testing")]
     inline: std::sync::OnceLock<crate::testing::Inline>,
 }
 
 impl Client {
-    pub(crate) fn new(store: Arc<dyn Store>, registry: Registry, limits: Limits, env: Env) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, registry: Registry, limits: Limits, env: Env, hooks: Hooks) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
                 registry,
                 limits,
                 env,
+                hooks,
                 #[cfg(feature = "testing")]
                 inline: std::sync::OnceLock::new(),
             }),
@@ -93,23 +96,16 @@ impl Client {
     }
 
     /// Runs a task here and now and gives back its result: the synchronous pathway. It is checked and timed as a queued
-    /// one, but not queued, not kept, and not run again.
+    /// one, but not queued, not kept, and not run again. [`Call::timeout`] gives it a deadline of its own.
     ///
-    /// # Errors
-    /// What the handler returned, a panic, a timeout, or arguments that do not fit.
-    ///
-    /// # Cancel safety
-    /// If the future is dropped, so is the handler's.
-    pub async fn call<T: Task>(&self, task: T) -> Result<T::Output, CallError> {
-        call::typed(self, task).await
+    /// Awaiting it fails with what the handler returned, a panic, a timeout, or arguments that do not fit: a [`CallError`].
+    pub fn call<T: Task>(&self, task: T) -> Call<'_, T::Output> {
+        Call::typed(self, &task)
     }
 
     /// Runs a task by name; see [`call`](Self::call). The result is JSON text.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn call_named(&self, name: &str, args: impl Into<String>) -> Result<String, CallError> {
-        call::named(self, name, args.into()).await
+    pub fn call_named(&self, name: &str, args: impl Into<String>) -> Call<'_, String> {
+        Call::named(self, name, args.into())
     }
 
     /// A handle on a task that was enqueued before, perhaps elsewhere.
@@ -227,6 +223,10 @@ impl Client {
 
     pub(crate) fn env(&self) -> &Env {
         &self.inner.env
+    }
+
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.inner.hooks
     }
 
     #[cfg(feature = "testing")]

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -6,11 +7,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::attempt::{Attempt, NotesQueue, OwnSettlement, Why};
 use crate::client::Client;
 use crate::core::{Claimed, Ending, FailureReason, Limits, Oversize, Settlement, State, failpoint, format_duration};
-use crate::error::What;
+use crate::error::{What, When};
 use crate::registry::Registered;
 use crate::worker::shared::{Settler, Shared, micros};
 use crate::{Error, Result, panics};
@@ -19,6 +21,8 @@ use crate::{Error, Result, panics};
 const SOFT_LIMIT_MAX: Duration = Duration::from_secs(5);
 /// The same when the worker stops, whose grace period is over by then.
 const SOFT_LIMIT_STOPPING: Duration = Duration::from_secs(1);
+/// The most of a task's headers that its span shows.
+const HEADERS_BYTES_MAX: usize = 1024;
 
 /// A slot of a lane: runs one task after another until the lane is closed.
 pub(crate) async fn slot(shared: Arc<Shared>, lane: usize, settler: Settler) {
@@ -54,7 +58,7 @@ async fn attempt(shared: &Shared, mut claimed: Claimed) -> Option<Settlement> {
     shared.hold(lease, &attempt);
     let settlement = run(&shared.client, &attempt, claimed).await;
     shared.let_go(&lease);
-    match attempt.settled() {
+    let settlement = match attempt.settled() {
         None => settlement,
         Some(OwnSettlement::Committed(state)) => {
             shared.counts.settled(state);
@@ -68,7 +72,11 @@ async fn attempt(shared: &Shared, mut claimed: Claimed) -> Option<Settlement> {
             }
             _ => settlement,
         },
+    };
+    if let (Some(teller), Some(settlement)) = (&shared.teller, &settlement) {
+        teller.keep(settlement, &attempt);
     }
+    settlement
 }
 
 /// Makes the attempt of a claimed task.
@@ -76,9 +84,8 @@ pub(crate) fn prepare(client: &Client, claimed: &mut Claimed, shared: Option<&Sh
     let policy = client.registry().get(&claimed.kind).map(|kind| &kind.spec.policy);
     let own = claimed.meta.as_ref().and_then(|meta| meta.timeout_ms).map(Duration::from_millis);
     let timeout = own.or_else(|| policy.and_then(|policy| policy.timeout));
-    let deadline = timeout.and_then(|timeout| tokio::time::Instant::now().checked_add(timeout));
     let notes: Option<Arc<NotesQueue>> = shared.map(|shared| shared.notes.clone());
-    let mut attempt = Attempt::of(claimed, deadline, client, notes);
+    let mut attempt = Attempt::of(claimed, timeout, client, notes);
     if let Some(shared) = shared {
         attempt.abandon = shared.abandon.clone();
     }
@@ -96,7 +103,7 @@ pub(crate) async fn run(client: &Client, attempt: &Arc<Attempt>, claimed: Claime
         return Some(Settlement::new(lease, Ending::Released));
     }
     let started = Instant::now();
-    let outcome = if kind.typed && !kind.schema.is_demanding { Ok(()) } else { kind.check_args(&claimed.args, client.limits()) };
+    let outcome = if kind.typed && !kind.schema.is_demanding { Ok(()) } else { kind.check_kept(&claimed.args, client.limits()) };
     let outcome = match outcome {
         Ok(()) => run_handler(kind, attempt, claimed.args).await,
         Err(invalid) => Err(Error::new(What::Fail, FailureReason::InvalidArgs, invalid)),
@@ -109,7 +116,10 @@ pub(crate) async fn run(client: &Client, attempt: &Arc<Attempt>, claimed: Claime
 
 /// Runs a handler until it ends or has to: a panic is an error, and whoever is asked to end gets a moment to do so.
 pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args: String) -> Result<String> {
-    let span = tracing::info_span!("task", id = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt);
+    let span = tracing::info_span!("task", id = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, headers = Empty);
+    if !attempt.meta.headers.is_empty() && !span.is_disabled() {
+        span.record("headers", headers(&attempt.meta.headers));
+    }
     let mut handler = pin!(Guarded { handler: kind.run.run(attempt.clone(), args), attempt }.instrument(span));
     let outcome = tokio::select! {
         biased;
@@ -125,6 +135,29 @@ pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args:
         }
     };
     after_asking(attempt, outcome)
+}
+
+/// A task's headers as one text for its span, bounded, and without what would forge a line of a log.
+fn headers(headers: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
+    for (name, value) in headers {
+        let separator = if text.is_empty() { "" } else { " " };
+        text.extend([separator, name, "="]);
+        // What is beyond the limit is cut below; no more of it is copied than that takes.
+        text.extend(value.chars().filter(|c| !c.is_control()).take(HEADERS_BYTES_MAX));
+        if text.len() > HEADERS_BYTES_MAX {
+            break;
+        }
+    }
+    if text.len() > HEADERS_BYTES_MAX {
+        let mut end = HEADERS_BYTES_MAX;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// Resolves when the handler has to end, by its own deadline or by somebody's wish.
@@ -144,7 +177,11 @@ async fn asked_to_end(attempt: &Attempt) -> Why {
 fn soft_limit(attempt: &Attempt, kind: &Registered) -> Duration {
     match attempt.why() {
         Why::Stopping => SOFT_LIMIT_STOPPING,
-        Why::Timeout => kind.spec.policy.timeout.map_or(SOFT_LIMIT_MAX, |timeout| (timeout / 10).min(SOFT_LIMIT_MAX)),
+        Why::Timeout => kind
+            .spec
+            .policy
+            .kill_after
+            .unwrap_or_else(|| attempt.timeout.map_or(SOFT_LIMIT_MAX, |timeout| (timeout / 10).min(SOFT_LIMIT_MAX))),
         _ => SOFT_LIMIT_MAX,
     }
 }
@@ -162,7 +199,7 @@ fn after_asking(attempt: &Attempt, outcome: Option<Result<String>>) -> Result<St
             Err(Error::new(What::Cancel, FailureReason::Cancelled, source))
         }
         (Why::Timeout, _) => {
-            Err(Error::new(What::Retry { after: None }, FailureReason::Timeout, "the attempt ran longer than its timeout"))
+            Err(Error::new(What::Retry(When::Backoff), FailureReason::Timeout, "the attempt ran longer than its timeout"))
         }
     }
 }
@@ -193,16 +230,21 @@ fn settlement(
     match outcome {
         Ok(result) => {
             settlement.result = Some(result);
-            if !policy.quiet {
-                tracing::info!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, ms = ran_for.as_millis() as u64, "succeeded");
+            // A level is part of the place in the code, so that a debug line that nobody reads costs one look.
+            let ms = ran_for.as_millis() as u64;
+            if policy.quiet {
+                tracing::debug!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, ms, "succeeded");
+            } else {
+                tracing::info!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, ms, "succeeded");
             }
         }
         Err(error) => {
             let failed = attempt.attempt.saturating_sub(attempt.crashes);
-            settlement.ending = error.ending(|| {
+            let backoff = || {
                 let backoff = attempt.meta.backoff.as_ref().unwrap_or(&policy.backoff);
                 backoff.delay(failed, client.env().random())
-            });
+            };
+            settlement.ending = error.ending(backoff, || client.env().now());
             settlement.failure = error.failure().map(|mut failure| {
                 failure.bound(client.limits().error_bytes);
                 Box::new(failure)

@@ -10,6 +10,7 @@ mod settle;
 mod shared;
 mod stall;
 mod sweep;
+mod tell;
 
 pub use builder::{WorkerBuilder, WorkerError};
 pub use report::ExitReport;

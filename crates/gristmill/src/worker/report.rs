@@ -27,6 +27,8 @@ pub struct ExitReport {
     pub abandoned: Vec<String>,
     /// Whether the last outcomes could not be written; their tasks will be run again.
     pub unsettled: u64,
+    /// Ends that the application's hooks were not told, because they were slower than the failures.
+    pub untold: u64,
     /// Why the store can't be used until somebody mends it, if that ended a drain.
     pub store_error: Option<String>,
 }
@@ -44,6 +46,7 @@ impl fmt::Display for ExitReport {
             (self.leases_lost, "leases lost"),
             (self.unsettled, "not settled"),
             (self.abandoned.len() as u64, "abandoned"),
+            (self.untold, "not told to hooks"),
         ] {
             if count > 0 {
                 write!(f, ", {count} {what}")?;
@@ -67,6 +70,7 @@ pub(crate) struct Counts {
     pub(crate) leases_lost: AtomicU64,
     pub(crate) rescued: AtomicU64,
     pub(crate) unsettled: AtomicU64,
+    pub(crate) untold: AtomicU64,
 }
 
 impl Counts {
@@ -94,8 +98,9 @@ impl Counts {
             leases_lost: read(&self.leases_lost),
             rescued: read(&self.rescued),
             unsettled: read(&self.unsettled),
+            untold: read(&self.untold),
             abandoned,
+            store_error: None,
         }
     }
 }
-            store_error: None,

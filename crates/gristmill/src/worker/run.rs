@@ -13,7 +13,7 @@ use crate::core::{Ending, Settlement, StoreError};
 use crate::worker::builder::Config;
 use crate::worker::report::ExitReport;
 use crate::worker::shared::{Settler, Shared};
-use crate::worker::{execute, fetch, heartbeat, notes, settle, stall, sweep};
+use crate::worker::{execute, fetch, heartbeat, notes, settle, stall, sweep, tell};
 
 /// Ended attempts that wait to be written; when it is full, no more tasks are started.
 const SETTLE_BUFFER: usize = 4_096;
@@ -21,6 +21,8 @@ const SETTLE_BUFFER: usize = 4_096;
 const STUCK_AFTER: Duration = Duration::from_secs(3);
 /// Writing the last outcomes may take so long when the worker stops.
 const LAST_WRITES: Duration = Duration::from_secs(10);
+/// And the application's hooks so long, after that.
+const LAST_HOOKS: Duration = Duration::from_secs(10);
 
 /// A worker that runs.
 ///
@@ -111,6 +113,11 @@ async fn supervise(shared: Arc<Shared>) -> ExitReport {
         parts.spawn(sweep::run(shared.clone(), end.clone()));
     }
     parts.close();
+    let (told, tellers) = (CancellationToken::new(), TaskTracker::new());
+    if shared.teller.is_some() {
+        tellers.spawn(tell::run(shared.clone(), told.clone()));
+    }
+    tellers.close();
     stall::watch(&shared);
 
     // Ends when the worker is asked to stop, or has drained its queues.
@@ -128,6 +135,10 @@ async fn supervise(shared: Arc<Shared>) -> ExitReport {
         && let Err(error) = shared.store().leave(shared.id()).await
     {
         tracing::warn!(error = %error, "the worker could not be signed off; what it held is free when its lease ends");
+    }
+    told.cancel();
+    if tokio::time::timeout(LAST_HOOKS, tellers.wait()).await.is_err() {
+        tracing::error!("a failure hook does not return; the worker ends without it");
     }
     ExitReport { store_error: shared.broken.get().cloned(), ..shared.counts.report(abandoned) }
 }

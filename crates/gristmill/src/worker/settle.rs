@@ -32,10 +32,18 @@ async fn write(shared: &Shared, batch: Vec<Settlement>) {
     loop {
         match shared.store().settle(batch.clone()).await {
             Ok(answers) => {
-                for (settlement, answer) in batch.iter().zip(answers) {
+                for (settlement, answer) in batch.into_iter().zip(answers) {
                     match answer {
-                        Settled::Done(state) => shared.counts.settled(state),
+                        Settled::Done(state) => {
+                            shared.counts.settled(state);
+                            if let Some(teller) = &shared.teller {
+                                teller.settled(settlement, state, shared);
+                            }
+                        }
                         Settled::LeaseLost => {
+                            if let Some(teller) = &shared.teller {
+                                teller.forget(&settlement.lease);
+                            }
                             shared.counts.leases_lost.fetch_add(1, Ordering::Relaxed);
                             tracing::warn!(task = %settlement.lease.id, "the lease was lost; this attempt's outcome is dropped");
                         }

@@ -12,6 +12,7 @@ use crate::core::{LeaseRef, Settlement, Source, StoreError, WorkerId, WorkerSpec
 use crate::worker::builder::Config;
 use crate::worker::lane::Lane;
 use crate::worker::report::Counts;
+use crate::worker::tell::Teller;
 
 /// What the parts of one worker share.
 #[derive(Debug)]
@@ -23,21 +24,24 @@ pub(crate) struct Shared {
     pub(crate) notes: Arc<NotesQueue>,
     pub(crate) counts: Counts,
     pub(crate) trust: Trust,
+    /// The way to the application's hooks, if it has any.
+    pub(crate) teller: Option<Teller>,
     /// Set when claims have to stop.
     pub(crate) stopping: CancellationToken,
     /// Set when nothing may be waited for any more.
     pub(crate) abandon: CancellationToken,
+    /// What ended a drain that could get no further.
+    pub(crate) broken: OnceLock<String>,
     id: Mutex<WorkerId>,
     held: Mutex<HashMap<LeaseRef, Arc<Attempt>>>,
 }
-    /// What ended a drain that could get no further.
-    pub(crate) broken: OnceLock<String>,
 
 impl Shared {
     pub(crate) fn new(client: Client, config: Config) -> Self {
         let hungry = Arc::new(Notify::new());
         let lanes = config.queues.iter().map(|(queue, concurrency)| Lane::new(queue, *concurrency, hungry.clone())).collect();
         let id = Mutex::new(client.env().worker_id());
+        let teller = (!client.hooks().is_empty()).then(Teller::new);
         Self {
             client,
             config,
@@ -46,14 +50,15 @@ impl Shared {
             notes: Arc::default(),
             counts: Counts::default(),
             trust: Trust::default(),
+            teller,
             stopping: CancellationToken::new(),
             abandon: CancellationToken::new(),
+            broken: OnceLock::new(),
             id,
             held: Mutex::default(),
         }
     }
 
-            broken: OnceLock::new(),
     pub(crate) fn store(&self) -> &dyn Source {
         &**self.client.store() as &dyn Source
     }
@@ -81,11 +86,6 @@ impl Shared {
         Ok(())
     }
 
-    pub(crate) fn hold(&self, lease: LeaseRef, attempt: &Arc<Attempt>) {
-        self.held().insert(lease, attempt.clone());
-    }
-
-    pub(crate) fn let_go(&self, lease: &LeaseRef) {
     /// Says what a store's error means here. One that lasts ends a drain, which would else try for ever; a worker that
     /// is to run goes on, since somebody may mend the store.
     pub(crate) fn store_failed(&self, what: &str, error: &StoreError) {
@@ -100,6 +100,11 @@ impl Shared {
         }
     }
 
+    pub(crate) fn hold(&self, lease: LeaseRef, attempt: &Arc<Attempt>) {
+        self.held().insert(lease, attempt.clone());
+    }
+
+    pub(crate) fn let_go(&self, lease: &LeaseRef) {
         self.held().remove(lease);
     }
 

@@ -27,6 +27,9 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
         match shared.store().sweep(BATCH).await {
             Ok(swept) => {
                 errors = 0;
+                if let Some(teller) = &shared.teller {
+                    teller.swept(swept.ended, &shared);
+                }
                 if swept.rescued > 0 {
                     shared.counts.rescued.fetch_add(swept.rescued as u64, Ordering::Relaxed);
                     tracing::warn!(tasks = swept.rescued, "rescued from dead workers");

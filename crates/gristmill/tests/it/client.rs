@@ -1,14 +1,18 @@
 //! What a client accepts, refuses and answers.
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
-use gristmill::core::{Env, limits};
+use gristmill::core::{Env, NewTask, Overrides, limits};
 use gristmill::testing::Harness;
 use gristmill::{
-    App, CallError, Context, EnqueueError, Error, FailureReason, KindSpec, Limits, Policy, Result, State, TaskId, task,
+    Ack, App, AwaitError, Backoff, CallError, Context, EnqueueError, Error, FailureReason, KindSpec, Limits, Policy, Result,
+    Retention, RetryOutcome, State, TaskId, task,
 };
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::support::{Probe, in_memory};
+use crate::support::{Heard, Probe, in_memory, within};
 
 /// Adds two numbers.
 #[task(name = "add", timeout = "50ms")]
@@ -18,6 +22,29 @@ async fn add(cx: &Context<Probe>, a: u32, #[task(default)] b: u32) -> Result<u32
         std::future::pending::<()>().await;
     }
     a.checked_add(b).ok_or_else(|| Error::fail("too large"))
+}
+
+#[task(name = "flaky", max_attempts = 4, backoff = list("1s", "1m"))]
+async fn flaky(cx: &Context<Probe>) -> Result<()> {
+    cx.state.saw(format!("{} {} {:?}", cx.id(), cx.attempt(), cx.meta().headers.get("user")));
+    Err(Error::retry("not yet"))
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Colour {
+    DarkRed,
+}
+
+#[task(name = "paint", retention = "none")]
+async fn paint(colour: Colour) -> Result<Colour> {
+    Ok(colour)
+}
+
+#[task(name = "strict")]
+#[serde(deny_unknown_fields)]
+async fn strict(a: u32) -> Result<u32> {
+    Ok(a)
 }
 
 fn app() -> App<Probe> {
@@ -165,4 +192,400 @@ async fn the_test_kit_runs_inline() {
     let handle = test.client().enqueue(Add { a: 20, b: 3 }).await.unwrap();
     let task = handle.status().await.unwrap().unwrap();
     assert_eq!((task.state, task.result.as_deref()), (State::Succeeded, Some("23")));
+}
+
+/// An option: its name, how a type says it, how an enqueue says it, and how it is read off the task.
+type Rule = (&'static str, fn(&mut Policy), fn(&mut Overrides), fn(&NewTask) -> String);
+
+#[test]
+fn what_an_enqueue_says_wins_over_its_type_option_by_option() {
+    let table: &[Rule] = &[
+        ("queue", |p| p.queue = "a".into(), |o| o.queue = Some("b".into()), |t| t.queue.clone()),
+        ("priority", |p| p.priority = 1, |o| o.priority = Some(2), |t| t.priority.to_string()),
+        ("max_attempts", |p| p.max_attempts = 11, |o| o.max_attempts = Some(12), |t| t.max_attempts.to_string()),
+        ("max_crashes", |p| p.max_crashes = 11, |o| o.max_crashes = Some(12), |t| t.max_crashes.to_string()),
+        ("ack", |p| p.ack = Ack::Early, |o| o.ack = Some(Ack::Late), |t| format!("{:?}", t.ack)),
+        (
+            "retention",
+            |p| p.retention = Retention::None,
+            |o| o.retention = Some(Retention::Forever),
+            |t| format!("{:?}", t.retention),
+        ),
+        (
+            "expires",
+            |p| p.expires = Some(Duration::from_secs(1)),
+            |o| o.expires = Some(Duration::from_secs(2)),
+            |t| format!("{:?}", t.expires),
+        ),
+    ];
+    let resolve = |policy: &Policy, over: Overrides| {
+        NewTask::resolve("kind", policy, "{}".to_owned(), over, Env::system().task_id(), &Limits::default()).unwrap()
+    };
+    let default = Policy::default();
+    for (name, in_type, in_enqueue, read) in table {
+        let (mut policy, mut over) = (default.clone(), Overrides::default());
+        in_type(&mut policy);
+        in_enqueue(&mut over);
+        let neither = read(&resolve(&default, Overrides::default()));
+        let by_type = read(&resolve(&policy, Overrides::default()));
+        let by_enqueue = read(&resolve(&default, over.clone()));
+        let by_both = read(&resolve(&policy, over));
+        assert_ne!(by_type, neither, "{name} of the type is dropped");
+        assert_ne!(by_type, by_both, "{name} of the type wins");
+        assert_eq!(by_enqueue, by_both, "{name} of the enqueue does not win");
+    }
+}
+
+#[tokio::test]
+async fn the_wait_before_the_next_attempt_is_the_enqueues_own_or_its_types() {
+    let test = Harness::new(App::new(Probe::default()).register::<Flaky>()).await.unwrap();
+    let waits = async |backoff: Option<Backoff>| {
+        let task = test.client().enqueue(Flaky {});
+        let handle = match backoff {
+            Some(backoff) => task.backoff(backoff).await.unwrap(),
+            None => task.await.unwrap(),
+        };
+        let mut waits = Vec::new();
+        loop {
+            assert_eq!(test.drain().await.unwrap(), 1);
+            let task = handle.status().await.unwrap().unwrap();
+            if task.state == State::Failed {
+                assert_eq!((task.attempt, task.attempts.len()), (4, 4));
+                return waits;
+            }
+            assert_eq!(task.state, State::Scheduled);
+            let wait = Duration::from_millis(u64::try_from(task.run_at.as_millis() - test.now().as_millis()).unwrap());
+            waits.push(wait);
+            test.advance(wait).await.unwrap();
+        }
+    };
+    let secs = Duration::from_secs;
+    assert_eq!(waits(None).await, [1, 60, 60].map(secs));
+    assert_eq!(waits(Some(Backoff::Fixed(secs(5)))).await, [5, 5, 5].map(secs));
+    let steep = |jitter| Some(Backoff::Exponential { base: secs(2), max: secs(3), jitter });
+    assert_eq!(waits(steep(false)).await, [2, 3, 3].map(secs));
+    let drawn = waits(steep(true)).await;
+    assert!(drawn.iter().zip([2, 3, 3].map(secs)).all(|(wait, ceiling)| *wait <= ceiling), "{drawn:?}");
+    assert_ne!(drawn, [2, 3, 3].map(secs));
+}
+
+#[tokio::test]
+async fn a_task_that_is_tried_again_keeps_its_id_its_context_and_its_history() {
+    let probe = Probe::default();
+    let test = Harness::new(App::new(probe.clone()).register::<Flaky>()).await.unwrap();
+    let parent = Env::system().task_id();
+    let options = Overrides { parent: Some(parent), tags: vec!["night".into()], ..Overrides::default() };
+    let handle = test.client().enqueue(Flaky {}).options(options).header("user", "7").await.unwrap();
+    for _ in 0..4 {
+        test.drain().await.unwrap();
+        test.advance(Duration::from_secs(60)).await.unwrap();
+    }
+    assert_eq!(probe.seen(), [1, 2, 3, 4].map(|attempt| format!("{} {attempt} Some(\"7\")", handle.id())));
+    let task = handle.status().await.unwrap().unwrap();
+    assert_eq!((task.meta.parent, task.meta.tags), (Some(parent), vec!["night".to_owned()]));
+    assert_eq!(task.attempts.iter().map(|row| row.attempt).collect::<Vec<_>>(), [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn arguments_that_do_not_fit_when_it_runs_fail_at_once_and_are_kept() {
+    let test = Harness::new(App::new(Probe::default()).register::<Paint>().register::<Strict>()).await.unwrap();
+    let client = test.client();
+    // From a program that is newer than this one.
+    let sent = [("paint", r#"{"colour":"mauve"}"#), ("paint", "{}"), ("strict", r#"{"a":1,"b":2}"#)];
+    let tasks = sent.map(|(kind, args)| {
+        let id = Env::system().task_id();
+        NewTask::resolve(kind, &Policy::default(), args.to_owned(), Overrides::default(), id, client.limits()).unwrap()
+    });
+    client.store().enqueue(tasks.to_vec()).await.unwrap();
+    let good = client.enqueue(Strict { a: 3 }).await.unwrap();
+    assert_eq!(test.drain().await.unwrap(), 4, "each is tried once");
+    assert_eq!(good.result().await.unwrap(), 3, "and they are in nobody's way");
+    for task in tasks {
+        let kept = client.get(task.id).await.unwrap().unwrap();
+        assert_eq!((kept.state, kept.attempt, kept.args), (State::Failed, 1, task.args));
+        assert_eq!(kept.error.unwrap().reason, FailureReason::InvalidArgs);
+        assert_eq!(client.retry(task.id).await.unwrap(), RetryOutcome::Ready, "for a program that understands them");
+    }
+}
+
+#[tokio::test]
+async fn unknown_fields_are_refused_where_a_type_asks_for_it() {
+    let client = in_memory(app().register::<Strict>()).await;
+    client.enqueue_named("add", r#"{"a": 1, "more": 2}"#).await.expect("others ignore them");
+    client.enqueue_named("strict", r#"{"a": 1}"#).await.unwrap();
+    let (field, problem) = invalid(client.enqueue_named("strict", r#"{"a": 1, "more": 2}"#).await.unwrap_err());
+    assert_eq!(field, "args");
+    assert!(problem.contains("more"), "{problem}");
+}
+
+#[tokio::test]
+async fn what_is_no_longer_kept_is_told_as_such() {
+    let test = Harness::new(App::new(Probe::default()).register::<Paint>().register::<Strict>()).await.unwrap();
+    let none = test.client().enqueue(Paint { colour: Colour::DarkRed }).await.unwrap();
+    let week = test.client().enqueue(Strict { a: 1 }).await.unwrap();
+    test.drain().await.unwrap();
+    assert!(matches!(none.result().await, Err(AwaitError::NotKept { .. })));
+    assert_eq!(week.result().await.unwrap(), 1);
+    test.advance(Duration::from_secs(8 * 86_400)).await.unwrap();
+    test.client().store().prune(10).await.unwrap();
+    assert!(week.status().await.unwrap().is_none());
+    assert!(matches!(week.result().await, Err(AwaitError::NotKept { .. })));
+}
+
+#[task(name = "bounded")]
+async fn bounded(#[schemars(length(max = 3))] code: String) -> Result<String> {
+    Ok(code)
+}
+
+#[task(name = "bounded.parent", max_attempts = 1)]
+async fn bounded_parent(cx: &Context<Probe>) -> Result<()> {
+    cx.enqueue(Bounded { code: "hunter2".into() }).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_typed_enqueue_is_checked_for_what_rust_does_not_check() {
+    let test = Harness::new(app().register::<Bounded>().register::<BoundedParent>()).await.unwrap();
+    let client = test.client();
+    let (field, problem) = invalid(client.enqueue(Bounded { code: "hunter2".into() }).await.unwrap_err());
+    assert_eq!(field, "args/code");
+    assert!(problem.contains('3') && !problem.contains("hunter2"), "{problem}");
+    let outcomes = client.enqueue_many(["abc", "abcd"].map(|code| client.enqueue(Bounded { code: code.into() }))).await;
+    assert_eq!(outcomes.iter().map(std::result::Result::is_ok).collect::<Vec<_>>(), [true, false]);
+    let parent = client.enqueue(BoundedParent {}).await.unwrap();
+    test.drain().await.unwrap();
+    let error = parent.status().await.unwrap().unwrap().error.unwrap();
+    assert!(error.message.starts_with("args/code"), "{error:?}");
+    assert_eq!(client.list(&gristmill::Filter::default(), None, 10).await.unwrap().items.len(), 2, "nothing else was kept");
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Address {
+    colour: Colour,
+    number: u8,
+}
+
+/// A type whose schema allows what the type itself refuses.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Even(u32);
+
+impl<'de> Deserialize<'de> for Even {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        match u32::deserialize(deserializer)? {
+            n if n % 2 == 0 => Ok(Self(n)),
+            n => Err(serde::de::Error::custom(format!("{n} is odd"))),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema, gristmill::Task)]
+#[task(name = "ship")]
+#[serde(deny_unknown_fields)]
+struct Ship {
+    to: Address,
+    #[serde(default)]
+    boxes: std::collections::HashMap<String, Even>,
+}
+
+impl Ship {
+    async fn handle(self, _: &Context) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_failure_of_arguments_that_do_not_fit_repeats_nothing_of_them() {
+    let (heard, _guard) = Heard::listen();
+    let test = Harness::new(App::new(Probe::default()).register::<Ship>()).await.unwrap();
+    let client = test.client();
+    let marker = "4242421";
+    let cases = [
+        (format!(r#"{{"to": {{"colour": "{marker}", "number": 1}}}}"#), "args/to/colour: "),
+        (format!(r#"{{"to": {{"colour": "dark_red", "number": {marker}}}}}"#), "args/to/number: "),
+        (format!(r#"{{"to": {{"colour": "dark_red", "number": "{marker}"}}}}"#), "args/to/number: is not of type integer"),
+        (format!(r#"{{"to": "{marker}"}}"#), "args/to: is not of type object"),
+        (format!(r#"{{"to": {{"colour": "dark_red", "number": 1, "{marker}": 1}}}}"#), "args/to: has fields"),
+        (format!(r#"{{"{marker}": 1}}"#), "args"),
+        (format!(r#"{{"to": {{"colour": "dark_red", "number": 1}}, "boxes": {{"{marker}": "{marker}"}}}}"#), "args/boxes/*: "),
+        (format!(r#"{{"to": {{"colour": "dark_red", "number": 1}}, "boxes": {{"{marker}": {marker}}}}}"#), "args: do not fit"),
+    ];
+    for (args, told) in cases {
+        let id = Env::system().task_id();
+        let task = NewTask::resolve("ship", &Policy::default(), args.clone(), Overrides::default(), id, client.limits()).unwrap();
+        client.store().enqueue(vec![task]).await.unwrap();
+        test.drain().await.unwrap();
+        let error = client.get(id).await.unwrap().unwrap().error.unwrap();
+        assert_eq!(error.reason, FailureReason::InvalidArgs);
+        assert!(!format!("{error:?}").contains(marker), "{args}: {error:?}");
+        assert!(error.message.starts_with(told), "{args}: {error:?}");
+        assert_eq!(heard.lines(&["ERROR", &id.to_string(), "do not fit the task type"]).len(), 1, "operators are told");
+    }
+    assert!(!heard.lines(&["ERROR", "unknown variant", marker]).is_empty(), "and in full");
+}
+
+#[task(name = "closed", max_attempts = 3)]
+async fn closed(cx: &Context<Probe>, until_ms: i64) -> Result<()> {
+    cx.state.saw("tried");
+    Err(Error::retry_at(gristmill::Timestamp::from_millis(until_ms), "closed"))
+}
+
+#[tokio::test]
+async fn an_attempt_can_be_followed_by_another_at_a_moment() {
+    let probe = Probe::default();
+    let test = Harness::new(App::new(probe.clone()).register::<Closed>()).await.unwrap();
+    let opens = test.now().saturating_add(Duration::from_secs(90));
+    let handle = test.client().enqueue(Closed { until_ms: opens.as_millis() }).await.unwrap();
+    assert_eq!(test.drain().await.unwrap(), 1);
+    let task = handle.status().await.unwrap().unwrap();
+    assert_eq!((task.state, task.run_at, task.error.unwrap().message.as_str()), (State::Scheduled, opens, "closed"));
+    test.advance(Duration::from_secs(90)).await.unwrap();
+    assert_eq!(test.drain().await.unwrap(), 2, "a moment that has passed means at once");
+    assert_eq!(handle.status().await.unwrap().unwrap().state, State::Failed);
+}
+
+#[tokio::test]
+async fn a_task_may_expire_at_a_moment() {
+    let test = Harness::new(app()).await.unwrap();
+    let client = test.client();
+    let (secs, add) = (Duration::from_secs, || client.enqueue(Add { a: 1, b: 2 }));
+    let (now, at) = (test.now(), test.now().saturating_add(secs(60)));
+    let early = now.saturating_sub(secs(1));
+    for enqueue in [add().expires_at(early), add().expires_at(at).delay(secs(61)), add().at(at).expires_at(now)] {
+        assert_eq!(invalid(enqueue.await.unwrap_err()).0, "expires_at");
+    }
+    let by_moment = [
+        add().expires_at(at).await.unwrap(),
+        add().expires(secs(600)).expires_at(at).await.unwrap(),
+        add().expires_at(at).delay(secs(30)).await.unwrap(),
+        add().expires_at(at).at(now.saturating_add(secs(30))).await.unwrap(),
+    ];
+    let by_period = [
+        add().expires_at(at).expires(secs(61)).await.unwrap(),
+        add().expires(secs(31)).at(now.saturating_add(secs(30))).await.unwrap(),
+    ];
+    client.pause("default").await.unwrap();
+    let all_are = async |handles: &[gristmill::Handle<u32>], state| {
+        for handle in handles {
+            assert_eq!(handle.status().await.unwrap().unwrap().state, state);
+        }
+    };
+    test.advance(secs(59)).await.unwrap();
+    all_are(&by_moment, State::Ready).await;
+    test.advance(secs(1)).await.unwrap();
+    all_are(&by_moment, State::Expired).await;
+    all_are(&by_period, State::Ready).await;
+    test.advance(secs(1)).await.unwrap();
+    all_are(&by_period, State::Expired).await;
+}
+
+#[task(name = "stuck")]
+async fn stuck() -> Result<()> {
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn a_call_may_have_a_deadline_of_its_own() {
+    let client = in_memory(app().register::<Stuck>()).await;
+    let brief = Duration::from_millis(5);
+    let CallError::Failed(failure) = within(client.call(Stuck {}).timeout(brief).into_future()).await.unwrap_err() else {
+        panic!("it fails")
+    };
+    assert_eq!(failure.reason, FailureReason::Timeout);
+    let CallError::Failed(failure) = within(client.call_named("stuck", "{}").timeout(brief).into_future()).await.unwrap_err()
+    else {
+        panic!("it fails")
+    };
+    assert_eq!(failure.reason, FailureReason::Timeout);
+    assert_eq!(client.call(Add { a: 1, b: 2 }).timeout(Duration::from_secs(60)).await.unwrap(), 3);
+}
+
+#[task(name = "mail", title = "{subject} to {to}")]
+async fn mail(to: String, subject: String, copies: u8) -> Result<()> {
+    let _ = (to, subject, copies);
+    Ok(())
+}
+
+#[derive(Serialize, Deserialize, JsonSchema, gristmill::Task)]
+#[task(name = "odd", title = Self::called)]
+struct Odd {
+    n: i32,
+}
+
+impl Odd {
+    fn called(&self) -> Option<String> {
+        assert!(self.n >= 0, "there is no such thing");
+        (self.n > 0).then(|| format!("the {}th", self.n))
+    }
+
+    async fn handle(self, _: &Context) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_task_says_what_it_is_about() {
+    let test = Harness::new(App::new(Probe::default()).register::<Mail>().register::<Odd>()).await.unwrap();
+    let client = test.client();
+    let title = async |handle: gristmill::Handle<()>| handle.status().await.unwrap().unwrap().meta.title;
+    let mail = |subject: &str| client.enqueue(Mail { to: "ann".into(), subject: subject.into(), copies: 1 });
+    assert_eq!(title(mail("Hello").await.unwrap()).await.as_deref(), Some("Hello to ann"));
+    assert_eq!(title(mail("a\u{1b}[31m\nb").await.unwrap()).await.as_deref(), Some("a[31mb to ann"));
+    let long = title(mail(&"ü".repeat(200)).await.unwrap()).await.unwrap();
+    assert!((250..=255).contains(&long.len()) && long.ends_with("ü…"), "{long}");
+    assert_eq!(title(mail("Hello").title("something else").await.unwrap()).await.as_deref(), Some("something else"));
+    assert_eq!(title(client.enqueue(Odd { n: 7 }).await.unwrap()).await.as_deref(), Some("the 7th"));
+    assert_eq!(title(client.enqueue(Odd { n: 0 }).await.unwrap()).await, None);
+    let odd = client.enqueue(Odd { n: -1 }).await.unwrap();
+    assert_eq!(title(odd.clone()).await, None);
+    test.drain().await.unwrap();
+    odd.result().await.expect("a title that can't be made is nobody's failure");
+}
+
+#[task(name = "reserve", max_attempts = 1)]
+async fn reserve(cx: &Context<Probe>, room: String, guarded: bool) -> Result<u32> {
+    let taken = cx.state.seen().contains(&room);
+    cx.state.saw(&room);
+    cx.enqueue(Add { a: 1, b: 1 }).await?;
+    if taken && !guarded { Err(Error::fail("it is taken")) } else { Ok(cx.fencing_token()) }
+}
+
+#[tokio::test]
+async fn each_task_can_be_run_twice_to_find_out_whether_it_bears_that() {
+    let probe = Probe::default();
+    let test = Harness::twice(App::new(probe.clone()).register::<Reserve>().register::<Flaky>().register::<Add>()).await.unwrap();
+    let good = test.client().enqueue(Reserve { room: "1".into(), guarded: true }).await.unwrap();
+    assert_eq!(test.drain().await.unwrap(), 2, "itself and its child, which is enqueued once");
+    assert_eq!(probe.seen(), ["1", "1", "1+1", "1+1"]);
+    assert_eq!(good.result().await.unwrap(), 2, "a redelivery is another claim");
+
+    let failing = test.client().enqueue(Flaky {}).await.unwrap();
+    test.drain().await.expect("what fails at once is not run again at once");
+    assert_eq!(failing.status().await.unwrap().unwrap().attempts.len(), 1);
+
+    let bad = test.client().enqueue(Reserve { room: "2".into(), guarded: false }).await.unwrap();
+    let why = test.drain().await.unwrap_err().to_string();
+    assert!(why.contains("reserve") && why.contains(&bad.id().to_string()) && why.contains("it is taken"), "{why}");
+    assert_eq!(bad.status().await.unwrap().unwrap().state, State::Succeeded, "the first run was");
+    assert_eq!(test.drain().await.unwrap(), 0, "it is said once");
+}
+
+#[tokio::test]
+async fn the_test_kit_calls_failure_hooks_at_once() {
+    let (probe, failed, ended) = (Probe::default(), Probe::default(), Probe::default());
+    let (failed_, ended_) = (failed.clone(), ended.clone());
+    let app = App::new(probe)
+        .register::<Flaky>()
+        .on_failed_attempt(move |event| failed_.saw(format!("{} {:?}", event.attempt, event.next)))
+        .on_ended(move |event| ended_.saw(event.state.to_string()));
+    let test = Harness::new(app).await.unwrap();
+    test.client().enqueue(Flaky {}).max_attempts(2).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!((failed.seen(), ended.seen()), (vec!["1 Retry { after: 1s }".to_owned()], Vec::new()));
+    test.advance(Duration::from_secs(1)).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!((failed.seen()[1..].to_vec(), ended.seen()), (vec!["2 Ended(Failed)".to_owned()], vec!["failed".to_owned()]));
+    test.client().enqueue(Flaky {}).expires(Duration::from_secs(5)).await.unwrap();
+    test.advance(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(ended.seen(), ["failed", "expired"]);
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use gristmill::sqlite::rusqlite::{Connection, TransactionBehavior};
-use gristmill::{App, AwaitError, Context, Error, Result, State, task};
+use gristmill::{App, AwaitError, CancelOutcome, Context, Error, Result, State, task};
 use tempfile::TempDir;
 
 use crate::support::{on_file, within};
@@ -144,4 +144,32 @@ async fn a_client_knows_what_other_programs_declared() {
     let worker = owner.worker().start().await.unwrap();
     assert_eq!(within(handle.result()).await.unwrap(), 2);
     worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_commits_and_rolls_back_with_the_callers_transaction() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bank, client) = bank(&folder).await;
+    let handles = [1, 2].map(|cents| client.enqueue(Book { cents }));
+    let [kept, dropped] = handles;
+    let (kept, dropped) = (kept.await.unwrap(), dropped.await.unwrap());
+    let mut db = bank.open();
+    for (handle, commit) in [(&kept, false), (&dropped, true)] {
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+        assert_eq!(client.cancel_within(&tx, handle.id()).unwrap(), CancelOutcome::Cancelled);
+        assert_eq!(client.cancel_within(&tx, handle.id()).unwrap(), CancelOutcome::AlreadyEnded, "as the transaction sees it");
+        tx.execute("INSERT INTO entry VALUES (100)", []).unwrap();
+        if commit { tx.commit().unwrap() } else { tx.rollback().unwrap() }
+    }
+    let nobody = gristmill::core::Env::system().task_id();
+    assert_eq!(client.cancel_within(&db, nobody).unwrap(), CancelOutcome::NotFound);
+    assert_eq!(within(dropped.ended()).await.unwrap().state, State::Cancelled);
+    let worker = client.worker().queue("default", 1).start().await.unwrap();
+    assert_eq!(within(kept.result()).await.unwrap(), 1);
+    worker.stop().await;
+    assert_eq!(bank.cents(), [100, 1]);
+
+    let elsewhere = crate::support::in_memory(App::new(bank)).await;
+    let error = elsewhere.cancel_within(&db, nobody).unwrap_err().to_string();
+    assert!(error.contains("not SQLite"), "{error}");
 }

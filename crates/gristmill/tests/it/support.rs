@@ -78,3 +78,57 @@ pub(crate) async fn in_memory<S: Send + Sync + 'static>(app: App<S>) -> Client {
 pub(crate) async fn on_file<S: Send + Sync + 'static>(app: App<S>, folder: &tempfile::TempDir) -> Client {
     app.connect(&format!("sqlite:{}", folder.path().join("test.db").display())).await.unwrap()
 }
+
+/// What is said through `tracing` on this thread: a line for each event and each span, with its level and its fields.
+#[derive(Clone, Default)]
+pub(crate) struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl Heard {
+    /// Listens until the guard is dropped.
+    pub(crate) fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+        let heard = Self::default();
+        let guard = tracing::subscriber::set_default(heard.clone());
+        (heard, guard)
+    }
+
+    /// The lines that hold all of these.
+    pub(crate) fn lines(&self, with: &[&str]) -> Vec<String> {
+        self.0.lock().unwrap().iter().filter(|line| with.iter().all(|part| line.contains(part))).cloned().collect()
+    }
+
+    fn note(&self, mut line: String, fields: impl FnOnce(&mut Fields<'_>)) {
+        fields(&mut Fields(&mut line));
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+impl tracing::Subscriber for Heard {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        self.note(format!("span {}", span.metadata().name()), |fields| span.record(fields));
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
+        self.note("recorded".to_owned(), |fields| values.record(fields));
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        self.note(event.metadata().level().to_string(), |fields| event.record(fields));
+    }
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+struct Fields<'a>(&'a mut String);
+
+impl tracing::field::Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!(" {field}={value:?}"));
+    }
+}

@@ -9,7 +9,7 @@ use gristmill::{
     Ack, App, AwaitError, CancelOutcome, Context, Error, FailureReason, Filter, Limits, Result, RetryOutcome, State, task,
 };
 
-use crate::support::{Probe, in_memory, within};
+use crate::support::{Heard, Probe, in_memory, within};
 
 #[task(name = "note", backoff = fixed("0s"))]
 async fn note(cx: &Context<Probe>, what: String) -> Result<String> {
@@ -77,6 +77,13 @@ async fn large_cut(bytes: usize) -> Result<serde_json::Value> {
     Ok("x".repeat(bytes).into())
 }
 
+#[task(name = "grind", max_attempts = 1, kill_after = "1m")]
+fn grind(cx: &Context<Probe>) -> Result<()> {
+    tokio::runtime::Handle::current().block_on(cx.cancellation().cancelled());
+    cx.state.saw("asked to end");
+    Ok(())
+}
+
 fn app(probe: &Probe) -> App<Probe> {
     App::new(probe.clone())
         .register::<Note>()
@@ -85,6 +92,7 @@ fn app(probe: &Probe) -> App<Probe> {
         .register::<Parent>()
         .register::<Tell>()
         .register::<Crunch>()
+        .register::<Grind>()
         .register::<Large>()
         .register::<LargeCut>()
 }
@@ -143,11 +151,28 @@ async fn timeouts_fail_the_attempt_and_ask_first() {
     let worker = client.worker().queue("default", 2).start().await.unwrap();
     for polite in [true, false] {
         let handle = client.enqueue(Wait { polite }).timeout(Duration::from_millis(5)).max_attempts(1).await.unwrap();
-        // The soft limit is a tenth of the type's own timeout, at most five seconds: the impolite one is dropped after it.
+        // The soft limit is a tenth of the timeout: the impolite one is dropped after it.
         let AwaitError::Failed { failure, .. } = within(handle.result()).await.unwrap_err() else { panic!("it fails") };
         assert_eq!(failure.reason, FailureReason::Timeout);
     }
     probe.until_seen("asked to end").await;
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_slot_does_not_count_to_the_timeout() {
+    let probe = Probe::default();
+    let client = in_memory(app(&probe)).await;
+    probe.close();
+    let first = client.enqueue(Note { what: "first".into() }).timeout(Duration::from_secs(600)).await.unwrap();
+    let second = client.enqueue(Note { what: "second".into() }).timeout(Duration::from_secs(1)).await.unwrap();
+    let worker = client.worker().queue("default", 1).start().await.unwrap();
+    probe.until_seen("first").await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    probe.open();
+    within(first.result()).await.unwrap();
+    within(second.result()).await.unwrap();
+    assert_eq!(second.status().await.unwrap().unwrap().attempts.len(), 1);
     worker.stop().await;
 }
 
@@ -260,6 +285,17 @@ async fn blocking_tasks_have_threads_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_blocking_task_is_asked_to_end_at_its_timeout() {
+    let probe = Probe::default();
+    let client = in_memory(app(&probe)).await;
+    let worker = client.worker().queue("default", 1).start().await.unwrap();
+    let handle = client.enqueue(Grind {}).timeout(Duration::from_millis(5)).await.unwrap();
+    within(handle.result()).await.expect("it honoured the request, so its result stands");
+    assert_eq!(probe.seen(), ["asked to end"]);
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn a_result_above_the_limit_fails_or_is_cut_as_declared() {
     let client = in_memory(app(&Probe::default()).limits(Limits { result_bytes: 1_000, ..Limits::default() })).await;
     let worker = client.worker().queue("default", 2).start().await.unwrap();
@@ -355,6 +391,23 @@ async fn each_queue_has_its_own_concurrency() {
 }
 
 #[tokio::test]
+async fn slow_tasks_are_left_to_other_workers() {
+    let probe = Probe::default();
+    let client = in_memory(app(&probe)).await;
+    probe.close();
+    for n in 0..20 {
+        client.enqueue(Note { what: n.to_string() }).await.unwrap();
+    }
+    let busy = client.worker().queue("default", 1).start().await.unwrap();
+    probe.until_seen("0").await;
+    let idle = client.worker().queue("default", 20).start().await.unwrap();
+    // The first one has claimed none ahead.
+    probe.until(|seen| seen.len() == 20).await;
+    probe.open();
+    within(async { tokio::join!(busy.stop(), idle.stop()) }).await;
+}
+
+#[tokio::test]
 async fn a_dead_workers_tasks_are_rescued_by_another() {
     let probe = Probe::default();
     let client = in_memory(app(&probe)).await;
@@ -407,4 +460,251 @@ async fn a_worker_with_contradicting_options_does_not_start() {
         let error = builder.start().await.unwrap_err().to_string();
         assert!(error.contains(what), "{error}");
     }
+}
+
+#[task(name = "hush", quiet)]
+async fn hush(fail: bool) -> Result<()> {
+    if fail { Err(Error::fail("no")) } else { Ok(()) }
+}
+
+#[tokio::test]
+async fn a_quiet_success_is_told_at_debug_level_and_a_failure_as_ever() {
+    let (heard, _guard) = Heard::listen();
+    let client = in_memory(App::new(Probe::default()).register::<Hush>().register::<Note>()).await;
+    let worker = client.worker().queue("default", 1).start().await.unwrap();
+    let quiet = client.enqueue(Hush { fail: false }).await.unwrap();
+    let failed = client.enqueue(Hush { fail: true }).await.unwrap();
+    let loud = client.enqueue(Note { what: "loud".into() }).await.unwrap();
+    within(quiet.ended()).await.unwrap();
+    within(failed.ended()).await.unwrap();
+    within(loud.ended()).await.unwrap();
+    worker.stop().await;
+    let told = |level: &str, id: gristmill::TaskId, what: &str| heard.lines(&[level, &id.to_string(), what]).len();
+    assert_eq!((told("DEBUG", quiet.id(), "succeeded"), told("INFO", quiet.id(), "succeeded")), (1, 0));
+    assert_eq!((told("DEBUG", loud.id(), "succeeded"), told("INFO", loud.id(), "succeeded")), (0, 1));
+    assert_eq!(told("WARN", failed.id(), "did not succeed"), 1);
+}
+
+/// Takes its time to tidy up when it is asked to end, and then is done.
+#[task(name = "tidy", timeout = "1h")]
+async fn tidy(cx: &Context<Probe>, secs: u64) -> Result<()> {
+    cx.cancellation().cancelled().await;
+    tokio::time::sleep(Duration::from_secs(secs)).await;
+    Ok(())
+}
+
+#[task(name = "tidy.long", timeout = "1h", kill_after = "30s")]
+async fn tidy_long(cx: &Context<Probe>, secs: u64) -> Result<()> {
+    tidy(cx, secs).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_timeout_leaves_for_tidying_up_follows_the_enqueue_or_is_the_types_own() {
+    let probe = Probe::default();
+    let client = in_memory(App::new(probe.clone()).register::<Tidy>().register::<TidyLong>()).await;
+    let worker = client.worker().queue("default", 4).start().await.unwrap();
+    let secs = Duration::from_secs;
+    // A tenth of ten seconds is one; a tenth of the type's hour would be cut to five.
+    let short = client.enqueue(Tidy { secs: 3 }).timeout(secs(10)).max_attempts(1).await.unwrap();
+    let in_time = client.enqueue(Tidy { secs: 3 }).timeout(secs(40)).max_attempts(1).await.unwrap();
+    let long = client.enqueue(TidyLong { secs: 20 }).timeout(secs(10)).max_attempts(1).await.unwrap();
+    let too_long = client.enqueue(TidyLong { secs: 31 }).timeout(secs(10)).max_attempts(1).await.unwrap();
+    for (handle, state) in
+        [(short, State::Failed), (in_time, State::Succeeded), (long, State::Succeeded), (too_long, State::Failed)]
+    {
+        let task = within(handle.ended()).await.unwrap();
+        assert_eq!((task.state, task.kind.as_str()), (state, task.kind.as_str()), "{:?}", task.error);
+    }
+    worker.stop().await;
+}
+
+#[task(name = "survey", max_attempts = 1)]
+async fn survey(cx: &Context<Probe>) -> Result<()> {
+    cx.progress_data(1, 3, "looking", &serde_json::json!({ "found": ["a", "b"] }))?;
+    let refused = cx.progress_data(2, None, "too much", &"x".repeat(gristmill::core::limits::PROGRESS_BYTES_MAX)).unwrap_err();
+    cx.state.saw(refused.to_string());
+    cx.state.pass().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn progress_may_carry_data_of_a_bounded_size() {
+    let probe = Probe::default();
+    let client = in_memory(App::new(probe.clone()).register::<Survey>()).await;
+    let worker = client.worker().queue("default", 1).start().await.unwrap();
+    probe.close();
+    let handle = client.enqueue(Survey {}).await.unwrap();
+    probe.until_seen("progress data: has 16386 bytes of JSON; at most 16384 are kept").await;
+    let shown = within(async {
+        loop {
+            if let Some(progress) = handle.status().await.unwrap().unwrap().attempts[0].progress.clone() {
+                break progress;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!((shown.done, shown.total, shown.message.as_str()), (1, Some(3), "looking"), "what was refused changed nothing");
+    assert_eq!(shown.data.as_ref().unwrap()["found"][1], "b");
+    probe.open();
+    let ended = within(handle.ended()).await.unwrap();
+    assert_eq!(ended.attempts[0].progress, Some(shown), "it is kept with the attempt");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn the_span_of_a_task_shows_its_headers() {
+    let (heard, _guard) = Heard::listen();
+    let client = in_memory(app(&Probe::default())).await;
+    let worker = client.worker().queue("default", 1).start().await.unwrap();
+    let bare = client.enqueue(Large { bytes: 1 }).await.unwrap();
+    within(bare.ended()).await.unwrap();
+    assert_eq!(heard.lines(&["span task", &bare.id().to_string(), "large"]).len(), 1);
+    assert_eq!(heard.lines(&["headers"]), [""; 0]);
+    let task =
+        client.enqueue(Large { bytes: 1 }).header("user", "7\n\u{1b}[0m").header("request", "ab").header("z", "x".repeat(5_000));
+    within(task.await.unwrap().ended()).await.unwrap();
+    worker.stop().await;
+    let [line] = heard.lines(&["recorded headers="]).try_into().unwrap();
+    assert!(line.contains("request=ab user=7[0m z=xxx") && line.len() < 1_100, "{line}");
+}
+
+#[cfg(feature = "log-capture")]
+#[tokio::test]
+async fn what_a_handler_says_through_tracing_is_kept_with_its_attempt() {
+    use tracing_subscriber::layer::SubscriberExt;
+
+    #[task(name = "speak", max_attempts = 2, backoff = fixed("0s"))]
+    async fn speak(cx: &Context) -> Result<()> {
+        tracing::info!(attempt = cx.attempt(), "speaking");
+        tokio::task::yield_now().await;
+        tracing::warn!(target: "elsewhere", "still \u{7}here");
+        Err(Error::retry("hoarse"))
+    }
+
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(gristmill::log_capture::layer()));
+    let client = in_memory(App::new(()).register::<Speak>()).await;
+    let worker = client.worker().queue("default", 2).start().await.unwrap();
+    let handles = [client.enqueue(Speak {}).await.unwrap(), client.enqueue(Speak {}).await.unwrap()];
+    tracing::info!("said by nobody's handler");
+    for handle in handles {
+        within(handle.ended()).await.unwrap();
+        let logs: Vec<_> = handle.status().await.unwrap().unwrap().attempts.into_iter().map(|row| row.logs.unwrap()).collect();
+        assert_eq!(logs, [1, 2].map(|n| format!("INFO speaking attempt={n}\nWARN still here\n")));
+    }
+    worker.stop().await;
+}
+
+/// An application whose hooks note what they are told.
+fn told(probe: &Probe) -> App<Probe> {
+    let (failed, ended) = (probe.clone(), probe.clone());
+    app(probe)
+        .on_failed_attempt(|_| panic!("a hook that panics hinders no other"))
+        .on_failed_attempt(move |event| {
+            let user = event.meta.headers.get("user").map_or("", String::as_str);
+            let trace = if event.failure.trace.is_some() { " with a trace" } else { "" };
+            failed.saw(format!(
+                "{} {}/{} {}of {user}: {}{trace}: {:?}",
+                event.kind, event.attempt, event.max_attempts, event.queue, event.failure.message, event.next
+            ));
+        })
+        .on_ended(move |event| {
+            let why = event.failure.as_ref().map_or("", |failure| failure.message.as_str());
+            ended.saw(format!("{} {} after {}: {why}", event.id, event.state, event.attempt));
+        })
+}
+
+#[tokio::test]
+async fn hooks_are_told_of_failed_attempts_and_of_failed_tasks() {
+    let probe = Probe::default();
+    let client = in_memory(told(&probe)).await;
+    let worker = client.worker().queue("default", 1).queue("x", 1).start().await.unwrap();
+    let enqueue = |how: &str| client.enqueue(Fail { how: how.into() }).queue("x").header("user", "7").max_attempts(2);
+    let ids = {
+        let mut ids = Vec::new();
+        for how in ["retry", "panic", "fail", "cancel", "once"] {
+            let handle = enqueue(how).await.unwrap();
+            within(handle.ended()).await.unwrap();
+            ids.push(handle.id());
+        }
+        ids
+    };
+    worker.stop().await;
+    let seen: Vec<_> = probe.seen().into_iter().filter(|line| line.contains(": ")).collect();
+    let retry = "Retry { after: 1ms }";
+    assert_eq!(
+        seen,
+        [
+            format!("fail 1/2 xof 7: invalid digit found in string: {retry}"),
+            "fail 2/2 xof 7: invalid digit found in string: Ended(Failed)".to_owned(),
+            format!("{} failed after 2: invalid digit found in string", ids[0]),
+            format!("fail 1/2 xof 7: panicked: out of order with a trace: {retry}"),
+            "fail 2/2 xof 7: panicked: out of order with a trace: Ended(Failed)".to_owned(),
+            format!("{} failed after 2: panicked: out of order", ids[1]),
+            "fail 1/2 xof 7: never: Ended(Failed)".to_owned(),
+            format!("{} failed after 1: never", ids[2]),
+            format!("{} cancelled after 1: unwanted", ids[3]),
+            format!("fail 1/2 xof 7: not yet: {retry}"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn hooks_are_told_of_what_nobody_ran_to_its_end() {
+    let probe = Probe::default();
+    let client = in_memory(told(&probe)).await;
+    let crashed = client.enqueue(Note { what: "crashed".into() }).queue("gone").max_crashes(1).await.unwrap();
+    // A worker that claims and is never heard of again.
+    let id = Env::system().worker_id();
+    let (kinds, queues) = (vec!["note".to_owned()], BTreeMap::from([("gone".to_owned(), 1)]));
+    let spec = WorkerSpec { id, name: "dead".into(), lease: Duration::from_secs(60), kinds, queues, version: String::new() };
+    client.store().enter(&spec).await.unwrap();
+    let wanted = vec![Wanted { queue: "gone".into(), limit: 1 }];
+    client.store().claim(&Claim { worker: id, fence: Env::system().fence(), wanted, again: false }).await.unwrap();
+    client.store().enter(&WorkerSpec { lease: Duration::from_millis(1), ..spec }).await.unwrap();
+
+    let late = client.enqueue(Note { what: "late".into() }).expires(Duration::ZERO).await.unwrap();
+    let worker = client.worker().queue("default", 1).lease(Duration::from_millis(300)).start().await.unwrap();
+    let stopped = client.enqueue(Wait { polite: true }).await.unwrap();
+    probe.until_seen("started").await;
+    stopped.cancel().await.unwrap();
+    let waiting = client.enqueue(Note { what: "waiting".into() }).delay(Duration::from_secs(3600)).await.unwrap();
+    waiting.cancel().await.unwrap();
+    probe
+        .until_seen(&format!(
+            "{} failed after 1: the worker died while it ran this task, and the crash limit is reached",
+            crashed.id()
+        ))
+        .await;
+    probe.until_seen(&format!("{} expired after 0: not started by its deadline", late.id())).await;
+    probe.until_seen(&format!("{} cancelled after 1: interrupted", stopped.id())).await;
+    worker.stop().await;
+    assert!(!probe.seen().iter().any(|line| line.starts_with(&waiting.id().to_string())), "its canceller knows");
+}
+
+#[tokio::test]
+async fn a_slow_hook_holds_nothing_up_and_what_it_was_not_told_is_counted() {
+    let probe = Probe::default();
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let (gate, told) = (std::sync::Mutex::new(gate), probe.clone());
+    let app = app(&probe).on_ended(move |_| {
+        // Returns when the other end is dropped.
+        let _ = gate.lock().unwrap().recv();
+        told.saw("told");
+    });
+    let client = in_memory(app).await;
+    let tasks = (0..1_500).map(|_| client.enqueue(Fail { how: "fail".into() }));
+    assert!(client.enqueue_many(tasks).await.into_iter().all(|outcome| outcome.is_ok()));
+    let worker = client.worker().queue("default", 8).start().await.unwrap();
+    within(async {
+        while client.queues().await.unwrap().iter().any(|queue| queue.ready + queue.running > 0) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(open);
+    let report = worker.stop().await;
+    let told = probe.seen().iter().filter(|line| *line == "told").count() as u64;
+    assert_eq!((report.failed, told + report.untold), (1_500, 1_500), "{report}");
+    assert!((1..=476).contains(&report.untold), "{report}");
 }

@@ -1,0 +1,106 @@
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::attempt::Attempt;
+use crate::core::{Ending, LeaseRef, Settlement, State, TaskId};
+use crate::hooks::Notice;
+use crate::worker::shared::Shared;
+
+/// Ends that wait for the application's hooks. Beyond it they are dropped: settling waits for nobody's hook.
+const WAITING_MAX: usize = 1_024;
+/// So many are told in one go, on a thread where a hook may block.
+const BATCH: usize = 64;
+
+/// The way from where ends are written to the application's hooks; there is none without hooks.
+#[derive(Debug)]
+pub(crate) struct Teller {
+    sender: mpsc::Sender<Notice>,
+    receiver: Mutex<Option<mpsc::Receiver<Notice>>>,
+    /// Attempts that did not succeed and whose end is being written.
+    attempts: Mutex<HashMap<LeaseRef, Arc<Attempt>>>,
+}
+
+impl Teller {
+    pub(crate) fn new() -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        Self { sender, receiver: Mutex::new(Some(receiver)), attempts: Mutex::default() }
+    }
+
+    /// Keeps what a settlement does not say, until it is written.
+    pub(crate) fn keep(&self, settlement: &Settlement, attempt: &Arc<Attempt>) {
+        if settlement.ending != Ending::Succeeded {
+            self.attempts().insert(settlement.lease, attempt.clone());
+        }
+    }
+
+    /// A settlement was acknowledged.
+    pub(crate) fn settled(&self, settlement: Settlement, state: State, shared: &Shared) {
+        if settlement.ending == Ending::Succeeded {
+            return;
+        }
+        let attempt = self.attempts().remove(&settlement.lease);
+        if let Some(notice) = Notice::of(settlement, attempt, state) {
+            self.send(notice, shared);
+        }
+    }
+
+    /// A settlement was refused, or given up.
+    pub(crate) fn forget(&self, lease: &LeaseRef) {
+        self.attempts().remove(lease);
+    }
+
+    /// A sweep has ended these tasks.
+    pub(crate) fn swept(&self, ended: Vec<TaskId>, shared: &Shared) {
+        for id in ended {
+            self.send(Notice::Ended(id), shared);
+        }
+    }
+
+    fn send(&self, notice: Notice, shared: &Shared) {
+        if self.sender.try_send(notice).is_err() {
+            shared.counts.untold.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, HashMap<LeaseRef, Arc<Attempt>>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Calls the hooks. After `last`, which is set when nothing more will be written, it ends once everything is told.
+pub(crate) async fn run(shared: Arc<Shared>, last: CancellationToken) {
+    let receiver =
+        shared.teller.as_ref().and_then(|teller| teller.receiver.lock().unwrap_or_else(PoisonError::into_inner).take());
+    let Some(mut receiver) = receiver else { return };
+    let mut untold = 0;
+    let mut notices = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            count = receiver.recv_many(&mut notices, BATCH) => {
+                if count == 0 {
+                    return;
+                }
+                let mut events = Vec::with_capacity(count);
+                for notice in notices.drain(..) {
+                    events.extend(notice.events(&shared.client).await);
+                }
+                let hooks = shared.client.hooks().clone();
+                let told = tokio::task::spawn_blocking(move || events.iter().for_each(|event| hooks.tell(event))).await;
+                if let Err(error) = told {
+                    tracing::error!(error = %error, "failure hooks could not be called");
+                }
+                let now = shared.counts.untold.load(Ordering::Relaxed);
+                if now > untold {
+                    tracing::warn!(dropped = now - untold, "failure hooks are slower than failures; these were not told");
+                    untold = now;
+                }
+            }
+            () = last.cancelled() => receiver.close(),
+        }
+    }
+}
