@@ -105,10 +105,11 @@ async fn list(args: List, client: &Client, out: &Out) -> Result<(), CliError> {
                 task.state.to_string(),
                 format!("{}/{}", task.attempt, task.max_attempts),
                 task.created_at.to_string(),
+                task.title.as_deref().unwrap_or_default().chars().take(60).collect(),
                 task.error.as_ref().map(FailureView::line).unwrap_or_default().chars().take(60).collect(),
             ]
         });
-        out.raw(&table(&["id", "task", "queue", "state", "attempt", "created", "error"], rows))?;
+        out.raw(&table(&["id", "task", "queue", "state", "attempt", "created", "title", "error"], rows))?;
     }
     if let Some(next) = answer.next {
         output::note(&format!("there is more: --cursor {next}"));

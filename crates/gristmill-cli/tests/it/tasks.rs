@@ -46,6 +46,39 @@ fn show_tells_the_whole_story() {
     assert!(text.contains("succeeded") && text.contains("status 7") && text.contains("  try"), "{text}");
 }
 
+#[gristmill::task(name = "survey", title = "survey of {place}")]
+async fn survey(cx: &gristmill::Context, place: String) -> gristmill::Result<()> {
+    cx.progress_data(1, 2, "half-way", &json!({ "found": [place, "\u{1b}[31m"] }))?;
+    Ok(())
+}
+
+#[test]
+fn titles_and_the_data_of_progress_are_shown() {
+    let sandbox = Sandbox::with_echo();
+    let plain = sandbox.enqueue("echo", "{}");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let id = runtime.block_on(async {
+        let url = format!("sqlite:{}", sandbox.path("gristmill.db").display());
+        let client = gristmill::App::new(()).register::<Survey>().connect(&url).await.unwrap();
+        let handle = client.enqueue(Survey { place: "the \u{1b}north".into() }).await.unwrap();
+        client.worker().queue("default", 1).drain(true).start().await.unwrap().ended().await;
+        handle.id().to_string()
+    });
+    let task = sandbox.show(&id);
+    assert_eq!((&task["state"], &task["title"]), (&json!("succeeded"), &json!("survey of the north")), "{task}");
+    let progress =
+        json!({ "done": 1, "total": 2, "message": "half-way", "data": { "found": ["the \u{1b}north", "\u{1b}[31m"] } });
+    assert_eq!(task["attempts"][0]["progress"], progress);
+    assert_eq!(sandbox.show(&plain)["title"], Value::Null);
+    let listed = sandbox.json(&["tasks", "list", "--kind", "survey"]);
+    assert_eq!(listed["items"][0]["title"], "survey of the north");
+    for args in [&["tasks", "list"][..], &["tasks", "show", &id]] {
+        let text = sandbox.ok(args);
+        assert!(text.contains("survey of the north") && !text.contains('\x1b'), "{text:?}");
+    }
+    assert!(sandbox.ok(&["tasks", "show", &id]).contains("half-way"));
+}
+
 #[test]
 fn show_of_what_is_not_there_fails() {
     let sandbox = Sandbox::with_echo();
