@@ -91,7 +91,10 @@ impl Cli {
         let path = invoked_as();
         let name =
             Path::new(&path).file_stem().map_or_else(|| "gristmill".to_owned(), |name| name.to_string_lossy().into_owned());
-        Self::command().name(name.clone()).bin_name(name)
+        // The usual line knows nothing of the two ways in which this command is used.
+        let usage =
+            format!("{name} enqueue [OPTIONS] NAME [--args JSON]\n       {name} enqueue --jsonl FILE|- [--strict] [--force]");
+        Self::command().name(name.clone()).bin_name(name).mut_subcommand("enqueue", |enqueue| enqueue.override_usage(usage))
     }
 }
 

@@ -50,6 +50,7 @@ pub mod sqlite;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod twins;
 mod worker;
 
 /// The seam below: what stores implement, and the plain types that this crate uses.

@@ -1,11 +1,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gristmill::core::Overrides;
-use gristmill::{AwaitError, Client, Retention, State, TaskId, Timestamp, parse_duration};
+use gristmill::core::{Overrides, WorkerInfo};
+use gristmill::{AwaitError, Client, Retention, State, TaskId, Timestamp};
 use serde::Serialize;
 
 use super::jsonl;
+use super::values::{attempts, duration, priority};
 use crate::connect::Session;
 use crate::exit::CliError;
 use crate::output::{self, Out};
@@ -26,10 +27,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "QUEUE", conflicts_with = "jsonl")]
     queue: Option<String>,
     /// 0 is served first, 9 last
-    #[arg(long, value_name = "N", conflicts_with = "jsonl")]
+    #[arg(long, value_name = "N", value_parser = priority, allow_hyphen_values = true, conflicts_with = "jsonl")]
     priority: Option<u8>,
     /// Wait this long first
-    #[arg(long = "in", value_name = "DURATION", value_parser = parse_duration, conflicts_with_all = ["at", "jsonl"])]
+    #[arg(long = "in", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true, conflicts_with_all = ["at", "jsonl"])]
     delay: Option<Duration>,
     /// Wait until then, such as 2027-01-31T09:00:00Z
     #[arg(long, value_name = "RFC3339", conflicts_with = "jsonl")]
@@ -38,13 +39,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "UUID", conflicts_with = "jsonl")]
     id: Option<TaskId>,
     /// How many attempts may fail before the task does
-    #[arg(long, value_name = "N", conflicts_with = "jsonl")]
+    #[arg(long, value_name = "N", value_parser = attempts, allow_hyphen_values = true, conflicts_with = "jsonl")]
     max_attempts: Option<u32>,
     /// Wait for the end and print the result's JSON; exit 1 if the task failed
     #[arg(long, conflicts_with = "jsonl")]
     wait: bool,
     /// How long to wait at most; then exit 4, and the task goes on
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "wait")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true, requires = "wait")]
     timeout: Option<Duration>,
     /// Accept a task type that is not known here, for another program that has it
     #[arg(long)]
@@ -92,6 +93,7 @@ async fn one(args: Args, client: &Client, out: &Out) -> Result<(), CliError> {
     if !args.wait {
         return out.value(&Answer { id: handle.id() }, |answer| format!("{}\n", answer.id));
     }
+    tell_unserved(client, handle.id()).await?;
     let ended = match args.timeout {
         None => handle.ended().await,
         Some(timeout) => match tokio::time::timeout(timeout, handle.ended()).await {
@@ -125,4 +127,17 @@ async fn one(args: Args, client: &Client, out: &Out) -> Result<(), CliError> {
 async fn declared_retention(client: &Client, name: &str) -> Result<Option<Retention>, CliError> {
     let kinds = client.kinds().await?;
     Ok(kinds.into_iter().find(|kind| kind.name == name).and_then(|kind| kind.policy).map(|policy| policy.retention))
+}
+
+/// Says that the wait may be long, if nobody is there to end it.
+async fn tell_unserved(client: &Client, id: TaskId) -> Result<(), CliError> {
+    let Some(task) = client.get(id).await?.filter(|task| !task.state.is_final()) else { return Ok(()) };
+    let serves =
+        |worker: &WorkerInfo| worker.alive && worker.queues.contains_key(&task.queue) && worker.kinds.contains(&task.kind);
+    if !client.workers().await?.iter().any(serves) {
+        output::note(&format!("no live worker serves `{}` in the queue `{}`; waiting for one", task.kind, task.queue));
+    } else if client.queues().await?.iter().any(|queue| queue.paused && queue.name == task.queue) {
+        output::note(&format!("the queue `{}` is paused; waiting for it to be resumed", task.queue));
+    }
+    Ok(())
 }

@@ -174,6 +174,10 @@ impl Run<'_> {
     /// The task of a line, and whether the line names its id.
     fn resolve(&self, line: &[u8]) -> Result<(NewTask, bool), String> {
         let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
+        // An array would be read as the values of the keys in their order, which is nobody's promise.
+        if !text.trim_start().starts_with('{') {
+            return Err("is not a JSON object such as {\"task\": \"NAME\"}".to_owned());
+        }
         let line: Line<'_> =
             serde_json::from_str(text).map_err(|error| error.to_string().replace(" at line 1 column ", ", at column "))?;
         if line.delay.is_some() && line.at.is_some() {

@@ -12,5 +12,6 @@ pub(crate) mod migrate;
 pub(crate) mod queues;
 mod record;
 pub(crate) mod tasks;
+mod values;
 pub(crate) mod worker;
 pub(crate) mod workers;

@@ -1,9 +1,12 @@
+use std::collections::BTreeSet;
+
+use gristmill::Client;
 use gristmill::core::limits::{COUNT_MAX, check_name};
 use serde::Serialize;
 
 use crate::connect::Session;
 use crate::exit::CliError;
-use crate::output::Out;
+use crate::output::{self, Out};
 
 /// Arguments of `queues`.
 #[derive(Debug, clap::Subcommand)]
@@ -55,7 +58,9 @@ async fn pause<S: Send + Sync + 'static>(names: Names, paused: bool, session: Se
     for name in &names.names {
         check_name("queue", name).map_err(|error| CliError::usage(error.to_string()))?;
     }
+    let declared: Vec<_> = session.kinds().into_iter().map(|kind| kind.policy.queue).collect();
     let client = session.connect().await?;
+    tell_new(&names.names, declared, &client).await?;
     let mut changed = Vec::new();
     for queue in names.names {
         if paused {
@@ -71,6 +76,21 @@ async fn pause<S: Send + Sync + 'static>(names: Names, paused: bool, session: Se
 }
 
 /// A count of the store, which stops counting at a limit.
-fn count(count: u64) -> String {
+pub(super) fn count(count: u64) -> String {
     if count >= COUNT_MAX { format!("{COUNT_MAX}+") } else { count.to_string() }
+}
+
+/// Says which queues nobody has used so far: right before a first task, and else a slip.
+async fn tell_new(names: &[String], declared: Vec<String>, client: &Client) -> Result<(), CliError> {
+    let mut known: BTreeSet<String> = declared.into_iter().collect();
+    known.extend(client.queues().await?.into_iter().map(|queue| queue.name));
+    known.extend(client.workers().await?.into_iter().flat_map(|worker| worker.queues.into_keys()));
+    known.extend(client.kinds().await?.into_iter().filter_map(|kind| Some(kind.policy?.queue)));
+    for name in names.iter().filter(|name| !known.contains(*name)) {
+        let near = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
+        let near = near.filter(|(distance, known)| *distance <= 2.max(known.len() / 3));
+        let hint = near.map(|(_, near)| format!("; did you mean `{near}`?")).unwrap_or_default();
+        output::note(&format!("the queue `{name}` is new: no task, task type or worker has named it so far{hint}"));
+    }
+    Ok(())
 }

@@ -3,9 +3,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use gristmill::core::limits::check_name;
-use gristmill::{Ack, KindSpec, WorkerBuilder, parse_duration};
+use gristmill::{Ack, Client, KindSpec, WorkerBuilder};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::queues::count;
+use super::values::duration;
 use crate::config::WorkerOptions;
 use crate::connect::Session;
 use crate::exit::CliError;
@@ -39,10 +41,10 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Times {
     /// How long the worker is taken for alive without a heartbeat, at least 100ms [default: 30s]
-    #[arg(long, env = "GRISTMILL_LEASE", value_parser = parse_duration, value_name = "DURATION")]
+    #[arg(long, env = "GRISTMILL_LEASE", value_parser = duration, allow_hyphen_values = true, value_name = "DURATION")]
     lease: Option<Duration>,
     /// How long running tasks may go on after a request to stop [default: 30s]
-    #[arg(long, env = "GRISTMILL_GRACE", value_parser = parse_duration, value_name = "DURATION")]
+    #[arg(long, env = "GRISTMILL_GRACE", value_parser = duration, allow_hyphen_values = true, value_name = "DURATION")]
     grace: Option<Duration>,
 }
 
@@ -64,7 +66,21 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         "" => builder.prefetch(tasks),
         _ => builder.prefetch_of(queue, tasks),
     });
-    run_until_stopped(builder, &format!("worker on {location}, queues {}", describe(&queues))).await
+    run_until_stopped(builder, &format!("worker on {location}, queues {}", describe(&queues))).await?;
+    if args.drain {
+        tell_paused(&client, &queues).await?;
+    }
+    Ok(())
+}
+
+/// Says what a drain left: whoever waits for an empty queue would wait in vain.
+async fn tell_paused(client: &Client, served: &[(String, u32)]) -> Result<(), CliError> {
+    for queue in client.queues().await? {
+        if queue.paused && queue.ready > 0 && served.iter().any(|(name, _)| *name == queue.name) {
+            output::note(&format!("left: {} ready tasks in the paused queue `{}`", count(queue.ready), queue.name));
+        }
+    }
+    Ok(())
 }
 
 /// Says which task types there are, and which of them run at most once.
@@ -173,24 +189,45 @@ pub(crate) async fn run_until_stopped(builder: WorkerBuilder, what: &str) -> Res
     Ok(())
 }
 
-/// The two ways to ask a process to stop.
+/// The ways to ask a process to stop.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// The terminal has gone; `None` under `nohup`, which means that this is to be outlived.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     fn new() -> Result<Self, CliError> {
         let listen = |kind| signal(kind).map_err(|error| CliError::failed(format!("signals can't be listened for: {error}")));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: if ignores_hangup() { None } else { Some(listen(SignalKind::hangup())?) },
+        })
     }
 
     async fn next(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            _ = hangup => {}
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// Whether this process was started with hangups ignored, which listening to them would undo. Told by Linux alone.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // One bit a signal, from the first on; SIGHUP is the first.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Reads `default=8`, or `default` alone.

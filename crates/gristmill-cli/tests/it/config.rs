@@ -85,3 +85,16 @@ fn a_schema_that_is_none_is_refused() {
     let refusal = sandbox.fails(2, &["enqueue", "a"]);
     assert!(refusal.contains("gristmill.toml:3:1: ") && refusal.contains("JSON Schema"), "{refusal}");
 }
+
+#[test]
+fn a_log_level_that_does_not_exist_is_refused() {
+    let sandbox = Sandbox::with_echo();
+    for filter in ["eror", "info,gristmil", "", "gristmill=loud"] {
+        let refusal = sandbox.fails(2, &["worker", "--drain", "--log", filter]);
+        assert!(refusal.contains("off, error, warn, info, debug, trace"), "{filter}: {refusal}");
+    }
+    for filter in ["error", "WARN", "off", "info,gristmill=debug", "gristmill::worker=trace"] {
+        sandbox.ok(&["worker", "--drain", "--log", filter]);
+    }
+    assert!(sandbox.env("GRISTMILL_LOG", "eror").fails(2, &["tasks", "list"]).contains("`eror` is not a level"));
+}

@@ -61,6 +61,7 @@ fn a_wait_that_is_too_long_is_its_own_code() {
     let sandbox = Sandbox::with_echo();
     let late = sandbox.fails(4, &["enqueue", "echo", "--wait", "--timeout", "50ms"]);
     assert!(late.contains("did not end in time"), "{late}");
+    assert_eq!(late.matches("no live worker serves `echo` in the queue `default`").count(), 1, "{late}");
     assert_eq!(sandbox.json(&["tasks", "list"])["items"][0]["state"], "ready");
 }
 
@@ -72,6 +73,9 @@ fn unknown_task_types_are_refused_with_near_names() {
     assert_eq!(sandbox.json(&["tasks", "list"])["items"], json!([]));
 
     // With --force it is kept, for a program that has it. A worker without it leaves it alone.
+    for args in [r#"{"a": 1, "a": 2}"#, "{not json"] {
+        sandbox.fails(2, &["enqueue", "email.sned", "--args", args, "--force"]);
+    }
     let id = sandbox.ok(&["enqueue", "email.sned", "--args", r#"{"a": 1}"#, "--force"]);
     sandbox.ok(&["worker", "--drain"]);
     let task = sandbox.show(&id);
@@ -109,6 +113,8 @@ fn bad_arguments_are_refused_by_field_and_nothing_is_kept() {
         ("{", "not JSON"),
         ("{}", "args/to: is missing"),
         (r#"{"to": 5}"#, "args/to: is not of type string"),
+        (r#"{"to": "x", "to": "y"}"#, "the key `to` is there twice"),
+        (r#"{"to": "x", "more": [{"a": 1, "\u0061": 2}]}"#, "the key `a` is there twice"),
         (r#"{"to": "x", "count": "y"}"#, "args/count: is not of type integer"),
         (deep.as_str(), "nests deeper than 128"),
     ] {
@@ -130,6 +136,10 @@ fn bad_options_are_refused() {
         (&["--queue", "a\nb"], "control character"),
         (&["--queue", &long], "at most 255"),
         (&["--priority", "12"], "from 0 (first) to 9 (last)"),
+        (&["--priority", "-1"], "from 0 (first) to 9 (last)"),
+        (&["--max-attempts", "-1"], "at least 1"),
+        (&["--in", "-5s"], "not negative"),
+        (&["--wait", "--timeout", "-5s"], "not negative"),
         (&["--max-attempts", "0"], "at least 1"),
         (&["--in", "soon"], "not a duration"),
         (&["--in", "99999999w"], "too long"),
@@ -197,4 +207,12 @@ fn waiting_tells_a_success_though_the_type_keeps_none() {
         assert_eq!(sandbox.ok(&["enqueue", name, "--args", r#"{"n": 1}"#, "--wait"]), r#"{"n":1}"#.replace(':', ": "));
     }
     assert!(sandbox.fails(1, &["enqueue", "bad", "--wait"]).contains("exited with status 1"));
+}
+
+#[test]
+fn the_usage_shows_both_forms() {
+    let sandbox = Sandbox::with_echo();
+    for said in [sandbox.run(&["enqueue", "--help"]).stdout, sandbox.fails(2, &["enqueue"])] {
+        assert!(said.contains("gristmill enqueue [OPTIONS] NAME") && said.contains("gristmill enqueue --jsonl FILE|-"), "{said}");
+    }
 }

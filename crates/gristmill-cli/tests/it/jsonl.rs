@@ -24,6 +24,7 @@ fn mixed() -> String {
         r#"{"task": "echo", "priority": 77}"#,
         r#"{"task": "echo", "in": "5s", "at": "2100-01-01T00:00:00Z"}"#,
         r#"{"task": "echo", "backoff": "soon"}"#,
+        r#"["echo", {}]"#,
     ] {
         writeln!(lines, "{bad}").unwrap();
     }
@@ -38,7 +39,7 @@ fn good_lines_are_kept_and_bad_ones_told_by_number() {
     sandbox.write("tasks.jsonl", mixed());
     let ended = sandbox.run(&["enqueue", "--jsonl", "tasks.jsonl", "-o", "json"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert_eq!(serde_json::from_str::<Value>(&ended.stdout).unwrap(), json!({ "enqueued": 2, "bad": 8 }));
+    assert_eq!(serde_json::from_str::<Value>(&ended.stdout).unwrap(), json!({ "enqueued": 2, "bad": 9 }));
     for (line, says) in [
         (3, "key must be a string"),
         (4, "did you mean echo"),
@@ -47,7 +48,8 @@ fn good_lines_are_kept_and_bad_ones_told_by_number() {
         (7, "from 0 (first) to 9 (last)"),
         (8, "both `in` and `at`"),
         (9, "not a duration"),
-        (10, "another task has the id"),
+        (10, "not a JSON object such as"),
+        (11, "another task has the id"),
     ] {
         let told = ended
             .stderr
@@ -71,7 +73,7 @@ fn strict_commits_nothing_when_a_line_is_bad() {
     let refusal = sandbox.run_with_input(&["enqueue", "--jsonl", "-", "--strict"], &mixed());
     assert_eq!(refusal.code, Some(1), "{refusal:?}");
     assert!(
-        refusal.stderr.contains("line 10: another task has the id") && refusal.stderr.contains("nothing was enqueued"),
+        refusal.stderr.contains("line 11: another task has the id") && refusal.stderr.contains("nothing was enqueued"),
         "{refusal:?}"
     );
     assert_eq!(sandbox.json(&["tasks", "list"])["items"], json!([]));

@@ -159,3 +159,16 @@ fn a_newer_store_is_refused_in_one_sentence() {
     let said = sandbox.fails(3, &["tasks", "list"]);
     assert_eq!(said.matches("newer").count(), 1, "{said}");
 }
+
+#[test]
+fn a_queue_that_nobody_named_before_is_told() {
+    let sandbox = Sandbox::with_echo();
+    sandbox.ok(&["enqueue", "echo", "--queue", "mailing"]);
+    let ended = sandbox.run(&["queues", "pause", "mailign", "mailing", "default"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(
+        ended.stderr,
+        "the queue `mailign` is new: no task, task type or worker has named it so far; did you mean `mailing`?\n"
+    );
+    assert_eq!(sandbox.run(&["queues", "resume", "mailign"]).stderr, "", "known by now");
+}

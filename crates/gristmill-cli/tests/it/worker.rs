@@ -202,3 +202,24 @@ fn a_task_that_runs_at_most_once_says_why_it_is_not_run_again() {
     let task = sandbox.show(&id);
     assert_eq!(task["error"]["message"], "the worker stopped while it ran this task, which runs at most once", "{task}");
 }
+
+#[test]
+fn a_hangup_stops_a_worker_as_gracefully() {
+    let sandbox = Sandbox::with_echo();
+    let worker = sandbox.worker(&[]);
+    worker.signal(Signal::HUP);
+    let (status, said) = worker.ended();
+    assert!(status.success() && said.contains("stopping: no more claims"), "{said}");
+}
+
+#[test]
+fn a_drain_says_what_paused_queues_keep() {
+    let sandbox = Sandbox::with_echo();
+    sandbox.enqueue("echo", "{}");
+    sandbox.ok(&["queues", "pause", "default"]);
+    let ended = sandbox.run(&["worker", "--drain"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("left: 1 ready tasks in the paused queue `default`"), "{ended:?}");
+    sandbox.ok(&["queues", "resume", "default"]);
+    assert!(!sandbox.run(&["worker", "--drain"]).stderr.contains("left:"));
+}

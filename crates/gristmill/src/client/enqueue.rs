@@ -10,7 +10,7 @@ use crate::core::{
     Ack, Backoff, EnqueueOutcome, Inserted, InvalidInput, NewTask, Overrides, Policy, Retention, StoreError, TaskId, Timestamp,
     Within, limits,
 };
-use crate::{Error, Task, panics};
+use crate::{Error, Task, panics, twins};
 
 /// A task about to be enqueued: set options, then `.await`.
 ///
@@ -91,9 +91,14 @@ impl<'c, O, W> Enqueue<'c, O, W> {
         let draft = match client.registry().get(name) {
             Some(kind) => kind
                 .check_args(&args, client.limits())
+                .and_then(|()| twins::check(&args))
                 .map(|()| Draft { policy: Some(kind.spec.policy.clone()), ..Draft::unknown(name, args) })
                 .map_err(EnqueueError::from),
-            None => Ok(Draft { near: client.registry().near(name), ..Draft::unknown(name, args) }),
+            // Too large is told below, before so much is read.
+            None if args.len() > client.limits().args_bytes => Ok(Draft::unknown(name, args)),
+            None => twins::check(&args)
+                .map(|()| Draft { near: client.registry().near(name), ..Draft::unknown(name, args) })
+                .map_err(EnqueueError::from),
         };
         Self { client, draft, over: Overrides::default(), force: false, place, output: PhantomData }
     }

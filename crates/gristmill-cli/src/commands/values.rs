@@ -1,0 +1,26 @@
+//! Values of options. Those that look like options (`-1`) come here too, so that they are told what is wrong with them.
+
+use std::time::Duration;
+
+use gristmill::core::limits::{ATTEMPTS_MAX, PRIORITY_MAX};
+use gristmill::parse_duration;
+
+/// Reads `5s`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    if text.starts_with('-') {
+        return Err("a duration begins with a number and is not negative, such as 100ms, 5s or 1h30m".to_owned());
+    }
+    parse_duration(text)
+}
+
+/// Reads a priority.
+pub(super) fn priority(text: &str) -> Result<u8, String> {
+    let priority = text.parse().ok().filter(|&priority| priority <= PRIORITY_MAX);
+    priority.ok_or_else(|| "a priority is a whole number from 0 (first) to 9 (last)".to_owned())
+}
+
+/// Reads how many attempts.
+pub(super) fn attempts(text: &str) -> Result<u32, String> {
+    let attempts = text.parse().ok().filter(|attempts| (1..=ATTEMPTS_MAX).contains(attempts));
+    attempts.ok_or_else(|| format!("a number of attempts is at least 1 and at most {ATTEMPTS_MAX}"))
+}
