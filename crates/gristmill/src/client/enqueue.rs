@@ -4,13 +4,14 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::Task;
 use crate::attempt::Attempt;
+use crate::client::draft::Draft;
 use crate::client::{Client, Handle};
 use crate::core::{
     Ack, Backoff, EnqueueOutcome, Inserted, InvalidInput, NewTask, Overrides, Policy, Retention, StoreError, TaskId, Timestamp,
     Within, limits,
 };
-use crate::{Error, Task, panics, twins};
 
 /// A task about to be enqueued: set options, then `.await`.
 ///
@@ -25,18 +26,6 @@ pub struct Enqueue<'c, O, W = Own> {
     force: bool,
     place: W,
     output: PhantomData<fn() -> O>,
-}
-
-/// The name and the arguments; whether they fit the schema is known.
-#[derive(Debug)]
-struct Draft {
-    name: String,
-    args: String,
-    /// Policy of the task type, unless this program does not know it.
-    policy: Option<Policy>,
-    near: Vec<String>,
-    /// What the task says it is about.
-    title: Option<String>,
 }
 
 /// Enqueued in a transaction of its own, committed when the `.await` returns.
@@ -54,33 +43,6 @@ pub struct InTransaction<X, D> {
 #[derive(Debug)]
 pub struct InAttempt<'a>(pub(crate) &'a Attempt);
 
-impl Draft {
-    fn typed<T: Task>(client: &Client, task: &T) -> Result<Self, InvalidInput> {
-        let args = serde_json::to_string(task)
-            .map_err(|error| InvalidInput::new("args", format!("can't be written as JSON: {error}")))?;
-        let policy = match client.registry().get(T::NAME) {
-            // A client may enqueue what only other programs run; the type's own declaration is as good.
-            None => T::policy(),
-            Some(kind) => {
-                // Rust's types have checked the rest.
-                if kind.schema.is_demanding {
-                    kind.check_args(&args, client.limits())?;
-                }
-                kind.spec.policy.clone()
-            }
-        };
-        let title = panics::catch(|| task.title()).unwrap_or_else(|panicked| {
-            tracing::warn!(kind = T::NAME, error = %Error::from(panicked), "the title of a task can't be made");
-            None
-        });
-        Ok(Self { policy: Some(policy), title, ..Self::unknown(T::NAME, args) })
-    }
-
-    fn unknown(name: &str, args: String) -> Self {
-        Self { name: name.to_owned(), args, policy: None, near: Vec::new(), title: None }
-    }
-}
-
 impl<'c, O, W> Enqueue<'c, O, W> {
     pub(crate) fn typed<T: Task>(client: &'c Client, task: &T, place: W) -> Self {
         let draft = Draft::typed(client, task).map_err(EnqueueError::from);
@@ -88,18 +50,7 @@ impl<'c, O, W> Enqueue<'c, O, W> {
     }
 
     pub(crate) fn named(client: &'c Client, name: &str, args: String, place: W) -> Self {
-        let draft = match client.registry().get(name) {
-            Some(kind) => kind
-                .check_args(&args, client.limits())
-                .and_then(|()| twins::check(&args))
-                .map(|()| Draft { policy: Some(kind.spec.policy.clone()), ..Draft::unknown(name, args) })
-                .map_err(EnqueueError::from),
-            // Too large is told below, before so much is read.
-            None if args.len() > client.limits().args_bytes => Ok(Draft::unknown(name, args)),
-            None => twins::check(&args)
-                .map(|()| Draft { near: client.registry().near(name), ..Draft::unknown(name, args) })
-                .map_err(EnqueueError::from),
-        };
+        let draft = Draft::named(client, name, args).map_err(EnqueueError::from);
         Self { client, draft, over: Overrides::default(), force: false, place, output: PhantomData }
     }
 

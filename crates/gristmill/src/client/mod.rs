@@ -1,5 +1,6 @@
 mod bulk;
 mod call;
+mod draft;
 mod enqueue;
 mod handle;
 
