@@ -173,7 +173,7 @@ pub(super) fn load(view: &mut View<'_>, seq: i64, place: &Place) -> Result<Optio
         }
     }
     if record.state != State::Succeeded && record.error.is_none() {
-        let error = view.conn.prepare_cached(sql::OUTCOME_ERROR)?.query_row([seq], |row| Ok(json(row, 0))).optional()?;
+        let error = view.conn.prepare_cached(sql::OUTCOME_ERROR)?.query_row([seq], |row| failure(row, 0)).optional()?;
         record.error = error.flatten();
     }
     Ok(Some(record))
@@ -189,7 +189,7 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
         started_at: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_millis),
         finished_at: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_millis),
         worker: text(row, 5)?,
-        error: json(row, 6),
+        error: failure(row, 6)?,
         logs: text(row, 7)?,
         progress: json(row, 8),
     })
@@ -198,6 +198,12 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
 /// A column of JSON; `None` if there is none or it can't be read.
 fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Option<T> {
     serde_json::from_str(&text(row, column).ok()??).ok()
+}
+
+/// Why an attempt failed; that it did is told even if the reason can't be read.
+fn failure(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Failure>> {
+    let unreadable = || Failure::new(FailureReason::Corrupt, "what was kept of the error can't be read");
+    Ok(text(row, column)?.map(|text| serde_json::from_str(&text).unwrap_or_else(|_| unreadable())))
 }
 
 fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {

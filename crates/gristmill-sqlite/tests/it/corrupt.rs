@@ -104,3 +104,18 @@ async fn logs_that_are_not_utf8_do_not_keep_their_attempt_from_ending() {
     let record = fixture.store.get(claimed[0].lease.id).await.unwrap().unwrap();
     assert_eq!(record.attempts[0].logs.as_deref(), Some("\u{fffd}"));
 }
+
+#[tokio::test]
+async fn an_error_that_cannot_be_read_is_still_an_error() {
+    let fixture = Fixture::new();
+    let worker = fixture.worker(&["mail"]).await;
+    fixture.store.enqueue(vec![fixture.task("mail")]).await.unwrap();
+    let claimed = fixture.claim(worker, 1).await;
+    let failed = gristmill_core::Settlement::new(claimed[0].lease, gristmill_core::Ending::Failed);
+    let failure = Some(Box::new(gristmill_core::Failure::new(FailureReason::Error, "no such address")));
+    fixture.store.settle(vec![gristmill_core::Settlement { failure, ..failed }]).await.unwrap();
+    fixture.raw().execute_batch("UPDATE gristmill_outcome SET error = CAST(x'ff' AS TEXT)").unwrap();
+    let record = fixture.store.get(claimed[0].lease.id).await.unwrap().unwrap();
+    assert_eq!(record.error.unwrap().reason, FailureReason::Corrupt);
+    assert_eq!(record.attempts[0].error.as_ref().unwrap().reason, FailureReason::Corrupt);
+}
