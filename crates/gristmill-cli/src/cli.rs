@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Where tasks live, such as sqlite:PATH [default: from the configuration, then sqlite:gristmill.db]
+    /// Where tasks live: sqlite:PATH or postgres://USER@HOST/DATABASE [default: from the configuration, then sqlite:gristmill.db]
     #[arg(long, global = true, env = "GRISTMILL_STORE", hide_env_values = true, value_name = "URL")]
     pub(crate) store: Option<String>,
     /// The configuration file [default: gristmill.toml, if it is there]

@@ -44,6 +44,7 @@ mod exit;
 mod kinds;
 mod logging;
 mod output;
+mod stores;
 
 use std::process::ExitCode;
 

@@ -44,6 +44,11 @@ impl Env {
         }
     }
 
+    /// The time of a virtual clock; `None` in production. For stores whose time is their server's: they take this instead.
+    pub fn virtual_now(&self) -> Option<Timestamp> {
+        self.inner.as_ref().map(|inner| lock(inner).now)
+    }
+
     /// A number in `0.0..1.0`, for jitter.
     pub fn random(&self) -> f64 {
         match &self.inner {

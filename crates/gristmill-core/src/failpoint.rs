@@ -82,6 +82,12 @@ pub fn configure(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether any failpoint is set. A store may then commit in steps what it else does in one, so that there is something to
+/// fail between.
+pub fn is_active() -> bool {
+    ACTIVE.load(Ordering::Relaxed)
+}
+
 /// Passes the failpoint `name`.
 ///
 /// # Errors

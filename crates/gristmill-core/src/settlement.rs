@@ -153,7 +153,9 @@ pub fn judge(held: &Held, ending: Ending) -> Verdict {
     };
     debug_assert!(is_legal(ending, next), "{ending:?} can't lead to {next:?}");
     let cause = match (attempt, ending, next) {
-        (AttemptState::Crashed, Ending::Released, _) => Some("the worker stopped while it ran this task, which runs at most once"),
+        (AttemptState::Crashed, Ending::Released, _) => {
+            Some("the worker stopped while it ran this task, which runs at most once")
+        }
         (AttemptState::Crashed, _, _) if held.ack == Ack::Early => {
             Some("the worker died while it ran this task, which runs at most once")
         }
@@ -227,7 +229,11 @@ mod tests {
         for (held, ending, says) in [
             (early, Ending::Released, "the worker stopped while it ran this task, which runs at most once"),
             (early, Ending::Crashed, "the worker died while it ran this task, which runs at most once"),
-            (Held { crashes: 1, ..HELD }, Ending::Crashed, "the worker died while it ran this task, and the crash limit is reached"),
+            (
+                Held { crashes: 1, ..HELD },
+                Ending::Crashed,
+                "the worker died while it ran this task, and the crash limit is reached",
+            ),
             (HELD, Ending::Crashed, "the worker died while it ran this task"),
         ] {
             let failure = judge(&held, ending).default_failure().unwrap();

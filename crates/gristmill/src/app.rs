@@ -144,6 +144,7 @@ impl<S: Send + Sync + 'static> App<S> {
     /// Opens the store at `url`, brings its tables up to date, and declares the task types there.
     ///
     /// `sqlite:PATH` is the embedded store (feature `sqlite`, on by default); its file is made if it is missing.
+    /// `postgres://USER@HOST/DATABASE` is a schema of that database (feature `postgres`), which is made if it is missing.
     ///
     /// # Errors
     /// A mistake in a registration, a URL that names no known store, or a store that can't be opened.
@@ -248,6 +249,8 @@ pub async fn open_store(url: &str, env: Env) -> Result<Arc<dyn Store>, StoreErro
                 .map_err(|error| StoreError::new(StoreErrorKind::Other, "opening the store was cut off").with_source(error))??;
             Ok(store)
         }
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => Ok(gristmill_postgres::PostgresStore::connect(url, env).await?),
         scheme => {
             let _ = env;
             Err(unknown_store(scheme))
@@ -263,11 +266,17 @@ pub fn check_store_url(url: &str) -> Result<(), StoreError> {
     match url.split_once(':').map_or(url, |(scheme, _)| scheme) {
         #[cfg(feature = "sqlite")]
         "sqlite" => url.parse::<gristmill_sqlite::SqliteOptions>().map(drop),
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => url.parse::<gristmill_postgres::PostgresOptions>().map(drop),
         scheme => Err(unknown_store(scheme)),
     }
 }
 
 fn unknown_store(scheme: &str) -> StoreError {
-    let hint = "write sqlite:PATH, such as sqlite:gristmill.db";
+    let hint = if cfg!(feature = "postgres") {
+        "write sqlite:PATH, such as sqlite:gristmill.db, or postgres://USER@HOST/DATABASE"
+    } else {
+        "write sqlite:PATH, such as sqlite:gristmill.db"
+    };
     StoreError::new(StoreErrorKind::Invalid, format!("`{scheme}` is not a store that this program knows; {hint}"))
 }

@@ -43,6 +43,8 @@ mod hooks;
 #[cfg(feature = "log-capture")]
 pub mod log_capture;
 mod panics;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod registry;
 mod schema;
 #[cfg(feature = "sqlite")]

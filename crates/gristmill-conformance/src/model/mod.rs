@@ -49,7 +49,7 @@ const LOOK_EVERY: usize = 10;
 pub fn check_against_model(cases: u32, subject: impl Subject) {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: SHRINK_ITERS_MAX, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime for the test");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for the test");
     let outcome =
         runner.run(&op::steps(STEPS_MAX), |steps| runtime.block_on(run_case(&subject, steps)).map_err(TestCaseError::fail));
     match outcome {

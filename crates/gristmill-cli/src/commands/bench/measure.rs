@@ -2,13 +2,13 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use gristmill::core::limits;
-use gristmill::sqlite::raw::RawBench;
 use gristmill::{App, Client, Context, Enqueue, EnqueueError, Retention, task};
 use tokio::sync::mpsc;
 
 use super::usage::{cpu_seconds, peak_rss_mb};
-use super::{Args, Report, Scratch};
+use super::{Args, Report};
 use crate::exit::CliError;
+use crate::stores;
 
 type Result<T, E = CliError> = std::result::Result<T, E>;
 
@@ -37,7 +37,10 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
     let peak_rss_mb = peak_rss_mb();
     let (latency_p50_ms, latency_p99_ms) = latency_within(&client, bench, &mut started).await?;
     let (latency_across_p50_ms, latency_across_p99_ms) = latency_across(&client, url, bench).await?;
-    let (raw_enqueue_bulk_per_s, raw_drain_per_s) = if bench.raw { raw(url, bench.tasks)? } else { (None, None) };
+    let raw = match bench.raw {
+        true => Some(stores::raw(url, usize::try_from(bench.tasks).unwrap_or(usize::MAX), RAW_BATCH, bench.retention).await?),
+        false => None,
+    };
     Ok(Report {
         store: client.store().location(),
         tasks: bench.tasks,
@@ -48,8 +51,8 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
         enqueue_concurrent_per_s,
         enqueue_bulk_per_s,
         drain_per_s,
-        raw_drain_per_s,
-        raw_enqueue_bulk_per_s,
+        raw_drain_per_s: raw.as_ref().map(|raw| raw.drained as f64 / raw.drain.as_secs_f64()),
+        raw_enqueue_bulk_per_s: raw.as_ref().map(|raw| bench.tasks as f64 / raw.enqueue.as_secs_f64()),
         latency_p50_ms,
         latency_p99_ms,
         latency_across_p50_ms,
@@ -195,15 +198,4 @@ fn percentiles(mut nanos: Vec<u64>) -> (f64, f64) {
 fn nanos() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
-}
-
-/// The bare statements of the store at the engine's batch size, on a file of their own beside the measured one.
-fn raw(url: &str, tasks: u64) -> Result<(Option<f64>, Option<f64>)> {
-    let scratch = Scratch::new("gristmill-bench-raw");
-    let options = url.split_once('?').map_or(String::new(), |(_, options)| format!("?{options}"));
-    let mut raw = RawBench::create(&format!("{}{options}", scratch.url()))?;
-    let count = usize::try_from(tasks).unwrap_or(usize::MAX);
-    let enqueued = raw.enqueue_bulk(count, RAW_BATCH)?;
-    let (drained, took) = raw.drain(RAW_BATCH)?;
-    Ok((Some(tasks as f64 / enqueued.as_secs_f64()), Some(drained as f64 / took.as_secs_f64())))
 }

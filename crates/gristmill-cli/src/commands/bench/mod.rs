@@ -4,14 +4,13 @@
 mod measure;
 mod usage;
 
-use std::path::PathBuf;
-
 use clap::Args as ClapArgs;
 use gristmill::Retention;
 use serde::Serialize;
 
 use crate::exit::CliError;
 use crate::output::{Out, note, table};
+use crate::stores::{Scratch, shown};
 
 /// How much of what to measure.
 #[derive(ClapArgs, Clone, Debug)]
@@ -25,7 +24,7 @@ pub(crate) struct Args {
     /// Callers that enqueue one by one at the same time
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     producers: u32,
-    /// Measure the store's bare statements too, on a file of their own
+    /// Measure the store's bare statements too, in a place of their own
     #[arg(long)]
     raw: bool,
     /// How long the tasks are kept, such as 7d or none
@@ -75,11 +74,11 @@ struct Report {
 /// # Errors
 /// A store that can't be used, or a task that was lost on the way.
 pub(crate) async fn run(args: Args, store: Option<String>, out: &Out) -> Result<(), CliError> {
-    let scratch = Scratch::new("gristmill-bench");
+    let scratch = Scratch::file("gristmill-bench");
     let url = match store {
         Some(url) if args.latency_worker => return measure::be_the_other(&url).await,
         Some(url) => {
-            note(&format!("measuring on {url}: its {} and more tasks stay there for their retention", args.tasks));
+            note(&format!("measuring on {}: its {} and more tasks stay there for their retention", shown(&url), args.tasks));
             url
         }
         None => scratch.url(),
@@ -94,30 +93,4 @@ pub(crate) async fn run(args: Args, store: Option<String>, out: &Out) -> Result<
         });
         table(&["measured", "value"], rows)
     })
-}
-
-/// A database file that goes away with this value, its companions too.
-struct Scratch {
-    file: PathBuf,
-}
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        Self { file: PathBuf::from(format!("{name}-{}.db", std::process::id())) }
-    }
-
-    fn url(&self) -> String {
-        format!("sqlite:{}", self.file.display())
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        for suffix in ["", "-wal", "-shm"] {
-            let mut name = self.file.as_os_str().to_owned();
-            name.push(suffix);
-            // It may never have been made.
-            let _ = std::fs::remove_file(name);
-        }
-    }
 }

@@ -1,0 +1,150 @@
+//! What the commands ask of a store beyond the common contract, for each sort of store that this program has.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gristmill::{Retention, Timestamp, postgres, sqlite};
+
+use crate::exit::CliError;
+
+/// One step of a store's tables.
+pub(crate) struct Step {
+    pub(crate) number: i64,
+    pub(crate) name: String,
+    pub(crate) applied_at: Option<Timestamp>,
+}
+
+/// Which steps a store has, and which it lacks. Writes nothing.
+///
+/// # Errors
+/// A store that can't be read.
+pub(crate) async fn migration_status(url: &str) -> Result<Vec<Step>, CliError> {
+    let step = |number, name, applied_at| Step { number, name, applied_at };
+    Ok(if is_postgres(url) {
+        let steps = postgres::migration_status(url).await?;
+        steps.into_iter().map(|known| step(known.number, known.name, known.applied_at)).collect()
+    } else {
+        let steps = sqlite::migration_status(url)?;
+        steps.into_iter().map(|known| step(known.number, known.name, known.applied_at)).collect()
+    })
+}
+
+/// The statements that make the tables, for those whose databases others change.
+///
+/// # Errors
+/// A store that has none to print.
+pub(crate) fn migration_sql(url: &str) -> Result<String, CliError> {
+    if is_postgres(url) {
+        return Ok(postgres::migration_sql(url)?);
+    }
+    Err(CliError::usage("--sql is for PostgreSQL; a SQLite file is made by whatever command comes first"))
+}
+
+/// A place for a benchmark that goes away with this value.
+pub(crate) enum Scratch {
+    /// A file, and its companions.
+    File(PathBuf),
+    /// A schema in somebody's database; its benchmark removes it.
+    Schema(String),
+}
+
+impl Scratch {
+    /// A file in the current folder.
+    pub(crate) fn file(name: &str) -> Self {
+        Self::File(PathBuf::from(format!("{name}-{}.db", std::process::id())))
+    }
+
+    /// A place of the same sort as `url`, with its options.
+    pub(crate) fn beside(url: &str, name: &str) -> Self {
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let options =
+            |drop: &str| query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with(drop)).collect::<Vec<_>>();
+        if is_postgres(url) {
+            let schema = format!("schema={}_{}", name.replace('-', "_"), std::process::id());
+            let mut options = options("schema=");
+            options.push(&schema);
+            return Self::Schema(format!("{base}?{}", options.join("&")));
+        }
+        Self::file(name)
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::File(file) => format!("sqlite:{}", file.display()),
+            Self::Schema(url) => url.clone(),
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let Self::File(file) = self else { return };
+        for suffix in ["", "-wal", "-shm"] {
+            let mut name = file.as_os_str().to_owned();
+            name.push(suffix);
+            // It may never have been made.
+            let _ = std::fs::remove_file(name);
+        }
+    }
+}
+
+/// What the bare statements of a store took.
+pub(crate) struct Raw {
+    /// To enqueue in bulk.
+    pub(crate) enqueue: Duration,
+    /// How many were drained.
+    pub(crate) drained: usize,
+    /// To drain them.
+    pub(crate) drain: Duration,
+}
+
+/// Measures the bare statements of the store at `url`, in a place of their own beside it, `batch` tasks a statement.
+///
+/// # Errors
+/// If that place can't be made or written.
+pub(crate) async fn raw(url: &str, count: usize, batch: usize, retention: Retention) -> Result<Raw, CliError> {
+    let scratch = Scratch::beside(url, "gristmill-bench-raw");
+    if let Scratch::Schema(url) = &scratch {
+        let mut bench = postgres::raw::RawBench::create(url).await?.retention(retention);
+        let enqueue = bench.enqueue_bulk(count, batch).await?;
+        let (drained, drain) = bench.drain(batch).await?;
+        bench.remove().await?;
+        return Ok(Raw { enqueue, drained, drain });
+    }
+    let options = url.split_once('?').map_or(String::new(), |(_, options)| format!("?{options}"));
+    let mut bench = sqlite::raw::RawBench::create(&format!("{}{options}", scratch.url()))?;
+    let enqueue = bench.enqueue_bulk(count, batch)?;
+    let (drained, drain) = bench.drain(batch)?;
+    Ok(Raw { enqueue, drained, drain })
+}
+
+/// A store's URL for people: a password is for nobody's eyes.
+pub(crate) fn shown(url: &str) -> String {
+    if !is_postgres(url) {
+        return url.to_owned();
+    }
+    url.parse::<postgres::PostgresOptions>().map_or_else(|_| "postgres://...".to_owned(), |options| options.location())
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres:") || url.starts_with("postgresql:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(shown("postgres://me:secret@h/db"), "postgres://h:5432/db");
+        assert_eq!(shown("sqlite:x.db"), "sqlite:x.db");
+    }
+
+    #[test]
+    fn a_raw_benchmark_keeps_away_from_the_measured_tables() {
+        let url = Scratch::beside("postgres://me@h/db?schema=mine&pool=2", "raw").url();
+        assert_eq!(url, format!("postgres://me@h/db?pool=2&schema=raw_{}", std::process::id()));
+        assert!(Scratch::beside("sqlite:x.db", "raw").url().starts_with("sqlite:raw-"));
+    }
+}

@@ -1,0 +1,24 @@
+-- Index: the primary keys of task and its partitions, of ready and of scheduled.
+-- Arrays, so that a batch of any size is one statement. In the order of the ids, so that two batches with the same ids
+-- wait for one another in one direction only.
+WITH new AS MATERIALIZED (
+  SELECT x.*, nextval('{l}.arrival') AS seq, {now} AS now, coalesce(x.at, {now} + x.delay) AS due
+  FROM unnest($2::uuid[], $3::integer[], $4::integer[], $5::smallint[], $6::integer[], $7::integer[], $8::smallint[],
+              $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[])
+    AS x(id, queue, kind, priority, max_attempts, max_crashes, ack, retention, at, delay, expires, deadline, args, meta)
+), kept AS (
+  INSERT INTO {s}.task(id, seq, queue, kind, priority, max_attempts, max_crashes, ack, retention,
+                       created_at, run_at, expires_at, args, meta)
+  SELECT id, seq, queue, kind, priority, max_attempts, max_crashes, ack, retention, now, due,
+         coalesce(deadline, due + expires), args, meta
+  FROM new ORDER BY id
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id, seq, queue, kind, priority, created_at, run_at, expires_at
+), ready AS (
+  INSERT INTO {s}.ready(id, seq, expires_at, queue, kind, attempt, claim_no, crashes, priority)
+  SELECT id, seq, expires_at, queue, kind, 0, 0, 0, priority FROM kept WHERE run_at <= created_at
+), scheduled AS (
+  INSERT INTO {s}.scheduled(id, seq, run_at, expires_at, queue, kind, attempt, claim_no, crashes, priority)
+  SELECT id, seq, run_at, expires_at, queue, kind, 0, 0, 0, priority FROM kept WHERE run_at > created_at
+)
+SELECT id, run_at <= created_at FROM kept

@@ -1,0 +1,2 @@
+-- Index: the primary key.
+SELECT id, name, known FROM {s}.queue WHERE id = ANY($1)

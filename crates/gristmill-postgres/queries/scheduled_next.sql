@@ -1,0 +1,2 @@
+-- Index: scheduled_due.
+SELECT min(run_at) - {now} FROM {s}.scheduled

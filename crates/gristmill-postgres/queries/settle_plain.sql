@@ -1,0 +1,23 @@
+-- Index: the primary keys of lease and worker.
+-- Successes of which everything is known: nothing was noted while they ran, and they are kept. What does not come back is
+-- settled the long way, or is lost. By place, as no statistics tell how many leases there are: joined by id, all of them
+-- might be looked through for each. A lease that somebody changes meanwhile has another place, and is left over as well.
+WITH x AS MATERIALIZED (
+  SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[])
+    AS x(id, fence, ran, result, logs, progress)
+), hit AS MATERIALIZED (
+  SELECT x.*, l.at FROM x CROSS JOIN LATERAL (
+    SELECT ctid AS at FROM {s}.lease l WHERE l.id = x.id AND l.fence = x.fence AND NOT l.noted AND l.retention <> -2 OFFSET 0
+  ) l
+), gone AS (
+  DELETE FROM {s}.lease l USING hit h WHERE l.ctid = h.at
+  RETURNING l.id, l.fence, l.seq, l.attempt, l.claim_no, l.crashes, l.worker, l.claimed_at, l.retention,
+            h.ran, h.result, h.logs, h.progress
+), kept AS (
+  INSERT INTO {s}.outcome(id, seq, finished_at, started_at, keep_until, claim_no, attempt, crashes, state, ended,
+                          worker, result, logs, progress)
+  SELECT id, seq, {now}, greatest(claimed_at, {now} - ran), {keep}, claim_no, attempt, crashes, 1, 1,
+         (SELECT w.name FROM {s}.worker w WHERE w.key = gone.worker), result, logs, progress
+  FROM gone
+)
+SELECT id, fence FROM gone

@@ -1,0 +1,2 @@
+-- Index: none: one row a worker process.
+SELECT serves FROM {s}.worker WHERE expires_at > {now}

@@ -1,0 +1,210 @@
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gristmill_core::{EnqueueOutcome, Env, NewTask, StoreError, TaskId, failpoint};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::conn::Connect;
+use crate::days;
+use crate::effects::Effects;
+use crate::error::Fault;
+use crate::gather::Gather;
+use crate::herald::Herald;
+use crate::names::Names;
+use crate::ops;
+use crate::pool::Pool;
+use crate::session::Session;
+use crate::wake::Signals;
+use crate::workers::Workers;
+
+/// How often work is done again that the server undid for another's sake.
+pub(crate) const TRIES: u32 = 6;
+
+/// All of a store but its handle, for the tasks that work for it.
+pub(crate) struct Inner {
+    pub(crate) connect: Arc<Connect>,
+    pub(crate) env: Env,
+    pub(crate) pool: Pool,
+    /// Heartbeats wait for nobody: a pool that is busy must not cost the lease.
+    pub(crate) beats: Pool,
+    pub(crate) names: Names,
+    pub(crate) workers: Workers,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) gather: Gather,
+    pub(crate) herald: Herald,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) closing: CancellationToken,
+    /// What ended for good and no sweep has told yet.
+    untold: Mutex<Vec<TaskId>>,
+    /// The last day that has its partitions, as far as we know.
+    days: AtomicI64,
+}
+
+/// Runs an operation on a session of its own, again if the server undid it for another's sake, and ends it.
+macro_rules! run {
+    ($inner:expr, $pool:ident, $kind:expr, $session:ident => $work:expr) => {{
+        let inner: &std::sync::Arc<$crate::inner::Inner> = $inner;
+        let mut tries = 0;
+        loop {
+            #[allow(unused_mut, reason = "a look changes nothing of its session")]
+            let mut $session = inner.session(&inner.$pool, $kind).await?;
+            let fault = match $work.await {
+                Ok(done) => match $session.end().await {
+                    Ok((effects, reply)) => {
+                        inner.tell(effects);
+                        break reply.map(|()| done);
+                    }
+                    Err(fault) => fault,
+                },
+                Err(fault) => {
+                    $session.undo().await;
+                    fault
+                }
+            };
+            tries += 1;
+            if tries == $crate::inner::TRIES || !fault.is_collision() {
+                break Err(fault.explain(&inner.connect.what));
+            }
+            inner.step_aside(tries).await;
+        }
+    }};
+}
+pub(crate) use run;
+
+/// Whether an operation has more than one statement that writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Each statement commits by itself.
+    Single,
+    /// All of it commits together.
+    Transaction,
+}
+
+impl Inner {
+    pub(crate) fn new(connect: Arc<Connect>, env: Env, tasks: TaskTracker) -> Self {
+        let size = connect.options.pool;
+        Self {
+            pool: Pool::new(connect.clone(), size, env.clone()),
+            beats: Pool::new(connect.clone(), 1, env.clone()),
+            names: Names::default(),
+            workers: Workers::default(),
+            signals: Arc::default(),
+            gather: Gather::default(),
+            herald: Herald::default(),
+            untold: Mutex::default(),
+            tasks,
+            closing: CancellationToken::new(),
+            days: AtomicI64::new(i64::MIN),
+            connect,
+            env,
+        }
+    }
+
+    pub(crate) async fn session<'a>(&'a self, pool: &'a Pool, kind: Kind) -> Result<Session<'a>, StoreError> {
+        let held = pool.get().await?;
+        let mut session = Session::new(held, &self.connect.texts, &self.names, self.env.virtual_now());
+        // A failpoint before the commit needs a commit that is apart from the statement.
+        if kind == Kind::Transaction || failpoint::is_active() {
+            session.begin().await.map_err(|fault| fault.explain(&self.connect.what))?;
+        }
+        Ok(session)
+    }
+
+    /// Tells of a commit, in this process at once and in others soon.
+    pub(crate) fn tell(self: &Arc<Self>, effects: Effects) {
+        if !effects.untold.is_empty() {
+            self.untold.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&effects.untold);
+        }
+        if effects.returned_somewhere {
+            self.workers.forget_floors();
+        }
+        self.workers.lower(&effects.returned);
+        self.signals.committed(&effects);
+        if self.herald.tell(&effects) {
+            self.start_herald();
+        }
+    }
+
+    /// What ended for good since this was last asked.
+    pub(crate) fn take_untold(&self) -> Vec<TaskId> {
+        std::mem::take(&mut *self.untold.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits a little, longer each time and not as long as the others do.
+    pub(crate) async fn step_aside(&self, tries: u32) {
+        let most = Duration::from_millis(5).saturating_mul(1 << tries.min(6));
+        tokio::time::sleep(most.mul_f64(self.env.random())).await;
+    }
+
+    /// Enqueues for all who wait for it, until nobody does.
+    pub(crate) async fn serve_callers(self: Arc<Self>) {
+        while let Some(callers) = self.gather.next() {
+            let tasks: Vec<_> = callers.iter().flat_map(|caller| caller.tasks.iter().cloned()).collect();
+            match self.enqueue(&tasks).await {
+                Ok(mut outcomes) => {
+                    for caller in callers {
+                        let rest = outcomes.split_off(caller.tasks.len().min(outcomes.len()));
+                        // A caller that has gone away does not want to know.
+                        let _ = caller.reply.send(Ok(std::mem::replace(&mut outcomes, rest)));
+                    }
+                }
+                Err(error) if callers.len() == 1 || error.is_transient() => {
+                    for caller in callers {
+                        let _ = caller.reply.send(Err(error.duplicate()));
+                    }
+                }
+                // One of them asked for something impossible. Alone, each fails or succeeds by itself.
+                Err(_) => {
+                    for caller in callers {
+                        let answer = self.enqueue(&caller.tasks).await;
+                        let _ = caller.reply.send(answer);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn enqueue(self: &Arc<Self>, tasks: &[NewTask]) -> Result<Vec<EnqueueOutcome>, StoreError> {
+        run!(self, pool, Kind::Single, s => ops::enqueue(&mut s, tasks))
+    }
+
+    /// Makes the partitions for the days to come, if it is time.
+    pub(crate) async fn make_days(&self) {
+        let wanted = days::last_wanted(self.env.now());
+        if self.days.fetch_max(wanted, Ordering::Relaxed) >= wanted {
+            return;
+        }
+        let made: Result<(), StoreError> = async {
+            let mut tries = 0;
+            loop {
+                let session = self.session(&self.pool, Kind::Transaction).await?;
+                let made = async {
+                    session.conn()?.batch("SET LOCAL lock_timeout = '500ms'").await?;
+                    days::make_ahead(session.conn()?, session.texts(), self.env.now()).await
+                };
+                let fault = match made.await {
+                    Ok(()) => match session.end().await {
+                        Ok(_) => return Ok(()),
+                        Err(fault) => fault,
+                    },
+                    Err(fault) => {
+                        session.undo().await;
+                        fault
+                    }
+                };
+                tries += 1;
+                if tries == TRIES || matches!(fault, Fault::Store(_)) {
+                    return Err(fault.explain(&self.connect.what));
+                }
+                self.step_aside(tries).await;
+            }
+        }
+        .await;
+        if let Err(error) = made {
+            // Nothing is lost by it: tasks of these days go to the default partitions, and are deleted one by one.
+            tracing::warn!(%error, "the partitions of the next days could not be made");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The PostgreSQL store of gristmill: any number of processes, on any number of machines, on one schema of a database.
+//!
+//! - **Narrow tables.** A task's body is written once, in a partition of its day; what moves is small. See `migrations/`.
+//! - **One statement.** Enqueues, claims and settlements of a batch are one statement each; enqueues of many callers share
+//!   one while another is under way.
+//! - **The server's clock** and its order of arrival count, never a client's.
+//! - **Woken, and never dependent on it.** Commits of this process wake at once, those of others by a notification after the
+//!   commit, on a connection of its own; and a cheap look every 40 ms finds what gave none.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), gristmill_core::StoreError> {
+//! use gristmill_core::{Env, Store};
+//! let store = gristmill_postgres::PostgresStore::connect("postgres://app@db.internal/shop", Env::system()).await?;
+//! assert_eq!(store.location(), "postgres://db.internal:5432/shop");
+//! # Ok(())
+//! # }
+//! ```
+
+mod check;
+mod conn;
+mod days;
+mod effects;
+mod error;
+mod gather;
+mod herald;
+mod inner;
+mod migrate;
+mod names;
+mod ops;
+mod options;
+mod pool;
+pub mod raw;
+mod session;
+mod sql;
+mod store;
+mod tls;
+mod view;
+mod wake;
+mod workers;
+
+pub use migrate::{Migration, migrate, migration_sql, migration_status};
+pub use options::{PostgresOptions, SslMode};
+pub use store::PostgresStore;

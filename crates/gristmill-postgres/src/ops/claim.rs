@@ -1,0 +1,244 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use gristmill_core::{
+    Ack, Claim, Claimed, Failure, FailureReason, Fence, LeaseRef, State, TaskId, TaskMeta, Timestamp, WorkerId, limits,
+};
+use serde_json::json;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::encode::{NONE, ack_from, count, limit, to_json};
+use super::settle::key;
+use super::waiting::{Waited, end_unstarted_as};
+use crate::effects::Points;
+use crate::error::Fault;
+use crate::names::Sort;
+use crate::session::Session;
+use crate::sql::Q;
+use crate::workers::{PRIORITIES, Server, Serves, Workers};
+
+/// The most tasks that one statement takes; whoever wants more is given them by several.
+const BATCH_MAX: usize = 5_000;
+
+/// Takes tasks for a worker, in the order of its wishes.
+pub(crate) async fn claim(s: &mut Session<'_>, workers: &Workers, claim: &Claim) -> Result<Vec<Claimed>, Fault> {
+    let known = workers.server(claim.worker);
+    let was_known = known.is_some();
+    let server = match known {
+        Some(server) => server,
+        None => server(s, workers, claim.worker).await?,
+    };
+    let mut claiming = Claiming { s, workers, claim, server, claimed: Vec::new(), was_alive: !was_known };
+    for wanted in &claim.wanted {
+        claiming.serve(&wanted.queue, wanted.limit).await?;
+    }
+    if !claiming.was_alive {
+        // No statement ran that would have told.
+        server_is_alive(claiming.s, workers, claim.worker).await?;
+    }
+    let claimed = claiming.claimed;
+    s.effects.looked.push(claim.worker);
+    if !claimed.is_empty() {
+        s.effects.points.add(Points::CLAIM);
+    }
+    Ok(claimed)
+}
+
+/// What this very claim took the first time, when its reply was lost. Needs a transaction.
+///
+/// A first claim that is still under way holds a lock on the worker's row, and is waited for here. One that has not yet come so
+/// far finds a later epoch when it does, and takes nothing.
+pub(crate) async fn given(s: &mut Session<'_>, workers: &Workers, claim: &Claim) -> Result<Vec<Claimed>, Fault> {
+    workers.forget(claim.worker);
+    let worker = claim.worker.as_uuid();
+    let Some(row) = s.row(Q::WorkerRenew, &[&s.now, &worker]).await? else { return Err(dead(claim.worker)) };
+    let key: i64 = row.try_get(0)?;
+    s.rows(Q::WorkerEpoch, &[&key]).await?;
+    let rows = s.rows(Q::LeaseGiven, &[&key, &claim.fence.as_uuid()]).await?;
+    let mut given = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let queue: i32 = row.try_get(14)?;
+        s.read_names(Sort::Queue, [queue].into_iter()).await?;
+        s.read_names(Sort::Kind, [row.try_get(2)?].into_iter()).await?;
+        let Some(queue) = s.name(Sort::Queue, queue) else { continue };
+        // What can't be read was not given; it stays until the worker ends.
+        if let Ok(claimed) = read(s, row, claim.fence, &queue)? {
+            given.push(claimed);
+        }
+    }
+    Ok(given)
+}
+
+fn dead(worker: WorkerId) -> Fault {
+    Fault::invalid(format!("worker {worker} is not alive: it never entered, left, or missed its heartbeats"))
+}
+
+/// The worker as the store has it, if it is alive.
+async fn server(s: &mut Session<'_>, workers: &Workers, id: WorkerId) -> Result<Arc<Server>, Fault> {
+    let Some(row) = s.row(Q::WorkerGet, &[&s.now, &id.as_uuid()]).await? else {
+        workers.forget(id);
+        return Err(dead(id));
+    };
+    let serves: Serves = serde_json::from_str(row.try_get(3)?).unwrap_or_default();
+    s.intern(Sort::Kind, serves.kinds.iter().map(String::as_str), false).await?;
+    let kinds = serves.kinds.iter().filter_map(|kind| s.id(Sort::Kind, kind)).collect();
+    let server = Arc::new(Server { key: row.try_get(0)?, epoch: row.try_get(1)?, kinds });
+    workers.keep(id, server.clone());
+    Ok(server)
+}
+
+async fn server_is_alive(s: &Session<'_>, workers: &Workers, id: WorkerId) -> Result<(), Fault> {
+    if s.row(Q::WorkerGet, &[&s.now, &id.as_uuid()]).await?.is_none() {
+        workers.forget(id);
+        return Err(dead(id));
+    }
+    Ok(())
+}
+
+struct Claiming<'c, 'a> {
+    s: &'c mut Session<'a>,
+    workers: &'c Workers,
+    claim: &'c Claim,
+    server: Arc<Server>,
+    claimed: Vec<Claimed>,
+    /// Whether it is known that the worker is alive.
+    was_alive: bool,
+}
+
+impl Claiming<'_, '_> {
+    async fn serve(&mut self, name: &Arc<str>, wanted: usize) -> Result<(), Fault> {
+        if wanted == 0 {
+            return Ok(());
+        }
+        let Some(queue) = self.s.find(Sort::Queue, name).await? else { return Ok(()) };
+        let until = self.claimed.len().saturating_add(wanted);
+        while self.claimed.len() < until {
+            let room = (until - self.claimed.len()).min(BATCH_MAX);
+            let floor = self.workers.floor(self.server.key, queue);
+            let since = Instant::now();
+            let Some(rows) = self.statement(queue, floor.as_ref(), room).await? else { continue };
+            if floor.is_none() {
+                self.workers.looked(self.server.key, queue, since.elapsed());
+            }
+            let found = rows.len();
+            let mut lowest = [None; PRIORITIES];
+            let late = self.take(&rows, queue, name, &mut lowest).await?;
+            if found == room {
+                self.workers.raise(self.server.key, queue, lowest);
+            } else if !self.workers.ran_short(self.server.key, queue) && late == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One claim; `None` if the worker had changed since it was last read, and was read anew.
+    async fn statement(&mut self, queue: i32, floor: Option<&[i64; PRIORITIES]>, room: usize) -> Result<Option<Vec<Row>>, Fault> {
+        let error = to_json(&Failure::new(FailureReason::Expired, "not started by its deadline"));
+        let floor = floor.map_or([i64::MIN; PRIORITIES], |floor| *floor);
+        let Server { key, epoch, kinds } = &*self.server;
+        let mut rows = self
+            .s
+            .rows(
+                Q::Claim,
+                &[&self.s.now, key, epoch, &queue, kinds, &floor.as_slice(), &limit(room), &self.claim.fence.as_uuid(), &error],
+            )
+            .await?;
+        if rows.is_empty() {
+            let before = self.server.epoch;
+            self.server = server(self.s, self.workers, self.claim.worker).await?;
+            if self.server.epoch == before {
+                // Its lease runs out just now, as two statements see two times.
+                return Err(dead(self.claim.worker));
+            }
+            return Ok(None);
+        }
+        self.was_alive = true;
+        // One row without a task says that the worker is alive.
+        if rows.len() == 1 && rows.first().is_some_and(|row| matches!(row.try_get::<_, Option<Uuid>>(0), Ok(None))) {
+            rows.clear();
+        }
+        Ok(Some(rows))
+    }
+
+    /// Reads what was taken. Returns how many of them ended instead, because it was too late for them or they can't be read.
+    async fn take(
+        &mut self,
+        rows: &[Row],
+        queue: i32,
+        name: &Arc<str>,
+        lowest: &mut [Option<i64>; PRIORITIES],
+    ) -> Result<usize, Fault> {
+        let mut kinds = Vec::with_capacity(rows.len());
+        for row in rows {
+            kinds.push(row.try_get::<_, i32>(2)?);
+        }
+        self.s.read_names(Sort::Kind, kinds.into_iter()).await?;
+        let mut ended = 0;
+        for row in rows {
+            let (seq, priority): (i64, i16) = (row.try_get(1)?, row.try_get(6)?);
+            if let Some(lowest) = usize::try_from(priority).ok().and_then(|priority| lowest.get_mut(priority)) {
+                lowest.get_or_insert(seq);
+            }
+            if row.try_get(7)? {
+                ended += 1;
+                let id = TaskId::from_uuid(row.try_get(0)?);
+                self.s.effects.ended.push(id);
+                self.s.effects.untold.push(id);
+                continue;
+            }
+            match read(self.s, row, self.claim.fence, name)? {
+                Ok(claimed) => self.claimed.push(claimed),
+                Err(why) => {
+                    ended += 1;
+                    self.set_aside(row, queue, &why).await?;
+                }
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Takes a damaged task out of its queue, says why, and lets whoever waits for it know.
+    async fn set_aside(&mut self, row: &Row, queue: i32, why: &str) -> Result<(), Fault> {
+        let (id, seq): (Uuid, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let (attempt, claim_no, crashes): (i32, i32, i32) = (row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
+        tracing::error!(%id, why, "a task can't be read and was set aside");
+        let kept = json!({
+            "queue": queue, "priority": row.try_get::<_, i16>(6)?, "seq": seq, "kind": row.try_get::<_, i32>(2)?,
+            "attempt": attempt - 1, "claim_no": claim_no - 1, "crashes": crashes,
+        });
+        self.s.execute(Q::LeaseDrop, &[&id, &self.claim.fence.as_uuid()]).await?;
+        self.s.execute(Q::AsideInsert, &[&self.s.now, &id, &why, &kept.to_string()]).await?;
+        let failure = Failure::new(FailureReason::Corrupt, format!("the task can't be read: {why}"));
+        let waited = Waited { id, seq, attempt: attempt - 1, claim_no: claim_no - 1, crashes };
+        end_unstarted_as(self.s, &[waited], State::Failed, &failure).await
+    }
+}
+
+/// A task that was taken; or why it can't be read, which is its misfortune and not the claim's.
+fn read(s: &Session<'_>, row: &Row, fence: Fence, queue: &Arc<str>) -> Result<Result<Claimed, String>, Fault> {
+    let Some(args) = row.try_get::<_, Option<&str>>(12)? else { return Ok(Err("its body is missing".to_owned())) };
+    if let Err(error) = limits::check_depth("args", args) {
+        return Ok(Err(error.to_string()));
+    }
+    let meta: Option<Box<TaskMeta>> = match row.try_get::<_, Option<&str>>(13)?.map(serde_json::from_str).transpose() {
+        Ok(meta) => meta,
+        Err(error) => return Ok(Err(format!("its meta can't be read: {error}"))),
+    };
+    let Some(kind) = s.name(Sort::Kind, row.try_get(2)?) else { return Ok(Err("its task type has no name".to_owned())) };
+    let (seq, retention, crashes): (i64, i64, i32) = (row.try_get(1)?, row.try_get(9)?, row.try_get(5)?);
+    Ok(Ok(Claimed {
+        lease: LeaseRef { id: TaskId::from_uuid(row.try_get(0)?), fence, key: key(seq, retention == NONE) },
+        kind,
+        queue: queue.clone(),
+        attempt: count(row.try_get(3)?),
+        claim_no: count(row.try_get(4)?),
+        crashes: count(crashes),
+        max_attempts: count(row.try_get(10)?),
+        report_start: crashes > 0 || ack_from(row.try_get(8)?) == Ack::Early,
+        created_at: Timestamp::from_millis(row.try_get(11)?),
+        args: args.to_owned(),
+        meta,
+    }))
+}

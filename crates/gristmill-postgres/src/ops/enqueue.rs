@@ -1,0 +1,179 @@
+use std::collections::{HashMap, HashSet};
+
+use gristmill_core::{EnqueueOutcome, NewTask, StoreError, StoreErrorKind};
+use uuid::Uuid;
+
+use super::encode::{ack_of, at, int, meta_of, ms, retention_of};
+use crate::effects::Points;
+use crate::error::Fault;
+use crate::names::Sort;
+use crate::session::Session;
+use crate::sql::Q;
+
+/// How often a task is tried whose namesake vanishes each time it is looked at.
+const TRIES: usize = 5;
+
+/// Writes new tasks; each answers for itself.
+pub(crate) async fn enqueue(s: &mut Session<'_>, tasks: &[NewTask]) -> Result<Vec<EnqueueOutcome>, Fault> {
+    check(tasks)?;
+    let mut outcomes = vec![None; tasks.len()];
+    for _ in 0..TRIES {
+        let open: Vec<usize> = (0..tasks.len()).filter(|n| outcomes[*n].is_none()).collect();
+        if open.is_empty() {
+            break;
+        }
+        insert(s, tasks, &open, &mut outcomes).await?;
+    }
+    outcomes.into_iter().map(|outcome| outcome.ok_or_else(vanishing)).collect()
+}
+
+/// What no statement could keep is refused before any is sent.
+pub(crate) fn check(tasks: &[NewTask]) -> Result<(), Fault> {
+    for task in tasks {
+        for (field, text) in [("args", &task.args), ("queue", &task.queue), ("kind", &task.kind)] {
+            if text.contains('\0') {
+                return Err(Fault::invalid(format!(
+                    "task {}: {field} holds a NUL character, which PostgreSQL can't keep; in JSON write it \\u0000",
+                    task.id
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Inserts those at `open`, and says of each what became of it, or nothing if its namesake was deleted meanwhile.
+async fn insert(
+    s: &mut Session<'_>,
+    tasks: &[NewTask],
+    open: &[usize],
+    outcomes: &mut [Option<EnqueueOutcome>],
+) -> Result<(), Fault> {
+    s.intern(Sort::Queue, open.iter().map(|n| tasks[*n].queue.as_str()), true).await?;
+    s.intern(Sort::Kind, open.iter().map(|n| tasks[*n].kind.as_str()), true).await?;
+    let mut first: HashMap<Uuid, usize> = HashMap::with_capacity(open.len());
+    let mut columns = Columns::default();
+    for &n in open {
+        let task = &tasks[n];
+        first.entry(task.id.as_uuid()).or_insert_with(|| {
+            let name = |sort, name| s.id(sort, name).unwrap_or_default();
+            columns.push(task, name(Sort::Queue, &task.queue), name(Sort::Kind, &task.kind));
+            n
+        });
+    }
+    let rows = s.rows(Q::Enqueue, &columns.params(&s.now)).await?;
+    let mut created = HashSet::with_capacity(rows.len());
+    for row in &rows {
+        created.insert(row.try_get::<_, Uuid>(0)?);
+        if row.try_get(1)? {
+            s.effects.readied = true;
+        } else {
+            s.effects.scheduled = true;
+        }
+    }
+    if !created.is_empty() {
+        s.effects.points.add(Points::ENQUEUE);
+    }
+    let mut taken = Vec::new();
+    for &n in open {
+        let (task, id) = (&tasks[n], tasks[n].id.as_uuid());
+        match first.get(&id) {
+            Some(first) if created.contains(&id) => {
+                let same = tasks[*first].kind == task.kind && tasks[*first].args == task.args;
+                outcomes[n] = Some(match (*first == n, same) {
+                    (true, _) => EnqueueOutcome::Created,
+                    (false, true) => EnqueueOutcome::Exists,
+                    (false, false) => EnqueueOutcome::Conflict,
+                });
+            }
+            _ => taken.push(n),
+        }
+    }
+    compare(s, tasks, &taken, outcomes).await
+}
+
+/// Whether the tasks that were there before are the same.
+async fn compare(
+    s: &mut Session<'_>,
+    tasks: &[NewTask],
+    taken: &[usize],
+    outcomes: &mut [Option<EnqueueOutcome>],
+) -> Result<(), Fault> {
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = taken.iter().map(|n| tasks[*n].id.as_uuid()).collect();
+    let kinds: Vec<i32> = taken.iter().map(|n| s.id(Sort::Kind, &tasks[*n].kind).unwrap_or_default()).collect();
+    let args: Vec<&str> = taken.iter().map(|n| tasks[*n].args.as_str()).collect();
+    for row in s.rows(Q::TaskSame, &[&ids, &kinds, &args]).await? {
+        let (place, same): (i64, bool) = (row.try_get(0)?, row.try_get(1)?);
+        let n = usize::try_from(place - 1).ok().and_then(|place| taken.get(place));
+        if let Some(outcome) = n.and_then(|n| outcomes.get_mut(*n)) {
+            *outcome = Some(if same { EnqueueOutcome::Exists } else { EnqueueOutcome::Conflict });
+        }
+    }
+    Ok(())
+}
+
+fn vanishing() -> Fault {
+    let message = "a task with this id is made and deleted over and over; try again";
+    Fault::Store(StoreError::new(StoreErrorKind::Busy, message))
+}
+
+/// New tasks, column by column.
+#[derive(Default)]
+pub(crate) struct Columns<'a> {
+    pub(crate) id: Vec<Uuid>,
+    pub(crate) queue: Vec<i32>,
+    pub(crate) kind: Vec<i32>,
+    pub(crate) priority: Vec<i16>,
+    pub(crate) max_attempts: Vec<i32>,
+    pub(crate) max_crashes: Vec<i32>,
+    pub(crate) ack: Vec<i16>,
+    pub(crate) retention: Vec<i64>,
+    pub(crate) at: Vec<Option<i64>>,
+    pub(crate) delay: Vec<i64>,
+    pub(crate) expires: Vec<Option<i64>>,
+    pub(crate) deadline: Vec<Option<i64>>,
+    pub(crate) args: Vec<&'a str>,
+    pub(crate) meta: Vec<Option<String>>,
+}
+
+impl<'a> Columns<'a> {
+    pub(crate) fn push(&mut self, task: &'a NewTask, queue: i32, kind: i32) {
+        self.id.push(task.id.as_uuid());
+        self.queue.push(queue);
+        self.kind.push(kind);
+        self.priority.push(task.priority.into());
+        self.max_attempts.push(int(task.max_attempts));
+        self.max_crashes.push(int(task.max_crashes));
+        self.ack.push(ack_of(task.ack));
+        self.retention.push(retention_of(task.retention));
+        self.at.push(task.run_at.map(at));
+        self.delay.push(ms(task.delay));
+        self.expires.push(task.expires.map(ms));
+        self.deadline.push(task.meta.as_ref().and_then(|meta| meta.expires_at).map(at));
+        self.args.push(&task.args);
+        self.meta.push(meta_of(task.meta.as_deref()));
+    }
+
+    fn params<'p>(&'p self, now: &'p Option<i64>) -> [&'p (dyn tokio_postgres::types::ToSql + Sync); 15] {
+        [
+            now,
+            &self.id,
+            &self.queue,
+            &self.kind,
+            &self.priority,
+            &self.max_attempts,
+            &self.max_crashes,
+            &self.ack,
+            &self.retention,
+            &self.at,
+            &self.delay,
+            &self.expires,
+            &self.deadline,
+            &self.args,
+            &self.meta,
+        ]
+    }
+}

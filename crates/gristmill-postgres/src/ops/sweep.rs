@@ -1,0 +1,136 @@
+use std::time::Duration;
+
+use gristmill_core::{Ending, State, TaskId};
+
+use super::encode::limit;
+use super::finish::{Taken, Word, finish};
+use super::waiting::{Waited, end_unstarted};
+use super::writes::Writes;
+use crate::effects::Points;
+use crate::error::Fault;
+use crate::names::Sort;
+use crate::session::Session;
+use crate::sql::Q;
+use crate::workers::{Served, Serves};
+
+/// How long a dead worker's row is kept for people to see.
+const WORKER_KEPT_MS: i64 = 3_600_000;
+/// How far a sweep looks into a queue for tasks that nobody serves.
+const HEAD: i64 = 2_000;
+
+/// Makes ready what is due. Returns how many.
+pub(crate) async fn promote(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
+    let promoted = s.execute(Q::Promote, &[&s.now, &limit(most)]).await?;
+    if promoted > 0 {
+        s.effects.readied = true;
+        s.effects.returned_somewhere = true;
+        s.effects.points.add(Points::PROMOTE);
+    }
+    Ok(usize::try_from(promoted).unwrap_or(usize::MAX))
+}
+
+/// Takes back what dead workers held. Needs a transaction.
+pub(crate) async fn rescue(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
+    let rows = s.rows(Q::LeaseTakeLost, &[&s.now, &limit(most)]).await?;
+    let mut writes = Writes::default();
+    for row in &rows {
+        let taken = Taken::read(row)?;
+        let silent = !taken.started;
+        let id = TaskId::from_uuid(taken.id);
+        let state = finish(taken, &Word::of(Ending::Crashed, silent), &mut writes, &mut s.effects);
+        s.effects.untold.extend(state.is_final().then_some(id));
+    }
+    writes.flush(s).await?;
+    if !rows.is_empty() {
+        s.effects.points.add(Points::RESCUE);
+    }
+    Ok(rows.len())
+}
+
+/// Ends what was not started in time. Needs a transaction.
+pub(crate) async fn expire(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
+    let mut waited: Vec<Waited> = Vec::new();
+    for query in [Q::ReadyExpire, Q::ScheduledExpire, Q::ParkedExpire] {
+        let left = most - waited.len();
+        if left == 0 {
+            break;
+        }
+        for row in s.rows(query, &[&s.now, &limit(left)]).await? {
+            waited.push(Waited::read(&row)?);
+        }
+    }
+    end_unstarted(s, &waited, State::Expired).await?;
+    s.effects.untold.extend(waited.iter().map(|task| TaskId::from_uuid(task.id)));
+    Ok(waited.len())
+}
+
+/// How long until the next task is due, if one is.
+pub(crate) async fn next_due(s: &mut Session<'_>) -> Result<Option<Duration>, Fault> {
+    s.effects.swept = true;
+    let Some(row) = s.row(Q::ScheduledNext, &[&s.now]).await? else { return Ok(None) };
+    let next: Option<i64> = row.try_get(0)?;
+    Ok(next.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default())))
+}
+
+/// What live workers serve.
+pub(crate) async fn served(s: &Session<'_>) -> Result<Served, Fault> {
+    let rows = s.rows(Q::WorkerServes, &[&s.now]).await?;
+    let serves = rows.iter().map(|row| Ok(serde_json::from_str::<Serves>(row.try_get(0)?).unwrap_or_default()));
+    Ok(Served(serves.collect::<Result<_, Fault>>()?))
+}
+
+/// The types that are parked, as pairs of queue and type.
+pub(crate) async fn parked_pairs(s: &mut Session<'_>) -> Result<Vec<(i32, i32)>, Fault> {
+    let rows = s.rows(Q::ParkedPairs, &[]).await?;
+    let pairs = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<Vec<(i32, i32)>, Fault>>()?;
+    s.read_names(Sort::Queue, pairs.iter().map(|pair| pair.0)).await?;
+    s.read_names(Sort::Kind, pairs.iter().map(|pair| pair.1)).await?;
+    Ok(pairs)
+}
+
+/// Brings back what a live worker serves again.
+pub(crate) async fn unpark(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
+    let pairs = parked_pairs(s).await?;
+    if pairs.is_empty() {
+        return Ok(0);
+    }
+    let served = served(s).await?;
+    let mut unparked = 0;
+    for (queue, kind) in pairs {
+        let (Some(queue_name), Some(kind_name)) = (s.name(Sort::Queue, queue), s.name(Sort::Kind, kind)) else { continue };
+        if unparked >= most || !served.covers(&queue_name, &kind_name) {
+            continue;
+        }
+        let moved = s.execute(Q::Unpark, &[&queue, &kind, &limit(most - unparked)]).await?;
+        unparked += usize::try_from(moved).unwrap_or(usize::MAX);
+    }
+    if unparked > 0 {
+        s.effects.readied = true;
+        s.effects.returned_somewhere = true;
+    }
+    Ok(unparked)
+}
+
+/// Puts out of the way what nobody serves, at the heads of the queues that somebody does.
+pub(crate) async fn park(s: &mut Session<'_>) -> Result<(), Fault> {
+    let served = served(s).await?;
+    for name in served.queues() {
+        let Some(queue) = s.find(Sort::Queue, name).await? else { continue };
+        let rows = s.rows(Q::ReadyHeadKinds, &[&queue, &HEAD]).await?;
+        let kinds = rows.iter().map(|row| row.try_get::<_, i32>(0)).collect::<Result<Vec<_>, _>>()?;
+        s.read_names(Sort::Kind, kinds.iter().copied()).await?;
+        let unserved = |kind: &i32| s.name(Sort::Kind, *kind).is_some_and(|kind| !served.covers(name, &kind));
+        let unserved: Vec<i32> = kinds.into_iter().filter(unserved).collect();
+        if !unserved.is_empty() {
+            s.execute(Q::Park, &[&queue, &unserved, &HEAD]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes what is kept no longer.
+pub(crate) async fn prune(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
+    s.execute(Q::WorkerPrune, &[&s.now, &WORKER_KEPT_MS]).await?;
+    let pruned = s.row(Q::Prune, &[&s.now, &limit(most)]).await?.map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
+    Ok(usize::try_from(pruned).unwrap_or_default())
+}

@@ -1,0 +1,90 @@
+use std::time::Duration;
+
+use gristmill_core::{Ending, Fence, KindSpec, LeaseRef, Pulse, TaskId, WorkerId, WorkerSpec};
+use serde_json::json;
+
+use super::encode::{NONE, ms, storable, to_json};
+use super::finish::{Taken, Word, finish};
+use super::settle::key;
+use super::sweep::unpark;
+use super::writes::Writes;
+use crate::effects::Points;
+use crate::error::Fault;
+use crate::names::Sort;
+use crate::session::Session;
+use crate::sql::Q;
+use crate::workers::{Serves, Workers};
+
+/// Parked tasks that a worker's entering brings back at once; sweeps bring the rest.
+const UNPARKED_MAX: usize = 10_000;
+
+/// Makes a worker known.
+pub(crate) async fn enter(s: &mut Session<'_>, workers: &Workers, spec: &WorkerSpec) -> Result<(), Fault> {
+    let serves = to_json(&Serves { kinds: spec.kinds.clone(), queues: spec.queues.clone() });
+    let (name, version) = (storable(&spec.name), storable(&spec.version));
+    s.execute(Q::WorkerEnter, &[&s.now, &spec.id.as_uuid(), &name, &version, &serves, &ms(spec.lease)]).await?;
+    workers.forget(spec.id);
+    unpark(s, UNPARKED_MAX).await?;
+    Ok(())
+}
+
+/// Ends a worker and releases what it holds. Needs a transaction.
+pub(crate) async fn leave(s: &mut Session<'_>, workers: &Workers, worker: WorkerId) -> Result<u64, Fault> {
+    let Some(row) = s.row(Q::WorkerLeave, &[&worker.as_uuid()]).await? else { return Ok(0) };
+    let (worker_key, name): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+    let rows = s.rows(Q::LeaseTakeOfWorker, &[&s.now, &worker_key]).await?;
+    let mut writes = Writes::default();
+    for row in &rows {
+        let mut taken = Taken::read(row)?;
+        taken.name_worker(&name);
+        let silent = !taken.started;
+        finish(taken, &Word::of(Ending::Released, silent), &mut writes, &mut s.effects);
+    }
+    writes.flush(s).await?;
+    workers.forget(worker);
+    s.effects.left.push(worker);
+    s.effects.points.add(Points::RELEASE);
+    Ok(rows.len() as u64)
+}
+
+/// Extends a worker's lease, unless it ran out.
+pub(crate) async fn heartbeat(s: &mut Session<'_>, worker: WorkerId, lease: Duration) -> Result<Pulse, Fault> {
+    let rows = s.rows(Q::WorkerBeat, &[&s.now, &worker.as_uuid(), &ms(lease)]).await?;
+    let mut pulse = Pulse { alive: !rows.is_empty(), cancel: Vec::new() };
+    for row in &rows {
+        let Some(id) = row.try_get(0)? else { continue };
+        let (fence, seq, retention): (_, i64, i64) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        let lease = LeaseRef { id: TaskId::from_uuid(id), fence: Fence::from_uuid(fence), key: key(seq, retention == NONE) };
+        pulse.cancel.push(lease);
+    }
+    Ok(pulse)
+}
+
+/// Records what task types declare.
+pub(crate) async fn declare(s: &mut Session<'_>, kinds: &[KindSpec]) -> Result<(), Fault> {
+    // The newest wins, within one call too; and one statement can't write a row twice.
+    let mut newest = std::collections::BTreeMap::new();
+    for kind in kinds {
+        newest.insert(kind.name.as_str(), kind);
+    }
+    if newest.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = newest.keys().copied().collect();
+    let spec = |kind: &&KindSpec| json!({"schema": kind.schema, "fields": kind.fields, "policy": kind.policy}).to_string();
+    let specs: Vec<String> = newest.values().map(spec).collect();
+    s.execute(Q::KindDeclare, &[&names, &specs]).await?;
+    Ok(())
+}
+
+/// Stops or resumes the claims from a queue.
+pub(crate) async fn pause(s: &mut Session<'_>, queue: &str, paused: bool) -> Result<(), Fault> {
+    if queue.contains('\0') {
+        return Err(Fault::invalid("a queue's name holds a NUL character, which PostgreSQL can't keep"));
+    }
+    s.execute(Q::QueuePause, &[&queue, &paused]).await?;
+    // So that the next enqueue need not.
+    s.find(Sort::Queue, queue).await?;
+    s.effects.readied |= !paused;
+    Ok(())
+}

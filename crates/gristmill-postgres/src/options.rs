@@ -1,0 +1,269 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gristmill_core::{StoreError, StoreErrorKind, parse_duration};
+use tokio_postgres::Config;
+use tokio_postgres::config::Host;
+
+/// Where the database is and how it is used; read from `postgres://USER:PASSWORD@HOST:PORT/DATABASE?option=value&...`.
+///
+/// | option | values | default |
+/// | --- | --- | --- |
+/// | `schema` | the schema of the tables; any name | `gristmill` |
+/// | `pool` | connections for ordinary work; two more are for heartbeats and wake-ups | `4` |
+/// | `pgbouncer` | `true` behind a pooler in transaction mode: no prepared statements, no settings, no LISTEN | `false` |
+/// | `statement_timeout` | the longest that one statement may take | `30s` |
+/// | `lock_timeout` | the longest that a statement waits for somebody's lock | `10s` |
+/// | `sslmode` | `disable`, `prefer`, `require`, `verify-ca`, `verify-full` (the last two both check chain and host name) | `prefer` |
+/// | `sslrootcert` | a PEM file of the authorities to trust, instead of the usual ones | |
+/// | `application_name`, `connect_timeout`, `target_session_attrs`, `keepalives`, `host`, `port`, `user`, `password`, `dbname`, ... | as libpq has them | |
+///
+/// Several hosts, `postgres://a:5432,b:5432/app`, are tried in turn.
+///
+/// ```
+/// let options: gristmill_postgres::PostgresOptions = "postgres://app@db.local/shop?schema=tasks&pool=8".parse()?;
+/// assert_eq!((options.schema.as_str(), options.pool), ("tasks", 8));
+/// assert!("postgres://app@db.local/shop?scheme=tasks".parse::<gristmill_postgres::PostgresOptions>().is_err());
+/// # Ok::<(), gristmill_core::StoreError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PostgresOptions {
+    /// The schema of the tables.
+    pub schema: String,
+    /// Connections for ordinary work.
+    pub pool: usize,
+    /// Whether a pooler in transaction mode stands before the server.
+    pub pgbouncer: bool,
+    /// The longest that one statement may take.
+    pub statement_timeout: Duration,
+    /// The longest that a statement waits for a lock.
+    pub lock_timeout: Duration,
+    /// How the connection is protected.
+    pub sslmode: SslMode,
+    /// The authorities to trust, instead of the usual ones.
+    pub sslrootcert: Option<PathBuf>,
+    pub(crate) config: Config,
+}
+
+/// How a connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SslMode {
+    /// In the clear.
+    Disable,
+    /// Encrypted if the server can; nobody's identity is checked.
+    Prefer,
+    /// Encrypted; nobody's identity is checked.
+    Require,
+    /// Encrypted, and the server proves by its certificate that it is the one that was asked for.
+    Verify,
+}
+
+const OWN: &str = "schema, pool, pgbouncer, statement_timeout, lock_timeout, sslmode, sslrootcert";
+/// What the driver knows, beside what names the server.
+const DRIVERS: &[&str] = &[
+    "user",
+    "password",
+    "dbname",
+    "options",
+    "application_name",
+    "host",
+    "hostaddr",
+    "port",
+    "connect_timeout",
+    "tcp_user_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "target_session_attrs",
+    "channel_binding",
+    "load_balance_hosts",
+    "sslnegotiation",
+];
+
+impl std::str::FromStr for PostgresOptions {
+    type Err = StoreError;
+
+    fn from_str(url: &str) -> Result<Self, StoreError> {
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(invalid("this does not name a PostgreSQL database: write postgres://USER@HOST/DATABASE"));
+        }
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let mut options = Self {
+            schema: "gristmill".to_owned(),
+            pool: 4,
+            pgbouncer: false,
+            statement_timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_secs(10),
+            sslmode: SslMode::Prefer,
+            sslrootcert: None,
+            config: Config::new(),
+        };
+        let mut theirs = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if DRIVERS.contains(&name) {
+                theirs.push(pair);
+            } else {
+                options.set(name, &decode(value)?)?;
+            }
+        }
+        let url = if theirs.is_empty() { base.to_owned() } else { format!("{base}?{}", theirs.join("&")) };
+        // The driver's message names the option; the URL is not repeated, as it may hold a password.
+        options.config = url.parse().map_err(|error: tokio_postgres::Error| {
+            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            invalid(format!("the URL can't be read: {why}; write postgres://USER:PASSWORD@HOST:PORT/DATABASE"))
+        })?;
+        options.complete()
+    }
+}
+
+impl PostgresOptions {
+    fn set(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
+        let duration = || parse_duration(value).map_err(|why| invalid(format!("{name}: {why}")));
+        match name {
+            "schema" if value.is_empty() || value.len() > 63 || value.contains('\0') || value.starts_with("pg_") => {
+                return Err(invalid(format!("schema={value}: it is a name of 1 to 63 bytes that does not begin with pg_")));
+            }
+            "schema" => value.clone_into(&mut self.schema),
+            "pool" => match value.parse() {
+                Ok(pool @ 1..=1000) => self.pool = pool,
+                _ => return Err(invalid(format!("pool={value}: it is a number of connections from 1 to 1000"))),
+            },
+            "pgbouncer" => match value {
+                "true" => self.pgbouncer = true,
+                "false" => self.pgbouncer = false,
+                _ => return Err(invalid(format!("pgbouncer={value}: it is true or false"))),
+            },
+            "statement_timeout" => self.statement_timeout = duration()?,
+            "lock_timeout" => self.lock_timeout = duration()?,
+            "sslmode" => {
+                self.sslmode = match value {
+                    "disable" => SslMode::Disable,
+                    "allow" | "prefer" => SslMode::Prefer,
+                    "require" => SslMode::Require,
+                    "verify-ca" | "verify-full" => SslMode::Verify,
+                    _ => {
+                        return Err(invalid(format!(
+                            "sslmode={value}: it is disable, prefer, require, verify-ca or verify-full"
+                        )));
+                    }
+                }
+            }
+            "sslrootcert" => self.sslrootcert = Some(PathBuf::from(value)),
+            _ => {
+                return Err(invalid(format!(
+                    "there is no option `{name}` for a PostgreSQL store; there are {OWN}, and of the driver {}",
+                    DRIVERS.join(", ")
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the driver leaves open.
+    fn complete(mut self) -> Result<Self, StoreError> {
+        use tokio_postgres::config::SslMode as Theirs;
+        if self.config.get_hosts().is_empty() && self.config.get_hostaddrs().is_empty() {
+            self.config.host("localhost");
+        }
+        if self.config.get_user().is_none() {
+            return Err(invalid("the URL names no user: write postgres://USER@HOST/DATABASE"));
+        }
+        if self.config.get_application_name().is_none() {
+            self.config.application_name("gristmill");
+        }
+        if self.config.get_connect_timeout().is_none() {
+            self.config.connect_timeout(Duration::from_secs(10));
+        }
+        self.config.ssl_mode(match self.sslmode {
+            SslMode::Disable => Theirs::Disable,
+            SslMode::Prefer => Theirs::Prefer,
+            SslMode::Require | SslMode::Verify => Theirs::Require,
+        });
+        Ok(self)
+    }
+
+    /// Where it is, for people and logs: without user and password.
+    pub fn location(&self) -> String {
+        let hosts = self.config.get_hosts().iter().enumerate().map(|(n, host)| {
+            let ports = self.config.get_ports();
+            let port = ports.get(n).or(ports.first()).copied().unwrap_or(5432);
+            match host {
+                Host::Tcp(host) => format!("{host}:{port}"),
+                #[cfg(unix)]
+                Host::Unix(path) => format!("{}:{port}", path.display()),
+            }
+        });
+        let hosts: Vec<_> = hosts.collect();
+        let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or("?");
+        let schema = if self.schema == "gristmill" { String::new() } else { format!("?schema={}", self.schema) };
+        format!("postgres://{}/{database}{schema}", hosts.join(","))
+    }
+}
+
+/// Percent signs undone, as in any URL.
+fn decode(value: &str) -> Result<String, StoreError> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digits = [rest.next(), rest.next()].map(|digit| digit.and_then(|digit| char::from(digit).to_digit(16)));
+        match digits {
+            [Some(high), Some(low)] => bytes.push((high * 16 + low) as u8),
+            _ => return Err(invalid(format!("`{value}`: a percent sign is written %25"))),
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| invalid(format!("`{value}` is not UTF-8")))
+}
+
+fn invalid(message: impl Into<String>) -> StoreError {
+    StoreError::new(StoreErrorKind::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str) -> Result<PostgresOptions, StoreError> {
+        url.parse()
+    }
+
+    #[test]
+    fn urls_are_read_and_shown_without_secrets() {
+        let options = read("postgresql://me:secret@db:6432/app?schema=a%20b&pool=2&pgbouncer=true&sslmode=verify-full").unwrap();
+        assert_eq!((options.schema.as_str(), options.pool, options.pgbouncer), ("a b", 2, true));
+        assert_eq!(options.sslmode, SslMode::Verify);
+        assert_eq!(options.location(), "postgres://db:6432/app?schema=a b");
+        let two = read("postgres://me@a:1,b:2/app?application_name=shop").unwrap();
+        assert_eq!(two.location(), "postgres://a:1,b:2/app");
+        assert_eq!(two.config.get_application_name(), Some("shop"));
+    }
+
+    #[test]
+    fn bad_urls_are_refused_by_name() {
+        for (url, says) in [
+            ("mysql://x", "postgres://USER@HOST/DATABASE"),
+            ("postgres:x", "postgres://USER@HOST/DATABASE"),
+            ("postgres://host/db", "no user"),
+            ("postgres://me@h/db?scheme=x", "`scheme`"),
+            ("postgres://me@h/db?schema=", "1 to 63 bytes"),
+            ("postgres://me@h/db?schema=pg_x", "pg_"),
+            ("postgres://me@h/db?pool=0", "1 to 1000"),
+            ("postgres://me@h/db?pgbouncer=yes", "true or false"),
+            ("postgres://me@h/db?sslmode=maybe", "verify-full"),
+            ("postgres://me@h/db?statement_timeout=5", "statement_timeout"),
+            ("postgres://me@h/db?schema=%zz", "%25"),
+            ("postgres://me:secret@h:port/db", "can't be read"),
+        ] {
+            let error = read(url).unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Invalid, "{url}");
+            assert!(error.to_string().contains(says), "{url}: {error}");
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+}

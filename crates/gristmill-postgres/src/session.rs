@@ -1,0 +1,184 @@
+use std::sync::Arc;
+
+use gristmill_core::{StoreError, Timestamp, failpoint};
+use tokio_postgres::Row;
+
+use crate::conn::{Conn, Params};
+use crate::effects::{Effects, Points};
+use crate::error::Fault;
+use crate::names::{Book, Named, Names, Sort};
+use crate::pool::Held;
+use crate::sql::{Q, Texts};
+
+/// A connection in the hands of one operation, and all that the operation may touch.
+pub(crate) struct Session<'a> {
+    held: Held<'a>,
+    texts: &'a Texts,
+    names: &'a Names,
+    /// What was read or given in this session, and belongs to others only once it is committed.
+    queues: Book,
+    kinds: Book,
+    /// The time of a test's clock, in milliseconds.
+    pub(crate) now: Option<i64>,
+    pub(crate) effects: Effects,
+    open: bool,
+}
+
+impl<'a> Session<'a> {
+    /// Each statement commits by itself, so that an operation may have one that writes.
+    pub(crate) fn new(held: Held<'a>, texts: &'a Texts, names: &'a Names, now: Option<Timestamp>) -> Self {
+        let now = now.map(Timestamp::as_millis);
+        Self {
+            held,
+            texts,
+            names,
+            queues: Book::default(),
+            kinds: Book::default(),
+            now,
+            effects: Effects::default(),
+            open: false,
+        }
+    }
+
+    /// From now on everything is one transaction.
+    pub(crate) async fn begin(&mut self) -> Result<(), Fault> {
+        if !std::mem::replace(&mut self.open, true) {
+            self.conn()?.batch("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        }
+        Ok(())
+    }
+
+    /// The rows that a statement brings.
+    pub(crate) async fn rows(&self, query: Q, params: Params<'_>) -> Result<Vec<Row>, Fault> {
+        Ok(self.conn()?.rows(self.texts, query, params).await?)
+    }
+
+    /// The only row that a statement brings, if it brings any.
+    pub(crate) async fn row(&self, query: Q, params: Params<'_>) -> Result<Option<Row>, Fault> {
+        Ok(self.rows(query, params).await?.into_iter().next())
+    }
+
+    /// How many rows a statement wrote.
+    pub(crate) async fn execute(&self, query: Q, params: Params<'_>) -> Result<u64, Fault> {
+        Ok(self.conn()?.execute(self.texts, query, params).await?)
+    }
+
+    pub(crate) fn conn(&self) -> Result<&Conn, StoreError> {
+        self.held.conn()
+    }
+
+    pub(crate) fn texts(&self) -> &Texts {
+        self.texts
+    }
+
+    /// Commits what is open and gives the connection back. What the operation wanted others to know is theirs now; an error
+    /// beside it is a reply that was lost on purpose.
+    pub(crate) async fn end(self) -> Result<(Effects, Result<(), StoreError>), Fault> {
+        let touched = |point| self.effects.points.contains(point);
+        for (point, before, _) in Points::ALL {
+            if touched(point) {
+                failpoint::pass(before)?;
+            }
+        }
+        if self.open {
+            self.conn()?.batch("COMMIT").await?;
+        }
+        self.held.release();
+        for named in self.queues.all() {
+            self.names.keep(Sort::Queue, named);
+        }
+        for named in self.kinds.all() {
+            self.names.keep(Sort::Kind, named);
+        }
+        let mut reply = Ok(());
+        for (point, _, after) in Points::ALL {
+            if self.effects.points.contains(point) {
+                reply = reply.and(failpoint::pass(after));
+            }
+        }
+        Ok((self.effects, reply))
+    }
+
+    /// Takes back what is open, as something failed. A connection on which that fails too is closed, which does the same.
+    pub(crate) async fn undo(self) {
+        if self.open {
+            let Ok(conn) = self.held.conn() else { return };
+            if conn.batch("ROLLBACK").await.is_err() {
+                return;
+            }
+        }
+        self.held.release();
+    }
+
+    /// The numbers of names, given now to those that have none.
+    pub(crate) async fn intern<'n>(
+        &mut self,
+        sort: Sort,
+        names: impl Iterator<Item = &'n str>,
+        known: bool,
+    ) -> Result<(), Fault> {
+        let mut missing: Vec<&str> =
+            names.filter(|name| self.named(sort, name).is_none_or(|named| known && !named.known)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        self.execute(sort.intern(), &[&missing, &known]).await?;
+        self.learn(sort, sort.find(), &missing).await
+    }
+
+    /// The number of a name, if it has one.
+    pub(crate) async fn find(&mut self, sort: Sort, name: &str) -> Result<Option<i32>, Fault> {
+        if let Some(id) = self.id(sort, name) {
+            return Ok(Some(id));
+        }
+        self.learn(sort, sort.find(), &vec![name]).await?;
+        Ok(self.id(sort, name))
+    }
+
+    /// Reads the names of numbers, so that [`name`](Self::name) knows them.
+    pub(crate) async fn read_names(&mut self, sort: Sort, ids: impl Iterator<Item = i32>) -> Result<(), Fault> {
+        let mut missing: Vec<i32> = ids.filter(|id| self.name(sort, *id).is_none()).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        self.learn(sort, sort.names(), &missing).await
+    }
+
+    /// The number of a name that was interned or found.
+    pub(crate) fn id(&self, sort: Sort, name: &str) -> Option<i32> {
+        self.named(sort, name).map(|named| named.id)
+    }
+
+    /// The name of a number that was read.
+    pub(crate) fn name(&self, sort: Sort, id: i32) -> Option<Arc<str>> {
+        self.own(sort).name(id).or_else(|| self.names.by_id(sort, id))
+    }
+
+    async fn learn(&mut self, sort: Sort, query: Q, param: &(dyn tokio_postgres::types::ToSql + Sync)) -> Result<(), Fault> {
+        let rows = self.rows(query, &[param]).await?;
+        for row in rows {
+            let name: &str = row.try_get(1)?;
+            let named = Named { id: row.try_get(0)?, name: name.into(), known: row.try_get(2)? };
+            match sort {
+                Sort::Queue => self.queues.keep(named),
+                Sort::Kind => self.kinds.keep(named),
+            }
+        }
+        Ok(())
+    }
+
+    fn named(&self, sort: Sort, name: &str) -> Option<Named> {
+        self.own(sort).get(name).cloned().or_else(|| self.names.by_name(sort, name))
+    }
+
+    fn own(&self, sort: Sort) -> &Book {
+        match sort {
+            Sort::Queue => &self.queues,
+            Sort::Kind => &self.kinds,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The statements, from `queries/`, with their parameter types: sent along, they spare the server's round trip.
+//!
+//! Three placeholders are replaced once, when the store is opened: `{s}` is the quoted schema, `{l}` the same inside a string
+//! literal, `{now}` the server's clock in milliseconds (or parameter 1, with which a test moves it), and `{keep}` until when a
+//! task with `retention` is kept that ends now.
+
+use tokio_postgres::types::Type;
+
+macro_rules! queries {
+    ($($name:ident $file:literal [$($ty:ident),* $(,)?];)*) => {
+        /// One statement.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(crate) enum Q { $($name),* }
+
+        static QUERIES: &[(&str, &[Type])] =
+            &[$((include_str!(concat!("../queries/", $file, ".sql")), &[$(Type::$ty),*])),*];
+    };
+}
+
+queries! {
+    AsideCount "aside_count" [];
+    AsideInsert "aside_insert" [INT8, UUID, TEXT, TEXT];
+    CheckDays "check_days" [];
+    CheckDue "check_due" [INT8, INT8];
+    CheckEndedLeases "check_ended_leases" [];
+    CheckHorizon "check_horizon" [];
+    CheckIndexes "check_indexes" [TEXT];
+    CheckLostLeases "check_lost_leases" [INT8];
+    CheckOrphanLeases "check_orphan_leases" [];
+    CheckOverlap "check_overlap" [];
+    CheckParked "check_parked" [INT8];
+    CheckServer "check_server" [];
+    CheckSlots "check_slots" [];
+    CheckTables "check_tables" [TEXT];
+    Claim "claim" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8, UUID, TEXT];
+    Enqueue "enqueue" [
+        INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
+        INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
+    ];
+    KindDeclare "kind_declare" [TEXT_ARRAY, TEXT_ARRAY];
+    KindFind "kind_find" [TEXT_ARRAY];
+    KindIntern "kind_intern" [TEXT_ARRAY, BOOL];
+    KindList "kind_list" [];
+    KindNames "kind_names" [INT4_ARRAY];
+    LeaseAny "lease_any" [];
+    LeaseCancel "lease_cancel" [UUID_ARRAY];
+    LeaseDrop "lease_drop" [UUID, UUID];
+    LeaseGiven "lease_given" [INT8, UUID];
+    LeaseNote "lease_note" [UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY];
+    LeasePage "lease_page" [INT8, INT8];
+    LeaseStart "lease_start" [UUID_ARRAY, UUID_ARRAY];
+    LeaseTake "lease_take" [INT8, UUID_ARRAY, UUID_ARRAY];
+    LeaseTakeLost "lease_take_lost" [INT8, INT8];
+    LeaseTakeOfWorker "lease_take_of_worker" [INT8, INT8];
+    LiveDelete "live_delete" [UUID_ARRAY];
+    MigrationExists "migration_exists" [TEXT];
+    MigrationInsert "migration_insert" [INT8, INT8, TEXT, TEXT];
+    MigrationList "migration_list" [];
+    OutcomeDelete "outcome_delete" [UUID_ARRAY];
+    OutcomeEnded "outcome_ended" [UUID_ARRAY];
+    OutcomeInsert "outcome_insert" [
+        UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT2_ARRAY,
+        TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
+    ];
+    OutcomePage "outcome_page" [INT8, INT8, INT2];
+    OutcomeReopen "outcome_reopen" [UUID_ARRAY];
+    OutcomeUnstarted "outcome_unstarted" [
+        INT8, UUID_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2, INT2, TEXT,
+    ];
+    Park "park" [INT4, INT4_ARRAY, INT8];
+    ParkedCounts "parked_counts" [INT4, INT4, INT8];
+    ParkedExpire "parked_expire" [INT8, INT8];
+    ParkedPairs "parked_pairs" [];
+    ParkedTake "parked_take" [INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY];
+    Pending "pending" [INT8, TEXT_ARRAY, INT8];
+    Promote "promote" [INT8, INT8];
+    Prune "prune" [INT8, INT8];
+    QueueFind "queue_find" [TEXT_ARRAY];
+    QueueIntern "queue_intern" [TEXT_ARRAY, BOOL];
+    QueueList "queue_list" [];
+    QueueNames "queue_names" [INT4_ARRAY];
+    QueuePause "queue_pause" [TEXT, BOOL];
+    ReadyCounts "ready_counts" [INT4, INT8];
+    ReadyExpire "ready_expire" [INT8, INT8];
+    ReadyHeadKinds "ready_head_kinds" [INT4, INT8];
+    ReadyInsert "ready_insert" [
+        UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY,
+    ];
+    ReadyOldest "ready_oldest" [INT4];
+    ReadySomeKinds "ready_some_kinds" [INT4, INT8];
+    ReadyTake "ready_take" [INT4_ARRAY, INT2_ARRAY, INT8_ARRAY];
+    Record "record" [UUID_ARRAY, BOOL];
+    ScheduledCount "scheduled_count" [INT4, INT8];
+    ScheduledExpire "scheduled_expire" [INT8, INT8];
+    ScheduledInsert "scheduled_insert" [
+        UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY,
+    ];
+    ScheduledNext "scheduled_next" [INT8];
+    ScheduledPage "scheduled_page" [INT8, INT8];
+    ScheduledTake "scheduled_take" [INT8_ARRAY];
+    SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY];
+    SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY];
+    TaskCreated "task_created" [INT8];
+    TaskDelete "task_delete" [UUID_ARRAY];
+    TaskOpen "task_open" [UUID];
+    TaskPage "task_page" [INT8, INT8];
+    TaskPlaces "task_places" [UUID_ARRAY];
+    TaskSame "task_same" [UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY];
+    TaskUnexpire "task_unexpire" [UUID_ARRAY];
+    Unpark "unpark" [INT4, INT4, INT8];
+    WorkerBeat "worker_beat" [INT8, UUID, INT8];
+    WorkerEnter "worker_enter" [INT8, UUID, TEXT, TEXT, TEXT, INT8];
+    WorkerEpoch "worker_epoch" [INT8];
+    WorkerGet "worker_get" [INT8, UUID];
+    WorkerLeave "worker_leave" [UUID];
+    WorkerList "worker_list" [INT8];
+    WorkerPrune "worker_prune" [INT8, INT8];
+    WorkerRenew "worker_renew" [INT8, UUID];
+    WorkerServes "worker_serves" [INT8];
+}
+
+/// The server's clock, unless a test gives another. In predicates on an index it has to be stable within the statement.
+const NOW: &str = "coalesce($1::bigint, floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint)";
+/// Nobody could learn of a failure that left no trace: what keeps nothing of a success keeps a failure for seven days.
+const KEEP: &str = "CASE WHEN retention = -1 THEN 9223372036854775807 WHEN retention < 0 THEN {now} + 604800000 \
+                    ELSE {now} + retention END";
+
+/// The statements for one schema.
+#[derive(Debug)]
+pub(crate) struct Texts {
+    schema: String,
+    texts: Vec<String>,
+}
+
+impl Texts {
+    /// For the schema of this name, whatever it is.
+    pub(crate) fn new(schema: &str) -> Self {
+        let texts = QUERIES.iter().map(|(text, _)| fill(text, schema)).collect();
+        Self { schema: schema.to_owned(), texts }
+    }
+
+    /// The statement.
+    pub(crate) fn text(&self, query: Q) -> &str {
+        self.texts.get(query as usize).map_or("", String::as_str)
+    }
+
+    /// Any other text with placeholders.
+    pub(crate) fn fill(&self, text: &str) -> String {
+        fill(text, &self.schema)
+    }
+
+    /// The schema's own name.
+    pub(crate) fn schema(&self) -> &str {
+        &self.schema
+    }
+}
+
+impl Q {
+    /// What its parameters are.
+    pub(crate) fn types(self) -> &'static [Type] {
+        QUERIES.get(self as usize).map_or(&[], |(_, types)| types)
+    }
+}
+
+fn fill(text: &str, schema: &str) -> String {
+    let quoted = quote(schema);
+    // A comment that holds a placeholder's letters does no harm; they are left out all the same, as they travel each time.
+    let text: String = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
+    text.replace("{keep}", KEEP).replace("{now}", NOW).replace("{l}", &quoted.replace('\'', "''")).replace("{s}", &quoted)
+}
+
+/// An identifier that can't be anything else, whatever its letters are.
+pub(crate) fn quote(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_of_any_name_is_only_a_name() {
+        let texts = Texts::new("it's \"; DROP SCHEMA x");
+        assert!(texts.text(Q::Enqueue).contains("nextval('\"it''s \"\"; DROP SCHEMA x\".arrival')"));
+        assert!(texts.text(Q::WorkerServes).contains("FROM \"it's \"\"; DROP SCHEMA x\".worker"));
+    }
+
+    #[test]
+    fn every_statement_takes_as_many_parameters_as_it_has() {
+        for (text, types) in QUERIES {
+            let filled = fill(text, "s");
+            let most = (1..20).filter(|n| filled.contains(&format!("${n}"))).max().unwrap_or(0);
+            assert_eq!(most, types.len(), "{text}");
+            assert!(!filled.contains('{'), "{text}");
+            assert!(text.starts_with("-- "), "it says which index it relies on: {text}");
+        }
+    }
+}

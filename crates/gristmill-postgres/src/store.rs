@@ -1,0 +1,230 @@
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gristmill_core::{
+    CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
+    Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, Store, StoreError, StoreErrorKind, Swept, TaskId,
+    TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
+};
+use tokio_util::task::TaskTracker;
+
+use crate::conn::Connect;
+use crate::inner::{Inner, Kind, run};
+use crate::options::PostgresOptions;
+use crate::sql::Q;
+use crate::{check, migrate, ops, view};
+
+/// A store in one schema of a PostgreSQL database.
+///
+/// Any number may be open on it, in any number of processes and on any number of machines. Each has a few connections, opened
+/// when they are needed: see [`PostgresOptions`]. It works on the runtime that it was opened in. Dropping it closes them.
+pub struct PostgresStore {
+    inner: Arc<Inner>,
+}
+
+impl PostgresStore {
+    /// Connects to the database that `url` names, and makes or updates the tables.
+    ///
+    /// # Errors
+    /// - `Invalid`: the URL, see [`PostgresOptions`]; or a server that is too old.
+    /// - `Unreachable`: no server there, a wrong user, password or database, TLS that can't be had.
+    /// - `ReadOnly`: a server that can't be written, or a role without the right to.
+    /// - `NotOurs`: the schema holds other tables only.
+    /// - `TooNew`: a newer version has changed its tables.
+    /// - `Corrupt`: its tables were made by another build.
+    /// - `Busy`: no connection left, or a lock held by others for too long.
+    pub async fn connect(url: &str, env: Env) -> Result<Arc<Self>, StoreError> {
+        Self::open(url.parse()?, env).await
+    }
+
+    /// As [`connect`](Self::connect), with options that were read before.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open(options: PostgresOptions, env: Env) -> Result<Arc<Self>, StoreError> {
+        let tasks = TaskTracker::new();
+        let connect = Arc::new(Connect::new(options, tasks.clone())?);
+        let conn = connect.open().await?;
+        migrate::apply(&conn, &connect, &env).await?;
+        let inner = Arc::new(Inner::new(connect, env, tasks));
+        inner.pool.put(conn);
+        Ok(Arc::new(Self { inner }))
+    }
+
+    /// The options that it was opened with.
+    pub fn options(&self) -> &PostgresOptions {
+        &self.inner.connect.options
+    }
+
+    /// Closes the connections; every later call answers `Closed`.
+    pub fn close(&self) {
+        self.inner.closing.cancel();
+        self.inner.pool.close();
+        self.inner.beats.close();
+    }
+
+    /// Whether a task has ended or is gone; an error is a reason to look again, too.
+    async fn has_ended(&self, id: TaskId) -> bool {
+        let open = async {
+            run!(&self.inner, pool, Kind::Single, s => async {
+                let row = s.row(Q::TaskOpen, &[&id.as_uuid()]).await?;
+                Ok(row.map_or(Ok(false), |row| row.try_get(0))?)
+            })
+        };
+        !open.await.unwrap_or(false)
+    }
+}
+
+#[async_trait]
+impl Source for PostgresStore {
+    async fn enter(&self, worker: &WorkerSpec) -> Result<(), StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => ops::enter(&mut s, &self.inner.workers, worker))
+    }
+
+    async fn leave(&self, worker: WorkerId) -> Result<u64, StoreError> {
+        run!(&self.inner, pool, Kind::Transaction, s => ops::leave(&mut s, &self.inner.workers, worker))
+    }
+
+    async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
+        run!(&self.inner, beats, Kind::Single, s => ops::heartbeat(&mut s, worker, lease))
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
+        if claim.again {
+            let given: Result<_, StoreError> =
+                run!(&self.inner, pool, Kind::Transaction, s => ops::given(&mut s, &self.inner.workers, claim));
+            let given = given?;
+            if !given.is_empty() {
+                return Ok(given);
+            }
+        }
+        run!(&self.inner, pool, Kind::Single, s => ops::claim(&mut s, &self.inner.workers, claim))
+    }
+
+    async fn start(&self, leases: &[LeaseRef]) -> Result<Vec<bool>, StoreError> {
+        if leases.is_empty() {
+            return Ok(Vec::new());
+        }
+        run!(&self.inner, pool, Kind::Single, s => ops::start(&mut s, leases))
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => ops::settle(&mut s, &settlements))
+    }
+
+    async fn note(&self, notes: Vec<Note>) -> Result<Vec<bool>, StoreError> {
+        if notes.is_empty() {
+            return Ok(Vec::new());
+        }
+        run!(&self.inner, pool, Kind::Single, s => ops::note(&mut s, &notes))
+    }
+
+    async fn sweep(&self, limit: usize) -> Result<Swept, StoreError> {
+        let inner = &self.inner;
+        inner.make_days().await;
+        let promoted: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => ops::promote(&mut s, limit));
+        let rescued: Result<_, StoreError> = run!(inner, pool, Kind::Transaction, s => ops::rescue(&mut s, limit));
+        let expired: Result<_, StoreError> = run!(inner, pool, Kind::Transaction, s => ops::expire(&mut s, limit));
+        let rest: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => async {
+            let unparked = ops::unpark(&mut s, limit).await?;
+            ops::park(&mut s).await?;
+            Ok((unparked, ops::next_due(&mut s).await?))
+        });
+        let (unparked, next_due) = rest?;
+        let (promoted, rescued, expired) = (promoted?, rescued?, expired?);
+        Ok(Swept { promoted, rescued, expired, ended: inner.take_untold(), unparked, next_due })
+    }
+
+    async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => view::pending(&mut s, queues, within))
+    }
+
+    async fn wait(&self, wake: Wake, timeout: Duration) {
+        let (waiter, first) = self.inner.signals.enlist(wake);
+        if first {
+            self.inner.start_herald();
+        }
+        let missed = async {
+            match wake {
+                Wake::Ended(id) => self.has_ended(id).await,
+                _ => false,
+            }
+        };
+        let _ = tokio::time::timeout(timeout, waiter.wait(missed)).await;
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn location(&self) -> String {
+        self.inner.connect.what.clone()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    async fn declare(&self, kinds: &[KindSpec]) -> Result<(), StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => ops::declare(&mut s, kinds))
+    }
+
+    async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<EnqueueOutcome>, StoreError> {
+        limits::check_batch(tasks.len())?;
+        if tasks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (answer, nobody_works) = self.inner.gather.join(tasks);
+        if nobody_works {
+            // Apart from this caller, who may go away while others wait.
+            self.inner.tasks.spawn(self.inner.clone().serve_callers());
+        }
+        answer.await.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Closed, "the store is closed")))
+    }
+
+    async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => view::get(&mut s, id))
+    }
+
+    async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => view::list(&mut s, filter, after, limit))
+    }
+
+    async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {
+        run!(&self.inner, pool, Kind::Transaction, s => ops::cancel(&mut s, ids))
+    }
+
+    async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
+        run!(&self.inner, pool, Kind::Transaction, s => ops::retry(&mut s, ids))
+    }
+
+    async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => ops::pause(&mut s, queue, paused))
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueInfo>, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => view::queues(&mut s))
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerInfo>, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => view::workers(&mut s))
+    }
+
+    async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => view::kinds(&mut s))
+    }
+
+    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => ops::prune(&mut s, limit))
+    }
+
+    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => check::check(&mut s, &self.inner.env, &self.inner.connect.options))
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

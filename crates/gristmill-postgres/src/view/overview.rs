@@ -1,0 +1,137 @@
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use gristmill_core::{KindInfo, Pending, Policy, QueueInfo, Timestamp, WorkerId, WorkerInfo, limits};
+use serde::Deserialize;
+
+use crate::error::Fault;
+use crate::names::Sort;
+use crate::ops::{ms, parked_pairs, served};
+use crate::session::Session;
+use crate::sql::Q;
+use crate::workers::{Served, Serves};
+
+const CAP: i64 = limits::COUNT_MAX as i64;
+
+/// All queues, by name.
+pub(crate) async fn queues(s: &mut Session<'_>) -> Result<Vec<QueueInfo>, Fault> {
+    let served = served(s).await?;
+    let mut parked: HashMap<i32, Vec<i32>> = HashMap::new();
+    for (queue, kind) in parked_pairs(s).await? {
+        parked.entry(queue).or_default().push(kind);
+    }
+    let mut running: HashMap<i32, i64> = HashMap::new();
+    for row in s.rows(Q::LeaseAny, &[]).await? {
+        running.insert(row.try_get(0)?, row.try_get(1)?);
+    }
+    let mut queues = Vec::new();
+    for row in s.rows(Q::QueueList, &[]).await? {
+        let (id, name, paused): (i32, String, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let count = running.get(&id).copied().unwrap_or_default();
+        let mut info = queue(s, &served, parked.get(&id).map_or(&[], Vec::as_slice), id, name).await?;
+        (info.paused, info.running) = (paused, u64::try_from(count).unwrap_or_default());
+        queues.push(info);
+    }
+    Ok(queues)
+}
+
+async fn queue(s: &mut Session<'_>, served: &Served, parked: &[i32], id: i32, name: String) -> Result<QueueInfo, Fault> {
+    let mut counts: BTreeMap<i32, i64> = BTreeMap::new();
+    for row in s.rows(Q::ReadyCounts, &[&id, &CAP]).await? {
+        *counts.entry(row.try_get(0)?).or_default() += row.try_get::<_, i64>(1)?;
+    }
+    let oldest = s.row(Q::ReadyOldest, &[&id]).await?;
+    let mut first: Option<i64> = oldest.map_or(Ok(None), |row| row.try_get(0))?;
+    for kind in parked {
+        let Some(row) = s.row(Q::ParkedCounts, &[&id, kind, &CAP]).await? else { continue };
+        *counts.entry(*kind).or_default() += row.try_get::<_, i64>(0)?;
+        first = first.into_iter().chain(row.try_get::<_, Option<i64>>(1)?).min();
+    }
+    let oldest_ready_at: Option<i64> = match first {
+        Some(seq) => s.row(Q::TaskCreated, &[&seq]).await?.map(|row| row.try_get(0)).transpose()?,
+        None => None,
+    };
+    s.read_names(Sort::Kind, counts.keys().copied()).await?;
+    let unserved = |kind: i32| !s.name(Sort::Kind, kind).is_some_and(|kind| served.covers(&name, &kind));
+    let unserved: i64 = counts.iter().filter(|(kind, _)| unserved(**kind)).map(|(_, count)| count).sum();
+    let ready: i64 = counts.values().sum();
+    let scheduled = s.row(Q::ScheduledCount, &[&id, &CAP]).await?.map_or(Ok(0), |row| row.try_get(0))?;
+    let count = |n: i64| u64::try_from(n.min(CAP)).unwrap_or(0);
+    Ok(QueueInfo {
+        name,
+        paused: false,
+        ready: count(ready),
+        scheduled: count(scheduled),
+        running: 0,
+        unserved: count(unserved),
+        oldest_ready_at: oldest_ready_at.map(Timestamp::from_millis),
+    })
+}
+
+/// What is left to do in these queues.
+pub(crate) async fn pending(s: &mut Session<'_>, queues: &[String], within: Duration) -> Result<Pending, Fault> {
+    let served = served(s).await?;
+    let mut pending = Pending::default();
+    let rows = s.rows(Q::Pending, &[&s.now, &queues, &ms(within)]).await?;
+    for row in &rows {
+        let (queue, name, paused): (i32, &str, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        pending.scheduled |= row.try_get::<_, bool>(3)?;
+        pending.running |= row.try_get::<_, bool>(4)?;
+        pending.ready = pending.ready || (!paused && something_to_claim(s, &served, queue, name).await?);
+    }
+    Ok(pending)
+}
+
+/// Whether a live worker serves something that is ready in a queue.
+async fn something_to_claim(s: &mut Session<'_>, served: &Served, queue: i32, name: &str) -> Result<bool, Fault> {
+    let mut kinds: Vec<i32> = Vec::new();
+    if let Some(row) = s.row(Q::ReadySomeKinds, &[&queue, &CAP]).await? {
+        kinds = row.try_get::<_, Option<Vec<i32>>>(0)?.unwrap_or_default();
+        // Nothing is known of the rest; a worker that looks parks what nobody serves.
+        if row.try_get(1)? {
+            return Ok(true);
+        }
+    }
+    kinds.extend(parked_pairs(s).await?.into_iter().filter(|pair| pair.0 == queue).map(|pair| pair.1));
+    s.read_names(Sort::Kind, kinds.iter().copied()).await?;
+    Ok(kinds.into_iter().any(|kind| s.name(Sort::Kind, kind).is_some_and(|kind| served.covers(name, &kind))))
+}
+
+/// All workers that have a row, newest first.
+pub(crate) async fn workers(s: &mut Session<'_>) -> Result<Vec<WorkerInfo>, Fault> {
+    let rows = s.rows(Q::WorkerList, &[&s.now]).await?;
+    let worker = |row: &tokio_postgres::Row| {
+        let serves: Serves = serde_json::from_str(row.try_get(3)?).unwrap_or_default();
+        Ok(WorkerInfo {
+            id: WorkerId::from_uuid(row.try_get(0)?).to_string(),
+            name: row.try_get(1)?,
+            version: row.try_get(2)?,
+            alive: row.try_get(6)?,
+            started_at: Timestamp::from_millis(row.try_get(4)?),
+            expires_at: Timestamp::from_millis(row.try_get(5)?),
+            queues: serves.queues,
+            kinds: serves.kinds,
+            running: u64::try_from(row.try_get::<_, i64>(7)?).unwrap_or_default(),
+        })
+    };
+    rows.iter().map(worker).collect()
+}
+
+/// All task types, by name.
+pub(crate) async fn kinds(s: &mut Session<'_>) -> Result<Vec<KindInfo>, Fault> {
+    #[derive(Default, Deserialize)]
+    struct Spec {
+        schema: Option<serde_json::Value>,
+        policy: Option<Policy>,
+    }
+    let served = served(s).await?;
+    let rows = s.rows(Q::KindList, &[]).await?;
+    let kind = |row: &tokio_postgres::Row| {
+        let name: String = row.try_get(0)?;
+        // Options that a newer version wrote must not hide the type.
+        let spec: Option<&str> = row.try_get(1)?;
+        let spec: Spec = spec.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        Ok(KindInfo { schema: spec.schema, policy: spec.policy, workers: served.workers_of(&name), name })
+    };
+    rows.iter().map(kind).collect()
+}

@@ -1,0 +1,155 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use gristmill_core::WorkerId;
+use serde::{Deserialize, Serialize};
+
+/// A floor hides what other processes put back below it; this is for how long.
+const FLOOR_AGE: Duration = Duration::from_secs(1);
+/// A look at a whole queue that took longer than this is not repeated at once: something holds many dead rows in it.
+const LOOK_CHEAP: Duration = Duration::from_millis(50);
+
+/// What a worker serves, as it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Serves {
+    pub(crate) kinds: Vec<String>,
+    pub(crate) queues: BTreeMap<String, u32>,
+}
+
+/// Which (queue, task type) pairs live workers serve.
+#[derive(Debug, Default)]
+pub(crate) struct Served(pub(crate) Vec<Serves>);
+
+impl Served {
+    pub(crate) fn covers(&self, queue: &str, kind: &str) -> bool {
+        self.0.iter().any(|serves| serves.queues.contains_key(queue) && serves.kinds.iter().any(|known| known == kind))
+    }
+
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &str> {
+        let names: std::collections::BTreeSet<&str> =
+            self.0.iter().flat_map(|serves| serves.queues.keys().map(String::as_str)).collect();
+        names.into_iter()
+    }
+
+    pub(crate) fn workers_of(&self, kind: &str) -> u64 {
+        self.0.iter().filter(|serves| serves.kinds.iter().any(|known| known == kind)).count() as u64
+    }
+}
+
+/// A worker, as far as claims ask.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) key: i64,
+    pub(crate) epoch: i32,
+    pub(crate) kinds: Vec<i32>,
+}
+
+/// What is remembered of workers between their claims. All of it can be read again.
+#[derive(Debug, Default)]
+pub(crate) struct Workers {
+    servers: Mutex<HashMap<WorkerId, Arc<Server>>>,
+    floors: Mutex<HashMap<(i64, i32), Floor>>,
+}
+
+/// Where the ready tasks of a queue begin, for a worker. Below are rows that were claimed and are dead, which would have to be
+/// passed over each time, and tasks that it does not serve.
+#[derive(Debug)]
+struct Floor {
+    /// `None` after a look at the whole queue.
+    lowest: Option<[i64; PRIORITIES]>,
+    since: Instant,
+    /// How long the last look at the whole queue took.
+    cost: Duration,
+}
+
+/// How many priorities there are.
+pub(crate) const PRIORITIES: usize = 10;
+
+impl Workers {
+    pub(crate) fn server(&self, id: WorkerId) -> Option<Arc<Server>> {
+        lock(&self.servers).get(&id).cloned()
+    }
+
+    pub(crate) fn keep(&self, id: WorkerId, server: Arc<Server>) {
+        let mut servers = lock(&self.servers);
+        if servers.len() > 1_000 {
+            servers.clear();
+        }
+        servers.insert(id, server);
+    }
+
+    pub(crate) fn forget(&self, id: WorkerId) {
+        if let Some(server) = lock(&self.servers).remove(&id) {
+            lock(&self.floors).retain(|(worker, _), _| *worker != server.key);
+        }
+    }
+
+    /// From where on to look; `None` for the whole queue.
+    pub(crate) fn floor(&self, worker: i64, queue: i32) -> Option<[i64; PRIORITIES]> {
+        let floors = lock(&self.floors);
+        let floor = floors.get(&(worker, queue))?;
+        let age = FLOOR_AGE.max(floor.cost * 10);
+        floor.lowest.filter(|_| floor.since.elapsed() < age)
+    }
+
+    /// A full batch was taken, the lowest of each priority from there on.
+    pub(crate) fn raise(&self, worker: i64, queue: i32, lowest: [Option<i64>; PRIORITIES]) {
+        let mut floors = lock(&self.floors);
+        let floor = floors.entry((worker, queue)).or_insert_with(Floor::new);
+        let before = floor.lowest.unwrap_or([i64::MIN; PRIORITIES]);
+        floor.lowest = Some(std::array::from_fn(|n| lowest[n].unwrap_or(before[n])));
+    }
+
+    /// Less was found than asked for. Whether to look at the whole queue at once.
+    pub(crate) fn ran_short(&self, worker: i64, queue: i32) -> bool {
+        let mut floors = lock(&self.floors);
+        let Some(floor) = floors.get_mut(&(worker, queue)) else { return false };
+        if floor.lowest.is_none() || (floor.cost > LOOK_CHEAP && floor.since.elapsed() < floor.cost * 10) {
+            return false;
+        }
+        floor.lowest = None;
+        true
+    }
+
+    /// The whole queue was looked at.
+    pub(crate) fn looked(&self, worker: i64, queue: i32, cost: Duration) {
+        let mut floors = lock(&self.floors);
+        if floors.len() > 10_000 {
+            floors.clear();
+        }
+        let floor = floors.entry((worker, queue)).or_insert_with(Floor::new);
+        (floor.lowest, floor.since, floor.cost) = (None, Instant::now(), cost);
+    }
+
+    /// A task came back to this place.
+    pub(crate) fn lower(&self, places: &[(i32, i16, i64)]) {
+        if places.is_empty() {
+            return;
+        }
+        for ((_, queue), floor) in lock(&self.floors).iter_mut() {
+            let Some(lowest) = &mut floor.lowest else { continue };
+            for (_, priority, seq) in places.iter().filter(|(place, ..)| place == queue) {
+                if let Some(lowest) = usize::try_from(*priority).ok().and_then(|priority| lowest.get_mut(priority)) {
+                    *lowest = (*lowest).min(*seq);
+                }
+            }
+        }
+    }
+
+    /// Tasks came back, and nobody knows where.
+    pub(crate) fn forget_floors(&self) {
+        lock(&self.floors).clear();
+    }
+}
+
+impl Floor {
+    fn new() -> Self {
+        Self { lowest: None, since: Instant::now(), cost: Duration::ZERO }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Maps, which are whole at every moment.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

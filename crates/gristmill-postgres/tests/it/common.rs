@@ -1,0 +1,48 @@
+use gristmill_core::{Env, Limits, NewTask, Overrides, Policy};
+use tokio_postgres::NoTls;
+
+/// The database that tests make their schemas in.
+pub(crate) fn database() -> String {
+    std::env::var("GRISTMILL_TEST_POSTGRES")
+        .unwrap_or_else(|_| panic!("GRISTMILL_TEST_POSTGRES names no database; run cargo xtask test, which starts one"))
+}
+
+/// A schema of its own, which goes away with the test.
+pub(crate) struct Schema(pub(crate) String);
+
+impl Schema {
+    pub(crate) fn new() -> Self {
+        Self(format!("test_{}", Env::system().fence().as_uuid().simple()))
+    }
+
+    /// The store's URL, with more options after an `&`.
+    pub(crate) fn url(&self, options: &str) -> String {
+        let database = database();
+        let mark = if database.contains('?') { '&' } else { '?' };
+        format!("{database}{mark}schema={}{options}", self.0)
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        let drop = format!("DROP SCHEMA IF EXISTS \"{}\" CASCADE", self.0);
+        // On a thread with a runtime of its own, as this may be dropped within one.
+        let done = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (client, connection) = tokio_postgres::connect(&database(), NoTls).await.unwrap();
+                tokio::select! {
+                    _ = connection => {}
+                    done = client.batch_execute(&drop) => done.unwrap(),
+                }
+            });
+        });
+        if done.join().is_err() && !std::thread::panicking() {
+            panic!("the schema {} could not be dropped", self.0);
+        }
+    }
+}
+
+pub(crate) fn task(env: &Env, kind: &str, over: Overrides) -> NewTask {
+    NewTask::resolve(kind, &Policy::default(), r#"{"n":1}"#.to_owned(), over, env.task_id(), &Limits::default()).unwrap()
+}
