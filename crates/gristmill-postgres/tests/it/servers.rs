@@ -27,7 +27,8 @@ async fn each_mistake_in_a_url_has_its_own_words() {
         ("postgres://me@127.0.0.1:1/x".to_owned(), StoreErrorKind::Unreachable, "nobody listens there"),
         ("postgres://me@no-such-host.invalid/x".to_owned(), StoreErrorKind::Unreachable, "can't be resolved"),
         (format!("{server}/no_such_database"), StoreErrorKind::Unreachable, "does not exist"),
-        (format!("postgres://no_such_role@{host}/postgres"), StoreErrorKind::Unreachable, "does not exist"),
+        (format!("postgres://gristmill@{host}/postgres"), StoreErrorKind::Unreachable, "wants a password"),
+        (format!("postgres://gristmill:guessed@{host}/postgres"), StoreErrorKind::Unreachable, "the password is wrong"),
         (format!("{database}?sslmode=require"), StoreErrorKind::Unreachable, "TLS"),
         (format!("{database}?scheme=x"), StoreErrorKind::Invalid, "`scheme`"),
     ] {
