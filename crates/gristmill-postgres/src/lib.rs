@@ -1,5 +1,8 @@
 //! The PostgreSQL store of gristmill: any number of processes, on any number of machines, on one schema of a database.
 //!
+//! In the making: it passes the conformance suite, but has no enqueue in a caller's transaction yet, no transactional tasks,
+//! and has not been tried behind a real PgBouncer, over TLS or with several hosts. Not for production.
+//!
 //! - **Narrow tables.** A task's body is written once, in a partition of its day; what moves is small. See `migrations/`.
 //! - **One statement.** Enqueues, claims and settlements of a batch are one statement each; enqueues of many callers share
 //!   one while another is under way.
