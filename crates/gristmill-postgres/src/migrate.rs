@@ -20,7 +20,10 @@ pub struct Migration {
     pub applied_at: Option<Timestamp>,
 }
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "tables", include_str!("../migrations/0001_tables.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "tables", include_str!("../migrations/0001_tables.sql")),
+    (2, "functions", include_str!("../migrations/0002_functions.sql")),
+];
 
 const CREATE: &str = include_str!("../queries/migration_create.sql");
 
