@@ -6,6 +6,7 @@
 //! and never on this one.
 
 mod backoff;
+mod effects;
 mod env;
 mod error;
 pub mod failpoint;
@@ -15,6 +16,7 @@ mod id;
 mod kind;
 pub mod limits;
 mod settlement;
+mod signals;
 mod source;
 mod state;
 mod store;
@@ -24,6 +26,7 @@ mod within;
 
 pub use async_trait::async_trait;
 pub use backoff::Backoff;
+pub use effects::{Effects, Points};
 pub use env::{Env, VirtualTime};
 pub use error::{StoreError, StoreErrorKind};
 pub use failure::{Failure, FailureReason};
@@ -32,9 +35,10 @@ pub use id::{Fence, TaskId, WorkerId};
 pub use kind::{Ack, KindSpec, Oversize, Policy, Retention};
 pub use limits::{InvalidInput, Limits};
 pub use settlement::{Ending, Held, Next, Settled, Settlement, Verdict, judge};
+pub use signals::{Signals, Waiter};
 pub use source::{Claim, Claimed, LeaseRef, Note, Pending, Pulse, Source, Swept, Wake, Wanted, WorkerSpec};
 pub use state::{AttemptState, Event, Illegal, State, step};
 pub use store::{CancelOutcome, EnqueueOutcome, Finding, KindInfo, QueueInfo, RetryOutcome, Severity, Store, WorkerInfo};
 pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
 pub use time::{Timestamp, format_duration, parse_duration};
-pub use within::{Inserted, Within};
+pub use within::{CancelWithin, Within, store_of};

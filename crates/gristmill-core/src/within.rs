@@ -1,21 +1,47 @@
 use std::future::Future;
 
-use crate::{EnqueueOutcome, NewTask, StoreError};
+use crate::{CancelOutcome, EnqueueOutcome, NewTask, Store, StoreError, StoreErrorKind, TaskId};
 
-/// A caller's own open transaction, of whatever driver, into which tasks can be put: they commit and roll back with it.
+/// A caller's own open transaction, of whatever driver, in which tasks can be put: they commit and roll back with it.
 ///
 /// `Driver` only tells implementations apart, so that each store's crate can implement this for types of its driver.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a transaction that tasks can be enqueued in",
-    note = "pass `&transaction` of rusqlite, or enable the feature of your driver (`sqlx-sqlite`) and pass `&mut transaction`"
+    note = "pass `&transaction` of rusqlite; for others enable the feature of your driver, in the version that gristmill has: \
+            `sqlx-sqlite` or `sqlx-postgres` (`&mut transaction`), `tokio-postgres` (`&transaction`), `diesel-postgres` \
+            (`&mut connection`)",
+    note = "a transaction of a pool has to be dereferenced: `&*transaction`, `&mut *connection`"
 )]
-pub trait Within<Driver> {
-    /// What inserting returns: ready at once for a synchronous driver.
-    type Inserting: Future<Output = Inserted>;
+pub trait Within<Driver>: Sized {
+    /// What an operation returns: ready at once for a synchronous driver.
+    type Doing<T: Send + 'static>: Future<Output = Result<T, StoreError>>;
 
-    /// Writes the tasks with fixed statements. Nothing is committed.
-    fn insert(self, tasks: Vec<NewTask>) -> Self::Inserting;
+    /// Writes the tasks, any number of them, and answers for each. Nothing is committed. `store` is the client's: it knows
+    /// where its tables are, and has to be of the driver's sort ([`store_of`]).
+    fn insert(self, store: &dyn Store, tasks: Vec<NewTask>) -> Self::Doing<Vec<EnqueueOutcome>>;
 }
 
-/// One outcome a task, or why none could be written.
-pub type Inserted = Result<Vec<EnqueueOutcome>, StoreError>;
+/// A transaction in which tasks can be cancelled, too.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a transaction that tasks can be cancelled in",
+    note = "pass `&transaction` of rusqlite or tokio-postgres, `&mut transaction` of sqlx on PostgreSQL, or `&mut connection` of \
+            diesel-async, with the feature of the driver enabled"
+)]
+pub trait CancelWithin<Driver>: Within<Driver> {
+    /// Cancels a task. Nothing is committed.
+    fn cancel(self, store: &dyn Store, id: TaskId) -> Self::Doing<CancelOutcome>;
+}
+
+/// The concrete store behind a client, for drivers that belong to it alone; `sort` is its name for people.
+///
+/// # Errors
+/// `Invalid` if the client's tasks are in a store of another sort.
+pub fn store_of<'s, S: Store>(store: &'s dyn Store, sort: &str) -> Result<&'s S, StoreError> {
+    store.as_any().downcast_ref().ok_or_else(|| {
+        let message = format!(
+            "the client's tasks are in {}, which is not {sort}; give the transaction to a client of its own database",
+            store.location()
+        );
+        StoreError::new(StoreErrorKind::Invalid, message)
+    })
+}

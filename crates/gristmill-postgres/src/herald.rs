@@ -3,12 +3,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gristmill_core::{StoreError, TaskId};
+use gristmill_core::{Effects, StoreError, TaskId};
 use tokio::sync::Notify;
 use tokio_postgres::{AsyncMessage, Client};
 use uuid::Uuid;
 
-use crate::effects::Effects;
 use crate::error::explain;
 use crate::inner::Inner;
 use crate::migrate::fnv;
@@ -139,7 +138,8 @@ impl Inner {
         self.signals.changed();
         let mut snapshot = String::new();
         loop {
-            let every = if self.signals.is_awaited() { POLL_EVERY.mul_f64(0.8 + 0.4 * self.env.random()) } else { PROBE_EVERY };
+            let every =
+                if self.signals.is_ready_awaited() { POLL_EVERY.mul_f64(0.8 + 0.4 * self.env.random()) } else { PROBE_EVERY };
             tokio::select! {
                 () = self.herald.stir.notified() => {
                     let news = self.herald.take();
@@ -181,7 +181,7 @@ impl Inner {
         let mut snapshot = String::new();
         loop {
             tokio::time::sleep(POLL_EVERY.mul_f64(0.8 + 0.4 * self.env.random())).await;
-            if !self.signals.is_awaited() && !self.signals.is_any_end_awaited() {
+            if !self.signals.is_ready_awaited() && !self.signals.is_end_awaited() {
                 self.herald.take();
                 self.herald.stir.notified().await;
                 continue;

@@ -2,13 +2,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gristmill_core::{EnqueueOutcome, Env, NewTask, StoreError, TaskId, failpoint};
+use gristmill_core::{EnqueueOutcome, Env, NewTask, Signals, StoreError, TaskId, failpoint};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::conn::Connect;
 use crate::days;
-use crate::effects::Effects;
+use crate::effects::Tidings;
 use crate::error::Fault;
 use crate::gather::Gather;
 use crate::herald::Herald;
@@ -16,7 +16,6 @@ use crate::names::Names;
 use crate::ops;
 use crate::pool::Pool;
 use crate::session::Session;
-use crate::wake::Signals;
 use crate::workers::Workers;
 
 /// How often work is done again that the server undid for another's sake.
@@ -52,8 +51,8 @@ macro_rules! run {
             let mut $session = inner.session(&inner.$pool, $kind).await?;
             let fault = match $work.await {
                 Ok(done) => match $session.end().await {
-                    Ok((effects, reply)) => {
-                        inner.tell(effects);
+                    Ok((tidings, reply)) => {
+                        inner.tell(tidings);
                         break reply.map(|()| done);
                     }
                     Err(fault) => fault,
@@ -113,14 +112,14 @@ impl Inner {
     }
 
     /// Tells of a commit, in this process at once and in others soon.
-    pub(crate) fn tell(self: &Arc<Self>, effects: Effects) {
-        if !effects.untold.is_empty() {
-            self.untold.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&effects.untold);
+    pub(crate) fn tell(self: &Arc<Self>, Tidings { effects, own }: Tidings) {
+        if !own.untold.is_empty() {
+            self.untold.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&own.untold);
         }
-        if effects.returned_somewhere {
+        if own.returned_somewhere {
             self.workers.forget_floors();
         }
-        self.workers.lower(&effects.returned);
+        self.workers.lower(&own.returned);
         self.signals.committed(&effects);
         if self.herald.tell(&effects) {
             self.start_herald();

@@ -38,7 +38,6 @@ mod sql;
 mod store;
 mod tls;
 mod view;
-mod wake;
 mod workers;
 
 pub use migrate::{Migration, migrate, migration_sql, migration_status};

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use gristmill_core::{StoreError, Timestamp, failpoint};
+use gristmill_core::{Effects, Points, StoreError, Timestamp, failpoint};
 use tokio_postgres::Row;
 
 use crate::conn::{Conn, Params};
-use crate::effects::{Effects, Points};
+use crate::effects::{Own, Tidings};
 use crate::error::Fault;
 use crate::names::{Book, Named, Names, Sort};
 use crate::pool::Held;
@@ -21,6 +21,7 @@ pub(crate) struct Session<'a> {
     /// The time of a test's clock, in milliseconds.
     pub(crate) now: Option<i64>,
     pub(crate) effects: Effects,
+    pub(crate) own: Own,
     open: bool,
 }
 
@@ -36,6 +37,7 @@ impl<'a> Session<'a> {
             kinds: Book::default(),
             now,
             effects: Effects::default(),
+            own: Own::default(),
             open: false,
         }
     }
@@ -73,7 +75,7 @@ impl<'a> Session<'a> {
 
     /// Commits what is open and gives the connection back. What the operation wanted others to know is theirs now; an error
     /// beside it is a reply that was lost on purpose.
-    pub(crate) async fn end(self) -> Result<(Effects, Result<(), StoreError>), Fault> {
+    pub(crate) async fn end(self) -> Result<(Tidings, Result<(), StoreError>), Fault> {
         let touched = |point| self.effects.points.contains(point);
         for (point, before, _) in Points::ALL {
             if touched(point) {
@@ -96,7 +98,7 @@ impl<'a> Session<'a> {
                 reply = reply.and(failpoint::pass(after));
             }
         }
-        Ok((self.effects, reply))
+        Ok((Tidings { effects: self.effects, own: self.own }, reply))
     }
 
     /// Takes back what is open, as something failed. A connection on which that fails too is closed, which does the same.

@@ -38,7 +38,6 @@ mod store;
 mod text;
 mod tx;
 mod view;
-mod wake;
 mod within;
 #[cfg(feature = "sqlx")]
 mod within_sqlx;

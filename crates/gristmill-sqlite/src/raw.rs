@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gristmill_core::{
-    Claim, Ending, Env, NewTask, Overrides, Policy, Settlement, StoreError, StoreErrorKind, Wanted, WorkerId, WorkerSpec, limits,
+    Claim, Effects, Ending, Env, NewTask, Overrides, Policy, Settlement, StoreError, StoreErrorKind, Wanted, WorkerId,
+    WorkerSpec, limits,
 };
 use rusqlite::Connection;
 
 use crate::error::{Fault, explain};
 use crate::memory::Memory;
 use crate::options::SqliteOptions;
-use crate::tx::{Effects, Tx};
+use crate::tx::Tx;
 use crate::{migrate, open, ops};
 
 const KIND: &str = "gristmill.bench";

@@ -6,9 +6,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
-    Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, Store, StoreError, StoreErrorKind, Swept, TaskId,
-    TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
+    CancelOutcome, Claim, Claimed, Cursor, Effects, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask,
+    Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Signals, Source, Store, StoreError, StoreErrorKind,
+    Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
@@ -17,8 +17,7 @@ use crate::identity::Identity;
 use crate::memory::Memory;
 use crate::options::SqliteOptions;
 use crate::reader::{self, Query, View};
-use crate::tx::{Effects, Tx};
-use crate::wake::Signals;
+use crate::tx::Tx;
 use crate::writer::{self, Message};
 use crate::{check, migrate, open, ops, sql, view};
 
@@ -119,19 +118,6 @@ impl SqliteStore {
         ops::settle(&mut tx, &settlement).map_err(|fault| fault.explain(&self.what))
     }
 
-    /// Cancels tasks in the caller's own open transaction on this file: they are cancelled if it commits, and as they were
-    /// if it rolls back. One answer each, in order. Until the commit the answers are promises; a task that is answered
-    /// with [`Cancelled`](CancelOutcome::Cancelled) can't be started by anybody while the transaction is open.
-    ///
-    /// Begin the transaction with `IMMEDIATE`, as for every write on this file.
-    ///
-    /// # Errors
-    /// If `conn` can't write, or its database has no tables of gristmill.
-    pub fn cancel_within(&self, conn: &Connection, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {
-        let mut tx = Tx { conn, now: self.env.now(), memory: &mut Memory::default(), effects: &mut Effects::default() };
-        ids.iter().map(|id| ops::cancel(&mut tx, *id).map_err(|fault| fault.explain(&self.what))).collect()
-    }
-
     /// Runs `f` in a write transaction of its own on this file: commits if it returns `Ok`, rolls back if it returns an
     /// error or panics.
     ///
@@ -158,6 +144,10 @@ impl SqliteStore {
             spare.push(conn);
         }
         Ok(done)
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.env
     }
 
     fn spare(&self) -> Result<Connection, StoreError> {

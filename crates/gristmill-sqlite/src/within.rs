@@ -1,53 +1,79 @@
 use std::future::{Ready, ready};
 
-use gristmill_core::{Env, Inserted, NewTask, StoreError, StoreErrorKind, Within};
+use gristmill_core::{
+    CancelOutcome, CancelWithin, Effects, EnqueueOutcome, NewTask, Store, StoreError, StoreErrorKind, TaskId, Within, store_of,
+};
 use rusqlite::Connection;
 
+use crate::error::Fault;
 use crate::memory::Memory;
 use crate::ops;
-use crate::tx::{Effects, Tx};
+use crate::store::SqliteStore;
+use crate::tx::Tx;
 
 /// Marks [`Within`] for connections of rusqlite.
 #[derive(Clone, Copy, Debug)]
 pub enum Rusqlite {}
 
 impl Within<Rusqlite> for &Connection {
-    type Inserting = Ready<Inserted>;
+    type Doing<T: Send + 'static> = Ready<Result<T, StoreError>>;
 
     /// Joins the transaction that is open on the connection; without one, each statement commits by itself.
-    fn insert(self, tasks: Vec<NewTask>) -> Ready<Inserted> {
-        ready(insert(self, &tasks))
+    fn insert(self, store: &dyn Store, tasks: Vec<NewTask>) -> Ready<Result<Vec<EnqueueOutcome>, StoreError>> {
+        ready(run(self, store, ENQUEUEING, |tx| ops::enqueue(tx, &tasks)))
+    }
+}
+
+impl CancelWithin<Rusqlite> for &Connection {
+    fn cancel(self, store: &dyn Store, id: TaskId) -> Ready<Result<CancelOutcome, StoreError>> {
+        ready(run(self, store, "cancelling in your transaction", |tx| ops::cancel(tx, id)))
     }
 }
 
 impl Within<Rusqlite> for &rusqlite::Transaction<'_> {
-    type Inserting = Ready<Inserted>;
+    type Doing<T: Send + 'static> = Ready<Result<T, StoreError>>;
 
-    fn insert(self, tasks: Vec<NewTask>) -> Ready<Inserted> {
-        ready(insert(self, &tasks))
+    fn insert(self, store: &dyn Store, tasks: Vec<NewTask>) -> Ready<Result<Vec<EnqueueOutcome>, StoreError>> {
+        let conn: &Connection = self;
+        conn.insert(store, tasks)
     }
 }
 
-fn insert(conn: &Connection, tasks: &[NewTask]) -> Inserted {
+impl CancelWithin<Rusqlite> for &rusqlite::Transaction<'_> {
+    fn cancel(self, store: &dyn Store, id: TaskId) -> Ready<Result<CancelOutcome, StoreError>> {
+        let conn: &Connection = self;
+        conn.cancel(store, id)
+    }
+}
+
+fn run<T>(
+    conn: &Connection,
+    store: &dyn Store,
+    what: &str,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
+) -> Result<T, StoreError> {
+    let now = store_of::<SqliteStore>(store, SQLITE)?.env().now();
     // Nothing is remembered: the caller may roll back.
-    let mut tx = Tx { conn, now: Env::system().now(), memory: &mut Memory::default(), effects: &mut Effects::default() };
-    ops::enqueue(&mut tx, tasks).map_err(|fault| {
-        let error = fault.explain(WHAT);
-        if is_foreign(&error) { foreign(error) } else { error }
+    let mut tx = Tx { conn, now, memory: &mut Memory::default(), effects: &mut Effects::default() };
+    work(&mut tx).map_err(|fault| {
+        let error = fault.explain(what);
+        if is_foreign(&error) { foreign(what, error) } else { error }
     })
 }
 
-pub(crate) const WHAT: &str = "enqueueing in your transaction";
+/// The store's sort, for people.
+pub(crate) const SQLITE: &str = "SQLite";
+pub(crate) const ENQUEUEING: &str = "enqueueing in your transaction";
 
 /// Whether the driver says that there are no tables of ours.
 fn is_foreign(error: &StoreError) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.to_string().contains("no such table: gristmill_"))
 }
 
-pub(crate) fn foreign(error: StoreError) -> StoreError {
+pub(crate) fn foreign(what: &str, error: StoreError) -> StoreError {
     StoreError::new(
         StoreErrorKind::NotOurs,
-        format!("{WHAT}: its database has no tables of gristmill; run `gristmill migrate` on it with ?adopt=true first"),
+        format!("{what}: its database has no tables of gristmill; run `gristmill migrate` on it with ?adopt=true first"),
     )
     .with_source(error)
 }

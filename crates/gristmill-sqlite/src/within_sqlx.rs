@@ -1,38 +1,43 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 
-use gristmill_core::{EnqueueOutcome, Env, Inserted, NewTask, StoreError, StoreErrorKind, Timestamp, Within};
+use gristmill_core::{EnqueueOutcome, NewTask, Store, StoreError, StoreErrorKind, Timestamp, Within, store_of};
 use sqlx::{Row, SqliteConnection};
 
 use crate::ops::{ack_of, meta_of, retention_of};
 use crate::sql;
-use crate::within::{WHAT, foreign};
+use crate::store::SqliteStore;
+use crate::within::{ENQUEUEING, SQLITE, foreign};
 
 /// Marks [`Within`] for connections of sqlx.
 #[derive(Clone, Copy, Debug)]
 pub enum Sqlx {}
 
-type Inserting<'a> = Pin<Box<dyn Future<Output = Inserted> + Send + 'a>>;
+type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 impl<'a> Within<Sqlx> for &'a mut SqliteConnection {
-    type Inserting = Inserting<'a>;
+    type Doing<T: Send + 'static> = Doing<'a, T>;
 
-    fn insert(self, tasks: Vec<NewTask>) -> Inserting<'a> {
-        Box::pin(async move { insert(self, tasks).await.map_err(explain) })
+    fn insert(self, store: &dyn Store, tasks: Vec<NewTask>) -> Doing<'a, Vec<EnqueueOutcome>> {
+        let now = store_of::<SqliteStore>(store, SQLITE).map(|store| store.env().now());
+        Box::pin(async move { insert(self, tasks, now?).await.map_err(explain) })
     }
 }
 
 impl<'a> Within<Sqlx> for &'a mut sqlx::Transaction<'_, sqlx::Sqlite> {
-    type Inserting = Inserting<'a>;
+    type Doing<T: Send + 'static> = Doing<'a, T>;
 
-    fn insert(self, tasks: Vec<NewTask>) -> Inserting<'a> {
+    fn insert(self, store: &dyn Store, tasks: Vec<NewTask>) -> Doing<'a, Vec<EnqueueOutcome>> {
         let conn: &'a mut SqliteConnection = self;
-        conn.insert(tasks)
+        conn.insert(store, tasks)
     }
 }
 
-async fn insert(conn: &mut SqliteConnection, tasks: Vec<NewTask>) -> Result<Vec<EnqueueOutcome>, sqlx::Error> {
-    let now = Env::system().now();
+async fn insert(
+    conn: &mut SqliteConnection,
+    tasks: Vec<NewTask>,
+    now: Timestamp,
+) -> Result<Vec<EnqueueOutcome>, sqlx::Error> {
     // Remembered for this call only: the caller may roll back.
     let (mut queues, mut kinds) = (HashMap::new(), HashMap::new());
     let mut outcomes = Vec::with_capacity(tasks.len());
@@ -113,6 +118,6 @@ fn explain(error: sqlx::Error) -> StoreError {
         Some(26) => NotOurs,
         _ => Other,
     };
-    let error = StoreError::new(kind, format!("{WHAT}: {text}")).with_source(error);
-    if text.contains("no such table: gristmill_") { foreign(error) } else { error }
+    let error = StoreError::new(kind, format!("{ENQUEUEING}: {text}")).with_source(error);
+    if text.contains("no such table: gristmill_") { foreign(ENQUEUEING, error) } else { error }
 }

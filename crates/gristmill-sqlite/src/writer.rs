@@ -3,7 +3,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use gristmill_core::{Env, StoreError, StoreErrorKind, failpoint};
+use gristmill_core::{Effects, Env, Points, Signals, StoreError, StoreErrorKind, failpoint};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -12,8 +12,7 @@ use crate::identity::Identity;
 use crate::memory::Memory;
 use crate::open;
 use crate::options::SqliteOptions;
-use crate::tx::{Effects, Points, Tx};
-use crate::wake::Signals;
+use crate::tx::Tx;
 
 /// Operations that one transaction takes, and tasks. Beyond this a commit's cost is spread thin enough, and the first
 /// caller of the group should not wait longer.

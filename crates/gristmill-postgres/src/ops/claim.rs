@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gristmill_core::{
-    Ack, Claim, Claimed, Failure, FailureReason, Fence, LeaseRef, State, TaskId, TaskMeta, Timestamp, WorkerId, limits,
+    Ack, Claim, Claimed, Failure, FailureReason, Fence, LeaseRef, Points, State, TaskId, TaskMeta, Timestamp, WorkerId, limits,
 };
 use serde_json::json;
 use tokio_postgres::Row;
@@ -11,7 +11,6 @@ use uuid::Uuid;
 use super::encode::{NONE, ack_from, count, limit, to_json};
 use super::settle::key;
 use super::waiting::{Waited, end_unstarted_as};
-use crate::effects::Points;
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
@@ -185,7 +184,7 @@ impl Claiming<'_, '_> {
                 ended += 1;
                 let id = TaskId::from_uuid(row.try_get(0)?);
                 self.s.effects.ended.push(id);
-                self.s.effects.untold.push(id);
+                self.s.own.untold.push(id);
                 continue;
             }
             match read(self.s, row, self.claim.fence, name)? {

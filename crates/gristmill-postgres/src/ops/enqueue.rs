@@ -1,10 +1,9 @@
 use std::collections::{HashMap, HashSet};
 
-use gristmill_core::{EnqueueOutcome, NewTask, StoreError, StoreErrorKind};
+use gristmill_core::{EnqueueOutcome, NewTask, Points, StoreError, StoreErrorKind};
 use uuid::Uuid;
 
 use super::encode::{ack_of, at, int, meta_of, ms, retention_of};
-use crate::effects::Points;
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
-use gristmill_core::{Ack, AttemptState, Ending, Failure, Held, Next, Progress, Retention, State, TaskId, Timestamp, judge};
+use gristmill_core::{
+    Ack, AttemptState, Effects, Ending, Failure, Held, Next, Progress, Retention, State, TaskId, Timestamp, judge,
+};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::encode::{ack_from, count, keep_until, retention_from, storable, to_json};
 use super::writes::{Outcome, Place, Writes};
-use crate::effects::Effects;
 use crate::error::Fault;
 
 /// A lease that was just taken away, with what the other tables say of its task.

@@ -1,13 +1,12 @@
 use std::collections::{HashMap, HashSet};
 
-use gristmill_core::{Ending, Fence, LeaseRef, NewTask, Note, Settled, Settlement, State, TaskId};
+use gristmill_core::{Ending, Fence, LeaseRef, NewTask, Note, Points, Settled, Settlement, State, TaskId};
 use uuid::Uuid;
 
 use super::encode::{ms, storable, to_json};
 use super::enqueue::enqueue;
 use super::finish::{Taken, Word, finish};
 use super::writes::Writes;
-use crate::effects::Points;
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;

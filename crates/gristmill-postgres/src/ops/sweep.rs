@@ -1,12 +1,11 @@
 use std::time::Duration;
 
-use gristmill_core::{Ending, State, TaskId};
+use gristmill_core::{Ending, Points, State, TaskId};
 
 use super::encode::limit;
 use super::finish::{Taken, Word, finish};
 use super::waiting::{Waited, end_unstarted};
 use super::writes::Writes;
-use crate::effects::Points;
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
@@ -23,7 +22,7 @@ pub(crate) async fn promote(s: &mut Session<'_>, most: usize) -> Result<usize, F
     let promoted = s.execute(Q::Promote, &[&s.now, &limit(most)]).await?;
     if promoted > 0 {
         s.effects.readied = true;
-        s.effects.returned_somewhere = true;
+        s.own.returned_somewhere = true;
         s.effects.points.add(Points::PROMOTE);
     }
     Ok(usize::try_from(promoted).unwrap_or(usize::MAX))
@@ -38,7 +37,7 @@ pub(crate) async fn rescue(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
         let silent = !taken.started;
         let id = TaskId::from_uuid(taken.id);
         let state = finish(taken, &Word::of(Ending::Crashed, silent), &mut writes, &mut s.effects);
-        s.effects.untold.extend(state.is_final().then_some(id));
+        s.own.untold.extend(state.is_final().then_some(id));
     }
     writes.flush(s).await?;
     if !rows.is_empty() {
@@ -60,7 +59,7 @@ pub(crate) async fn expire(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
         }
     }
     end_unstarted(s, &waited, State::Expired).await?;
-    s.effects.untold.extend(waited.iter().map(|task| TaskId::from_uuid(task.id)));
+    s.own.untold.extend(waited.iter().map(|task| TaskId::from_uuid(task.id)));
     Ok(waited.len())
 }
 
@@ -106,7 +105,7 @@ pub(crate) async fn unpark(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
     }
     if unparked > 0 {
         s.effects.readied = true;
-        s.effects.returned_somewhere = true;
+        s.own.returned_somewhere = true;
     }
     Ok(unparked)
 }

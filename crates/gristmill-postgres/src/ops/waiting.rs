@@ -129,7 +129,7 @@ pub(crate) async fn retry(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ret
     if !reopened.is_empty() {
         s.execute(Q::TaskUnexpire, &[&reopened]).await?;
         s.effects.readied = true;
-        s.effects.returned_somewhere = true;
+        s.own.returned_somewhere = true;
     }
     let there = Places::of(s, &all).await?.ids;
     let answer = |id: &TaskId| match id.as_uuid() {

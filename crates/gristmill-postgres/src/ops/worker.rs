@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use gristmill_core::{Ending, Fence, KindSpec, LeaseRef, Pulse, TaskId, WorkerId, WorkerSpec};
+use gristmill_core::{Ending, Fence, KindSpec, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
 use serde_json::json;
 
 use super::encode::{NONE, ms, storable, to_json};
@@ -8,7 +8,6 @@ use super::finish::{Taken, Word, finish};
 use super::settle::key;
 use super::sweep::unpark;
 use super::writes::Writes;
-use crate::effects::Points;
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;

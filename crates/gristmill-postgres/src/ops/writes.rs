@@ -136,7 +136,7 @@ impl Writes {
             .await?;
             s.effects.readied = true;
             let places = w.queue.iter().zip(&w.priority).zip(&w.seq).map(|((queue, priority), seq)| (*queue, *priority, *seq));
-            s.effects.returned.extend(places);
+            s.own.returned.extend(places);
         }
         if !scheduled.id.is_empty() {
             let w = &scheduled;

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use gristmill_core::{
-    Ack, AttemptState, Claim, Claimed, Failure, FailureReason, Fence, LeaseRef, State, TaskId, TaskMeta, limits,
+    Ack, AttemptState, Claim, Claimed, Failure, FailureReason, Fence, LeaseRef, Points, State, TaskId, TaskMeta, limits,
 };
 use rusqlite::{CachedStatement, Row, params};
 use serde_json::json;
@@ -12,7 +12,7 @@ use super::{ack_from, retention_from};
 use crate::error::Fault;
 use crate::memory::{Served, Server};
 use crate::sql;
-use crate::tx::{Points, Tx};
+use crate::tx::Tx;
 
 /// Tasks that one claim moves aside because nobody serves them.
 const PARKED_MAX: usize = 1_000;

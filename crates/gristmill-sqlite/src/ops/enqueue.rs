@@ -1,10 +1,10 @@
-use gristmill_core::{EnqueueOutcome, NewTask, Timestamp};
+use gristmill_core::{EnqueueOutcome, NewTask, Points, Timestamp};
 use rusqlite::params;
 
 use super::{ack_of, meta_of, retention_of};
 use crate::error::Fault;
 use crate::sql;
-use crate::tx::{Points, Tx};
+use crate::tx::Tx;
 
 /// Writes new tasks; each answers for itself.
 pub(crate) fn enqueue(tx: &mut Tx<'_>, tasks: &[NewTask]) -> Result<Vec<EnqueueOutcome>, Fault> {

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::{
-    Ack, AttemptState, Ending, Failure, FailureReason, Fence, Held, LeaseRef, NewTask, Next, Note, Progress, Retention, Settled,
-    Settlement, State, TaskId, Timestamp, judge,
+    Ack, AttemptState, Ending, Failure, FailureReason, Fence, Held, LeaseRef, NewTask, Next, Note, Points, Progress, Retention,
+    Settled, Settlement, State, TaskId, Timestamp, judge,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -12,7 +12,7 @@ use super::{ack_from, ended_of, enqueue, retention_from, to_json};
 use crate::error::Fault;
 use crate::sql;
 use crate::text::Lossy;
-use crate::tx::{Points, Tx};
+use crate::tx::Tx;
 
 /// Writes the end of one attempt, if its claim is still the newest.
 pub(crate) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, Fault> {

@@ -1,4 +1,4 @@
-use gristmill_core::{Ending, State, Swept, TaskId};
+use gristmill_core::{Ending, Points, State, Swept, TaskId};
 use rusqlite::{Connection, params};
 
 use super::cancel::take_waiting;
@@ -6,7 +6,7 @@ use super::settle::{Word, end_unstarted, facts, finish, make_ready, take_lease};
 use crate::error::Fault;
 use crate::memory::Served;
 use crate::sql;
-use crate::tx::{Points, Tx};
+use crate::tx::Tx;
 
 /// How long a dead worker's row is kept for people to see.
 const WORKER_KEPT_MS: i64 = 3_600_000;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use gristmill_core::{Ending, KindSpec, LeaseRef, Pulse, TaskId, WorkerId, WorkerSpec};
+use gristmill_core::{Ending, KindSpec, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use super::to_json;
 use crate::error::Fault;
 use crate::memory::Serves;
 use crate::sql;
-use crate::tx::{Points, Tx};
+use crate::tx::Tx;
 
 /// Parked tasks that a worker's entering brings back at once; sweeps bring the rest.
 const UNPARKED_MAX: usize = 10_000;

@@ -1,37 +1,38 @@
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gristmill_core::{TaskId, Wake, WorkerId};
 use tokio::sync::Notify;
 
-use crate::effects::Effects;
+use crate::{Effects, TaskId, Wake, WorkerId};
 
 /// How often one look that has become stale may end somebody's wait at once. More than one, as a wait does not say whose
 /// it is, and a bound, as its owner may never look again.
 const STALE_MAX: u8 = 8;
 
-/// Who waits for what, and what happened since each last looked.
+/// Who waits for what in a store's process, and what happened since each last looked. Stores answer
+/// [`Source::wait`](crate::Source::wait) with it.
 ///
 /// A wake-up between a caller's look and its wait must not be lost. So every look is remembered with how many times
 /// something had become ready by then; a wait that begins while a look is out of date ends at once.
-#[derive(Default)]
-pub(crate) struct Signals {
+#[derive(Debug, Default)]
+pub struct Signals {
     ready: Notify,
     scheduled: Notify,
-    waiting: AtomicUsize,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     readied: u64,
     scheduled: u64,
+    waiting_ready: usize,
+    waiting_scheduled: usize,
     looks: HashMap<WorkerId, Look>,
     sweep: Option<Look>,
     ended: HashMap<TaskId, (usize, Arc<Notify>)>,
 }
 
+#[derive(Debug)]
 struct Look {
     saw: u64,
     left: u8,
@@ -51,7 +52,7 @@ impl Look {
 
 impl Signals {
     /// Tells of a commit of this process.
-    pub(crate) fn committed(&self, effects: &Effects) {
+    pub fn committed(&self, effects: &Effects) {
         let mut state = self.state();
         // Looks first: whether they came before or after what is new is not known, and too early is safe.
         let (readied, scheduled) = (state.readied, state.scheduled);
@@ -83,13 +84,13 @@ impl Signals {
     }
 
     /// Something may have become ready.
-    pub(crate) fn ready(&self) {
+    pub fn ready(&self) {
         self.state().readied += 1;
         self.ready.notify_waiters();
     }
 
     /// Tells of a commit by somebody else, who did not say what it was.
-    pub(crate) fn changed(&self) {
+    pub fn changed(&self) {
         let mut state = self.state();
         state.readied += 1;
         state.scheduled += 1;
@@ -101,29 +102,29 @@ impl Signals {
         self.scheduled.notify_waiters();
     }
 
-    /// Whether anybody waits for ready tasks, so that commits of other processes matter.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) > 0
+    /// Whether anybody waits for anything.
+    pub fn is_awaited(&self) -> bool {
+        let state = self.state();
+        state.waiting_ready > 0 || state.waiting_scheduled > 0 || !state.ended.is_empty()
+    }
+
+    /// Whether anybody waits for ready tasks.
+    pub fn is_ready_awaited(&self) -> bool {
+        self.state().waiting_ready > 0
     }
 
     /// Whether anybody waits for the end of some task.
-    pub(crate) fn is_any_end_awaited(&self) -> bool {
+    pub fn is_end_awaited(&self) -> bool {
         !self.state().ended.is_empty()
     }
 
-    /// Begins a wait; true if nobody waited for ready tasks or this end before, so that whoever looks out for other processes
-    /// has to be told.
-    pub(crate) fn enlist(self: &Arc<Self>, wake: Wake) -> (Waiter, bool) {
-        let first = match wake {
-            Wake::Ended(id) => {
-                let mut state = self.state();
-                let entry = state.ended.entry(id).or_default();
-                entry.0 += 1;
-                entry.0 == 1
-            }
-            Wake::Ready => self.waiting.fetch_add(1, Ordering::SeqCst) == 0,
-            Wake::Scheduled => false,
-        };
+    /// Begins a wait; true if nobody waited for this before, so that whoever looks out for other processes has to be told.
+    pub fn enlist(self: &Arc<Self>, wake: Wake) -> (Waiter, bool) {
+        let mut state = self.state();
+        let count = state.waiting(wake);
+        *count += 1;
+        let first = *count == 1;
+        drop(state);
         (Waiter { signals: self.clone(), wake }, first)
     }
 
@@ -133,15 +134,26 @@ impl Signals {
     }
 }
 
+impl State {
+    fn waiting(&mut self, wake: Wake) -> &mut usize {
+        match wake {
+            Wake::Ready => &mut self.waiting_ready,
+            Wake::Scheduled => &mut self.waiting_scheduled,
+            Wake::Ended(id) => &mut self.ended.entry(id).or_default().0,
+        }
+    }
+}
+
 /// One wait; ends when it is dropped.
-pub(crate) struct Waiter {
+#[derive(Debug)]
+pub struct Waiter {
     signals: Arc<Signals>,
     wake: Wake,
 }
 
 impl Waiter {
     /// Resolves at the next signal. `missed` is asked once it can no longer be missed, and ends the wait if it is true.
-    pub(crate) async fn wait(&self, missed: impl Future<Output = bool>) {
+    pub async fn wait(&self, missed: impl Future<Output = bool>) {
         let ended = match self.wake {
             Wake::Ended(id) => self.signals.state().ended.get(&id).map(|(_, notify)| notify.clone()),
             _ => None,
@@ -176,17 +188,11 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        if self.wake == Wake::Ready {
-            self.signals.waiting.fetch_sub(1, Ordering::SeqCst);
-        }
-        if let Wake::Ended(id) = self.wake {
-            let mut state = self.signals.state();
-            if let Some(entry) = state.ended.get_mut(&id) {
-                entry.0 -= 1;
-                if entry.0 == 0 {
-                    state.ended.remove(&id);
-                }
-            }
+        let mut state = self.signals.state();
+        let count = state.waiting(self.wake);
+        *count -= 1;
+        if let (0, Wake::Ended(id)) = (*count, self.wake) {
+            state.ended.remove(&id);
         }
     }
 }

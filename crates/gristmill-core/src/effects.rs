@@ -1,0 +1,64 @@
+use crate::{TaskId, WorkerId};
+
+/// What a store's operation did that others want to know of once it is committed; nothing, if it is not.
+///
+/// An operation fills it while it works; after the commit the store gives it to [`Signals::committed`](crate::Signals).
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// A task became ready, a queue was resumed.
+    pub readied: bool,
+    /// A task was scheduled.
+    pub scheduled: bool,
+    /// These ended.
+    pub ended: Vec<TaskId>,
+    /// These workers looked for ready tasks.
+    pub looked: Vec<WorkerId>,
+    /// These left.
+    pub left: Vec<WorkerId>,
+    /// Somebody looked for the next due time.
+    pub swept: bool,
+    /// What was written, for the failpoints around the commit.
+    pub points: Points,
+}
+
+/// A set of operations that have failpoints before and after their commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Points(u8);
+
+impl Points {
+    /// Tasks were enqueued.
+    pub const ENQUEUE: Self = Self(1);
+    /// Tasks were claimed.
+    pub const CLAIM: Self = Self(2);
+    /// Starts were recorded.
+    pub const START: Self = Self(4);
+    /// Attempts were settled.
+    pub const SETTLE: Self = Self(8);
+    /// Leases of dead workers were taken.
+    pub const RESCUE: Self = Self(16);
+    /// Scheduled tasks became ready.
+    pub const PROMOTE: Self = Self(32);
+    /// A worker left what it held.
+    pub const RELEASE: Self = Self(64);
+
+    /// Each with its failpoints before and after the commit.
+    pub const ALL: [(Self, &'static str, &'static str); 7] = [
+        (Self::ENQUEUE, "enqueue.before_commit", "enqueue.after_commit"),
+        (Self::CLAIM, "claim.before_commit", "claim.after_commit"),
+        (Self::START, "start.before_commit", "start.after_commit"),
+        (Self::SETTLE, "settle.before_commit", "settle.after_commit"),
+        (Self::RESCUE, "rescue.before_commit", "rescue.after_commit"),
+        (Self::PROMOTE, "promote.before_commit", "promote.after_commit"),
+        (Self::RELEASE, "release.before_commit", "release.after_commit"),
+    ];
+
+    /// Both sets together.
+    pub fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    /// Whether they have anything in common.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
