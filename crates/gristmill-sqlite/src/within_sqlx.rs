@@ -33,11 +33,7 @@ impl<'a> Within<Sqlx> for &'a mut sqlx::Transaction<'_, sqlx::Sqlite> {
     }
 }
 
-async fn insert(
-    conn: &mut SqliteConnection,
-    tasks: Vec<NewTask>,
-    now: Timestamp,
-) -> Result<Vec<EnqueueOutcome>, sqlx::Error> {
+async fn insert(conn: &mut SqliteConnection, tasks: Vec<NewTask>, now: Timestamp) -> Result<Vec<EnqueueOutcome>, sqlx::Error> {
     // Remembered for this call only: the caller may roll back.
     let (mut queues, mut kinds) = (HashMap::new(), HashMap::new());
     let mut outcomes = Vec::with_capacity(tasks.len());

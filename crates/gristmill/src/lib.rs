@@ -59,7 +59,10 @@ mod worker;
 pub use gristmill_core as core;
 
 pub use app::{App, ConnectError, check_store_url, open_store};
-pub use client::{AwaitError, BulkReport, Call, CallError, Client, Enqueue, EnqueueError, Handle, InAttempt, InTransaction, Own};
+pub use client::{
+    AwaitError, BulkReport, Call, CallError, Cancel, Client, Enqueue, EnqueueError, EnqueueMany, Handle, InAttempt, InTransaction,
+    Inserting, Own,
+};
 pub use context::Context;
 pub use error::{BoxError, Error, Result, ResultExt};
 pub use from_ref::{FromRef, Stateless};

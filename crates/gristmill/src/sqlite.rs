@@ -10,41 +10,9 @@ pub use gristmill_sqlite::{
 };
 
 use crate::attempt::OwnSettlement;
-use crate::client::Client;
-use crate::core::{CancelOutcome, Ending, Settled, Settlement, StoreError, StoreErrorKind, TaskId};
+use crate::core::{Ending, Settled, Settlement, store_of};
 use crate::{Context, Error, LeaseLost, Result};
 use rusqlite::Connection;
-
-impl Client {
-    /// Cancels a task in the caller's own open transaction on gristmill's database file: it is cancelled with the commit,
-    /// and not at all otherwise. The answer is that of [`cancel`](Self::cancel), and holds from the commit on.
-    ///
-    /// ```
-    /// use gristmill::sqlite::rusqlite::{Connection, TransactionBehavior};
-    /// # use gristmill::{Client, Result, TaskId};
-    /// # fn example(client: Client, connection: &mut Connection, reminder: TaskId) -> Result<()> {
-    /// let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    /// tx.execute("DELETE FROM customer WHERE name = ?1", ["world"])?;
-    /// client.cancel_within(&tx, reminder)?;
-    /// tx.commit()?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// If the connection can't write, its database has no tables of gristmill, or the client's store is not SQLite.
-    pub fn cancel_within(&self, connection: &Connection, id: TaskId) -> Result<CancelOutcome, StoreError> {
-        let outcomes = sqlite(self)?.cancel_within(connection, &[id])?;
-        Ok(outcomes.first().copied().unwrap_or(CancelOutcome::NotFound))
-    }
-}
-
-fn sqlite(client: &Client) -> Result<&SqliteStore, StoreError> {
-    client.store().as_any().downcast_ref().ok_or_else(|| {
-        let message = format!("the tasks are in {}, which is not SQLite", client.store().location());
-        StoreError::new(StoreErrorKind::Invalid, message)
-    })
-}
 
 impl<S> Context<S> {
     /// Runs the handler's writes in a transaction that the worker opens, and commits them together with the settlement of
@@ -110,6 +78,6 @@ impl<S> Context<S> {
     }
 
     fn sqlite(&self) -> Result<&SqliteStore> {
-        Ok(sqlite(&self.inner().client)?)
+        Ok(store_of(self.inner().client.store().as_ref(), "SQLite")?)
     }
 }

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use gristmill::core::{EnqueueOutcome, Inserted, NewTask, Overrides, Within, limits};
+use gristmill::core::{EnqueueOutcome, NewTask, Overrides, Store, StoreError, Within, limits};
 use gristmill::{Ack, Backoff, Client, EnqueueError, Retention, TaskId, Timestamp, parse_duration};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -123,9 +123,9 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
 struct Capture<'a>(&'a mut Vec<NewTask>);
 
 impl Within<Self> for Capture<'_> {
-    type Inserting = Ready<Inserted>;
+    type Doing<T: Send + 'static> = Ready<Result<T, StoreError>>;
 
-    fn insert(self, tasks: Vec<NewTask>) -> Self::Inserting {
+    fn insert(self, _: &dyn Store, tasks: Vec<NewTask>) -> Self::Doing<Vec<EnqueueOutcome>> {
         let outcomes = vec![EnqueueOutcome::Created; tasks.len()];
         self.0.extend(tasks);
         ready(Ok(outcomes))

@@ -192,7 +192,7 @@ async fn a_file_that_goes_while_a_transaction_is_open_is_not_acknowledged() {
     let fixture = Fixture::new();
     let done = fixture.store.transaction(|conn| {
         use gristmill_core::Within;
-        conn.insert(vec![fixture.task("mail")]).into_inner()?;
+        conn.insert(&*fixture.store, vec![fixture.task("mail")]).into_inner()?;
         remove(fixture.dir.path());
         Ok::<_, gristmill_core::StoreError>(())
     });

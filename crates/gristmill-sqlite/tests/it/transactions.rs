@@ -1,14 +1,16 @@
-use gristmill_core::{EnqueueOutcome, Settled, State, Store, StoreError, StoreErrorKind, Within};
+use gristmill_core::{EnqueueOutcome, NewTask, Settled, State, Store, StoreError, StoreErrorKind, Within};
 use gristmill_sqlite::Rusqlite;
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::common::{Fixture, success};
 
-fn insert<W>(within: W, tasks: Vec<gristmill_core::NewTask>) -> gristmill_core::Inserted
+type Inserted = Result<Vec<EnqueueOutcome>, StoreError>;
+
+fn insert<W>(fixture: &Fixture, within: W, tasks: Vec<NewTask>) -> Inserted
 where
-    W: Within<Rusqlite, Inserting = std::future::Ready<gristmill_core::Inserted>>,
+    W: Within<Rusqlite, Doing<Vec<EnqueueOutcome>> = std::future::Ready<Inserted>>,
 {
-    within.insert(tasks).into_inner()
+    within.insert(&*fixture.store, tasks).into_inner()
 }
 
 #[tokio::test]
@@ -17,14 +19,14 @@ async fn tasks_live_and_die_with_the_callers_transaction() {
     let mut conn = fixture.raw();
     let (kept, dropped) = (fixture.task("mail"), fixture.task("mail"));
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
-    let outcomes = insert(&tx, vec![kept.clone(), kept.clone()]).unwrap();
+    let outcomes = insert(&fixture, &tx, vec![kept.clone(), kept.clone()]).unwrap();
     assert_eq!(outcomes, [EnqueueOutcome::Created, EnqueueOutcome::Exists]);
     assert_eq!(fixture.state(&kept).await, None, "not before the commit");
     tx.commit().unwrap();
     assert_eq!(fixture.state(&kept).await, Some(State::Ready));
 
     conn.execute_batch("BEGIN IMMEDIATE").unwrap();
-    assert_eq!(insert(&conn, vec![dropped.clone()]).unwrap(), [EnqueueOutcome::Created]);
+    assert_eq!(insert(&fixture, &conn, vec![dropped.clone()]).unwrap(), [EnqueueOutcome::Created]);
     conn.execute_batch("ROLLBACK").unwrap();
     assert_eq!(fixture.state(&dropped).await, None);
 }
@@ -33,7 +35,7 @@ async fn tasks_live_and_die_with_the_callers_transaction() {
 fn a_database_without_our_tables_is_named_as_such() {
     let fixture = Fixture::new();
     let conn = Connection::open_in_memory().unwrap();
-    let error = insert(&conn, vec![fixture.task("mail")]).unwrap_err();
+    let error = insert(&fixture, &conn, vec![fixture.task("mail")]).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::NotOurs);
     assert!(error.to_string().contains("no tables of gristmill"), "{error}");
 }

@@ -6,7 +6,6 @@ use crate::common::Fixture;
 #[tokio::test]
 async fn tasks_live_and_die_with_the_callers_transaction() {
     let fixture = Fixture::new();
-    fixture.clock.set(gristmill_core::Env::system().now());
     let mut conn = SqliteConnection::connect(&format!("sqlite:{}", fixture.store.path().display())).await.unwrap();
     let (kept, dropped) = (fixture.task("mail"), fixture.task("mail"));
     let mut other = kept.clone();
@@ -17,7 +16,7 @@ async fn tasks_live_and_die_with_the_callers_transaction() {
 
     let mut tx = conn.begin().await.unwrap();
     let tasks = vec![kept.clone(), kept.clone(), other, later.clone()];
-    let outcomes = Within::insert(&mut tx, tasks).await.unwrap();
+    let outcomes = Within::insert(&mut tx, &*fixture.store, tasks).await.unwrap();
     use EnqueueOutcome::{Conflict, Created, Exists};
     assert_eq!(outcomes, [Created, Exists, Conflict, Created]);
     assert_eq!(fixture.state(&kept).await, None, "not before the commit");
@@ -26,7 +25,7 @@ async fn tasks_live_and_die_with_the_callers_transaction() {
     assert_eq!(fixture.state(&later).await, Some(State::Scheduled));
 
     let mut tx = conn.begin().await.unwrap();
-    assert_eq!(Within::insert(&mut *tx, vec![dropped.clone()]).await.unwrap(), [Created]);
+    assert_eq!(Within::insert(&mut *tx, &*fixture.store, vec![dropped.clone()]).await.unwrap(), [Created]);
     tx.rollback().await.unwrap();
     assert_eq!(fixture.state(&dropped).await, None);
 }
@@ -35,7 +34,7 @@ async fn tasks_live_and_die_with_the_callers_transaction() {
 async fn a_database_without_our_tables_is_named_as_such() {
     let fixture = Fixture::new();
     let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-    let error = Within::insert(&mut conn, vec![fixture.task("mail")]).await.unwrap_err();
+    let error = Within::insert(&mut conn, &*fixture.store, vec![fixture.task("mail")]).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::NotOurs);
     assert!(error.to_string().contains("no tables of gristmill"), "{error}");
 }

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::future::{Future, IntoFuture, Ready, ready};
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -9,8 +8,7 @@ use crate::attempt::Attempt;
 use crate::client::draft::Draft;
 use crate::client::{Client, Handle};
 use crate::core::{
-    Ack, Backoff, EnqueueOutcome, Inserted, InvalidInput, NewTask, Overrides, Policy, Retention, StoreError, TaskId, Timestamp,
-    Within, limits,
+    Ack, Backoff, EnqueueOutcome, InvalidInput, NewTask, Overrides, Policy, Retention, StoreError, TaskId, Timestamp,
 };
 
 /// A task about to be enqueued: set options, then `.await`.
@@ -31,13 +29,6 @@ pub struct Enqueue<'c, O, W = Own> {
 /// Enqueued in a transaction of its own, committed when the `.await` returns.
 #[derive(Debug)]
 pub struct Own;
-
-/// Enqueued in the caller's transaction; lives and dies with it.
-#[derive(Debug)]
-pub struct InTransaction<X, D> {
-    transaction: X,
-    driver: PhantomData<fn() -> D>,
-}
 
 /// Enqueued by a handler, committed with its success.
 #[derive(Debug)]
@@ -177,31 +168,12 @@ impl<'c, O, W> Enqueue<'c, O, W> {
         self
     }
 
-    /// Puts the task into the caller's own open transaction: it commits and rolls back with it.
-    ///
-    /// With rusqlite, pass `&transaction`; with sqlx (feature `sqlx-sqlite`), pass `&mut transaction`. The database must be
-    /// the one that holds gristmill's tables.
-    ///
-    /// ```
-    /// # #[cfg(feature = "sqlite")] {
-    /// use gristmill::sqlite::rusqlite::{Connection, TransactionBehavior};
-    /// # use gristmill::{Client, Result, task};
-    /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
-    /// # async fn example(client: Client, connection: &mut Connection) -> Result<()> {
-    /// let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    /// tx.execute("INSERT INTO customer (name) VALUES (?1)", ["world"])?;
-    /// client.enqueue(Greet { name: "world".into() }).within(&tx).await?;
-    /// tx.commit()?;
-    /// # Ok(())
-    /// # }
-    /// # }
-    /// ```
-    pub fn within<X: Within<D>, D>(self, transaction: X) -> Enqueue<'c, O, InTransaction<X, D>> {
+    pub(super) fn at_place<V>(self, place: V) -> Enqueue<'c, O, V> {
         let Self { client, draft, over, force, place: _, output } = self;
-        Enqueue { client, draft, over, force, place: InTransaction { transaction, driver: PhantomData }, output }
+        Enqueue { client, draft, over, force, place, output }
     }
 
-    fn resolve(mut self) -> Result<(&'c Client, NewTask, W), EnqueueError> {
+    pub(super) fn resolve(mut self) -> Result<(&'c Client, NewTask, W), EnqueueError> {
         let draft = self.draft?;
         if let (Some(at), None) = (self.over.expires_at, self.over.run_at)
             && at < self.client.env().now().saturating_add(self.over.delay.unwrap_or_default())
@@ -239,43 +211,6 @@ impl<'c, O: 'c> IntoFuture for Enqueue<'c, O, Own> {
     }
 }
 
-impl<'c, O, X, D> IntoFuture for Enqueue<'c, O, InTransaction<X, D>>
-where
-    O: 'c,
-    X: Within<D> + 'c,
-    X::Inserting: 'c,
-{
-    type Output = Result<Handle<O>, EnqueueError>;
-    type IntoFuture = Inserting<'c, O, X::Inserting>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        match self.resolve() {
-            Ok((client, task, place)) => Inserting::Running {
-                client,
-                id: task.id,
-                insert: Box::pin(place.transaction.insert(vec![task])),
-                output: PhantomData,
-            },
-            Err(error) => Inserting::Refused(Some(error)),
-        }
-    }
-}
-
-impl<O, X, D> Enqueue<'_, O, InTransaction<X, D>>
-where
-    X: Within<D, Inserting = Ready<Inserted>>,
-{
-    /// Inserts without `.await`, for a driver that is synchronous.
-    ///
-    /// # Errors
-    /// As awaiting it.
-    pub fn run(self) -> Result<Handle<O>, EnqueueError> {
-        let (client, task, place) = self.resolve()?;
-        let id = task.id;
-        outcome_of(client, id, place.transaction.insert(vec![task]).into_inner()?.first())
-    }
-}
-
 impl<'c, O> IntoFuture for Enqueue<'c, O, InAttempt<'_>> {
     type Output = Result<Handle<O>, EnqueueError>;
     type IntoFuture = Ready<Self::Output>;
@@ -294,85 +229,11 @@ impl<'c, O> IntoFuture for Enqueue<'c, O, InAttempt<'_>> {
     }
 }
 
-/// The future of an enqueue in the caller's transaction; as `Send` as the driver's own.
-#[derive(Debug)]
-pub enum Inserting<'c, O, F> {
-    /// The arguments or options were refused; the transaction was not touched.
-    Refused(Option<EnqueueError>),
-    /// The driver writes.
-    Running {
-        /// For the handle.
-        client: &'c Client,
-        /// The new task.
-        id: TaskId,
-        /// The driver's future.
-        insert: Pin<Box<F>>,
-        /// The task's output.
-        output: PhantomData<fn() -> O>,
-    },
-}
-
-impl<O, F: Future<Output = Inserted>> Future for Inserting<'_, O, F> {
-    type Output = Result<Handle<O>, EnqueueError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        use std::task::Poll;
-        match self.get_mut() {
-            Self::Refused(error) => match error.take() {
-                Some(error) => Poll::Ready(Err(error)),
-                None => Poll::Pending,
-            },
-            Self::Running { client, id, insert, .. } => match insert.as_mut().poll(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(Ok(outcomes)) => Poll::Ready(outcome_of(client, *id, outcomes.first())),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
-            },
-        }
-    }
-}
-
-fn outcome_of<O>(client: &Client, id: TaskId, outcome: Option<&EnqueueOutcome>) -> Result<Handle<O>, EnqueueError> {
+pub(super) fn outcome_of<O>(client: &Client, id: TaskId, outcome: Option<&EnqueueOutcome>) -> Result<Handle<O>, EnqueueError> {
     match outcome {
         Some(EnqueueOutcome::Conflict) => Err(EnqueueError::Conflict { id }),
         _ => Ok(Handle::new(client.clone(), id)),
     }
-}
-
-pub(crate) async fn many<'c, O>(
-    client: &Client,
-    tasks: impl IntoIterator<Item = Enqueue<'c, O>>,
-) -> Vec<Result<Handle<O>, EnqueueError>> {
-    let mut answers = Vec::new();
-    let mut batch = Vec::new();
-    let mut places = HashMap::new();
-    let mut tasks = tasks.into_iter().peekable();
-    while tasks.peek().is_some() {
-        for task in tasks.by_ref().take(limits::BATCH_TASKS_MAX) {
-            match task.resolve() {
-                Ok((_, task, _)) => {
-                    places.insert(batch.len(), answers.len());
-                    answers.push(Ok(Handle::new(client.clone(), task.id)));
-                    batch.push(task);
-                }
-                Err(error) => answers.push(Err(error)),
-            }
-        }
-        let ids: Vec<_> = batch.iter().map(|task| task.id).collect();
-        let outcomes = client.store().enqueue(std::mem::take(&mut batch)).await;
-        for (nth, place) in places.drain() {
-            answers[place] = match &outcomes {
-                Ok(outcomes) => outcome_of(client, ids[nth], outcomes.get(nth)),
-                Err(error) => Err(error.duplicate().into()),
-            };
-        }
-    }
-    #[cfg(feature = "testing")]
-    if let Some(inline) = client.inline().get()
-        && let Err(error) = inline.drain(client).await
-    {
-        answers.push(Err(error.into()));
-    }
-    answers
 }
 
 /// Why a task was not enqueued. Nothing was kept of it.

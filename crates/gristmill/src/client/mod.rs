@@ -3,13 +3,17 @@ mod call;
 mod draft;
 mod enqueue;
 mod handle;
+mod many;
+mod within;
 
 use std::sync::Arc;
 
 pub use bulk::BulkReport;
 pub use call::{Call, CallError};
-pub use enqueue::{Enqueue, EnqueueError, InAttempt, InTransaction, Own};
+pub use enqueue::{Enqueue, EnqueueError, InAttempt, Own};
 pub use handle::{AwaitError, Handle};
+pub use many::EnqueueMany;
+pub use within::{Cancel, InTransaction, Inserting};
 
 use crate::core::{
     CancelOutcome, Cursor, Env, Filter, KindInfo, Limits, Page, QueueInfo, RetryOutcome, Store, StoreError, TaskId, TaskRecord,
@@ -75,8 +79,8 @@ impl Client {
 
     /// Enqueues many tasks in few commits, each with its own options and its own outcome: one bad item hinders no other.
     ///
-    /// Commits [`BATCH_TASKS_MAX`](crate::core::limits::BATCH_TASKS_MAX) at a time. For all or nothing, use a transaction of
-    /// your own and [`Enqueue::within`].
+    /// Commits [`BATCH_TASKS_MAX`](crate::core::limits::BATCH_TASKS_MAX) at a time. For all or nothing, put
+    /// them into a transaction of your own with [`EnqueueMany::within`].
     ///
     /// ```no_run
     /// # use gristmill::{Client, Result, task};
@@ -89,11 +93,11 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn enqueue_many<'c, O>(
-        &self,
-        tasks: impl IntoIterator<Item = Enqueue<'c, O>>,
-    ) -> Vec<Result<Handle<O>, EnqueueError>> {
-        enqueue::many(self, tasks).await
+    pub fn enqueue_many<'c, O, I>(&self, tasks: I) -> EnqueueMany<'_, I>
+    where
+        I: IntoIterator<Item = Enqueue<'c, O>>,
+    {
+        EnqueueMany { client: self, tasks, place: Own }
     }
 
     /// Runs a task here and now and gives back its result: the synchronous pathway. It is checked and timed as a queued

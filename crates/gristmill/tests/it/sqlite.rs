@@ -156,13 +156,13 @@ async fn a_cancellation_commits_and_rolls_back_with_the_callers_transaction() {
     let mut db = bank.open();
     for (handle, commit) in [(&kept, false), (&dropped, true)] {
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
-        assert_eq!(client.cancel_within(&tx, handle.id()).unwrap(), CancelOutcome::Cancelled);
-        assert_eq!(client.cancel_within(&tx, handle.id()).unwrap(), CancelOutcome::AlreadyEnded, "as the transaction sees it");
+        assert_eq!(client.cancel_within(&tx, handle.id()).run().unwrap(), CancelOutcome::Cancelled);
+        assert_eq!(client.cancel_within(&tx, handle.id()).run().unwrap(), CancelOutcome::AlreadyEnded, "as the transaction sees it");
         tx.execute("INSERT INTO entry VALUES (100)", []).unwrap();
         if commit { tx.commit().unwrap() } else { tx.rollback().unwrap() }
     }
     let nobody = gristmill::core::Env::system().task_id();
-    assert_eq!(client.cancel_within(&db, nobody).unwrap(), CancelOutcome::NotFound);
+    assert_eq!(client.cancel_within(&db, nobody).run().unwrap(), CancelOutcome::NotFound);
     assert_eq!(within(dropped.ended()).await.unwrap().state, State::Cancelled);
     let worker = client.worker().queue("default", 1).start().await.unwrap();
     assert_eq!(within(kept.result()).await.unwrap(), 1);
@@ -170,6 +170,6 @@ async fn a_cancellation_commits_and_rolls_back_with_the_callers_transaction() {
     assert_eq!(bank.cents(), [100, 1]);
 
     let elsewhere = crate::support::in_memory(App::new(bank)).await;
-    let error = elsewhere.cancel_within(&db, nobody).unwrap_err().to_string();
+    let error = elsewhere.cancel_within(&db, nobody).run().unwrap_err().to_string();
     assert!(error.contains("not SQLite"), "{error}");
 }
