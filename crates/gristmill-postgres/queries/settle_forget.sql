@@ -1,13 +1,16 @@
 -- Index: the primary keys of lease and task.
--- First-time successes of which nothing is to be kept and nothing was noted. The rest as in settle_plain.
-WITH x AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS x(id, fence)), gone AS (
-  DELETE FROM {s}.lease WHERE ctid = ANY (ARRAY(
-    SELECT l.at FROM x CROSS JOIN LATERAL (
-      SELECT ctid AS at FROM {s}.lease l
-      WHERE l.id = x.id AND l.fence = x.fence AND NOT l.noted AND l.retention = -2 AND l.claim_no = 1 OFFSET 0
-    ) l))
+-- First-time successes of which nothing is to be kept and nothing was noted. The rest, and $3, as in settle_plain.
+WITH x AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS x(id, fence)), hit AS MATERIALIZED (
+  SELECT l.at FROM x CROSS JOIN LATERAL (
+    SELECT ctid AS at FROM {s}.lease l
+    WHERE l.id = x.id AND l.fence = x.fence AND NOT l.noted AND l.retention = -2 AND l.claim_no = 1 OFFSET 0
+  ) l
+), gone AS (
+  DELETE FROM {s}.lease
+  WHERE ctid = ANY (ARRAY(SELECT at FROM hit)) AND (NOT $3 OR (SELECT count(*) FROM hit) = cardinality($1))
   RETURNING id, fence
 ), forgotten AS (
   DELETE FROM {s}.task WHERE id = ANY (ARRAY(SELECT id FROM gone))
 )
 SELECT id, fence FROM gone
+WHERE (SELECT CASE WHEN NOT $3 OR count(*) IN (0, cardinality($1)) THEN true ELSE {changed} END FROM gone)

@@ -2,6 +2,7 @@
 -- Successes of which everything is known: nothing was noted while they ran, and they are kept. What does not come back is
 -- settled the long way, or is lost. By place, as no statistics tell how many leases there are: joined by id, all of them
 -- might be looked through for each. A lease that somebody changes meanwhile has another place, and is left over as well.
+-- With $8 it is all or nothing: nothing if a lease is found missing, an error if that turns out after the first was deleted.
 WITH x AS MATERIALIZED (
   SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[])
     AS x(id, fence, ran, result, logs, progress)
@@ -10,7 +11,7 @@ WITH x AS MATERIALIZED (
     SELECT ctid AS at FROM {s}.lease l WHERE l.id = x.id AND l.fence = x.fence AND NOT l.noted AND l.retention <> -2 OFFSET 0
   ) l
 ), gone AS (
-  DELETE FROM {s}.lease l USING hit h WHERE l.ctid = h.at
+  DELETE FROM {s}.lease l USING hit h WHERE l.ctid = h.at AND (NOT $8 OR (SELECT count(*) FROM hit) = cardinality($2))
   RETURNING l.id, l.fence, l.seq, l.attempt, l.claim_no, l.crashes, l.worker, l.claimed_at, l.retention,
             h.ran, h.result, h.logs, h.progress
 ), kept AS (
@@ -21,3 +22,4 @@ WITH x AS MATERIALIZED (
   FROM gone
 )
 SELECT id, fence FROM gone
+WHERE (SELECT CASE WHEN NOT $8 OR count(*) IN (0, cardinality($2)) THEN true ELSE {changed} END FROM gone)

@@ -25,6 +25,11 @@ impl Fault {
         }
     }
 
+    /// Whether a statement gave up because it could not do all of its work, see `{changed}` in [`crate::sql`].
+    pub(crate) fn is_not_whole(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::INVALID_TEXT_REPRESENTATION))
+    }
+
     /// Whether the server undid the work for another's sake, so that doing it again at once is right.
     pub(crate) fn is_collision(&self) -> bool {
         matches!(self, Self::Postgres(error) if error.code().is_some_and(|code| {
@@ -48,20 +53,20 @@ impl From<StoreError> for Fault {
 /// Says in words what the server or the network said, and what to do about it.
 pub(crate) fn explain(error: Error, what: &str) -> StoreError {
     let (kind, hint) = match error.code() {
-        Some(code) => of_code(code, &error),
+        Some(code) => of_code(code.code(), error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())),
         None => of_network(&error),
     };
     StoreError::new(kind, format!("{what}: {hint}")).with_source(error)
 }
 
-fn of_code(code: &SqlState, error: &Error) -> (StoreErrorKind, String) {
+/// What a SQLSTATE means, and what to do about it; `said` is the server's message.
+pub(crate) fn of_code(code: &str, said: String) -> (StoreErrorKind, String) {
     use StoreErrorKind::{Busy, Corrupt, Full, Invalid, NotOurs, Other, ReadOnly, Unreachable};
-    let said = error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
-    let (kind, hint) = match code.code() {
+    let (kind, hint) = match code {
         "28P01" => (Unreachable, "the password is wrong for this user".to_owned()),
         "28000" => (Unreachable, format!("{said}; check the user, and pg_hba.conf of the server")),
         "3D000" => (Unreachable, format!("{said}; create it, or name another in the URL")),
-        "3F000" | "42P01" => (NotOurs, format!("{said}; run `gristmill migrate` on this database first")),
+        "3F000" | "42P01" | "42883" => (NotOurs, format!("{said}; run `gristmill migrate` on this database first")),
         "53300" => (Busy, "the server has no connection left; raise max_connections or lower ?pool= of the workers".to_owned()),
         "57P03" => (Unreachable, format!("{said}; try again when it is up")),
         "57P01" | "57P02" => (Unreachable, format!("{said}; the server ended this connection")),
@@ -92,7 +97,7 @@ fn of_code(code: &SqlState, error: &Error) -> (StoreErrorKind, String) {
     (kind, hint)
 }
 
-fn of_network(error: &Error) -> (StoreErrorKind, String) {
+pub(crate) fn of_network(error: &Error) -> (StoreErrorKind, String) {
     use StoreErrorKind::{Invalid, Other, Unreachable};
     let mut source: Option<&(dyn StdError + 'static)> = error.source();
     let mut chain = error.to_string();

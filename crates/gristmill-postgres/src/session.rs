@@ -50,6 +50,11 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Whether a transaction is open, so that statements no longer commit by themselves.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// The rows that a statement brings.
     pub(crate) async fn rows(&self, query: Q, params: Params<'_>) -> Result<Vec<Row>, Fault> {
         Ok(self.conn()?.rows(self.texts, query, params).await?)

@@ -1,8 +1,8 @@
 //! The statements, from `queries/`, with their parameter types: sent along, they spare the server's round trip.
 //!
-//! Three placeholders are replaced once, when the store is opened: `{s}` is the quoted schema, `{l}` the same inside a string
-//! literal, `{now}` the server's clock in milliseconds (or parameter 1, with which a test moves it), and `{keep}` until when a
-//! task with `retention` is kept that ends now.
+//! Placeholders are replaced once, when the store is opened: `{s}` is the quoted schema, `{l}` the same inside a string
+//! literal, `{now}` the server's clock in milliseconds (or parameter 1, with which a test moves it), `{keep}` until when a task
+//! with `retention` is kept that ends now, and `{changed}` the end of a statement that can't do all of its work.
 
 use tokio_postgres::types::Type;
 
@@ -20,6 +20,8 @@ macro_rules! queries {
 queries! {
     AsideCount "aside_count" [];
     AsideInsert "aside_insert" [INT8, UUID, TEXT, TEXT];
+    CallCancelTasks "call_cancel_tasks" [TEXT];
+    CallInsertTasks "call_insert_tasks" [TEXT];
     CheckDays "check_days" [];
     CheckDue "check_due" [INT8, INT8];
     CheckEndedLeases "check_ended_leases" [];
@@ -33,6 +35,9 @@ queries! {
     CheckSlots "check_slots" [];
     CheckTables "check_tables" [TEXT];
     Claim "claim" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8, UUID, TEXT];
+    DayAnalyze "day_analyze" [];
+    DayDrop "day_drop" [INT8];
+    DayMake "day_make" [INT8];
     Enqueue "enqueue" [
         INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
@@ -98,8 +103,8 @@ queries! {
     ScheduledNext "scheduled_next" [INT8];
     ScheduledPage "scheduled_page" [INT8, INT8];
     ScheduledTake "scheduled_take" [INT8_ARRAY];
-    SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY];
-    SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY];
+    SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL];
+    SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL];
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
     TaskOpen "task_open" [UUID];
@@ -124,6 +129,9 @@ const NOW: &str = "coalesce($1::bigint, floor(extract(epoch FROM statement_times
 /// Nobody could learn of a failure that left no trace: what keeps nothing of a success keeps a failure for seven days.
 const KEEP: &str = "CASE WHEN retention = -1 THEN 9223372036854775807 WHEN retention < 0 THEN {now} + 604800000 \
                     ELSE {now} + retention END";
+/// Ends the statement with an error, whose text is for whoever reads the server's log. It hangs on a row, or the planner would
+/// work it out beforehand.
+const CHANGED: &str = "('a lease changed while it was being settled; this is harmless, and tried again' || count(*))::boolean";
 
 /// The statements for one schema.
 #[derive(Debug)]
@@ -166,7 +174,11 @@ fn fill(text: &str, schema: &str) -> String {
     let quoted = quote(schema);
     // A comment that holds a placeholder's letters does no harm; they are left out all the same, as they travel each time.
     let text: String = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
-    text.replace("{keep}", KEEP).replace("{now}", NOW).replace("{l}", &quoted.replace('\'', "''")).replace("{s}", &quoted)
+    text.replace("{changed}", CHANGED)
+        .replace("{keep}", KEEP)
+        .replace("{now}", NOW)
+        .replace("{l}", &quoted.replace('\'', "''"))
+        .replace("{s}", &quoted)
 }
 
 /// An identifier that can't be anything else, whatever its letters are.

@@ -7,6 +7,7 @@ use super::encode::{ms, storable, to_json};
 use super::enqueue::enqueue;
 use super::finish::{Taken, Word, finish};
 use super::writes::Writes;
+use crate::conn::Params;
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -17,29 +18,28 @@ pub(crate) fn key(seq: i64, forget: bool) -> i64 {
     (seq << 1) | i64::from(forget)
 }
 
-/// Writes the end of attempts, each if its claim is still the newest.
+/// Writes the end of attempts, each if its claim is still the newest; all of them in one commit, so that an error means none.
 pub(crate) async fn settle(s: &mut Session<'_>, settlements: &[Settlement]) -> Result<Vec<Settled>, Fault> {
     let mut answers = vec![Settled::LeaseLost; settlements.len()];
     let mut batch = Batch::sort(settlements);
-    // One statement is a transaction by itself.
-    if batch.statements() > 1 {
+    let mut done = HashSet::new();
+    // One statement is a transaction by itself, if it does all that there is to do.
+    if batch.is_one_statement() && !s.is_open() {
+        done = match plain(s, settlements, &batch, true).await {
+            Err(fault) if fault.is_not_whole() => HashSet::new(),
+            done => done?,
+        };
+    }
+    if done.is_empty() && !settlements.is_empty() {
         s.begin().await?;
+        done = plain(s, settlements, &batch, false).await?;
     }
-    if !batch.kept.is_empty() {
-        let done = plain(s, settlements, &batch.kept).await?;
-        batch.divide(&done, false, settlements, &mut answers);
-    }
-    if !batch.forgotten.is_empty() {
-        let (ids, fences) = leases(batch.forgotten.iter().map(|n| &settlements[*n].lease));
-        let done = held(&s.rows(Q::SettleForget, &[&ids, &fences]).await?)?;
-        batch.divide(&done, true, settlements, &mut answers);
-    }
+    batch.divide(&done, settlements, &mut answers);
     for (settlement, _) in settlements.iter().zip(&answers).filter(|(_, answer)| **answer != Settled::LeaseLost) {
         s.effects.ended.push(settlement.lease.id);
         s.effects.points.add(Points::SETTLE);
     }
     if !batch.long.is_empty() {
-        s.begin().await?;
         batch.long.sort_unstable_by_key(|n| settlements[*n].lease.id);
         long(s, settlements, &batch.long, &mut answers).await?;
     }
@@ -85,13 +85,13 @@ impl Batch {
         batch
     }
 
-    fn statements(&self) -> usize {
-        usize::from(!self.kept.is_empty()) + usize::from(!self.forgotten.is_empty()) + 2 * usize::from(!self.long.is_empty())
+    fn is_one_statement(&self) -> bool {
+        self.long.is_empty() && self.kept.is_empty() != self.forgotten.is_empty()
     }
 
-    fn divide(&mut self, done: &HashSet<Mark>, forgotten: bool, settlements: &[Settlement], answers: &mut [Settled]) {
-        let part = std::mem::take(if forgotten { &mut self.forgotten } else { &mut self.kept });
-        for n in part {
+    /// Answers for what is done, and leaves the rest to the long way.
+    fn divide(&mut self, done: &HashSet<Mark>, settlements: &[Settlement], answers: &mut [Settled]) {
+        for n in std::mem::take(&mut self.kept).into_iter().chain(std::mem::take(&mut self.forgotten)) {
             if done.contains(&mark(&settlements[n].lease)) {
                 answers[n] = Settled::Done(State::Succeeded);
             } else {
@@ -101,14 +101,24 @@ impl Batch {
     }
 }
 
-async fn plain(s: &mut Session<'_>, settlements: &[Settlement], which: &[usize]) -> Result<HashSet<Mark>, Fault> {
-    let chosen = || which.iter().map(|n| &settlements[*n]);
-    let (ids, fences) = leases(chosen().map(|settlement| &settlement.lease));
-    let ran: Vec<i64> = chosen().map(|settlement| ms(settlement.ran_for)).collect();
-    let results: Vec<_> = chosen().map(|settlement| settlement.result.as_deref().map(storable)).collect();
-    let logs: Vec<_> = chosen().map(|settlement| settlement.logs.as_deref().map(storable)).collect();
-    let progress: Vec<_> = chosen().map(|settlement| settlement.progress.as_deref().map(to_json)).collect();
-    held(&s.rows(Q::SettlePlain, &[&s.now, &ids, &fences, &ran, &results, &logs, &progress]).await?)
+/// Settles the plain successes, and says which. All or none of them, if they have to be `whole`.
+async fn plain(s: &Session<'_>, settlements: &[Settlement], batch: &Batch, whole: bool) -> Result<HashSet<Mark>, Fault> {
+    let mut done = HashSet::new();
+    if !batch.kept.is_empty() {
+        let chosen = || batch.kept.iter().map(|n| &settlements[*n]);
+        let (ids, fences) = leases(chosen().map(|settlement| &settlement.lease));
+        let ran: Vec<i64> = chosen().map(|settlement| ms(settlement.ran_for)).collect();
+        let results: Vec<_> = chosen().map(|settlement| settlement.result.as_deref().map(storable)).collect();
+        let logs: Vec<_> = chosen().map(|settlement| settlement.logs.as_deref().map(storable)).collect();
+        let progress: Vec<_> = chosen().map(|settlement| settlement.progress.as_deref().map(to_json)).collect();
+        let params: Params<'_> = &[&s.now, &ids, &fences, &ran, &results, &logs, &progress, &whole];
+        done.extend(held(&s.rows(Q::SettlePlain, params).await?)?);
+    }
+    if !batch.forgotten.is_empty() {
+        let (ids, fences) = leases(batch.forgotten.iter().map(|n| &settlements[*n].lease));
+        done.extend(held(&s.rows(Q::SettleForget, &[&ids, &fences, &whole]).await?)?);
+    }
+    Ok(done)
 }
 
 /// Settles with everything that the tables know.

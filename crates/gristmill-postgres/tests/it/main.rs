@@ -3,5 +3,7 @@
 
 mod common;
 mod conformance;
+mod proxy;
+mod replies;
 mod servers;
 mod wakes;
