@@ -43,6 +43,7 @@ pub(crate) struct Services {
     run: Run,
     postgres: String,
     pgbouncer: Option<String>,
+    clusters: Vec<(&'static str, String)>,
 }
 
 impl Services {
@@ -55,7 +56,7 @@ impl Services {
         let run = Run::new(Folder::create(&target.join("services"), &account)?, account);
         end_on_signals(&run)?;
         // From here on an error drops `services`, and with it everything that was started.
-        let mut services = Self { run, postgres: String::new(), pgbouncer: None };
+        let mut services = Self { run, postgres: String::new(), pgbouncer: None, clusters: Vec::new() };
         let password = password()?;
         let port = postgres::start(&services.run, &programs, &password)?;
         services.postgres = url(&password, port);
@@ -63,16 +64,24 @@ impl Services {
             let port = pgbouncer::start(&services.run, &programs, &password, port)?;
             services.pgbouncer = Some(url(&password, port));
         }
+        let shown = |path: &Path| path.to_str().map(str::to_owned).context("a path that is not UTF-8");
+        services.clusters = vec![
+            ("GRISTMILL_TEST_POSTGRES_PROGRAMS", shown(programs.folder())?),
+            ("GRISTMILL_TEST_POSTGRES_ACCOUNT", services.run.account().text()),
+            ("GRISTMILL_TEST_POSTGRES_CLUSTERS", shown(&services.run.clusters()?)?),
+        ];
         Ok(services)
     }
 
-    /// The variables through which tests find the servers.
+    /// The variables through which tests find the servers, and what they need to start some of their own: the folder of
+    /// PostgreSQL's programs, the account to run them as, and the folder for their data.
     ///
     /// Not DATABASE_URL: it is another one in every run, and whatever reads it at build time, as sqlx's macros do, would
     /// be built again each time.
     pub(crate) fn for_tests(&self) -> Vec<(&'static str, &str)> {
         let mut variables = vec![("GRISTMILL_TEST_POSTGRES", self.postgres.as_str())];
         variables.extend(self.pgbouncer.as_deref().map(|url| ("GRISTMILL_TEST_PGBOUNCER", url)));
+        variables.extend(self.clusters.iter().map(|(name, value)| (*name, value.as_str())));
         variables
     }
 

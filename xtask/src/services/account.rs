@@ -23,6 +23,11 @@ impl Account {
         Ok(Self { ids })
     }
 
+    /// As tests read it: user and group, `101:104`; empty if no change of user is needed.
+    pub(super) fn text(&self) -> String {
+        self.ids.map_or(String::new(), |(user, group)| format!("{user}:{group}"))
+    }
+
     /// A command of this account in `folder`, with nothing of the caller's environment: PGPORT or PGHOST would lead it
     /// to another cluster, and LANG changes what initdb makes.
     pub(super) fn command(&self, program: impl AsRef<OsStr>, folder: &Path) -> Command {

@@ -19,6 +19,9 @@ const SOCKET_PATH: usize = 103;
 /// How the data's folder begins if it has to be outside of the run's.
 const OUTSIDE: &str = "gristmill-services-";
 
+/// In `place`: the data of servers that tests start for themselves, a folder each.
+const CLUSTERS: &str = "clusters";
+
 /// The folder of one run. It holds a lock as long as the run lives, the servers' pid files, and `place` with their data.
 pub(super) struct Folder {
     path: PathBuf,
@@ -44,6 +47,9 @@ impl Folder {
         let lock = File::create(path.join("lock"))?;
         lock.try_lock().context("locking the folder of this run")?;
         let place = make_place(&path, account)?;
+        let clusters = place.join(CLUSTERS);
+        std::fs::create_dir(&clusters)?;
+        account.own(&clusters)?;
         Ok(Self { path, place, _lock: lock })
     }
 
@@ -52,13 +58,19 @@ impl Folder {
         &self.place
     }
 
+    /// Where tests have the data of servers of their own. What is started with a path in it is ended with the run.
+    pub(super) fn clusters(&self) -> PathBuf {
+        self.place.join(CLUSTERS)
+    }
+
     /// Notes a server, for the run that finds this one killed.
     pub(super) fn note(&self, server: &str, pid: u32) -> Result<()> {
         std::fs::write(self.path.join(server).with_extension("pid"), pid.to_string()).context("writing a pid file")
     }
 
-    /// Removes everything. The servers must have ended.
+    /// Removes everything, after ending what killed tests left. The servers must have ended.
     pub(super) fn remove(self) -> Result<()> {
+        end_leftovers(&self.path)?;
         remove(&self.path)
     }
 }
@@ -108,12 +120,9 @@ fn sweep(services: &Path) -> Result<()> {
 
 fn end_leftovers(run: &Path) -> Result<()> {
     let Ok(place) = run.join("place").canonicalize() else { return Ok(()) };
-    for entry in std::fs::read_dir(run)? {
-        let file = entry?.path();
-        if file.extension().is_none_or(|extension| extension != "pid") {
-            continue;
-        }
+    for file in pid_files(run, &place)? {
         let text = std::fs::read_to_string(&file)?;
+        let text = text.lines().next().unwrap_or_default();
         let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) else { continue };
         for signal in [Signal::INT, Signal::KILL] {
             // Asked before each signal: the number may have gone to a process of somebody else.
@@ -130,6 +139,19 @@ fn end_leftovers(run: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Those of the run's servers, and those that PostgreSQL wrote into the data of its tests' servers.
+fn pid_files(run: &Path, place: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(run)? {
+        files.push(entry?.path());
+    }
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "pid"));
+    if let Ok(clusters) = std::fs::read_dir(place.join(CLUSTERS)) {
+        files.extend(clusters.flatten().map(|cluster| cluster.path().join("postmaster.pid")).filter(|file| file.is_file()));
+    }
+    Ok(files)
 }
 
 /// Whether the process lives and was started with a path in `place`, which is a name that no other run ever has.
@@ -184,8 +206,12 @@ mod tests {
         let living = Folder::create(services.path(), &account).unwrap();
         let killed = Folder::create(services.path(), &account).unwrap();
         let mut ours = Sleeper::start(&killed.place().join("data"));
+        let cluster = killed.clusters().join("of-a-test");
+        let mut test = Sleeper::start(&cluster);
         let mut other = Sleeper::start(Path::new("somebody/else"));
         killed.note("postgres", ours.0.id()).unwrap();
+        std::fs::create_dir(&cluster).unwrap();
+        std::fs::write(cluster.join("postmaster.pid"), format!("{}\n/data\n", test.0.id())).unwrap();
         killed.note("pgbouncer", other.0.id()).unwrap();
         let (path, place) = (killed.path.clone(), killed.place.clone());
         drop(killed);
@@ -200,6 +226,7 @@ mod tests {
         assert!(living.place.exists());
         // A sleep that nobody ended ends with success.
         assert!(!ours.0.wait().unwrap().success(), "a server of the killed run lived on");
+        assert!(!test.0.wait().unwrap().success(), "a server of a killed test lived on");
         assert!(other.0.try_wait().unwrap().is_none(), "a process with a recycled number was killed");
         living.remove().unwrap();
     }

@@ -52,6 +52,11 @@ impl Programs {
         Ok(Self { postgres, pgbouncer })
     }
 
+    /// The folder of PostgreSQL's programs.
+    pub(super) fn folder(&self) -> &Path {
+        &self.postgres
+    }
+
     /// A program of PostgreSQL.
     pub(super) fn postgres(&self, name: &str) -> PathBuf {
         self.postgres.join(name)
@@ -97,7 +102,9 @@ fn newest_postgres() -> Option<PathBuf> {
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|major| major.path().join("bin"));
     debian
         .chain(path())
-        .filter(|folder| ["initdb", "postgres", "pg_isready", "psql"].iter().all(|name| folder.join(name).is_file()))
+        .filter(|folder| {
+            ["initdb", "postgres", "pg_basebackup", "pg_ctl", "pg_isready", "psql"].iter().all(|name| folder.join(name).is_file())
+        })
         .filter_map(|folder| Some((major(&folder)?, folder)))
         .filter(|(major, _)| *major >= OLDEST)
         .max_by_key(|(major, _)| *major)

@@ -46,6 +46,11 @@ impl Run {
         &self.place
     }
 
+    /// Where tests have the data of servers of their own.
+    pub(super) fn clusters(&self) -> Result<PathBuf> {
+        Ok(self.lock().folder.as_ref().context("interrupted")?.clusters())
+    }
+
     /// Writes a file for the servers' eyes only; some hold the password.
     pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
         use std::io::Write as _;
