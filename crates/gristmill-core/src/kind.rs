@@ -52,6 +52,10 @@ pub struct Policy {
     pub retention: Retention,
     /// What happens to a result above the limit.
     pub large_result: Oversize,
+    /// What becomes of a transactional task's writes when it fails.
+    // Not written where it is the default: versions that do not know it refuse it.
+    #[serde(skip_serializing_if = "OnError::is_default")]
+    pub on_error: OnError,
     /// Labels that its tasks carry.
     pub tags: Vec<String>,
     /// Log a successful run at debug level only, for routine work that would drown the rest.
@@ -72,6 +76,7 @@ impl Default for Policy {
             ack: Ack::Late,
             retention: Retention::default(),
             large_result: Oversize::Fail,
+            on_error: OnError::Rollback,
             tags: Vec::new(),
             quiet: false,
         }
@@ -145,6 +150,25 @@ pub enum Oversize {
     Fail,
     /// The result becomes `{"truncated": true, "bytes": n, "head": "..."}`.
     Truncate,
+}
+
+/// What becomes of the writes of a handler's transaction when its work returns an error. A panic, a timeout, an aborted
+/// transaction and a lost lease undo them in any case; and the failure is recorded in any case, outside of the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// They are undone: the next attempt begins with what there was before.
+    #[default]
+    Rollback,
+    /// They are kept, if the task is still held: the next attempt finds what this one wrote.
+    Commit,
+}
+
+impl OnError {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How long an ended task is kept with its result and history. In JSON and configuration: `"7d"`, `"none"`, `"forever"`.

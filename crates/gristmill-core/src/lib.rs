@@ -32,7 +32,7 @@ pub use error::{StoreError, StoreErrorKind};
 pub use failure::{Failure, FailureReason};
 pub use filter::{Cursor, Filter, Page};
 pub use id::{Fence, TaskId, WorkerId};
-pub use kind::{Ack, KindSpec, Oversize, Policy, Retention};
+pub use kind::{Ack, KindSpec, OnError, Oversize, Policy, Retention};
 pub use limits::{InvalidInput, Limits};
 pub use settlement::{Ending, Held, Next, Settled, Settlement, Verdict, judge};
 pub use signals::{Signals, Waiter};

@@ -77,6 +77,7 @@ mod wire;
 /// | `ack` | `late`: run again after a crash. `early`: never; it fails as `crashed`. | `late` |
 /// | `retention` | How long the ended task is kept; `"none"` keeps nothing of a success, `"forever"` everything. | `"7d"` |
 /// | `large_result` | A result above the limit: `fail` the attempt, or `truncate` the result. | `fail` |
+/// | `on_error` | What a handler wrote in a transaction of `Context` when it returns an error there: `rollback` undoes it, `commit` keeps it. | `rollback` |
 /// | `tags` | A list of labels that its tasks carry, at most 64; names as above. | `[]` |
 /// | `title` | What one task is about, for people: a text with arguments in braces, `"{subject} to {to}"`, or the path of a function of the task that returns `String` or `Option<String>`. | none |
 /// | `quiet` | A flag: log a success at debug level only. | off |
@@ -94,8 +95,8 @@ mod wire;
 ///
 /// Literals are checked when the task is compiled. An expression may stand for any value but that of `name`: of type
 /// `Duration` for a duration, `gristmill::Backoff` for a backoff (a call is written with its path:
-/// `backoff = self::steep()`), `gristmill::Ack`, `Oversize` and `Retention` likewise. Its value is checked when the task is
-/// registered.
+/// `backoff = self::steep()`), `gristmill::Ack`, `OnError`, `Oversize` and `Retention` likewise. Its value is checked when
+/// the task is registered.
 ///
 /// ```
 /// use gristmill::{Result, Task, task};

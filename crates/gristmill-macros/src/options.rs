@@ -22,7 +22,7 @@ pub(crate) struct Options {
 }
 
 /// Every option, with an example that an error can show.
-const OPTIONS: [(&str, &str); 18] = [
+const OPTIONS: [(&str, &str); 19] = [
     ("name", "name = \"mail.send\""),
     ("queue", "queue = \"mail\""),
     ("priority", "priority = 5"),
@@ -35,6 +35,7 @@ const OPTIONS: [(&str, &str); 18] = [
     ("ack", "ack = late"),
     ("retention", "retention = \"7d\""),
     ("large_result", "large_result = fail"),
+    ("on_error", "on_error = rollback"),
     ("tags", "tags = [\"a\", \"b\"]"),
     ("title", "title = \"{subject} to {to}\""),
     ("quiet", "quiet"),
@@ -106,6 +107,7 @@ fn policy_field(krate: &Path, field: &str, key: &Ident, value: &Expr) -> Result<
         "ack" => value::choice(&quote!(#krate::Ack), key, value, &[("early", "Early"), ("late", "Late")]),
         "retention" => value::retention(krate, key, value),
         "large_result" => value::choice(&quote!(#krate::Oversize), key, value, &[("fail", "Fail"), ("truncate", "Truncate")]),
+        "on_error" => value::choice(&quote!(#krate::OnError), key, value, &[("rollback", "Rollback"), ("commit", "Commit")]),
         "tags" => value::labels(key, value),
         _ => value::flag(key, value),
     }

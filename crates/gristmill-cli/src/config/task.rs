@@ -150,6 +150,8 @@ impl TaskEntry {
             ack: self.ack.unwrap_or(default.ack),
             retention: self.retention.unwrap_or(default.retention),
             large_result: self.large_result.unwrap_or(default.large_result),
+            // A command and a request have no transaction of the store.
+            on_error: default.on_error,
             tags: std::mem::take(&mut self.tags),
             quiet: self.quiet,
         }

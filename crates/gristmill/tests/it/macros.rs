@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gristmill::testing::MemoryStore;
 use gristmill::{
-    Ack, App, Backoff, CallError, Client, Context, Error, FailureReason, Oversize, Policy, Retention, Stateless, Task, task,
+    Ack, App, Backoff, CallError, Client, Context, Error, FailureReason, OnError, Oversize, Policy, Retention, Stateless, Task, task,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -238,6 +238,7 @@ fn every_rule_of_serde_renames_fields_alike() {
     ack = early,
     retention = "7d",
     large_result = truncate,
+    on_error = commit,
     tags = ["a", "b"],
     quiet,
 )]
@@ -261,6 +262,7 @@ fn every_option_reaches_the_policy() {
             ack: Ack::Early,
             retention: Retention::For(Duration::from_secs(7 * 86_400)),
             large_result: Oversize::Truncate,
+            on_error: OnError::Commit,
             tags: vec!["a".into(), "b".into()],
             quiet: true,
         }
@@ -299,7 +301,8 @@ policies! {
     no_expiry: [expires = "none", quiet = false] => expires: None;
     no_retention: [retention = "none"] => retention: Retention::None;
     retention_for_ever: [retention = "forever"] => retention: Retention::Forever;
-    words_of_the_defaults: [ack = late, large_result = fail] => ack: Ack::Late, large_result: Oversize::Fail;
+    words_of_the_defaults: [ack = late, large_result = fail, on_error = rollback] =>
+        ack: Ack::Late, large_result: Oversize::Fail, on_error: OnError::Rollback;
     expressions: [queue = NIGHT, priority = 4 + 5, timeout = LONG, ack = Ack::Early, retention = Retention::For(LONG), tags = [NIGHT, "b"]] =>
         queue: "night".into(), priority: 9, timeout: Some(LONG), ack: Ack::Early, retention: Retention::For(LONG),
         tags: vec!["night".into(), "b".into()];

@@ -60,6 +60,11 @@ async fn large_result() -> Result<()> {
     Ok(())
 }
 
+#[task(name = "a", on_error = keep)]
+async fn on_error() -> Result<()> {
+    Ok(())
+}
+
 #[task(name = "a", tags = "b")]
 async fn tags() -> Result<()> {
     Ok(())
