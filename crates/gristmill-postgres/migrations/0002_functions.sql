@@ -3,77 +3,97 @@
 -- empty all day brings the one it needs, as a plan made while a table was empty reads all of it.
 -- Times are milliseconds; plpgsql gives each statement a new snapshot, so that what others committed meanwhile is seen.
 
--- What queries/enqueue.sql does. Of each task, in order: 0 created, 1 there already with the same type and arguments,
--- 2 its id is another task's.
+-- What queries/enqueue.sql does, task by task: a statement for all of them takes twice as long for one, and most calls bring
+-- one. Of each, in order: 0 created, 1 there already with the same type and arguments, 2 its id is another task's.
 -- args and meta are JSON as text within the JSON, so that \u0000 stays an escape, which jsonb would refuse.
 CREATE FUNCTION {s}.insert_tasks(tasks jsonb) RETURNS smallint[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $gristmill$
 DECLARE
   now      CONSTANT bigint := floor(extract(epoch FROM statement_timestamp()) * 1000);
-  total    bigint;
-  nameless bigint;
-  kept     bigint;
-  seqs     bigint[];
-  outcomes smallint[];
-  place    integer;
+  outcomes smallint[] := array_fill(0::smallint, ARRAY[coalesce(jsonb_array_length(tasks), 0)]);
+  task     record;
+  queue    {s}.queue;
+  kind     {s}.kind;
+  due      bigint;
+  deadline bigint;
+  is_same  boolean;
 BEGIN
-  LOOP
-    WITH new AS MATERIALIZED (
-      SELECT x.*, nextval('{l}.arrival') AS seq, coalesce(x.at, now + coalesce(x.delay, 0)) AS due,
-             (SELECT q.id FROM {s}.queue q WHERE q.name = x.queue AND q.known) AS queue_id,
-             (SELECT k.id FROM {s}.kind k WHERE k.name = x.kind AND k.known) AS kind_id
+  -- They arrive as they were given, and are written in the order of the ids, so that two batches with the same ids wait for
+  -- one another in one direction only.
+  FOR task IN
+    SELECT * FROM (
+      SELECT *, nextval('{l}.arrival') AS seq
       FROM ROWS FROM (jsonb_to_recordset(tasks) AS (
         id uuid, queue text, kind text, priority smallint, max_attempts integer, max_crashes integer, ack smallint,
         retention bigint, at bigint, delay bigint, expires bigint, deadline bigint, args text, meta text
-      )) WITH ORDINALITY AS x(id, queue, kind, priority, max_attempts, max_crashes, ack, retention, at, delay, expires, deadline,
+      )) WITH ORDINALITY AS t(id, queue, kind, priority, max_attempts, max_crashes, ack, retention, at, delay, expires, deadline,
                               args, meta, place)
-    ), all_of AS MATERIALIZED (
-      SELECT count(*) AS total, count(*) FILTER (WHERE queue_id IS NULL OR kind_id IS NULL) AS nameless,
-             array_agg(new.seq ORDER BY new.place) AS seqs
-      FROM new
-    ), kept AS (
+    ) t ORDER BY t.id, t.place
+  LOOP
+    IF task.queue IS DISTINCT FROM queue.name THEN
+      queue := {s}.queue_of(task.queue, tasks);
+    END IF;
+    IF task.kind IS DISTINCT FROM kind.name THEN
+      kind := {s}.kind_of(task.kind, tasks);
+    END IF;
+    due := coalesce(task.at, now + coalesce(task.delay, 0));
+    deadline := coalesce(task.deadline, due + task.expires);
+    LOOP
       INSERT INTO {s}.task(id, seq, queue, kind, priority, max_attempts, max_crashes, ack, retention,
                            created_at, run_at, expires_at, args, meta)
-      SELECT id, seq, queue_id, kind_id, priority, max_attempts, max_crashes, ack, retention, now, due,
-             coalesce(deadline, due + expires), args, meta
-      FROM new WHERE (SELECT all_of.nameless FROM all_of) = 0 ORDER BY id, new.place
-      ON CONFLICT (id) DO NOTHING
-      RETURNING id, seq, queue, kind, priority, created_at, run_at, expires_at
-    ), ready AS (
-      INSERT INTO {s}.ready(id, seq, expires_at, queue, kind, attempt, claim_no, crashes, priority)
-      SELECT id, seq, expires_at, queue, kind, 0, 0, 0, priority FROM kept WHERE run_at <= created_at
-    ), scheduled AS (
-      INSERT INTO {s}.scheduled(id, seq, run_at, expires_at, queue, kind, attempt, claim_no, crashes, priority)
-      SELECT id, seq, run_at, expires_at, queue, kind, 0, 0, 0, priority FROM kept WHERE run_at > created_at
-    )
-    SELECT a.total, a.nameless, a.seqs, (SELECT count(*) FROM kept) INTO total, nameless, seqs, kept FROM all_of a;
-    EXIT WHEN nameless = 0;
-    -- Looked up first, as even an insert that finds the name there would lock its row until the caller's commit.
-    INSERT INTO {s}.queue(name, known)
-      SELECT DISTINCT x.queue, true FROM jsonb_to_recordset(tasks) AS x(queue text)
-      WHERE NOT EXISTS (SELECT FROM {s}.queue q WHERE q.name = x.queue AND q.known) ORDER BY 1
-      ON CONFLICT (name) DO UPDATE SET known = true WHERE NOT queue.known;
-    INSERT INTO {s}.kind(name, known)
-      SELECT DISTINCT x.kind, true FROM jsonb_to_recordset(tasks) AS x(kind text)
-      WHERE NOT EXISTS (SELECT FROM {s}.kind k WHERE k.name = x.kind AND k.known) ORDER BY 1
-      ON CONFLICT (name) DO UPDATE SET known = true WHERE NOT kind.known;
-  END LOOP;
-  IF kept = total THEN
-    RETURN array_fill(0::smallint, ARRAY[total::integer]);
-  END IF;
-  SELECT array_agg(CASE WHEN t.seq = x.seq THEN 0
-                        WHEN k.name = x.kind AND t.args = x.args THEN 1
-                        WHEN k.name IS NOT NULL THEN 2 END ORDER BY x.place)
-  INTO outcomes
-  FROM ROWS FROM (jsonb_to_recordset(tasks) AS (id uuid, kind text, args text), unnest(seqs))
-    WITH ORDINALITY AS x(id, kind, args, seq, place)
-  LEFT JOIN LATERAL (SELECT seq, kind, args FROM {s}.task t WHERE t.id = x.id OFFSET 0) t ON true
-  LEFT JOIN LATERAL (SELECT name FROM {s}.kind k WHERE k.id = t.kind OFFSET 0) k ON true;
-  -- Its namesake was deleted meanwhile, so that there is room for it now.
-  FOREACH place IN ARRAY array_positions(outcomes, NULL) LOOP
-    outcomes[place] := ({s}.insert_tasks(jsonb_build_array(tasks -> (place - 1))))[1];
+        VALUES (task.id, task.seq, queue.id, kind.id, task.priority, task.max_attempts, task.max_crashes, task.ack,
+                task.retention, now, due, deadline, task.args, task.meta)
+        ON CONFLICT (id) DO NOTHING;
+      IF FOUND AND due <= now THEN
+        INSERT INTO {s}.ready(id, seq, expires_at, queue, kind, attempt, claim_no, crashes, priority)
+          VALUES (task.id, task.seq, deadline, queue.id, kind.id, 0, 0, 0, task.priority);
+        EXIT;
+      ELSIF FOUND THEN
+        INSERT INTO {s}.scheduled(id, seq, run_at, expires_at, queue, kind, attempt, claim_no, crashes, priority)
+          VALUES (task.id, task.seq, due, deadline, queue.id, kind.id, 0, 0, 0, task.priority);
+        EXIT;
+      END IF;
+      SELECT t.kind = kind.id AND t.args = task.args INTO is_same FROM {s}.task t WHERE t.id = task.id;
+      IF FOUND THEN
+        outcomes[task.place] := CASE WHEN is_same THEN 1 ELSE 2 END;
+        EXIT;
+      END IF;
+      -- Its namesake was deleted in between, so that there is room for it now.
+    END LOOP;
   END LOOP;
   RETURN outcomes;
+END $gristmill$;
+
+-- The row of a name. Looked up first, as even an insert that finds the name there would lock its row until the caller's
+-- commit. If it is new, so may be others of these tasks; all are made in the order of the names, for two who make the same.
+CREATE FUNCTION {s}.queue_of(name text, tasks jsonb) RETURNS {s}.queue LANGUAGE plpgsql AS $gristmill$
+DECLARE
+  found_row {s}.queue;
+BEGIN
+  SELECT * INTO found_row FROM {s}.queue q WHERE q.name = queue_of.name AND q.known;
+  IF NOT FOUND THEN
+    INSERT INTO {s}.queue(name, known)
+      SELECT DISTINCT t.queue, true FROM jsonb_to_recordset(tasks) AS t(queue text)
+      WHERE NOT EXISTS (SELECT FROM {s}.queue q WHERE q.name = t.queue AND q.known) ORDER BY 1
+      ON CONFLICT ON CONSTRAINT queue_name_key DO UPDATE SET known = true WHERE NOT queue.known;
+    SELECT * INTO STRICT found_row FROM {s}.queue q WHERE q.name = queue_of.name;
+  END IF;
+  RETURN found_row;
+END $gristmill$;
+
+CREATE FUNCTION {s}.kind_of(name text, tasks jsonb) RETURNS {s}.kind LANGUAGE plpgsql AS $gristmill$
+DECLARE
+  found_row {s}.kind;
+BEGIN
+  SELECT * INTO found_row FROM {s}.kind k WHERE k.name = kind_of.name AND k.known;
+  IF NOT FOUND THEN
+    INSERT INTO {s}.kind(name, known)
+      SELECT DISTINCT t.kind, true FROM jsonb_to_recordset(tasks) AS t(kind text)
+      WHERE NOT EXISTS (SELECT FROM {s}.kind k WHERE k.name = t.kind AND k.known) ORDER BY 1
+      ON CONFLICT ON CONSTRAINT kind_name_key DO UPDATE SET known = true WHERE NOT kind.known;
+    SELECT * INTO STRICT found_row FROM {s}.kind k WHERE k.name = kind_of.name;
+  END IF;
+  RETURN found_row;
 END $gristmill$;
 
 -- The end of an attempt that succeeded, in the transaction of its effects; what settle_plain.sql and settle_forget.sql write,
@@ -188,4 +208,4 @@ BEGIN
   RETURN answers;
 END $gristmill$;
 
-REVOKE ALL ON FUNCTION {s}.insert_tasks, {s}.settle_succeeded, {s}.hold_lease, {s}.cancel_tasks FROM PUBLIC;
+REVOKE ALL ON FUNCTION {s}.insert_tasks, {s}.queue_of, {s}.kind_of, {s}.settle_succeeded, {s}.hold_lease, {s}.cancel_tasks FROM PUBLIC;
