@@ -207,5 +207,3 @@ BEGIN
   END LOOP;
   RETURN answers;
 END $gristmill$;
-
-REVOKE ALL ON FUNCTION {s}.insert_tasks, {s}.queue_of, {s}.kind_of, {s}.settle_succeeded, {s}.hold_lease, {s}.cancel_tasks FROM PUBLIC;

@@ -1,0 +1,240 @@
+-- Tasks from psql and from every other language: docs/sql.md. Values are checked as Client checks them, and named in errors as
+-- there; all errors are 22023 (invalid_parameter_value) but those of ids, so that a caller can tell them from the database's.
+
+CREATE FUNCTION {s}.enqueue(name text, args jsonb DEFAULT '{}', options jsonb DEFAULT '{}') RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $gristmill$
+DECLARE
+  task    CONSTANT jsonb := {s}.new_task('', name, args, options);
+  outcome CONSTANT smallint := ({s}.insert_tasks(jsonb_build_array(task)))[1];
+BEGIN
+  IF outcome = 2 THEN
+    PERFORM {s}.refuse_id('', task ->> 'id');
+  END IF;
+  RETURN task ->> 'id';
+END $gristmill$;
+
+-- tasks: [{"name": ..., "args": {...}, "options": {...}}, ...]. All of them or, after an error, none.
+CREATE FUNCTION {s}.enqueue_many(tasks jsonb) RETURNS SETOF uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $gristmill$
+DECLARE
+  drafts   jsonb[] := '{}';
+  outcomes smallint[];
+  item     jsonb;
+  wrong    text;
+  place    text;
+BEGIN
+  IF tasks IS NULL OR jsonb_typeof(tasks) <> 'array' THEN
+    PERFORM {s}.refuse('tasks', 'are not a JSON array', 'Write [{"name": "mail", "args": {"to": "a@b.c"}}, ...].');
+  ELSIF jsonb_array_length(tasks) > 100000 THEN
+    PERFORM {s}.refuse('tasks', format('are %s; at most 100000 are taken at once', jsonb_array_length(tasks)),
+                       'Call enqueue_many several times in the transaction.');
+  END IF;
+  FOR item IN SELECT jsonb_array_elements(tasks) LOOP
+    place := format('task %s: ', cardinality(drafts) + 1);
+    IF jsonb_typeof(item) <> 'object' THEN
+      PERFORM {s}.refuse(place || 'it', 'is not a JSON object', 'Write {"name": "mail", "args": {"to": "a@b.c"}}.');
+    END IF;
+    SELECT min(key) INTO wrong FROM jsonb_object_keys(item) AS key WHERE key NOT IN ('name', 'args', 'options');
+    IF wrong IS NOT NULL THEN
+      PERFORM {s}.refuse(place || wrong, 'is not a part of a task', 'There are name, args and options.');
+    END IF;
+    drafts := drafts || {s}.new_task(place, item ->> 'name', coalesce(item -> 'args', '{}'), coalesce(item -> 'options', '{}'));
+  END LOOP;
+  outcomes := {s}.insert_tasks(to_jsonb(drafts));
+  FOR n IN 1..cardinality(drafts) LOOP
+    IF outcomes[n] = 2 THEN
+      PERFORM {s}.refuse_id(format('task %s: ', n), drafts[n] ->> 'id');
+    END IF;
+    RETURN NEXT (drafts[n] ->> 'id')::uuid;
+  END LOOP;
+END $gristmill$;
+
+-- 'cancelled', 'cancel_requested' if it runs, 'already_ended' or 'not_found'.
+CREATE FUNCTION {s}.cancel(id uuid) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $gristmill$
+BEGIN
+  IF id IS NULL THEN
+    PERFORM {s}.refuse('id', 'is NULL', 'Give the id that enqueue returned.');
+  END IF;
+  RETURN ({s}.cancel_tasks(ARRAY[id]))[1];
+END $gristmill$;
+
+-- One task as insert_tasks takes it: what NewTask::resolve does. place: what errors begin with.
+CREATE FUNCTION {s}.new_task(place text, name text, args jsonb, options jsonb) RETURNS jsonb
+LANGUAGE plpgsql AS $gristmill$
+DECLARE
+  now      CONSTANT bigint := floor(extract(epoch FROM statement_timestamp()) * 1000);
+  known    CONSTANT text[] := '{ack,at,backoff,delay,expires,expires_at,force,headers,id,in,max_attempts,max_crashes,priority,'
+                              'queue,retention,tags,timeout,title}';
+  spec     json;
+  policy   json;
+  forced   boolean;
+  wrong    text;
+  queue    text;
+  delay    bigint;
+  at       bigint;
+  expires  bigint;
+  deadline bigint;
+BEGIN
+  PERFORM {s}.check_name(place || 'name', name);
+  IF options IS NULL OR jsonb_typeof(options) <> 'object' THEN
+    PERFORM {s}.refuse(place || 'options', CASE WHEN options IS NULL THEN 'are NULL' ELSE 'are not a JSON object' END,
+                       'Write {"queue": "mail"}, and {} for none.');
+  END IF;
+  IF options <> '{}' THEN
+    SELECT min(key) INTO wrong FROM jsonb_object_keys(options) AS key WHERE key <> ALL (known);
+    IF wrong IS NOT NULL THEN
+      PERFORM {s}.refuse(place || 'options/' || wrong, 'is not an option', 'There are ' || array_to_string(known, ', ') || '.');
+    END IF;
+    -- A null says nothing, as does an option that is not there.
+    SELECT coalesce(jsonb_object_agg(key, value), '{}') INTO options FROM jsonb_each(options) WHERE value <> 'null';
+  END IF;
+  -- json and not jsonb: a pattern in a schema may hold \u0000.
+  SELECT k.spec::json INTO spec FROM {s}.kind k WHERE k.name = new_task.name AND k.known;
+  forced := {s}.flag(place || 'force', options -> 'force');
+  IF spec IS NULL AND forced IS NOT TRUE THEN
+    PERFORM {s}.refuse(place || 'name', format('there is no task type %s', to_json(name)),
+      'Check its spelling; a program that has it declares it when it connects. With the option "force": true it is kept for '
+      'one that will.');
+  END IF;
+  policy := spec -> 'policy';
+  PERFORM {s}.check_args(place, args, spec -> 'schema');
+  queue := {s}.text_of(place || 'queue', options -> 'queue');
+  IF queue IS NOT NULL THEN
+    PERFORM {s}.check_name(place || 'queue', queue);
+  END IF;
+  IF options ?& '{delay,in}' OR options ?& '{delay,at}' OR options ?& '{in,at}' THEN
+    PERFORM {s}.refuse(place || 'delay', 'stands beside in or at', 'Give one of delay, in (the same) and at.');
+  ELSIF options ?& '{expires,expires_at}' THEN
+    PERFORM {s}.refuse(place || 'expires', 'stands beside expires_at', 'Give one of them.');
+  END IF;
+  delay := coalesce({s}.duration_of(place || 'delay', coalesce(options -> 'delay', options -> 'in')), 0);
+  at := {s}.moment_of(place || 'at', options -> 'at');
+  expires := coalesce({s}.duration_of(place || 'expires', options -> 'expires'),
+                      {s}.duration_of(place || 'expires', to_jsonb(nullif(policy ->> 'expires', 'none'))));
+  deadline := {s}.moment_of(place || 'expires_at', options -> 'expires_at');
+  IF deadline < coalesce(at, now + delay) THEN
+    PERFORM {s}.refuse(place || 'expires_at', 'is before the moment at which the task is due', 'Give a later one.');
+  ELSIF deadline IS NOT NULL AND at IS NOT NULL THEN
+    -- Both are known, so that the form which every store has says it all.
+    expires := deadline - at;
+    deadline := NULL;
+  END IF;
+  RETURN jsonb_build_object(
+    'id', coalesce({s}.id_of(place || 'id', options -> 'id'), {s}.new_id()),
+    'kind', name,
+    'queue', coalesce(queue, policy ->> 'queue', 'default'),
+    'priority', coalesce({s}.count_of(place || 'priority', options -> 'priority', 0, 9), (policy ->> 'priority')::bigint, 5),
+    'max_attempts', coalesce({s}.count_of(place || 'max_attempts', options -> 'max_attempts', 1, 2147483647),
+                             (policy ->> 'max_attempts')::bigint, 5),
+    'max_crashes', coalesce({s}.count_of(place || 'max_crashes', options -> 'max_crashes', 1, 2147483647),
+                            (policy ->> 'max_crashes')::bigint, 3),
+    'ack', coalesce({s}.ack_of(place || 'ack', options -> 'ack'), {s}.ack_of('ack', to_jsonb(policy ->> 'ack')), 0),
+    'retention', coalesce({s}.retention_of(place || 'retention', options -> 'retention'),
+                          {s}.retention_of('retention', to_jsonb(policy ->> 'retention')), 604800000),
+    'at', at, 'delay', delay, 'expires', expires, 'deadline', deadline,
+    'args', args::text,
+    'meta', {s}.meta_of(place, options, policy -> 'tags', deadline));
+END $gristmill$;
+
+-- What has no column of its own, as TaskMeta writes it; NULL if that is nothing.
+CREATE FUNCTION {s}.meta_of(place text, options jsonb, own_tags json, deadline bigint) RETURNS text
+LANGUAGE plpgsql AS $gristmill$
+DECLARE
+  tags    text[] := {s}.tags_of(place || 'tags', options -> 'tags');
+  headers jsonb := options -> 'headers';
+  timeout CONSTANT bigint := {s}.duration_of(place || 'timeout', options -> 'timeout');
+  title   text := {s}.text_of(place || 'title', options -> 'title');
+  parts   text[] := '{}';
+  wrong   text;
+BEGIN
+  IF own_tags IS NOT NULL THEN
+    tags := ARRAY(SELECT json_array_elements_text(own_tags)) || tags;
+  END IF;
+  IF cardinality(tags) > 0 THEN
+    parts := parts || ('"tags":' || array_to_json(tags)::text);
+  END IF;
+  IF headers <> '{}' THEN
+    IF jsonb_typeof(headers) <> 'object' THEN
+      PERFORM {s}.refuse(place || 'headers', 'are not a JSON object', 'Write {"name": "value"}.');
+    END IF;
+    SELECT min(key) INTO wrong FROM jsonb_each(headers) WHERE jsonb_typeof(value) <> 'string';
+    IF wrong IS NOT NULL THEN
+      PERFORM {s}.refuse(place || 'headers/' || wrong, 'is not a string', 'Write it in double quotes.');
+    END IF;
+    PERFORM {s}.check_labels(place || 'headers', ARRAY(SELECT jsonb_object_keys(headers)));
+    parts := parts || (
+      SELECT '"headers":{' || string_agg(to_json(key) || ':' || to_json(value), ',' ORDER BY key COLLATE "C") || '}'
+      FROM jsonb_each_text(headers));
+  END IF;
+  IF timeout < 1 THEN
+    PERFORM {s}.refuse(place || 'timeout', 'is at least 1ms', 'Leave it out for that of the task type.');
+  ELSIF timeout IS NOT NULL THEN
+    parts := parts || ('"timeout_ms":' || timeout);
+  END IF;
+  IF options ? 'backoff' THEN
+    parts := parts || ('"backoff":' || {s}.backoff_of(place || 'backoff', options -> 'backoff'));
+  END IF;
+  IF deadline IS NOT NULL THEN
+    parts := parts || ('"expires_at":'
+      || to_json(to_char(to_timestamp(deadline / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')));
+  END IF;
+  -- In one line, of at most 255 bytes.
+  title := regexp_replace(title, '[\u0001-\u001f\u007f-\u009f]', '', 'g');
+  IF octet_length(title) > 255 THEN
+    title := left(title, 252);
+    WHILE octet_length(title) > 252 LOOP
+      title := left(title, -1);
+    END LOOP;
+    title := title || '…';
+  END IF;
+  IF title <> '' THEN
+    parts := parts || ('"title":' || to_json(title));
+  END IF;
+  RETURN '{' || nullif(array_to_string(parts, ','), '') || '}';
+END $gristmill$;
+
+-- The arguments against the schema, as far as plain SQL can: required fields and the types of those at the top. A worker checks
+-- all of it before it runs the task. The error never repeats a value.
+CREATE FUNCTION {s}.check_args(place text, args jsonb, schema json) RETURNS void
+LANGUAGE plpgsql AS $gristmill$
+DECLARE
+  field text;
+  types text[];
+BEGIN
+  IF args IS NULL OR jsonb_typeof(args) <> 'object' THEN
+    PERFORM {s}.refuse(place || 'args', CASE WHEN args IS NULL THEN 'are NULL' ELSE 'are not a JSON object' END,
+                       'Write {"name": "value"}, and {} for none.');
+  ELSIF octet_length(args::text) > 262144 THEN
+    PERFORM {s}.refuse(place || 'args', format('are %s bytes of JSON; at most 262144 are allowed', octet_length(args::text)),
+                       'Keep what is large elsewhere, and pass where it is.');
+  ELSIF octet_length(args::text) > 256 AND {s}.depth_of(args::text) > 128 THEN
+    PERFORM {s}.refuse(place || 'args', 'nest deeper than 128 levels', 'Pass something flatter.');
+  END IF;
+  IF json_typeof(schema -> 'required') = 'array' THEN
+    SELECT r INTO field FROM json_array_elements_text(schema -> 'required') AS r WHERE NOT args ? r LIMIT 1;
+    IF FOUND THEN
+      PERFORM {s}.refuse({s}.args_path(place, field), 'is missing', 'The task type requires it.');
+    END IF;
+  END IF;
+  IF json_typeof(schema -> 'properties') = 'object' THEN
+    SELECT p.key, t.types INTO field, types
+    FROM json_each(schema -> 'properties') p
+    CROSS JOIN LATERAL (
+      SELECT CASE json_typeof(p.value -> 'type') WHEN 'string' THEN ARRAY[p.value ->> 'type']
+                  WHEN 'array' THEN ARRAY(SELECT json_array_elements_text(p.value -> 'type')) END AS types
+      -- A schema may be true or false, which has no fields.
+      WHERE json_typeof(p.value) = 'object'
+    ) t
+    WHERE args ? p.key AND t.types IS NOT NULL AND jsonb_typeof(args -> p.key) <> ALL (t.types)
+      AND NOT ('integer' = ANY (t.types) AND {s}.is_whole(args -> p.key))
+    LIMIT 1;
+    IF FOUND THEN
+      PERFORM {s}.refuse({s}.args_path(place, field), 'is not of type ' || array_to_string(types, ' or '),
+                         'See the schema of the task type, as `gristmill kinds` shows it.');
+    END IF;
+  END IF;
+END $gristmill$;
+
+-- These and all before them are for those to whom roles or a GRANT give them.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {s} FROM PUBLIC;
