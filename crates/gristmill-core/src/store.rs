@@ -2,7 +2,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Cursor, Filter, KindSpec, NewTask, Page, Policy, Source, StoreError, TaskId, TaskRecord, Timestamp};
 
@@ -103,7 +103,7 @@ pub enum EnqueueOutcome {
 }
 
 /// What became of one cancellation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelOutcome {
     /// It had not started and never will.

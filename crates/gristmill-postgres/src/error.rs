@@ -4,6 +4,8 @@ use gristmill_core::{StoreError, StoreErrorKind};
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
+use crate::tls;
+
 /// What can go wrong inside an operation, before it is known which server it was about.
 #[derive(Debug)]
 pub(crate) enum Fault {
@@ -38,6 +40,13 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Whether the server refused because it can only be read.
+    pub(crate) fn is_read_only(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION))
+    }
+}
+
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         Self::Postgres(error)
@@ -53,10 +62,24 @@ impl From<StoreError> for Fault {
 /// Says in words what the server or the network said, and what to do about it.
 pub(crate) fn explain(error: Error, what: &str) -> StoreError {
     let (kind, hint) = match error.code() {
-        Some(code) => of_code(code.code(), error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())),
+        Some(code) => {
+            of_code(code.code(), error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned()))
+        }
         None => of_network(&error),
     };
     StoreError::new(kind, format!("{what}: {hint}")).with_source(error)
+}
+
+/// The server's code for an error that was [explained](explain), if it was the server's.
+pub(crate) fn sqlstate(error: &StoreError) -> Option<&SqlState> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<Error>() {
+            return error.code();
+        }
+        source = cause.source();
+    }
+    None
 }
 
 /// What a SQLSTATE means, and what to do about it; `said` is the server's message.
@@ -98,12 +121,18 @@ pub(crate) fn of_code(code: &str, said: String) -> (StoreErrorKind, String) {
 }
 
 pub(crate) fn of_network(error: &Error) -> (StoreErrorKind, String) {
-    use StoreErrorKind::{Invalid, Other, Unreachable};
+    use StoreErrorKind::{Invalid, Other, ReadOnly, Unreachable};
     let mut source: Option<&(dyn StdError + 'static)> = error.source();
     let mut chain = error.to_string();
     while let Some(cause) = source {
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            if let Some(hint) = tls::hint(io) {
+                return (Unreachable, hint);
+            }
             let hint = match io.kind() {
+                std::io::ErrorKind::PermissionDenied if io.to_string().contains("does not allow writes") => {
+                    return (ReadOnly, "the server is read-only: a standby, or set so; connect to the primary".to_owned());
+                }
                 std::io::ErrorKind::ConnectionRefused => {
                     "nobody listens there; check host and port, and whether the server runs".to_owned()
                 }

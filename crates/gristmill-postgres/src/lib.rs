@@ -38,8 +38,16 @@ mod sql;
 mod store;
 mod tls;
 mod view;
+#[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
+mod within;
 mod workers;
 
 pub use migrate::{Migration, migrate, migration_sql, migration_status};
 pub use options::{PostgresOptions, SslMode};
 pub use store::PostgresStore;
+#[cfg(feature = "diesel")]
+pub use within::diesel::Diesel;
+#[cfg(feature = "sqlx")]
+pub use within::sqlx::Sqlx;
+#[cfg(feature = "tokio-postgres")]
+pub use within::tokio_postgres::TokioPostgres;

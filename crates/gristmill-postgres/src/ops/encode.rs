@@ -1,7 +1,48 @@
 use std::time::Duration;
 
-use gristmill_core::{Ack, AttemptState, Retention, State, TaskMeta, Timestamp};
+use gristmill_core::{Ack, AttemptState, NewTask, Retention, State, TaskMeta, Timestamp};
 use serde::Serialize;
+use uuid::Uuid;
+
+/// A new task as the tables keep it, with the names of its queue and type. As JSON it is what our SQL functions take.
+#[derive(Serialize)]
+pub(crate) struct NewRow<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) queue: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) priority: i16,
+    pub(crate) max_attempts: i32,
+    pub(crate) max_crashes: i32,
+    pub(crate) ack: i16,
+    pub(crate) retention: i64,
+    pub(crate) at: Option<i64>,
+    pub(crate) delay: i64,
+    pub(crate) expires: Option<i64>,
+    pub(crate) deadline: Option<i64>,
+    pub(crate) args: &'a str,
+    pub(crate) meta: Option<String>,
+}
+
+impl<'a> NewRow<'a> {
+    pub(crate) fn of(task: &'a NewTask) -> Self {
+        Self {
+            id: task.id.as_uuid(),
+            queue: &task.queue,
+            kind: &task.kind,
+            priority: task.priority.into(),
+            max_attempts: int(task.max_attempts),
+            max_crashes: int(task.max_crashes),
+            ack: ack_of(task.ack),
+            retention: retention_of(task.retention),
+            at: task.run_at.map(at),
+            delay: ms(task.delay),
+            expires: task.expires.map(ms),
+            deadline: task.meta.as_ref().and_then(|meta| meta.expires_at).map(at),
+            args: &task.args,
+            meta: meta_of(task.meta.as_deref()),
+        }
+    }
+}
 
 const FOREVER: i64 = -1;
 pub(crate) const NONE: i64 = -2;

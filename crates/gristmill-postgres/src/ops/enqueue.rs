@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use gristmill_core::{EnqueueOutcome, NewTask, Points, StoreError, StoreErrorKind};
 use uuid::Uuid;
 
-use super::encode::{ack_of, at, int, meta_of, ms, retention_of};
+use super::encode::NewRow;
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
@@ -140,20 +140,21 @@ pub(crate) struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     pub(crate) fn push(&mut self, task: &'a NewTask, queue: i32, kind: i32) {
-        self.id.push(task.id.as_uuid());
+        let row = NewRow::of(task);
+        self.id.push(row.id);
         self.queue.push(queue);
         self.kind.push(kind);
-        self.priority.push(task.priority.into());
-        self.max_attempts.push(int(task.max_attempts));
-        self.max_crashes.push(int(task.max_crashes));
-        self.ack.push(ack_of(task.ack));
-        self.retention.push(retention_of(task.retention));
-        self.at.push(task.run_at.map(at));
-        self.delay.push(ms(task.delay));
-        self.expires.push(task.expires.map(ms));
-        self.deadline.push(task.meta.as_ref().and_then(|meta| meta.expires_at).map(at));
-        self.args.push(&task.args);
-        self.meta.push(meta_of(task.meta.as_deref()));
+        self.priority.push(row.priority);
+        self.max_attempts.push(row.max_attempts);
+        self.max_crashes.push(row.max_crashes);
+        self.ack.push(row.ack);
+        self.retention.push(row.retention);
+        self.at.push(row.at);
+        self.delay.push(row.delay);
+        self.expires.push(row.expires);
+        self.deadline.push(row.deadline);
+        self.args.push(row.args);
+        self.meta.push(row.meta);
     }
 
     fn params<'p>(&'p self, now: &'p Option<i64>) -> [&'p (dyn tokio_postgres::types::ToSql + Sync); 15] {

@@ -10,9 +10,13 @@ mod waiting;
 mod worker;
 mod writes;
 
-pub(crate) use claim::{claim, given};
+pub(crate) use claim::claim;
 pub(crate) use encode::{count, ended_from, ended_of, limit, ms};
+#[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
+pub(crate) use encode::{NewRow, to_json};
 pub(crate) use enqueue::enqueue;
+#[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
+pub(crate) use enqueue::check as check_tasks;
 pub(crate) use settle::{note, settle, start};
 pub(crate) use sweep::{expire, next_due, park, parked_pairs, promote, prune, rescue, served, unpark};
 pub(crate) use waiting::{cancel, retry};
