@@ -1,80 +1,119 @@
-//! The partitions of task and outcome: a day each, by the time in the ids.
+//! The partitions of task and outcome: a day each, by the time in the ids. They are made ahead, and dropped as wholes.
 
-use gristmill_core::Timestamp;
-use uuid::Uuid;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::conn::Conn;
+use gristmill_core::{StoreError, Timestamp};
+use tokio_postgres::types::FromSql;
+
+use crate::conn::{Conn, Params};
 use crate::error::Fault;
-use crate::sql::Texts;
+use crate::inner::{Inner, Kind, run};
+use crate::sql::{Q, Texts};
 
 const DAY_MS: i64 = 86_400_000;
 /// So many days beyond today have their partitions: a night without workers changes nothing.
 const AHEAD: i64 = 3;
-/// Rows of a day that came before its partition and are moved into it; with more, the day stays where its rows are.
-const MOVED_MAX: i64 = 10_000;
+/// How often a process looks whether a day can go.
+const DROP_EVERY_MS: i64 = 60_000;
+/// How long it leaves the tables alone after it could not have them: whoever waits for such a lock holds up all who come later.
+const LOCKED_FOR_MS: i64 = 600_000;
+/// Days dropped in one go, by a store that was left alone for long; the next look goes on.
+const DROPS_MAX: usize = 31;
 
-/// The number of the last day that has to have its partition.
-pub(crate) fn last_wanted(now: Timestamp) -> i64 {
-    now.as_millis().div_euclid(DAY_MS) + AHEAD
+/// What a process remembers of the days.
+#[derive(Debug)]
+pub(crate) struct Days {
+    /// The last day that has its partitions, as far as we know.
+    made: AtomicI64,
+    make_at: AtomicI64,
+    drop_at: AtomicI64,
 }
 
-/// Makes the partitions for today and the days to come. Needs a transaction.
-///
-/// Made beside the table and then attached: that takes no lock that keeps others from reading and writing, but for the short
-/// look through the default partition, which is small.
-pub(crate) async fn make_ahead(conn: &Conn, texts: &Texts, now: Timestamp) -> Result<(), Fault> {
+impl Default for Days {
+    fn default() -> Self {
+        let never = || AtomicI64::new(i64::MIN);
+        Self { made: never(), make_at: never(), drop_at: never() }
+    }
+}
+
+/// Makes the partitions for today and the days to come. Returns false if some of them have to be made later.
+pub(crate) async fn make_ahead(conn: &Conn, texts: &Texts, now: Timestamp) -> Result<bool, Fault> {
     let today = now.as_millis().div_euclid(DAY_MS);
-    for day in today..=last_wanted(now) {
-        for table in ["task", "outcome"] {
-            make(conn, texts, table, day).await?;
+    let mut all = true;
+    for day in today..=today + AHEAD {
+        all &= value(conn, texts, Q::DayMake, &[&day]).await?.unwrap_or(false);
+    }
+    Ok(all)
+}
+
+impl Inner {
+    /// Makes the partitions for the days to come, if it is time.
+    pub(crate) async fn make_days(self: &Arc<Self>) {
+        let now = self.env.now();
+        let wanted = now.as_millis().div_euclid(DAY_MS) + AHEAD;
+        if self.days.made.load(Ordering::Relaxed) >= wanted || !self.is_time(&self.days.make_at, 0) {
+            return;
+        }
+        match self.make_days_now(now).await {
+            Ok(true) => _ = self.days.made.fetch_max(wanted, Ordering::Relaxed),
+            Ok(false) => {}
+            // Nothing is lost by it: tasks of these days go to the default partitions, and are deleted one by one.
+            Err(error) => self.leave_alone(&self.days.make_at, "the partitions of the next days could not be made", &error),
         }
     }
-    Ok(())
-}
 
-async fn make(conn: &Conn, texts: &Texts, table: &str, day: i64) -> Result<(), Fault> {
-    let (name, low, high) = (name(table, day), bound(day), bound(day + 1));
-    let look = texts.fill(&format!(
-        "SELECT to_regclass('{{l}}.{name}') IS NOT NULL, (SELECT count(*) FROM (SELECT FROM {{s}}.{table}_rest \
-         WHERE id >= '{low}' AND id < '{high}' LIMIT {MOVED_MAX} + 1) r) > {MOVED_MAX}"
-    ));
-    let row = conn.client().query_one(&look, &[]).await?;
-    if row.try_get(0)? || row.try_get(1)? {
-        return Ok(());
+    /// Drops the days of which hardly anything is wanted any more, if it is time to look.
+    pub(crate) async fn drop_days(self: &Arc<Self>) {
+        if !self.is_time(&self.days.drop_at, DROP_EVERY_MS) {
+            return;
+        }
+        for n in 0..DROPS_MAX {
+            match self.drop_day().await {
+                Ok(Some(day)) => tracing::debug!(day = %Timestamp::from_millis(day * DAY_MS), "dropped a day of ended tasks"),
+                Ok(None) if n == 0 => return,
+                Ok(None) => break,
+                Err(error) => return self.leave_alone(&self.days.drop_at, "a day of ended tasks could not be dropped", &error),
+            }
+        }
+        if let Err(error) = self.analyze_days().await {
+            tracing::debug!(%error, "the tables could not be analyzed");
+        }
     }
-    let make = texts.fill(&format!(
-        "CREATE TABLE {{s}}.{name} (LIKE {{s}}.{table} INCLUDING ALL); \
-         WITH moved AS (DELETE FROM {{s}}.{table}_rest WHERE id >= '{low}' AND id < '{high}' RETURNING *) \
-           INSERT INTO {{s}}.{name} SELECT * FROM moved; \
-         ALTER TABLE {{s}}.{table} ATTACH PARTITION {{s}}.{name} FOR VALUES FROM ('{low}') TO ('{high}')"
-    ));
-    Ok(conn.batch(&make).await?)
-}
 
-/// `task_20270115`.
-fn name(table: &str, day: i64) -> String {
-    let date = Timestamp::from_millis(day.saturating_mul(DAY_MS)).to_string();
-    let digits: String = date.chars().take(10).filter(char::is_ascii_digit).collect();
-    format!("{table}_{digits}")
-}
-
-/// The lowest id of a day.
-fn bound(day: i64) -> Uuid {
-    let ms = u128::try_from(day.saturating_mul(DAY_MS)).unwrap_or_default() & ((1 << 48) - 1);
-    Uuid::from_u128(ms << 80)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_day_holds_the_ids_of_its_time() {
-        let now = Timestamp::from_millis(1_800_000_000_000);
-        let day = now.as_millis().div_euclid(DAY_MS);
-        assert_eq!(name("task", day), "task_20270115");
-        let (env, _) = gristmill_core::Env::virtual_time(now, 1);
-        let id = env.task_id().as_uuid();
-        assert!(bound(day) <= id && id < bound(day + 1));
+    async fn make_days_now(self: &Arc<Self>, now: Timestamp) -> Result<bool, StoreError> {
+        run!(self, pool, Kind::Single, s => async { make_ahead(s.conn()?, s.texts(), now).await })
     }
+
+    async fn drop_day(self: &Arc<Self>) -> Result<Option<i64>, StoreError> {
+        run!(self, pool, Kind::Single, s => async { value(s.conn()?, s.texts(), Q::DayDrop, &[&s.now]).await })
+    }
+
+    async fn analyze_days(self: &Arc<Self>) -> Result<(), StoreError> {
+        run!(self, pool, Kind::Single, s => async { s.rows(Q::DayAnalyze, &[]).await.map(drop) })
+    }
+
+    /// Whether a moment has come, which then moves on.
+    fn is_time(&self, at: &AtomicI64, every: i64) -> bool {
+        let now = self.env.now().as_millis();
+        let due = at.load(Ordering::Relaxed);
+        now >= due && at.compare_exchange(due, now + every, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    fn leave_alone(&self, at: &AtomicI64, what: &'static str, error: &StoreError) {
+        // Not all processes at one moment.
+        let pause = (LOCKED_FOR_MS as f64 * (0.5 + self.env.random())) as i64;
+        at.store(self.env.now().as_millis() + pause, Ordering::Relaxed);
+        if error.is_transient() {
+            tracing::debug!(%error, "{what} now");
+        } else {
+            tracing::warn!(%error, "{what}");
+        }
+    }
+}
+
+/// The only value that a statement brings.
+async fn value<T: for<'a> FromSql<'a>>(conn: &Conn, texts: &Texts, query: Q, params: Params<'_>) -> Result<Option<T>, Fault> {
+    let row = conn.rows(texts, query, params).await?.into_iter().next();
+    Ok(row.map_or(Ok(None), |row| row.try_get(0))?)
 }

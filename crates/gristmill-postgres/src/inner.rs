@@ -1,25 +1,30 @@
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gristmill_core::{EnqueueOutcome, Env, NewTask, Signals, StoreError, TaskId, failpoint};
+use gristmill_core::{EnqueueOutcome, Env, NewTask, Signals, StoreError, StoreErrorKind, TaskId, failpoint};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::conn::Connect;
-use crate::days;
+use crate::days::Days;
 use crate::effects::Tidings;
-use crate::error::Fault;
 use crate::gather::Gather;
 use crate::herald::Herald;
 use crate::names::Names;
 use crate::ops;
-use crate::pool::Pool;
+use crate::pool::{Pool, closed};
 use crate::session::Session;
 use crate::workers::Workers;
 
 /// How often work is done again that the server undid for another's sake.
 pub(crate) const TRIES: u32 = 6;
+
+/// How long a call waits for a server that is away.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same of a heartbeat, which then tries the other connections.
+const PATIENCE_OF_BEATS: Duration = Duration::from_secs(1);
+/// How much longer than its statements may take an answer is waited for.
+const SLACK: Duration = Duration::from_secs(10);
 
 /// All of a store but its handle, for the tasks that work for it.
 pub(crate) struct Inner {
@@ -37,8 +42,7 @@ pub(crate) struct Inner {
     pub(crate) closing: CancellationToken,
     /// What ended for good and no sweep has told yet.
     untold: Mutex<Vec<TaskId>>,
-    /// The last day that has its partitions, as far as we know.
-    days: AtomicI64,
+    pub(crate) days: Days,
 }
 
 /// Runs an operation on a session of its own, again if the server undid it for another's sake, and ends it.
@@ -49,16 +53,18 @@ macro_rules! run {
         loop {
             #[allow(unused_mut, reason = "a look changes nothing of its session")]
             let mut $session = inner.session(&inner.$pool, $kind).await?;
-            let fault = match $work.await {
-                Ok(done) => match $session.end().await {
+            let fault = match inner.answer($work).await? {
+                Ok(done) => match inner.answer($session.end()).await? {
                     Ok((tidings, reply)) => {
                         inner.tell(tidings);
                         break reply.map(|()| done);
                     }
                     Err(fault) => fault,
                 },
+                // The next one looks for the primary, which may be another host by now.
+                Err(fault) if $crate::error::Fault::is_read_only(&fault) => fault,
                 Err(fault) => {
-                    $session.undo().await;
+                    inner.answer($session.undo()).await?;
                     fault
                 }
             };
@@ -85,8 +91,8 @@ impl Inner {
     pub(crate) fn new(connect: Arc<Connect>, env: Env, tasks: TaskTracker) -> Self {
         let size = connect.options.pool;
         Self {
-            pool: Pool::new(connect.clone(), size, env.clone()),
-            beats: Pool::new(connect.clone(), 1, env.clone()),
+            pool: Pool::new(connect.clone(), size, PATIENCE, env.clone()),
+            beats: Pool::new(connect.clone(), 1, PATIENCE_OF_BEATS, env.clone()),
             names: Names::default(),
             workers: Workers::default(),
             signals: Arc::default(),
@@ -95,7 +101,7 @@ impl Inner {
             untold: Mutex::default(),
             tasks,
             closing: CancellationToken::new(),
-            days: AtomicI64::new(i64::MIN),
+            days: Days::default(),
             connect,
             env,
         }
@@ -109,6 +115,24 @@ impl Inner {
             session.begin().await.map_err(|fault| fault.explain(&self.connect.what))?;
         }
         Ok(session)
+    }
+
+    /// Waits for a part of an operation, but not for ever: a server that is frozen or vanished says nothing, and one who has
+    /// closed the store wants to know nothing. After an error the session is not to be used again; its end cancels the statement.
+    pub(crate) async fn answer<T>(&self, part: impl Future<Output = T>) -> Result<T, StoreError> {
+        let within = match self.connect.options.statement_timeout {
+            Duration::ZERO => Duration::MAX,
+            timeout => timeout.saturating_mul(2).saturating_add(SLACK),
+        };
+        tokio::select! {
+            biased;
+            answer = part => Ok(answer),
+            () = self.closing.cancelled() => Err(closed()),
+            () = tokio::time::sleep(within) => {
+                let message = format!("{}: the server does not answer; its connection is given up", self.connect.what);
+                Err(StoreError::new(StoreErrorKind::Unreachable, message))
+            }
+        }
     }
 
     /// Tells of a commit, in this process at once and in others soon.
@@ -167,43 +191,5 @@ impl Inner {
 
     async fn enqueue(self: &Arc<Self>, tasks: &[NewTask]) -> Result<Vec<EnqueueOutcome>, StoreError> {
         run!(self, pool, Kind::Single, s => ops::enqueue(&mut s, tasks))
-    }
-
-    /// Makes the partitions for the days to come, if it is time.
-    pub(crate) async fn make_days(&self) {
-        let wanted = days::last_wanted(self.env.now());
-        if self.days.fetch_max(wanted, Ordering::Relaxed) >= wanted {
-            return;
-        }
-        let made: Result<(), StoreError> = async {
-            let mut tries = 0;
-            loop {
-                let session = self.session(&self.pool, Kind::Transaction).await?;
-                let made = async {
-                    session.conn()?.batch("SET LOCAL lock_timeout = '500ms'").await?;
-                    days::make_ahead(session.conn()?, session.texts(), self.env.now()).await
-                };
-                let fault = match made.await {
-                    Ok(()) => match session.end().await {
-                        Ok(_) => return Ok(()),
-                        Err(fault) => fault,
-                    },
-                    Err(fault) => {
-                        session.undo().await;
-                        fault
-                    }
-                };
-                tries += 1;
-                if tries == TRIES || matches!(fault, Fault::Store(_)) {
-                    return Err(fault.explain(&self.connect.what));
-                }
-                self.step_aside(tries).await;
-            }
-        }
-        .await;
-        if let Err(error) = made {
-            // Nothing is lost by it: tasks of these days go to the default partitions, and are deleted one by one.
-            tracing::warn!(%error, "the partitions of the next days could not be made");
-        }
     }
 }

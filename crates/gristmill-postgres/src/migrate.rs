@@ -23,6 +23,9 @@ pub struct Migration {
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "tables", include_str!("../migrations/0001_tables.sql")),
     (2, "functions", include_str!("../migrations/0002_functions.sql")),
+    (3, "days", include_str!("../migrations/0003_days.sql")),
+    (4, "values", include_str!("../migrations/0004_values.sql")),
+    (5, "enqueue", include_str!("../migrations/0005_enqueue.sql")),
 ];
 
 const CREATE: &str = include_str!("../queries/migration_create.sql");
@@ -116,7 +119,11 @@ async fn run(conn: &Conn, connect: &Connect, env: &Env) -> Result<(), Fault> {
         conn.batch(&texts.fill(text)).await?;
         conn.execute(texts, Q::MigrationInsert, &[&now, number, name, &checksum(text)]).await?;
     }
-    days::make_ahead(conn, texts, env.now()).await
+    // Later days are made by whoever sweeps, who can wait for the locks that it takes.
+    if done.is_empty() {
+        days::make_ahead(conn, texts, env.now()).await?;
+    }
+    Ok(())
 }
 
 /// The migrations that the schema has, after a look at whether it is ours at all.
