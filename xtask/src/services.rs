@@ -69,12 +69,13 @@ impl Services {
             ("GRISTMILL_TEST_POSTGRES_PROGRAMS", shown(programs.folder())?),
             ("GRISTMILL_TEST_POSTGRES_ACCOUNT", services.run.account().text()),
             ("GRISTMILL_TEST_POSTGRES_CLUSTERS", shown(&services.run.clusters()?)?),
+            ("GRISTMILL_TEST_PYTHON", shown(programs.python())?),
         ];
         Ok(services)
     }
 
-    /// The variables through which tests find the servers, and what they need to start some of their own: the folder of
-    /// PostgreSQL's programs, the account to run them as, and the folder for their data.
+    /// The variables through which tests find the servers, a Python that can talk to them, and what they need to start some
+    /// of their own: the folder of PostgreSQL's programs, the account to run them as, and the folder for their data.
     ///
     /// Not DATABASE_URL: it is another one in every run, and whatever reads it at build time, as sqlx's macros do, would
     /// be built again each time.

@@ -28,6 +28,7 @@ pub(super) struct Programs {
     /// The folder of initdb, postgres, psql and the others, of one version.
     postgres: PathBuf,
     pgbouncer: PathBuf,
+    python: PathBuf,
 }
 
 impl Programs {
@@ -40,6 +41,9 @@ impl Programs {
         if which == Which::All && pgbouncer().is_none() {
             missing.push("pgbouncer");
         }
+        if which == Which::All && python().is_none() {
+            missing.push("python3-psycopg2");
+        }
         if !missing.is_empty() {
             install(&missing)?;
         }
@@ -49,7 +53,11 @@ impl Programs {
             None if which == Which::All => bail!("the package pgbouncer brought no program of this name"),
             found => found.unwrap_or_default(),
         };
-        Ok(Self { postgres, pgbouncer })
+        let python = match python() {
+            None if which == Which::All => bail!("the package python3-psycopg2 brought no Python with psycopg2"),
+            found => found.unwrap_or_default(),
+        };
+        Ok(Self { postgres, pgbouncer, python })
     }
 
     /// The folder of PostgreSQL's programs.
@@ -65,12 +73,17 @@ impl Programs {
     pub(super) fn pgbouncer(&self) -> &Path {
         &self.pgbouncer
     }
+
+    /// A Python with a driver for PostgreSQL; nothing if only servers were asked for.
+    pub(super) fn python(&self) -> &Path {
+        &self.python
+    }
 }
 
 fn install(packages: &[&str]) -> Result<()> {
     let names = packages.join(" and ");
     if !runs("apt-get", &["--version"]) {
-        bail!("{names} not found, and no apt-get to install it: install PostgreSQL {OLDEST} or later, and PgBouncer");
+        bail!("{names} not found, nor apt-get: install PostgreSQL {OLDEST} or later, PgBouncer, and psycopg for python3");
     }
     let mut command = if rustix::process::geteuid().is_root() {
         Command::new("sh")
@@ -126,6 +139,15 @@ fn parse_major(text: &str) -> Option<u32> {
 fn pgbouncer() -> Option<PathBuf> {
     let others = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
     path().into_iter().chain(others).map(|folder| folder.join("pgbouncer")).find(|file| file.is_file())
+}
+
+/// The system's own first, as that is for which packages are.
+fn python() -> Option<PathBuf> {
+    let has_driver = |python: &PathBuf| {
+        let look = "import importlib.util as u, sys; sys.exit(not (u.find_spec('psycopg') or u.find_spec('psycopg2')))";
+        Command::new(python).args(["-c", look]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    std::iter::once(PathBuf::from("/usr/bin")).chain(path()).map(|folder| folder.join("python3")).find(has_driver)
 }
 
 fn path() -> Vec<PathBuf> {
