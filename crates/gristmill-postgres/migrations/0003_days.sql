@@ -187,5 +187,4 @@ END
 $gristmill$;
 
 REVOKE ALL ON FUNCTION {s}.make_day(bigint), {s}.drop_day(bigint), {s}.prune_rows(bigint, bigint), {s}.analyze_days(),
-  {s}.day_wanted(bigint, bigint), {s}.day_is_large(bigint), {s}.days(), {s}.days_lock(), {s}.day_floor(bigint),
-  {s}.day_table(text, bigint) FROM PUBLIC;
+  {s}.day_wanted(bigint, bigint), {s}.day_is_large(bigint), {s}.days_lock() FROM PUBLIC;

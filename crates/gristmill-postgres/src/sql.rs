@@ -22,7 +22,7 @@ queries! {
     AsideInsert "aside_insert" [INT8, UUID, TEXT, TEXT];
     CallCancelTasks "call_cancel_tasks" [TEXT];
     CallInsertTasks "call_insert_tasks" [TEXT];
-    CheckDays "check_days" [];
+    CheckDays "check_days" [INT8];
     CheckDue "check_due" [INT8, INT8];
     CheckEndedLeases "check_ended_leases" [];
     CheckHorizon "check_horizon" [];

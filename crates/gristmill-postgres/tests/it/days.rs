@@ -1,0 +1,345 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use gristmill_core::{
+    Claim, Claimed, Ending, Env, NewTask, Overrides, Retention, Settlement, Severity, Source, State, Store, TaskId, Timestamp,
+    VirtualTime, Wanted, WorkerId, WorkerSpec,
+};
+use gristmill_postgres::PostgresStore;
+use tokio_postgres::{Client, NoTls};
+use uuid::Uuid;
+
+use crate::common::{Schema, database, task};
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// 2027-01-15 08:00.
+const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const ALL: usize = 1_000_000;
+
+/// A store whose clock is moved by hand, and a worker on it.
+struct House {
+    schema: Schema,
+    env: Env,
+    time: VirtualTime,
+    store: Arc<PostgresStore>,
+    sql: Client,
+    worker: WorkerId,
+}
+
+impl House {
+    async fn new() -> Self {
+        let schema = Schema::new();
+        let (env, time) = Env::virtual_time(START, 7);
+        let store = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
+        let (sql, connection) = tokio_postgres::connect(&database(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        sql.batch_execute(&format!("SET search_path = {}", schema.0)).await.unwrap();
+        let mut house = Self { schema, worker: env.worker_id(), env, time, store, sql };
+        house.hire().await;
+        house
+    }
+
+    /// A worker that is alive now.
+    async fn hire(&mut self) {
+        self.worker = self.env.worker_id();
+        let spec = WorkerSpec {
+            id: self.worker,
+            name: "w".to_owned(),
+            lease: 400 * DAY,
+            kinds: vec!["mail".to_owned()],
+            queues: [("default".to_owned(), 1)].into(),
+            version: String::new(),
+        };
+        self.store.enter(&spec).await.unwrap();
+    }
+
+    fn task(&self, retention: Retention) -> NewTask {
+        task(&self.env, "mail", Overrides { retention: Some(retention), ..Overrides::default() })
+    }
+
+    async fn enqueue(&self, tasks: Vec<NewTask>) -> Vec<TaskId> {
+        let ids = tasks.iter().map(|task| task.id).collect();
+        self.store.enqueue(tasks).await.unwrap();
+        ids
+    }
+
+    async fn claim(&self) -> Vec<Claimed> {
+        let wanted = vec![Wanted { queue: "default".into(), limit: 1_000 }];
+        let claim = Claim { worker: self.worker, fence: self.env.fence(), wanted, again: false };
+        self.store.claim(&claim).await.unwrap()
+    }
+
+    /// Runs all that is ready.
+    async fn run(&self, result: &str) {
+        loop {
+            let claimed = self.claim().await;
+            if claimed.is_empty() {
+                return;
+            }
+            let settle = |claimed: &Claimed| Settlement {
+                result: Some(format!("\"{result}\"")),
+                ..Settlement::new(claimed.lease, Ending::Succeeded)
+            };
+            self.store.settle(claimed.iter().map(settle).collect()).await.unwrap();
+        }
+    }
+
+    /// A day of more than 16 MiB, all of it ended and kept for seven days.
+    async fn large_day(&self) -> Vec<TaskId> {
+        let week = (0..200).map(|_| self.task(Retention::default())).collect();
+        let ids = self.enqueue(week).await;
+        // Random letters, which can't be compressed away.
+        let letters: String = (0..3_500).map(|_| self.env.fence().as_uuid().simple().to_string()).collect();
+        self.run(&letters).await;
+        ids
+    }
+
+    /// What idle workers do, until nothing is left to do.
+    async fn keep_house(&self) {
+        self.store.sweep(1_000).await.unwrap();
+        while self.store.prune(1_000).await.unwrap() > 0 {}
+    }
+
+    async fn pass(&self, days: u32) {
+        self.time.advance(days * DAY);
+        self.keep_house().await;
+    }
+
+    async fn days(&self) -> Vec<String> {
+        let text = "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+                    WHERE i.inhparent IN ('task'::regclass, 'outcome'::regclass) AND c.relname ~ '_\\d+$' ORDER BY 1";
+        self.sql.query(text, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    }
+
+    async fn partition_of(&self, table: &str, id: TaskId) -> Option<String> {
+        let text = format!("SELECT tableoid::regclass::text FROM {table} WHERE id = $1");
+        self.sql.query(&text, &[&id.as_uuid()]).await.unwrap().first().map(|row| row.get(0))
+    }
+
+    async fn state(&self, id: TaskId) -> Option<State> {
+        self.store.get(id).await.unwrap().map(|task| task.state)
+    }
+
+    async fn listed(&self) -> Vec<TaskId> {
+        let page = self.store.list(&Default::default(), None, 1_000).await.unwrap();
+        page.items.iter().map(|task| task.id).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_are_made_ahead_and_tasks_lie_in_their_day() {
+    let house = House::new().await;
+    assert_eq!(
+        house.days().await,
+        ["outcome", "task"]
+            .map(|table| (15..=18).map(move |day| format!("{table}_202701{day}")))
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+    );
+    let id = house.enqueue(vec![house.task(Retention::default())]).await[0];
+    house.run("x").await;
+    assert_eq!(house.partition_of("task", id).await.as_deref(), Some("task_20270115"));
+    assert_eq!(house.partition_of("outcome", id).await.as_deref(), Some("outcome_20270115"));
+    house.pass(2).await;
+    assert!(house.days().await.contains(&"task_20270120".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_day_goes_as_a_whole_and_what_is_wanted_of_it_stays() {
+    let mut house = House::new().await;
+    let for_ever = house.enqueue(vec![house.task(Retention::Forever)]).await[0];
+    house.run("kept").await;
+    let retried = house.enqueue(vec![house.task(Retention::default())]).await[0];
+    house.run("again").await;
+    let usual = house.large_day().await;
+    let running = house.enqueue(vec![house.task(Retention::default())]).await[0];
+    let lease = house.claim().await.pop().unwrap().lease;
+    let far = NewTask { run_at: Some(START.saturating_add(30 * DAY)), ..house.task(Retention::default()) };
+    let far = house.enqueue(vec![far]).await[0];
+    let waiting = house.task(Retention::default());
+    let waiting = house.enqueue(vec![NewTask { queue: "unserved".to_owned(), ..waiting }]).await[0];
+    house.store.retry(&[retried]).await.unwrap();
+    let wanted = [waiting, far, running, retried, for_ever];
+
+    house.pass(6).await;
+    assert_eq!(house.state(usual[0]).await, Some(State::Succeeded), "not before its retention is over");
+    house.pass(2).await;
+    assert!(!house.days().await.iter().any(|name| name.ends_with("20270115")), "{:?}", house.days().await);
+    for id in usual {
+        assert_eq!(house.state(id).await, None);
+    }
+    assert_eq!(house.listed().await, wanted, "newest first, as before");
+    for id in wanted {
+        assert_eq!(house.partition_of("task", id).await.as_deref(), Some("task_rest"));
+    }
+    let record = house.store.get(for_ever).await.unwrap().unwrap();
+    assert_eq!((record.state, record.result.as_deref()), (State::Succeeded, Some("\"kept\"")));
+    assert_eq!(house.store.get(retried).await.unwrap().unwrap().attempts.len(), 1, "its history came along");
+
+    house.store.settle(vec![Settlement::new(lease, Ending::Succeeded)]).await.unwrap();
+    house.hire().await;
+    house.run("late").await;
+    assert_eq!((house.state(running).await, house.state(retried).await), (Some(State::Succeeded), Some(State::Succeeded)));
+    assert_eq!(house.state(far).await, Some(State::Scheduled));
+    house.pass(31).await;
+    house.run("late").await;
+    assert_eq!((house.state(far).await, house.state(waiting).await), (Some(State::Succeeded), Some(State::Ready)));
+    house.pass(8).await;
+    assert_eq!(house.listed().await, [waiting, for_ever], "one by one, from the default partitions");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_day_is_deleted_row_by_row_before_it_goes() {
+    let house = House::new().await;
+    let usual = house.enqueue(vec![house.task(Retention::default())]).await[0];
+    let month = house.enqueue(vec![house.task(Retention::For(30 * DAY))]).await[0];
+    house.run("x").await;
+    house.pass(6).await;
+    assert!(house.days().await.contains(&"task_20270115".to_owned()), "a row of it is soon to be deleted");
+    house.time.advance(DAY);
+    assert_eq!(house.store.prune(ALL).await.unwrap(), 1, "each is counted");
+    assert_eq!(house.state(usual).await, None);
+    house.pass(1).await;
+    assert!(!house.days().await.contains(&"task_20270115".to_owned()));
+    assert_eq!(house.state(month).await, Some(State::Succeeded));
+    house.pass(23).await;
+    assert_eq!(house.state(month).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_day_of_which_much_is_wanted_is_deleted_row_by_row_a_day_later() {
+    let house = House::new().await;
+    let usual = house.large_day().await;
+    let many =
+        (0..2_001).map(|_| NewTask { queue: "unserved".to_owned(), ..house.task(Retention::default()) }).collect::<Vec<_>>();
+    for some in many.chunks(1_000) {
+        house.enqueue(some.to_vec()).await;
+    }
+    house.pass(7).await;
+    assert_eq!(house.state(usual[0]).await, Some(State::Succeeded), "it waits for its day to go");
+    house.time.advance(DAY + Duration::from_secs(7_200));
+    house.keep_house().await;
+    assert_eq!(house.state(usual[0]).await, None);
+    assert!(house.days().await.contains(&"task_20270115".to_owned()));
+    assert_eq!(house.state(many[2_000].id).await, Some(State::Ready));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_slept_for_a_year_wakes_up() {
+    let mut house = House::new().await;
+    for _ in 0..3 {
+        house.large_day().await;
+        house.pass(1).await;
+    }
+    let waiting = house.enqueue(vec![house.task(Retention::default())]).await[0];
+    house.time.advance(365 * DAY);
+    // Before anybody has swept, there is no partition for today.
+    let early = house.enqueue(vec![house.task(Retention::default())]).await[0];
+    assert_eq!(house.partition_of("task", early).await.as_deref(), Some("task_rest"));
+    house.keep_house().await;
+    assert_eq!(house.partition_of("task", early).await.as_deref(), Some("task_20280118"));
+    assert_eq!(house.days().await.len(), 8, "today, and three days ahead: {:?}", house.days().await);
+    house.hire().await;
+    house.run("at last").await;
+    assert_eq!((house.state(waiting).await, house.state(early).await), (Some(State::Succeeded), Some(State::Succeeded)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_are_of_no_day_are_kept_and_deleted_too() {
+    let house = House::new().await;
+    let strange = ["00000000-0000-7000-8000-000000000001", "ffffffff-ffff-7fff-bfff-ffffffffffff"];
+    let ids = strange.map(|id| TaskId::from_uuid(Uuid::parse_str(id).unwrap()));
+    house.enqueue(ids.map(|id| NewTask { id, ..house.task(Retention::default()) }).to_vec()).await;
+    house.run("x").await;
+    for id in ids {
+        assert_eq!(house.partition_of("outcome", id).await.as_deref(), Some("outcome_rest"));
+    }
+    house.time.advance(7 * DAY);
+    assert_eq!(house.store.prune(ALL).await.unwrap(), 2);
+    assert_eq!(house.listed().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sweepers_drop_a_day_once() {
+    let house = House::new().await;
+    let for_ever = house.enqueue(vec![house.task(Retention::Forever)]).await[0];
+    house.large_day().await;
+    let mut stores = vec![house.store.clone()];
+    for _ in 0..3 {
+        stores.push(PostgresStore::connect(&house.schema.url(""), house.env.clone()).await.unwrap());
+    }
+    house.time.advance(9 * DAY);
+    let mut sweepers = tokio::task::JoinSet::new();
+    for store in stores {
+        sweepers.spawn(async move {
+            store.sweep(1_000).await.unwrap();
+            store.prune(1_000).await.unwrap();
+        });
+    }
+    sweepers.join_all().await;
+    // One of them may have met another's lock; the next look finds the day.
+    house.time.advance(DAY / 48);
+    house.keep_house().await;
+    assert_eq!(house.days().await.len(), 8, "{:?}", house.days().await);
+    assert_eq!(house.listed().await, [for_ever]);
+}
+
+/// Others wait for a lock at most half a second before they fail, and none does.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_long_while_days_are_made_and_dropped() {
+    let mut house = House::new().await;
+    for _ in 0..4 {
+        house.large_day().await;
+        house.enqueue((0..500).map(|_| house.task(Retention::Forever)).collect()).await;
+        house.run("kept").await;
+        house.time.advance(DAY);
+        house.store.sweep(10).await.unwrap();
+    }
+    house.hire().await;
+    let busy = PostgresStore::connect(&house.schema.url("&lock_timeout=500ms"), house.env.clone()).await.unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let mut load = tokio::task::JoinSet::new();
+    for n in 0..3 {
+        let (busy, over, env, worker) = (busy.clone(), over.clone(), house.env.clone(), house.worker);
+        load.spawn(async move {
+            let mut ran = 0;
+            while !over.load(Ordering::Relaxed) {
+                let over = Overrides {
+                    retention: Some(if n == 0 { Retention::None } else { Retention::default() }),
+                    ..Overrides::default()
+                };
+                let new: Vec<_> = (0..20).map(|_| task(&env, "mail", over.clone())).collect();
+                busy.enqueue(new).await.unwrap();
+                let wanted = vec![Wanted { queue: "default".into(), limit: 20 }];
+                let claim = Claim { worker, fence: env.fence(), wanted, again: false };
+                let claimed = busy.claim(&claim).await.unwrap();
+                ran += claimed.len();
+                busy.settle(claimed.iter().map(|task| Settlement::new(task.lease, Ending::Succeeded)).collect()).await.unwrap();
+            }
+            ran
+        });
+    }
+    // Whoever can't have the locks at once leaves them to the others and comes again.
+    let deadline = std::time::Instant::now() + Duration::from_secs(120);
+    while house.days().await.iter().any(|name| name < &"task_20270119".to_owned() && name.starts_with("task")) {
+        assert!(std::time::Instant::now() < deadline, "the days are never dropped: {:?}", house.days().await);
+        house.pass(1).await;
+    }
+    over.store(true, Ordering::Relaxed);
+    assert!(load.join_all().await.iter().sum::<usize>() > 0);
+    let strays = house.sql.query_one("SELECT count(*) FROM outcome_rest WHERE keep_until = 9223372036854775807", &[]).await;
+    assert_eq!(strays.unwrap().get::<_, i64>(0), 2_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_misses_the_partitions_of_tomorrow() {
+    let house = House::new().await;
+    let finding = async || house.store.check().await.unwrap().into_iter().find(|finding| finding.code == "days").unwrap();
+    assert_eq!(finding().await.severity, Severity::Ok, "{:?}", finding().await);
+    house.time.advance(3 * DAY);
+    assert_eq!(finding().await.severity, Severity::Warning);
+    house.store.sweep(10).await.unwrap();
+    assert_eq!(finding().await.severity, Severity::Ok, "{:?}", finding().await);
+}
