@@ -84,7 +84,8 @@ fn examples(services: &Services) -> Result<()> {
         .filter(|name| name != "lib")
         .collect();
     names.sort();
-    cargo(&["build", "-p", "gristmill-examples", "--examples"])?;
+    // As the tests build them: by themselves they would need fewer features, and every dependency once more.
+    cargo(&["build", "--workspace", "--all-features", "--examples"])?;
     for name in names {
         let place = tempfile::tempdir()?;
         let program = target()?.join("debug/examples").join(&name);
