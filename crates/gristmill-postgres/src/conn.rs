@@ -1,20 +1,24 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use gristmill_core::{StoreError, StoreErrorKind};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Connection, Error, Row, Socket, Statement};
+use tokio_postgres::{Client, Config, Connection, Error, Row, Socket, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::TaskTracker;
 
 use crate::error::explain;
-use crate::options::PostgresOptions;
+use crate::options::{PostgresOptions, place};
 use crate::sql::{Q, Texts};
 use crate::tls;
 
 /// The oldest server that is known to work.
 const VERSION_MIN: u32 = 14;
+/// How long a server may take to say something where the URL says nothing about it.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 /// How connections of a store are made.
 pub(crate) struct Connect {
@@ -23,12 +27,21 @@ pub(crate) struct Connect {
     pub(crate) what: String,
     tls: MakeRustlsConnect,
     tasks: TaskTracker,
+    /// The host that was good last; the others are asked after it.
+    good: AtomicUsize,
 }
 
 impl Connect {
     pub(crate) fn new(options: PostgresOptions, tasks: TaskTracker) -> Result<Self, StoreError> {
         let tls = tls::connector(&options)?;
-        Ok(Self { texts: Arc::new(Texts::new(&options.schema)), what: options.location(), tls, tasks, options })
+        Ok(Self {
+            texts: Arc::new(Texts::new(&options.schema)),
+            what: options.location(),
+            tls,
+            tasks,
+            good: AtomicUsize::new(0),
+            options,
+        })
     }
 
     /// Opens a connection and makes it ours.
@@ -59,22 +72,77 @@ impl Connect {
 
     /// A connection as the driver makes it, and the half that has to be driven.
     pub(crate) async fn client(&self) -> Result<(Client, Line), StoreError> {
-        self.options.config.connect(self.tls.clone()).await.map_err(|error| explain(error, &self.what))
+        let configs = &self.options.configs;
+        let first = self.good.load(Ordering::Relaxed);
+        let mut refusals = Vec::new();
+        for at in (0..configs.len()).map(|n| (first + n) % configs.len()) {
+            let what = if configs.len() == 1 { self.what.clone() } else { place(&configs[at]) };
+            match self.client_of(&configs[at], &what).await {
+                Ok(connected) => {
+                    self.good.store(at, Ordering::Relaxed);
+                    return Ok(connected);
+                }
+                Err(error) => refusals.push(error),
+            }
+        }
+        Err(together(&self.what, refusals))
+    }
+
+    async fn client_of(&self, config: &Config, what: &str) -> Result<(Client, Line), StoreError> {
+        // The driver's own timeout ends when the line is up; a server that is frozen says nothing after that.
+        let within = config.get_connect_timeout().copied().unwrap_or(ANSWERED_WITHIN);
+        match tokio::time::timeout(within, config.connect(self.tls.clone())).await {
+            Ok(connected) => connected.map_err(|error| explain(error, what)),
+            Err(_) => {
+                let message =
+                    format!("{what}: no answer within {within:?}; check host, port and firewall, or raise connect_timeout");
+                Err(StoreError::new(StoreErrorKind::Unreachable, message))
+            }
+        }
+    }
+
+    /// Asks the server to end the statement that runs on a connection which nobody waits for any more. Else it would go on, with
+    /// its locks, until its timeout.
+    pub(crate) fn cancel(&self, conn: &Conn) {
+        // Without a runtime the process is about to end, and the server looks by itself whether its client still lives.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (token, tls) = (conn.client.cancel_token(), self.tls.clone());
+        let ask = async move {
+            if let Ok(Err(error)) = tokio::time::timeout(ANSWERED_WITHIN, token.cancel_query(tls)).await {
+                tracing::debug!(%error, "a statement that nobody waits for could not be cancelled");
+            }
+        };
+        self.tasks.spawn_on(ask, &runtime);
     }
 
     /// The session's settings. The statements are written so that one plan is right whatever the tables hold; the planner,
-    /// which may have seen a table while it was empty, is kept from the others.
+    /// which may have seen a table while it was empty, is kept from the others. Statements of a client that was killed end soon,
+    /// with their locks; a server on another system than Linux may be unable to look, and refuses the setting.
     fn settings(&self) -> String {
         let PostgresOptions { statement_timeout, lock_timeout, .. } = &self.options;
         format!(
             "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = '60s'; \
              SET search_path = pg_catalog; SET default_transaction_isolation = 'read committed'; SET jit = off; \
              SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
-             SET enable_sort = off; SET plan_cache_mode = auto",
+             SET enable_sort = off; SET plan_cache_mode = auto; \
+             SELECT set_config('client_connection_check_interval', '2s', false) WHERE version() LIKE '%linux%'",
             statement_timeout.as_millis().min(i32::MAX as u128),
             lock_timeout.as_millis().min(i32::MAX as u128),
         )
     }
+}
+
+/// Why none of the hosts can be used. One that can only be read tells most: it may be about to become the primary.
+fn together(what: &str, mut refusals: Vec<StoreError>) -> StoreError {
+    if refusals.len() < 2 {
+        let none = || StoreError::new(StoreErrorKind::Invalid, format!("{what}: the URL names no host"));
+        return refusals.pop().unwrap_or_else(none);
+    }
+    let words: Vec<_> = refusals.iter().map(ToString::to_string).collect();
+    let message = format!("{what}: none of the hosts can be used: {}", words.join("; "));
+    let telling = refusals.iter().position(|error| error.kind() == StoreErrorKind::ReadOnly).unwrap_or(refusals.len() - 1);
+    let error = refusals.swap_remove(telling);
+    StoreError::new(error.kind(), message).with_source(error)
 }
 
 /// The half of a connection that carries bytes.

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use gristmill_core::{StoreError, StoreErrorKind, parse_duration};
 use tokio_postgres::Config;
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, TargetSessionAttrs};
 
 /// Where the database is and how it is used; read from `postgres://USER:PASSWORD@HOST:PORT/DATABASE?option=value&...`.
 ///
@@ -14,11 +14,15 @@ use tokio_postgres::config::Host;
 /// | `pgbouncer` | `true` behind a pooler in transaction mode: no prepared statements, no settings, no LISTEN | `false` |
 /// | `statement_timeout` | the longest that one statement may take | `30s` |
 /// | `lock_timeout` | the longest that a statement waits for somebody's lock | `10s` |
-/// | `sslmode` | `disable`, `prefer`, `require`, `verify-ca`, `verify-full` (the last two both check chain and host name) | `prefer` |
-/// | `sslrootcert` | a PEM file of the authorities to trust, instead of the usual ones | |
-/// | `application_name`, `connect_timeout`, `target_session_attrs`, `keepalives`, `host`, `port`, `user`, `password`, `dbname`, ... | as libpq has them | |
+/// | `sslmode` | see [`SslMode`] | `prefer` |
+/// | `sslrootcert` | a PEM file of the authorities to trust, instead of those of Mozilla | |
+/// | `connect_timeout` | seconds until a host has to have answered | `10`, `3` where there are several |
+/// | `keepalives_idle`, `keepalives_interval`, `tcp_user_timeout` | seconds after which a host that went away in silence is noticed | `10`, `5`, `20` |
+/// | `target_session_attrs` | `any`, or `read-write`: pass over a server that can only be read | `any`, `read-write` where there are several hosts |
+/// | `application_name`, `host`, `port`, `user`, `password`, `dbname`, ... | as libpq has them | |
 ///
-/// Several hosts, `postgres://a:5432,b:5432/app`, are tried in turn.
+/// Several hosts, `postgres://a:5432,b:5432/app`, are tried in turn, the one first that was good last. So after a failover
+/// the work goes on on the new primary.
 ///
 /// ```
 /// let options: gristmill_postgres::PostgresOptions = "postgres://app@db.local/shop?schema=tasks&pool=8".parse()?;
@@ -43,20 +47,23 @@ pub struct PostgresOptions {
     pub sslmode: SslMode,
     /// The authorities to trust, instead of the usual ones.
     pub sslrootcert: Option<PathBuf>,
-    pub(crate) config: Config,
+    /// One for each host.
+    pub(crate) configs: Vec<Config>,
 }
 
-/// How a connection is protected.
+/// How a connection is protected. The names are libpq's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SslMode {
-    /// In the clear.
+    /// `disable`: in the clear.
     Disable,
-    /// Encrypted if the server can; nobody's identity is checked.
+    /// `prefer`: encrypted if the server can. Who is at the other end is not checked, unless `sslrootcert` names authorities.
     Prefer,
-    /// Encrypted; nobody's identity is checked.
+    /// `require`: encrypted. Who is at the other end is not checked, unless `sslrootcert` names authorities.
     Require,
-    /// Encrypted, and the server proves by its certificate that it is the one that was asked for.
-    Verify,
+    /// `verify-ca`: encrypted, and an authority that is trusted has signed the server's certificate.
+    VerifyCa,
+    /// `verify-full`: as well, and the certificate is for the host that the URL names.
+    VerifyFull,
 }
 
 const OWN: &str = "schema, pool, pgbouncer, statement_timeout, lock_timeout, sslmode, sslrootcert";
@@ -78,9 +85,11 @@ const DRIVERS: &[&str] = &[
     "keepalives_retries",
     "target_session_attrs",
     "channel_binding",
-    "load_balance_hosts",
     "sslnegotiation",
 ];
+/// What makes a host that went away in silence, as when its power fails, known within this time. By default the system would
+/// wait for hours, and so would every call that waits for an answer.
+const NOTICED: &[(&str, &str)] = &[("keepalives_idle", "10"), ("keepalives_interval", "5"), ("tcp_user_timeout", "20")];
 
 impl std::str::FromStr for PostgresOptions {
     type Err = StoreError;
@@ -98,7 +107,7 @@ impl std::str::FromStr for PostgresOptions {
             lock_timeout: Duration::from_secs(10),
             sslmode: SslMode::Prefer,
             sslrootcert: None,
-            config: Config::new(),
+            configs: Vec::new(),
         };
         let mut theirs = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -109,14 +118,28 @@ impl std::str::FromStr for PostgresOptions {
                 options.set(name, &decode(value)?)?;
             }
         }
-        let url = if theirs.is_empty() { base.to_owned() } else { format!("{base}?{}", theirs.join("&")) };
-        // The driver's message names the option; the URL is not repeated, as it may hold a password.
-        options.config = url.parse().map_err(|error: tokio_postgres::Error| {
-            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            invalid(format!("the URL can't be read: {why}; write postgres://USER:PASSWORD@HOST:PORT/DATABASE"))
-        })?;
-        options.complete()
+        let missing = NOTICED.iter().filter(|(name, _)| !theirs.iter().any(|pair| pair.split('=').next() == Some(name)));
+        let added: Vec<_> = missing.map(|(name, value)| format!("{name}={value}")).collect();
+        theirs.extend(added.iter().map(String::as_str));
+        let theirs = theirs.join("&");
+        for base in each_host(base) {
+            // The driver's message names the option; the URL is not repeated, as it may hold a password.
+            let config = format!("{base}?{theirs}").parse().map_err(|error: tokio_postgres::Error| {
+                let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                invalid(format!("the URL can't be read: {why}; write postgres://USER:PASSWORD@HOST:PORT/DATABASE"))
+            })?;
+            options.configs.push(config);
+        }
+        options.complete(&theirs)
     }
+}
+
+/// A URL for each host of one, so that each has its own timeout and its own words when it can't be used.
+fn each_host(base: &str) -> Vec<String> {
+    let Some((scheme, rest)) = base.split_once("://") else { return vec![base.to_owned()] };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (user, hosts) = authority.split_at(authority.find('@').map_or(0, |at| at + 1));
+    hosts.split(',').map(|host| format!("{scheme}://{user}{host}{path}")).collect()
 }
 
 impl PostgresOptions {
@@ -143,7 +166,8 @@ impl PostgresOptions {
                     "disable" => SslMode::Disable,
                     "allow" | "prefer" => SslMode::Prefer,
                     "require" => SslMode::Require,
-                    "verify-ca" | "verify-full" => SslMode::Verify,
+                    "verify-ca" => SslMode::VerifyCa,
+                    "verify-full" => SslMode::VerifyFull,
                     _ => {
                         return Err(invalid(format!(
                             "sslmode={value}: it is disable, prefer, require, verify-ca or verify-full"
@@ -163,44 +187,56 @@ impl PostgresOptions {
     }
 
     /// What the driver leaves open.
-    fn complete(mut self) -> Result<Self, StoreError> {
+    fn complete(mut self, theirs: &str) -> Result<Self, StoreError> {
         use tokio_postgres::config::SslMode as Theirs;
-        if self.config.get_hosts().is_empty() && self.config.get_hostaddrs().is_empty() {
-            self.config.host("localhost");
+        let several = self.configs.len() > 1 || self.configs.iter().any(|config| config.get_hosts().len() > 1);
+        for config in &mut self.configs {
+            if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+                config.host("localhost");
+            }
+            if config.get_user().is_none() {
+                return Err(invalid("the URL names no user: write postgres://USER@HOST/DATABASE"));
+            }
+            if config.get_application_name().is_none() {
+                config.application_name("gristmill");
+            }
+            if config.get_connect_timeout().is_none() {
+                config.connect_timeout(Duration::from_secs(if several { 3 } else { 10 }));
+            }
+            if several && !theirs.contains("target_session_attrs=") {
+                config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+            }
+            config.ssl_mode(match self.sslmode {
+                SslMode::Disable => Theirs::Disable,
+                SslMode::Prefer => Theirs::Prefer,
+                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => Theirs::Require,
+            });
         }
-        if self.config.get_user().is_none() {
-            return Err(invalid("the URL names no user: write postgres://USER@HOST/DATABASE"));
-        }
-        if self.config.get_application_name().is_none() {
-            self.config.application_name("gristmill");
-        }
-        if self.config.get_connect_timeout().is_none() {
-            self.config.connect_timeout(Duration::from_secs(10));
-        }
-        self.config.ssl_mode(match self.sslmode {
-            SslMode::Disable => Theirs::Disable,
-            SslMode::Prefer => Theirs::Prefer,
-            SslMode::Require | SslMode::Verify => Theirs::Require,
-        });
         Ok(self)
     }
 
     /// Where it is, for people and logs: without user and password.
     pub fn location(&self) -> String {
-        let hosts = self.config.get_hosts().iter().enumerate().map(|(n, host)| {
-            let ports = self.config.get_ports();
-            let port = ports.get(n).or(ports.first()).copied().unwrap_or(5432);
-            match host {
-                Host::Tcp(host) => format!("{host}:{port}"),
-                #[cfg(unix)]
-                Host::Unix(path) => format!("{}:{port}", path.display()),
-            }
-        });
-        let hosts: Vec<_> = hosts.collect();
-        let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or("?");
+        let hosts: Vec<_> = self.configs.iter().map(place).collect();
+        let config = self.configs.first();
+        let database = config.and_then(|config| config.get_dbname().or(config.get_user())).unwrap_or("?");
         let schema = if self.schema == "gristmill" { String::new() } else { format!("?schema={}", self.schema) };
         format!("postgres://{}/{database}{schema}", hosts.join(","))
     }
+}
+
+/// Host and port, for people.
+pub(crate) fn place(config: &Config) -> String {
+    let ports = config.get_ports();
+    let hosts = config.get_hosts().iter().enumerate().map(|(n, host)| {
+        let port = ports.get(n).or(ports.first()).copied().unwrap_or(5432);
+        match host {
+            Host::Tcp(host) => format!("{host}:{port}"),
+            #[cfg(unix)]
+            Host::Unix(path) => format!("{}:{port}", path.display()),
+        }
+    });
+    hosts.collect::<Vec<_>>().join(",")
 }
 
 /// Percent signs undone, as in any URL.
@@ -237,11 +273,29 @@ mod tests {
     fn urls_are_read_and_shown_without_secrets() {
         let options = read("postgresql://me:secret@db:6432/app?schema=a%20b&pool=2&pgbouncer=true&sslmode=verify-full").unwrap();
         assert_eq!((options.schema.as_str(), options.pool, options.pgbouncer), ("a b", 2, true));
-        assert_eq!(options.sslmode, SslMode::Verify);
+        assert_eq!(options.sslmode, SslMode::VerifyFull);
         assert_eq!(options.location(), "postgres://db:6432/app?schema=a b");
         let two = read("postgres://me@a:1,b:2/app?application_name=shop").unwrap();
         assert_eq!(two.location(), "postgres://a:1,b:2/app");
-        assert_eq!(two.config.get_application_name(), Some("shop"));
+        assert_eq!(two.configs[1].get_application_name(), Some("shop"));
+    }
+
+    #[test]
+    fn of_several_hosts_each_is_asked_by_itself_for_one_that_can_be_written() {
+        let two = read("postgres://me:secret@a:1,b:2/app?pool=2").unwrap();
+        let places: Vec<_> = two.configs.iter().map(place).collect();
+        assert_eq!(places, ["a:1", "b:2"]);
+        for config in &two.configs {
+            assert_eq!((config.get_user(), config.get_password()), (Some("me"), Some(&b"secret"[..])));
+            assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+            assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(3)));
+            assert_eq!(config.get_keepalives_idle(), Duration::from_secs(10));
+        }
+        let any = read("postgres://me@a,b/app?target_session_attrs=any&keepalives_idle=60").unwrap();
+        assert_eq!(any.configs[1].get_target_session_attrs(), TargetSessionAttrs::Any);
+        assert_eq!(any.configs[1].get_keepalives_idle(), Duration::from_secs(60));
+        let one = read("postgres://me@[::1]:3/app").unwrap();
+        assert_eq!((one.configs.len(), one.configs[0].get_target_session_attrs()), (1, TargetSessionAttrs::Any));
     }
 
     #[test]

@@ -1,57 +1,68 @@
 use std::sync::{Arc, Mutex, PoisonError};
-
 use std::time::Duration;
 
 use gristmill_core::{Env, StoreError, StoreErrorKind};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::conn::{Conn, Connect};
+use crate::error::sqlstate;
 
 /// A few connections, opened when they are needed and kept.
 pub(crate) struct Pool {
     connect: Arc<Connect>,
     idle: Mutex<Vec<Conn>>,
     permits: Semaphore,
+    patience: Duration,
     env: Env,
 }
 
-/// How long a call waits for a server that is away, as during its restart, and how often it looks. Beyond it the caller is told.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a call looks again for a server that is away, as during its restart.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Pool {
-    pub(crate) fn new(connect: Arc<Connect>, size: usize, env: Env) -> Self {
-        Self { connect, idle: Mutex::default(), permits: Semaphore::new(size), env }
+    /// A call waits so long, `patience`, for a server that is away or has no connection left. Beyond it the caller is told.
+    pub(crate) fn new(connect: Arc<Connect>, size: usize, patience: Duration, env: Env) -> Self {
+        Self { connect, idle: Mutex::default(), permits: Semaphore::new(size), patience, env }
     }
 
     /// A connection, when one is free.
     pub(crate) async fn get(&self) -> Result<Held<'_>, StoreError> {
         let permit = self.permits.acquire().await.map_err(|_| closed())?;
-        let idle = loop {
-            // One whose server went away while nobody used it is no use to anybody.
-            match self.idle().pop() {
-                Some(conn) if conn.is_closed() => {}
-                other => break other,
+        let since = tokio::time::Instant::now();
+        let conn = loop {
+            // Each time: where the server has no room for another connection, one of ours may have come back meanwhile.
+            if let Some(conn) = self.idle_one() {
+                break conn;
             }
-        };
-        let conn = match idle {
-            Some(conn) => conn,
-            None => self.open().await?,
+            match self.connect.open().await {
+                Ok(conn) => break conn,
+                Err(error) if !may_pass(&error) || since.elapsed() >= self.patience => return Err(error),
+                Err(error) => tracing::debug!(%error, "the store can't be reached; looking again"),
+            }
+            // Not all at one moment: there may be many of us, and the server has just begun to breathe.
+            tokio::time::sleep(LOOK_AGAIN.mul_f64(0.5 + self.env.random())).await;
+            if self.permits.is_closed() {
+                return Err(closed());
+            }
         };
         Ok(Held { pool: self, conn: Some(conn), _permit: permit })
     }
 
-    async fn open(&self) -> Result<Conn, StoreError> {
-        let since = tokio::time::Instant::now();
-        loop {
-            match self.connect.open().await {
-                Err(error) if error.kind() == StoreErrorKind::Unreachable && since.elapsed() < PATIENCE => {
-                    // Not all at one moment: there may be many of us, and the server has just begun to breathe.
-                    tokio::time::sleep(LOOK_AGAIN.mul_f64(0.5 + self.env.random())).await;
-                }
-                other => return other,
-            }
+    /// Opens a connection for later, if there is none and the server has one left.
+    pub(crate) async fn reserve(&self) {
+        if let Ok(_permit) = self.permits.try_acquire()
+            && self.idle().is_empty()
+            && let Ok(conn) = self.connect.open().await
+        {
+            self.put(conn);
         }
+    }
+
+    /// One whose server went away while nobody used it is no use to anybody.
+    fn idle_one(&self) -> Option<Conn> {
+        let mut idle = self.idle();
+        idle.retain(|conn| !conn.is_closed());
+        idle.pop()
     }
 
     /// A connection that is known to work, for later.
@@ -70,8 +81,15 @@ impl Pool {
     }
 }
 
+/// Whether an error is one of those that pass while the server restarts, another takes over, or somebody leaves. To try a wrong
+/// password again and again would do nothing but harm.
+fn may_pass(error: &StoreError) -> bool {
+    let refused = sqlstate(error).is_some_and(|code| code.code().starts_with("28") || code.code().starts_with("3D"));
+    matches!(error.kind(), StoreErrorKind::Unreachable | StoreErrorKind::Busy | StoreErrorKind::ReadOnly) && !refused
+}
+
 /// A connection in use. Dropped without [`release`](Self::release), as when a caller goes away in the middle of something, it
-/// is closed: the server rolls back what was open on it.
+/// is closed, and its statement cancelled: the server rolls back what was open on it.
 pub(crate) struct Held<'a> {
     pool: &'a Pool,
     conn: Option<Conn>,
@@ -88,11 +106,19 @@ impl Held<'_> {
         if let Some(conn) = self.conn.take().filter(|conn| !conn.is_closed())
             && !self.pool.permits.is_closed()
         {
-            self.pool.idle().push(conn);
+            self.pool.put(conn);
         }
     }
 }
 
-fn closed() -> StoreError {
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take().filter(|conn| !conn.is_closed()) {
+            self.pool.connect.cancel(&conn);
+        }
+    }
+}
+
+pub(crate) fn closed() -> StoreError {
     StoreError::new(StoreErrorKind::Closed, "the store is closed")
 }

@@ -7,9 +7,11 @@ use gristmill_core::{
     Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, Store, StoreError, StoreErrorKind, Swept, TaskId,
     TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
+use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
 
 use crate::conn::Connect;
+use crate::error::sqlstate;
 use crate::inner::{Inner, Kind, run};
 use crate::options::PostgresOptions;
 use crate::sql::Q;
@@ -57,11 +59,18 @@ impl PostgresStore {
         &self.inner.connect.options
     }
 
-    /// Closes the connections; every later call answers `Closed`.
+    /// Closes the connections and cancels what runs on them; every call, also one under way, answers `Closed`. Whether a write
+    /// that was under way is committed is not known then.
     pub fn close(&self) {
         self.inner.closing.cancel();
         self.inner.pool.close();
         self.inner.beats.close();
+    }
+
+    /// The statements of its schema.
+    #[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
+    pub(crate) fn texts(&self) -> std::sync::Arc<crate::sql::Texts> {
+        self.inner.connect.texts.clone()
     }
 
     /// Whether a task has ended or is gone; an error is a reason to look again, too.
@@ -79,6 +88,7 @@ impl PostgresStore {
 #[async_trait]
 impl Source for PostgresStore {
     async fn enter(&self, worker: &WorkerSpec) -> Result<(), StoreError> {
+        self.inner.beats.reserve().await;
         run!(&self.inner, pool, Kind::Single, s => ops::enter(&mut s, &self.inner.workers, worker))
     }
 
@@ -87,19 +97,24 @@ impl Source for PostgresStore {
     }
 
     async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
-        run!(&self.inner, beats, Kind::Single, s => ops::heartbeat(&mut s, worker, lease))
+        let beat: Result<_, StoreError> =
+            run!(&self.inner, beats, Kind::Single, s => ops::heartbeat(&mut s, worker, lease));
+        match beat {
+            // The reserved connection broke, and others have taken its place on the server: any of ours will do.
+            Err(error) if sqlstate(&error) == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
+                run!(&self.inner, pool, Kind::Single, s => ops::heartbeat(&mut s, worker, lease))
+            }
+            beat => beat,
+        }
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
-        if claim.again {
-            let given: Result<_, StoreError> =
-                run!(&self.inner, pool, Kind::Transaction, s => ops::given(&mut s, &self.inner.workers, claim));
-            let given = given?;
-            if !given.is_empty() {
-                return Ok(given);
-            }
-        }
-        run!(&self.inner, pool, Kind::Single, s => ops::claim(&mut s, &self.inner.workers, claim))
+        // What the server undid may have been the second of several statements, and the first has taken tasks.
+        let mut again = claim.again;
+        run!(&self.inner, pool, Kind::Single, s => {
+            let again = std::mem::replace(&mut again, true);
+            ops::claim(&mut s, &self.inner.workers, claim, again)
+        })
     }
 
     async fn start(&self, leases: &[LeaseRef]) -> Result<Vec<bool>, StoreError> {
@@ -215,6 +230,8 @@ impl Store for PostgresStore {
     }
 
     async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        // Those that go with their whole day are not counted: it costs the same whatever the day held.
+        self.inner.drop_days().await;
         run!(&self.inner, pool, Kind::Single, s => ops::prune(&mut s, limit))
     }
 
