@@ -22,6 +22,7 @@ mod state;
 mod store;
 mod task;
 mod time;
+mod transact;
 mod within;
 
 pub use async_trait::async_trait;
@@ -41,4 +42,5 @@ pub use state::{AttemptState, Event, Illegal, State, step};
 pub use store::{CancelOutcome, EnqueueOutcome, Finding, KindInfo, QueueInfo, RetryOutcome, Severity, Store, WorkerInfo};
 pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
 pub use time::{Timestamp, format_duration, parse_duration};
-pub use within::{CancelWithin, Within, store_of};
+pub use transact::{Doing, Driver, Transact};
+pub use within::{CancelWithin, SettleWithin, Within, store_of};

@@ -1,6 +1,6 @@
 use std::future::Future;
 
-use crate::{CancelOutcome, EnqueueOutcome, NewTask, Store, StoreError, StoreErrorKind, TaskId};
+use crate::{CancelOutcome, EnqueueOutcome, LeaseRef, NewTask, Settled, Settlement, Store, StoreError, StoreErrorKind, TaskId};
 
 /// A caller's own open transaction, of whatever driver, in which tasks can be put: they commit and roll back with it.
 ///
@@ -30,6 +30,20 @@ pub trait Within<Driver>: Sized {
 pub trait CancelWithin<Driver>: Within<Driver> {
     /// Cancels a task. Nothing is committed.
     fn cancel(self, store: &dyn Store, id: TaskId) -> Self::Doing<CancelOutcome>;
+}
+
+/// A transaction in which the attempt that opened it can be settled, too.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a transaction that an attempt can be settled in",
+    note = "pass `&transaction` of rusqlite or tokio-postgres, or `&mut transaction` of sqlx on PostgreSQL, with the feature of the \
+            driver enabled"
+)]
+pub trait SettleWithin<Driver>: Within<Driver> {
+    /// Writes the end of an attempt that succeeded. Nothing is committed; if the lease is lost, nothing is written.
+    fn settle(self, store: &dyn Store, settlement: Settlement) -> Self::Doing<Settled>;
+
+    /// Keeps the lease from everybody else until the transaction ends, so that only a holder commits. False: it is lost.
+    fn hold(self, store: &dyn Store, lease: LeaseRef) -> Self::Doing<bool>;
 }
 
 /// The concrete store behind a client, for drivers that belong to it alone; `sort` is its name for people.

@@ -6,15 +6,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, Cursor, Effects, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask,
-    Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Signals, Source, Store, StoreError, StoreErrorKind,
+    CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
+    Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Signals, Source, Store, StoreError, StoreErrorKind,
     Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::error::{Fault, explain};
 use crate::identity::Identity;
-use crate::memory::Memory;
 use crate::options::SqliteOptions;
 use crate::reader::{self, Query, View};
 use crate::tx::Tx;
@@ -103,19 +102,6 @@ impl SqliteStore {
                 tracing::error!("a thread of the store panicked");
             }
         }
-    }
-
-    /// Writes the end of an attempt in the caller's own open transaction on this file, so that it commits with the
-    /// effects of the task, and only with them.
-    ///
-    /// If it answers [`Settled::LeaseLost`], roll back: the attempt is somebody else's. Wake-ups in this process follow
-    /// within milliseconds of the commit; with [`transaction`](Self::transaction) they are immediate.
-    ///
-    /// # Errors
-    /// If `conn` can't write, or its database has no tables of gristmill.
-    pub fn settle_within(&self, conn: &Connection, settlement: Settlement) -> Result<Settled, StoreError> {
-        let mut tx = Tx { conn, now: self.env.now(), memory: &mut Memory::default(), effects: &mut Effects::default() };
-        ops::settle(&mut tx, &settlement).map_err(|fault| fault.explain(&self.what))
     }
 
     /// Runs `f` in a write transaction of its own on this file: commits if it returns `Ok`, rolls back if it returns an

@@ -1,7 +1,8 @@
 use std::future::{Ready, ready};
 
 use gristmill_core::{
-    CancelOutcome, CancelWithin, Effects, EnqueueOutcome, NewTask, Store, StoreError, StoreErrorKind, TaskId, Within, store_of,
+    CancelOutcome, CancelWithin, Effects, EnqueueOutcome, LeaseRef, NewTask, Note, SettleWithin, Settled, Settlement, Store,
+    StoreError, StoreErrorKind, TaskId, Within, store_of,
 };
 use rusqlite::Connection;
 
@@ -30,6 +31,18 @@ impl CancelWithin<Rusqlite> for &Connection {
     }
 }
 
+impl SettleWithin<Rusqlite> for &Connection {
+    fn settle(self, store: &dyn Store, settlement: Settlement) -> Ready<Result<Settled, StoreError>> {
+        ready(run(self, store, SETTLING, |tx| ops::settle(tx, &settlement)))
+    }
+
+    fn hold(self, store: &dyn Store, lease: LeaseRef) -> Ready<Result<bool, StoreError>> {
+        // A note that says nothing: from this write on nobody else writes to the file.
+        let note = Note { lease, logs: None, progress: None };
+        ready(run(self, store, SETTLING, |tx| Ok(ops::note(tx, &[note])?.first() == Some(&true))))
+    }
+}
+
 impl Within<Rusqlite> for &rusqlite::Transaction<'_> {
     type Doing<T: Send + 'static> = Ready<Result<T, StoreError>>;
 
@@ -43,6 +56,18 @@ impl CancelWithin<Rusqlite> for &rusqlite::Transaction<'_> {
     fn cancel(self, store: &dyn Store, id: TaskId) -> Ready<Result<CancelOutcome, StoreError>> {
         let conn: &Connection = self;
         conn.cancel(store, id)
+    }
+}
+
+impl SettleWithin<Rusqlite> for &rusqlite::Transaction<'_> {
+    fn settle(self, store: &dyn Store, settlement: Settlement) -> Ready<Result<Settled, StoreError>> {
+        let conn: &Connection = self;
+        conn.settle(store, settlement)
+    }
+
+    fn hold(self, store: &dyn Store, lease: LeaseRef) -> Ready<Result<bool, StoreError>> {
+        let conn: &Connection = self;
+        conn.hold(store, lease)
     }
 }
 
@@ -63,6 +88,7 @@ fn run<T>(
 
 /// The store's sort, for people.
 pub(crate) const SQLITE: &str = "SQLite";
+const SETTLING: &str = "settling in its transaction";
 pub(crate) const ENQUEUEING: &str = "enqueueing in your transaction";
 
 /// Whether the driver says that there are no tables of ours.

@@ -25,6 +25,7 @@ pub(crate) struct Attempt {
     pub(crate) meta: Box<TaskMeta>,
     /// The claim; a synchronous call has none.
     pub(crate) lease: Option<LeaseRef>,
+    pub(crate) since: Instant,
     /// How long it may run, and until when that is.
     pub(crate) timeout: Option<Duration>,
     pub(crate) deadline: Option<Instant>,
@@ -53,9 +54,8 @@ struct Left {
 
 /// A settlement that a handler made in a transaction of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "only stores with transactions for handlers make them"))]
 pub(crate) enum OwnSettlement {
-    /// Written there; only the handler knows whether it was committed.
+    /// Written there; whether it was committed, only the store can tell.
     Perhaps,
     /// Committed, and this is the task's state.
     Committed(State),
@@ -98,6 +98,7 @@ impl Attempt {
             created_at: claimed.created_at,
             meta: claimed.meta.take().unwrap_or_default(),
             lease: Some(claimed.lease),
+            since: Instant::now(),
             timeout,
             deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
             token: CancellationToken::new(),
@@ -202,18 +203,17 @@ impl Attempt {
         std::mem::take(&mut self.left().children)
     }
 
-    /// Puts what was left behind into a settlement.
+    /// Puts what was left behind into a settlement. It stays here, too: a handler's transaction may be rolled back.
     pub(crate) fn leave_in(&self, settlement: &mut Settlement) {
-        let mut left = self.left();
+        let left = self.left();
         settlement.logs = left.logs_text();
-        settlement.progress = left.progress.take().map(Box::new);
+        settlement.progress = left.progress.clone().map(Box::new);
         if settlement.ending == Ending::Succeeded {
-            settlement.children = std::mem::take(&mut left.children);
+            settlement.children.clone_from(&left.children);
         }
     }
 
     /// Remembers that the handler settled the attempt itself.
-    #[cfg(feature = "sqlite")]
     pub(crate) fn set_settled(&self, settled: OwnSettlement) {
         self.left().settled = Some(settled);
     }

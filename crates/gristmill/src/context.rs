@@ -202,7 +202,6 @@ impl<S> Context<S> {
         self.blocking(move || work(&cx)).await
     }
 
-    #[cfg(feature = "sqlite")]
     pub(crate) fn inner(&self) -> &Arc<Attempt> {
         &self.attempt
     }

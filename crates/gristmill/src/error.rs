@@ -103,6 +103,11 @@ impl Error {
         Self { what, reason, trace: None, source: Some(source.into()) }
     }
 
+    pub(crate) fn map_source(mut self, change: impl FnOnce(BoxError) -> BoxError) -> Self {
+        self.source = self.source.map(change);
+        self
+    }
+
     pub(crate) fn is_lease_lost(&self) -> bool {
         self.source.as_ref().is_some_and(|source| source.is::<crate::LeaseLost>())
     }

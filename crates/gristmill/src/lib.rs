@@ -52,6 +52,7 @@ pub mod sqlite;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod transaction;
 mod twins;
 mod worker;
 
@@ -75,6 +76,7 @@ pub use handler::{Handler, HandlerFuture};
 pub use hooks::{AfterFailure, EndedTask, FailedAttempt};
 pub use registry::RegisterError;
 pub use task::Task;
+pub use transaction::{SettleIn, Settling};
 pub use worker::{ExitReport, Running, Stop, WorkerBuilder, WorkerError};
 
 /// The worker that made this call no longer has the task; whatever it would write is refused.

@@ -9,9 +9,10 @@ pub use gristmill_sqlite::{
     Migration, Rusqlite, SqliteOptions, SqliteStore, Synchronous, migrate, migration_status, raw, rusqlite,
 };
 
-use crate::attempt::OwnSettlement;
-use crate::core::{Ending, Settled, Settlement, store_of};
-use crate::{Context, Error, LeaseLost, Result};
+use crate::attempt::OwnSettlement::{Committed, Perhaps};
+use crate::core::{SettleWithin, State, failpoint, store_of};
+use crate::transaction::{Plan, Undo};
+use crate::{Context, Error, Result};
 use rusqlite::Connection;
 
 impl<S> Context<S> {
@@ -19,8 +20,9 @@ impl<S> Context<S> {
     /// this attempt: the effect happens exactly once. `work` gets the connection but not the commit. What it returns is the
     /// task's result, and the handler should return just that.
     ///
-    /// If `work` fails, everything it wrote is rolled back, and the handler's error is written outside of the transaction.
-    /// If the task was lost to another worker meanwhile, everything is rolled back too.
+    /// If `work` returns an error, everything that it wrote is rolled back, or committed if the task type says
+    /// [`on_error = commit`](crate::OnError); the error is recorded outside of the transaction in either case. If it panics, or
+    /// if the task was lost to another worker meanwhile, everything is rolled back.
     ///
     /// It blocks its thread: call it from a task that is a plain `fn`. Only one transaction writes to a SQLite file at a
     /// time, so keep it short.
@@ -37,47 +39,38 @@ impl<S> Context<S> {
     /// ```
     ///
     /// # Errors
-    /// What `work` returned, [`LeaseLost`], or the store's error.
+    /// What `work` returned, [`LeaseLost`](crate::LeaseLost), or the store's error.
     pub fn transaction<T: Serialize>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let store = self.sqlite()?;
-        let (output, state) = store.transaction(|connection| {
-            let output = work(connection)?;
-            let state = self.settle_on(store, connection, &output)?;
-            Ok::<_, Error>((output, state))
-        })?;
-        if let Some(state) = state {
-            self.inner().set_settled(OwnSettlement::Committed(state));
+        let attempt = self.inner();
+        let store = attempt.client.store().as_ref();
+        let (mut outcome, mut settles) = (None, false);
+        let mut ended = store_of::<SqliteStore>(store, "SQLite")?.transaction(|connection| {
+            let plan = attempt.plan(outcome.insert(work(connection)));
+            if connection.is_autocommit() {
+                // SQLite itself rolls back after some errors, as of a full disk; what is written now would stand alone.
+                return Err(Error::retry("the transaction was ended before its time; nothing is committed").into());
+            }
+            settles = matches!(plan, Ok(Plan::Settle(_)));
+            match plan? {
+                Plan::Settle(settlement) => attempt.check_settled(connection.settle(store, settlement).into_inner())?,
+                Plan::Hold(lease) => attempt.check_held(connection.hold(store, lease).into_inner())?,
+                Plan::Commit => {}
+                Plan::Rollback => return Err(Undo::AsPlanned),
+            }
+            Ok(failpoint::pass("settle.before_commit")?)
+        });
+        if ended.is_ok() {
+            ended = failpoint::pass("settle.after_commit").map_err(Undo::from);
+            if settles {
+                attempt.set_settled(if ended.is_ok() { Committed(State::Succeeded) } else { Perhaps });
+            }
         }
-        Ok(output)
-    }
-
-    /// Settles this attempt as succeeded, in a transaction that the handler opened on gristmill's database file and will
-    /// commit itself. After the commit the handler should return `output`. If it rolls back instead, nothing was settled,
-    /// and what it returns counts as usual.
-    ///
-    /// # Errors
-    /// [`LeaseLost`], in which case the handler has to roll back; or the store's error.
-    pub fn settle_in<T: Serialize>(&self, connection: &Connection, output: &T) -> Result<()> {
-        let store = self.sqlite()?;
-        if self.settle_on(store, connection, output)?.is_some() {
-            self.inner().set_settled(OwnSettlement::Perhaps);
+        match (ended, outcome) {
+            (Ok(()), Some(outcome)) => outcome,
+            (Err(undo), Some(outcome)) => undo.end(outcome),
+            // It could not even begin.
+            (Err(Undo::Because(why)), None) => Err(why),
+            (_, None) => Err(Error::retry("the transaction did not begin")),
         }
-        Ok(())
-    }
-
-    fn settle_on<T: Serialize>(&self, store: &SqliteStore, connection: &Connection, output: &T) -> Result<Option<crate::State>> {
-        // A synchronous call has nothing to settle; its writes stand alone.
-        let Some(lease) = self.inner().lease else { return Ok(None) };
-        let mut settlement = Settlement::new(lease, Ending::Succeeded);
-        settlement.result = Some(serde_json::to_string(output)?);
-        self.inner().leave_in(&mut settlement);
-        match store.settle_within(connection, settlement)? {
-            Settled::Done(state) => Ok(Some(state)),
-            Settled::LeaseLost => Err(LeaseLost { id: self.id() }.into()),
-        }
-    }
-
-    fn sqlite(&self) -> Result<&SqliteStore> {
-        Ok(store_of(self.inner().client.store().as_ref(), "SQLite")?)
     }
 }

@@ -1,4 +1,4 @@
-use gristmill_core::{EnqueueOutcome, NewTask, Settled, State, Store, StoreError, StoreErrorKind, Within};
+use gristmill_core::{Claimed, EnqueueOutcome, NewTask, SettleWithin, Settled, State, Store, StoreError, StoreErrorKind, Within};
 use gristmill_sqlite::Rusqlite;
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -11,6 +11,10 @@ where
     W: Within<Rusqlite, Doing<Vec<EnqueueOutcome>> = std::future::Ready<Inserted>>,
 {
     within.insert(&*fixture.store, tasks).into_inner()
+}
+
+fn settle(fixture: &Fixture, conn: &Connection, claimed: &Claimed) -> Result<Settled, StoreError> {
+    conn.settle(&*fixture.store, success(claimed)).into_inner()
 }
 
 #[tokio::test]
@@ -52,7 +56,7 @@ async fn an_effect_and_its_settlement_commit_together_or_not_at_all() {
 
     let failed: Result<(), StoreError> = fixture.store.transaction(|conn| {
         conn.execute("INSERT INTO effect VALUES (1)", []).unwrap();
-        assert_eq!(fixture.store.settle_within(conn, success(&claimed[0]))?, Settled::Done(State::Succeeded));
+        assert_eq!(settle(&fixture, conn, &claimed[0])?, Settled::Done(State::Succeeded));
         Err(StoreError::new(StoreErrorKind::Other, "changed my mind"))
     });
     assert_eq!(failed.unwrap_err().to_string(), "changed my mind");
@@ -70,12 +74,14 @@ async fn an_effect_and_its_settlement_commit_together_or_not_at_all() {
 
     let settled: Result<_, StoreError> = fixture.store.transaction(|conn| {
         conn.execute("INSERT INTO effect VALUES (1)", []).unwrap();
-        fixture.store.settle_within(conn, success(&claimed[0]))
+        settle(&fixture, conn, &claimed[0])
     });
     assert_eq!(settled.unwrap(), Settled::Done(State::Succeeded));
     assert_eq!((effects(), fixture.state(&mail).await), (1, Some(State::Succeeded)));
 
     // The same fence again: somebody has settled it, and nothing changes.
-    let stale: Result<_, StoreError> = fixture.store.transaction(|conn| fixture.store.settle_within(conn, success(&claimed[0])));
+    let stale: Result<_, StoreError> = fixture.store.transaction(|conn| settle(&fixture, conn, &claimed[0]));
     assert_eq!(stale.unwrap(), Settled::LeaseLost);
+    let held: Result<_, StoreError> = fixture.store.transaction(|conn| conn.hold(&*fixture.store, claimed[0].lease).into_inner());
+    assert!(!held.unwrap(), "nor is there a lease to hold");
 }

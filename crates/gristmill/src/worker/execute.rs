@@ -58,21 +58,9 @@ async fn attempt(shared: &Shared, mut claimed: Claimed) -> Option<Settlement> {
     shared.hold(lease, &attempt);
     let settlement = run(&shared.client, &attempt, claimed).await;
     shared.let_go(&lease);
-    let settlement = match attempt.settled() {
-        None => settlement,
-        Some(OwnSettlement::Committed(state)) => {
-            shared.counts.settled(state);
-            None
-        }
-        // Committed if the lease is gone; otherwise the handler rolled it back, and what it returned counts.
-        Some(OwnSettlement::Perhaps) => match attempt.confirm().await {
-            Err(error) if error.is_lease_lost() => {
-                shared.counts.settled(State::Succeeded);
-                None
-            }
-            _ => settlement,
-        },
-    };
+    if let Some(OwnSettlement::Committed(state)) = attempt.settled() {
+        shared.counts.settled(state);
+    }
     if let (Some(teller), Some(settlement)) = (&shared.teller, &settlement) {
         teller.keep(settlement, &attempt);
     }
@@ -111,6 +99,9 @@ pub(crate) async fn run(client: &Client, attempt: &Arc<Attempt>, claimed: Claime
     let ran_for = started.elapsed();
     // An error here stands for nothing that could be told to anybody: only `abort` and `sleep` mean something.
     let _ = failpoint::pass("execute.after");
+    if attempt.settled() == Some(OwnSettlement::Perhaps) && was_committed(client, attempt).await {
+        attempt.set_settled(OwnSettlement::Committed(State::Succeeded));
+    }
     settlement(client, kind, attempt, outcome, ran_for)
 }
 
@@ -204,6 +195,17 @@ fn after_asking(attempt: &Attempt, outcome: Option<Result<String>>) -> Result<St
     }
 }
 
+/// Whether the store has the settlement that a handler wrote itself. If not, it was rolled back, and what the handler returned
+/// counts; should it be on its way still, the fence keeps that from being written, too.
+async fn was_committed(client: &Client, attempt: &Attempt) -> bool {
+    if !attempt.confirm().await.is_err_and(|error| error.is_lease_lost()) {
+        return false;
+    }
+    // The lease is gone, perhaps to another worker. Of a success of which nothing is kept there is no record.
+    let record = client.store().get(attempt.id).await;
+    !record.is_ok_and(|record| record.is_some_and(|record| record.state != State::Succeeded))
+}
+
 /// Turns the outcome of a handler into what the store is told.
 fn settlement(
     client: &Client,
@@ -215,8 +217,11 @@ fn settlement(
     let lease = attempt.lease?;
     let policy = &kind.spec.policy;
     if matches!(attempt.settled(), Some(OwnSettlement::Committed(_))) {
-        if let Err(error) = outcome {
-            tracing::warn!(task = %attempt.id, kind = %attempt.kind, error = %error, "the handler failed after it had settled its task");
+        match outcome {
+            Ok(_) => tell_success(attempt, policy.quiet, ran_for),
+            Err(error) => {
+                tracing::warn!(task = %attempt.id, kind = %attempt.kind, error = %error, "the handler failed after it had settled its task");
+            }
         }
         return None;
     }
@@ -230,13 +235,7 @@ fn settlement(
     match outcome {
         Ok(result) => {
             settlement.result = Some(result);
-            // A level is part of the place in the code, so that a debug line that nobody reads costs one look.
-            let ms = ran_for.as_millis() as u64;
-            if policy.quiet {
-                tracing::debug!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, ms, "succeeded");
-            } else {
-                tracing::info!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, ms, "succeeded");
-            }
+            tell_success(attempt, policy.quiet, ran_for);
         }
         Err(error) => {
             let failed = attempt.attempt.saturating_sub(attempt.crashes);
@@ -257,6 +256,16 @@ fn settlement(
     Some(settlement)
 }
 
+fn tell_success(attempt: &Attempt, quiet: bool, ran_for: Duration) {
+    // A level is part of the place in the code, so that a debug line that nobody reads costs one look.
+    let ms = ran_for.as_millis() as u64;
+    if quiet {
+        tracing::debug!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, ms, "succeeded");
+    } else {
+        tracing::info!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, ms, "succeeded");
+    }
+}
+
 /// What comes after an attempt, for the log: the store decides the same when it is written.
 fn next(ending: Ending, is_last: bool) -> String {
     match ending {
@@ -269,7 +278,7 @@ fn next(ending: Ending, is_last: bool) -> String {
     }
 }
 
-fn bound_result(result: String, oversize: Oversize, limits: &Limits) -> Result<String> {
+pub(crate) fn bound_result(result: String, oversize: Oversize, limits: &Limits) -> Result<String> {
     if result.len() <= limits.result_bytes {
         return Ok(result);
     }

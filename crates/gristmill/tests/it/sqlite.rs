@@ -41,12 +41,27 @@ fn book(cx: &Context<Bank>, cents: i64) -> Result<i64> {
     })
 }
 
+#[task(name = "book.anyway", max_attempts = 2, backoff = fixed("0s"), on_error = commit)]
+fn book_anyway(cx: &Context<Bank>, cents: i64, when: Option<PathBuf>) -> Result<i64> {
+    while when.as_ref().is_some_and(|file| !file.exists()) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    cx.transaction(|db| {
+        db.execute("INSERT INTO entry VALUES (?1)", [cents])?;
+        match cents {
+            ..0 => Err(Error::retry("no debts")),
+            0 => panic!("no money"),
+            _ => Ok(cents),
+        }
+    })
+}
+
 #[task(name = "book.own", max_attempts = 1)]
 fn book_own(cx: &Context<Bank>, cents: i64, commit: bool) -> Result<i64> {
     let mut db = cx.state.open();
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute("INSERT INTO entry VALUES (?1)", [cents])?;
-    cx.settle_in(&tx, &cents)?;
+    cx.settle_in(&tx, &cents).run()?;
     if commit {
         tx.commit()?;
         Ok(cents)
@@ -58,7 +73,7 @@ fn book_own(cx: &Context<Bank>, cents: i64, commit: bool) -> Result<i64> {
 
 async fn bank(folder: &TempDir) -> (Bank, gristmill::Client) {
     let bank = Bank { file: folder.path().join("test.db") };
-    let client = on_file(App::new(bank.clone()).register::<Book>().register::<BookOwn>(), folder).await;
+    let client = on_file(App::new(bank.clone()).register::<Book>().register::<BookAnyway>().register::<BookOwn>(), folder).await;
     bank.open();
     (bank, client)
 }
@@ -130,6 +145,53 @@ async fn a_handler_settles_in_a_transaction_of_its_own() {
     assert_eq!(bank.cents(), [7]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failed_attempt_wrote_is_kept_where_its_type_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bank, client) = bank(&folder).await;
+    let worker = client.worker().queue("default", 1).start().await.unwrap();
+    let bad = client.enqueue(BookAnyway { cents: -5, when: None }).await.unwrap();
+    let failed = within(bad.ended()).await.unwrap();
+    assert_eq!((failed.state, failed.attempt, failed.error.unwrap().message.as_str()), (State::Failed, 2, "no debts"));
+    assert_eq!(bank.cents(), [-5, -5], "of both attempts");
+    let panicked = client.enqueue(BookAnyway { cents: 0, when: None }).await.unwrap();
+    assert_eq!(within(panicked.ended()).await.unwrap().state, State::Failed);
+    let good = client.enqueue(BookAnyway { cents: 5, when: None }).await.unwrap();
+    assert_eq!(within(good.result()).await.unwrap(), 5);
+    worker.stop().await;
+    assert!(client.call(BookAnyway { cents: -7, when: None }).await.is_err());
+    assert_eq!(bank.cents(), [-5, -5, 5, -7], "nothing of a panic");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_lost_the_task_commits_nothing_even_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bank, client) = bank(&folder).await;
+    for cents in [3, -3] {
+        let go = folder.path().join(format!("go{cents}"));
+        let stale = client.worker().queue("default", 1).start().await.unwrap();
+        let handle = client.enqueue(BookAnyway { cents, when: Some(go.clone()) }).max_attempts(1).await.unwrap();
+        let until = async |attempt| {
+            within(async {
+                while handle.status().await.unwrap().unwrap().attempt != attempt {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+        };
+        until(1).await;
+        bank.open().execute("UPDATE gristmill_worker SET expires_at = 0", []).unwrap();
+        let other = client.worker().queue("default", 1).start().await.unwrap();
+        until(2).await;
+        std::fs::write(&go, "").unwrap();
+        let ended = within(handle.ended()).await.unwrap();
+        assert_eq!(ended.state, if cents > 0 { State::Succeeded } else { State::Failed });
+        stale.stop().await;
+        other.stop().await;
+    }
+    assert_eq!(bank.cents(), [3, -3], "once each, by the worker that had it");
+}
+
 #[tokio::test]
 async fn a_client_knows_what_other_programs_declared() {
     let folder = tempfile::tempdir().unwrap();
@@ -157,7 +219,11 @@ async fn a_cancellation_commits_and_rolls_back_with_the_callers_transaction() {
     for (handle, commit) in [(&kept, false), (&dropped, true)] {
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
         assert_eq!(client.cancel_within(&tx, handle.id()).run().unwrap(), CancelOutcome::Cancelled);
-        assert_eq!(client.cancel_within(&tx, handle.id()).run().unwrap(), CancelOutcome::AlreadyEnded, "as the transaction sees it");
+        assert_eq!(
+            client.cancel_within(&tx, handle.id()).run().unwrap(),
+            CancelOutcome::AlreadyEnded,
+            "as the transaction sees it"
+        );
         tx.execute("INSERT INTO entry VALUES (100)", []).unwrap();
         if commit { tx.commit().unwrap() } else { tx.rollback().unwrap() }
     }
