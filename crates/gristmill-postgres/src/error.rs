@@ -2,7 +2,7 @@ use std::error::Error as StdError;
 
 use gristmill_core::{StoreError, StoreErrorKind};
 use tokio_postgres::Error;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 use crate::tls;
 
@@ -25,6 +25,13 @@ impl Fault {
             Self::Store(error) => error,
             Self::Postgres(error) => explain(error, what),
         }
+    }
+
+    /// Whether the server has ended the session, which the connection may not have noticed yet.
+    pub(crate) fn ends_the_session(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.as_db_error().is_some_and(|error| {
+            matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+        }))
     }
 
     /// Whether a statement gave up because it could not do all of its work, see `{changed}` in [`crate::sql`].

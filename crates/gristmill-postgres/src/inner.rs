@@ -64,7 +64,7 @@ macro_rules! run {
                 // The next one looks for the primary, which may be another host by now.
                 Err(fault) if $crate::error::Fault::is_read_only(&fault) => fault,
                 Err(fault) => {
-                    inner.answer($session.undo()).await?;
+                    inner.answer($session.undo(&fault)).await?;
                     fault
                 }
             };

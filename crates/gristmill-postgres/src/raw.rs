@@ -99,7 +99,7 @@ impl RawBench {
             let wanted = vec![Wanted { queue: queue.clone(), limit: batch.max(1) }];
             let claim = Claim { worker: self.worker, fence: self.inner.env.fence(), wanted, again: false };
             let claimed: Result<_, StoreError> =
-                run!(&self.inner, pool, Kind::Single, s => ops::claim(&mut s, &self.inner.workers, &claim));
+                run!(&self.inner, pool, Kind::Single, s => ops::claim(&mut s, &self.inner.workers, &claim, false));
             let claimed = claimed?;
             if claimed.is_empty() {
                 return Ok((count, since.elapsed()));

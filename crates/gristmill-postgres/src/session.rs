@@ -107,7 +107,10 @@ impl<'a> Session<'a> {
     }
 
     /// Takes back what is open, as something failed. A connection on which that fails too is closed, which does the same.
-    pub(crate) async fn undo(self) {
+    pub(crate) async fn undo(self, fault: &Fault) {
+        if fault.ends_the_session() {
+            return;
+        }
         if self.open {
             let Ok(conn) = self.held.conn() else { return };
             if conn.batch("ROLLBACK").await.is_err() {

@@ -20,8 +20,15 @@ use crate::workers::{PRIORITIES, Server, Serves, Workers};
 /// The most tasks that one statement takes; whoever wants more is given them by several.
 const BATCH_MAX: usize = 5_000;
 
-/// Takes tasks for a worker, in the order of its wishes.
-pub(crate) async fn claim(s: &mut Session<'_>, workers: &Workers, claim: &Claim) -> Result<Vec<Claimed>, Fault> {
+/// Takes tasks for a worker, in the order of its wishes. A claim that was made before, as far as it got, is made `again`.
+pub(crate) async fn claim(s: &mut Session<'_>, workers: &Workers, claim: &Claim, again: bool) -> Result<Vec<Claimed>, Fault> {
+    if again {
+        s.begin().await?;
+        let given = given(s, workers, claim).await?;
+        if !given.is_empty() {
+            return Ok(given);
+        }
+    }
     let known = workers.server(claim.worker);
     let was_known = known.is_some();
     let server = match known {
@@ -48,7 +55,7 @@ pub(crate) async fn claim(s: &mut Session<'_>, workers: &Workers, claim: &Claim)
 ///
 /// A first claim that is still under way holds a lock on the worker's row, and is waited for here. One that has not yet come so
 /// far finds a later epoch when it does, and takes nothing.
-pub(crate) async fn given(s: &mut Session<'_>, workers: &Workers, claim: &Claim) -> Result<Vec<Claimed>, Fault> {
+async fn given(s: &mut Session<'_>, workers: &Workers, claim: &Claim) -> Result<Vec<Claimed>, Fault> {
     workers.forget(claim.worker);
     let worker = claim.worker.as_uuid();
     let Some(row) = s.row(Q::WorkerRenew, &[&s.now, &worker]).await? else { return Err(dead(claim.worker)) };
@@ -203,6 +210,8 @@ impl Claiming<'_, '_> {
         let (id, seq): (Uuid, i64) = (row.try_get(0)?, row.try_get(1)?);
         let (attempt, claim_no, crashes): (i32, i32, i32) = (row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
         tracing::error!(%id, why, "a task can't be read and was set aside");
+        // All of it or nothing: a task without a lease and without an end would be nowhere.
+        self.s.begin().await?;
         let kept = json!({
             "queue": queue, "priority": row.try_get::<_, i16>(6)?, "seq": seq, "kind": row.try_get::<_, i32>(2)?,
             "attempt": attempt - 1, "claim_no": claim_no - 1, "crashes": crashes,

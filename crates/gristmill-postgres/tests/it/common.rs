@@ -1,5 +1,5 @@
 use gristmill_core::{Env, Limits, NewTask, Overrides, Policy};
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls};
 
 /// The database that tests make their schemas in.
 pub(crate) fn database() -> String {
@@ -41,6 +41,13 @@ impl Drop for Schema {
             panic!("the schema {} could not be dropped", self.0);
         }
     }
+}
+
+/// A plain connection to the database, until it is dropped.
+pub(crate) async fn client() -> Client {
+    let (client, connection) = tokio_postgres::connect(&database(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
 }
 
 pub(crate) fn task(env: &Env, kind: &str, over: Overrides) -> NewTask {

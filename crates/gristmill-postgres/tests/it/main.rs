@@ -9,9 +9,18 @@ mod connections;
 mod day;
 mod days;
 mod faults;
+mod functions;
 mod proxy;
 mod replies;
 mod restart;
 mod servers;
 mod tls;
 mod wakes;
+#[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
+mod within;
+#[cfg(feature = "diesel")]
+mod within_diesel;
+#[cfg(feature = "sqlx")]
+mod within_sqlx;
+#[cfg(feature = "tokio-postgres")]
+mod within_tokio_postgres;
