@@ -1,11 +1,17 @@
 //! From flags, environment and file to a connected client.
 
-use gristmill::{App, Client, KindSpec};
+use std::time::Duration;
+
+use gristmill::core::{Env, StoreErrorKind};
+use gristmill::{App, Client, KindSpec, open_store};
 
 use crate::cli::Global;
 use crate::config::{Config, DEFAULT_STORE, Target, WorkerOptions};
 use crate::exit::CliError;
-use crate::kinds;
+use crate::{kinds, output};
+
+/// How often a worker that can't start yet looks at its store.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// An application with its configuration, not yet connected.
 pub(crate) struct Session<S> {
@@ -73,6 +79,34 @@ impl<S: Send + Sync + 'static> Session<S> {
     /// A store that can't be used, or task types that contradict each other.
     pub(crate) async fn connect(self) -> Result<Client, CliError> {
         Ok(self.app.connect(&self.store).await?)
+    }
+
+    /// As [`connect`](Self::connect), for a worker that is to run: waits, and says so, as long as the store can only be read, as
+    /// a standby that may become the primary, or is busy with others.
+    ///
+    /// # Errors
+    /// As there, of any other kind.
+    pub(crate) async fn connect_when_writable(self) -> Result<Client, CliError> {
+        let env = Env::system();
+        let (kinds, mut said) = (self.app.kinds(), String::new());
+        let store = loop {
+            let error = match open_store(&self.store, env.clone()).await {
+                Ok(store) => match store.declare(&kinds).await {
+                    Ok(()) => break store,
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            if !matches!(error.kind(), StoreErrorKind::ReadOnly | StoreErrorKind::Busy) {
+                return Err(error.into());
+            }
+            if error.to_string() != said {
+                said = error.to_string();
+                output::note(&format!("waiting: {said}"));
+            }
+            tokio::time::sleep(LOOK_AGAIN.mul_f64(0.5 + env.random())).await;
+        };
+        Ok(self.app.with_store(store).await?)
     }
 
     /// As [`connect`](Self::connect), and lends the client the task types that other programs declared in the store, so

@@ -103,7 +103,7 @@ impl Inner {
             }
             // Nobody heard anything meanwhile.
             self.signals.changed();
-            let most = Duration::from_millis(50).saturating_mul(1 << failures.min(5));
+            let most = Duration::from_millis(50).saturating_mul(1 << failures.min(4));
             tokio::time::sleep(most.mul_f64(0.5 + 0.5 * self.env.random())).await;
         }
     }

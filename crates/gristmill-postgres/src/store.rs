@@ -11,9 +11,13 @@ use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
 
 use crate::conn::Connect;
+#[cfg(any(feature = "sqlx", feature = "tokio-postgres"))]
+use crate::effects::Tidings;
 use crate::error::sqlstate;
 use crate::inner::{Inner, Kind, run};
 use crate::options::PostgresOptions;
+#[cfg(feature = "tokio-postgres")]
+use crate::pool::Pool;
 use crate::sql::Q;
 use crate::{check, migrate, ops, view};
 
@@ -23,7 +27,14 @@ use crate::{check, migrate, ops, view};
 /// when they are needed: see [`PostgresOptions`]. It works on the runtime that it was opened in. Dropping it closes them.
 pub struct PostgresStore {
     inner: Arc<Inner>,
+    /// For transactions of handlers.
+    #[cfg(feature = "tokio-postgres")]
+    handlers: Pool,
 }
+
+/// How long a handler waits for a server that is away, once it is its turn.
+#[cfg(feature = "tokio-postgres")]
+const PATIENCE_OF_HANDLERS: Duration = Duration::from_secs(5);
 
 impl PostgresStore {
     /// Connects to the database that `url` names, and makes or updates the tables.
@@ -49,9 +60,16 @@ impl PostgresStore {
         let connect = Arc::new(Connect::new(options, tasks.clone())?);
         let conn = connect.open().await?;
         migrate::apply(&conn, &connect, &env).await?;
+        #[cfg(feature = "tokio-postgres")]
+        let handlers =
+            Pool::new(connect.clone(), connect.options.transactions, PATIENCE_OF_HANDLERS, env.clone()).plain();
         let inner = Arc::new(Inner::new(connect, env, tasks));
         inner.pool.put(conn);
-        Ok(Arc::new(Self { inner }))
+        Ok(Arc::new(Self {
+            inner,
+            #[cfg(feature = "tokio-postgres")]
+            handlers,
+        }))
     }
 
     /// The options that it was opened with.
@@ -65,6 +83,19 @@ impl PostgresStore {
         self.inner.closing.cancel();
         self.inner.pool.close();
         self.inner.beats.close();
+        #[cfg(feature = "tokio-postgres")]
+        self.handlers.close();
+    }
+
+    #[cfg(feature = "tokio-postgres")]
+    pub(crate) fn handlers(&self) -> &Pool {
+        &self.handlers
+    }
+
+    /// Tells of what a handler's transaction has committed.
+    #[cfg(any(feature = "sqlx", feature = "tokio-postgres"))]
+    pub(crate) fn committed(&self, effects: gristmill_core::Effects) {
+        self.inner.tell(Tidings { effects, ..Tidings::default() });
     }
 
     /// The statements of its schema.
@@ -97,9 +128,8 @@ impl Source for PostgresStore {
     }
 
     async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
-        let beat: Result<_, StoreError> =
-            run!(&self.inner, beats, Kind::Single, s => ops::heartbeat(&mut s, worker, lease));
-        match beat {
+        let beat = async { run!(&self.inner, beats, Kind::Single, s => ops::heartbeat(&mut s, worker, lease)) };
+        match beat.await {
             // The reserved connection broke, and others have taken its place on the server: any of ours will do.
             Err(error) if sqlstate(&error) == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
                 run!(&self.inner, pool, Kind::Single, s => ops::heartbeat(&mut s, worker, lease))

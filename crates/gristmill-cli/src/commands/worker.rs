@@ -57,7 +57,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
     let times = args.times.resolve(&session.worker);
     let mut prefetch = session.worker.prefetch.clone();
     prefetch.extend(args.prefetch);
-    let client = session.connect().await?;
+    let client = if args.drain { session.connect().await? } else { session.connect_when_writable().await? };
     let location = client.store().location();
     // Before the first claim: what this worker would take is seen before it takes it.
     tell_tasks(&kinds);

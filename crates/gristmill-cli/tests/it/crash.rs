@@ -5,16 +5,18 @@
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use gristmill::core::failpoint;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::cluster::Cluster;
 use crate::sandbox::{Sandbox, Worker, status, until};
 use crate::server::Server;
 
 /// A task type that records its start and its end.
-const RECORD: &str = r#"
+pub(crate) const RECORD: &str = r#"
 [tasks.record]
 command = ["sh", "-c", '''
 say() { printf '{"event":"%s","id":"%s","attempt":%s}\n' "$1" "$GRISTMILL_TASK_ID" "$GRISTMILL_ATTEMPT" >> record.jsonl; }
@@ -27,13 +29,13 @@ backoff = "10ms"
 
 /// What the tasks themselves recorded.
 #[derive(Debug, Default)]
-struct Record {
+pub(crate) struct Record {
     starts: BTreeMap<String, usize>,
     ends: BTreeMap<String, usize>,
 }
 
 impl Record {
-    fn read(sandbox: &Sandbox) -> Self {
+    pub(crate) fn read(sandbox: &Sandbox) -> Self {
         let text = std::fs::read_to_string(sandbox.path("record.jsonl")).unwrap_or_default();
         let mut record = Self::default();
         for line in text.lines() {
@@ -44,13 +46,13 @@ impl Record {
         record
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.starts.values().sum::<usize>() + self.ends.values().sum::<usize>()
     }
 }
 
 /// One line of a bulk enqueue a task, with ids of our own, every third due a little later.
-fn lines(count: usize) -> (Vec<String>, String) {
+pub(crate) fn lines(count: usize) -> (Vec<String>, String) {
     let ids: Vec<_> = (0..count).map(|n| format!("0190a000-0000-7000-8000-{n:012x}")).collect();
     let line = |(n, id): (usize, &String)| {
         let delay = if n % 3 == 0 { "50ms" } else { "0s" };
@@ -61,7 +63,7 @@ fn lines(count: usize) -> (Vec<String>, String) {
 }
 
 /// Holds what the store says about tasks against the record: nothing lost, nothing run after its end, every start kept.
-fn check(sandbox: &Sandbox, ids: &[String]) {
+pub(crate) fn check(sandbox: &Sandbox, ids: &[String]) {
     let record = Record::read(sandbox);
     for id in ids {
         let task = sandbox.show(id);
@@ -134,13 +136,23 @@ fn storm_tasks() -> usize {
 
 #[test]
 fn commands_and_http_calls_survive_a_storm_of_kills() {
+    storm(|config| Sandbox::new(config));
+}
+
+#[test]
+fn they_survive_it_on_postgres() {
+    let server = Cluster::start(&[]);
+    storm(|config| Sandbox::new(config).env("GRISTMILL_STORE", &server.url()));
+}
+
+fn storm(sandbox: impl FnOnce(&str) -> Sandbox) {
     let count = storm_tasks();
     let server = Server::saying("200 OK", "", "{\"ok\": true}");
     let http = format!(
         "[tasks.post]\nhttp = {{ url = \"http://127.0.0.1:{}/\" }}\nmax_crashes = 1000\nbackoff = \"10ms\"\n",
         server.port
     );
-    let sandbox = Sandbox::new(&format!("{RECORD}{http}"));
+    let sandbox = sandbox(&format!("{RECORD}{http}"));
     let (ids, text) = lines(count);
     let posts: String = (0..count).map(|n| format!("{}\n", json!({ "task": "post", "args": { "n": n } }))).collect();
     sandbox.write("tasks.jsonl", format!("{text}{posts}"));
@@ -203,7 +215,17 @@ fn a_task_that_kills_its_worker_fails_and_its_neighbours_do_not() {
 
 #[test]
 fn a_worker_that_was_paused_past_its_lease_changes_nothing_any_more() {
-    let sandbox = Sandbox::new(
+    pause_past_the_lease(Sandbox::new);
+}
+
+#[test]
+fn nor_does_one_on_postgres() {
+    let server = Cluster::start(&[]);
+    pause_past_the_lease(|config| Sandbox::new(config).env("GRISTMILL_STORE", &server.url()));
+}
+
+fn pause_past_the_lease(sandbox: impl FnOnce(&str) -> Sandbox) {
+    let sandbox = sandbox(
         "[tasks.slow]\ncommand = [\"sh\", \"-c\", \"echo $$ > pid; until test -e go; do sleep 0.02; done; echo $GRISTMILL_ATTEMPT\"]\nenv = [\"PATH\"]\n",
     );
     let id = sandbox.enqueue("slow", "{}");
@@ -211,18 +233,24 @@ fn a_worker_that_was_paused_past_its_lease_changes_nothing_any_more() {
     let mut paused = sandbox.worker(&args);
     sandbox.until_pid("pid");
     paused.signal(Signal::STOP);
+    let since = Instant::now();
     let other = sandbox.worker(&args);
     // The paused worker's attempt is rescued, and the other one starts its own.
     until("the second attempt runs", || sandbox.show(&id)["attempt"] == 2);
     sandbox.write("go", "");
     let task = sandbox.until_state(&id, "succeeded");
     assert_eq!(task["result"], 2, "{task:#}");
+    until("three leases are over", || since.elapsed() > Duration::from_millis(900));
     paused.signal(Signal::CONT);
     paused.hears("lease ran out");
+    other.signal(Signal::TERM);
+    other.ended();
+    // Under a new id it goes on.
+    let next = sandbox.enqueue("slow", "{}");
+    sandbox.until_state(&next, "succeeded");
     paused.signal(Signal::TERM);
     let (_, said) = paused.ended();
     assert!(said.contains("leases lost"), "{said}");
     let after = sandbox.show(&id);
     assert_eq!((&after["result"], &after["attempts"]), (&json!(2), &task["attempts"]), "nothing changed");
-    drop(other);
 }

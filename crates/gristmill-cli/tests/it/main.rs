@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that can not go on fails its test, which is what it is for")]
 
+#[allow(dead_code, reason = "the tests of the store use all of it")]
+#[path = "../../../gristmill-postgres/tests/it/cluster.rs"]
+mod cluster;
 mod command_task;
 mod config;
 mod crash;
@@ -11,5 +14,6 @@ mod jsonl;
 mod operate;
 mod sandbox;
 mod server;
+mod server_faults;
 mod tasks;
 mod worker;

@@ -9,6 +9,9 @@ use crate::worker::shared::Shared;
 
 /// `--drain` waits for what is due within this time.
 const SOON: Duration = Duration::from_secs(1);
+/// A claim that is under way when the worker is asked to stop may take so long: one that waits for a server that is away, or
+/// for a lock, must not hold up the stop.
+const LAST_CLAIM: Duration = Duration::from_secs(1);
 
 /// Claims batches for all lanes, each as much as it can use, until the worker stops.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -34,10 +37,17 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             wanted: wanted.into_iter().filter(|wanted| wanted.limit > 0).collect(),
             again: false,
         });
-        match fetch(&shared, &claim, &mut appetites).await {
-            Ok(Fetched::SomeQueueHasMore) => errors = 0,
+        let fetched = tokio::select! {
+            fetched = fetch(&shared, &claim, &mut appetites) => fetched,
+            // What it may have taken is released when the worker signs off.
+            () = no_longer_wanted(&shared) => break,
+        };
+        if fetched.is_ok() && std::mem::take(&mut errors) > 0 {
+            tracing::info!("the store answers again");
+        }
+        match fetched {
+            Ok(Fetched::SomeQueueHasMore) => {}
             Ok(Fetched::AllThereIs) => {
-                errors = 0;
                 if shared.config.drain && is_drained(&shared).await {
                     shared.stopping.cancel();
                     break;
@@ -89,6 +99,15 @@ async fn fetch(shared: &Shared, claim: &Claim, appetites: &mut [Appetite]) -> Re
         lane.add(of_lane);
     }
     Ok(answer)
+}
+
+/// Resolves a moment after the worker was asked to stop.
+async fn no_longer_wanted(shared: &Shared) {
+    shared.stopping.cancelled().await;
+    tokio::select! {
+        () = tokio::time::sleep(LAST_CLAIM) => {}
+        () = shared.abandon.cancelled() => {}
+    }
 }
 
 /// How many tasks a lane may claim ahead.

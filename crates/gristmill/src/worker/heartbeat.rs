@@ -16,6 +16,7 @@ const BEAT_MAX: Duration = Duration::from_secs(5);
 pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: CancellationToken) {
     let beat = (shared.config.lease / 3).min(BEAT_MAX);
     let mut wait = beat;
+    let mut errors = 0;
     loop {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
@@ -23,7 +24,12 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: Cancellation
         }
         wait = beat;
         let sent = Instant::now();
-        match shared.store().heartbeat(shared.id(), shared.config.lease).await {
+        let answer = tokio::select! {
+            answer = shared.store().heartbeat(shared.id(), shared.config.lease) => answer,
+            () = end.cancelled() => return,
+        };
+        errors = if answer.is_err() { errors + 1 } else { 0 };
+        match answer {
             Ok(pulse) if pulse.alive && shared.trust.holds() => {
                 shared.trust.extend(sent + shared.config.lease);
                 for lease in pulse.cancel {
@@ -36,7 +42,8 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: Cancellation
                 if !shared.trust.holds() {
                     start_anew(&shared, &end).await;
                 }
-                wait = beat / 4;
+                pause(&shared, errors).await;
+                wait = Duration::ZERO;
             }
         }
     }

@@ -169,9 +169,13 @@ async fn stop(shared: &Shared, slots: &TaskTracker, settler: Settler) -> Vec<Str
     stuck
 }
 
-/// Waits before another try: longer after each error, up to five seconds, less when the worker stops.
+/// The longest wait between two tries: a store that comes back is at work again within about a second.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Waits before another try: longer after each error, less when the worker stops. Never as long as others do, so that a server
+/// that has just come back is not asked by all its workers at one moment.
 pub(crate) async fn pause(shared: &Shared, errors: u32) {
-    let ceiling = Duration::from_millis(20).saturating_mul(1 << errors.min(8)).min(Duration::from_secs(5));
+    let ceiling = Duration::from_millis(20).saturating_mul(1 << errors.min(8)).min(PAUSE_MAX);
     let wait = ceiling.mul_f64(0.5 + 0.5 * shared.client.env().random());
     tokio::select! {
         () = tokio::time::sleep(wait) => {}

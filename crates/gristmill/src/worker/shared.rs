@@ -34,7 +34,12 @@ pub(crate) struct Shared {
     pub(crate) broken: OnceLock<String>,
     id: Mutex<WorkerId>,
     held: Mutex<HashMap<LeaseRef, Arc<Attempt>>>,
+    /// What was complained of, and when.
+    said: Mutex<HashMap<String, Instant>>,
 }
+
+/// The same complaint about the store is logged at most so often.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
 
 impl Shared {
     pub(crate) fn new(client: Client, config: Config) -> Self {
@@ -56,6 +61,7 @@ impl Shared {
             broken: OnceLock::new(),
             id,
             held: Mutex::default(),
+            said: Mutex::default(),
         }
     }
 
@@ -90,7 +96,11 @@ impl Shared {
     /// is to run goes on, since somebody may mend the store.
     pub(crate) fn store_failed(&self, what: &str, error: &StoreError) {
         if !error.is_lasting() {
-            tracing::warn!(error = %error, "{what}; trying again");
+            if self.was_just_said(what, error) {
+                tracing::debug!(error = %error, "{what}; trying again");
+            } else {
+                tracing::warn!(error = %error, "{what}; trying again");
+            }
             return;
         }
         tracing::error!(error = %error, "{what}, and will not before somebody mends the store; trying again");
@@ -98,6 +108,18 @@ impl Shared {
             let _ = self.broken.set(error.to_string());
             self.stopping.cancel();
         }
+    }
+
+    /// Whether the log has the same complaint from a moment ago: a store that is away for an hour must not fill the disk.
+    fn was_just_said(&self, what: &str, error: &StoreError) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.retain(|_, at| at.elapsed() < SAY_AGAIN);
+        let complaint = format!("{what}: {error}");
+        let recent = said.contains_key(&complaint);
+        if !recent {
+            said.insert(complaint, Instant::now());
+        }
+        recent
     }
 
     pub(crate) fn hold(&self, lease: LeaseRef, attempt: &Arc<Attempt>) {
