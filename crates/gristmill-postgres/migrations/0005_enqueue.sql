@@ -66,8 +66,8 @@ DECLARE
   now      CONSTANT bigint := floor(extract(epoch FROM statement_timestamp()) * 1000);
   known    CONSTANT text[] := '{ack,at,backoff,delay,expires,expires_at,force,headers,id,in,max_attempts,max_crashes,priority,'
                               'queue,retention,tags,timeout,title}';
-  spec     json;
-  policy   json;
+  spec     jsonb;
+  policy   jsonb;
   forced   boolean;
   wrong    text;
   queue    text;
@@ -89,8 +89,8 @@ BEGIN
     -- A null says nothing, as does an option that is not there.
     SELECT coalesce(jsonb_object_agg(key, value), '{}') INTO options FROM jsonb_each(options) WHERE value <> 'null';
   END IF;
-  -- json and not jsonb: a pattern in a schema may hold \u0000.
-  SELECT k.spec::json INTO spec FROM {s}.kind k WHERE k.name = new_task.name AND k.known;
+  -- A pattern in a schema may hold what jsonb refuses; it is not looked at here.
+  SELECT replace(k.spec, '\u0000', '\u0001')::jsonb INTO spec FROM {s}.kind k WHERE k.name = new_task.name AND k.known;
   forced := {s}.flag(place || 'force', options -> 'force');
   IF spec IS NULL AND forced IS NOT TRUE THEN
     PERFORM {s}.refuse(place || 'name', format('there is no task type %s', to_json(name)),
@@ -138,7 +138,7 @@ BEGIN
 END $gristmill$;
 
 -- What has no column of its own, as TaskMeta writes it; NULL if that is nothing.
-CREATE FUNCTION {s}.meta_of(place text, options jsonb, own_tags json, deadline bigint) RETURNS text
+CREATE FUNCTION {s}.meta_of(place text, options jsonb, own_tags jsonb, deadline bigint) RETURNS text
 LANGUAGE plpgsql AS $gristmill$
 DECLARE
   tags    text[] := {s}.tags_of(place || 'tags', options -> 'tags');
@@ -149,7 +149,7 @@ DECLARE
   wrong   text;
 BEGIN
   IF own_tags IS NOT NULL THEN
-    tags := ARRAY(SELECT json_array_elements_text(own_tags)) || tags;
+    tags := ARRAY(SELECT jsonb_array_elements_text(own_tags)) || tags;
   END IF;
   IF cardinality(tags) > 0 THEN
     parts := parts || ('"tags":' || array_to_json(tags)::text);
@@ -196,7 +196,7 @@ END $gristmill$;
 
 -- The arguments against the schema, as far as plain SQL can: required fields and the types of those at the top. A worker checks
 -- all of it before it runs the task. The error never repeats a value.
-CREATE FUNCTION {s}.check_args(place text, args jsonb, schema json) RETURNS void
+CREATE FUNCTION {s}.check_args(place text, args jsonb, schema jsonb) RETURNS void
 LANGUAGE plpgsql AS $gristmill$
 DECLARE
   field text;
@@ -211,20 +211,20 @@ BEGIN
   ELSIF octet_length(args::text) > 256 AND {s}.depth_of(args::text) > 128 THEN
     PERFORM {s}.refuse(place || 'args', 'nest deeper than 128 levels', 'Pass something flatter.');
   END IF;
-  IF json_typeof(schema -> 'required') = 'array' THEN
-    SELECT r INTO field FROM json_array_elements_text(schema -> 'required') AS r WHERE NOT args ? r LIMIT 1;
+  IF jsonb_typeof(schema -> 'required') = 'array' THEN
+    SELECT r INTO field FROM jsonb_array_elements_text(schema -> 'required') AS r WHERE NOT args ? r LIMIT 1;
     IF FOUND THEN
       PERFORM {s}.refuse({s}.args_path(place, field), 'is missing', 'The task type requires it.');
     END IF;
   END IF;
-  IF json_typeof(schema -> 'properties') = 'object' THEN
+  IF jsonb_typeof(schema -> 'properties') = 'object' THEN
     SELECT p.key, t.types INTO field, types
-    FROM json_each(schema -> 'properties') p
+    FROM jsonb_each(schema -> 'properties') p
     CROSS JOIN LATERAL (
-      SELECT CASE json_typeof(p.value -> 'type') WHEN 'string' THEN ARRAY[p.value ->> 'type']
-                  WHEN 'array' THEN ARRAY(SELECT json_array_elements_text(p.value -> 'type')) END AS types
+      SELECT CASE jsonb_typeof(p.value -> 'type') WHEN 'string' THEN ARRAY[p.value ->> 'type']
+                  WHEN 'array' THEN ARRAY(SELECT jsonb_array_elements_text(p.value -> 'type')) END AS types
       -- A schema may be true or false, which has no fields.
-      WHERE json_typeof(p.value) = 'object'
+      WHERE jsonb_typeof(p.value) = 'object'
     ) t
     WHERE args ? p.key AND t.types IS NOT NULL AND jsonb_typeof(args -> p.key) <> ALL (t.types)
       AND NOT ('integer' = ANY (t.types) AND {s}.is_whole(args -> p.key))

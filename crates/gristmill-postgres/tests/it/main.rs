@@ -10,6 +10,7 @@ mod day;
 mod days;
 mod faults;
 mod functions;
+mod languages;
 mod proxy;
 mod replies;
 mod restart;
