@@ -46,6 +46,15 @@ impl Connect {
 
     /// Opens a connection and makes it ours.
     pub(crate) async fn open(&self) -> Result<Conn, StoreError> {
+        let conn = self.open_plain().await?;
+        if conn.named {
+            conn.batch(&self.settings()).await.map_err(|error| explain(error, &self.what))?;
+        }
+        Ok(conn)
+    }
+
+    /// Opens a connection without any setting of ours.
+    pub(crate) async fn open_plain(&self) -> Result<Conn, StoreError> {
         let (client, connection) = self.client().await?;
         let version =
             connection.parameter("server_version").and_then(|text| text.split(['.', ' ', 'r', 'b', 'd']).next()?.parse().ok());
@@ -63,11 +72,7 @@ impl Connect {
             let message = format!("{}: the database's encoding is {encoding}; make one with ENCODING 'UTF8'", self.what);
             return Err(StoreError::new(StoreErrorKind::Invalid, message));
         }
-        let conn = Conn { client, statements: Mutex::default(), named: !self.options.pgbouncer };
-        if conn.named {
-            conn.batch(&self.settings()).await.map_err(|error| explain(error, &self.what))?;
-        }
-        Ok(conn)
+        Ok(Conn { client, statements: Mutex::default(), named: !self.options.pgbouncer })
     }
 
     /// A connection as the driver makes it, and the half that has to be driven.
@@ -184,6 +189,11 @@ impl Conn {
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    #[cfg(feature = "tokio-postgres")]
+    pub(crate) fn client_mut(&mut self) -> &mut Client {
+        &mut self.client
     }
 
     pub(crate) fn is_closed(&self) -> bool {

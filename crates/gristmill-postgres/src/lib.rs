@@ -37,6 +37,8 @@ mod session;
 mod sql;
 mod store;
 mod tls;
+#[cfg(any(feature = "sqlx", feature = "tokio-postgres"))]
+mod transact;
 mod view;
 #[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
 mod within;
@@ -45,6 +47,8 @@ mod workers;
 pub use migrate::{Migration, migrate, migration_sql, migration_status};
 pub use options::{PostgresOptions, SslMode};
 pub use store::PostgresStore;
+#[cfg(feature = "tokio-postgres")]
+pub use transact::Lent;
 #[cfg(feature = "diesel")]
 pub use within::diesel::Diesel;
 #[cfg(feature = "sqlx")]

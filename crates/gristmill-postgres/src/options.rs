@@ -11,6 +11,7 @@ use tokio_postgres::config::{Host, TargetSessionAttrs};
 /// | --- | --- | --- |
 /// | `schema` | the schema of the tables; any name | `gristmill` |
 /// | `pool` | connections for ordinary work; two more are for heartbeats and wake-ups | `4` |
+/// | `transactions` | connections for transactions of handlers that ask the store for one; opened when they are needed | `4` |
 /// | `pgbouncer` | `true` behind a pooler in transaction mode: no prepared statements, no settings, no LISTEN | `false` |
 /// | `statement_timeout` | the longest that one statement may take | `30s` |
 /// | `lock_timeout` | the longest that a statement waits for somebody's lock | `10s` |
@@ -37,6 +38,8 @@ pub struct PostgresOptions {
     pub schema: String,
     /// Connections for ordinary work.
     pub pool: usize,
+    /// Connections for transactions of handlers that ask the store for one.
+    pub transactions: usize,
     /// Whether a pooler in transaction mode stands before the server.
     pub pgbouncer: bool,
     /// The longest that one statement may take.
@@ -66,7 +69,7 @@ pub enum SslMode {
     VerifyFull,
 }
 
-const OWN: &str = "schema, pool, pgbouncer, statement_timeout, lock_timeout, sslmode, sslrootcert";
+const OWN: &str = "schema, pool, transactions, pgbouncer, statement_timeout, lock_timeout, sslmode, sslrootcert";
 /// What the driver knows, beside what names the server.
 const DRIVERS: &[&str] = &[
     "user",
@@ -102,6 +105,7 @@ impl std::str::FromStr for PostgresOptions {
         let mut options = Self {
             schema: "gristmill".to_owned(),
             pool: 4,
+            transactions: 4,
             pgbouncer: false,
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
@@ -150,10 +154,8 @@ impl PostgresOptions {
                 return Err(invalid(format!("schema={value}: it is a name of 1 to 63 bytes that does not begin with pg_")));
             }
             "schema" => value.clone_into(&mut self.schema),
-            "pool" => match value.parse() {
-                Ok(pool @ 1..=1000) => self.pool = pool,
-                _ => return Err(invalid(format!("pool={value}: it is a number of connections from 1 to 1000"))),
-            },
+            "pool" => self.pool = connections(name, value)?,
+            "transactions" => self.transactions = connections(name, value)?,
             "pgbouncer" => match value {
                 "true" => self.pgbouncer = true,
                 "false" => self.pgbouncer = false,
@@ -239,6 +241,11 @@ pub(crate) fn place(config: &Config) -> String {
     hosts.collect::<Vec<_>>().join(",")
 }
 
+fn connections(name: &str, value: &str) -> Result<usize, StoreError> {
+    let count = value.parse().ok().filter(|count| (1..=1000).contains(count));
+    count.ok_or_else(|| invalid(format!("{name}={value}: it is a number of connections from 1 to 1000")))
+}
+
 /// Percent signs undone, as in any URL.
 fn decode(value: &str) -> Result<String, StoreError> {
     let mut bytes = Vec::with_capacity(value.len());
@@ -308,6 +315,7 @@ mod tests {
             ("postgres://me@h/db?schema=", "1 to 63 bytes"),
             ("postgres://me@h/db?schema=pg_x", "pg_"),
             ("postgres://me@h/db?pool=0", "1 to 1000"),
+            ("postgres://me@h/db?transactions=many", "1 to 1000"),
             ("postgres://me@h/db?pgbouncer=yes", "true or false"),
             ("postgres://me@h/db?sslmode=maybe", "verify-full"),
             ("postgres://me@h/db?statement_timeout=5", "statement_timeout"),

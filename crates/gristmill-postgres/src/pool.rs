@@ -13,6 +13,8 @@ pub(crate) struct Pool {
     idle: Mutex<Vec<Conn>>,
     permits: Semaphore,
     patience: Duration,
+    /// Whether connections are left as the server makes them.
+    plain: bool,
     env: Env,
 }
 
@@ -22,7 +24,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 impl Pool {
     /// A call waits so long, `patience`, for a server that is away or has no connection left. Beyond it the caller is told.
     pub(crate) fn new(connect: Arc<Connect>, size: usize, patience: Duration, env: Env) -> Self {
-        Self { connect, idle: Mutex::default(), permits: Semaphore::new(size), patience, env }
+        Self { connect, idle: Mutex::default(), permits: Semaphore::new(size), patience, plain: false, env }
+    }
+
+    /// For work that is not ours, and wants none of our settings.
+    #[cfg(feature = "tokio-postgres")]
+    pub(crate) fn plain(self) -> Self {
+        Self { plain: true, ..self }
     }
 
     /// A connection, when one is free.
@@ -34,7 +42,7 @@ impl Pool {
             if let Some(conn) = self.idle_one() {
                 break conn;
             }
-            match self.connect.open().await {
+            match self.open().await {
                 Ok(conn) => break conn,
                 Err(error) if !may_pass(&error) || since.elapsed() >= self.patience => return Err(error),
                 Err(error) => tracing::debug!(%error, "the store can't be reached; looking again"),
@@ -52,10 +60,14 @@ impl Pool {
     pub(crate) async fn reserve(&self) {
         if let Ok(_permit) = self.permits.try_acquire()
             && self.idle().is_empty()
-            && let Ok(conn) = self.connect.open().await
+            && let Ok(conn) = self.open().await
         {
             self.put(conn);
         }
+    }
+
+    async fn open(&self) -> Result<Conn, StoreError> {
+        if self.plain { self.connect.open_plain().await } else { self.connect.open().await }
     }
 
     /// One whose server went away while nobody used it is no use to anybody.
@@ -99,6 +111,11 @@ pub(crate) struct Held<'a> {
 impl Held<'_> {
     pub(crate) fn conn(&self) -> Result<&Conn, StoreError> {
         self.conn.as_ref().ok_or_else(closed)
+    }
+
+    #[cfg(feature = "tokio-postgres")]
+    pub(crate) fn client_mut(&mut self) -> Result<&mut tokio_postgres::Client, StoreError> {
+        self.conn.as_mut().map(Conn::client_mut).ok_or_else(closed)
     }
 
     /// Nothing is under way on it; others may have it.

@@ -21,7 +21,9 @@ queries! {
     AsideCount "aside_count" [];
     AsideInsert "aside_insert" [INT8, UUID, TEXT, TEXT];
     CallCancelTasks "call_cancel_tasks" [TEXT];
+    CallHoldLease "call_hold_lease" [TEXT, TEXT];
     CallInsertTasks "call_insert_tasks" [TEXT];
+    CallSettleSucceeded "call_settle_succeeded" [TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT];
     CheckDays "check_days" [INT8];
     CheckDue "check_due" [INT8, INT8];
     CheckEndedLeases "check_ended_leases" [];

@@ -61,8 +61,7 @@ impl PostgresStore {
         let conn = connect.open().await?;
         migrate::apply(&conn, &connect, &env).await?;
         #[cfg(feature = "tokio-postgres")]
-        let handlers =
-            Pool::new(connect.clone(), connect.options.transactions, PATIENCE_OF_HANDLERS, env.clone()).plain();
+        let handlers = Pool::new(connect.clone(), connect.options.transactions, PATIENCE_OF_HANDLERS, env.clone()).plain();
         let inner = Arc::new(Inner::new(connect, env, tasks));
         inner.pool.put(conn);
         Ok(Arc::new(Self {

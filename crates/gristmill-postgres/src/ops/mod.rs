@@ -11,9 +11,9 @@ mod worker;
 mod writes;
 
 pub(crate) use claim::claim;
-pub(crate) use encode::{count, ended_from, ended_of, limit, ms};
+pub(crate) use encode::{NewRow, count, ended_from, ended_of, limit, ms, to_json};
 #[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
-pub(crate) use encode::{NewRow, to_json};
+pub(crate) use encode::storable;
 pub(crate) use enqueue::enqueue;
 #[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use enqueue::check as check_tasks;

@@ -11,19 +11,22 @@ pub(crate) mod sqlx;
 pub(crate) mod tokio_postgres;
 
 use std::error::Error as StdError;
-use std::pin::Pin;
 use std::sync::Arc;
 
-use gristmill_core::{CancelOutcome, EnqueueOutcome, NewTask, Store, StoreError, StoreErrorKind, TaskId, limits, store_of};
+use gristmill_core::{
+    CancelOutcome, Doing, EnqueueOutcome, LeaseRef, NewTask, Settled, Settlement, State, Store, StoreError, StoreErrorKind,
+    TaskId, limits, store_of,
+};
 use serde::de::DeserializeOwned;
 
 use crate::PostgresStore;
 use crate::error::of_code;
-use crate::ops::{NewRow, check_tasks, to_json};
+use crate::ops::{NewRow, check_tasks, ms, storable, to_json};
 use crate::sql::{Q, Texts};
 
 const ENQUEUEING: &str = "enqueueing in your transaction";
 const CANCELLING: &str = "cancelling in your transaction";
+const SETTLING: &str = "settling in the task's transaction";
 /// About the most arguments of one statement, in bytes: the server keeps no JSON above 256 MiB, and holds several copies of it.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
@@ -54,31 +57,35 @@ pub(crate) async fn call<T: DeserializeOwned>(
     serde_json::from_str(&answer).map_err(|error| unreadable(what, &answer).with_source(error))
 }
 
-/// The future of a driver that is not synchronous.
-pub(crate) type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
-
 fn insert<'a>(mut on: impl Foreign + 'a, store: &dyn Store, tasks: Vec<NewTask>) -> Doing<'a, Vec<EnqueueOutcome>> {
     let texts = texts_of(store);
     Box::pin(async move {
         let texts = texts?;
         // In the caller's transaction all of it counts, so that nothing is sent of what holds one impossible task.
         check_tasks(&tasks).map_err(|fault| fault.explain(ENQUEUEING))?;
-        let mut outcomes = Vec::with_capacity(tasks.len());
-        let mut rest = tasks.as_slice();
-        while !rest.is_empty() {
-            let (batch, later) = rest.split_at(batch_len(rest));
-            let rows: Vec<_> = batch.iter().map(NewRow::of).collect();
-            let sql = texts.text(Q::CallInsertTasks);
-            let codes: Vec<u8> = call(&mut on, ENQUEUEING, sql, &[Some(to_json(&rows))]).await?;
-            outcomes.extend(codes.into_iter().map(|code| match code {
-                0 => EnqueueOutcome::Created,
-                1 => EnqueueOutcome::Exists,
-                _ => EnqueueOutcome::Conflict,
-            }));
-            rest = later;
-        }
-        Ok(outcomes)
+        insert_all(&mut on, ENQUEUEING, &texts, &tasks).await
     })
+}
+
+async fn insert_all(
+    on: &mut impl Foreign,
+    what: &str,
+    texts: &Texts,
+    mut rest: &[NewTask],
+) -> Result<Vec<EnqueueOutcome>, StoreError> {
+    let mut outcomes = Vec::with_capacity(rest.len());
+    while !rest.is_empty() {
+        let (batch, later) = rest.split_at(batch_len(rest));
+        let rows: Vec<_> = batch.iter().map(NewRow::of).collect();
+        let codes: Vec<u8> = call(on, what, texts.text(Q::CallInsertTasks), &[Some(to_json(&rows))]).await?;
+        outcomes.extend(codes.into_iter().map(|code| match code {
+            0 => EnqueueOutcome::Created,
+            1 => EnqueueOutcome::Exists,
+            _ => EnqueueOutcome::Conflict,
+        }));
+        rest = later;
+    }
+    Ok(outcomes)
 }
 
 fn cancel<'a>(mut on: impl Foreign + 'a, store: &dyn Store, id: TaskId) -> Doing<'a, CancelOutcome> {
@@ -87,6 +94,37 @@ fn cancel<'a>(mut on: impl Foreign + 'a, store: &dyn Store, id: TaskId) -> Doing
         let ids = Some(format!("{{{}}}", id.as_uuid()));
         let answers: Vec<CancelOutcome> = call(&mut on, CANCELLING, texts?.text(Q::CallCancelTasks), &[ids]).await?;
         answers.first().copied().ok_or_else(|| unreadable(CANCELLING, "[]"))
+    })
+}
+
+fn settle<'a>(mut on: impl Foreign + 'a, store: &dyn Store, settlement: Settlement) -> Doing<'a, Settled> {
+    let texts = texts_of(store);
+    Box::pin(async move {
+        let texts = texts?;
+        let Settlement { lease, ran_for, result, logs, progress, children, .. } = settlement;
+        check_tasks(&children).map_err(|fault| fault.explain(SETTLING))?;
+        // As many children go along as one statement bears.
+        let (along, before) = children.split_at(if children.is_empty() { 0 } else { batch_len(&children) });
+        insert_all(&mut on, SETTLING, &texts, before).await?;
+        let params = [
+            Some(lease.id.as_uuid().to_string()),
+            Some(lease.fence.as_uuid().to_string()),
+            Some(ms(ran_for).to_string()),
+            result.as_deref().map(|text| storable(text).into_owned()),
+            logs.as_deref().map(|text| storable(text).into_owned()),
+            progress.as_deref().map(to_json),
+            Some(to_json(&along.iter().map(NewRow::of).collect::<Vec<_>>())),
+        ];
+        let held = call(&mut on, SETTLING, texts.text(Q::CallSettleSucceeded), &params).await?;
+        Ok(if held { Settled::Done(State::Succeeded) } else { Settled::LeaseLost })
+    })
+}
+
+fn hold<'a>(mut on: impl Foreign + 'a, store: &dyn Store, lease: LeaseRef) -> Doing<'a, bool> {
+    let texts = texts_of(store);
+    Box::pin(async move {
+        let params = [lease.id.as_uuid().to_string(), lease.fence.as_uuid().to_string()].map(Some);
+        call(&mut on, SETTLING, texts?.text(Q::CallHoldLease), &params).await
     })
 }
 
@@ -111,7 +149,7 @@ fn unreadable(what: &str, answer: &str) -> StoreError {
 }
 
 impl Refusal {
-    fn explain(self, what: &str) -> StoreError {
+    pub(crate) fn explain(self, what: &str) -> StoreError {
         let Self { code, message, kind, source } = self;
         let (kind, hint) = match code.as_deref() {
             // It stays so until the caller rolls back: no repetition helps.
@@ -133,13 +171,13 @@ impl Refusal {
 macro_rules! within {
     ($driver:ident: $(for<$a:lifetime $(, $b:lifetime)?> $foreign:ty),+ $(,)?) => { $(
         impl<$a $(, $b)?> ::gristmill_core::Within<$driver> for $foreign {
-            type Doing<T: Send + 'static> = $crate::within::Doing<$a, T>;
+            type Doing<T: Send + 'static> = ::gristmill_core::Doing<$a, T>;
 
             fn insert(
                 self,
                 store: &dyn ::gristmill_core::Store,
                 tasks: Vec<::gristmill_core::NewTask>,
-            ) -> $crate::within::Doing<$a, Vec<::gristmill_core::EnqueueOutcome>> {
+            ) -> ::gristmill_core::Doing<$a, Vec<::gristmill_core::EnqueueOutcome>> {
                 $crate::within::insert(self, store, tasks)
             }
         }
@@ -149,8 +187,26 @@ macro_rules! within {
                 self,
                 store: &dyn ::gristmill_core::Store,
                 id: ::gristmill_core::TaskId,
-            ) -> $crate::within::Doing<$a, ::gristmill_core::CancelOutcome> {
+            ) -> ::gristmill_core::Doing<$a, ::gristmill_core::CancelOutcome> {
                 $crate::within::cancel(self, store, id)
+            }
+        }
+
+        impl<$a $(, $b)?> ::gristmill_core::SettleWithin<$driver> for $foreign {
+            fn settle(
+                self,
+                store: &dyn ::gristmill_core::Store,
+                settlement: ::gristmill_core::Settlement,
+            ) -> ::gristmill_core::Doing<$a, ::gristmill_core::Settled> {
+                $crate::within::settle(self, store, settlement)
+            }
+
+            fn hold(
+                self,
+                store: &dyn ::gristmill_core::Store,
+                lease: ::gristmill_core::LeaseRef,
+            ) -> ::gristmill_core::Doing<$a, bool> {
+                $crate::within::hold(self, store, lease)
             }
         }
     )+ };

@@ -33,7 +33,7 @@ impl Foreign for &mut Transaction<'_, Postgres> {
     }
 }
 
-fn refusal(error: Error) -> Refusal {
+pub(crate) fn refusal(error: Error) -> Refusal {
     let (kind, code, message) = match &error {
         Error::Database(said) => (StoreErrorKind::Other, said.code().map(Into::into), said.message().to_owned()),
         Error::Io(_) | Error::Tls(_) => (StoreErrorKind::Unreachable, None, error.to_string()),

@@ -47,7 +47,7 @@ async fn ask(client: &impl GenericClient, sql: &str, params: &[Option<String>]) 
     row.map_or(Ok(String::new()), |row| row.try_get(0)).map_err(refusal)
 }
 
-fn refusal(error: Error) -> Refusal {
+pub(crate) fn refusal(error: Error) -> Refusal {
     let code = error.code().map(|code| code.code().to_owned());
     let (kind, message) = match error.as_db_error() {
         Some(said) => (StoreErrorKind::Other, said.message().to_owned()),

@@ -1,0 +1,3 @@
+-- Index: those of the function, see migrations/0002_functions.sql.
+-- As text and JSON, which every driver carries without knowing of the types in between.
+SELECT to_json({s}.hold_lease($1::text::uuid, $2::text::uuid))::text AS answer

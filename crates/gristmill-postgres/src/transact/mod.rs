@@ -1,0 +1,25 @@
+//! Transactions of handlers, opened on the application's connections or on the store's own.
+
+#[cfg(feature = "tokio-postgres")]
+mod lent;
+#[cfg(feature = "sqlx")]
+mod sqlx;
+#[cfg(feature = "tokio-postgres")]
+mod tokio_postgres;
+
+use gristmill_core::{Effects, Store};
+
+#[cfg(feature = "tokio-postgres")]
+pub use lent::Lent;
+
+use crate::PostgresStore;
+
+const BEGINNING: &str = "beginning the task's transaction";
+const COMMITTING: &str = "committing the task's transaction";
+const ROLLING_BACK: &str = "rolling back the task's transaction";
+
+fn tell(store: &dyn Store, effects: Effects) {
+    if let Some(store) = store.as_any().downcast_ref::<PostgresStore>() {
+        store.committed(effects);
+    }
+}
