@@ -1,5 +1,3 @@
-//! The bare statements on one plain connection, without pool and engine: what the server itself can do.
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
