@@ -15,6 +15,7 @@ mod filter;
 mod id;
 mod kind;
 pub mod limits;
+mod schedule;
 mod settlement;
 mod signals;
 mod source;
@@ -35,6 +36,9 @@ pub use filter::{Cursor, Filter, Page};
 pub use id::{Fence, TaskId, WorkerId};
 pub use kind::{Ack, KindSpec, OnError, Oversize, Policy, Retention};
 pub use limits::{InvalidInput, Limits};
+pub use schedule::{
+    Advance, Advanced, DueSchedules, Edit, Lead, NewSchedule, Schedule, ScheduleEdit, Schedules, Tick, TickOutcome, TickRecord,
+};
 pub use settlement::{Ending, Held, Next, Settled, Settlement, Verdict, judge};
 pub use signals::{Signals, Waiter};
 pub use source::{Claim, Claimed, LeaseRef, Note, Pending, Pulse, Source, Swept, Wake, Wanted, WorkerSpec};

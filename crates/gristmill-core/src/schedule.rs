@@ -1,0 +1,235 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::{Cursor, NewTask, Page, State, StoreError, TaskId, Timestamp, WorkerId};
+
+/// What beats, clients and operators need of a store for schedules.
+///
+/// A store keeps schedules, hands out those that are due by its own clock, and makes what a beat decided for them happen at
+/// once or not at all. What a rule means, which ticks were missed and whether the last task still runs are not its business:
+/// `body` and `memory` are JSON texts that it keeps as they are.
+///
+/// All operations are batches of at most [`BATCH_TASKS_MAX`](crate::limits::BATCH_TASKS_MAX), `Invalid` beyond that, are
+/// atomic, and are safe to repeat after an error.
+#[async_trait]
+pub trait Schedules: Send + Sync {
+    /// Reads the schedules of these names, lets `edit` decide about each, and writes that; all of it as one transaction in
+    /// which nobody else changes them. `edit` may be called more than once and then has to decide anew. Returns each as it
+    /// stands afterwards, in order.
+    ///
+    /// # Errors
+    /// What `edit` answered, and then nothing is written; or the store's.
+    async fn edit_schedules(&self, names: &[String], edit: &ScheduleEdit) -> Result<Vec<Option<Schedule>>, StoreError>;
+
+    /// The schedule of this name.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn schedule(&self, name: &str) -> Result<Option<Schedule>, StoreError>;
+
+    /// Schedules by name, those behind `after`, at most [`PAGE_ITEMS_MAX`](crate::limits::PAGE_ITEMS_MAX); with `owner` only
+    /// those that it owns. Fewer than asked for are the last.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn schedules(&self, owner: Option<&str>, after: Option<&str>, limit: usize) -> Result<Vec<Schedule>, StoreError>;
+
+    /// The schedules that are due by the store's clock, the longest due first.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn due_schedules(&self, limit: usize) -> Result<DueSchedules, StoreError>;
+
+    /// Writes what a beat decided: for each schedule that has not changed since it was read, its ticks with their tasks, and
+    /// what comes next. A tick that was written before makes no task again, whoever wrote it. One answer each.
+    ///
+    /// # Errors
+    /// If the store can't be written; then nothing was.
+    async fn advance_schedules(&self, advances: Vec<Advance>) -> Result<Vec<Advanced>, StoreError>;
+
+    /// What became of a schedule's ticks, the latest written first. They outlive the schedule, and are pruned 90 days after
+    /// they were written.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn ticks(&self, schedule: &str, after: Option<Cursor>, limit: usize) -> Result<Page<TickRecord>, StoreError>;
+
+    /// Asks for the lead among beats, or extends it, by the store's clock. It only saves work: two who both believe to lead
+    /// make each tick's task once all the same.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    async fn lead_beats(&self, beat: WorkerId, lease: Duration) -> Result<Lead, StoreError>;
+
+    /// Gives up the lead, so that another beat need not wait for its end.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    async fn resign_beat(&self, beat: WorkerId) -> Result<(), StoreError>;
+
+    /// Where these tasks stand, in order; `None` for one that is not kept. Costs a look at each, and reads no body.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn task_states(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError>;
+}
+
+/// Decides about one schedule: its name, as it stands if there is one, and the store's time.
+pub type ScheduleEdit = Arc<dyn Fn(&str, Option<&Schedule>, Timestamp) -> Result<Edit, StoreError> + Send + Sync>;
+
+/// What to do with a schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edit {
+    /// Nothing.
+    Keep,
+    /// Write it so, whether it is there or not.
+    Put(NewSchedule),
+    /// Delete it; its ticks and its tasks stay.
+    Remove,
+}
+
+/// A schedule to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewSchedule {
+    /// The program or the file that defines it and may disable it when it no longer does; `None` for one made at run time.
+    pub owner: Option<String>,
+    /// What it is, as JSON text.
+    pub body: String,
+    /// When a beat has to look at it next; `None` while it is paused or has ended.
+    pub due_at: Option<Timestamp>,
+    /// What the beat remembers of it, as JSON text.
+    pub memory: String,
+}
+
+/// A schedule, as a store keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    /// Its name, by which everybody speaks of it.
+    pub name: String,
+    /// See [`NewSchedule::owner`].
+    pub owner: Option<String>,
+    /// What it is, as JSON text.
+    pub body: String,
+    /// When a beat has to look at it next.
+    pub due_at: Option<Timestamp>,
+    /// What the beat remembers of it, as JSON text.
+    pub memory: String,
+    /// Grows with every change, by whomever.
+    pub revision: i64,
+    /// When it was first written.
+    pub created_at: Timestamp,
+    /// When it was last edited; a beat's advance is no edit.
+    pub edited_at: Timestamp,
+}
+
+/// What is due.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DueSchedules {
+    /// The store's time.
+    pub now: Timestamp,
+    /// Those that are due.
+    pub schedules: Vec<Schedule>,
+    /// How long until the next one is due that is not among them; `None` if there is none.
+    pub next_due: Option<Duration>,
+}
+
+/// What a beat decided about one schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Advance {
+    /// The schedule.
+    pub name: String,
+    /// As it was read; if it has another by now, nothing of this is written.
+    pub revision: i64,
+    /// When it has to be looked at next.
+    pub due_at: Option<Timestamp>,
+    /// What to remember.
+    pub memory: String,
+    /// The ticks that are dealt with.
+    pub ticks: Vec<Tick>,
+    /// Tasks of earlier ticks to cancel, as [`Store::cancel`](crate::Store::cancel) does.
+    pub cancel: Vec<TaskId>,
+}
+
+/// One tick and what becomes of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tick {
+    /// The instant that the rule names, without jitter. With the schedule's name it is the tick's identity.
+    pub at: Timestamp,
+    /// The task to make.
+    pub task: Option<NewTask>,
+    /// What becomes of it.
+    pub outcome: TickOutcome,
+    /// Why, for people.
+    pub reason: Option<String>,
+}
+
+/// What became of a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TickOutcome {
+    /// Its task was made.
+    Enqueued,
+    /// Somebody asked for a run out of turn, and its task was made.
+    Manual,
+    /// The task of the tick before it had not ended.
+    Skipped,
+    /// No beat ran when it was due, and it is not made up for.
+    Missed,
+    /// It came too soon after the last run, or after failures.
+    Suppressed,
+    /// Its task could not be made.
+    Failed,
+}
+
+/// What became of an [`Advance`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Advanced {
+    /// It is written. Of each tick: whether it is new; one that was there before was left alone, with the task it had.
+    Done(Vec<bool>),
+    /// The schedule has changed or gone meanwhile; nothing was written.
+    Stale,
+}
+
+/// A tick, as it was written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TickRecord {
+    /// The instant that the rule names.
+    pub at: Timestamp,
+    /// When it was dealt with, by the store's clock.
+    pub written_at: Timestamp,
+    /// The task that was made.
+    pub task: Option<TaskId>,
+    /// What became of it.
+    pub outcome: TickOutcome,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// Who leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// Whether it is the one that asked.
+    pub leads: bool,
+    /// Grows each time that the lead passes to another.
+    pub term: i64,
+}
+
+impl TickOutcome {
+    /// All there are, in the order of their codes in stores.
+    pub const ALL: [Self; 6] = [Self::Enqueued, Self::Manual, Self::Skipped, Self::Missed, Self::Suppressed, Self::Failed];
+
+    /// As people and scripts read it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enqueued => "enqueued",
+            Self::Manual => "manual",
+            Self::Skipped => "skipped",
+            Self::Missed => "missed",
+            Self::Suppressed => "suppressed",
+            Self::Failed => "failed",
+        }
+    }
+}
