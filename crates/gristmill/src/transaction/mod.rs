@@ -18,11 +18,9 @@ impl<S> Context<S> {
     /// result, and the handler should return just that.
     ///
     /// `db` is a pool of, or a connection to, the database that holds gristmill's tables: `&pool` or `&mut connection` of sqlx
-    /// (feature `sqlx-postgres`), `&mut client` of tokio-postgres (feature `tokio-postgres`), or
-    #[cfg_attr(feature = "tokio-postgres", doc = "[`cx.postgres()?`](Self::postgres) for one of the store's own connections.")]
-    #[cfg_attr(not(feature = "tokio-postgres"), doc = "`cx.postgres()?` for one of the store's own connections.")]
-    /// `work` then gets `&mut PgConnection` of sqlx or `&mut Transaction` of tokio-postgres, on which it can open savepoints.
-    /// SQLite has `transaction` for plain functions.
+    /// (feature `sqlx-postgres`), `&mut client` of tokio-postgres (feature `tokio-postgres`), or `cx.postgres()?` for one of the
+    /// store's own connections. `work` then gets `&mut PgConnection` of sqlx or `&mut Transaction` of tokio-postgres, on which
+    /// it can open savepoints. SQLite has `transaction` for plain functions.
     ///
     /// If `work` returns an error, everything that it wrote is rolled back, or committed if the task type says
     /// [`on_error = commit`](crate::OnError); the error is recorded outside of the transaction in either case. If it panics or

@@ -1,9 +1,15 @@
 //! Behaviour of the crate, through its public face only.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on has failed")]
 
+#[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
+mod bank;
 mod client;
+#[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
+mod cut;
 mod macros;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod support;
+#[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
+mod transactions;
 mod worker;
