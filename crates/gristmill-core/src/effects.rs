@@ -7,7 +7,7 @@ use crate::{TaskId, WorkerId};
 pub struct Effects {
     /// A task became ready, a queue was resumed.
     pub readied: bool,
-    /// A task was scheduled.
+    /// A task was scheduled, a schedule edited.
     pub scheduled: bool,
     /// These ended.
     pub ended: Vec<TaskId>,
@@ -40,9 +40,11 @@ impl Points {
     pub const PROMOTE: Self = Self(32);
     /// A worker left what it held.
     pub const RELEASE: Self = Self(64);
+    /// Schedules were advanced.
+    pub const ADVANCE: Self = Self(128);
 
     /// Each with its failpoints before and after the commit.
-    pub const ALL: [(Self, &'static str, &'static str); 7] = [
+    pub const ALL: [(Self, &'static str, &'static str); 8] = [
         (Self::ENQUEUE, "enqueue.before_commit", "enqueue.after_commit"),
         (Self::CLAIM, "claim.before_commit", "claim.after_commit"),
         (Self::START, "start.before_commit", "start.after_commit"),
@@ -50,6 +52,7 @@ impl Points {
         (Self::RESCUE, "rescue.before_commit", "rescue.after_commit"),
         (Self::PROMOTE, "promote.before_commit", "promote.after_commit"),
         (Self::RELEASE, "release.before_commit", "release.after_commit"),
+        (Self::ADVANCE, "advance.before_commit", "advance.after_commit"),
     ];
 
     /// Both sets together.

@@ -27,6 +27,8 @@ pub const NAMES: &[&str] = &[
     "promote.after_commit",
     "release.before_commit",
     "release.after_commit",
+    "advance.before_commit",
+    "advance.after_commit",
 ];
 
 static ACTIVE: AtomicBool = AtomicBool::new(false);

@@ -37,7 +37,8 @@ pub use id::{Fence, TaskId, WorkerId};
 pub use kind::{Ack, KindSpec, OnError, Oversize, Policy, Retention};
 pub use limits::{InvalidInput, Limits};
 pub use schedule::{
-    Advance, Advanced, DueSchedules, Edit, Lead, NewSchedule, Schedule, ScheduleEdit, Schedules, Tick, TickOutcome, TickRecord,
+    Advance, Advanced, DueSchedules, Edit, Lead, NewSchedule, Schedule, ScheduleEdit, Schedules, TICKS_KEPT, Tick, TickOutcome,
+    TickRecord,
 };
 pub use settlement::{Ending, Held, Next, Settled, Settlement, Verdict, judge};
 pub use signals::{Signals, Waiter};

@@ -1,10 +1,16 @@
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::{Cursor, NewTask, Page, State, StoreError, TaskId, Timestamp, WorkerId};
+use crate::limits::{BATCH_TASKS_MAX, check_name};
+use crate::{Cursor, EnqueueOutcome, NewTask, Page, State, StoreError, StoreErrorKind, TaskId, Timestamp, WorkerId};
+
+/// How long a store keeps ticks after they were written.
+pub const TICKS_KEPT: Duration = Duration::from_secs(90 * 86_400);
 
 /// What beats, clients and operators need of a store for schedules.
 ///
@@ -12,16 +18,20 @@ use crate::{Cursor, NewTask, Page, State, StoreError, TaskId, Timestamp, WorkerI
 /// once or not at all. What a rule means, which ticks were missed and whether the last task still runs are not its business:
 /// `body` and `memory` are JSON texts that it keeps as they are.
 ///
-/// All operations are batches of at most [`BATCH_TASKS_MAX`](crate::limits::BATCH_TASKS_MAX), `Invalid` beyond that, are
-/// atomic, and are safe to repeat after an error.
+/// All writes are batches of at most [`BATCH_TASKS_MAX`](crate::limits::BATCH_TASKS_MAX), `Invalid` beyond that, are atomic,
+/// and are safe to repeat after an error.
 #[async_trait]
 pub trait Schedules: Send + Sync {
     /// Reads the schedules of these names, lets `edit` decide about each, and writes that; all of it as one transaction in
-    /// which nobody else changes them. `edit` may be called more than once and then has to decide anew. Returns each as it
-    /// stands afterwards, in order.
+    /// which nobody else changes them. Returns each as it stands afterwards, in order. Whatever is written wakes those who
+    /// wait for [`Wake::Scheduled`](crate::Wake::Scheduled).
+    ///
+    /// `edit` may be called more than once and then has to decide anew. It holds up other writers of the store, so it has to
+    /// be quick, and it must not use the store itself.
     ///
     /// # Errors
-    /// What `edit` answered, and then nothing is written; or the store's.
+    /// What `edit` answered, or that it panicked; `Invalid` for a bad name or one that is there twice. Nothing is written
+    /// then. Or the store's.
     async fn edit_schedules(&self, names: &[String], edit: &ScheduleEdit) -> Result<Vec<Option<Schedule>>, StoreError>;
 
     /// The schedule of this name.
@@ -30,28 +40,38 @@ pub trait Schedules: Send + Sync {
     /// If the store can't be read.
     async fn schedule(&self, name: &str) -> Result<Option<Schedule>, StoreError>;
 
-    /// Schedules by name, those behind `after`, at most [`PAGE_ITEMS_MAX`](crate::limits::PAGE_ITEMS_MAX); with `owner` only
-    /// those that it owns. Fewer than asked for are the last.
+    /// Schedules in the order of their names' bytes, those behind `after`, at most
+    /// [`PAGE_ITEMS_MAX`](crate::limits::PAGE_ITEMS_MAX); with `owner` only those that it owns. Fewer than that and than asked
+    /// for are the last.
     ///
     /// # Errors
     /// If the store can't be read.
     async fn schedules(&self, owner: Option<&str>, after: Option<&str>, limit: usize) -> Result<Vec<Schedule>, StoreError>;
 
-    /// The schedules that are due by the store's clock, the longest due first.
+    /// The schedules that are due by the store's clock, the longest due first, those of one instant by name; at most
+    /// [`PAGE_ITEMS_MAX`](crate::limits::PAGE_ITEMS_MAX).
     ///
     /// # Errors
     /// If the store can't be read.
     async fn due_schedules(&self, limit: usize) -> Result<DueSchedules, StoreError>;
 
     /// Writes what a beat decided: for each schedule that has not changed since it was read, its ticks with their tasks, and
-    /// what comes next. A tick that was written before makes no task again, whoever wrote it. One answer each.
+    /// what comes next. A tick that was written before makes no task again, whoever wrote it, and though the schedule was
+    /// removed and made anew since. One answer each.
+    ///
+    /// A tick's task that is there already, with its id, type and arguments, is the tick's. If another task has its id, none is
+    /// made, and the tick is written as [`TickOutcome::Failed`].
+    ///
+    /// Repeated after an error, what was written the first time answers `Stale`.
     ///
     /// # Errors
-    /// If the store can't be written; then nothing was.
+    /// `Invalid` if all of them together have too many ticks or cancellations for a batch; or if the store can't be written.
+    /// Nothing was written then.
     async fn advance_schedules(&self, advances: Vec<Advance>) -> Result<Vec<Advanced>, StoreError>;
 
-    /// What became of a schedule's ticks, the latest written first. They outlive the schedule, and are pruned 90 days after
-    /// they were written.
+    /// What became of a schedule's ticks, the latest written first, at most
+    /// [`PAGE_ITEMS_MAX`](crate::limits::PAGE_ITEMS_MAX). They outlive the schedule, and
+    /// [`Store::prune`](crate::Store::prune) deletes them [`TICKS_KEPT`] after they were written.
     ///
     /// # Errors
     /// If the store can't be read.
@@ -60,11 +80,14 @@ pub trait Schedules: Send + Sync {
     /// Asks for the lead among beats, or extends it, by the store's clock. It only saves work: two who both believe to lead
     /// make each tick's task once all the same.
     ///
+    /// Another's lead that would end later than the one that is asked for is over: it was given before the clock was set back,
+    /// and its holder may be long dead.
+    ///
     /// # Errors
     /// If the store can't be written.
     async fn lead_beats(&self, beat: WorkerId, lease: Duration) -> Result<Lead, StoreError>;
 
-    /// Gives up the lead, so that another beat need not wait for its end.
+    /// Gives up the lead, so that another beat need not wait for its end. Nothing happens if another has it.
     ///
     /// # Errors
     /// If the store can't be written.
@@ -117,7 +140,8 @@ pub struct Schedule {
     pub due_at: Option<Timestamp>,
     /// What the beat remembers of it, as JSON text.
     pub memory: String,
-    /// Grows with every change, by whomever.
+    /// Grows with every change, by whomever, and does not begin anew for one that was removed and is made again: what was
+    /// decided about the old one must not be written to the new one.
     pub revision: i64,
     /// When it was first written.
     pub created_at: Timestamp,
@@ -132,7 +156,7 @@ pub struct DueSchedules {
     pub now: Timestamp,
     /// Those that are due.
     pub schedules: Vec<Schedule>,
-    /// How long until the next one is due that is not among them; `None` if there is none.
+    /// How long until the next one is due that is not among them, zero if it is due; `None` if there is none.
     pub next_due: Option<Duration>,
 }
 
@@ -213,8 +237,65 @@ pub struct TickRecord {
 pub struct Lead {
     /// Whether it is the one that asked.
     pub leads: bool,
-    /// Grows each time that the lead passes to another.
+    /// 1 for the first that leads, and grows each time that the lead passes to another.
     pub term: i64,
+}
+
+impl Advance {
+    /// Checks a batch; for stores.
+    ///
+    /// # Errors
+    /// `Invalid` if there are too many of them, or of their ticks or cancellations.
+    pub fn check(batch: &[Self]) -> Result<(), StoreError> {
+        let ticks = batch.iter().map(|advance| advance.ticks.len()).sum();
+        let cancels = batch.iter().map(|advance| advance.cancel.len()).sum();
+        check_count("advances", batch.len())?;
+        check_count("ticks", ticks)?;
+        check_count("cancellations", cancels)
+    }
+}
+
+impl Edit {
+    /// Checks the names of a batch of edits; for stores.
+    ///
+    /// # Errors
+    /// `Invalid` if there are too many, or one is no name or is there twice.
+    pub fn check(names: &[String]) -> Result<(), StoreError> {
+        check_count("schedules", names.len())?;
+        let mut seen = HashSet::new();
+        for name in names {
+            check_name("schedule", name).map_err(|error| invalid(error.to_string()))?;
+            if !seen.insert(name) {
+                return Err(invalid(format!("schedule {name:?} is there twice; edit each once")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks `edit` about a schedule; for stores. A panic becomes an error, as `edit` runs where the store's writes do, and all
+    /// of them would end with it.
+    ///
+    /// # Errors
+    /// What `edit` answered, or that it panicked.
+    pub fn ask(edit: &ScheduleEdit, name: &str, found: Option<&Schedule>, now: Timestamp) -> Result<Self, StoreError> {
+        catch_unwind(AssertUnwindSafe(|| edit(name, found, now)))
+            .unwrap_or_else(|_| Err(invalid(format!("the edit of schedule {name:?} panicked; nothing was written"))))
+    }
+}
+
+impl TickRecord {
+    /// How a new tick is written, given what became of its task; for stores.
+    pub fn of(tick: &Tick, made: Option<EnqueueOutcome>, written_at: Timestamp) -> Self {
+        let task = tick.task.as_ref().filter(|_| made != Some(EnqueueOutcome::Conflict));
+        let refused = tick.task.is_some() && task.is_none();
+        Self {
+            at: tick.at,
+            written_at,
+            task: task.map(|task| task.id),
+            outcome: if refused { TickOutcome::Failed } else { tick.outcome },
+            reason: if refused { Some("another task has the id of its task".to_owned()) } else { tick.reason.clone() },
+        }
+    }
 }
 
 impl TickOutcome {
@@ -232,4 +313,15 @@ impl TickOutcome {
             Self::Failed => "failed",
         }
     }
+}
+
+fn check_count(what: &str, count: usize) -> Result<(), StoreError> {
+    if count <= BATCH_TASKS_MAX {
+        return Ok(());
+    }
+    Err(invalid(format!("can't write {count} {what} at once; at most {BATCH_TASKS_MAX}, so split them")))
+}
+
+fn invalid(message: String) -> StoreError {
+    StoreError::new(StoreErrorKind::Invalid, message)
 }

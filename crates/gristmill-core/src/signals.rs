@@ -29,6 +29,7 @@ struct State {
     waiting_scheduled: usize,
     looks: HashMap<WorkerId, Look>,
     sweep: Option<Look>,
+    beat: Option<Look>,
     ended: HashMap<TaskId, (usize, Arc<Notify>)>,
 }
 
@@ -81,6 +82,12 @@ impl Signals {
         if effects.scheduled {
             self.scheduled.notify_waiters();
         }
+    }
+
+    /// Somebody is about to look for due schedules.
+    pub fn looking_for_schedules(&self) {
+        let mut state = self.state();
+        state.beat = Some(Look::at(state.scheduled));
     }
 
     /// Something may have become ready.
@@ -176,11 +183,13 @@ impl Waiter {
 
     fn is_stale(&self) -> bool {
         let mut state = self.signals.state();
-        let State { readied, scheduled, looks, sweep, .. } = &mut *state;
+        let State { readied, scheduled, looks, sweep, beat, .. } = &mut *state;
         match self.wake {
             // All are asked, so that each stale look is used up at the same pace.
             Wake::Ready => looks.values_mut().filter_map(|look| look.is_stale(*readied).then_some(())).count() > 0,
-            Wake::Scheduled => sweep.as_mut().is_some_and(|look| look.is_stale(*scheduled)),
+            Wake::Scheduled => {
+                sweep.iter_mut().chain(beat).filter_map(|look| look.is_stale(*scheduled).then_some(())).count() > 0
+            }
             Wake::Ended(_) => false,
         }
     }

@@ -223,7 +223,7 @@ impl Pending {
 pub enum Wake {
     /// A task became ready, a queue was resumed.
     Ready,
-    /// A task was scheduled, so that the next due time may have moved.
+    /// A task was scheduled or a schedule edited, so that the next due time may have moved.
     Scheduled,
     /// This task ended.
     Ended(TaskId),

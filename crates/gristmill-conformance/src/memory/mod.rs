@@ -1,8 +1,10 @@
 //! The store in memory; see [`MemoryStore`].
 
+mod book;
 mod claim;
 mod enqueue;
 mod operate;
+mod schedules;
 mod settle;
 mod signal;
 mod sweep;

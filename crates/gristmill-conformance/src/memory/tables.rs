@@ -4,6 +4,7 @@ use gristmill_core::{
     AttemptRecord, AttemptState, Fence, KindSpec, NewTask, Progress, State, TaskId, Timestamp, WorkerId, WorkerSpec,
 };
 
+use super::book::Book;
 use super::signal::News;
 
 /// All that the store knows. Each task is in one place; everything else is an index over the tasks, kept by [`Tables::update`].
@@ -23,6 +24,8 @@ pub(super) struct Tables {
     pub(super) queues: BTreeMap<String, bool>,
     /// Every task type that was ever enqueued or declared.
     pub(super) kinds: BTreeMap<String, Option<KindSpec>>,
+    /// Schedules and their ticks.
+    pub(super) book: Book,
     pub(super) news: News,
     /// What ended for good and no sweep has told yet, by a sweep itself or because a claim found it too late.
     pub(super) untold: Vec<TaskId>,
