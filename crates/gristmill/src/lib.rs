@@ -46,6 +46,7 @@ mod panics;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod registry;
+pub mod schedule;
 mod schema;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
