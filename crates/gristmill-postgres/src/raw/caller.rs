@@ -23,9 +23,10 @@ impl Caller {
     /// # Errors
     /// If the server can't be reached or written.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let connect = Connect::new(url.parse()?, TaskTracker::new())?;
+        let tasks = TaskTracker::new();
+        let connect = Connect::new(url.parse()?, tasks.clone())?;
         let (client, line) = connect.client().await?;
-        tokio::spawn(line);
+        tasks.spawn(line);
         let caller = Self { client, texts: connect.texts.clone(), what: connect.what.clone() };
         let make = "CREATE TABLE IF NOT EXISTS {s}.bench_plain(id uuid PRIMARY KEY, args text NOT NULL)";
         caller.client.batch_execute(&caller.texts.fill(make)).await.map_err(|error| caller.explain(error))?;

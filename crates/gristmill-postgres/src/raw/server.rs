@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
-use gristmill_core::StoreError;
+use gristmill_core::{StoreError, StoreErrorKind};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::FromSql;
 use tokio_util::task::TaskTracker;
 
 use crate::conn::Connect;
-use crate::error::{Fault, explain};
+use crate::error::explain;
 use crate::sql::Texts;
 
 /// A look at the server, on a connection of its own.
@@ -22,9 +23,10 @@ impl Server {
     /// # Errors
     /// If the server can't be reached.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let connect = Connect::new(url.parse()?, TaskTracker::new())?;
+        let tasks = TaskTracker::new();
+        let connect = Connect::new(url.parse()?, tasks.clone())?;
         let (client, line) = connect.client().await?;
-        tokio::spawn(line);
+        tasks.spawn(line);
         Ok(Self { client, texts: connect.texts.clone(), what: connect.what.clone() })
     }
 
@@ -99,18 +101,9 @@ impl Server {
         self.client.batch_execute(sql).await.map_err(|error| explain(error, &self.what))
     }
 
-    async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> Result<T, StoreError> {
-        let read = async {
-            Ok::<T, Fault>(
-                self.client
-                    .query_typed(sql, &[])
-                    .await?
-                    .first()
-                    .map(|row| row.try_get(0))
-                    .transpose()?
-                    .ok_or_else(|| Fault::invalid("no answer"))?,
-            )
-        };
-        read.await.map_err(|fault| fault.explain(&self.what))
+    async fn value<T: for<'a> FromSql<'a>>(&self, sql: &str) -> Result<T, StoreError> {
+        let read = async { self.client.query_typed(sql, &[]).await?.first().map(|row| row.try_get(0)).transpose() };
+        let value = read.await.map_err(|error| explain(error, &self.what))?;
+        value.ok_or_else(|| StoreError::new(StoreErrorKind::Other, format!("{}: no answer to {sql}", self.what)))
     }
 }
