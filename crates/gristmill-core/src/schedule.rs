@@ -69,7 +69,7 @@ pub trait Schedules: Send + Sync {
     /// Nothing was written then.
     async fn advance_schedules(&self, advances: Vec<Advance>) -> Result<Vec<Advanced>, StoreError>;
 
-    /// What became of a schedule's ticks, the latest written first, at most
+    /// What became of a schedule's ticks, the latest instant first, at most
     /// [`PAGE_ITEMS_MAX`](crate::limits::PAGE_ITEMS_MAX). They outlive the schedule, and
     /// [`Store::prune`](crate::Store::prune) deletes them [`TICKS_KEPT`] after they were written.
     ///

@@ -13,11 +13,9 @@ pub(super) struct Book {
     due: BTreeSet<(Timestamp, String)>,
     /// One count for all, so that a schedule which is made again does not begin anew.
     last_revision: i64,
-    ticks: BTreeMap<(String, i64), TickRecord>,
-    /// The identities of all ticks.
-    known: BTreeSet<(String, Timestamp)>,
-    tick_ages: BTreeSet<(Timestamp, String, i64)>,
-    last_tick: i64,
+    ticks: BTreeMap<(String, Timestamp), TickRecord>,
+    /// By when they were written, then by the identity of the tick.
+    tick_ages: BTreeSet<(Timestamp, (String, Timestamp))>,
     pub(super) lead: Option<Leader>,
 }
 
@@ -90,38 +88,33 @@ impl Book {
     }
 
     pub(super) fn has_tick(&self, name: &str, at: Timestamp) -> bool {
-        self.known.contains(&(name.to_owned(), at))
+        self.ticks.contains_key(&(name.to_owned(), at))
     }
 
     pub(super) fn add_tick(&mut self, name: &str, tick: TickRecord) {
-        self.last_tick += 1;
-        self.known.insert((name.to_owned(), tick.at));
-        self.tick_ages.insert((tick.written_at, name.to_owned(), self.last_tick));
-        self.ticks.insert((name.to_owned(), self.last_tick), tick);
+        let key = (name.to_owned(), tick.at);
+        self.tick_ages.insert((tick.written_at, key.clone()));
+        self.ticks.insert(key, tick);
     }
 
     pub(super) fn ticks(&self, name: &str, after: Option<Cursor>, limit: usize) -> Page<TickRecord> {
         let limit = limit.clamp(1, PAGE_ITEMS_MAX);
-        let (first, end) = ((name.to_owned(), i64::MIN), (name.to_owned(), after.map_or(i64::MAX, Cursor::key)));
-        let mut rows = self.ticks.range(first..end).rev();
-        let page: Vec<_> = rows.by_ref().take(limit).collect();
-        let last = page.last().map(|((_, key), _)| Cursor::after(*key));
-        Page { next: last.filter(|_| rows.next().is_some()), items: page.into_iter().map(|(_, tick)| tick.clone()).collect() }
+        let below = after.map_or(i64::MAX, Cursor::key);
+        let all = self.ticks.range((name.to_owned(), Timestamp::MIN)..=(name.to_owned(), Timestamp::MAX)).rev();
+        let mut rows = all.map(|(_, tick)| tick).filter(|tick| tick.at.as_millis() < below);
+        let items: Vec<_> = rows.by_ref().take(limit).cloned().collect();
+        let last = items.last().map(|tick| Cursor::after(tick.at.as_millis()));
+        Page { next: last.filter(|_| rows.next().is_some()), items }
     }
 
     /// Forgets the oldest ticks of which nobody needs to know any more.
     pub(super) fn prune(&mut self, limit: usize, now: Timestamp) -> usize {
-        let over = |written_at: &Timestamp| written_at.saturating_add(TICKS_KEPT) <= now;
-        let mut pruned = 0;
-        while pruned < limit
-            && self.tick_ages.first().is_some_and(|(written_at, ..)| over(written_at))
-            && let Some((_, name, key)) = self.tick_ages.pop_first()
-        {
-            if let Some(tick) = self.ticks.remove(&(name.clone(), key)) {
-                self.known.remove(&(name, tick.at));
-            }
-            pruned += 1;
+        let over = self.tick_ages.iter().take_while(|(written_at, _)| written_at.saturating_add(TICKS_KEPT) <= now);
+        let over: Vec<_> = over.take(limit).cloned().collect();
+        for age in &over {
+            self.tick_ages.remove(age);
+            self.ticks.remove(&age.1);
         }
-        pruned
+        over.len()
     }
 }

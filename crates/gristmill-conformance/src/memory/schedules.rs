@@ -46,9 +46,9 @@ impl Schedules for MemoryStore {
     }
 
     async fn resign_beat(&self, beat: WorkerId) -> Result<(), StoreError> {
-        self.run(|tables, now| {
+        self.run(|tables, _| {
             if let Some(leader) = tables.book.lead.as_mut().filter(|leader| leader.beat == beat) {
-                leader.expires_at = now;
+                leader.expires_at = Timestamp::MIN;
             }
         });
         Ok(())
