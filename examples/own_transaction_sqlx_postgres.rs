@@ -13,7 +13,11 @@ async fn sign_up(client: &Client, pool: &PgPool, name: &str, commit: bool) -> Re
     let mut tx = pool.begin().await?;
     sqlx::query("INSERT INTO example_sqlx.customer (name) VALUES ($1)").bind(name).execute(&mut *tx).await?;
     let handle = client.enqueue(Welcome { to: name.into() }).within(&mut tx).await?;
-    if commit { tx.commit().await? } else { tx.rollback().await? }
+    if commit {
+        tx.commit().await?
+    } else {
+        tx.rollback().await?
+    }
     Ok(handle)
 }
 

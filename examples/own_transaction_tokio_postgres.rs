@@ -13,7 +13,11 @@ async fn sign_up(client: &Client, db: &mut tokio_postgres::Client, name: &str, c
     let tx = db.transaction().await?;
     tx.execute("INSERT INTO example_tokio.customer (name) VALUES ($1)", &[&name]).await?;
     let handle = client.enqueue(Welcome { to: name.into() }).within(&tx).await?;
-    if commit { tx.commit().await? } else { tx.rollback().await? }
+    if commit {
+        tx.commit().await?
+    } else {
+        tx.rollback().await?
+    }
     Ok(handle)
 }
 

@@ -29,6 +29,10 @@ pub trait Store: Source {
     /// is safe.
     async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<EnqueueOutcome>, StoreError>;
 
+    /// Hints that something was committed which this handle did not see, such as tasks in a caller's own transaction: whoever
+    /// waits, here and in other processes, looks at once and not only at its next look.
+    fn nudge(&self) {}
+
     /// One task with its history.
     ///
     /// # Errors
@@ -78,7 +82,8 @@ pub trait Store: Source {
     /// If the store can't be read.
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError>;
 
-    /// Deletes ended tasks whose retention is over, at most `limit`; returns how many. Called in idle time.
+    /// Deletes ended tasks whose retention is over, and ticks that were written [`TICKS_KEPT`](crate::TICKS_KEPT) ago; at most
+    /// `limit` of each; returns how many. Called in idle time.
     ///
     /// # Errors
     /// If the store can't be written.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
+    CancelOutcome, Claim, Claimed, Cursor, Effects, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
     Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, Store, StoreError, StoreErrorKind, Swept, TaskId,
     TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
@@ -19,7 +19,7 @@ use crate::options::PostgresOptions;
 #[cfg(feature = "tokio-postgres")]
 use crate::pool::Pool;
 use crate::sql::Q;
-use crate::{check, migrate, ops, view};
+use crate::{check, migrate, ops, pooler, view};
 
 /// A store in one schema of a PostgreSQL database.
 ///
@@ -40,7 +40,7 @@ impl PostgresStore {
     /// Connects to the database that `url` names, and makes or updates the tables.
     ///
     /// # Errors
-    /// - `Invalid`: the URL, see [`PostgresOptions`]; or a server that is too old.
+    /// - `Invalid`: the URL, see [`PostgresOptions`]; a server that is too old; a pooler that the URL does not speak of.
     /// - `Unreachable`: no server there, a wrong user, password or database, TLS that can't be had.
     /// - `ReadOnly`: a server that can't be written, or a role without the right to.
     /// - `NotOurs`: the schema holds other tables only.
@@ -59,11 +59,13 @@ impl PostgresStore {
         let tasks = TaskTracker::new();
         let connect = Arc::new(Connect::new(options, tasks.clone())?);
         let conn = connect.open().await?;
+        let second = pooler::refuse_unspoken(&conn, &connect, &env).await?.filter(|_| connect.options.pool > 1);
         migrate::apply(&conn, &connect, &env).await?;
         #[cfg(feature = "tokio-postgres")]
         let handlers = Pool::new(connect.clone(), connect.options.transactions, PATIENCE_OF_HANDLERS, env.clone()).plain();
         let inner = Arc::new(Inner::new(connect, env, tasks));
         inner.pool.put(conn);
+        second.into_iter().for_each(|conn| inner.pool.put(conn));
         Ok(Arc::new(Self {
             inner,
             #[cfg(feature = "tokio-postgres")]
@@ -97,10 +99,10 @@ impl PostgresStore {
         self.inner.tell(Tidings { effects, ..Tidings::default() });
     }
 
-    /// The statements of its schema.
+    /// For work on connections that are not the store's.
     #[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
-    pub(crate) fn texts(&self) -> std::sync::Arc<crate::sql::Texts> {
-        self.inner.connect.texts.clone()
+    pub(crate) fn inner(&self) -> Arc<Inner> {
+        self.inner.clone()
     }
 
     /// Whether a task has ended or is gone; an error is a reason to look again, too.
@@ -224,6 +226,11 @@ impl Store for PostgresStore {
             self.inner.tasks.spawn(self.inner.clone().serve_callers());
         }
         answer.await.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Closed, "the store is closed")))
+    }
+
+    fn nudge(&self) {
+        let effects = Effects { readied: true, scheduled: true, ..Effects::default() };
+        self.inner.tell(Tidings { effects, ..Tidings::default() });
     }
 
     async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {

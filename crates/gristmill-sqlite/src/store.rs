@@ -132,6 +132,10 @@ impl SqliteStore {
         Ok(done)
     }
 
+    pub(crate) fn looking_for_schedules(&self) {
+        self.signals.looking_for_schedules();
+    }
+
     pub(crate) fn env(&self) -> &Env {
         &self.env
     }
@@ -150,7 +154,7 @@ impl SqliteStore {
         Ok(conn)
     }
 
-    async fn write<T, F>(&self, weight: usize, run: F) -> Result<T, StoreError>
+    pub(crate) async fn write<T, F>(&self, weight: usize, run: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
@@ -163,7 +167,7 @@ impl SqliteStore {
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    async fn read<T, F>(&self, look: F) -> Result<T, StoreError>
+    pub(crate) async fn read<T, F>(&self, look: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut View<'_>) -> Result<T, Fault> + Send + 'static,
@@ -268,6 +272,10 @@ impl Store for SqliteStore {
     async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<EnqueueOutcome>, StoreError> {
         limits::check_batch(tasks.len())?;
         self.write(tasks.len(), move |tx| ops::enqueue(tx, &tasks)).await
+    }
+
+    fn nudge(&self) {
+        self.signals.changed();
     }
 
     async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {

@@ -41,6 +41,12 @@ pub(crate) fn check(tasks: &[NewTask]) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Gives numbers to the names that tasks use for the first time.
+pub(crate) async fn know<'n>(s: &mut Session<'_>, tasks: impl Iterator<Item = &'n NewTask> + Clone) -> Result<(), Fault> {
+    s.intern(Sort::Queue, tasks.clone().map(|task| task.queue.as_str()), true).await?;
+    s.intern(Sort::Kind, tasks.map(|task| task.kind.as_str()), true).await
+}
+
 /// Inserts those at `open`, and says of each what became of it, or nothing if its namesake was deleted meanwhile.
 async fn insert(
     s: &mut Session<'_>,
@@ -48,8 +54,7 @@ async fn insert(
     open: &[usize],
     outcomes: &mut [Option<EnqueueOutcome>],
 ) -> Result<(), Fault> {
-    s.intern(Sort::Queue, open.iter().map(|n| tasks[*n].queue.as_str()), true).await?;
-    s.intern(Sort::Kind, open.iter().map(|n| tasks[*n].kind.as_str()), true).await?;
+    know(s, open.iter().map(|n| &tasks[*n])).await?;
     let mut first: HashMap<Uuid, usize> = HashMap::with_capacity(open.len());
     let mut columns = Columns::default();
     for &n in open {

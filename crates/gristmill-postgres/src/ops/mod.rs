@@ -16,7 +16,7 @@ pub(crate) use encode::{NewRow, count, ended_from, ended_of, limit, ms, to_json}
 pub(crate) use encode::storable;
 pub(crate) use enqueue::enqueue;
 #[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
-pub(crate) use enqueue::check as check_tasks;
+pub(crate) use enqueue::{check as check_tasks, know};
 pub(crate) use settle::{note, settle, start};
 pub(crate) use sweep::{expire, next_due, park, parked_pairs, promote, prune, rescue, served, unpark};
 pub(crate) use waiting::{cancel, retry};

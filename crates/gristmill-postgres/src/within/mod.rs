@@ -5,6 +5,7 @@
 
 #[cfg(feature = "diesel")]
 pub(crate) mod diesel;
+mod names;
 #[cfg(feature = "sqlx")]
 pub(crate) mod sqlx;
 #[cfg(feature = "tokio-postgres")]
@@ -21,8 +22,10 @@ use serde::de::DeserializeOwned;
 
 use crate::PostgresStore;
 use crate::error::of_code;
+use crate::inner::Inner;
 use crate::ops::{NewRow, check_tasks, ms, storable, to_json};
 use crate::sql::{Q, Texts};
+use names::commit_names;
 
 const ENQUEUEING: &str = "enqueueing in your transaction";
 const CANCELLING: &str = "cancelling in your transaction";
@@ -58,12 +61,13 @@ pub(crate) async fn call<T: DeserializeOwned>(
 }
 
 fn insert<'a>(mut on: impl Foreign + 'a, store: &dyn Store, tasks: Vec<NewTask>) -> Doing<'a, Vec<EnqueueOutcome>> {
-    let texts = texts_of(store);
+    let inner = inner_of(store);
     Box::pin(async move {
-        let texts = texts?;
+        let inner = inner?;
         // In the caller's transaction all of it counts, so that nothing is sent of what holds one impossible task.
         check_tasks(&tasks).map_err(|fault| fault.explain(ENQUEUEING))?;
-        insert_all(&mut on, ENQUEUEING, &texts, &tasks).await
+        commit_names(&inner, &tasks).await;
+        insert_all(&mut on, ENQUEUEING, &inner.connect.texts, &tasks).await
     })
 }
 
@@ -89,23 +93,25 @@ async fn insert_all(
 }
 
 fn cancel<'a>(mut on: impl Foreign + 'a, store: &dyn Store, id: TaskId) -> Doing<'a, CancelOutcome> {
-    let texts = texts_of(store);
+    let inner = inner_of(store);
     Box::pin(async move {
         let ids = Some(format!("{{{}}}", id.as_uuid()));
-        let answers: Vec<CancelOutcome> = call(&mut on, CANCELLING, texts?.text(Q::CallCancelTasks), &[ids]).await?;
+        let answers: Vec<CancelOutcome> =
+            call(&mut on, CANCELLING, inner?.connect.texts.text(Q::CallCancelTasks), &[ids]).await?;
         answers.first().copied().ok_or_else(|| unreadable(CANCELLING, "[]"))
     })
 }
 
 fn settle<'a>(mut on: impl Foreign + 'a, store: &dyn Store, settlement: Settlement) -> Doing<'a, Settled> {
-    let texts = texts_of(store);
+    let inner = inner_of(store);
     Box::pin(async move {
-        let texts = texts?;
+        let inner = inner?;
         let Settlement { lease, ran_for, result, logs, progress, children, .. } = settlement;
         check_tasks(&children).map_err(|fault| fault.explain(SETTLING))?;
         // As many children go along as one statement bears.
         let (along, before) = children.split_at(if children.is_empty() { 0 } else { batch_len(&children) });
-        insert_all(&mut on, SETTLING, &texts, before).await?;
+        commit_names(&inner, &children).await;
+        insert_all(&mut on, SETTLING, &inner.connect.texts, before).await?;
         let params = [
             Some(lease.id.as_uuid().to_string()),
             Some(lease.fence.as_uuid().to_string()),
@@ -115,21 +121,21 @@ fn settle<'a>(mut on: impl Foreign + 'a, store: &dyn Store, settlement: Settleme
             progress.as_deref().map(to_json),
             Some(to_json(&along.iter().map(NewRow::of).collect::<Vec<_>>())),
         ];
-        let held = call(&mut on, SETTLING, texts.text(Q::CallSettleSucceeded), &params).await?;
+        let held = call(&mut on, SETTLING, inner.connect.texts.text(Q::CallSettleSucceeded), &params).await?;
         Ok(if held { Settled::Done(State::Succeeded) } else { Settled::LeaseLost })
     })
 }
 
 fn hold<'a>(mut on: impl Foreign + 'a, store: &dyn Store, lease: LeaseRef) -> Doing<'a, bool> {
-    let texts = texts_of(store);
+    let inner = inner_of(store);
     Box::pin(async move {
         let params = [lease.id.as_uuid().to_string(), lease.fence.as_uuid().to_string()].map(Some);
-        call(&mut on, SETTLING, texts?.text(Q::CallHoldLease), &params).await
+        call(&mut on, SETTLING, inner?.connect.texts.text(Q::CallHoldLease), &params).await
     })
 }
 
-fn texts_of(store: &dyn Store) -> Result<Arc<Texts>, StoreError> {
-    Ok(store_of::<PostgresStore>(store, "PostgreSQL")?.texts())
+fn inner_of(store: &dyn Store) -> Result<Arc<Inner>, StoreError> {
+    Ok(store_of::<PostgresStore>(store, "PostgreSQL")?.inner())
 }
 
 /// How many of the first tasks are one statement: at least one.

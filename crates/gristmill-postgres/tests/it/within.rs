@@ -41,6 +41,7 @@ macro_rules! checks {
             tasks_live_and_die_with_the_callers_transaction
             a_savepoint_that_is_rolled_back_takes_its_own_tasks_only
             a_waiting_worker_finds_it_after_the_commit_and_not_before
+            a_new_name_holds_up_nobody_else
             a_cancellation_commits_and_rolls_back_with_the_transaction
             many_tasks_are_one_transaction
             the_future_can_be_spawned
@@ -153,12 +154,14 @@ pub(crate) async fn a_waiting_worker_finds_it_after_the_commit_and_not_before<D:
         let wanted = vec![Wanted { queue: "default".into(), limit: 1 }];
         store.claim(&Claim { worker: spec.id, fence: env.fence(), wanted, again: false }).await.unwrap().pop()
     };
-    // As every worker does that was there before; the name of a new type is locked by the transaction that uses it first.
-    assert!(claim(&f.store, &f.env).await.is_none());
     let mail = f.task();
     f.run("BEGIN").await;
     f.insert(&[&mail]).await;
     assert!(claim(&f.store, &f.env).await.is_none());
+    // What came later is taken first; the place of the other in line must not be passed for good.
+    let later = f.task();
+    f.store.enqueue(vec![later.clone()]).await.unwrap();
+    assert_eq!(claim(&f.store, &f.env).await.unwrap().lease.id, later.id);
     let since = Instant::now();
     let (store, env) = (f.store.clone(), f.env.clone());
     let found = async {
@@ -172,6 +175,16 @@ pub(crate) async fn a_waiting_worker_finds_it_after_the_commit_and_not_before<D:
     let (claimed, ()) = tokio::join!(found, f.run("COMMIT"));
     assert_eq!(claimed.lease.id, mail.id);
     assert!(since.elapsed() < DEADLINE, "it was found by the timeout and not by a look");
+}
+
+pub(crate) async fn a_new_name_holds_up_nobody_else<D: Driver>() {
+    let mut f = Fixture::<D>::new().await;
+    let other = PostgresStore::connect(&f.schema.url("&lock_timeout=1s"), f.env.clone()).await.unwrap();
+    let mail = f.task();
+    f.run("BEGIN").await;
+    f.insert(&[&mail]).await;
+    assert_eq!(other.enqueue(vec![f.task()]).await.unwrap(), [Created], "the first of its queue and type, too");
+    f.run("ROLLBACK").await;
 }
 
 pub(crate) async fn a_cancellation_commits_and_rolls_back_with_the_transaction<D: Driver>() {
@@ -291,4 +304,14 @@ pub(crate) async fn a_store_of_another_sort_is_refused<D: Driver>() {
     assert_eq!(error.kind(), StoreErrorKind::Invalid);
     assert!(error.to_string().contains("which is not PostgreSQL"), "{error}");
     assert_eq!(D::cancel(&mut f.conn, &*memory, id).await.unwrap_err().kind(), StoreErrorKind::Invalid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nudge_ends_the_wait() {
+    let schema = Schema::new();
+    let store = PostgresStore::connect(&schema.url(""), Env::system()).await.unwrap();
+    let since = Instant::now();
+    // Nobody polls for due times, so that nothing else ends this wait.
+    tokio::join!(store.wait(Wake::Scheduled, DEADLINE), async { store.nudge() });
+    assert!(since.elapsed() < DEADLINE, "it was ended by the timeout");
 }

@@ -100,6 +100,25 @@ impl Client {
         EnqueueMany { client: self, tasks, place: Own }
     }
 
+    /// Tells waiting workers that a transaction of the caller's own was committed, so that they look at once. Without it they find
+    /// its tasks within about 40 ms on PostgreSQL, and a few milliseconds on SQLite. Returns before anybody was told; never fails.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")] {
+    /// # use gristmill::{Client, Result, sqlite::rusqlite::Transaction, task};
+    /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
+    /// # async fn example(client: Client, tx: Transaction<'_>) -> Result<()> {
+    /// client.enqueue(Greet { name: "world".into() }).within(&tx).run()?;
+    /// tx.commit()?;
+    /// client.nudge();
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// ```
+    pub fn nudge(&self) {
+        self.store().nudge();
+    }
+
     /// Runs a task here and now and gives back its result: the synchronous pathway. It is checked and timed as a queued
     /// one, but not queued, not kept, and not run again. [`Call::timeout`] gives it a deadline of its own.
     ///
