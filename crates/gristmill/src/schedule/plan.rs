@@ -62,13 +62,15 @@ impl Plan {
         {
             return Err(RuleError::EndBeforeStart { start, end });
         }
+        let (zone, engine) = (zone::find(&timing.timezone)?, Engine::new(timing)?);
+        let cron = if let Engine::Local(Pattern::Cron(cron)) = &engine { Some(cron) } else { None };
         let plan = Self {
-            zone: zone::find(&timing.timezone)?,
-            engine: Engine::new(timing)?,
+            description: describe(&timing.rule, zone.iana_name().unwrap_or(&timing.timezone), cron),
+            engine,
+            zone,
             start: timing.start.unwrap_or(Timestamp::MIN),
             end: timing.end,
             jitter: timing.jitter,
-            description: describe(timing),
         };
         match plan.first() {
             Some(_) => Ok(plan),

@@ -7,6 +7,7 @@ mod parse;
 use jiff::civil::{Date, DateTime, Time};
 
 pub(super) use self::days::Days;
+pub(super) use self::field::{MONTHS, WEEKDAYS};
 
 /// How an expression is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
