@@ -56,7 +56,7 @@ fn ci() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])?;
     // Without default features, so that nothing leans on a feature it did not ask for.
-    for features in ["", "testing", "sqlite"] {
+    for features in ["", "testing", "sqlite", "postgres", "tokio-postgres", "sqlx-postgres", "diesel-postgres"] {
         cargo(&["clippy", "-p", "gristmill", "--no-default-features", "--features", features, "--", "-D", "warnings"])?;
     }
     let services = Services::start(Which::All, &target()?)?;
