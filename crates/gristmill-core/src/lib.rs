@@ -48,4 +48,4 @@ pub use store::{CancelOutcome, EnqueueOutcome, Finding, KindInfo, QueueInfo, Ret
 pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
 pub use time::{Timestamp, format_duration, parse_duration};
 pub use transact::{Doing, Driver, Transact};
-pub use within::{CancelWithin, SettleWithin, Within, store_of};
+pub use within::{CancelWithin, ScheduleWithin, SettleWithin, Within, store_of};

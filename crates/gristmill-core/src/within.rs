@@ -1,6 +1,9 @@
 use std::future::Future;
 
-use crate::{CancelOutcome, EnqueueOutcome, LeaseRef, NewTask, Settled, Settlement, Store, StoreError, StoreErrorKind, TaskId};
+use crate::{
+    CancelOutcome, EnqueueOutcome, LeaseRef, NewTask, Schedule, ScheduleEdit, Settled, Settlement, Store, StoreError,
+    StoreErrorKind, TaskId,
+};
 
 /// A caller's own open transaction, of whatever driver, in which tasks can be put: they commit and roll back with it.
 ///
@@ -30,6 +33,19 @@ pub trait Within<Driver>: Sized {
 pub trait CancelWithin<Driver>: Within<Driver> {
     /// Cancels a task. Nothing is committed.
     fn cancel(self, store: &dyn Store, id: TaskId) -> Self::Doing<CancelOutcome>;
+}
+
+/// A transaction in which schedules can be edited, too.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a transaction that schedules can be edited in",
+    note = "pass `&transaction` of rusqlite or tokio-postgres, `&mut transaction` of sqlx on PostgreSQL, or `&mut connection` of \
+            diesel-async, with the feature of the driver enabled"
+)]
+pub trait ScheduleWithin<Driver>: Within<Driver> {
+    /// Edits a schedule as [`Schedules::edit_schedules`](crate::Schedules::edit_schedules) does, and answers how it stands then;
+    /// nobody else edits or advances it until the transaction ends. Nothing is committed. If `edit` refuses, nothing is
+    /// written.
+    fn edit_schedule(self, store: &dyn Store, name: String, edit: ScheduleEdit) -> Self::Doing<Option<Schedule>>;
 }
 
 /// A transaction in which the attempt that opened it can be settled, too.

@@ -33,6 +33,7 @@ mod options;
 mod place;
 pub mod raw;
 mod reader;
+mod schedules;
 mod sql;
 mod store;
 mod text;

@@ -19,7 +19,10 @@ pub struct Migration {
     pub applied_at: Option<Timestamp>,
 }
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "tables", include_str!("../migrations/0001_tables.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "tables", include_str!("../migrations/0001_tables.sql")),
+    (2, "schedules", include_str!("../migrations/0002_schedules.sql")),
+];
 
 /// Brings the file's tables up to date, making them if there are none, and returns every migration.
 ///

@@ -1,8 +1,8 @@
 use std::future::{Ready, ready};
 
 use gristmill_core::{
-    CancelOutcome, CancelWithin, Effects, EnqueueOutcome, LeaseRef, NewTask, Note, SettleWithin, Settled, Settlement, Store,
-    StoreError, StoreErrorKind, TaskId, Within, store_of,
+    CancelOutcome, CancelWithin, Effects, EnqueueOutcome, LeaseRef, NewTask, Note, Schedule, ScheduleEdit, ScheduleWithin,
+    SettleWithin, Settled, Settlement, Store, StoreError, StoreErrorKind, TaskId, Within, store_of,
 };
 use rusqlite::Connection;
 
@@ -31,6 +31,13 @@ impl CancelWithin<Rusqlite> for &Connection {
     }
 }
 
+impl ScheduleWithin<Rusqlite> for &Connection {
+    fn edit_schedule(self, store: &dyn Store, name: String, edit: ScheduleEdit) -> Ready<Result<Option<Schedule>, StoreError>> {
+        let what = "editing a schedule in your transaction";
+        ready(run(self, store, what, |tx| Ok(ops::edit_schedules(tx, &[name], &edit)?.pop().flatten())))
+    }
+}
+
 impl SettleWithin<Rusqlite> for &Connection {
     fn settle(self, store: &dyn Store, settlement: Settlement) -> Ready<Result<Settled, StoreError>> {
         ready(run(self, store, SETTLING, |tx| ops::settle(tx, &settlement)))
@@ -56,6 +63,13 @@ impl CancelWithin<Rusqlite> for &rusqlite::Transaction<'_> {
     fn cancel(self, store: &dyn Store, id: TaskId) -> Ready<Result<CancelOutcome, StoreError>> {
         let conn: &Connection = self;
         conn.cancel(store, id)
+    }
+}
+
+impl ScheduleWithin<Rusqlite> for &rusqlite::Transaction<'_> {
+    fn edit_schedule(self, store: &dyn Store, name: String, edit: ScheduleEdit) -> Ready<Result<Option<Schedule>, StoreError>> {
+        let conn: &Connection = self;
+        conn.edit_schedule(store, name, edit)
     }
 }
 

@@ -2,6 +2,7 @@ use gristmill_core::{Ending, Points, State, Swept, TaskId};
 use rusqlite::{Connection, params};
 
 use super::cancel::take_waiting;
+use super::schedule::prune_ticks;
 use super::settle::{Word, end_unstarted, facts, finish, make_ready, take_lease};
 use crate::error::Fault;
 use crate::memory::Served;
@@ -41,7 +42,7 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
         outcome.execute([seq])?;
         task.execute([seq])?;
     }
-    Ok(over.len())
+    Ok(over.len() + prune_ticks(tx, count(limit))?)
 }
 
 fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {

@@ -1,0 +1,2 @@
+-- Index: the unique index on name.
+DELETE FROM gristmill_schedule WHERE name = ?1

@@ -1,0 +1,3 @@
+-- Index: gristmill_schedule_owner, in its order.
+SELECT name, owner, body, due_at, memory, revision, created_at, edited_at FROM gristmill_schedule
+  WHERE name > ?1 AND owner = ?3 ORDER BY name LIMIT ?2

@@ -1,0 +1,3 @@
+-- Index: the unique index on name, in its order.
+SELECT name, owner, body, due_at, memory, revision, created_at, edited_at FROM gristmill_schedule
+  WHERE name > ?1 ORDER BY name LIMIT ?2

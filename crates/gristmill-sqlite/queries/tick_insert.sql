@@ -1,0 +1,2 @@
+-- Index: the primary key.
+INSERT INTO gristmill_tick(schedule, at, written_at, outcome, task, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
