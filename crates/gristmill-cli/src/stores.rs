@@ -40,6 +40,26 @@ pub(crate) fn migration_sql(url: &str) -> Result<String, CliError> {
     Err(CliError::usage("--sql is for PostgreSQL; a SQLite file is made by whatever command comes first"))
 }
 
+/// Makes the roles of a PostgreSQL store and grants them what they need; their names.
+///
+/// # Errors
+/// A user that may not make them.
+pub(crate) async fn grant_roles(url: &str) -> Result<Vec<String>, CliError> {
+    let roles = postgres::grant_roles(url).await?;
+    Ok(vec![roles.enqueue, roles.worker, roles.reader])
+}
+
+/// The statements that do so.
+///
+/// # Errors
+/// A store that has none.
+pub(crate) fn roles_sql(url: &str) -> Result<String, CliError> {
+    if is_postgres(url) {
+        return Ok(postgres::roles_sql(url)?);
+    }
+    Err(CliError::usage("--roles is for PostgreSQL; a SQLite file is for whoever may open it"))
+}
+
 /// A place for a benchmark that goes away with this value.
 pub(crate) enum Scratch {
     /// A file, and its companions.

@@ -48,6 +48,11 @@ impl Fault {
 }
 
 impl Fault {
+    /// Whether the role lacks the right.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE))
+    }
+
     /// Whether the server refused because it can only be read.
     pub(crate) fn is_read_only(&self) -> bool {
         matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION))

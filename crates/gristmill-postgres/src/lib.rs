@@ -33,6 +33,7 @@ mod ops;
 mod options;
 mod pool;
 pub mod raw;
+mod roles;
 mod session;
 mod sql;
 mod store;
@@ -46,6 +47,7 @@ mod workers;
 
 pub use migrate::{Migration, migrate, migration_sql, migration_status};
 pub use options::{PostgresOptions, SslMode};
+pub use roles::{Roles, grant_roles, roles_sql};
 pub use store::PostgresStore;
 #[cfg(feature = "tokio-postgres")]
 pub use transact::Lent;

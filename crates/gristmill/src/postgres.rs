@@ -9,7 +9,9 @@
 
 #[cfg(feature = "tokio-postgres")]
 pub use gristmill_postgres::Lent;
-pub use gristmill_postgres::{Migration, PostgresOptions, PostgresStore, SslMode, migrate, migration_sql, migration_status, raw};
+pub use gristmill_postgres::{
+    Migration, PostgresOptions, PostgresStore, Roles, SslMode, grant_roles, migrate, migration_sql, migration_status, raw, roles_sql,
+};
 
 #[cfg(feature = "tokio-postgres")]
 impl<S> crate::Context<S> {

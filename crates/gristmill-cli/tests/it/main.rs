@@ -12,6 +12,7 @@ mod enqueue;
 mod http_task;
 mod jsonl;
 mod operate;
+mod roles;
 mod sandbox;
 mod server;
 mod server_faults;

@@ -14,6 +14,7 @@ mod languages;
 mod proxy;
 mod replies;
 mod restart;
+mod roles;
 mod servers;
 mod tls;
 mod wakes;
