@@ -1,7 +1,7 @@
 //! The PostgreSQL store of gristmill: any number of processes, on any number of machines, on one schema of a database.
 //!
-//! In the making: it passes the conformance suite, but has no enqueue in a caller's transaction yet, no transactional tasks,
-//! and has not been tried behind a real PgBouncer, over TLS or with several hosts. Not for production.
+//! In the making: it passes the conformance suite, but has no transactional tasks yet and has not been tried behind a real
+//! PgBouncer. Not for production.
 //!
 //! - **Narrow tables.** A task's body is written once, in a partition of its day; what moves is small. See `migrations/`.
 //! - **One statement.** Enqueues, claims and settlements of a batch are one statement each; enqueues of many callers share
@@ -9,6 +9,9 @@
 //! - **The server's clock** and its order of arrival count, never a client's.
 //! - **Woken, and never dependent on it.** Commits of this process wake at once, those of others by a notification after the
 //!   commit, on a connection of its own; and a cheap look every 40 ms finds what gave none.
+//! - **In your own transaction.** [`Within`](gristmill_core::Within) is implemented for transactions and connections of sqlx,
+//!   tokio-postgres and diesel-async, each with the feature of its name: `sqlx`, `tokio-postgres`, `diesel`. It calls our SQL
+//!   functions, one statement each; nothing is notified inside the transaction.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), gristmill_core::StoreError> {
@@ -32,6 +35,7 @@ mod names;
 mod ops;
 mod options;
 mod pool;
+mod pooler;
 pub mod raw;
 mod roles;
 mod session;
