@@ -24,10 +24,10 @@ fn until_it_goes_on(sandbox: &Sandbox) {
     until("tasks are run", || Record::read(sandbox).len() > before + 4);
 }
 
-fn until_all_ended(sandbox: &Sandbox, ids: &[String]) {
-    for id in ids {
-        sandbox.until_state(id, "succeeded");
-    }
+/// Waits until so many tasks have succeeded.
+fn until_all_ended(sandbox: &Sandbox, count: usize) {
+    let list = ["tasks", "list", "--state", "succeeded", "--limit", "1000"];
+    until("all succeed", || sandbox.json(&list)["items"].as_array().unwrap().len() == count);
 }
 
 /// It is alive and ends in order.
@@ -42,35 +42,44 @@ fn end(worker: Worker) -> String {
 fn a_worker_outlives_its_server_and_its_connections() {
     let mut server = Cluster::start(&[]);
     let sandbox = on(&server.url());
-    let ids = enqueue(&sandbox, 240);
+    let (ids, text) = lines(150);
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    // So much work for each fault that it comes in the middle of it, however fast the machine is.
+    let mut works = lines.chunks(30).map(|lines| {
+        sandbox.write("tasks.jsonl", lines.concat());
+        // With the same ids again, if the server is still about to recover.
+        until("they are kept", || sandbox.run(&["enqueue", "--jsonl", "tasks.jsonl"]).code == Some(0));
+        until_it_goes_on(&sandbox);
+    });
     let worker = sandbox.worker(&["--queues", "default=4"]);
-    until_it_goes_on(&sandbox);
+
+    works.next().unwrap();
     server.kill();
     server.start_again();
-    until_it_goes_on(&sandbox);
 
     // One process of the server dies: it ends all the others, and recovers.
-    let backends = "SELECT pid FROM pg_stat_activity WHERE application_name = 'gristmill' ORDER BY random() LIMIT 1";
-    let backend: i32 = server.sql(backends).parse().unwrap();
+    works.next().unwrap();
+    let backend = "SELECT pid FROM pg_stat_activity WHERE application_name = 'gristmill' ORDER BY random() LIMIT 1";
+    let backend: i32 = server.sql(backend).parse().unwrap();
     kill_process(Pid::from_raw(backend).unwrap(), Signal::KILL).unwrap();
-    until_it_goes_on(&sandbox);
+    server.start_again();
 
+    works.next().unwrap();
     for _ in 0..10 {
-        server.start_again();
-        let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gristmill' \
-                     ORDER BY random() LIMIT 1";
-        server.sql(ended);
+        server.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gristmill' ORDER BY random() LIMIT 1",
+        );
     }
-    until_it_goes_on(&sandbox);
+
+    works.next().unwrap();
     server.stop();
     server.start_again();
-    until_it_goes_on(&sandbox);
 
-    until_all_ended(&sandbox, &ids);
+    works.next().unwrap();
+    until_all_ended(&sandbox, ids.len());
     end(worker);
     check(&sandbox, &ids);
-    let crashed = "SELECT count(*) FROM gristmill.outcome WHERE crashes > 0";
-    assert_eq!(server.sql(crashed), "0", "no worker died");
+    assert_eq!(server.sql("SELECT count(*) FROM gristmill.outcome WHERE crashes > 0"), "0", "no worker died");
 }
 
 #[test]
@@ -80,13 +89,13 @@ fn a_worker_follows_the_primary_to_another_host() {
     // What is acknowledged is on both.
     primary.set("synchronous_standby_names = '*'");
     let sandbox = on(&primary.url_with(&standby));
-    let ids = enqueue(&sandbox, 120);
+    let ids = enqueue(&sandbox, 60);
     let worker = sandbox.worker(&["--queues", "default=4"]);
     until_it_goes_on(&sandbox);
     primary.kill();
     standby.promote();
     until_it_goes_on(&sandbox);
-    until_all_ended(&sandbox, &ids);
+    until_all_ended(&sandbox, ids.len());
     end(worker);
     check(&sandbox, &ids);
 }
@@ -133,7 +142,7 @@ fn a_worker_waits_while_its_role_may_not_connect() {
     server.sql("ALTER ROLE app CONNECTION LIMIT -1");
     worker.hears(": started");
     let ids = enqueue(&sandbox, 60);
-    until_all_ended(&sandbox, &ids);
+    until_all_ended(&sandbox, ids.len());
 
     server.sql("ALTER ROLE app PASSWORD 'another'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'");
     worker.hears("the password is wrong");
@@ -143,4 +152,27 @@ fn a_worker_waits_while_its_role_may_not_connect() {
     let id = sandbox.ok(&["enqueue", "record"]);
     sandbox.until_state(&id, "succeeded");
     end(worker);
+}
+
+#[test]
+fn what_a_worker_waits_for_ends_with_it() {
+    let server = Cluster::start(&["max_prepared_transactions=1"]);
+    // Longer than the test may take: a lock that nobody gives up, and no timeout.
+    let sandbox = on(&format!("{}?lock_timeout=1h&statement_timeout=1h", server.url()));
+    sandbox.ok(&["migrate"]);
+    let blocked = || server.sql("SELECT count(*) FROM pg_locks WHERE NOT granted");
+    let block = "BEGIN; LOCK TABLE gristmill.ready; PREPARE TRANSACTION 'lock'";
+
+    let worker = sandbox.worker(&[]);
+    server.sql(block);
+    until("its statements wait", || blocked() != "0");
+    end(worker);
+    until("they are cancelled", || blocked() == "0");
+
+    let worker = sandbox.start(&["worker"]);
+    until("its statements wait", || blocked() != "0");
+    worker.signal(Signal::KILL);
+    worker.ended();
+    until("the server has noticed", || blocked() == "0");
+    server.sql("ROLLBACK PREPARED 'lock'");
 }

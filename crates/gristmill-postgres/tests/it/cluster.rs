@@ -149,6 +149,7 @@ impl Cluster {
 }
 
 impl Drop for Cluster {
+    #[expect(clippy::print_stderr, reason = "for whoever reads why a test failed")]
     fn drop(&mut self) {
         if let Some(mut server) = self.server.take() {
             // It kills its children and keeps nothing, but has to be awake for it.

@@ -4,19 +4,14 @@ use std::time::Duration;
 
 use gristmill_core::{Claim, Env, Overrides, Source, Store, StoreErrorKind, Wake, Wanted, WorkerSpec};
 use gristmill_postgres::PostgresStore;
+use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
 
 use crate::cluster::Cluster;
-use crate::common::{Schema, database, task};
+use crate::common::{Schema, client, task};
 
 /// However busy the machine is, nothing here takes as long.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
 
 fn worker(env: &Env) -> WorkerSpec {
     WorkerSpec {
@@ -50,7 +45,7 @@ async fn a_statement_is_cancelled_when_its_caller_goes_away_or_the_store_is_clos
     let schema = Schema::new();
     // Longer than the test may take: nothing but the cancellation ends a statement in time.
     let store = PostgresStore::connect(&schema.url("&lock_timeout=1h&statement_timeout=1h"), Env::system()).await.unwrap();
-    let (locker, watcher) = (connect(&database()).await, connect(&database()).await);
+    let (locker, watcher) = (client().await, client().await);
     locker.batch_execute(&format!("BEGIN; LOCK TABLE {}.queue", schema.0)).await.unwrap();
 
     let caller = tokio::spawn({
@@ -79,7 +74,7 @@ async fn one_connection_is_enough_for_fifty_at_once() {
     let store = PostgresStore::connect(&schema.url("&pool=1"), env.clone()).await.unwrap();
     let worker = worker(&env);
     store.enter(&worker).await.unwrap();
-    let mut callers = tokio::task::JoinSet::new();
+    let mut callers = JoinSet::new();
     for n in 0..50 {
         let (store, env, worker) = (store.clone(), env.clone(), worker.id);
         callers.spawn(async move {
@@ -107,7 +102,7 @@ async fn a_heartbeat_has_a_connection_although_the_pool_has_none() {
     let store = PostgresStore::connect(&schema.url("&pool=1&lock_timeout=1h&statement_timeout=1h"), env.clone()).await.unwrap();
     let worker = worker(&env);
     store.enter(&worker).await.unwrap();
-    let (locker, watcher) = (connect(&database()).await, connect(&database()).await);
+    let (locker, watcher) = (client().await, client().await);
     locker.batch_execute(&format!("BEGIN; LOCK TABLE {}.queue", schema.0)).await.unwrap();
     let stuck = tokio::spawn({
         let store = store.clone();
@@ -125,21 +120,28 @@ async fn a_server_without_room_is_shared_as_far_as_it_goes_and_refuses_in_words(
     // As a role that is no superuser, for whom the server keeps three connections.
     let server = Cluster::start(&["max_connections=8", "superuser_reserved_connections=3"]);
     server.sql("CREATE ROLE app LOGIN PASSWORD 'app'; GRANT CREATE ON DATABASE gristmill TO app");
-    let (_, host) = server.url().split_once('@').map(|(_, host)| ((), host.to_owned())).unwrap();
+    let url = server.url();
+    let (_, host) = url.split_once('@').unwrap();
     let url = format!("postgres://app:app@{host}");
     let env = Env::system();
     let store = PostgresStore::connect(&format!("{url}?pool=4"), env.clone()).await.unwrap();
     let worker = worker(&env);
-    // Two of five: one to work with, and the one that is kept for heartbeats.
+    // With it comes the connection that is kept for heartbeats; others take what is left.
     store.enter(&worker).await.unwrap();
-    let others = [connect(&url).await, connect(&url).await, connect(&url).await];
+    let mut others = JoinSet::new();
+    while let Ok((client, connection)) = tokio_postgres::connect(&url, NoTls).await {
+        others.spawn(async move {
+            let _client = client;
+            connection.await
+        });
+    }
 
     let error = PostgresStore::connect(&url, env.clone()).await.map(drop).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Busy);
     assert!(error.to_string().contains("max_connections"), "{error}");
 
-    // The pool can't grow; its one connection serves all.
-    let mut callers = tokio::task::JoinSet::new();
+    // The pool can't grow; what it has serves all.
+    let mut callers = JoinSet::new();
     for _ in 0..20 {
         let (store, new) = (store.clone(), task(&env, "mail", Overrides::default()));
         callers.spawn(async move {
@@ -157,5 +159,5 @@ async fn a_server_without_room_is_shared_as_far_as_it_goes_and_refuses_in_words(
     assert_eq!(ended, "t");
     let beat = store.heartbeat(worker.id, worker.lease);
     assert!(tokio::time::timeout(PATIENCE, beat).await.unwrap().unwrap().alive);
-    drop(others);
+    others.abort_all();
 }

@@ -1,5 +1,6 @@
 //! What the PostgreSQL store has beyond the common contract: its server, its connections, its wake-ups.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::disallowed_methods, reason = "what a test spawns ends with the test's runtime")]
 
 mod blocked;
 mod cluster;
@@ -10,8 +11,14 @@ mod day;
 mod days;
 mod faults;
 mod functions;
+mod horizon;
+mod inputs;
 mod languages;
+mod mixed;
+mod nudges;
+mod pooler;
 mod proxy;
+mod races;
 mod replies;
 mod restart;
 mod roles;

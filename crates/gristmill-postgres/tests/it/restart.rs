@@ -96,8 +96,10 @@ async fn calls_wait_out_a_restart_and_wake_ups_come_again_after_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_server_is_given_up_and_used_again_when_it_thaws() {
     let server = Cluster::start(&[]);
-    let (env, options) = (Env::system(), "?statement_timeout=100ms&lock_timeout=100ms&connect_timeout=1");
-    let store = open(&format!("{}{options}", server.url())).await;
+    let env = Env::system();
+    // The tables, which take longer than the statements after them may.
+    open(&server.url()).await.close();
+    let store = open(&format!("{}?statement_timeout=500ms", server.url())).await;
     let worker = worker(&env, Duration::from_secs(600));
     store.enter(&worker).await.unwrap();
     let backends = server.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'gristmill'");
@@ -125,14 +127,17 @@ async fn of_several_hosts_the_one_that_can_be_written_is_found_before_and_after_
     for store in &stores {
         kept.push(enqueue(store).await.unwrap());
     }
-    // Alone it can be read, and says why it can't be written.
-    let reader = open(&standby.url()).await;
-    let followed = async {
-        while reader.get(kept[1]).await.unwrap().is_none() {
-            tokio::task::yield_now().await;
+    // Alone it can be read, once it has what the primary has, and says why it can't be written.
+    let reader = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Ok(reader) = PostgresStore::connect(&standby.url(), Env::system()).await
+                && reader.get(kept[1]).await.unwrap().is_some()
+            {
+                return reader;
+            }
         }
-    };
-    tokio::time::timeout(PATIENCE, followed).await.unwrap();
+    });
+    let reader = reader.await.unwrap();
     let error = enqueue(&reader).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::ReadOnly);
     assert!(error.to_string().contains("standby") && error.to_string().contains("connect to the primary"), "{error}");

@@ -21,6 +21,8 @@ const SETTLE_BUFFER: usize = 4_096;
 const STUCK_AFTER: Duration = Duration::from_secs(3);
 /// Writing the last outcomes may take so long when the worker stops.
 const LAST_WRITES: Duration = Duration::from_secs(10);
+/// Housekeeping that is under way may take so long.
+const LAST_PART: Duration = Duration::from_secs(1);
 /// And the application's hooks so long, after that.
 const LAST_HOOKS: Duration = Duration::from_secs(10);
 
@@ -108,9 +110,9 @@ async fn supervise(shared: Arc<Shared>) -> ExitReport {
     writers.spawn(settle::run(shared.clone(), settlements, last.clone()));
     writers.close();
     parts.spawn(heartbeat::run(shared.clone(), settler.clone(), end.clone()));
-    parts.spawn(notes::run(shared.clone(), end.clone()));
+    parts.spawn(unless_over(end.clone(), notes::run(shared.clone(), end.clone())));
     if shared.config.maintain {
-        parts.spawn(sweep::run(shared.clone(), end.clone()));
+        parts.spawn(unless_over(end.clone(), sweep::run(shared.clone(), end.clone())));
     }
     parts.close();
     let (told, tellers) = (CancellationToken::new(), TaskTracker::new());
@@ -141,6 +143,18 @@ async fn supervise(shared: Arc<Shared>) -> ExitReport {
         tracing::error!("a failure hook does not return; the worker ends without it");
     }
     ExitReport { store_error: shared.broken.get().cloned(), ..shared.counts.report(abandoned) }
+}
+
+/// Drops a part that waits for the store although all has ended. What it was about, other workers do as well.
+async fn unless_over(end: CancellationToken, part: impl Future<Output = ()>) {
+    let over = async {
+        end.cancelled().await;
+        tokio::time::sleep(LAST_PART).await;
+    };
+    tokio::select! {
+        () = part => {}
+        () = over => tracing::debug!("the store does not answer; the worker ends without it"),
+    }
 }
 
 /// Ends what runs; returns the handlers that could not be ended.
