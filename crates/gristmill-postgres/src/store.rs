@@ -11,7 +11,6 @@ use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
 
 use crate::conn::Connect;
-#[cfg(any(feature = "sqlx", feature = "tokio-postgres"))]
 use crate::effects::Tidings;
 use crate::error::sqlstate;
 use crate::inner::{Inner, Kind, run};
