@@ -17,6 +17,13 @@ pub trait Subject: Send + Sync {
     async fn reopen(&self, store: Arc<dyn Store>, _env: Env) -> Arc<dyn Store> {
         store
     }
+
+    /// The same store as another process has it at the same time.
+    ///
+    /// For a store that no two processes can share, it is the same handle, which the default gives.
+    async fn another(&self, store: &Arc<dyn Store>, _env: Env) -> Arc<dyn Store> {
+        store.clone()
+    }
 }
 
 #[async_trait]

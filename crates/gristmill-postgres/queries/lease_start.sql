@@ -1,6 +1,6 @@
--- Index: the primary key.
+-- Index: the primary key. By id as in lease_take.
 WITH hit AS MATERIALIZED (
-  SELECT x.*, l.at FROM unnest($1::uuid[], $2::uuid[]) AS x(id, fence)
-  CROSS JOIN LATERAL (SELECT ctid AS at FROM {s}.lease l WHERE l.id = x.id AND l.fence = x.fence OFFSET 0 FOR UPDATE) l
+  SELECT x.id FROM unnest($1::uuid[], $2::uuid[]) AS x(id, fence)
+  CROSS JOIN LATERAL (SELECT FROM {s}.lease l WHERE l.id = x.id AND l.fence = x.fence OFFSET 0 FOR UPDATE) l
 )
-UPDATE {s}.lease SET started = true WHERE ctid = ANY (ARRAY(SELECT at FROM hit)) RETURNING id, fence
+UPDATE {s}.lease SET started = true WHERE id = ANY (ARRAY(SELECT id FROM hit)) RETURNING id, fence

@@ -153,6 +153,10 @@ impl PostgresOptions {
             "schema" if value.is_empty() || value.len() > 63 || value.contains('\0') || value.starts_with("pg_") => {
                 return Err(invalid(format!("schema={value}: it is a name of 1 to 63 bytes that does not begin with pg_")));
             }
+            // The one text that could end the body of a function.
+            "schema" if value.contains("$gristmill$") => {
+                return Err(invalid(format!("schema={value}: the name of a schema can't hold $gristmill$")));
+            }
             "schema" => value.clone_into(&mut self.schema),
             "pool" => self.pool = connections(name, value)?,
             "transactions" => self.transactions = connections(name, value)?,
@@ -314,6 +318,7 @@ mod tests {
             ("postgres://me@h/db?scheme=x", "`scheme`"),
             ("postgres://me@h/db?schema=", "1 to 63 bytes"),
             ("postgres://me@h/db?schema=pg_x", "pg_"),
+            ("postgres://me@h/db?schema=a$gristmill$b", "can't hold $gristmill$"),
             ("postgres://me@h/db?pool=0", "1 to 1000"),
             ("postgres://me@h/db?transactions=many", "1 to 1000"),
             ("postgres://me@h/db?pgbouncer=yes", "true or false"),

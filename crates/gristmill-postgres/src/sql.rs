@@ -59,7 +59,7 @@ queries! {
     LeaseTake "lease_take" [INT8, UUID_ARRAY, UUID_ARRAY];
     LeaseTakeLost "lease_take_lost" [INT8, INT8];
     LeaseTakeOfWorker "lease_take_of_worker" [INT8, INT8];
-    LiveDelete "live_delete" [UUID_ARRAY];
+    LiveTake "live_take" [UUID_ARRAY];
     MigrationExists "migration_exists" [TEXT];
     MigrationInsert "migration_insert" [INT8, INT8, TEXT, TEXT];
     MigrationList "migration_list" [];
@@ -176,11 +176,10 @@ fn fill(text: &str, schema: &str) -> String {
     let quoted = quote(schema);
     // A comment that holds a placeholder's letters does no harm; they are left out all the same, as they travel each time.
     let text: String = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
-    text.replace("{changed}", CHANGED)
-        .replace("{keep}", KEEP)
-        .replace("{now}", NOW)
-        .replace("{l}", &quoted.replace('\'', "''"))
-        .replace("{s}", &quoted)
+    let text = text.replace("{changed}", CHANGED).replace("{keep}", KEEP).replace("{now}", NOW);
+    // The name is put in last and once, as it may look like a placeholder itself.
+    let literal = quoted.replace('\'', "''");
+    text.split("{s}").map(|part| part.replace("{l}", &literal)).collect::<Vec<_>>().join(&quoted)
 }
 
 /// An identifier that can't be anything else, whatever its letters are.
@@ -194,9 +193,9 @@ mod tests {
 
     #[test]
     fn a_schema_of_any_name_is_only_a_name() {
-        let texts = Texts::new("it's \"; DROP SCHEMA x");
-        assert!(texts.text(Q::Enqueue).contains("nextval('\"it''s \"\"; DROP SCHEMA x\".arrival')"));
-        assert!(texts.text(Q::WorkerServes).contains("FROM \"it's \"\"; DROP SCHEMA x\".worker"));
+        let texts = Texts::new("it's \"; DROP {s}{l}");
+        assert!(texts.text(Q::Enqueue).contains("nextval('\"it''s \"\"; DROP {s}{l}\".arrival')"));
+        assert!(texts.text(Q::WorkerServes).contains("FROM \"it's \"\"; DROP {s}{l}\".worker"));
     }
 
     #[test]

@@ -44,6 +44,11 @@ impl<'a> Bench<'a> {
         Self { store, ..self }
     }
 
+    /// The same store as another process has it.
+    pub async fn other(&self) -> Arc<dyn Store> {
+        self.subject.another(&self.store, self.env.clone()).await
+    }
+
     /// A plain task, not yet enqueued.
     pub fn task(&self) -> NewTask {
         let id = self.env.task_id();

@@ -1,6 +1,9 @@
 //! Leases: who holds a task, for how long, and that nobody else writes about it.
 
-use gristmill_core::{AttemptState, Claim, Ending, FailureReason, LeaseRef, NewTask, Note, Pulse, Settled, State, Wanted};
+use gristmill_core::{
+    AttemptState, Claim, Ending, FailureReason, LeaseRef, NewTask, Note, Progress, Pulse, Settled, Settlement, State,
+    StoreErrorKind, Wanted,
+};
 
 use super::bench::{ALL, Bench, LEASE, QUEUE, secs};
 use super::list;
@@ -14,6 +17,7 @@ list![
     a_released_task_was_no_crash,
     leaving_gives_everything_back,
     a_stale_lease_changes_nothing,
+    a_worker_that_slept_for_three_leases_changes_nothing,
     a_guessed_lease_changes_nothing,
     another_claim_of_the_same_worker_is_another_lease,
     a_sweep_rescues_no_more_than_asked,
@@ -167,6 +171,34 @@ pub async fn a_stale_lease_changes_nothing(bench: Bench<'_>) {
     }
 }
 
+/// A process that was suspended wakes up and goes on as if nothing had happened: all that it does is refused.
+pub async fn a_worker_that_slept_for_three_leases_changes_nothing(bench: Bench<'_>) {
+    let sleeper = bench.worker().await;
+    let ids = [bench.add().await, bench.add().await];
+    let wanted = bench.wanted(sleeper, ALL);
+    let stale: Vec<_> = bench.store.claim(&wanted).await.expect("claim").iter().map(|claimed| claimed.lease).collect();
+    assert_eq!(bench.store.start(&stale).await.expect("the store answers"), [true, true]);
+    bench.pass(LEASE * 3);
+    assert_eq!(bench.sweep().await.rescued, 2);
+    let other = bench.worker().await;
+    // The first is another's now; the second waits.
+    let lease = bench.claim_one(other).await.lease;
+    assert_eq!(lease.id, ids[0]);
+    let before = [bench.get(ids[0]).await, bench.get(ids[1]).await];
+    for lease in stale {
+        refuses_everything(&bench, lease, "of a worker that slept").await;
+    }
+    assert_eq!(bench.store.heartbeat(sleeper, LEASE).await.ok(), Some(Pulse { alive: false, cancel: Vec::new() }));
+    for again in [false, true] {
+        let error = bench.store.claim(&Claim { again, ..wanted.clone() }).await.expect_err("it is not alive");
+        assert_eq!(error.kind(), StoreErrorKind::Invalid, "{error}");
+    }
+    assert_eq!(bench.store.leave(sleeper).await.ok(), Some(0), "it holds nothing that it could give back");
+    assert_eq!([bench.get(ids[0]).await, bench.get(ids[1]).await], before);
+    assert_eq!(bench.settle(lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+    assert_eq!(bench.get(ids[0]).await.crashes, 1);
+}
+
 /// The fence is the random part of the claim: the task, its attempt number and its row are not enough.
 pub async fn a_guessed_lease_changes_nothing(bench: Bench<'_>) {
     let worker = bench.worker().await;
@@ -242,9 +274,20 @@ async fn refuses_everything(bench: &Bench<'_>, stale: LeaseRef, what: &str) {
     ] {
         assert_eq!(bench.settle(stale, ending).await, Settled::LeaseLost, "a lease {what} was settled with {ending:?}");
     }
+    let child = bench.task();
+    let child_id = child.id;
+    let success = Settlement {
+        result: Some("1".to_owned()),
+        logs: Some("stale".to_owned()),
+        children: vec![child],
+        ..Settlement::new(stale, Ending::Succeeded)
+    };
+    assert_eq!(bench.settle_with(success).await, Settled::LeaseLost, "a lease {what} was settled with a result");
+    assert_eq!(bench.find(child_id).await, None, "a lease {what} made a task");
     let started = bench.store.start(&[stale]).await.expect("the store answers");
     assert_eq!(started, [false], "a lease {what} was started");
-    let note = Note { lease: stale, logs: Some("stale".to_owned()), progress: None };
+    let progress = Some(Progress { done: 1, ..Progress::default() });
+    let note = Note { lease: stale, logs: Some("stale".to_owned()), progress };
     assert_eq!(bench.store.note(vec![note]).await.expect("the store answers"), [false], "a lease {what} was noted");
     assert_eq!(bench.find(stale.id).await, before, "a lease {what} was refused and changed the task all the same");
 }

@@ -17,6 +17,7 @@ pub mod notes;
 pub mod operators;
 pub mod pause;
 pub mod pending;
+pub mod races;
 pub mod retention;
 pub mod retry;
 pub mod schedule;
@@ -121,6 +122,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         operators::CHECKS,
         wait::CHECKS,
         durability::CHECKS,
+        races::CHECKS,
     ]
     .into_iter()
     .flatten()

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::time::Duration;
 
 use gristmill_core::{
@@ -9,6 +10,8 @@ use uuid::Uuid;
 use super::encode::{ack_from, count, keep_until, retention_from, storable, to_json};
 use super::writes::{Outcome, Place, Writes};
 use crate::error::Fault;
+use crate::session::Session;
+use crate::sql::Q;
 
 /// A lease that was just taken away, with what the other tables say of its task.
 pub(super) struct Taken {
@@ -48,22 +51,39 @@ impl Taken {
         self.worker = Some(name.to_owned());
     }
 
-    pub(super) fn read(row: &Row) -> Result<Self, Fault> {
-        let facts = match row.try_get::<_, Option<i32>>(13)? {
+    /// Reads what a statement took, and takes what was noted of it.
+    pub(super) async fn all(s: &Session<'_>, rows: &[Row]) -> Result<Vec<Self>, Fault> {
+        let mut all = rows.iter().map(Self::read).collect::<Result<Vec<_>, _>>()?;
+        let noted: Vec<Uuid> = all.iter().filter(|taken| taken.noted).map(|taken| taken.id).collect();
+        if noted.is_empty() {
+            return Ok(all);
+        }
+        let mut notes: HashMap<Uuid, _> = HashMap::with_capacity(noted.len());
+        for row in s.rows(Q::LiveTake, &[&noted]).await? {
+            notes.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
+        }
+        for taken in &mut all {
+            (taken.logs, taken.progress) = notes.remove(&taken.id).unwrap_or_default();
+        }
+        Ok(all)
+    }
+
+    fn read(row: &Row) -> Result<Self, Fault> {
+        let facts = match row.try_get::<_, Option<i32>>(11)? {
             None => None,
             Some(queue) => Some(Facts {
                 queue,
-                kind: row.try_get(14)?,
-                priority: row.try_get(15)?,
-                max_attempts: count(row.try_get(16)?),
-                max_crashes: count(row.try_get(17)?),
-                ack: ack_from(row.try_get(18)?),
-                expires_at: row.try_get(19)?,
+                kind: row.try_get(12)?,
+                priority: row.try_get(13)?,
+                max_attempts: count(row.try_get(14)?),
+                max_crashes: count(row.try_get(15)?),
+                ack: ack_from(row.try_get(16)?),
+                expires_at: row.try_get(17)?,
             }),
         };
         Ok(Self {
             id: row.try_get(0)?,
-            fence: row.try_get(21)?,
+            fence: row.try_get(19)?,
             seq: row.try_get(1)?,
             retention: row.try_get(2)?,
             claimed_at: row.try_get(3)?,
@@ -74,10 +94,10 @@ impl Taken {
             cancel: row.try_get(8)?,
             noted: row.try_get(9)?,
             worker: row.try_get(10)?,
-            logs: row.try_get(11)?,
-            progress: row.try_get(12)?,
+            logs: None,
+            progress: None,
             facts,
-            now: Timestamp::from_millis(row.try_get(20)?),
+            now: Timestamp::from_millis(row.try_get(18)?),
         })
     }
 }
@@ -104,9 +124,6 @@ impl Word<'_> {
 
 /// Decides what becomes of a task whose lease was taken, and what has to be written for it. Returns its state after.
 pub(super) fn finish(taken: Taken, word: &Word<'_>, writes: &mut Writes, effects: &mut Effects) -> State {
-    if taken.noted {
-        writes.live.push(taken.id);
-    }
     let facts = taken.facts.as_ref();
     let held = Held {
         attempt: taken.attempt,

@@ -124,11 +124,9 @@ async fn plain(s: &Session<'_>, settlements: &[Settlement], batch: &Batch, whole
 /// Settles with everything that the tables know.
 async fn long(s: &mut Session<'_>, settlements: &[Settlement], which: &[usize], answers: &mut [Settled]) -> Result<(), Fault> {
     let (ids, fences) = leases(which.iter().map(|n| &settlements[*n].lease));
-    let mut taken = HashMap::with_capacity(which.len());
-    for row in s.rows(Q::LeaseTake, &[&s.now, &ids, &fences]).await? {
-        let lease = Taken::read(&row)?;
-        taken.insert((lease.id, lease.fence), lease);
-    }
+    let rows = s.rows(Q::LeaseTake, &[&s.now, &ids, &fences]).await?;
+    let leases = Taken::all(s, &rows).await?.into_iter();
+    let mut taken: HashMap<Mark, Taken> = leases.map(|lease| ((lease.id, lease.fence), lease)).collect();
     let mut writes = Writes::default();
     let mut children: Vec<NewTask> = Vec::new();
     // In the order in which they were given, so that children arrive in it.

@@ -32,8 +32,7 @@ pub(crate) async fn promote(s: &mut Session<'_>, most: usize) -> Result<usize, F
 pub(crate) async fn rescue(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
     let rows = s.rows(Q::LeaseTakeLost, &[&s.now, &limit(most)]).await?;
     let mut writes = Writes::default();
-    for row in &rows {
-        let taken = Taken::read(row)?;
+    for taken in Taken::all(s, &rows).await? {
         let silent = !taken.started;
         let id = TaskId::from_uuid(taken.id);
         let state = finish(taken, &Word::of(Ending::Crashed, silent), &mut writes, &mut s.effects);

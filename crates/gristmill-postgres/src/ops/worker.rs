@@ -33,8 +33,7 @@ pub(crate) async fn leave(s: &mut Session<'_>, workers: &Workers, worker: Worker
     let (worker_key, name): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
     let rows = s.rows(Q::LeaseTakeOfWorker, &[&s.now, &worker_key]).await?;
     let mut writes = Writes::default();
-    for row in &rows {
-        let mut taken = Taken::read(row)?;
+    for mut taken in Taken::all(s, &rows).await? {
         taken.name_worker(&name);
         let silent = !taken.started;
         finish(taken, &Word::of(Ending::Released, silent), &mut writes, &mut s.effects);

@@ -13,7 +13,6 @@ pub(super) struct Writes {
     ready: Waiting,
     scheduled: Waiting,
     run_at: Vec<i64>,
-    pub(super) live: Vec<Uuid>,
     pub(super) tasks_gone: Vec<Uuid>,
     pub(super) histories_gone: Vec<Uuid>,
 }
@@ -114,10 +113,7 @@ impl Writes {
 
     /// Writes all of it, and says in `effects` what became ready and scheduled.
     pub(super) async fn flush(self, s: &mut Session<'_>) -> Result<(), Fault> {
-        let Self { outcomes, ready, scheduled, run_at, live, tasks_gone, histories_gone } = self;
-        if !live.is_empty() {
-            s.execute(Q::LiveDelete, &[&live]).await?;
-        }
+        let Self { outcomes, ready, scheduled, run_at, tasks_gone, histories_gone } = self;
         if !histories_gone.is_empty() {
             s.execute(Q::OutcomeDelete, &[&histories_gone]).await?;
         }

@@ -96,7 +96,6 @@ impl Bench {
     async fn new(options: &str) -> Self {
         let (schema, env) = (Schema::new(), Env::system());
         let url = schema.url(&format!("{options}&application_name={}", schema.0));
-        let store: Arc<dyn Store> = PostgresStore::connect(&url, env.clone()).await.unwrap();
         let worker = env.worker_id();
         let spec = WorkerSpec {
             id: worker,
@@ -107,6 +106,15 @@ impl Bench {
             version: String::new(),
         };
         let calm: Arc<dyn Store> = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
+        let mut tries = 0;
+        // With a short timeout that may take more than one try on a busy machine.
+        let store: Arc<dyn Store> = loop {
+            match PostgresStore::connect(&url, env.clone()).await {
+                Ok(store) => break store,
+                Err(error) => assert!(tries < 100 && error.is_transient(), "{error}"),
+            }
+            tries += 1;
+        };
         calm.enter(&spec).await.unwrap();
         let tasks = [(); 2].map(|()| task(&env, "work", Overrides::default())).to_vec();
         let waiting = tasks[1].id;

@@ -17,15 +17,31 @@ impl Schema {
 
     /// The store's URL, with more options after an `&`.
     pub(crate) fn url(&self, options: &str) -> String {
-        let database = database();
-        let mark = if database.contains('?') { '&' } else { '?' };
-        format!("{database}{mark}schema={}{options}", self.0)
+        self.url_at(&database(), options)
     }
+
+    /// The same by way of the pooler, with `pgbouncer=true` or whatever else the options say.
+    pub(crate) fn pooled_url(&self, options: &str) -> String {
+        let database = std::env::var("GRISTMILL_TEST_PGBOUNCER")
+            .unwrap_or_else(|_| panic!("GRISTMILL_TEST_PGBOUNCER names no database; run cargo xtask test, which starts one"));
+        self.url_at(&database, options)
+    }
+
+    fn url_at(&self, database: &str, options: &str) -> String {
+        let mark = if database.contains('?') { '&' } else { '?' };
+        let schema: String = self.0.bytes().map(encoded).collect();
+        format!("{database}{mark}schema={schema}{options}")
+    }
+}
+
+/// As in a URL.
+fn encoded(byte: u8) -> String {
+    if byte.is_ascii_alphanumeric() || byte == b'_' { char::from(byte).to_string() } else { format!("%{byte:02x}") }
 }
 
 impl Drop for Schema {
     fn drop(&mut self) {
-        let drop = format!("DROP SCHEMA IF EXISTS \"{}\" CASCADE", self.0);
+        let drop = format!("DROP SCHEMA IF EXISTS \"{}\" CASCADE", self.0.replace('"', "\"\""));
         // On a thread with a runtime of its own, as this may be dropped within one.
         let done = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

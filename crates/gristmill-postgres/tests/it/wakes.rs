@@ -10,9 +10,15 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_enqueue_elsewhere_wakes_and_so_does_an_end() {
-    let (schema, env) = (Schema::new(), Env::system());
-    let here = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
-    let there = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
+    let schema = Schema::new();
+    news_travel(&schema.url("")).await;
+}
+
+/// From one store to another, all by themselves.
+pub(crate) async fn news_travel(url: &str) {
+    let env = Env::system();
+    let here = PostgresStore::connect(url, env.clone()).await.unwrap();
+    let there = PostgresStore::connect(url, env.clone()).await.unwrap();
     let spec = WorkerSpec {
         id: env.worker_id(),
         name: "w".to_owned(),

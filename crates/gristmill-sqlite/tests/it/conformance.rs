@@ -24,6 +24,10 @@ impl Subject for Files {
         drop(store);
         SqliteStore::connect(&path, env).unwrap()
     }
+
+    async fn another(&self, store: &Arc<dyn Store>, env: Env) -> Arc<dyn Store> {
+        SqliteStore::connect(&store.location(), env).unwrap()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,72 @@
+//! An old snapshot keeps every dead row: a claim must not pass over all that was claimed before it.
+
+use std::time::{Duration, Instant};
+
+use gristmill_core::{Claim, Ending, Env, Overrides, Settled, Settlement, Source, State, Store, Wanted, WorkerSpec};
+use gristmill_postgres::PostgresStore;
+use tokio_postgres::Client;
+
+use crate::common::{Schema, client, task};
+
+/// Several thousand are enough to tell apart a cost that grows and one that does not.
+const TASKS: usize = 4_000;
+/// As a worker with short appetite takes them.
+const BATCH: usize = 20;
+const DEADLINE: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_costs_the_same_while_a_transaction_holds_the_horizon() {
+    let (schema, env) = (Schema::new(), Env::system());
+    let url = schema.url(&format!("&application_name={}", schema.0));
+    let store = PostgresStore::connect(&url, env.clone()).await.unwrap();
+    let (old, eye) = (client().await, client().await);
+    let look = format!("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM {}.task", schema.0);
+    old.batch_execute(&look).await.unwrap();
+    let worker = env.worker_id();
+    let spec = WorkerSpec {
+        id: worker,
+        name: "w".to_owned(),
+        lease: DEADLINE,
+        kinds: vec!["work".to_owned()],
+        queues: [("default".to_owned(), 1)].into(),
+        version: String::new(),
+    };
+    store.enter(&spec).await.unwrap();
+    for _ in 0..TASKS / 1_000 {
+        store.enqueue((0..1_000).map(|_| task(&env, "work", Overrides::default())).collect()).await.unwrap();
+    }
+    let since = Instant::now();
+    let mut done = 0;
+    loop {
+        let wanted = vec![Wanted { queue: "default".into(), limit: BATCH }];
+        let claimed = store.claim(&Claim { worker, fence: env.fence(), wanted, again: false }).await.unwrap();
+        if claimed.is_empty() {
+            break;
+        }
+        let batch = claimed.iter().map(|claimed| Settlement::new(claimed.lease, Ending::Succeeded)).collect();
+        let settled = store.settle(batch).await.unwrap();
+        done += settled.iter().filter(|settled| **settled == Settled::Done(State::Succeeded)).count();
+    }
+    assert_eq!(done, TASKS, "each was done once");
+    let seconds = usize::try_from(since.elapsed().as_secs()).unwrap();
+    // Its sessions report what they read when they end.
+    drop(store);
+    let read = entries_read(&eye, &schema).await;
+    old.batch_execute("ROLLBACK").await.unwrap();
+    // Each task once, and a look at the whole queue at the beginning, at the end, and once a second. Without the floor it
+    // is half of all tasks for each batch, which is a hundred times as much.
+    let most = TASKS * (4 + seconds);
+    assert!(read >= TASKS && read <= most, "claims read {read} entries of the index for {TASKS} tasks in {seconds} s");
+}
+
+async fn entries_read(eye: &Client, schema: &Schema) -> usize {
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
+    let until = Instant::now() + DEADLINE;
+    while eye.query_one(sessions, &[&schema.0]).await.unwrap().get::<_, i64>(0) > 0 {
+        assert!(Instant::now() < until, "a store that was dropped keeps its connections");
+        tokio::task::yield_now().await;
+    }
+    let read = "SELECT idx_tup_read FROM pg_stat_all_indexes WHERE schemaname = $1 AND indexrelname = 'ready_pkey'";
+    let read: i64 = eye.query_one(read, &[&schema.0]).await.unwrap().get(0);
+    usize::try_from(read).unwrap()
+}
