@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The same of a heartbeat, which then tries the other connections.
 const PATIENCE_OF_BEATS: Duration = Duration::from_secs(1);
 /// How much longer than its statements may take an answer is waited for.
-const SLACK: Duration = Duration::from_secs(10);
+const SLACK: Duration = Duration::from_secs(5);
 
 /// All of a store but its handle, for the tasks that work for it.
 pub(crate) struct Inner {
