@@ -59,6 +59,8 @@ pub(crate) enum OwnSettlement {
     Perhaps,
     /// Committed, and this is the task's state.
     Committed(State),
+    /// Its effect is committed alone, as no store knows of the claim.
+    Alone,
 }
 
 /// Why a handler was asked to end.

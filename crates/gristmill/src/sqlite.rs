@@ -45,13 +45,14 @@ impl<S> Context<S> {
         let store = attempt.client.store().as_ref();
         let (mut outcome, mut settles) = (None, false);
         let mut ended = store_of::<SqliteStore>(store, "SQLite")?.transaction(|connection| {
-            let plan = attempt.plan(outcome.insert(work(connection)));
-            if connection.is_autocommit() {
-                // SQLite itself rolls back after some errors, as of a full disk; what is written now would stand alone.
-                return Err(Error::retry("the transaction was ended before its time; nothing is committed").into());
+            let plan = attempt.plan(outcome.insert(work(connection)))?;
+            if connection.is_autocommit() && !matches!(plan, Plan::Rollback) {
+                // What is written now would stand alone.
+                let why = "the transaction has ended before its time, by a statement of the task or by SQLite after an error";
+                return Err(Error::retry(why).into());
             }
-            settles = matches!(plan, Ok(Plan::Settle(_)));
-            match plan? {
+            settles = matches!(plan, Plan::Settle(_));
+            match plan {
                 Plan::Settle(settlement) => attempt.check_settled(connection.settle(store, settlement).into_inner())?,
                 Plan::Hold(lease) => attempt.check_held(connection.hold(store, lease).into_inner())?,
                 Plan::Commit => {}

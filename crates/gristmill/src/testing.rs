@@ -1,6 +1,8 @@
 //! Tests of an application's tasks: no service, no waiting, no thread.
 //!
-//! [`Harness`] runs an [`App`] on the in-memory store with a clock that stands still until it is moved.
+//! [`Harness`] runs an [`App`] on the in-memory store with a clock that stands still until it is moved. Transactions that a
+//! handler opens on the application's own database ([`Context::transaction_on`](crate::Context::transaction_on)) are real, and
+//! committed by themselves.
 //!
 //! ```
 //! use gristmill::testing::{Harness, assert_enqueued};
@@ -44,6 +46,7 @@ use serde_json::Value;
 pub use gristmill_conformance::MemoryStore;
 
 pub use crate::assert_enqueued;
+use crate::attempt::Attempt;
 use crate::client::Client;
 use crate::core::{
     Claim, Claimed, Ending, Env, Filter, LeaseRef, NewTask, Overrides, Progress, Settled, Settlement, State, Store, StoreError,
@@ -269,7 +272,7 @@ impl<'h, T: Task + Sync> IntoFuture for Perform<'h, T> {
                 args: task.args,
                 meta: Some(Box::new(self.meta)),
             };
-            let attempt = execute::prepare(client, &mut claimed, None);
+            let attempt = unclaimed(client, &mut claimed);
             match execute::run(client, &attempt, claimed).await {
                 Some(settlement) => Performed::of(settlement),
                 None => Performed::refused(&"the attempt has settled itself"),
@@ -370,11 +373,13 @@ impl Inline {
                 store.start(&[claimed.lease]).await?;
             }
             let again = self.twice.as_ref().map(|failed| (failed, redelivered(&claimed)));
-            let attempt = execute::prepare(client, &mut claimed, None);
+            let attempt = unclaimed(client, &mut claimed);
             // Boxed: a handler may enqueue, which in inline mode drains again.
             let Some(mut settlement) = boxed(execute::run(client, &attempt, claimed)).await else { continue };
+            // What commits with its settlement is never run again.
+            let again = again.filter(|_| attempt.settled().is_none());
             if let (Some((failed, mut claimed)), Ending::Succeeded) = (again, settlement.ending) {
-                let attempt = execute::prepare(client, &mut claimed, None);
+                let attempt = unclaimed(client, &mut claimed);
                 match boxed(execute::run(client, &attempt, claimed)).await {
                     // The first end was never written; this one is.
                     Some(second) if second.ending == Ending::Succeeded => settlement = second,
@@ -401,6 +406,13 @@ fn boxed<'a>(
     run: impl Future<Output = Option<Settlement>> + Send + 'a,
 ) -> Pin<Box<dyn Future<Output = Option<Settlement>> + Send + 'a>> {
     Box::pin(run)
+}
+
+/// An attempt whose claim is known to no database: its handler's transactions are committed alone, as in a synchronous call.
+fn unclaimed(client: &Client, claimed: &mut Claimed) -> Arc<Attempt> {
+    let mut attempt = execute::prepare(client, claimed, None);
+    attempt.lease = None;
+    Arc::new(attempt)
 }
 
 /// The same task as it comes back after its worker died at the end of the work.

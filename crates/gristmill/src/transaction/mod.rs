@@ -86,8 +86,8 @@ impl<S> Context<S> {
             return Undo::from(lost).end(outcome);
         }
         db.ended();
-        if settles {
-            attempt.set_settled(OwnSettlement::Committed(State::Succeeded));
+        if outcome.is_ok() {
+            attempt.set_settled(if settles { OwnSettlement::Committed(State::Succeeded) } else { OwnSettlement::Alone });
         }
         D::committed(store, effects);
         outcome

@@ -11,7 +11,7 @@ use tracing::field::Empty;
 
 use crate::attempt::{Attempt, NotesQueue, OwnSettlement, Why};
 use crate::client::Client;
-use crate::core::{Claimed, Ending, FailureReason, Limits, Oversize, Settlement, State, failpoint, format_duration};
+use crate::core::{Claimed, Ending, FailureReason, LeaseRef, Limits, Oversize, Settlement, State, failpoint, format_duration};
 use crate::error::{What, When};
 use crate::registry::Registered;
 use crate::worker::shared::{Settler, Shared, micros};
@@ -54,7 +54,7 @@ async fn attempt(shared: &Shared, mut claimed: Claimed) -> Option<Settlement> {
             }
         }
     }
-    let attempt = prepare(&shared.client, &mut claimed, Some(shared));
+    let attempt = Arc::new(prepare(&shared.client, &mut claimed, Some(shared)));
     shared.hold(lease, &attempt);
     let settlement = run(&shared.client, &attempt, claimed).await;
     shared.let_go(&lease);
@@ -68,7 +68,7 @@ async fn attempt(shared: &Shared, mut claimed: Claimed) -> Option<Settlement> {
 }
 
 /// Makes the attempt of a claimed task.
-pub(crate) fn prepare(client: &Client, claimed: &mut Claimed, shared: Option<&Shared>) -> Arc<Attempt> {
+pub(crate) fn prepare(client: &Client, claimed: &mut Claimed, shared: Option<&Shared>) -> Attempt {
     let policy = client.registry().get(&claimed.kind).map(|kind| &kind.spec.policy);
     let own = claimed.meta.as_ref().and_then(|meta| meta.timeout_ms).map(Duration::from_millis);
     let timeout = own.or_else(|| policy.and_then(|policy| policy.timeout));
@@ -77,7 +77,7 @@ pub(crate) fn prepare(client: &Client, claimed: &mut Claimed, shared: Option<&Sh
     if let Some(shared) = shared {
         attempt.abandon = shared.abandon.clone();
     }
-    Arc::new(attempt)
+    attempt
 }
 
 /// Runs the handler and says how the attempt ended.
@@ -102,7 +102,7 @@ pub(crate) async fn run(client: &Client, attempt: &Arc<Attempt>, claimed: Claime
     if attempt.settled() == Some(OwnSettlement::Perhaps) && was_committed(client, attempt).await {
         attempt.set_settled(OwnSettlement::Committed(State::Succeeded));
     }
-    settlement(client, kind, attempt, outcome, ran_for)
+    settlement(client, kind, attempt, lease, outcome, ran_for)
 }
 
 /// Runs a handler until it ends or has to: a panic is an error, and whoever is asked to end gets a moment to do so.
@@ -210,11 +210,11 @@ async fn was_committed(client: &Client, attempt: &Attempt) -> bool {
 fn settlement(
     client: &Client,
     kind: &Registered,
-    attempt: &Arc<Attempt>,
+    attempt: &Attempt,
+    lease: LeaseRef,
     outcome: Result<String>,
     ran_for: Duration,
 ) -> Option<Settlement> {
-    let lease = attempt.lease?;
     let policy = &kind.spec.policy;
     if matches!(attempt.settled(), Some(OwnSettlement::Committed(_))) {
         match outcome {

@@ -83,6 +83,13 @@ pub(crate) async fn book_own(cx: &Context<Bank>, via: Via, end: End) -> Result<i
     Ok(if end == End::Commit { 7 } else { 0 })
 }
 
+/// Behind a pooler no setting stays, such as where tables are looked for.
+#[task(name = "book.pooled", max_attempts = 1)]
+pub(crate) async fn book_pooled(cx: &Context<Bank>) -> Result<u64> {
+    let insert = format!("INSERT INTO {}.entry VALUES ($1)", cx.state.schema);
+    cx.transaction_on(cx.postgres()?, async |tx| Ok(tx.execute(&insert, &[&7i64]).await?)).await
+}
+
 #[task(name = "child")]
 pub(crate) async fn child(cx: &Context<Bank>) -> Result<()> {
     cx.state.probe.saw("child");
@@ -192,7 +199,12 @@ impl Bank {
     }
 
     pub(crate) fn app(&self) -> App<Self> {
-        App::new(self.clone()).register::<Book>().register::<BookAnyway>().register::<BookOwn>().register::<Child>()
+        App::new(self.clone())
+            .register::<Book>()
+            .register::<BookAnyway>()
+            .register::<BookOwn>()
+            .register::<BookPooled>()
+            .register::<Child>()
     }
 
     /// What is in its table; waits for transactions that are open on it.

@@ -51,6 +51,7 @@ fn book_anyway(cx: &Context<Bank>, cents: i64, when: Option<PathBuf>) -> Result<
         match cents {
             ..0 => Err(Error::retry("no debts")),
             0 => panic!("no money"),
+            99 => Ok(db.execute_batch("ROLLBACK").map(|()| cents)?),
             _ => Ok(cents),
         }
     })
@@ -158,6 +159,9 @@ async fn what_a_failed_attempt_wrote_is_kept_where_its_type_says_so() {
     assert_eq!(within(panicked.ended()).await.unwrap().state, State::Failed);
     let good = client.enqueue(BookAnyway { cents: 5, when: None }).await.unwrap();
     assert_eq!(within(good.result()).await.unwrap(), 5);
+    let early = client.enqueue(BookAnyway { cents: 99, when: None }).await.unwrap();
+    let failed = within(early.ended()).await.unwrap();
+    assert!(failed.error.unwrap().message.contains("ended before its time"), "not settled without its effect");
     worker.stop().await;
     assert!(client.call(BookAnyway { cents: -7, when: None }).await.is_err());
     assert_eq!(bank.cents(), [-5, -5, 5, -7], "nothing of a panic");

@@ -5,9 +5,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use gristmill::core::failpoint;
+use gristmill::testing::Harness;
 use gristmill::{FailureReason, Handle, State};
 
-use crate::bank::{Bank, Book, BookAnyway, BookOwn, EACH, End, Home, Then, Via, database, url_of};
+use crate::bank::{Bank, Book, BookAnyway, BookOwn, BookPooled, EACH, End, Home, Then, Via, database, url_of};
 use crate::cut::CutAtCommit;
 use crate::support::within;
 
@@ -123,7 +124,7 @@ async fn a_worker_that_lost_the_task_commits_nothing_whatever_the_policy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_that_times_out_or_is_cancelled_leaves_nothing_open() {
+async fn a_transaction_that_times_out_leaves_nothing_open() {
     let home = Home::new().await;
     let worker = home.client.worker().queue("default", 1).start().await.unwrap();
     for via in EACH {
@@ -187,6 +188,38 @@ async fn a_synchronous_call_commits_its_transaction_by_itself() {
         assert_eq!(home.bank.entries().await, [7], "{via:?}");
         home.bank.clear().await;
     }
+    home.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_test_kit_commits_it_by_itself_too_and_never_twice() {
+    let home = Home::new().await;
+    let test = Harness::twice(home.bank.app()).await.unwrap();
+    for via in EACH.into_iter().filter(|via| !matches!(via, Via::Store)) {
+        let performed = test.perform(Book { via, then: Then::Succeed }).await;
+        assert_eq!(performed.result, Some(7.into()), "{via:?}: {performed:?}");
+        assert_eq!(home.bank.entries().await, [7], "{via:?}");
+        test.client().enqueue(Book { via, then: Then::Succeed }).await.unwrap();
+        assert_eq!(test.drain().await.unwrap(), 1);
+        assert_eq!(home.bank.entries().await, [7, 7], "{via:?}");
+        home.bank.clear().await;
+    }
+    home.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_in_transaction_mode_carries_them() {
+    let home = Home::new().await;
+    let pooled = std::env::var("GRISTMILL_TEST_PGBOUNCER").expect("GRISTMILL_TEST_PGBOUNCER names no pooler");
+    let url = format!("{pooled}?schema={}&pgbouncer=true&transactions=2", home.schema);
+    let client = home.bank.app().connect(&url).await.unwrap();
+    let worker = client.worker().queue("default", 4).start().await.unwrap();
+    let tasks: Vec<_> = (0..8).map(|_| client.enqueue(BookPooled {})).collect();
+    for handle in client.enqueue_many(tasks).await {
+        within(handle.unwrap().result()).await.unwrap();
+    }
+    worker.stop().await;
+    assert_eq!(home.bank.entries().await, [7; 8]);
     home.close().await;
 }
 
