@@ -136,7 +136,7 @@ fn storm_tasks() -> usize {
 
 #[test]
 fn commands_and_http_calls_survive_a_storm_of_kills() {
-    storm(|config| Sandbox::new(config));
+    storm(Sandbox::new);
 }
 
 #[test]
