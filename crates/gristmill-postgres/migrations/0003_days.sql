@@ -37,8 +37,8 @@ BEGIN
     RETURN true;
   ELSIF NOT {s}.days_lock() THEN
     RETURN false;
-  ELSIF EXISTS (SELECT FROM {s}.task_rest WHERE id >= low AND id < high OFFSET 2000)
-     OR EXISTS (SELECT FROM {s}.outcome_rest WHERE id >= low AND id < high OFFSET 2000) THEN
+  ELSIF EXISTS (SELECT FROM {s}.task_rest WHERE id >= low AND id < high OFFSET 1000)
+     OR EXISTS (SELECT FROM {s}.outcome_rest WHERE id >= low AND id < high OFFSET 1000) THEN
     RETURN true;
   END IF;
   FOREACH base IN ARRAY ARRAY['task', 'outcome'] LOOP
@@ -57,7 +57,7 @@ $gristmill$;
 CREATE FUNCTION {s}.day_wanted(day bigint, now bigint) RETURNS uuid[] LANGUAGE plpgsql SECURITY DEFINER
   SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $gristmill$
 DECLARE
-  most CONSTANT integer := 2000;
+  most CONSTANT integer := 1000;
   low uuid := {s}.day_floor(day);
   high uuid := {s}.day_floor(day + 1);
   first bigint;
@@ -109,7 +109,7 @@ CREATE FUNCTION {s}.day_is_large(day bigint) RETURNS boolean LANGUAGE sql VOLATI
 $gristmill$;
 
 -- Drops the oldest day of which hardly anything is wanted, and returns its number; null if there is none. Needs to be its own
--- transaction, as its locks keep everybody out until the commit: it waits for them 50 ms at most, and carries 2,000 tasks or
+-- transaction, as its locks keep everybody out until the commit: it waits for them 50 ms at most, and carries 1,000 tasks or
 -- 8 MiB at most. A small day goes when its tasks were deleted one by one and what is left stays for a week or more.
 CREATE FUNCTION {s}.drop_day(now bigint) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
   SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' SET enable_seqscan = off SET enable_bitmapscan = off AS $gristmill$

@@ -21,4 +21,4 @@ WITH new AS MATERIALIZED (
   INSERT INTO {s}.scheduled(id, seq, run_at, expires_at, queue, kind, attempt, claim_no, crashes, priority)
   SELECT id, seq, run_at, expires_at, queue, kind, 0, 0, 0, priority FROM kept WHERE run_at > created_at
 )
-SELECT id, run_at <= created_at FROM kept
+SELECT id, run_at <= created_at{tell} FROM kept

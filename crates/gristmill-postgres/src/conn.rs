@@ -35,7 +35,7 @@ impl Connect {
     pub(crate) fn new(options: PostgresOptions, tasks: TaskTracker) -> Result<Self, StoreError> {
         let tls = tls::connector(&options)?;
         Ok(Self {
-            texts: Arc::new(Texts::new(&options.schema)),
+            texts: Arc::new(Texts::new(&options.schema, options.notify_inside)),
             what: options.location(),
             tls,
             tasks,

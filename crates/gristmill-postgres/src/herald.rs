@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use crate::error::explain;
 use crate::inner::Inner;
-use crate::migrate::fnv;
 
 /// At least so long between two notifications: each takes a lock that all of a database's notifying commits share.
 const NOTIFY_EVERY: Duration = Duration::from_millis(5);
@@ -112,7 +111,7 @@ impl Inner {
     async fn use_line(&self) -> Result<(), StoreError> {
         let (client, mut connection) = self.connect.client().await?;
         let me = format!("{:08x}", self.env.fence().as_uuid().as_u128() as u32);
-        let channel = format!("gristmill_{:016x}", fnv(self.connect.texts.schema().bytes()));
+        let channel = self.connect.texts.channel();
         let hear = async {
             while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
                 match message {

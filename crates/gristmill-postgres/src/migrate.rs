@@ -26,6 +26,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "days", include_str!("../migrations/0003_days.sql")),
     (4, "values", include_str!("../migrations/0004_values.sql")),
     (5, "enqueue", include_str!("../migrations/0005_enqueue.sql")),
+    (6, "nudge", include_str!("../migrations/0006_nudge.sql")),
 ];
 
 const CREATE: &str = include_str!("../queries/migration_create.sql");

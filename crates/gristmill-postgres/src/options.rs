@@ -13,6 +13,7 @@ use tokio_postgres::config::{Host, TargetSessionAttrs};
 /// | `pool` | connections for ordinary work; two more are for heartbeats and wake-ups | `4` |
 /// | `transactions` | connections for transactions of handlers that ask the store for one; opened when they are needed | `4` |
 /// | `pgbouncer` | `true` behind a pooler in transaction mode: no prepared statements, no settings, no LISTEN | `false` |
+/// | `notify` | `inside` wakes workers by a notification within the transaction that enqueues, which makes all such commits of the database wait for one another; `after` by one soon after it | `after` |
 /// | `statement_timeout` | the longest that one statement may take | `30s` |
 /// | `lock_timeout` | the longest that a statement waits for somebody's lock | `10s` |
 /// | `sslmode` | see [`SslMode`] | `prefer` |
@@ -42,6 +43,8 @@ pub struct PostgresOptions {
     pub transactions: usize,
     /// Whether a pooler in transaction mode stands before the server.
     pub pgbouncer: bool,
+    /// Whether statements that enqueue notify other processes by themselves, also in a caller's transaction.
+    pub notify_inside: bool,
     /// The longest that one statement may take.
     pub statement_timeout: Duration,
     /// The longest that a statement waits for a lock.
@@ -107,6 +110,7 @@ impl std::str::FromStr for PostgresOptions {
             pool: 4,
             transactions: 4,
             pgbouncer: false,
+            notify_inside: false,
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
             sslmode: SslMode::Prefer,
@@ -164,6 +168,11 @@ impl PostgresOptions {
                 "true" => self.pgbouncer = true,
                 "false" => self.pgbouncer = false,
                 _ => return Err(invalid(format!("pgbouncer={value}: it is true or false"))),
+            },
+            "notify" => match value {
+                "inside" => self.notify_inside = true,
+                "after" => self.notify_inside = false,
+                _ => return Err(invalid(format!("notify={value}: it is inside or after"))),
             },
             "statement_timeout" => self.statement_timeout = duration()?,
             "lock_timeout" => self.lock_timeout = duration()?,
@@ -322,6 +331,7 @@ mod tests {
             ("postgres://me@h/db?pool=0", "1 to 1000"),
             ("postgres://me@h/db?transactions=many", "1 to 1000"),
             ("postgres://me@h/db?pgbouncer=yes", "true or false"),
+            ("postgres://me@h/db?notify=never", "inside or after"),
             ("postgres://me@h/db?sslmode=maybe", "verify-full"),
             ("postgres://me@h/db?statement_timeout=5", "statement_timeout"),
             ("postgres://me@h/db?schema=%zz", "%25"),

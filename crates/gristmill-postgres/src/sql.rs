@@ -6,6 +6,8 @@
 
 use tokio_postgres::types::Type;
 
+use crate::migrate::fnv;
+
 macro_rules! queries {
     ($($name:ident $file:literal [$($ty:ident),* $(,)?];)*) => {
         /// One statement.
@@ -135,6 +137,9 @@ const KEEP: &str = "CASE WHEN retention = -1 THEN 9223372036854775807 WHEN reten
 /// work it out beforehand.
 const CHANGED: &str = "('a lease changed while it was being settled; this is harmless, and tried again' || count(*))::boolean";
 
+/// Another column, which tells every process that tasks are ready or scheduled, in the words of the herald, and from nobody.
+const TELL: &str = ", (SELECT pg_notify('{channel}', '00000000rs'))";
+
 /// The statements for one schema.
 #[derive(Debug)]
 pub(crate) struct Texts {
@@ -143,9 +148,10 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    /// For the schema of this name, whatever it is.
-    pub(crate) fn new(schema: &str) -> Self {
-        let texts = QUERIES.iter().map(|(text, _)| fill(text, schema)).collect();
+    /// For the schema of this name, whatever it is. With `telling`, statements that enqueue notify by themselves.
+    pub(crate) fn new(schema: &str, telling: bool) -> Self {
+        let tell = if telling { TELL } else { "" };
+        let texts = QUERIES.iter().map(|(text, _)| fill(&text.replace("{tell}", tell), schema)).collect();
         Self { schema: schema.to_owned(), texts }
     }
 
@@ -157,6 +163,11 @@ impl Texts {
     /// Any other text with placeholders.
     pub(crate) fn fill(&self, text: &str) -> String {
         fill(text, &self.schema)
+    }
+
+    /// Where notifications about this schema go.
+    pub(crate) fn channel(&self) -> String {
+        channel(&self.schema)
     }
 
     /// The schema's own name.
@@ -176,10 +187,15 @@ fn fill(text: &str, schema: &str) -> String {
     let quoted = quote(schema);
     // A comment that holds a placeholder's letters does no harm; they are left out all the same, as they travel each time.
     let text: String = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
-    let text = text.replace("{changed}", CHANGED).replace("{keep}", KEEP).replace("{now}", NOW);
+    let text =
+        text.replace("{changed}", CHANGED).replace("{keep}", KEEP).replace("{now}", NOW).replace("{channel}", &channel(schema));
     // The name is put in last and once, as it may look like a placeholder itself.
     let literal = quoted.replace('\'', "''");
     text.split("{s}").map(|part| part.replace("{l}", &literal)).collect::<Vec<_>>().join(&quoted)
+}
+
+fn channel(schema: &str) -> String {
+    format!("gristmill_{:016x}", fnv(schema.bytes()))
 }
 
 /// An identifier that can't be anything else, whatever its letters are.
@@ -193,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_schema_of_any_name_is_only_a_name() {
-        let texts = Texts::new("it's \"; DROP {s}{l}");
+        let texts = Texts::new("it's \"; DROP {s}{l}", false);
         assert!(texts.text(Q::Enqueue).contains("nextval('\"it''s \"\"; DROP {s}{l}\".arrival')"));
         assert!(texts.text(Q::WorkerServes).contains("FROM \"it's \"\"; DROP {s}{l}\".worker"));
     }
@@ -201,7 +217,7 @@ mod tests {
     #[test]
     fn every_statement_takes_as_many_parameters_as_it_has() {
         for (text, types) in QUERIES {
-            let filled = fill(text, "s");
+            let filled = fill(&text.replace("{tell}", TELL), "s");
             let most = (1..20).filter(|n| filled.contains(&format!("${n}"))).max().unwrap_or(0);
             assert_eq!(most, types.len(), "{text}");
             assert!(!filled.contains('{'), "{text}");
