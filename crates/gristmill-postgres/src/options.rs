@@ -72,7 +72,7 @@ pub enum SslMode {
     VerifyFull,
 }
 
-const OWN: &str = "schema, pool, transactions, pgbouncer, statement_timeout, lock_timeout, sslmode, sslrootcert";
+const OWN: &str = "schema, pool, transactions, pgbouncer, notify, statement_timeout, lock_timeout, sslmode, sslrootcert";
 /// What the driver knows, beside what names the server.
 const DRIVERS: &[&str] = &[
     "user",
