@@ -37,9 +37,9 @@ fn a_worker_a_reader_and_an_enqueuer_each_do_their_part() {
     let reads = login(&server, "reads", "gristmill_read");
     let task = reads.until_state(&id, "succeeded");
     assert_eq!(task["result"], serde_json::json!({"n": 1}));
-    assert_eq!(reads.json(&["tasks", "list"]).as_array().unwrap().len(), 1);
-    assert_eq!(reads.json(&["workers"])[0]["alive"], true);
-    for command in [&["queues"][..], &["kinds"], &["migrate", "--check"]] {
+    assert_eq!(reads.json(&["tasks", "list"])["items"].as_array().unwrap().len(), 1);
+    assert_eq!(reads.json(&["workers"])["items"][0]["alive"], true);
+    for command in [&["queues", "list"][..], &["kinds"], &["migrate", "--check"]] {
         reads.ok(command);
     }
     for command in [&["enqueue", "echo"][..], &["tasks", "retry", &id], &["queues", "pause", "default"], &["worker", "--drain"]] {
