@@ -97,7 +97,7 @@ pub async fn a_wait_ends_with_its_timeout(bench: Bench<'_>) {
 }
 
 /// Waits first, then lets it happen. If nobody is woken, the check runs into its deadline.
-async fn woken(bench: &Bench<'_>, wake: Wake, happens: impl Future<Output = ()>) {
+pub(super) async fn woken(bench: &Bench<'_>, wake: Wake, happens: impl Future<Output = ()>) {
     let mut waiting = pin!(bench.store.wait(wake, NEVER));
     // Polled once, so that the wait has begun; it may resolve for no reason, and is then as good as woken.
     let early = poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_ready())).await;
