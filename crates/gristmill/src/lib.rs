@@ -34,6 +34,7 @@
 
 mod app;
 mod attempt;
+pub mod beat;
 mod client;
 mod context;
 mod error;

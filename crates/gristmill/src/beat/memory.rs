@@ -1,0 +1,35 @@
+use serde::{Deserialize, Serialize};
+
+use crate::core::{TaskId, Timestamp};
+
+/// What the beats remember of a schedule, between one look and the next; stored beside it as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Memory {
+    /// The last instant that is dealt with; ticks after it are not.
+    pub after: Timestamp,
+    /// The task of the last run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_task: Option<TaskId>,
+    /// The tick of the last run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_tick: Option<Timestamp>,
+    /// When the last run was made, by the store's clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_run_at: Option<Timestamp>,
+    /// Whether the end of the last run has been counted.
+    pub judged: bool,
+    /// Runs so far, those by hand left out.
+    pub runs: u64,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Ticks that are still to be suppressed for them.
+    pub skip: u32,
+    /// A tick that waits for the end of the last run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buffered: Option<Timestamp>,
+    /// Why it ticks no more, or why it was set aside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+}
