@@ -119,6 +119,18 @@ pub(crate) struct Raw {
     pub(crate) drain: Duration,
 }
 
+impl Raw {
+    /// Tasks enqueued in a second.
+    pub(crate) fn enqueue_per_s(&self) -> f64 {
+        self.drained as f64 / self.enqueue.as_secs_f64()
+    }
+
+    /// Tasks drained in a second.
+    pub(crate) fn drain_per_s(&self) -> f64 {
+        self.drained as f64 / self.drain.as_secs_f64()
+    }
+}
+
 /// Measures the bare statements of the store at `url`, in a place of their own beside it, `batch` tasks a statement.
 ///
 /// # Errors
@@ -147,7 +159,8 @@ pub(crate) fn shown(url: &str) -> String {
     url.parse::<postgres::PostgresOptions>().map_or_else(|_| "postgres://...".to_owned(), |options| options.location())
 }
 
-fn is_postgres(url: &str) -> bool {
+/// Whether a URL names a PostgreSQL database.
+pub(crate) fn is_postgres(url: &str) -> bool {
     url.starts_with("postgres:") || url.starts_with("postgresql:")
 }
 

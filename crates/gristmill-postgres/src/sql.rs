@@ -2,8 +2,8 @@
 //!
 //! Placeholders are replaced once, when the store is opened: `{s}` is the quoted schema, `{l}` the same inside a string
 //! literal, `{now}` the server's clock in milliseconds (or parameter 1, with which a test moves it), `{keep}` until when a task
-//! with `retention` is kept that ends now, `{changed}` the end of a statement that can't do all of its work, `{channel}` where notifications go, and
-//! `{tell}` a further column that notifies, with `notify=inside`.
+//! with `retention` is kept that ends now, `{changed}` the end of a statement that can't do all of its work, `{channel}` where
+//! notifications go, and `{tell}` a further column that notifies, with `notify=inside`.
 
 use tokio_postgres::types::Type;
 

@@ -6,19 +6,18 @@ use gristmill::{App, Client, Context, Enqueue, EnqueueError, Retention, task};
 use tokio::sync::mpsc;
 
 use super::usage::{cpu_seconds, peak_rss_mb};
-use super::{Args, Report};
+use super::{Args, Report, server};
 use crate::exit::CliError;
-use crate::stores;
+use crate::stores::{self, Raw};
 
-type Result<T, E = CliError> = std::result::Result<T, E>;
+pub(super) type Result<T, E = CliError> = std::result::Result<T, E>;
 
-const QUEUE: &str = "bench";
-/// As many tasks as the engine moves at once when there are many.
-const RAW_BATCH: usize = limits::BATCH_TASKS_MAX;
+pub(super) const KIND: &str = "gristmill.bench";
+pub(super) const QUEUE: &str = "bench";
 /// One by one, for so long at most: an fsync each makes a fixed count take long on a slow disk.
 const SINGLE_FOR: Duration = Duration::from_secs(2);
-const LATENCY_SAMPLES: usize = 500;
-const LATENCY_EVERY: Duration = Duration::from_millis(10);
+pub(super) const LATENCY_SAMPLES: usize = 500;
+pub(super) const LATENCY_EVERY: Duration = Duration::from_millis(10);
 /// The samples across processes come back as results, which have to be kept for that.
 const KEPT: Retention = Retention::For(Duration::from_secs(3600));
 
@@ -29,36 +28,49 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
     let enqueue_concurrent_per_s = concurrent(&client, bench).await?;
     drain(&client, bench).await?;
 
-    let enqueue_bulk_per_s = bulk(&client, bench).await?;
-    let cpu = cpu_seconds();
-    let drain_per_s = bench.tasks as f64 / drain(&client, bench).await?.as_secs_f64();
-    let cpu_s_per_100k = (cpu_seconds() - cpu) * 100_000.0 / bench.tasks as f64;
+    let (mut bulks, mut drains, mut cpu, mut raws) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..bench.repeat {
+        bulks.push(bulk(&client, bench).await?);
+        let before = cpu_seconds();
+        drains.push(bench.tasks as f64 / drain(&client, bench).await?.as_secs_f64());
+        cpu.push((cpu_seconds() - before) * 100_000.0 / bench.tasks as f64);
+        if bench.raw {
+            raws.push(raw(url, bench).await?);
+        }
+    }
+    let (enqueue_bulk_per_s, drain_per_s) = (median(bulks), median(drains));
+    let raw_of = |rate: fn(&Raw) -> f64| (!raws.is_empty()).then(|| median(raws.iter().map(rate).collect()));
+    let (raw_enqueue_bulk_per_s, raw_drain_per_s) = (raw_of(Raw::enqueue_per_s), raw_of(Raw::drain_per_s));
 
     let peak_rss_mb = peak_rss_mb();
     let (latency_p50_ms, latency_p99_ms) = latency_within(&client, bench, &mut started).await?;
     let (latency_across_p50_ms, latency_across_p99_ms) = latency_across(&client, url, bench).await?;
-    let raw = match bench.raw {
-        true => Some(stores::raw(url, usize::try_from(bench.tasks).unwrap_or(usize::MAX), RAW_BATCH, bench.retention).await?),
+    let server = match bench.raw && stores::is_postgres(url) {
+        true => Some(server::measure(&client, &mut started, url, bench).await?),
         false => None,
     };
     Ok(Report {
         store: client.store().location(),
         tasks: bench.tasks,
+        repeat: bench.repeat,
         concurrency: bench.concurrency,
         producers: bench.producers,
         retention: bench.retention,
         enqueue_single_per_s,
         enqueue_concurrent_per_s,
         enqueue_bulk_per_s,
+        raw_enqueue_bulk_per_s,
+        ratio_enqueue_bulk: raw_enqueue_bulk_per_s.map(|raw| enqueue_bulk_per_s / raw),
         drain_per_s,
-        raw_drain_per_s: raw.as_ref().map(|raw| raw.drained as f64 / raw.drain.as_secs_f64()),
-        raw_enqueue_bulk_per_s: raw.as_ref().map(|raw| bench.tasks as f64 / raw.enqueue.as_secs_f64()),
+        raw_drain_per_s,
+        ratio_drain: raw_drain_per_s.map(|raw| drain_per_s / raw),
         latency_p50_ms,
         latency_p99_ms,
         latency_across_p50_ms,
         latency_across_p99_ms,
-        cpu_s_per_100k,
+        cpu_s_per_100k: median(cpu),
         peak_rss_mb,
+        server,
     })
 }
 
@@ -90,7 +102,7 @@ async fn connect(url: &str) -> Result<(Client, mpsc::UnboundedReceiver<u64>)> {
     Ok((App::new(sender).register::<Nothing>().connect(url).await?, started))
 }
 
-fn task<'c>(client: &'c Client, n: u64, bench: &Args) -> Enqueue<'c, u64> {
+pub(super) fn task<'c>(client: &'c Client, n: u64, bench: &Args) -> Enqueue<'c, u64> {
     client.enqueue(Nothing { n }).retention(bench.retention)
 }
 
@@ -123,7 +135,7 @@ async fn concurrent(client: &Client, bench: &Args) -> Result<f64> {
     Ok((each * u64::from(bench.producers)) as f64 / start.elapsed().as_secs_f64())
 }
 
-async fn bulk(client: &Client, bench: &Args) -> Result<f64> {
+pub(super) async fn bulk(client: &Client, bench: &Args) -> Result<f64> {
     let start = Instant::now();
     let tasks = bench.tasks;
     for from in (0..tasks).step_by(limits::BATCH_TASKS_MAX) {
@@ -136,7 +148,7 @@ async fn bulk(client: &Client, bench: &Args) -> Result<f64> {
 }
 
 /// From the start of the worker until the store says that nothing is left.
-async fn drain(client: &Client, bench: &Args) -> Result<Duration> {
+pub(super) async fn drain(client: &Client, bench: &Args) -> Result<Duration> {
     let start = Instant::now();
     let worker = client.worker().queue(QUEUE, bench.concurrency).start().await?;
     let queues = [QUEUE.to_owned()];
@@ -187,15 +199,26 @@ async fn latency_across(client: &Client, url: &str, bench: &Args) -> Result<(f64
     Ok(percentiles(samples))
 }
 
+/// The bare statements, as many tasks at once as the engine moves when there are many.
+pub(super) async fn raw(url: &str, bench: &Args) -> Result<Raw> {
+    stores::raw(url, usize::try_from(bench.tasks).unwrap_or(usize::MAX), limits::BATCH_TASKS_MAX, bench.retention).await
+}
+
+/// The one in the middle; the lower one of two.
+pub(super) fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_unstable_by(f64::total_cmp);
+    numbers.get(numbers.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+}
+
 /// The median and the 99th percentile, in milliseconds.
-fn percentiles(mut nanos: Vec<u64>) -> (f64, f64) {
+pub(super) fn percentiles(mut nanos: Vec<u64>) -> (f64, f64) {
     nanos.sort_unstable();
     let at = |share: f64| nanos.get(((nanos.len() - 1) as f64 * share).round() as usize).map_or(0.0, |ns| *ns as f64 / 1e6);
     (at(0.5), at(0.99))
 }
 
 /// The monotonic clock of the machine.
-fn nanos() -> u64 {
+pub(super) fn nanos() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }

@@ -2,15 +2,17 @@
 //! the same run, so that the engine's share is a ratio and not a number that depends on the machine.
 
 mod measure;
+mod server;
 mod usage;
 
 use clap::Args as ClapArgs;
 use gristmill::Retention;
+use gristmill::postgres::raw::Server;
 use serde::Serialize;
 
 use crate::exit::CliError;
 use crate::output::{Out, note, table};
-use crate::stores::{Scratch, shown};
+use crate::stores::{Scratch, is_postgres, shown};
 
 /// How much of what to measure.
 #[derive(ClapArgs, Clone, Debug)]
@@ -24,9 +26,15 @@ pub(crate) struct Args {
     /// Callers that enqueue one by one at the same time
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     producers: u32,
-    /// Measure the store's bare statements too, in a place of their own
+    /// Measure the store's bare statements too, in a place of their own; and what only a PostgreSQL store has
     #[arg(long)]
     raw: bool,
+    /// How often each thing is measured; the medians are told
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
+    repeat: u32,
+    /// With --raw on PostgreSQL: drain so many waiting tasks too, as 2000000, and compare with 10,000
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
+    backlog: u64,
     /// How long the tasks are kept, such as 7d or none
     #[arg(long, default_value = "7d", value_parser = retention)]
     retention: Retention,
@@ -44,6 +52,7 @@ fn retention(text: &str) -> Result<Retention, String> {
 struct Report {
     store: String,
     tasks: u64,
+    repeat: u32,
     concurrency: u32,
     producers: u32,
     retention: Retention,
@@ -53,10 +62,12 @@ struct Report {
     enqueue_concurrent_per_s: f64,
     /// One caller, in bulk.
     enqueue_bulk_per_s: f64,
+    raw_enqueue_bulk_per_s: Option<f64>,
+    ratio_enqueue_bulk: Option<f64>,
     /// From the worker's start until the store says that every task is finished.
     drain_per_s: f64,
     raw_drain_per_s: Option<f64>,
-    raw_enqueue_bulk_per_s: Option<f64>,
+    ratio_drain: Option<f64>,
     /// Enqueue call to handler start, idle worker in this process.
     latency_p50_ms: f64,
     latency_p99_ms: f64,
@@ -67,6 +78,8 @@ struct Report {
     cpu_s_per_100k: f64,
     /// The most memory that this process held while it enqueued and drained.
     peak_rss_mb: f64,
+    #[serde(flatten)]
+    server: Option<server::Report>,
 }
 
 /// Runs the command. Without a store, a file of its own is made in the current folder and removed afterwards.
@@ -74,16 +87,15 @@ struct Report {
 /// # Errors
 /// A store that can't be used, or a task that was lost on the way.
 pub(crate) async fn run(args: Args, store: Option<String>, out: &Out) -> Result<(), CliError> {
-    let scratch = Scratch::file("gristmill-bench");
-    let url = match store {
+    let report = match store {
         Some(url) if args.latency_worker => return measure::be_the_other(&url).await,
+        Some(url) if is_postgres(&url) => in_a_schema(&url, &args).await?,
         Some(url) => {
             note(&format!("measuring on {}: its {} and more tasks stay there for their retention", shown(&url), args.tasks));
-            url
+            measure::all(&url, &args).await?
         }
-        None => scratch.url(),
+        None => measure::all(&Scratch::file("gristmill-bench").url(), &args).await?,
     };
-    let report = measure::all(&url, &args).await?;
     out.value(&report, |report| {
         let fields = serde_json::to_value(report).unwrap_or_default();
         let rows = fields.as_object().into_iter().flatten().map(|(name, value)| {
@@ -93,4 +105,19 @@ pub(crate) async fn run(args: Args, store: Option<String>, out: &Out) -> Result<
         });
         table(&["measured", "value"], rows)
     })
+}
+
+/// Measures in a schema of its own in the database that `url` names, which is removed afterwards.
+async fn in_a_schema(url: &str, args: &Args) -> Result<Report, CliError> {
+    let url = format!("{}&application_name={}", Scratch::beside(url, "gristmill-bench").url(), application_name());
+    note(&format!("measuring in a schema of its own, {}", shown(&url)));
+    let measured = measure::all(&url, args).await;
+    // Whatever came of it, as what was enqueued is of use to nobody.
+    Server::connect(&url).await?.drop_schema().await?;
+    measured
+}
+
+/// What the server calls this program's connections.
+fn application_name() -> String {
+    format!("gristmill_bench_{}", std::process::id())
 }

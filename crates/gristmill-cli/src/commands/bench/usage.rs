@@ -1,11 +1,16 @@
 /// Processor seconds that this process has used, user and system together; zero where the system does not tell.
 pub(super) fn cpu_seconds() -> f64 {
-    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return 0.0 };
+    cpu_seconds_of("self").unwrap_or_default()
+}
+
+/// The same for any process of this machine.
+pub(super) fn cpu_seconds_of(process: &str) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The second field is the program's name in parentheses and may hold spaces.
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let (_, after_name) = stat.rsplit_once(')')?;
     let ticks: Vec<f64> = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
     // Linux counts in hundredths of a second for programs, whatever the kernel's own clock.
-    ticks.iter().sum::<f64>() / 100.0
+    Some(ticks.iter().sum::<f64>() / 100.0)
 }
 
 /// The most memory that this process has held, in MiB; zero where the system does not tell.
