@@ -9,6 +9,7 @@ mod conformance;
 mod connections;
 mod day;
 mod days;
+mod drivers;
 mod faults;
 mod functions;
 mod horizon;

@@ -209,6 +209,7 @@ async fn an_enqueuer_calls_functions_and_sees_no_table() {
     let id: uuid::Uuid = client.query_one(&force, &[]).await.unwrap().get(0);
     let many = format!("SELECT {s}.enqueue_many('[{{\"name\": \"mail\", \"options\": {{\"force\": true}}}}]')");
     client.query_one(&many, &[]).await.unwrap();
+    client.batch_execute(&format!("SELECT {s}.nudge()")).await.unwrap();
     let answer: String = client.query_one(&format!("SELECT {s}.cancel($1)"), &[&id]).await.unwrap().get(0);
     assert_eq!(answer, "cancelled");
     for sql in [
