@@ -83,7 +83,7 @@ pub trait Store: Source {
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError>;
 
     /// Deletes ended tasks whose retention is over, and ticks that were written [`TICKS_KEPT`](crate::TICKS_KEPT) ago; at most
-    /// `limit` of each; returns how many. Called in idle time.
+    /// `limit` in all; returns how many. Called in idle time.
     ///
     /// # Errors
     /// If the store can't be written.

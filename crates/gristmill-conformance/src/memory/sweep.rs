@@ -77,7 +77,7 @@ impl Tables {
         // One that still holds something is kept until that is rescued: its name belongs into the history.
         let held = &self.held;
         self.workers.retain(|id, worker| held.contains_key(id) || worker.expires_at.saturating_add(DEAD_WORKER_KEPT) > now);
-        over.len() + self.book.prune(limit, now)
+        over.len() + self.book.prune(limit - over.len(), now)
     }
 }
 

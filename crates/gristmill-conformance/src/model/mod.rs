@@ -4,6 +4,7 @@ mod call;
 mod invariants;
 mod look;
 mod op;
+mod plans;
 mod world;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use call::{Answer, Call, Side};
 use invariants::Invariants;
 use look::Seen;
 use op::{Op, Step};
+use plans::{PlanOp, Plans};
 use world::World;
 
 /// How many operations the longest sequence has.
@@ -62,7 +64,7 @@ pub fn check_against_model(cases: u32, subject: impl Subject) {
 /// Both stores, and what is known of them.
 struct Case<'a> {
     subject: &'a dyn Subject,
-    model: Arc<dyn Store>,
+    model: Arc<MemoryStore>,
     store: Arc<dyn Store>,
     env: Env,
     time: VirtualTime,
@@ -121,6 +123,7 @@ impl Case<'_> {
             }
             Op::SweepInSteps(limit) => return self.sweep_in_steps(*limit).await,
             Op::PruneInSteps(limit) => return self.prune_in_steps(*limit).await,
+            Op::Plan(op) => return self.plan(op, step.lost).await,
             Op::Look => return self.look(true).await,
             _ => {}
         }
@@ -149,6 +152,21 @@ impl Case<'_> {
         }
         differ("answer", &expected.to_string(), &answer.to_string())?;
         self.world.learn(call, &expected, &answer);
+        Ok(())
+    }
+
+    /// An operation about schedules, twice if its answer is lost.
+    async fn plan(&mut self, op: &PlanOp, lost: bool) -> Result<(), String> {
+        let Some(store) = self.subject.schedules(&*self.store) else { return Ok(()) };
+        let call = self.world.plan(op, self.env.now());
+        for lost in [true, false].into_iter().skip(usize::from(!lost)) {
+            let expected = call.perform(&*self.model).await;
+            let answer = call.perform(store).await;
+            self.log.push(format!("{call:?}\n    => {}", if lost { "(lost)" } else { &answer }));
+            if !lost {
+                differ("answer", &expected, &answer)?;
+            }
+        }
         Ok(())
     }
 
@@ -203,7 +221,9 @@ impl Case<'_> {
         for record in store.tasks.iter().filter_map(|(_, record)| record.as_ref()) {
             Invariants::check_record(record)?;
         }
-        Seen::compare(&model, &store)
+        Seen::compare(&model, &store)?;
+        let Some(store) = self.subject.schedules(&*self.store) else { return Ok(()) };
+        differ("schedules", &Plans::of(&*self.model, &ids).await?, &Plans::of(store, &ids).await?)
     }
 
     fn side(&self, side: Side) -> &dyn Store {

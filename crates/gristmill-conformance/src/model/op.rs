@@ -3,6 +3,8 @@ use std::time::Duration;
 use gristmill_core::{Ack, Ending, Retention};
 use proptest::prelude::*;
 
+use super::plans::{PlanOp, plan_op};
+
 /// The names that tasks, queues and workers draw from.
 pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
 /// All of the names, as the bits of a set.
@@ -38,6 +40,7 @@ pub(super) enum Op {
     Reopen,
     SweepInSteps(usize),
     PruneInSteps(usize),
+    Plan(PlanOp),
     Look,
 }
 
@@ -102,10 +105,11 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (1..4usize).prop_map(Op::SweepInSteps),
         2 => (1..4usize).prop_map(Op::PruneInSteps),
         3 => Just(Op::Look),
+        12 => plan_op().prop_map(Op::Plan),
     ]
 }
 
-fn spec() -> impl Strategy<Value = Spec> {
+pub(super) fn spec() -> impl Strategy<Value = Spec> {
     let place = (0..3usize, 0..3usize, prop::sample::select(vec![0, 5, 5, 9]));
     let limits = (1..4u32, 1..3u32, prop_oneof![4 => Just(Ack::Late), 1 => Just(Ack::Early)]);
     let retention = prop_oneof![
@@ -152,7 +156,7 @@ fn end() -> impl Strategy<Value = End> {
 
 /// Short enough for a lease to hold, long enough to lose it, and long enough for the retention to be over. Odd, so that
 /// no two of them meet on a millisecond where it is nobody's business what comes first.
-fn duration() -> impl Strategy<Value = Duration> {
+pub(super) fn duration() -> impl Strategy<Value = Duration> {
     prop_oneof![
         20 => (1..2_000u64).prop_map(|ms| Duration::from_millis(ms * 2 + 1)),
         2 => Just(LEASE),

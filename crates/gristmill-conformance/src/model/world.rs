@@ -80,7 +80,9 @@ impl World {
             Op::Retry(tasks) => Call::Retry(self.some_tasks(tasks)?),
             Op::Pause { queue, paused } => Call::Pause(NAMES[*queue], *paused),
             // These are no single call; see `Case::step`.
-            Op::Advance(_) | Op::SetBack(_) | Op::Reopen | Op::SweepInSteps(_) | Op::PruneInSteps(_) | Op::Look => return None,
+            Op::Advance(_) | Op::SetBack(_) | Op::Reopen | Op::SweepInSteps(_) | Op::PruneInSteps(_) | Op::Plan(_) | Op::Look => {
+                return None;
+            }
         })
     }
 
@@ -118,7 +120,7 @@ impl World {
         self.short_names.iter().fold(text.to_owned(), short)
     }
 
-    fn task(&mut self, spec: &Spec, now: Timestamp) -> NewTask {
+    pub(super) fn task(&mut self, spec: &Spec, now: Timestamp) -> NewTask {
         let id = self.ids.task_id();
         self.name("t", &id.to_string());
         let run_at = spec.run_at.map(|from_now| Timestamp::from_millis(now.as_millis() + from_now));
@@ -187,7 +189,7 @@ impl World {
         some(&self.workers, &self.live_workers, n)
     }
 
-    fn some_tasks(&self, picks: &[usize]) -> Option<Vec<TaskId>> {
+    pub(super) fn some_tasks(&self, picks: &[usize]) -> Option<Vec<TaskId>> {
         picks.iter().map(|n| pick(&self.tasks, *n).map(|task| task.id)).collect()
     }
 

@@ -3,17 +3,17 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gristmill_conformance::suite::{checks, exercise};
-use gristmill_conformance::{MemoryStore, check_against_model};
+use gristmill_conformance::suite::{checks, exercise, schedule_checks};
+use gristmill_conformance::{MemoryStore, Subject, check_against_model};
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Fence, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask,
-    Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, State, Store, StoreError, Swept, TaskId,
-    TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait,
+    Advance, Advanced, CancelOutcome, Claim, Claimed, Cursor, DueSchedules, Edit, EnqueueOutcome, Env, Fence, Filter, Finding,
+    KindInfo, KindSpec, Lead, LeaseRef, NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Schedule, ScheduleEdit,
+    Schedules, Settled, Settlement, Source, State, Store, StoreError, Swept, TaskId, TaskRecord, TickRecord, Wake, WorkerId,
+    WorkerInfo, WorkerSpec, async_trait,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,10 @@ enum Fault {
     ForgetsDelays,
     ListsOnlyTheFirstPage,
     PruneChangesWhatIsKept,
+    MakesTicksAgain,
+    AdvancesWhatHasChanged,
+    LetsEverybodyLead,
+    ForgetsRemovals,
 }
 
 #[test]
@@ -92,21 +96,40 @@ fn a_prune_that_touches_what_is_kept_is_noticed() {
     noticed(Fault::PruneChangesWhatIsKept, "retention::an_ended_task_goes_when_its_time_is_over");
 }
 
+#[test]
+fn ticks_that_make_two_tasks_are_noticed() {
+    noticed(Fault::MakesTicksAgain, "ticks::a_tick_makes_its_task_once");
+}
+
+#[test]
+fn advances_of_what_has_changed_are_noticed() {
+    noticed(Fault::AdvancesWhatHasChanged, "ticks::a_stale_advance_writes_nothing");
+}
+
+#[test]
+fn beats_that_all_lead_are_noticed() {
+    noticed(Fault::LetsEverybodyLead, "schedules::one_beat_leads_until_its_lease_ends");
+}
+
+#[test]
+fn removals_that_are_forgotten_are_noticed() {
+    noticed(Fault::ForgetsRemovals, "schedules::an_edit_decides_about_each_as_it_stands");
+}
+
 /// Both tests fail on a store with this fault: the check that is named here, and the model test.
 fn noticed(fault: Fault, check: &str) {
-    let broken = move |env| ready(Broken::new(env, fault));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let checked = checks().find(|known| known.name == check).expect("there is such a check");
-    let said = panic_of(|| runtime.block_on(checked.run(&broken)));
+    let checked = checks().chain(schedule_checks()).find(|known| known.name == check).expect("there is such a check");
+    let said = panic_of(|| runtime.block_on(checked.run(&fault)));
     assert!(said.starts_with(&format!("{check}: ")), "{said}");
-    let said = panic_of(|| check_against_model(64, broken));
+    let said = panic_of(|| check_against_model(64, fault));
     assert!(said.starts_with("the store and the model disagree"), "{said}");
 }
 
 #[test]
 fn every_broken_promise_is_reported_at_once() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let said = panic_of(|| runtime.block_on(exercise(|env| ready(Broken::new(env, Fault::DropsNotes)))));
+    let said = panic_of(|| runtime.block_on(exercise(Fault::DropsNotes)));
     let named: Vec<_> = said.lines().skip(1).filter_map(|line| line.split_once(": ")).map(|(name, _)| name).collect();
     for check in ["notes::a_note_is_seen_while_the_attempt_runs", "notes::notes_of_a_crashed_attempt_survive_it"] {
         assert!(named.contains(&check), "{check} is not among\n{said}");
@@ -116,6 +139,17 @@ fn every_broken_promise_is_reported_at_once() {
 fn panic_of(test: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(test)).expect_err("nothing was noticed");
     panic.downcast_ref::<String>().expect("a panic with a text").clone()
+}
+
+#[async_trait]
+impl Subject for Fault {
+    async fn fresh(&self, env: Env) -> Arc<dyn Store> {
+        Broken::new(env, *self)
+    }
+
+    fn schedules<'s>(&self, store: &'s dyn Store) -> Option<&'s dyn Schedules> {
+        store.as_any().downcast_ref::<Broken>().map(|store| store as &dyn Schedules)
+    }
 }
 
 /// The store in memory, but for one fault.
@@ -210,6 +244,66 @@ impl Source for Broken {
 
     async fn wait(&self, wake: Wake, timeout: Duration) {
         self.inner.wait(wake, timeout).await;
+    }
+}
+
+#[async_trait]
+impl Schedules for Broken {
+    async fn edit_schedules(&self, names: &[String], edit: &ScheduleEdit) -> Result<Vec<Option<Schedule>>, StoreError> {
+        let (edit, forgets) = (edit.clone(), self.has(Fault::ForgetsRemovals));
+        let decide: ScheduleEdit = Arc::new(move |name, found, now| match edit(name, found, now)? {
+            Edit::Remove if forgets => Ok(Edit::Keep),
+            decided => Ok(decided),
+        });
+        self.inner.edit_schedules(names, &decide).await
+    }
+
+    async fn schedule(&self, name: &str) -> Result<Option<Schedule>, StoreError> {
+        self.inner.schedule(name).await
+    }
+
+    async fn schedules(&self, owner: Option<&str>, after: Option<&str>, limit: usize) -> Result<Vec<Schedule>, StoreError> {
+        self.inner.schedules(owner, after, limit).await
+    }
+
+    async fn due_schedules(&self, limit: usize) -> Result<DueSchedules, StoreError> {
+        self.inner.due_schedules(limit).await
+    }
+
+    async fn advance_schedules(&self, mut advances: Vec<Advance>) -> Result<Vec<Advanced>, StoreError> {
+        if self.has(Fault::AdvancesWhatHasChanged) {
+            for advance in &mut advances {
+                let found = self.inner.schedule(&advance.name).await?;
+                advance.revision = found.map_or(advance.revision, |found| found.revision);
+            }
+        }
+        let ticks: Vec<_> = advances.iter().map(|advance| advance.ticks.clone()).collect();
+        let advanced = self.inner.advance_schedules(advances).await?;
+        for (ticks, advanced) in ticks.into_iter().zip(&advanced) {
+            let Advanced::Done(new) = advanced else { continue };
+            let again = ticks.into_iter().zip(new).filter(|(_, new)| !**new).filter_map(|(tick, _)| tick.task);
+            if self.has(Fault::MakesTicksAgain) {
+                self.inner.enqueue(again.collect()).await?;
+            }
+        }
+        Ok(advanced)
+    }
+
+    async fn ticks(&self, schedule: &str, after: Option<Cursor>, limit: usize) -> Result<Page<TickRecord>, StoreError> {
+        self.inner.ticks(schedule, after, limit).await
+    }
+
+    async fn lead_beats(&self, beat: WorkerId, lease: Duration) -> Result<Lead, StoreError> {
+        let lead = self.inner.lead_beats(beat, lease).await?;
+        Ok(if self.has(Fault::LetsEverybodyLead) { Lead { leads: true, ..lead } } else { lead })
+    }
+
+    async fn resign_beat(&self, beat: WorkerId) -> Result<(), StoreError> {
+        self.inner.resign_beat(beat).await
+    }
+
+    async fn task_states(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        self.inner.task_states(ids).await
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
         outcome.execute([seq])?;
         task.execute([seq])?;
     }
-    Ok(over.len() + prune_ticks(tx, count(limit))?)
+    Ok(over.len() + prune_ticks(tx, count(limit - over.len()))?)
 }
 
 fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
