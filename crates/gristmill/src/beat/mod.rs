@@ -6,9 +6,14 @@
 
 mod decide;
 mod definition;
+mod maker;
 mod memory;
 mod policies;
+// mod run;
+mod stored;
 
 pub use definition::{Definition, Origin, TaskOptions};
+pub use maker::{SCHEDULE_HEADER, TICK_HEADER};
 pub use memory::Memory;
 pub use policies::{CatchUp, Overlap};
+// pub use run::RunningBeat;

@@ -1,0 +1,81 @@
+use super::definition::Definition;
+use super::memory::Memory;
+use crate::core::{NewSchedule, Schedule, Timestamp};
+use crate::schedule::{Plan, Rule, RuleError};
+
+/// A stored schedule, read.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) definition: Definition,
+    pub(crate) plan: Plan,
+    pub(crate) memory: Memory,
+}
+
+impl Stored {
+    /// Reads what a store keeps; why not, for people.
+    pub(crate) fn read(schedule: &Schedule) -> Result<Self, String> {
+        let definition = read_definition(schedule)?;
+        let plan = definition.timing.plan().map_err(|error| error.to_string())?;
+        Ok(Self { definition, plan, memory: read_memory(schedule)? })
+    }
+}
+
+/// What a schedule is, though it may say what can't be.
+pub(crate) fn read_definition(schedule: &Schedule) -> Result<Definition, String> {
+    serde_json::from_str(&schedule.body).map_err(|error| format!("its definition can't be read: {error}"))
+}
+
+/// What is remembered of a schedule.
+pub(crate) fn read_memory(schedule: &Schedule) -> Result<Memory, String> {
+    serde_json::from_str(&schedule.memory).map_err(|error| format!("what is remembered of it can't be read: {error}"))
+}
+
+/// How a definition is written: in place of `before`, or as a new one. What has run stays; a changed timing counts from `now`.
+///
+/// # Errors
+/// A timing that can't be, or never ticks.
+pub(crate) fn write(
+    name: &str,
+    owner: Option<String>,
+    mut definition: Definition,
+    before: Option<(&Definition, &Memory)>,
+    now: Timestamp,
+) -> Result<NewSchedule, RuleError> {
+    let mut memory = before.map_or_else(Memory::default, |(_, memory)| memory.clone());
+    let same = before.filter(|(before, _)| same_timing(before, &definition));
+    match same {
+        Some((before, _)) => definition.timing.anchor = before.timing.anchor,
+        None => definition.timing.anchor = matches!(definition.timing.rule, Rule::Every { .. }).then_some(now),
+    }
+    let plan = definition.timing.plan()?;
+    let was_off = before.is_none_or(|(before, memory)| before.paused || before.withdrawn || memory.ended.is_some());
+    if same.is_none() || was_off {
+        // What fell due while it was off is not made up for, and a date that has passed runs at once when it is new.
+        memory.after = match definition.timing.rule {
+            Rule::On { at } if same.is_none() => just_before(now.min(at)),
+            Rule::Every { at_once: true, .. } if same.is_none() => just_before(now),
+            _ => memory.after.max(now),
+        };
+        memory.ended = None;
+    }
+    let next = plan.next_after(memory.after).map(|tick| plan.starts_at(name, tick));
+    let has_run_enough = definition.max_runs.is_some_and(|most| memory.runs >= most);
+    let due_at = next.filter(|_| !definition.paused && !definition.withdrawn && !has_run_enough);
+    Ok(NewSchedule { owner, due_at, body: json(&definition), memory: json(&memory) })
+}
+
+/// Whether two definitions tick alike, wherever their intervals count from.
+pub(crate) fn same_timing(a: &Definition, b: &Definition) -> bool {
+    let mut timing = b.timing.clone();
+    timing.anchor = a.timing.anchor;
+    a.timing == timing
+}
+
+/// Text of our own plain types, which have no keys but strings and so can't fail.
+pub(crate) fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn just_before(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.as_millis() - 1)
+}
