@@ -47,7 +47,7 @@ async fn a_nul_is_kept_as_its_escape_replaced_where_it_is_prose_and_refused_in_n
     let new = NewTask { meta: Some(Box::new(meta.clone())), ..task(&env, "work", Overrides::default()) };
     store.enqueue(vec![new.clone()]).await.unwrap();
     assert_eq!(store.get(new.id).await.unwrap().unwrap().meta, meta, "meta is JSON, which has an escape");
-    let claimed = claim(&*store, spec.id, &env, 1).await.remove(0);
+    let claimed = claim(&store, spec.id, &env, 1).await.remove(0);
     let progress = Progress { done: 1, message: nul.clone(), ..Progress::default() };
     let note = Note { lease: claimed.lease, logs: Some(nul.clone()), progress: Some(progress.clone()) };
     assert_eq!(store.note(vec![note]).await.unwrap(), [true]);
@@ -82,7 +82,7 @@ async fn a_nul_is_kept_as_its_escape_replaced_where_it_is_prose_and_refused_in_n
     refused(store.claim(&Claim { worker: spec.id, fence: env.fence(), wanted, again: false }).await.map(drop));
     // And it goes on as if nothing had been said.
     store.enqueue(vec![task(&env, "work", Overrides::default())]).await.unwrap();
-    assert_eq!(claim(&*store, spec.id, &env, 10).await.len(), 1);
+    assert_eq!(claim(&store, spec.id, &env, 10).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +94,7 @@ async fn what_is_text_and_no_unicode_in_json_comes_back_as_it_was() {
     let args = r#"{"lone":"\ud800","low":"\udc00\u0000","n":1e999,"n":2}"#;
     let new = NewTask { args: args.to_owned(), ..task(&env, "work", Overrides::default()) };
     store.enqueue(vec![new.clone()]).await.unwrap();
-    let claimed = claim(&*store, spec.id, &env, 1).await.remove(0);
+    let claimed = claim(&store, spec.id, &env, 1).await.remove(0);
     assert_eq!(claimed.args, args);
     let success = Settlement { result: Some(args.to_owned()), ..Settlement::new(claimed.lease, Ending::Succeeded) };
     store.settle(vec![success]).await.unwrap();
@@ -113,7 +113,7 @@ async fn seventy_thousand_tasks_go_in_and_through_in_bulk() {
         let tasks = (0..limits::BATCH_TASKS_MAX).map(|_| task(&env, "work", Overrides::default()));
         store.enqueue(tasks.collect()).await.unwrap();
     }
-    let claimed = claim(&*store, spec.id, &env, TASKS).await;
+    let claimed = claim(&store, spec.id, &env, TASKS).await;
     assert_eq!(claimed.len(), TASKS);
     let leases: Vec<_> = claimed.iter().map(|claimed| claimed.lease).collect();
     assert!(store.start(&leases).await.unwrap().iter().all(|held| *held));
@@ -131,14 +131,14 @@ async fn a_task_without_a_body_does_not_stop_its_queue() {
     store.enqueue(tasks.to_vec()).await.unwrap();
     let sql = client().await;
     sql.execute(&format!("DELETE FROM {}.task WHERE id = $1", schema.0), &[&tasks[0].id.as_uuid()]).await.unwrap();
-    let claimed = claim(&*store, spec.id, &env, 2).await;
+    let claimed = claim(&store, spec.id, &env, 2).await;
     assert_eq!(claimed.iter().map(|claimed| claimed.lease.id).collect::<Vec<_>>(), [tasks[1].id, tasks[2].id]);
     // And one whose body goes away while it runs.
     sql.execute(&format!("DELETE FROM {}.task WHERE id = $1", schema.0), &[&tasks[1].id.as_uuid()]).await.unwrap();
     let batch = claimed.iter().map(|claimed| Settlement::new(claimed.lease, Ending::Retry { delay: Duration::ZERO })).collect();
     let settled = store.settle(batch).await.unwrap();
     assert_eq!(settled, [Settled::Done(State::Failed), Settled::Done(State::Ready)]);
-    assert_eq!(claim(&*store, spec.id, &env, 2).await.len(), 1);
+    assert_eq!(claim(&store, spec.id, &env, 2).await.len(), 1);
     let findings = store.check().await.unwrap();
     let aside = findings.iter().find(|finding| finding.code == "aside").unwrap();
     assert_eq!(aside.severity, Severity::Error);
