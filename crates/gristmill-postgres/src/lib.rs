@@ -1,7 +1,7 @@
 //! The PostgreSQL store of gristmill: any number of processes, on any number of machines, on one schema of a database.
 //!
-//! In the making: it passes the conformance suite, but has no transactional tasks yet and has not been tried behind a real
-//! PgBouncer. Not for production.
+//! In the making: it passes the conformance suite, behind a real PgBouncer too, and tests break its connections and its statements
+//! one by one. Not for production yet.
 //!
 //! - **Narrow tables.** A task's body is written once, in a partition of its day; what moves is small. See `migrations/`.
 //! - **One statement.** Enqueues, claims and settlements of a batch are one statement each; enqueues of many callers share
