@@ -14,6 +14,9 @@ impl<S> Context<S> {
     /// itself. After the commit the handler should return `output`. If it rolls back instead, nothing was settled, and what it
     /// returns counts as usual.
     ///
+    /// Do it last, right before the commit: from then on whoever writes about this attempt, its progress for one, waits for the
+    /// end of the transaction.
+    ///
     /// With rusqlite, pass `&transaction`, and end with `.run()?` instead of `.await?`; with sqlx on PostgreSQL (feature
     /// `sqlx-postgres`), pass `&mut transaction`; with tokio-postgres (feature `tokio-postgres`), pass `&transaction`.
     ///

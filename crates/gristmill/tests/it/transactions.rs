@@ -27,6 +27,11 @@ async fn an_effect_commits_with_its_success_and_a_failure_undoes_it() {
         assert_eq!(within(good.result()).await.unwrap(), 7, "{via:?}");
         assert_eq!(home.bank.entries().await, [7], "{via:?}");
         home.bank.clear().await;
+        let record = good.status().await.unwrap().unwrap();
+        let [attempt] = &record.attempts[..] else { panic!("{record:?}") };
+        assert_eq!((record.result.as_deref(), attempt.logs.as_deref()), (Some("7"), Some("booking\n")), "{via:?}");
+        assert_eq!(attempt.progress.as_ref().map(|progress| progress.done), Some(1), "{via:?}");
+        assert!(attempt.started_at <= attempt.finished_at, "{via:?}: {attempt:?}");
         for (then, says) in [
             (Then::Fail, "no debts"),
             (Then::Panic, "in the middle"),
@@ -38,7 +43,8 @@ async fn an_effect_commits_with_its_success_and_a_failure_undoes_it() {
             assert_eq!((state, attempt), (State::Failed, 2), "{via:?} {then:?}: {message}");
             let record = bad.status().await.unwrap().unwrap();
             assert!(format!("{:?}", record.error).contains(says), "{via:?} {then:?}: {record:?}");
-            assert_eq!(record.attempts.len(), 2);
+            let logs: Vec<_> = record.attempts.iter().map(|attempt| attempt.logs.as_deref()).collect();
+            assert_eq!(logs, [Some("booking\n"); 2], "they survive the rollback");
             assert_eq!(home.bank.entries().await, [0; 0], "{via:?} {then:?}");
         }
     }
