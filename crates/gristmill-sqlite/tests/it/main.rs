@@ -9,6 +9,7 @@ mod groups;
 mod lists;
 mod migrations;
 mod processes;
+mod schedules;
 mod transactions;
 mod unserved;
 #[cfg(feature = "sqlx")]
