@@ -38,6 +38,7 @@ mod pool;
 mod pooler;
 pub mod raw;
 mod roles;
+mod schedules;
 mod session;
 mod sql;
 mod store;

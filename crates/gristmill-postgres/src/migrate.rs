@@ -27,6 +27,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "values", include_str!("../migrations/0004_values.sql")),
     (5, "enqueue", include_str!("../migrations/0005_enqueue.sql")),
     (6, "nudge", include_str!("../migrations/0006_nudge.sql")),
+    (7, "schedules", include_str!("../migrations/0007_schedules.sql")),
 ];
 
 const CREATE: &str = include_str!("../queries/migration_create.sql");

@@ -23,10 +23,14 @@ macro_rules! queries {
 queries! {
     AsideCount "aside_count" [];
     AsideInsert "aside_insert" [INT8, UUID, TEXT, TEXT];
+    BeatLead "beat_lead" [INT8, UUID, INT8];
+    BeatResign "beat_resign" [UUID];
     CallCancelTasks "call_cancel_tasks" [TEXT];
     CallHoldLease "call_hold_lease" [TEXT, TEXT];
     CallInsertTasks "call_insert_tasks" [TEXT];
+    CallSchedulesForEdit "call_schedules_for_edit" [TEXT, TEXT];
     CallSettleSucceeded "call_settle_succeeded" [TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT];
+    CallWriteSchedules "call_write_schedules" [TEXT, TEXT, TEXT];
     CheckDays "check_days" [INT8];
     CheckDue "check_due" [INT8, INT8];
     CheckEndedLeases "check_ended_leases" [];
@@ -100,6 +104,11 @@ queries! {
     ReadySomeKinds "ready_some_kinds" [INT4, INT8];
     ReadyTake "ready_take" [INT4_ARRAY, INT2_ARRAY, INT8_ARRAY];
     Record "record" [UUID_ARRAY, BOOL];
+    ScheduleAdvance "schedule_advance" [TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY];
+    ScheduleDue "schedule_due" [INT8, INT8];
+    ScheduleGet "schedule_get" [TEXT];
+    ScheduleOwned "schedule_owned" [TEXT, INT8, TEXT];
+    SchedulePage "schedule_page" [TEXT, INT8];
     ScheduledCount "scheduled_count" [INT4, INT8];
     ScheduledExpire "scheduled_expire" [INT8, INT8];
     ScheduledInsert "scheduled_insert" [
@@ -116,7 +125,12 @@ queries! {
     TaskPage "task_page" [INT8, INT8];
     TaskPlaces "task_places" [UUID_ARRAY];
     TaskSame "task_same" [UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY];
+    TaskStates "task_states" [UUID_ARRAY];
     TaskUnexpire "task_unexpire" [UUID_ARRAY];
+    TickInsert "tick_insert" [INT8, TEXT_ARRAY, INT8_ARRAY, INT2_ARRAY, UUID_ARRAY, TEXT_ARRAY];
+    TickPage "tick_page" [TEXT, INT8, INT8];
+    TickPrune "tick_prune" [INT8, INT8, INT8];
+    TickRefused "tick_refused" [TEXT_ARRAY, INT8_ARRAY, INT2_ARRAY, TEXT_ARRAY];
     Unpark "unpark" [INT4, INT4, INT8];
     WorkerBeat "worker_beat" [INT8, UUID, INT8];
     WorkerEnter "worker_enter" [INT8, UUID, TEXT, TEXT, TEXT, INT8];

@@ -4,6 +4,7 @@ mod claim;
 mod encode;
 mod enqueue;
 mod finish;
+mod schedule;
 mod settle;
 mod sweep;
 mod waiting;
@@ -11,12 +12,13 @@ mod worker;
 mod writes;
 
 pub(crate) use claim::claim;
-pub(crate) use encode::{NewRow, count, ended_from, ended_of, limit, ms, to_json};
 #[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use encode::storable;
+pub(crate) use encode::{NewRow, count, ended_from, ended_of, limit, ms, to_json};
 pub(crate) use enqueue::enqueue;
 #[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use enqueue::{check as check_tasks, know};
+pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};
 pub(crate) use settle::{note, settle, start};
 pub(crate) use sweep::{expire, next_due, park, parked_pairs, promote, prune, rescue, served, unpark};
 pub(crate) use waiting::{cancel, retry};

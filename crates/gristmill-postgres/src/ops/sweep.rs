@@ -4,6 +4,7 @@ use gristmill_core::{Ending, Points, State, TaskId};
 
 use super::encode::limit;
 use super::finish::{Taken, Word, finish};
+use super::schedule::prune_ticks;
 use super::waiting::{Waited, end_unstarted};
 use super::writes::Writes;
 use crate::error::Fault;
@@ -129,6 +130,7 @@ pub(crate) async fn park(s: &mut Session<'_>) -> Result<(), Fault> {
 /// Deletes what is kept no longer.
 pub(crate) async fn prune(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
     s.execute(Q::WorkerPrune, &[&s.now, &WORKER_KEPT_MS]).await?;
+    prune_ticks(s, most).await?;
     let pruned = s.row(Q::Prune, &[&s.now, &limit(most)]).await?.map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
     Ok(usize::try_from(pruned).unwrap_or_default())
 }
