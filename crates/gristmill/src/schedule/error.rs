@@ -126,7 +126,7 @@ impl From<FieldError> for RuleError {
     }
 }
 
-/// Up to three of `names` that `written` may have been meant for, the nearest first.
+/// The nearest of `names` that `written` may have been meant for: none, one, or up to three at the same distance.
 pub(super) fn near<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let written = written.to_lowercase();
     let mut found: Vec<_> = names
@@ -139,6 +139,8 @@ pub(super) fn near<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> V
         })
         .collect();
     found.sort();
+    let nearest = found.first().map_or(0, |(distance, _)| *distance);
+    found.retain(|(distance, _)| *distance == nearest);
     found.truncate(3);
     found.into_iter().map(|(_, name)| name).collect()
 }

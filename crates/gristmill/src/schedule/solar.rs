@@ -20,6 +20,8 @@ const SEARCH_DAYS: i32 = 400;
 const REFRACTION: f64 = 34.0 / 60.0;
 /// The sun's radius seen from the mean distance, in degrees.
 const RADIUS: f64 = 0.266_56;
+/// How much lower the sun stands for an observer than for the Earth's centre, in degrees.
+const PARALLAX: f64 = 8.794 / 3_600.0;
 /// Noon of 1 January 2000, in milliseconds since 1970.
 const J2000_MS: f64 = 946_728_000_000.0;
 const DAY_MS: f64 = 86_400_000.0;
@@ -61,7 +63,7 @@ impl Sun {
             // Each step moves to where the sun would cross, were its declination what it is at the present guess.
             for _ in 0..8 {
                 let position = Position::at(at);
-                let (target, reached) = position.crossing(self.latitude, altitude(&position));
+                let (target, reached) = position.crossing(self.latitude, altitude(&position) + PARALLAX);
                 happens = reached;
                 // From the noon's own turn, so that an hour angle near 180 degrees is not taken for the day before.
                 let turned = if at == noon { 0.0 } else { position.hour_angle(self.longitude) };
@@ -114,7 +116,12 @@ impl Position {
             + 0.000_289 * (3.0 * anomaly).sin();
         let node = (125.04 - 1_934.136 * t).to_radians();
         let nutation = -0.004_78 * node.sin();
-        let longitude = (mean_longitude + centre - 0.005_69 + nutation).to_radians();
+        // What Venus, Jupiter and the moon do to the Earth.
+        let venus =
+            0.001_34 * (153.23 + 22_518.754_1 * t).to_radians().cos() + 0.001_54 * (216.57 + 45_037.508_2 * t).to_radians().cos();
+        let jupiter = 0.002_00 * (312.69 + 32_964.357_7 * t).to_radians().cos();
+        let moon = 0.001_79 * (350.74 + 445_267.114_2 * t - 0.001_44 * t * t).to_radians().sin();
+        let longitude = (mean_longitude + centre + venus + jupiter + moon - 0.005_69 + nutation).to_radians();
         let obliquity = (23.439_291 - 0.013_004_2 * t + 0.002_56 * node.cos()).to_radians();
         Self {
             right_ascension: (obliquity.cos() * longitude.sin()).atan2(longitude.cos()).to_degrees(),

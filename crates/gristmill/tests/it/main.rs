@@ -7,6 +7,7 @@ mod client;
 #[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
 mod cut;
 mod macros;
+mod schedule;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod support;

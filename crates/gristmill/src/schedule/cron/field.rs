@@ -69,7 +69,8 @@ impl Field {
             }
             let error = self.error(part, &format!("`{}` is out of range", part.text));
             // 24:00 is 00:00, minute 60 is minute 0, and Celery's Sunday is 0.
-            let meant = (number == u32::from(max) + 1 && self.min == 0) || (number == 0 && self.min == 1);
+            let past = number == u32::from(self.max) + 1 && self.min == 0;
+            let meant = past || (number == 0 && self.min == 1);
             return Err(if meant { error.suggest(self.min.to_string()) } else { error });
         }
         let lower = part.text.to_lowercase();
