@@ -38,7 +38,7 @@ pub trait CancelWithin<Driver>: Within<Driver> {
 /// A transaction in which schedules can be edited, too.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a transaction that schedules can be edited in",
-    note = "pass `&transaction` of rusqlite or tokio-postgres, `&mut transaction` of sqlx on PostgreSQL, or `&mut connection` of \
+    note = "pass `&transaction` of rusqlite or tokio-postgres, `&mut transaction` of sqlx, or `&mut connection` of \
             diesel-async, with the feature of the driver enabled"
 )]
 pub trait ScheduleWithin<Driver>: Within<Driver> {

@@ -33,8 +33,7 @@ impl CancelWithin<Rusqlite> for &Connection {
 
 impl ScheduleWithin<Rusqlite> for &Connection {
     fn edit_schedule(self, store: &dyn Store, name: String, edit: ScheduleEdit) -> Ready<Result<Option<Schedule>, StoreError>> {
-        let what = "editing a schedule in your transaction";
-        ready(run(self, store, what, |tx| Ok(ops::edit_schedules(tx, &[name], &edit)?.pop().flatten())))
+        ready(run(self, store, EDITING, |tx| Ok(ops::edit_schedules(tx, &[name], &edit)?.pop().flatten())))
     }
 }
 
@@ -103,6 +102,7 @@ fn run<T>(
 /// The store's sort, for people.
 pub(crate) const SQLITE: &str = "SQLite";
 const SETTLING: &str = "settling in its transaction";
+pub(crate) const EDITING: &str = "editing a schedule in your transaction";
 pub(crate) const ENQUEUEING: &str = "enqueueing in your transaction";
 
 /// Whether the driver says that there are no tables of ours.

@@ -1,13 +1,17 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 
-use gristmill_core::{EnqueueOutcome, NewTask, Store, StoreError, StoreErrorKind, Timestamp, Within, store_of};
+use gristmill_core::{
+    Edit, EnqueueOutcome, NewSchedule, NewTask, Schedule, ScheduleEdit, ScheduleWithin, Store, StoreError, StoreErrorKind,
+    Timestamp, Within, store_of,
+};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use crate::ops::{ack_of, meta_of, retention_of};
+use crate::ops::{ack_of, meta_of, retention_of, standing};
 use crate::sql;
 use crate::store::SqliteStore;
-use crate::within::{ENQUEUEING, SQLITE, foreign};
+use crate::within::{EDITING, ENQUEUEING, SQLITE, foreign};
 
 /// Marks [`Within`] for connections of sqlx.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +24,14 @@ impl<'a> Within<Sqlx> for &'a mut SqliteConnection {
 
     fn insert(self, store: &dyn Store, tasks: Vec<NewTask>) -> Doing<'a, Vec<EnqueueOutcome>> {
         let now = store_of::<SqliteStore>(store, SQLITE).map(|store| store.env().now());
-        Box::pin(async move { insert(self, tasks, now?).await.map_err(explain) })
+        Box::pin(async move { insert(self, tasks, now?).await.map_err(|error| explain(error, ENQUEUEING)) })
+    }
+}
+
+impl<'a> ScheduleWithin<Sqlx> for &'a mut SqliteConnection {
+    fn edit_schedule(self, store: &dyn Store, name: String, edit: ScheduleEdit) -> Doing<'a, Option<Schedule>> {
+        let now = store_of::<SqliteStore>(store, SQLITE).map(|store| store.env().now());
+        Box::pin(async move { edit_schedule(self, name, &edit, now?).await })
     }
 }
 
@@ -30,6 +41,13 @@ impl<'a> Within<Sqlx> for &'a mut sqlx::Transaction<'_, sqlx::Sqlite> {
     fn insert(self, store: &dyn Store, tasks: Vec<NewTask>) -> Doing<'a, Vec<EnqueueOutcome>> {
         let conn: &'a mut SqliteConnection = self;
         conn.insert(store, tasks)
+    }
+}
+
+impl<'a> ScheduleWithin<Sqlx> for &'a mut sqlx::Transaction<'_, sqlx::Sqlite> {
+    fn edit_schedule(self, store: &dyn Store, name: String, edit: ScheduleEdit) -> Doing<'a, Option<Schedule>> {
+        let conn: &'a mut SqliteConnection = self;
+        conn.edit_schedule(store, name, edit)
     }
 }
 
@@ -79,6 +97,61 @@ async fn insert(conn: &mut SqliteConnection, tasks: Vec<NewTask>, now: Timestamp
     Ok(outcomes)
 }
 
+async fn edit_schedule(
+    conn: &mut SqliteConnection,
+    name: String,
+    edit: &ScheduleEdit,
+    now: Timestamp,
+) -> Result<Option<Schedule>, StoreError> {
+    Edit::check(std::slice::from_ref(&name))?;
+    let explain = |error| explain(error, EDITING);
+    let row = sqlx::query(sql::SCHEDULE_GET).bind(&name).fetch_optional(&mut *conn).await.map_err(explain)?;
+    let found = row.map(|row| read(&row)).transpose().map_err(explain)?;
+    match Edit::ask(edit, &name, found.as_ref(), now)? {
+        Edit::Keep => Ok(found),
+        Edit::Put(new) => put(conn, &name, new, found, now).await.map(Some).map_err(explain),
+        Edit::Remove => {
+            sqlx::query(sql::SCHEDULE_DELETE).bind(&name).execute(conn).await.map_err(explain)?;
+            Ok(None)
+        }
+    }
+}
+
+async fn put(
+    conn: &mut SqliteConnection,
+    name: &str,
+    new: NewSchedule,
+    found: Option<Schedule>,
+    now: Timestamp,
+) -> Result<Schedule, sqlx::Error> {
+    let revision = sqlx::query(sql::REVISION_NEXT).fetch_one(&mut *conn).await?.try_get(0)?;
+    let standing = standing(name, new, found, revision, now);
+    sqlx::query(sql::SCHEDULE_PUT)
+        .bind(name)
+        .bind(&standing.owner)
+        .bind(&standing.body)
+        .bind(standing.due_at.map(Timestamp::as_millis))
+        .bind(&standing.memory)
+        .bind(revision)
+        .bind(now.as_millis())
+        .execute(conn)
+        .await?;
+    Ok(standing)
+}
+
+fn read(row: &SqliteRow) -> Result<Schedule, sqlx::Error> {
+    Ok(Schedule {
+        name: row.try_get(0)?,
+        owner: row.try_get(1)?,
+        body: row.try_get(2)?,
+        due_at: row.try_get::<Option<i64>, _>(3)?.map(Timestamp::from_millis),
+        memory: row.try_get(4)?,
+        revision: row.try_get(5)?,
+        created_at: Timestamp::from_millis(row.try_get(6)?),
+        edited_at: Timestamp::from_millis(row.try_get(7)?),
+    })
+}
+
 async fn intern(
     conn: &mut SqliteConnection,
     known: &mut HashMap<String, i64>,
@@ -100,7 +173,7 @@ async fn intern(
     Ok(id)
 }
 
-fn explain(error: sqlx::Error) -> StoreError {
+fn explain(error: sqlx::Error, what: &str) -> StoreError {
     use StoreErrorKind::{Busy, Corrupt, Full, NotOurs, Other, ReadOnly, Unreachable};
     let text = error.to_string();
     let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
@@ -114,6 +187,6 @@ fn explain(error: sqlx::Error) -> StoreError {
         Some(26) => NotOurs,
         _ => Other,
     };
-    let error = StoreError::new(kind, format!("{ENQUEUEING}: {text}")).with_source(error);
-    if text.contains("no such table: gristmill_") { foreign(ENQUEUEING, error) } else { error }
+    let error = StoreError::new(kind, format!("{what}: {text}")).with_source(error);
+    if text.contains("no such table: gristmill_") { foreign(what, error) } else { error }
 }

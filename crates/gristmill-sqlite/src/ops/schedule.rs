@@ -36,14 +36,19 @@ pub(crate) fn edit_schedules(tx: &mut Tx<'_>, names: &[String], edit: &ScheduleE
 }
 
 fn put(tx: &mut Tx<'_>, name: &str, new: NewSchedule, found: Option<Schedule>) -> Result<Schedule, Fault> {
-    let revision = next_revision(tx.conn)?;
-    let NewSchedule { owner, body, due_at, memory } = new;
-    let now = tx.now.as_millis();
+    let standing = standing(name, new, found, next_revision(tx.conn)?, tx.now);
+    let Schedule { owner, body, due_at, memory, revision, .. } = &standing;
     let due = due_at.map(Timestamp::as_millis);
-    tx.conn.prepare_cached(sql::SCHEDULE_PUT)?.execute(params![name, owner, body, due, memory, revision, now])?;
+    tx.conn.prepare_cached(sql::SCHEDULE_PUT)?.execute(params![name, owner, body, due, memory, revision, tx.now.as_millis()])?;
     tx.effects.scheduled = true;
-    let created_at = found.map_or(tx.now, |found| found.created_at);
-    Ok(Schedule { name: name.to_owned(), owner, body, due_at, memory, revision, created_at, edited_at: tx.now })
+    Ok(standing)
+}
+
+/// How a schedule stands once it is put.
+pub(crate) fn standing(name: &str, new: NewSchedule, found: Option<Schedule>, revision: i64, now: Timestamp) -> Schedule {
+    let NewSchedule { owner, body, due_at, memory } = new;
+    let created_at = found.map_or(now, |found| found.created_at);
+    Schedule { name: name.to_owned(), owner, body, due_at, memory, revision, created_at, edited_at: now }
 }
 
 /// Writes what a beat decided about each schedule that is still as it was.

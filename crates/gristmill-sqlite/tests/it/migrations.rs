@@ -1,10 +1,10 @@
 use std::sync::Barrier;
 
-use gristmill_core::{Env, Store, StoreErrorKind};
+use gristmill_core::{Env, Schedules, Store, StoreErrorKind};
 use gristmill_sqlite::{SqliteStore, migrate, migration_status};
 use rusqlite::Connection;
 
-use crate::common::url;
+use crate::common::{Fixture, url};
 
 fn refusal(url: &str) -> gristmill_core::StoreError {
     SqliteStore::connect(url, Env::system()).map(drop).unwrap_err()
@@ -96,4 +96,19 @@ fn tables_that_only_have_our_name_are_not_ours() {
         assert_eq!(error.kind(), StoreErrorKind::NotOurs, "{error}");
         assert!(error.to_string().len() < 400 && !error.to_string().contains("CREATE"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_version_gets_what_it_lacks_and_loses_nothing() {
+    let fixture = Fixture::new();
+    let task = fixture.task("mail");
+    fixture.store.enqueue(vec![task.clone()]).await.unwrap();
+    fixture.store.close();
+    let later =
+        "DROP TABLE gristmill_schedule; DROP TABLE gristmill_revision; DROP TABLE gristmill_tick; DROP TABLE gristmill_beat;
+                 DELETE FROM gristmill_migration WHERE number > 1";
+    fixture.raw().execute_batch(later).unwrap();
+    let store = fixture.again("");
+    assert!(store.get(task.id).await.unwrap().is_some());
+    assert_eq!(store.schedules(None, None, 10).await.unwrap(), []);
 }

@@ -1,4 +1,6 @@
-use gristmill_core::{EnqueueOutcome, State, StoreErrorKind, Within};
+use std::sync::Arc;
+
+use gristmill_core::{Edit, EnqueueOutcome, NewSchedule, ScheduleEdit, ScheduleWithin, Schedules, State, StoreErrorKind, Within};
 use sqlx::{Connection, SqliteConnection};
 
 use crate::common::Fixture;
@@ -37,4 +39,41 @@ async fn a_database_without_our_tables_is_named_as_such() {
     let error = Within::insert(&mut conn, &*fixture.store, vec![fixture.task("mail")]).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::NotOurs);
     assert!(error.to_string().contains("no tables of gristmill"), "{error}");
+}
+
+#[tokio::test]
+async fn an_edit_of_a_schedule_lives_and_dies_with_the_callers_transaction() {
+    let fixture = Fixture::new();
+    let mut conn = SqliteConnection::connect(&format!("sqlite:{}", fixture.store.path().display())).await.unwrap();
+    let due_at = Some(fixture.env.now());
+    let new = NewSchedule { owner: Some("app".to_owned()), body: "{}".to_owned(), due_at, memory: "[0]".to_owned() };
+    let putting: ScheduleEdit = Arc::new(move |_, _, _| Ok(Edit::Put(new.clone())));
+    let name = || "report".to_owned();
+
+    let mut tx = conn.begin().await.unwrap();
+    let put = tx.edit_schedule(&*fixture.store, name(), putting.clone()).await.unwrap();
+    assert_eq!(fixture.store.schedule("report").await.unwrap(), None, "not before the commit");
+    tx.commit().await.unwrap();
+    assert_eq!(fixture.store.schedule("report").await.unwrap(), put);
+
+    fixture.clock.advance(std::time::Duration::from_secs(1));
+    let shown = put.clone();
+    let removing: ScheduleEdit = Arc::new(move |_, found, _| {
+        assert_eq!(found, shown.as_ref(), "it is shown as it stands");
+        Ok(Edit::Remove)
+    });
+    let mut tx = conn.begin().await.unwrap();
+    assert_eq!(tx.edit_schedule(&*fixture.store, name(), removing).await.unwrap(), None);
+    tx.rollback().await.unwrap();
+    assert_eq!(fixture.store.schedule("report").await.unwrap(), put);
+
+    let again = conn.edit_schedule(&*fixture.store, name(), putting.clone()).await.unwrap().unwrap();
+    let put = put.unwrap();
+    assert!(again.revision > put.revision);
+    assert_eq!((again.created_at, again.edited_at), (put.created_at, fixture.env.now()));
+    assert_eq!(fixture.store.schedule("report").await.unwrap(), Some(again));
+
+    let mut elsewhere = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    let error = elsewhere.edit_schedule(&*fixture.store, name(), putting).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::NotOurs);
 }
