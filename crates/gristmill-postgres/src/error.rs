@@ -42,7 +42,10 @@ impl Fault {
     /// Whether the server undid the work for another's sake, so that doing it again at once is right.
     pub(crate) fn is_collision(&self) -> bool {
         matches!(self, Self::Postgres(error) if error.code().is_some_and(|code| {
-            *code == SqlState::T_R_DEADLOCK_DETECTED || *code == SqlState::T_R_SERIALIZATION_FAILURE
+            // A row was on its way to a default partition while the partition of its day was attached.
+            *code == SqlState::CHECK_VIOLATION
+                || *code == SqlState::T_R_DEADLOCK_DETECTED
+                || *code == SqlState::T_R_SERIALIZATION_FAILURE
         }))
     }
 }
