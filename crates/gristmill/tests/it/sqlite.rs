@@ -243,3 +243,20 @@ async fn a_cancellation_commits_and_rolls_back_with_the_callers_transaction() {
     let error = elsewhere.cancel_within(&db, nobody).run().unwrap_err().to_string();
     assert!(error.contains("not SQLite"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_tasks_are_all_in_the_transaction_or_the_first_refusal_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bank, client) = bank(&folder).await;
+    let mut db = bank.open();
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+    let bad = client.enqueue_many((0..3u8).map(|n| client.enqueue(Book { cents: 1 }).priority(8 + n))).within(&tx).run();
+    assert!(bad.unwrap_err().to_string().contains("priority"));
+    let count = gristmill::core::limits::BATCH_TASKS_MAX + 1;
+    let handles = client.enqueue_many((0..count).map(|_| client.enqueue(Book { cents: 1 }))).within(&tx).await.unwrap();
+    assert_eq!(handles.len(), count);
+    assert!(handles[0].status().await.unwrap().is_none(), "not before the commit");
+    tx.commit().unwrap();
+    client.nudge();
+    assert_eq!(client.queues().await.unwrap()[0].ready, count as u64);
+}
