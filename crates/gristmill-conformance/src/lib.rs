@@ -57,4 +57,4 @@ pub use model::check_against_model;
 #[cfg(feature = "suite")]
 pub use subject::Subject;
 #[cfg(feature = "suite")]
-pub use suite::{exercise, exercise_schedules};
+pub use suite::exercise;

@@ -1,9 +1,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use gristmill_core::{Env, Schedules, Store, async_trait};
-
-use crate::MemoryStore;
+use gristmill_core::{Env, Store, async_trait};
 
 /// How the suite gets the stores that it examines.
 ///
@@ -25,11 +23,6 @@ pub trait Subject: Send + Sync {
     /// For a store that no two processes can share, it is the same handle, which the default gives.
     async fn another(&self, store: &Arc<dyn Store>, _env: Env) -> Arc<dyn Store> {
         store.clone()
-    }
-
-    /// The store as a keeper of schedules; `None` if it keeps none.
-    fn schedules<'s>(&self, store: &'s dyn Store) -> Option<&'s dyn Schedules> {
-        store.as_any().downcast_ref::<MemoryStore>().map(|store| store as &dyn Schedules)
     }
 }
 

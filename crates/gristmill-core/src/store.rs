@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Cursor, Filter, KindSpec, NewTask, Page, Policy, Source, StoreError, TaskId, TaskRecord, Timestamp};
+use crate::{Cursor, Filter, KindSpec, NewTask, Page, Policy, Schedules, Source, StoreError, TaskId, TaskRecord, Timestamp};
 
-/// What clients and operators need of a store, beside what workers do ([`Source`]).
+/// What clients and operators need of a store, beside what workers do ([`Source`]) and beats ([`Schedules`]).
 #[async_trait]
-pub trait Store: Source {
+pub trait Store: Source + Schedules {
     /// Where the store is, without secrets: `sqlite:/var/lib/app.db`.
     fn location(&self) -> String;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::{
-    Claim, Claimed, Ending, EnqueueOutcome, Env, Filter, LeaseRef, Limits, NewTask, Overrides, Policy, Schedules, Settled, Settlement,
+    Claim, Claimed, Ending, EnqueueOutcome, Env, Filter, LeaseRef, Limits, NewTask, Overrides, Policy, Settled, Settlement,
     State, Store, Swept, TaskId, TaskRecord, Timestamp, VirtualTime, Wanted, WorkerId, WorkerSpec,
 };
 
@@ -47,16 +47,6 @@ impl<'a> Bench<'a> {
     /// The same store as another process has it.
     pub async fn other(&self) -> Arc<dyn Store> {
         self.subject.another(&self.store, self.env.clone()).await
-    }
-
-    /// The store, where it is about schedules.
-    pub fn schedules(&self) -> &dyn Schedules {
-        self.schedules_of(&self.store)
-    }
-
-    /// Another store of the subject, where it is about schedules.
-    pub fn schedules_of<'s>(&self, store: &'s Arc<dyn Store>) -> &'s dyn Schedules {
-        self.subject.schedules(&**store).expect("the store keeps schedules")
     }
 
     /// A plain task, not yet enqueued.

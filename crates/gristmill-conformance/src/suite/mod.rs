@@ -125,15 +125,12 @@ pub fn checks() -> impl Iterator<Item = Check> {
         wait::CHECKS,
         durability::CHECKS,
         races::CHECKS,
+        schedules::CHECKS,
+        ticks::CHECKS,
     ]
     .into_iter()
     .flatten()
     .copied()
-}
-
-/// Every check of a store that keeps schedules, beside [`checks`].
-pub fn schedule_checks() -> impl Iterator<Item = Check> {
-    [schedules::CHECKS, ticks::CHECKS].into_iter().flatten().copied()
 }
 
 /// Runs every check, each on a fresh store.
@@ -144,27 +141,11 @@ pub fn schedule_checks() -> impl Iterator<Item = Check> {
 /// # Cancel safety
 /// Dropping the future abandons the check that runs, and its store.
 pub async fn exercise(subject: impl Subject) {
-    run_all(&subject, checks()).await;
-}
-
-/// Runs the checks of schedules, as [`exercise`] runs the others.
-///
-/// # Panics
-/// As [`exercise`].
-///
-/// # Cancel safety
-/// As [`exercise`].
-pub async fn exercise_schedules(subject: impl Subject) {
-    run_all(&subject, schedule_checks()).await;
-}
-
-async fn run_all(subject: &dyn Subject, checks: impl Iterator<Item = Check>) {
-    let (mut broken, mut all) = (Vec::new(), 0);
-    for check in checks {
-        all += 1;
-        if let Err(failure) = check.outcome(subject).await {
+    let mut broken = Vec::new();
+    for check in checks() {
+        if let Err(failure) = check.outcome(&subject).await {
             broken.push(format!("{}: {failure}", check.name));
         }
     }
-    assert!(broken.is_empty(), "{} of {all} checks failed:\n{}", broken.len(), broken.join("\n"));
+    assert!(broken.is_empty(), "{} of {} checks failed:\n{}", broken.len(), checks().count(), broken.join("\n"));
 }

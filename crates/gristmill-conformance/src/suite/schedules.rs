@@ -71,14 +71,14 @@ pub async fn any_text_and_any_name_come_back(bench: Bench<'_>) {
         let put = put(&bench, name, new.clone()).await;
         assert!((&put.body, &put.memory, &put.owner) == (&new.body, &new.memory, &new.owner), "{name:?}");
         assert!(get(&bench, name).await == Some(put.clone()), "{name:?} came back changed");
-        let owned = bench.schedules().schedules(Some(name), None, ALL).await.expect("schedules");
+        let owned = bench.store.schedules(Some(name), None, ALL).await.expect("schedules");
         assert_eq!(owned.iter().map(|schedule| schedule.name.as_str()).collect::<Vec<_>>(), [*name]);
         let written = Advance { memory: new.body.clone(), ..advance(&put, vec![tick(bench.env.now(), None)]) };
         assert_eq!(advance_one(&bench, written).await, Advanced::Done(vec![true]), "{name:?}");
         assert!(get(&bench, name).await.is_some_and(|kept| kept.memory == new.body), "{name:?} came back changed");
         assert_eq!(ticks(&bench, name).await.len(), 1, "{name:?}");
     }
-    let listed = names_of(&bench.schedules().schedules(None, None, ALL).await.expect("schedules"));
+    let listed = names_of(&bench.store.schedules(None, None, ALL).await.expect("schedules"));
     assert_eq!(listed, names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
 }
 
@@ -97,13 +97,13 @@ pub async fn an_edit_decides_about_each_as_it_stands(bench: Bench<'_>) {
         })
     });
     let names = ["removed", "new", "absent", "kept"].map(str::to_owned);
-    let standing = bench.schedules().edit_schedules(&names, &edit).await.expect("edit");
+    let standing = bench.store.edit_schedules(&names, &edit).await.expect("edit");
     assert_eq!(standing.len(), names.len(), "one answer each, in order");
     assert_eq!((&standing[0], &standing[2], &standing[3]), (&None, &None, &Some(kept)));
     for (name, standing) in names.iter().zip(standing) {
         assert_eq!(get(&bench, name).await, standing, "{name}");
     }
-    assert_eq!(bench.schedules().edit_schedules(&[], &edit).await.expect("edit"), []);
+    assert_eq!(bench.store.edit_schedules(&[], &edit).await.expect("edit"), []);
 }
 
 /// All or nothing: what the edit decided before it refused is not written, and the caller hears the refusal.
@@ -114,7 +114,7 @@ pub async fn an_edit_that_refuses_writes_nothing(bench: Bench<'_>) {
         "b" => Ok(Edit::Remove),
         _ => Err(StoreError::new(StoreErrorKind::Invalid, "no such zone")),
     });
-    let refused = bench.schedules().edit_schedules(&["a", "b", "c"].map(str::to_owned), &edit).await.expect_err("refused");
+    let refused = bench.store.edit_schedules(&["a", "b", "c"].map(str::to_owned), &edit).await.expect_err("refused");
     assert_eq!((refused.kind(), refused.to_string().as_str()), (StoreErrorKind::Invalid, "no such zone"));
     assert_eq!((get(&bench, "a").await, get(&bench, "b").await), (None, Some(before)));
 }
@@ -125,7 +125,7 @@ pub async fn an_edit_that_panics_harms_nobody(bench: Bench<'_>) {
         "a" => Ok(Edit::Put(plan(None))),
         _ => panic!("a mistake in an edit"),
     });
-    let refused = bench.schedules().edit_schedules(&["a", "b"].map(str::to_owned), &edit).await.expect_err("an error");
+    let refused = bench.store.edit_schedules(&["a", "b"].map(str::to_owned), &edit).await.expect_err("an error");
     assert_eq!(refused.kind(), StoreErrorKind::Invalid);
     assert_eq!(get(&bench, "a").await, None);
     put(&bench, "a", plan(None)).await;
@@ -137,12 +137,12 @@ pub async fn bad_batches_of_edits_are_refused(bench: Bench<'_>) {
     let twice = ["a", "b", "a"].map(str::to_owned).to_vec();
     let bad = ["", "a\nb", "a\0b", &"n".repeat(NAME_BYTES_MAX + 1)].map(|name| vec!["a".to_owned(), name.to_owned()]);
     for names in bad.iter().chain([&many, &twice]) {
-        let refused = bench.schedules().edit_schedules(names, &putting(plan(None))).await.expect_err("refused");
+        let refused = bench.store.edit_schedules(names, &putting(plan(None))).await.expect_err("refused");
         assert_eq!(refused.kind(), StoreErrorKind::Invalid);
     }
-    assert_eq!(bench.schedules().schedules(None, None, ALL).await.expect("schedules"), []);
+    assert_eq!(bench.store.schedules(None, None, ALL).await.expect("schedules"), []);
     let most = &many[..BATCH_TASKS_MAX];
-    assert_eq!(bench.schedules().edit_schedules(most, &putting(plan(None))).await.expect("edit").len(), BATCH_TASKS_MAX);
+    assert_eq!(bench.store.edit_schedules(most, &putting(plan(None))).await.expect("edit").len(), BATCH_TASKS_MAX);
 }
 
 /// What a beat decided about the schedule that was there before is not written to its successor.
@@ -161,9 +161,8 @@ pub async fn schedules_are_listed_by_name_and_owner(bench: Bench<'_>) {
     for (name, owner) in [("b", Some("x")), ("Z", None), ("é", Some("x")), ("a", Some("y")), ("c", Some("x"))] {
         put(&bench, name, NewSchedule { owner: owner.map(str::to_owned), ..plan(None) }).await;
     }
-    let page = async |owner, after, limit| {
-        names_of(&bench.schedules().schedules(owner, after, limit).await.expect("schedules")).join(" ")
-    };
+    let page =
+        async |owner, after, limit| names_of(&bench.store.schedules(owner, after, limit).await.expect("schedules")).join(" ");
     assert_eq!(page(None, None, ALL).await, "Z a b c é");
     assert_eq!(page(None, Some("a"), 2).await, "b c");
     assert_eq!(page(None, Some("bb"), usize::MAX).await, "c é", "behind a name that is not there");
@@ -175,7 +174,7 @@ pub async fn schedules_are_listed_by_name_and_owner(bench: Bench<'_>) {
 /// By the store's clock the longest due first, and how long until the next.
 pub async fn what_is_due_comes_in_order(bench: Bench<'_>) {
     let due = async |limit| {
-        let due = bench.schedules().due_schedules(limit).await.expect("due");
+        let due = bench.store.due_schedules(limit).await.expect("due");
         assert_eq!(due.now, bench.env.now(), "by the store's clock");
         (names_of(&due.schedules).join(" "), due.next_due)
     };
@@ -198,14 +197,13 @@ pub async fn what_is_due_comes_in_order(bench: Bench<'_>) {
 /// Two edits of the same schedules at once, in opposite orders: neither is lost, and neither waits for ever.
 pub async fn two_edits_at_once_both_count(bench: Bench<'_>) {
     let other = bench.other().await;
-    let other = bench.schedules_of(&other);
     let one_more: ScheduleEdit = Arc::new(|_, found, _| {
         let before: usize = found.map_or(0, |found| found.memory.parse().unwrap_or_default());
         Ok(Edit::Put(NewSchedule { memory: (before + 1).to_string(), ..plan(None) }))
     });
     let (names, reversed) = (["a", "b", "c"].map(str::to_owned), ["c", "b", "a"].map(str::to_owned));
     for _ in 0..ROUNDS {
-        let edits = tokio::join!(bench.schedules().edit_schedules(&names, &one_more), other.edit_schedules(&reversed, &one_more));
+        let edits = tokio::join!(bench.store.edit_schedules(&names, &one_more), other.edit_schedules(&reversed, &one_more));
         let revisions = |edited: Result<Vec<Option<Schedule>>, StoreError>| -> BTreeSet<i64> {
             edited.expect("edit").into_iter().flatten().map(|schedule| schedule.revision).collect()
         };
@@ -220,8 +218,8 @@ pub async fn two_edits_at_once_both_count(bench: Bench<'_>) {
 /// By the store's clock; another one gets it when the lease has ended or was given up, and the term says so.
 pub async fn one_beat_leads_until_its_lease_ends(bench: Bench<'_>) {
     let (a, b) = (bench.env.worker_id(), bench.env.worker_id());
-    let lead = async |beat| bench.schedules().lead_beats(beat, secs(10)).await.expect("lead");
-    let resign = async |beat| bench.schedules().resign_beat(beat).await.expect("resign");
+    let lead = async |beat| bench.store.lead_beats(beat, secs(10)).await.expect("lead");
+    let resign = async |beat| bench.store.resign_beat(beat).await.expect("resign");
     let (leads, follows) = (|term| Lead { leads: true, term }, |term| Lead { leads: false, term });
     resign(a).await;
     assert_eq!((lead(a).await, lead(b).await), (leads(1), follows(1)));
@@ -242,7 +240,7 @@ pub async fn one_beat_leads_until_its_lease_ends(bench: Bench<'_>) {
 /// A leader that died before the clock was set back by an hour does not lead for that hour.
 pub async fn a_lead_from_before_the_clock_was_set_back_is_over(bench: Bench<'_>) {
     let (a, b) = (bench.env.worker_id(), bench.env.worker_id());
-    let lead = async |beat| bench.schedules().lead_beats(beat, secs(10)).await.expect("lead");
+    let lead = async |beat| bench.store.lead_beats(beat, secs(10)).await.expect("lead");
     assert!(lead(a).await.leads);
     bench.time.set(bench.env.now().saturating_sub(secs(3600)));
     assert_eq!(lead(b).await, Lead { leads: true, term: 2 });
@@ -261,14 +259,14 @@ pub async fn an_edit_wakes_whoever_waits_for_times(bench: Bench<'_>) {
     woken(&bench, Wake::Scheduled, remove(&bench, "a")).await;
     woken(&bench, Wake::Scheduled, async {
         let edit = putting(plan(None));
-        bench.schedules_of(&other).edit_schedules(&["a".to_owned()], &edit).await.expect("edit");
+        other.edit_schedules(&["a".to_owned()], &edit).await.expect("edit");
     })
     .await;
 }
 
 /// What fell between the look and the wait is not waited for again.
 pub async fn an_edit_before_the_wait_is_not_waited_for(bench: Bench<'_>) {
-    bench.schedules().due_schedules(ALL).await.expect("due");
+    bench.store.due_schedules(ALL).await.expect("due");
     put(&bench, "a", plan(Some(bench.env.now()))).await;
     bench.store.wait(Wake::Scheduled, NEVER).await;
 }
@@ -278,12 +276,12 @@ pub async fn schedules_survive(bench: Bench<'_>) {
     let (now, beat) = (bench.env.now(), bench.env.worker_id());
     let first = put(&bench, "a", plan(Some(now))).await;
     advance_one(&bench, advance(&first, vec![tick(now, Some(bench.task()))])).await;
-    bench.schedules().lead_beats(beat, secs(10)).await.expect("lead");
+    bench.store.lead_beats(beat, secs(10)).await.expect("lead");
     let (schedule, history) = (get(&bench, "a").await, ticks(&bench, "a").await);
     let bench = bench.reopen().await;
     assert_eq!((get(&bench, "a").await, ticks(&bench, "a").await), (schedule.clone(), history));
     let another = bench.env.worker_id();
-    let lead = bench.schedules().lead_beats(another, secs(10)).await.expect("lead");
+    let lead = bench.store.lead_beats(another, secs(10)).await.expect("lead");
     assert_eq!(lead, Lead { leads: false, term: 1 });
     remove(&bench, "a").await;
     let anew = put(&bench, "a", plan(None)).await;
@@ -314,26 +312,26 @@ fn names_of(schedules: &[Schedule]) -> Vec<String> {
 }
 
 pub(super) async fn put(bench: &Bench<'_>, name: &str, new: NewSchedule) -> Schedule {
-    let edited = bench.schedules().edit_schedules(&[name.to_owned()], &putting(new)).await.expect("edit");
+    let edited = bench.store.edit_schedules(&[name.to_owned()], &putting(new)).await.expect("edit");
     edited.into_iter().flatten().next().expect("what was put is there")
 }
 
 pub(super) async fn remove(bench: &Bench<'_>, name: &str) {
     let edit: ScheduleEdit = Arc::new(|_, _, _| Ok(Edit::Remove));
-    let edited = bench.schedules().edit_schedules(&[name.to_owned()], &edit).await.expect("edit");
+    let edited = bench.store.edit_schedules(&[name.to_owned()], &edit).await.expect("edit");
     assert_eq!(edited, [None]);
 }
 
 pub(super) async fn get(bench: &Bench<'_>, name: &str) -> Option<Schedule> {
-    bench.schedules().schedule(name).await.expect("schedule")
+    bench.store.schedule(name).await.expect("schedule")
 }
 
 pub(super) async fn ticks(bench: &Bench<'_>, name: &str) -> Vec<TickRecord> {
-    bench.schedules().ticks(name, None, ALL).await.expect("ticks").items
+    bench.store.ticks(name, None, ALL).await.expect("ticks").items
 }
 
 pub(super) async fn advance_one(bench: &Bench<'_>, advance: Advance) -> Advanced {
-    let mut advanced = bench.schedules().advance_schedules(vec![advance]).await.expect("advance");
+    let mut advanced = bench.store.advance_schedules(vec![advance]).await.expect("advance");
     assert_eq!(advanced.len(), 1, "one answer an advance");
     advanced.remove(0)
 }

@@ -90,14 +90,14 @@ pub async fn a_stale_advance_writes_nothing(bench: Bench<'_>) {
         Advance { cancel, ..advance(schedule, vec![tick(now, Some(task.clone()))]) }
     };
     let advances = old.iter().zip(&tasks).map(decide).collect();
-    let advanced = bench.schedules().advance_schedules(advances).await.expect("advance");
+    let advanced = bench.store.advance_schedules(advances).await.expect("advance");
     assert_eq!(advanced, [Advanced::Stale, Advanced::Stale, Advanced::Done(vec![true])]);
     assert_eq!(get(&bench, "changed").await, Some(changed));
     assert_eq!(get(&bench, "gone").await, None);
     assert_eq!((ticks(&bench, "changed").await, ticks(&bench, "gone").await), (vec![], vec![]));
     assert_eq!((bench.find(tasks[0].id).await, bench.find(tasks[1].id).await), (None, None));
     assert_eq!((bench.state(victim).await, bench.state(tasks[2].id).await), (State::Ready, State::Ready));
-    assert_eq!(bench.schedules().advance_schedules(vec![]).await.expect("advance"), []);
+    assert_eq!(bench.store.advance_schedules(vec![]).await.expect("advance"), []);
 }
 
 /// One task for a name and an instant, whoever comes again with it, and though the schedule was made anew since.
@@ -156,7 +156,7 @@ pub async fn an_advance_cancels_as_a_cancellation_does(bench: Bench<'_>) {
     let cancel = vec![ended, bench.env.task_id(), running, ready, later];
     let decided = Advance { cancel, ..advance(&schedule, vec![tick(now, Some(new.clone()))]) };
     assert_eq!(advance_one(&bench, decided).await, Advanced::Done(vec![true]));
-    let states = bench.schedules().task_states(&[ended, running, ready, later, new.id]).await.expect("task_states");
+    let states = bench.store.task_states(&[ended, running, ready, later, new.id]).await.expect("task_states");
     let expected = [State::Succeeded, State::Running, State::Cancelled, State::Cancelled, State::Ready];
     assert_eq!(states, expected.map(Some));
     let pulse = bench.store.heartbeat(worker, secs(30)).await.expect("heartbeat");
@@ -167,7 +167,7 @@ pub async fn an_advance_cancels_as_a_cancellation_does(bench: Bench<'_>) {
 pub async fn advances_beyond_a_batch_are_refused(bench: Bench<'_>) {
     let now = bench.env.now();
     let names: Vec<_> = (0..BATCH_TASKS_MAX).map(|n| format!("s{n:04}")).collect();
-    let all = bench.schedules().edit_schedules(&names, &putting(plan(Some(now)))).await.expect("edit");
+    let all = bench.store.edit_schedules(&names, &putting(plan(Some(now)))).await.expect("edit");
     let all: Vec<_> = all.into_iter().flatten().collect();
     let decide = |n: usize| advance(&all[n], vec![tick(now, Some(bench.task()))]);
     let at = |n: usize| now.saturating_add(Duration::from_millis(n as u64));
@@ -178,13 +178,13 @@ pub async fn advances_beyond_a_batch_are_refused(bench: Bench<'_>) {
     let ids: Vec<_> = (0..=BATCH_TASKS_MAX).map(|_| bench.env.task_id()).collect();
     let cancels_too_many = vec![Advance { cancel: ids.clone(), ..decide(0) }];
     for batch in [too_many, ticks_too_many, cancels_too_many] {
-        let refused = bench.schedules().advance_schedules(batch).await.expect_err("refused");
+        let refused = bench.store.advance_schedules(batch).await.expect_err("refused");
         assert_eq!(refused.kind(), StoreErrorKind::Invalid);
     }
-    assert_eq!(bench.schedules().task_states(&ids).await.expect_err("refused").kind(), StoreErrorKind::Invalid);
-    assert_eq!(bench.schedules().due_schedules(usize::MAX).await.expect("due").schedules, all, "nothing was written");
+    assert_eq!(bench.store.task_states(&ids).await.expect_err("refused").kind(), StoreErrorKind::Invalid);
+    assert_eq!(bench.store.due_schedules(usize::MAX).await.expect("due").schedules, all, "nothing was written");
     assert_eq!(PAGE_ITEMS_MAX, all.len());
-    let advanced = bench.schedules().advance_schedules(most).await.expect("advance");
+    let advanced = bench.store.advance_schedules(most).await.expect("advance");
     assert_eq!(advanced, vec![Advanced::Done(vec![true]); BATCH_TASKS_MAX]);
     let first = get(&bench, &names[0]).await.expect("it is there");
     let rest = advance(&first, ticks_of(BATCH_TASKS_MAX));
@@ -197,20 +197,19 @@ pub async fn advances_beyond_a_batch_are_refused(bench: Bench<'_>) {
 /// Two that both believe to lead: every tick is written by one of them and has one task.
 pub async fn two_beats_make_each_tick_once(bench: Bench<'_>) {
     let other = bench.other().await;
-    let other = bench.schedules_of(&other);
     let names = ["a", "b", "c", "d"].map(str::to_owned);
-    bench.schedules().edit_schedules(&names, &putting(plan(Some(bench.env.now())))).await.expect("edit");
+    bench.store.edit_schedules(&names, &putting(plan(Some(bench.env.now())))).await.expect("edit");
     for _ in 0..ROUNDS {
         bench.pass(secs(1));
         let now = bench.env.now();
-        let seen = bench.schedules().due_schedules(ALL).await.expect("due").schedules;
+        let seen = bench.store.due_schedules(ALL).await.expect("due").schedules;
         assert_eq!(seen.len(), names.len());
         let decide =
             |schedule: &Schedule| Advance { due_at: Some(now), ..advance(schedule, vec![tick(now, Some(bench.task()))]) };
         let mine: Vec<_> = seen.iter().map(decide).collect();
         // The other one works in the opposite order, as two that lock as they go would meet in the middle.
         let theirs: Vec<_> = seen.iter().rev().map(decide).collect();
-        let (a, b) = tokio::join!(bench.schedules().advance_schedules(mine.clone()), other.advance_schedules(theirs.clone()));
+        let (a, b) = tokio::join!(bench.store.advance_schedules(mine.clone()), other.advance_schedules(theirs.clone()));
         let mut wrote = HashMap::new();
         for (advance, advanced) in mine.iter().zip(a.expect("advance")).chain(theirs.iter().zip(b.expect("advance"))) {
             let task = advance.ticks[0].task.as_ref().expect("it has one").id;
@@ -241,7 +240,7 @@ pub async fn ticks_are_paged_from_the_latest(bench: Bench<'_>) {
     remove(&bench, "a").await;
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
-        let page = bench.schedules().ticks("a", after, 3).await.expect("ticks");
+        let page = bench.store.ticks("a", after, 3).await.expect("ticks");
         assert!(page.items.len() <= 3);
         seen.extend(page.items.iter().map(|tick| tick.at.since(start).as_secs()));
         after = page.next;
@@ -250,7 +249,7 @@ pub async fn ticks_are_paged_from_the_latest(bench: Bench<'_>) {
         }
     }
     assert_eq!(seen, [6, 5, 4, 3, 2, 1, 0]);
-    let page = bench.schedules().ticks("a", None, 7).await.expect("ticks");
+    let page = bench.store.ticks("a", None, 7).await.expect("ticks");
     assert_eq!((page.items.len(), page.next), (7, None), "nothing follows the last");
     assert_eq!(ticks(&bench, "absent").await, []);
 }
@@ -299,6 +298,6 @@ pub async fn task_states_are_told_in_order(bench: Bench<'_>) {
     expected.push((bench.add().await, Some(State::Ready)));
     expected.push((again, Some(State::Running)));
     let (ids, states): (Vec<TaskId>, Vec<_>) = expected.into_iter().unzip();
-    assert_eq!(bench.schedules().task_states(&ids).await.expect("task_states"), states);
-    assert_eq!(bench.schedules().task_states(&[]).await.expect("task_states"), []);
+    assert_eq!(bench.store.task_states(&ids).await.expect("task_states"), states);
+    assert_eq!(bench.store.task_states(&[]).await.expect("task_states"), []);
 }

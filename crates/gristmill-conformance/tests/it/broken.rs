@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gristmill_conformance::suite::{checks, exercise, schedule_checks};
+use gristmill_conformance::suite::{checks, exercise};
 use gristmill_conformance::{MemoryStore, Subject, check_against_model};
 use gristmill_core::{
     Advance, Advanced, CancelOutcome, Claim, Claimed, Cursor, DueSchedules, Edit, EnqueueOutcome, Env, Fence, Filter, Finding,
@@ -119,7 +119,7 @@ fn removals_that_are_forgotten_are_noticed() {
 /// Both tests fail on a store with this fault: the check that is named here, and the model test.
 fn noticed(fault: Fault, check: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let checked = checks().chain(schedule_checks()).find(|known| known.name == check).expect("there is such a check");
+    let checked = checks().find(|known| known.name == check).expect("there is such a check");
     let said = panic_of(|| runtime.block_on(checked.run(&fault)));
     assert!(said.starts_with(&format!("{check}: ")), "{said}");
     let said = panic_of(|| check_against_model(64, fault));
@@ -145,10 +145,6 @@ fn panic_of(test: impl FnOnce()) -> String {
 impl Subject for Fault {
     async fn fresh(&self, env: Env) -> Arc<dyn Store> {
         Broken::new(env, *self)
-    }
-
-    fn schedules<'s>(&self, store: &'s dyn Store) -> Option<&'s dyn Schedules> {
-        store.as_any().downcast_ref::<Broken>().map(|store| store as &dyn Schedules)
     }
 }
 

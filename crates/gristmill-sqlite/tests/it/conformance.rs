@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
-use gristmill_conformance::{Subject, check_against_model, exercise, exercise_schedules};
-use gristmill_core::{Env, Schedules, Store, async_trait};
+use gristmill_conformance::{Subject, check_against_model, exercise};
+use gristmill_core::{Env, Store, async_trait};
 use gristmill_sqlite::SqliteStore;
 
 use crate::common::{FAILPOINTS, url};
@@ -28,17 +28,12 @@ impl Subject for Files {
     async fn another(&self, store: &Arc<dyn Store>, env: Env) -> Arc<dyn Store> {
         SqliteStore::connect(&store.location(), env).unwrap()
     }
-
-    fn schedules<'s>(&self, store: &'s dyn Store) -> Option<&'s dyn Schedules> {
-        store.as_any().downcast_ref::<SqliteStore>().map(|store| store as &dyn Schedules)
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_does_what_every_store_does() {
     let _quiet = FAILPOINTS.read().await;
     exercise(Files::default()).await;
-    exercise_schedules(Files::default()).await;
 }
 
 #[test]
