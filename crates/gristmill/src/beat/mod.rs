@@ -9,11 +9,11 @@ mod definition;
 mod maker;
 mod memory;
 mod policies;
-// mod run;
+mod run;
 mod stored;
 
 pub use definition::{Definition, Origin, TaskOptions};
 pub use maker::{SCHEDULE_HEADER, TICK_HEADER};
 pub use memory::Memory;
 pub use policies::{CatchUp, Overlap};
-// pub use run::RunningBeat;
+pub use run::RunningBeat;

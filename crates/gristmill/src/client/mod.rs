@@ -15,6 +15,7 @@ pub use handle::{AwaitError, Handle};
 pub use many::EnqueueMany;
 pub use within::{Cancel, InTransaction, Inserting};
 
+use crate::beat::RunningBeat;
 use crate::core::{
     CancelOutcome, Cursor, Env, Filter, KindInfo, Limits, Page, QueueInfo, RetryOutcome, Store, StoreError, TaskId, TaskRecord,
     WorkerInfo,
@@ -229,6 +230,12 @@ impl Client {
     /// Builds a worker that runs in this process.
     pub fn worker(&self) -> WorkerBuilder {
         WorkerBuilder::new(self.clone())
+    }
+
+    /// Starts a beat in this process: it turns the ticks of stored schedules into tasks. Any number may run, in any number of
+    /// processes; each tick makes one task.
+    pub fn beat(&self) -> RunningBeat {
+        RunningBeat::start(self.clone())
     }
 
     /// The store, for what has no method here.
