@@ -40,7 +40,7 @@ fn interval(every: Duration) -> String {
         _ => return format!("every {text}"),
     };
     match digits.parse::<u64>() {
-        Ok(days) if unit == "day" && days % 7 == 0 => counted(days / 7, "week"),
+        Ok(days) if unit == "day" && days.is_multiple_of(7) => counted(days / 7, "week"),
         Ok(count) => counted(count, unit),
         Err(_) => format!("every {text}"),
     }
@@ -86,7 +86,7 @@ fn time(cron: &Cron) -> Option<(String, bool)> {
 /// The distance, where the values go through all of the field in even steps.
 fn step(values: &[u64], cycle: u64) -> Option<u64> {
     let step = cycle / u64::try_from(values.len()).ok()?;
-    let even = cycle % step == 0 && values.iter().zip(0..).all(|(value, n)| *value == n * step);
+    let even = cycle.is_multiple_of(step) && values.iter().zip(0..).all(|(value, n)| *value == n * step);
     even.then_some(step)
 }
 

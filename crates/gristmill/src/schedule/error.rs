@@ -120,9 +120,9 @@ impl fmt::Display for FieldError {
     }
 }
 
-impl From<FieldError> for RuleError {
-    fn from(error: FieldError) -> Self {
-        Self::Field(Box::new(error))
+impl From<Box<FieldError>> for RuleError {
+    fn from(error: Box<FieldError>) -> Self {
+        Self::Field(error)
     }
 }
 

@@ -32,7 +32,7 @@ impl Sun {
     pub(super) fn new(event: SolarEvent, latitude: f64, longitude: f64) -> Result<Self, RuleError> {
         for (axis, degrees, limit) in [("latitude", latitude, 90), ("longitude", longitude, 180)] {
             // Not `abs() > limit`: that lets NaN pass.
-            if !(degrees.abs() <= f64::from(limit)) {
+            if !(0.0..=f64::from(limit)).contains(&degrees.abs()) {
                 return Err(RuleError::Coordinate { axis, degrees, limit });
             }
         }
@@ -79,8 +79,8 @@ impl Sun {
     }
 
     /// The altitude of the sun's centre that makes the event, and whether it is before noon (-1) or after (1).
-    fn crossing(&self) -> Option<(fn(&Position) -> f64, f64)> {
-        let edge: fn(&Position) -> f64 = |position| -REFRACTION - RADIUS / position.distance;
+    fn crossing(&self) -> Option<(Altitude, f64)> {
+        let edge: Altitude = |position| -REFRACTION - RADIUS / position.distance;
         Some(match self.event {
             SolarEvent::DawnAstronomical => (|_| -18.0, -1.0),
             SolarEvent::DawnNautical => (|_| -12.0, -1.0),
@@ -94,6 +94,9 @@ impl Sun {
         })
     }
 }
+
+/// Degrees above the horizon; the size of the sun depends on its distance.
+type Altitude = fn(&Position) -> f64;
 
 /// Where the sun is in the sky. Degrees; the distance is in astronomical units.
 struct Position {

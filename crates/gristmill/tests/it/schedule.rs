@@ -110,10 +110,13 @@ fn days_without_the_event_have_no_tick() {
     assert_eq!(error.to_string(), "at sunrise at 90, 0 never ticks: at latitude 90 no day of the year has a sunrise");
 }
 
+/// A rule, its zone, an instant, and the ticks after it: local time and remark.
+type ClockCase = (Rule, &'static str, &'static str, &'static [(&'static str, Option<&'static str>)]);
+
 /// The table of docs/schedules.md: what happens when clocks change.
 #[test]
 fn changing_clocks_neither_lose_nor_repeat_a_fixed_time() {
-    let cases: &[(Rule, &str, &str, &[(&str, Option<&str>)])] = &[
+    let cases: &[ClockCase] = &[
         (
             Rule::cron("30 2 * * *"),
             "Europe/Rome",

@@ -1,5 +1,3 @@
-use std::ops::Range;
-
 use super::Dialect;
 use super::parse::{Part, digits};
 use crate::schedule::error::{FieldError, near};
@@ -27,7 +25,7 @@ pub(in crate::schedule) const WEEKDAYS: [&str; 7] =
 
 impl Field {
     /// The values of one item of a list: `*`, `5`, `1-5`, `22-2`, `*/10`, `1-30/2`, and in cron `5/10`.
-    pub(super) fn values(&self, item: Part<'_>, dialect: Dialect) -> Result<u64, FieldError> {
+    pub(super) fn values(&self, item: Part<'_>, dialect: Dialect) -> Result<u64, Box<FieldError>> {
         let (range, step) = match item.split_once('/') {
             Some((range, step)) => (range, Some((self.step(step, dialect)?, step))),
             None => (item, None),
@@ -61,7 +59,7 @@ impl Field {
     }
 
     /// One value: a number, or a name by its first three letters or more.
-    pub(super) fn value(&self, part: Part<'_>, dialect: Dialect) -> Result<u8, FieldError> {
+    pub(super) fn value(&self, part: Part<'_>, dialect: Dialect) -> Result<u8, Box<FieldError>> {
         let max = if self.name == WEEKDAY.name && dialect == Dialect::Cron { 7 } else { self.max };
         if let Some(number) = digits(part.text) {
             if let Some(value) = u8::try_from(number).ok().filter(|value| (self.min..=max).contains(value)) {
@@ -79,7 +77,7 @@ impl Field {
         named.map(|(_, value)| value).ok_or_else(|| self.unknown(part, dialect))
     }
 
-    fn step(&self, part: Part<'_>, dialect: Dialect) -> Result<u8, FieldError> {
+    fn step(&self, part: Part<'_>, dialect: Dialect) -> Result<u8, Box<FieldError>> {
         let cycle = u32::from(self.max - self.min) + 1;
         match digits(part.text) {
             Some(0) => Err(self.error(part, "a step of 0 goes nowhere")),
@@ -96,7 +94,7 @@ impl Field {
         }
     }
 
-    fn unknown(&self, part: Part<'_>, dialect: Dialect) -> FieldError {
+    fn unknown(&self, part: Part<'_>, dialect: Dialect) -> Box<FieldError> {
         if part.text.is_empty() {
             return self.error(part, "a value is missing");
         }
@@ -108,10 +106,7 @@ impl Field {
         if dialect == Dialect::Celery && upper.contains(['L', 'W', '#']) && upper.contains(|c: char| c.is_ascii_digit())
             || upper == "L"
         {
-            return FieldError {
-                problem: format!("`{}` is not a value; L, W and # are for `cron`, in its day fields", part.text),
-                ..error
-            };
+            return self.error(part, &format!("`{}` is not a value; L, W and # are for `cron`, in its day fields", part.text));
         }
         let short = self.names.iter().map(|name| &name[..3]);
         match near(part.text, short).into_iter().chain(near(part.text, self.names.iter().copied())).next() {
@@ -120,25 +115,25 @@ impl Field {
         }
     }
 
-    pub(super) fn error(&self, part: Part<'_>, problem: &str) -> FieldError {
+    pub(super) fn error(&self, part: Part<'_>, problem: &str) -> Box<FieldError> {
         let names = match self.names {
             [first, .., last] => format!(" or {} to {}", first[..3].to_uppercase(), last[..3].to_uppercase()),
             _ => String::new(),
         };
-        let range: Range<usize> = part.range();
-        FieldError {
+        Box::new(FieldError {
             expr: part.expr.to_owned(),
             field: self.name,
-            at: range,
+            at: part.range(),
             problem: problem.to_owned(),
             allowed: format!("{} to {}{names}", self.min, self.max),
             suggestion: None,
-        }
+        })
     }
 }
 
 impl FieldError {
-    pub(super) fn suggest(self, meant: String) -> Self {
-        Self { suggestion: Some(meant), ..self }
+    pub(super) fn suggest(mut self: Box<Self>, meant: String) -> Box<Self> {
+        self.suggestion = Some(meant);
+        self
     }
 }

@@ -82,11 +82,11 @@ fn wrong_count(expr: &str, count: usize, dialect: Dialect) -> RuleError {
 }
 
 /// The values of a list.
-fn set(field: &Field, part: Part<'_>, dialect: Dialect) -> Result<u64, FieldError> {
+fn set(field: &Field, part: Part<'_>, dialect: Dialect) -> Result<u64, Box<FieldError>> {
     part.split(|c| c == ',').try_fold(0, |bits, item| Ok(bits | field.values(item, dialect)?))
 }
 
-fn days(day: Part<'_>, weekday: Part<'_>, dialect: Dialect) -> Result<Days, FieldError> {
+fn days(day: Part<'_>, weekday: Part<'_>, dialect: Dialect) -> Result<Days, Box<FieldError>> {
     let unrestricted = |part: Part<'_>| part.split(|c| c == ',').any(|item| item.text == "*" || item.text == "?");
     let mut days = Days {
         month_restricted: !unrestricted(day),
@@ -103,7 +103,7 @@ fn days(day: Part<'_>, weekday: Part<'_>, dialect: Dialect) -> Result<Days, Fiel
     Ok(days)
 }
 
-fn day_item(days: &mut Days, item: Part<'_>, dialect: Dialect) -> Result<(), FieldError> {
+fn day_item(days: &mut Days, item: Part<'_>, dialect: Dialect) -> Result<(), Box<FieldError>> {
     if dialect == Dialect::Celery {
         days.of_month |= DAY.values(item, dialect)?;
         return Ok(());
@@ -121,12 +121,12 @@ fn day_item(days: &mut Days, item: Part<'_>, dialect: Dialect) -> Result<(), Fie
     Ok(())
 }
 
-fn weekday_item(days: &mut Days, item: Part<'_>, dialect: Dialect) -> Result<(), FieldError> {
+fn weekday_item(days: &mut Days, item: Part<'_>, dialect: Dialect) -> Result<(), Box<FieldError>> {
     if dialect == Dialect::Celery {
         days.of_week |= WEEKDAY.values(item, dialect)?;
         return Ok(());
     }
-    let bit = |part| Ok::<_, FieldError>(1 << (WEEKDAY.value(part, dialect)? % 7));
+    let bit = |part| Ok::<_, Box<FieldError>>(1 << (WEEKDAY.value(part, dialect)? % 7));
     let upper = item.text.to_ascii_uppercase();
     if let Some((weekday, nth)) = item.split_once('#') {
         match digits(nth.text).and_then(|nth| days.nth.get_mut(usize::try_from(nth).ok()?.checked_sub(1)?)) {
