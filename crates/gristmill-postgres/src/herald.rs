@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::error::explain;
 use crate::inner::Inner;
+use crate::sql::Q;
 
 /// At least so long between two notifications: each takes a lock that all of a database's notifying commits share.
 const NOTIFY_EVERY: Duration = Duration::from_millis(5);
@@ -134,6 +135,8 @@ impl Inner {
         // A notification that a crash of the server loses is lost to nobody: those who wait look by themselves.
         let listen = format!("SET synchronous_commit = off; SET search_path = pg_catalog; LISTEN {channel}");
         client.batch_execute(&listen).await.map_err(broken)?;
+        // Parsed once, as it is asked some twenty times a second.
+        let look = client.prepare_typed(self.connect.texts.text(Q::Snapshot), &[]).await.map_err(broken)?;
         self.signals.changed();
         let mut snapshot = String::new();
         loop {
@@ -149,9 +152,8 @@ impl Inner {
                     }
                 }
                 () = tokio::time::sleep(every) => {
-                    let look = tokio::time::timeout(PROBE_TIMEOUT, look(client)).await;
-                    let Ok(seen) = look else { return Ok(()) };
-                    let seen = seen.map_err(broken)?;
+                    let Ok(seen) = tokio::time::timeout(PROBE_TIMEOUT, client.query_one(&look, &[])).await else { return Ok(()) };
+                    let seen = seen.and_then(|row| row.try_get(0)).map_err(broken)?;
                     if seen != snapshot {
                         self.signals.ready();
                     }
@@ -186,11 +188,9 @@ impl Inner {
                 continue;
             }
             let Ok(held) = self.pool.get().await else { continue };
-            let seen = match held.conn() {
-                Ok(conn) => look(conn.client()).await,
-                Err(_) => continue,
-            };
-            if let Ok(seen) = seen {
+            let Ok(conn) = held.conn() else { continue };
+            let seen = conn.rows(&self.connect.texts, Q::Snapshot, &[]).await;
+            if let Ok(seen) = seen.and_then(|rows| rows.first().map_or(Ok(String::new()), |row| row.try_get(0))) {
                 held.release();
                 if seen != snapshot {
                     self.signals.changed();
@@ -199,12 +199,6 @@ impl Inner {
             }
         }
     }
-}
-
-/// What is committed, as far as it can be told apart from what is not: it differs after every commit that wrote.
-async fn look(client: &Client) -> Result<String, tokio_postgres::Error> {
-    let rows = client.query_typed("SELECT pg_current_snapshot()::text", &[]).await?;
-    rows.first().map_or(Ok(String::new()), |row| row.try_get(0))
 }
 
 impl News {

@@ -119,6 +119,7 @@ queries! {
     ScheduledTake "scheduled_take" [INT8_ARRAY];
     SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL];
     SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL];
+    Snapshot "snapshot" [];
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
     TaskOpen "task_open" [UUID];
