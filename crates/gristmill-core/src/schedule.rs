@@ -65,8 +65,8 @@ pub trait Schedules: Send + Sync {
     /// Repeated after an error, what was written the first time answers `Stale`.
     ///
     /// # Errors
-    /// `Invalid` if all of them together have too many ticks or cancellations for a batch; or if the store can't be written.
-    /// Nothing was written then.
+    /// `Invalid` if a schedule is there twice, or all of them together have too many ticks or cancellations for a batch; or if
+    /// the store can't be written. Nothing was written then.
     async fn advance_schedules(&self, advances: Vec<Advance>) -> Result<Vec<Advanced>, StoreError>;
 
     /// What became of a schedule's ticks, the latest instant first, at most
@@ -245,13 +245,14 @@ impl Advance {
     /// Checks a batch; for stores.
     ///
     /// # Errors
-    /// `Invalid` if there are too many of them, or of their ticks or cancellations.
+    /// `Invalid` if there are too many of them, or of their ticks or cancellations, or a schedule is there twice.
     pub fn check(batch: &[Self]) -> Result<(), StoreError> {
         let ticks = batch.iter().map(|advance| advance.ticks.len()).sum();
         let cancels = batch.iter().map(|advance| advance.cancel.len()).sum();
         check_count("advances", batch.len())?;
         check_count("ticks", ticks)?;
-        check_count("cancellations", cancels)
+        check_count("cancellations", cancels)?;
+        check_once(batch.iter().map(|advance| advance.name.as_str()))
     }
 }
 
@@ -262,14 +263,10 @@ impl Edit {
     /// `Invalid` if there are too many, or one is no name or is there twice.
     pub fn check(names: &[String]) -> Result<(), StoreError> {
         check_count("schedules", names.len())?;
-        let mut seen = HashSet::new();
         for name in names {
             check_name("schedule", name).map_err(|error| invalid(error.to_string()))?;
-            if !seen.insert(name) {
-                return Err(invalid(format!("schedule {name:?} is there twice; edit each once")));
-            }
         }
-        Ok(())
+        check_once(names.iter().map(String::as_str))
     }
 
     /// Asks `edit` about a schedule; for stores. A panic becomes an error, as `edit` runs where the store's writes do, and all
@@ -320,6 +317,16 @@ fn check_count(what: &str, count: usize) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(invalid(format!("can't write {count} {what} at once; at most {BATCH_TASKS_MAX}, so split them")))
+}
+
+fn check_once<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), StoreError> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(invalid(format!("schedule {name:?} is there twice; a batch can have it once")));
+        }
+    }
+    Ok(())
 }
 
 fn invalid(message: String) -> StoreError {

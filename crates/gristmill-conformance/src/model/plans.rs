@@ -17,7 +17,7 @@ const TICKS_FROM: i64 = 1_800_000_000_000;
 #[derive(Clone, Debug)]
 pub(super) enum PlanOp {
     Edit(Vec<(usize, Change)>),
-    Advance(Vec<Decision>),
+    Advance(Vec<(usize, Decision)>),
     Lead { beat: u8, lease: Duration },
     Resign(u8),
 }
@@ -37,7 +37,6 @@ pub(super) enum Change {
 /// What a beat decides about a schedule.
 #[derive(Clone, Debug)]
 pub(super) struct Decision {
-    name: usize,
     stale: bool,
     due: Option<i64>,
     ticks: Vec<(i64, Option<Spec>)>,
@@ -63,11 +62,19 @@ pub(super) fn plan_op() -> impl Strategy<Value = PlanOp> {
     let tick = (0..6i64, prop::option::weighted(0.6, spec()));
     let ticks = prop::collection::vec(tick, 0..4);
     let cancel = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(any::<usize>(), 1..3)];
-    let decision = (0..NAMES.len(), prop::bool::weighted(0.15), due(), ticks, cancel)
-        .prop_map(|(name, stale, due, ticks, cancel)| Decision { name, stale, due, ticks, cancel });
+    let decision = (prop::bool::weighted(0.15), due(), ticks, cancel).prop_map(|(stale, due, ticks, cancel)| Decision {
+        stale,
+        due,
+        ticks,
+        cancel,
+    });
+    // In any order, and none twice, which is refused.
+    let names = || prop::sample::subsequence(vec![0, 1, 2], 1..=NAMES.len()).prop_shuffle();
+    let edits = (names(), prop::collection::vec(change, NAMES.len()));
+    let advances = (names(), prop::collection::vec(decision, NAMES.len()));
     prop_oneof![
-        3 => prop::collection::vec((0..NAMES.len(), change), 1..4).prop_map(PlanOp::Edit),
-        6 => prop::collection::vec(decision, 1..4).prop_map(PlanOp::Advance),
+        3 => edits.prop_map(|(names, changes)| PlanOp::Edit(names.into_iter().zip(changes).collect())),
+        6 => advances.prop_map(|(names, decisions)| PlanOp::Advance(names.into_iter().zip(decisions).collect())),
         2 => (0..2u8, duration()).prop_map(|(beat, lease)| PlanOp::Lead { beat, lease }),
         1 => (0..2u8).prop_map(PlanOp::Resign),
     ]
@@ -98,7 +105,7 @@ impl World {
             PlanOp::Advance(decisions) => PlanCall::Advance(
                 decisions
                     .iter()
-                    .map(|decision| {
+                    .map(|(name, decision)| {
                         let tick = |(slot, spec): &(i64, Option<Spec>), world: &mut Self| Tick {
                             at: Timestamp::from_millis(TICKS_FROM + slot * 1_000),
                             task: spec.as_ref().map(|spec| world.task(spec, now)),
@@ -106,7 +113,7 @@ impl World {
                             reason: spec.is_none().then(|| format!("decided at {now}")),
                         };
                         let advance = Advance {
-                            name: NAMES[decision.name].to_owned(),
+                            name: NAMES[*name].to_owned(),
                             revision: 0,
                             due_at: at(decision.due),
                             memory: format!("\"{now}\""),

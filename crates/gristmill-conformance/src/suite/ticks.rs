@@ -20,7 +20,7 @@ list![
     a_tick_makes_its_task_once,
     a_task_that_is_there_is_the_ticks_and_another_is_not,
     an_advance_cancels_as_a_cancellation_does,
-    advances_beyond_a_batch_are_refused,
+    bad_batches_of_advances_are_refused,
     two_beats_make_each_tick_once,
     ticks_are_paged_from_the_latest,
     ticks_go_when_their_time_is_over,
@@ -163,8 +163,8 @@ pub async fn an_advance_cancels_as_a_cancellation_does(bench: Bench<'_>) {
     assert_eq!(pulse.cancel, [lease]);
 }
 
-/// Schedules, ticks and cancellations each count; the largest batch of each is written.
-pub async fn advances_beyond_a_batch_are_refused(bench: Bench<'_>) {
+/// Schedules, ticks and cancellations each count, and no schedule may be there twice; the largest batch of each is written.
+pub async fn bad_batches_of_advances_are_refused(bench: Bench<'_>) {
     let now = bench.env.now();
     let names: Vec<_> = (0..BATCH_TASKS_MAX).map(|n| format!("s{n:04}")).collect();
     let all = bench.store.edit_schedules(&names, &putting(plan(Some(now)))).await.expect("edit");
@@ -173,11 +173,13 @@ pub async fn advances_beyond_a_batch_are_refused(bench: Bench<'_>) {
     let at = |n: usize| now.saturating_add(Duration::from_millis(n as u64));
     let ticks_of = |count: usize| (0..count).map(|n| tick(at(n), None)).collect::<Vec<_>>();
     let most: Vec<_> = (0..BATCH_TASKS_MAX).map(decide).collect();
-    let too_many = most.iter().cloned().chain([Advance { ticks: vec![], ..decide(0) }]).collect();
+    let absent = Advance { name: "absent".to_owned(), ticks: vec![], ..decide(0) };
+    let too_many = most.iter().cloned().chain([absent]).collect();
+    let twice = vec![decide(0), decide(1), decide(0)];
     let ticks_too_many = vec![advance(&all[0], ticks_of(BATCH_TASKS_MAX)), advance(&all[1], ticks_of(1))];
     let ids: Vec<_> = (0..=BATCH_TASKS_MAX).map(|_| bench.env.task_id()).collect();
     let cancels_too_many = vec![Advance { cancel: ids.clone(), ..decide(0) }];
-    for batch in [too_many, ticks_too_many, cancels_too_many] {
+    for batch in [too_many, twice, ticks_too_many, cancels_too_many] {
         let refused = bench.store.advance_schedules(batch).await.expect_err("refused");
         assert_eq!(refused.kind(), StoreErrorKind::Invalid);
     }
