@@ -1,7 +1,8 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::client::Client;
+use crate::beat::Definition;
+use crate::client::{Client, Program};
 use crate::core::{Env, KindInfo, KindSpec, Limits, Store, StoreError, StoreErrorKind};
 use crate::handler::{Dynamic, Run, Typed};
 use crate::hooks::{EndedTask, FailedAttempt, Hooks};
@@ -37,6 +38,7 @@ pub struct App<S> {
     limits: Limits,
     env: Env,
     hooks: Hooks,
+    program: Program,
     /// The first mistake of a registration, told at the start: builders that return errors at every step are no joy.
     mistake: Option<RegisterError>,
 }
@@ -50,6 +52,7 @@ impl<S: Send + Sync + 'static> App<S> {
             limits: Limits::default(),
             env: Env::system(),
             hooks: Hooks::default(),
+            program: Program { name: program_name(), schedules: Vec::new() },
             mistake: None,
         }
     }
@@ -68,6 +71,34 @@ impl<S: Send + Sync + 'static> App<S> {
     #[must_use]
     pub fn register_handler(self, kind: KindSpec, handler: impl Handler) -> Self {
         self.add(kind, Box::new(Dynamic(handler)), false)
+    }
+
+    /// Defines a schedule. Each start of a beat ([`Client::beat`], or that of a worker) writes those of the program that are new
+    /// or changed, and withdraws those that it no longer defines; which are the program's, says [`program`](Self::program). An
+    /// operator's pauses and edits survive it. While two versions of a program start in turn, the last start counts.
+    ///
+    /// What can't be is told by the start of the beat.
+    ///
+    /// ```
+    /// # use gristmill::{App, Result, task};
+    /// use gristmill::beat::Definition;
+    /// use gristmill::schedule::{Rule, Timing};
+    /// # #[task(name = "report.build")] async fn build_report() -> Result<()> { Ok(()) }
+    /// let nightly = Timing::new(Rule::cron("0 3 * * *")).timezone("Europe/Rome");
+    /// let app = App::new(()).register::<BuildReport>().schedule("nightly-report", Definition::new(nightly, "report.build"));
+    /// ```
+    #[must_use]
+    pub fn schedule(mut self, name: impl Into<String>, definition: Definition) -> Self {
+        self.program.schedules.push((name.into(), definition));
+        self
+    }
+
+    /// What this program is called, as the owner of its schedules; the name of the executable file unless said. Programs that
+    /// share a store need different ones, and all processes of one program the same.
+    #[must_use]
+    pub fn program(mut self, name: impl Into<String>) -> Self {
+        self.program.name = name.into();
+        self
     }
 
     /// Sets the limits on what comes from outside.
@@ -190,7 +221,7 @@ impl<S: Send + Sync + 'static> App<S> {
                 let _ = self.registry.add(spec, Box::new(Dynamic(Elsewhere)), false);
             }
         }
-        Ok(Client::new(store, self.registry, self.limits, self.env, self.hooks))
+        Ok(Client::new(store, self.registry, self.limits, self.env, self.hooks, self.program))
     }
 
     /// Uses a store that is already open, and declares the task types there.
@@ -202,7 +233,7 @@ impl<S: Send + Sync + 'static> App<S> {
             return Err(mistake.into());
         }
         store.declare(&self.registry.specs()).await?;
-        Ok(Client::new(store, self.registry, self.limits, self.env, self.hooks))
+        Ok(Client::new(store, self.registry, self.limits, self.env, self.hooks, self.program))
     }
 
     fn add(mut self, kind: KindSpec, run: Box<dyn Run>, typed: bool) -> Self {
@@ -270,6 +301,12 @@ pub fn check_store_url(url: &str) -> Result<(), StoreError> {
         "postgres" | "postgresql" => url.parse::<gristmill_postgres::PostgresOptions>().map(drop),
         scheme => Err(unknown_store(scheme)),
     }
+}
+
+fn program_name() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    let name: String = path.file_stem().unwrap_or_default().to_string_lossy().chars().filter(|c| !c.is_control()).take(60).collect();
+    if name.is_empty() { "program".to_owned() } else { name }
 }
 
 fn unknown_store(scheme: &str) -> StoreError {

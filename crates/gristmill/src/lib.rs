@@ -63,8 +63,8 @@ pub use gristmill_core as core;
 
 pub use app::{App, ConnectError, check_store_url, open_store};
 pub use client::{
-    AwaitError, BulkReport, Call, CallError, Cancel, Client, Enqueue, EnqueueError, EnqueueMany, Handle, InAttempt, InTransaction,
-    Inserting, Own,
+    AwaitError, BulkReport, Call, CallError, Cancel, Changing, Client, Enqueue, EnqueueError, EnqueueMany, Handle, InAttempt,
+    InTransaction, Inserting, Own, ScheduleChange, Timetable,
 };
 pub use context::Context;
 pub use error::{BoxError, Error, Result, ResultExt};

@@ -47,38 +47,43 @@ impl Registry {
         specs
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.kinds.keys().map(|kind| &**kind)
+    }
+
     /// Names that look like `name`, best first, for the hint of an error.
     pub(crate) fn near(&self, name: &str) -> Vec<String> {
-        near(name, self.kinds.keys().map(|kind| &**kind))
+        near(name, self.names())
     }
 }
 
 impl Registered {
     /// Checks the arguments of a caller whose types nobody checked.
     pub(crate) fn check_args(&self, args: &str, max: &Limits) -> Result<(), InvalidInput> {
-        self.schema.check(&Self::object(args, max)?)
+        self.schema.check(&object(args, max)?)
     }
 
     /// The same of arguments that were kept: the error is kept, too, and says nothing that only they say.
     pub(crate) fn check_kept(&self, args: &str, max: &Limits) -> Result<(), InvalidInput> {
-        self.schema.check_kept(&Self::object(args, max)?)
+        self.schema.check_kept(&object(args, max)?)
     }
+}
 
-    fn object(args: &str, max: &Limits) -> Result<Value, InvalidInput> {
-        if args.len() > max.args_bytes {
-            return Err(InvalidInput::new(
-                "args",
-                format!("are {} bytes of JSON; at most {} are allowed", args.len(), max.args_bytes),
-            ));
-        }
-        limits::check_depth("args", args)?;
-        let value: Value =
-            serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are not JSON: {error}")))?;
-        if !value.is_object() {
-            return Err(InvalidInput::new("args", "are not a JSON object such as {\"name\": \"value\"}"));
-        }
-        Ok(value)
+/// Reads arguments, which are an object of a bounded size and depth.
+pub(crate) fn object(args: &str, max: &Limits) -> Result<Value, InvalidInput> {
+    if args.len() > max.args_bytes {
+        return Err(InvalidInput::new(
+            "args",
+            format!("are {} bytes of JSON; at most {} are allowed", args.len(), max.args_bytes),
+        ));
     }
+    limits::check_depth("args", args)?;
+    let value: Value =
+        serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are not JSON: {error}")))?;
+    if !value.is_object() {
+        return Err(InvalidInput::new("args", "are not a JSON object such as {\"name\": \"value\"}"));
+    }
+    Ok(value)
 }
 
 impl fmt::Debug for Registry {
@@ -104,6 +109,7 @@ pub(crate) fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<
         .filter(|(distance, known)| *distance <= 2.max(known.chars().count() / 3) || (name.len() > 2 && known.contains(name)))
         .collect();
     scored.sort();
+    scored.dedup();
     scored.into_iter().take(3).map(|(_, known)| known.to_owned()).collect()
 }
 

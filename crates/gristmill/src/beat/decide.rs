@@ -17,7 +17,7 @@ const MISSED_RECORDED: usize = 100;
 /// Ticks of one schedule that one look deals with. What is left over is due again at once, behind the other schedules.
 const TICKS_A_LOOK: usize = 100;
 /// The most ticks that are made up for.
-const CATCH_UP_MAX: u16 = 1_000;
+pub(crate) const CATCH_UP_MAX: u16 = 1_000;
 /// Ticks that can be due within [`MISSED_AFTER`], as none are closer than a second.
 const FRESH_MAX: usize = 16;
 /// Ticks within a jitter that one look goes through.

@@ -4,9 +4,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::decide::CATCH_UP_MAX;
 use super::policies::{CatchUp, Overlap};
-use crate::core::{Ack, Overrides, Retention, Timestamp};
-use crate::schedule::Timing;
+use crate::Task;
+use crate::core::{Ack, InvalidInput, Overrides, Retention, Timestamp, limits};
+use crate::schedule::{Rule, Timing};
+
+/// The longest description of a schedule.
+const DESCRIPTION_BYTES_MAX: usize = 4_096;
 
 /// What a schedule is, as it is written and stored: when it ticks, what task each tick makes, and what happens to ticks that
 /// come late, too soon or on the heels of others.
@@ -133,6 +138,117 @@ impl Definition {
         }
     }
 
+    /// A schedule of this timing whose tasks are `task`: its type and its arguments.
+    ///
+    /// ```
+    /// use gristmill::beat::{Definition, Overlap};
+    /// use gristmill::schedule::{Rule, Timing};
+    /// # use gristmill::{Result, task};
+    /// # #[task(name = "report.build")] async fn build_report(year: u32) -> Result<()> { let _ = year; Ok(()) }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let nightly = Timing::new(Rule::cron("0 3 * * *")).timezone("Europe/Rome");
+    /// let definition = Definition::of(nightly, &BuildReport { year: 2027 })?.overlap(Overlap::Allow).max_runs(365);
+    /// # assert_eq!(definition.args["year"], 2027);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the arguments can't be written as a JSON object.
+    pub fn of<T: Task>(timing: Timing, task: &T) -> Result<Self, InvalidInput> {
+        let args = serde_json::to_value(task)
+            .map_err(|error| InvalidInput::new("args", format!("can't be written as JSON: {error}")))?;
+        match args {
+            Value::Object(args) => Ok(Self::new(timing, T::NAME).args(args)),
+            _ => Err(InvalidInput::new("args", "are not a JSON object such as {\"name\": \"value\"}")),
+        }
+    }
+
+    /// Sets the arguments of its tasks.
+    #[must_use]
+    pub fn args(mut self, args: Map<String, Value>) -> Self {
+        self.args = args;
+        self
+    }
+
+    /// Gives each task the instant of its tick, as RFC 3339 text in the argument `name`.
+    #[must_use]
+    pub fn tick_arg(mut self, name: impl Into<String>) -> Self {
+        self.tick_arg = Some(name.into());
+        self
+    }
+
+    /// Sets what its tasks have that differs from their type.
+    #[must_use]
+    pub fn options(mut self, options: TaskOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Sets what happens to ticks for which no beat ran.
+    #[must_use]
+    pub fn catch_up(mut self, catch_up: CatchUp) -> Self {
+        self.catch_up = catch_up;
+        self
+    }
+
+    /// Sets what happens when the task of the tick before has not ended.
+    #[must_use]
+    pub fn overlap(mut self, overlap: Overlap) -> Self {
+        self.overlap = overlap;
+        self
+    }
+
+    /// Suppresses ticks that come sooner than this after the last run.
+    #[must_use]
+    pub fn min_distance(mut self, distance: Duration) -> Self {
+        self.min_distance = Some(distance);
+        self
+    }
+
+    /// Suppresses n ticks after the n-th failure in a row, but at most so many.
+    #[must_use]
+    pub fn penalty(mut self, ticks: u32) -> Self {
+        self.penalty = ticks;
+        self
+    }
+
+    /// Ends it after so many runs.
+    #[must_use]
+    pub fn max_runs(mut self, runs: u64) -> Self {
+        self.max_runs = Some(runs);
+        self
+    }
+
+    /// Says what it is for.
+    #[must_use]
+    pub fn description(mut self, text: impl Into<String>) -> Self {
+        self.description = text.into();
+        self
+    }
+
+    /// Checks what neither the timing nor the task type does.
+    pub(crate) fn check(&self) -> Result<(), InvalidInput> {
+        if self.max_runs == Some(0) {
+            return Err(InvalidInput::new("max_runs", "is at least 1"));
+        }
+        if self.min_distance.is_some_and(|distance| distance > limits::DURATION_MAX) {
+            return Err(InvalidInput::new("min_distance", "is at most 100 years"));
+        }
+        if let CatchUp::All { max, window } = self.catch_up {
+            if max == 0 || max > CATCH_UP_MAX {
+                return Err(InvalidInput::new("catch_up", format!("makes up for 1 to {CATCH_UP_MAX} ticks")));
+            }
+            if window > limits::DURATION_MAX {
+                return Err(InvalidInput::new("catch_up", "has a window of at most 100 years"));
+            }
+        }
+        if self.description.len() > DESCRIPTION_BYTES_MAX {
+            return Err(InvalidInput::new("description", format!("has at most {DESCRIPTION_BYTES_MAX} bytes")));
+        }
+        Ok(())
+    }
+
     /// The arguments of a tick's task.
     pub(crate) fn args_at(&self, tick: Timestamp) -> String {
         let mut args = self.args.clone();
@@ -190,5 +306,12 @@ mod text {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         let text = Option::<Cow<'de, str>>::deserialize(deserializer)?;
         text.map(|text| parse_duration(&text).map_err(de::Error::custom)).transpose()
+    }
+}
+
+/// Once, at this instant.
+impl From<Timestamp> for Timing {
+    fn from(at: Timestamp) -> Self {
+        Self::new(Rule::on(at))
     }
 }

@@ -1,8 +1,13 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::definition::Definition;
+use super::error::ScheduleError;
 use crate::client::Client;
-use crate::core::{KindInfo, NewTask, Policy, StoreError, Timestamp};
+use crate::core::{InvalidInput, KindInfo, NewTask, Policy, StoreError, Timestamp};
+use crate::registry;
 use crate::schema::Schema;
 
 /// The header of a tick's task that names its schedule.
@@ -10,10 +15,16 @@ pub const SCHEDULE_HEADER: &str = "schedule";
 /// The header of a tick's task that holds the tick's instant, in RFC 3339.
 pub const TICK_HEADER: &str = "tick";
 
+/// What other programs declared is read again after this: they may have been deployed anew.
+const LEARN_AGAIN: Duration = Duration::from_secs(30);
+
 /// Makes the tasks of ticks: of task types that this program has, and of those that others declared in the store.
 #[derive(Default)]
 pub(crate) struct Maker {
     elsewhere: HashMap<String, Elsewhere>,
+    /// All names that the store knows, for hints.
+    names: Vec<String>,
+    learned_at: Option<Instant>,
 }
 
 struct Elsewhere {
@@ -21,20 +32,47 @@ struct Elsewhere {
     policy: Policy,
 }
 
+/// Why a tick has no task.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MakeError {
+    #[error("no program has declared the task type `{task}`")]
+    Unknown { task: String, near: Vec<String> },
+    #[error(transparent)]
+    Invalid(#[from] InvalidInput),
+}
+
+impl MakeError {
+    pub(crate) fn of(self, name: &str) -> ScheduleError {
+        let name = name.to_owned();
+        match self {
+            Self::Unknown { task, near } => ScheduleError::UnknownTask { name, task, near },
+            Self::Invalid(error) => ScheduleError::Invalid { name, error },
+        }
+    }
+}
+
 impl Maker {
-    /// Learns of task types that neither this program nor an earlier look knows.
+    /// Learns of task types that this program does not have, unless it knows them from a short time ago.
     pub(crate) async fn learn<'d>(
         &mut self,
         client: &Client,
         definitions: impl Iterator<Item = &'d Definition>,
     ) -> Result<(), StoreError> {
-        let mut unknown =
-            definitions.filter(|d| client.registry().get(&d.task).is_none() && !self.elsewhere.contains_key(&d.task));
-        if unknown.next().is_none() {
+        let wanted: BTreeSet<_> =
+            definitions.map(|d| d.task.as_str()).filter(|task| client.registry().get(task).is_none()).collect();
+        let is_fresh = self.learned_at.is_some_and(|at| at.elapsed() < LEARN_AGAIN);
+        if wanted.iter().all(|task| is_fresh && self.elsewhere.contains_key(*task)) {
             return Ok(());
         }
-        for kind in client.store().kinds().await? {
+        let kinds = client.store().kinds().await?;
+        if !is_fresh {
+            self.elsewhere.clear();
+            self.learned_at = Some(Instant::now());
+        }
+        self.names = kinds.iter().map(|kind| kind.name.clone()).collect();
+        for kind in kinds {
             if let KindInfo { name, schema: Some(schema), policy: Some(policy), .. } = kind
+                && wanted.contains(name.as_str())
                 // A newer version may have declared what this one can't read; that type stays unknown.
                 && let Ok(schema) = Schema::compile(&schema)
             {
@@ -44,25 +82,34 @@ impl Maker {
         Ok(())
     }
 
-    /// The task of a tick; why not, for people.
-    pub(crate) fn make(&self, client: &Client, name: &str, definition: &Definition, tick: Timestamp) -> Result<NewTask, String> {
+    /// The task of a tick.
+    pub(crate) fn make(
+        &self,
+        client: &Client,
+        name: &str,
+        definition: &Definition,
+        tick: Timestamp,
+    ) -> Result<NewTask, MakeError> {
+        let task = &definition.task;
         let args = definition.args_at(tick);
-        let policy = match (client.registry().get(&definition.task), self.elsewhere.get(&definition.task)) {
+        let policy = match (client.registry().get(task), self.elsewhere.get(task)) {
             (Some(kind), _) => {
-                kind.check_args(&args, client.limits()).map_err(|error| error.to_string())?;
+                kind.check_args(&args, client.limits())?;
                 &kind.spec.policy
             }
             (None, Some(kind)) => {
-                let value = serde_json::from_str(&args).map_err(|error| error.to_string())?;
-                kind.schema.check(&value).map_err(|error| error.to_string())?;
+                kind.schema.check(&registry::object(&args, client.limits())?)?;
                 &kind.policy
             }
-            (None, None) => return Err(format!("no program has declared the task type `{}`", definition.task)),
+            (None, None) => {
+                let declared = self.names.iter().map(String::as_str);
+                let own = client.registry().names();
+                return Err(MakeError::Unknown { task: task.clone(), near: registry::near(task, own.chain(declared)) });
+            }
         };
         let mut over = definition.options.overrides();
         over.headers.insert(SCHEDULE_HEADER.to_owned(), name.to_owned());
         over.headers.insert(TICK_HEADER.to_owned(), tick.to_string());
-        NewTask::resolve(&definition.task, policy, args, over, client.env().task_id(), client.limits())
-            .map_err(|error| error.to_string())
+        Ok(NewTask::resolve(task, policy, args, over, client.env().task_id(), client.limits())?)
     }
 }

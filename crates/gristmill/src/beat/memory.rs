@@ -2,6 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::{TaskId, Timestamp};
 
+/// How the reason begins why a schedule that could not be read or written ticks no more.
+pub(crate) const SET_ASIDE: &str = "set aside: ";
+
 /// What the beats remember of a schedule, between one look and the next; stored beside it as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -32,4 +35,11 @@ pub struct Memory {
     /// Why it ticks no more, or why it was set aside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
+}
+
+impl Memory {
+    /// Whether a beat could not read the schedule, or the store not take what it decided.
+    pub(crate) fn is_set_aside(&self) -> bool {
+        self.ended.as_ref().is_some_and(|why| why.starts_with(SET_ASIDE))
+    }
 }

@@ -1,19 +1,33 @@
-//! Schedules that are stored, and the beats that turn their ticks into tasks.
+//! Schedules, and the beats that turn their ticks into tasks.
 //!
 //! A beat asks the store for the schedules that are due ([`Schedules`](crate::core::Schedules)), decides about each
 //! (`decide`, which is pure), and has the store write ticks, tasks and what comes next in one transaction. Any number of beats
 //! may run: a tick is written once, whoever leads.
 
+mod change;
 mod decide;
 mod definition;
+mod error;
 mod maker;
 mod memory;
 mod policies;
+mod record;
 mod run;
 mod stored;
+mod sync;
 
+pub use change::{Removed, Rescheduled, Scheduled};
 pub use definition::{Definition, Origin, TaskOptions};
+pub use error::ScheduleError;
 pub use maker::{SCHEDULE_HEADER, TICK_HEADER};
 pub use memory::Memory;
 pub use policies::{CatchUp, Overlap};
+pub use record::{ScheduleRecord, ScheduleState};
 pub use run::RunningBeat;
+pub use sync::SyncReport;
+
+pub(crate) use change::{Answers, Change, pause, put, remove, reschedule};
+pub(crate) use maker::Maker;
+pub(crate) use run::run;
+pub(crate) use stored::read_definition;
+pub(crate) use sync::{check_one, sync, sync_own};

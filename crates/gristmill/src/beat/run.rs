@@ -3,10 +3,11 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::decide::{Decision, Look, decide};
 use super::maker::Maker;
-use super::memory::Memory;
+use super::memory::{Memory, SET_ASIDE};
 use super::stored::{Stored, json, read_memory};
 use crate::client::Client;
 use crate::core::{
@@ -17,8 +18,12 @@ use crate::core::{
 const LEASE: Duration = Duration::from_secs(5);
 /// The longest a beat sleeps: a change that woke nobody is noticed after this.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The shortest: every task that is enqueued for later wakes beats, too, and thousands of them must not be thousands of looks.
+const LOOK_AT_MOST: Duration = Duration::from_millis(10);
 /// Schedules that one round deals with.
 const ROUND: usize = 500;
+/// Giving up the lead may take so long; it ends by itself otherwise.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// A beat that runs. Dropping it does not stop it; [`stop`](Self::stop) does.
 #[derive(Debug)]
@@ -30,7 +35,9 @@ pub struct RunningBeat {
 impl RunningBeat {
     pub(crate) fn start(client: Client) -> Self {
         let stop = CancellationToken::new();
-        Self { done: tokio::spawn(run(client, stop.clone())), stop }
+        // On a tracker, as all that has to be waited for; its handle is what waits.
+        let done = TaskTracker::new().spawn(run(client, stop.clone()));
+        Self { stop, done }
     }
 
     /// A token that stops it when it is cancelled, for a signal handler.
@@ -58,52 +65,71 @@ pub(crate) async fn run(client: Client, stop: CancellationToken) {
     let mut beat = Beat { client, id, leads_until: None, maker: Maker::default() };
     let mut errors = 0_u32;
     while !stop.is_cancelled() {
-        let wait = match beat.round().await {
-            Ok(wait) => {
-                errors = 0;
-                wait
-            }
-            Err(error) => {
-                errors += 1;
-                tracing::warn!(error = %error, "schedules can't be looked at; trying again");
-                Duration::from_millis(20).saturating_mul(1 << errors.min(6)).min(LOOK_EVERY)
-            }
-        };
-        if !wait.is_zero() {
-            tokio::select! {
-                () = beat.client.store().wait(Wake::Scheduled, wait) => {}
-                () = stop.cancelled() => {}
-            }
+        let next = beat.round().await.unwrap_or_else(|error| {
+            errors += 1;
+            tracing::warn!(error = %error, "schedules can't be looked at; trying again");
+            Next::Pause(Duration::from_millis(20).saturating_mul(1 << errors.min(6)).min(LOOK_EVERY))
+        });
+        if !matches!(next, Next::Pause(_)) {
+            errors = 0;
+        }
+        tokio::select! {
+            () = beat.wait(next) => {}
+            () = stop.cancelled() => {}
         }
     }
-    if beat.leads_until.is_some()
-        && let Err(error) = beat.client.store().resign_beat(beat.id).await
-    {
-        tracing::debug!(error = %error, "the lead could not be given up; it ends by itself");
-    }
+    beat.resign().await;
 }
 
 struct Beat {
     client: Client,
     id: WorkerId,
-    /// Until when it may act without asking again; `None` if it never led.
+    /// Until when it may act without asking again; `None` if it did not lead when it last asked.
     leads_until: Option<Instant>,
     maker: Maker,
 }
 
+/// What a round leaves to do.
+enum Next {
+    /// More, at once.
+    More,
+    /// Nothing for so long, unless a schedule changes.
+    Sleep(Duration),
+    /// Nothing for so long, whatever happens.
+    Pause(Duration),
+}
+
 impl Beat {
-    /// Deals with what is due; returns how long there is nothing more to do.
-    async fn round(&mut self) -> Result<Duration, StoreError> {
-        let due = self.client.store().due_schedules(ROUND).await?;
+    /// Deals with what is due.
+    async fn round(&mut self) -> Result<Next, StoreError> {
+        let is_leader = self.leads_until.is_some();
+        // One that leads not only asks whether there is anything to lead for.
+        let due = self.client.store().due_schedules(if is_leader { ROUND } else { 1 }).await?;
         if due.schedules.is_empty() {
-            return Ok(due.next_due.map_or(LOOK_EVERY, |next| next.min(LOOK_EVERY)));
+            return Ok(Next::Sleep(due.next_due.map_or(LOOK_EVERY, |next| next.min(LOOK_EVERY))));
         }
         // Only now, so that beats of a store with no schedule due write nothing.
         if !self.leads().await? {
-            return Ok(LOOK_EVERY.mul_f64(0.5 + 0.5 * self.client.env().random()));
+            return Ok(Next::Pause(self.share_of(LOOK_EVERY)));
         }
-        self.advance(due).await?;
-        Ok(Duration::ZERO)
+        if !is_leader || self.advance(due).await? {
+            return Ok(Next::More);
+        }
+        // Others changed all of it in this moment. They are as many as they are, and the store has one beat to serve.
+        Ok(Next::Pause(self.share_of(LOOK_AT_MOST)))
+    }
+
+    async fn wait(&self, next: Next) {
+        match next {
+            // Even so, stopping and other tasks of the runtime have their turn.
+            Next::More => tokio::task::yield_now().await,
+            Next::Sleep(wait) => {
+                let at_most = tokio::time::sleep(wait.min(LOOK_AT_MOST));
+                self.client.store().wait(Wake::Scheduled, wait).await;
+                at_most.await;
+            }
+            Next::Pause(wait) => tokio::time::sleep(wait).await,
+        }
     }
 
     async fn leads(&mut self) -> Result<bool, StoreError> {
@@ -119,67 +145,88 @@ impl Beat {
         Ok(lead.leads)
     }
 
-    async fn advance(&mut self, due: DueSchedules) -> Result<(), StoreError> {
+    async fn resign(&self) {
+        if self.leads_until.is_none() {
+            return;
+        }
+        match tokio::time::timeout(LAST_WORD, self.client.store().resign_beat(self.id)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(error = %error, "the lead could not be given up; it ends by itself"),
+            Err(_) => tracing::debug!("the store does not answer; the lead ends by itself"),
+        }
+    }
+
+    /// Decides about what is due and writes it; true if any of it was written.
+    async fn advance(&mut self, due: DueSchedules) -> Result<bool, StoreError> {
         let now = due.now;
         let read: Vec<_> = due.schedules.into_iter().map(|schedule| (Stored::read(&schedule), schedule)).collect();
         self.maker.learn(&self.client, read.iter().filter_map(|(stored, _)| Some(&stored.as_ref().ok()?.definition))).await?;
         let last: Vec<TaskId> = read.iter().filter_map(|(stored, _)| stored.as_ref().ok()?.memory.last_task).collect();
         let states = self.client.store().task_states(&last).await?;
         let mut states = last.into_iter().zip(states).collect::<std::collections::HashMap<_, _>>();
-        let mut batch = Vec::new();
+        let (mut batch, mut written) = (Vec::new(), false);
         for (stored, schedule) in read {
             let advance = match stored {
                 Ok(stored) => {
                     let last_state = stored.memory.last_task.and_then(|id| states.remove(&id).flatten());
                     self.decide(&schedule, stored, now, last_state)
                 }
-                Err(why) => set_aside(&schedule, &why),
+                Err(why) => {
+                    let memory = read_memory(&schedule).unwrap_or_default();
+                    set_aside(schedule.name, schedule.revision, memory, &why)
+                }
             };
             batch.push(advance);
             if !fits(&batch)
                 && let Some(rest) = batch.pop()
             {
-                self.write(std::mem::replace(&mut batch, vec![rest])).await?;
+                written |= self.write(std::mem::replace(&mut batch, vec![rest])).await?;
             }
         }
-        self.write(batch).await
+        Ok(self.write(batch).await? || written)
     }
 
     fn decide(&self, schedule: &Schedule, stored: Stored, now: crate::Timestamp, last_state: Option<State>) -> Advance {
         let Stored { definition, plan, memory } = stored;
         let look = Look { name: &schedule.name, definition: &definition, plan: &plan, memory, now, last_state };
-        let Decision { due_at, memory, ticks, cancel } =
-            decide(look, |tick| self.maker.make(&self.client, &schedule.name, &definition, tick));
+        let Decision { due_at, memory, ticks, cancel } = decide(look, |tick| {
+            self.maker.make(&self.client, &schedule.name, &definition, tick).map_err(|error| error.to_string())
+        });
         if let Some(why) = &memory.ended {
             tracing::info!(schedule = schedule.name, why, "the schedule has ended");
         }
         Advance { name: schedule.name.clone(), revision: schedule.revision, due_at, memory: json(&memory), ticks, cancel }
     }
 
-    async fn write(&self, batch: Vec<Advance>) -> Result<(), StoreError> {
+    /// Half of it or more, so that beats that started together do not ask together for ever.
+    fn share_of(&self, wait: Duration) -> Duration {
+        wait.mul_f64(0.5 + 0.5 * self.client.env().random())
+    }
+
+    async fn write(&self, batch: Vec<Advance>) -> Result<bool, StoreError> {
         match self.client.store().advance_schedules(batch.clone()).await {
             Ok(answers) => {
-                for (advance, answer) in batch.iter().zip(answers) {
-                    tell(advance, &answer);
+                for (advance, answer) in batch.iter().zip(&answers) {
+                    tell(advance, answer);
                 }
-                Ok(())
+                Ok(answers.iter().any(|answer| *answer != Advanced::Stale))
             }
             // One of them asks for what can't be. Alone, each is written or set aside.
             Err(error) if error.kind() == StoreErrorKind::Invalid && batch.len() > 1 => {
+                let mut written = false;
                 for advance in batch {
-                    Box::pin(self.write(vec![advance])).await?;
+                    written |= Box::pin(self.write(vec![advance])).await?;
                 }
-                Ok(())
+                Ok(written)
             }
             Err(error) if error.kind() == StoreErrorKind::Invalid => {
-                let aside = batch.into_iter().map(|advance| Advance {
-                    due_at: None,
-                    memory: json(&Memory { ended: Some(format!("set aside: {error}")), ..Memory::default() }),
-                    ticks: Vec::new(),
-                    cancel: Vec::new(),
-                    ..advance
+                let why = error.to_string();
+                let aside = batch.into_iter().map(|advance| {
+                    let memory = serde_json::from_str(&advance.memory).unwrap_or_default();
+                    set_aside(advance.name, advance.revision, memory, &why)
                 });
-                self.client.store().advance_schedules(aside.collect()).await.map(drop)
+                let answers = self.client.store().advance_schedules(aside.collect()).await?;
+                Ok(answers.iter().any(|answer| *answer != Advanced::Stale))
             }
             Err(error) => Err(error),
         }
@@ -191,19 +238,11 @@ fn fits(batch: &[Advance]) -> bool {
     Advance::check(batch).is_ok() && batch.len() < limits::BATCH_TASKS_MAX
 }
 
-/// One that can't be read ticks no more, and says why; the others go on.
-fn set_aside(schedule: &Schedule, why: &str) -> Advance {
-    tracing::error!(schedule = schedule.name, why, "the schedule is set aside; mend it with `gristmill schedules edit`");
-    let memory = read_memory(schedule).unwrap_or_default();
-    let memory = Memory { ended: Some(format!("set aside: {why}")), ..memory };
-    Advance {
-        name: schedule.name.clone(),
-        revision: schedule.revision,
-        due_at: None,
-        memory: json(&memory),
-        ticks: Vec::new(),
-        cancel: Vec::new(),
-    }
+/// One that can't be read or written ticks no more, and says why; the others go on.
+fn set_aside(name: String, revision: i64, memory: Memory, why: &str) -> Advance {
+    tracing::error!(schedule = name, why, "the schedule is set aside; define it anew or remove it");
+    let memory = json(&Memory { ended: Some(format!("{SET_ASIDE}{why}")), ..memory });
+    Advance { name, revision, due_at: None, memory, ticks: Vec::new(), cancel: Vec::new() }
 }
 
 fn tell(advance: &Advance, answer: &Advanced) {

@@ -30,6 +30,16 @@ pub(crate) fn read_memory(schedule: &Schedule) -> Result<Memory, String> {
     serde_json::from_str(&schedule.memory).map_err(|error| format!("what is remembered of it can't be read: {error}"))
 }
 
+/// How a definition is written.
+pub(crate) struct Written {
+    pub(crate) new: NewSchedule,
+    /// The tick to come, as if it were not paused.
+    pub(crate) next: Option<Timestamp>,
+    /// The rule in words, and why there is no tick to come.
+    pub(crate) rule: String,
+    pub(crate) ended: Option<String>,
+}
+
 /// How a definition is written: in place of `before`, or as a new one. What has run stays; a changed timing counts from `now`.
 ///
 /// # Errors
@@ -40,7 +50,7 @@ pub(crate) fn write(
     mut definition: Definition,
     before: Option<(&Definition, &Memory)>,
     now: Timestamp,
-) -> Result<NewSchedule, RuleError> {
+) -> Result<Written, RuleError> {
     let mut memory = before.map_or_else(Memory::default, |(_, memory)| memory.clone());
     let same = before.filter(|(before, _)| same_timing(before, &definition));
     match same {
@@ -58,10 +68,25 @@ pub(crate) fn write(
         };
         memory.ended = None;
     }
-    let next = plan.next_after(memory.after).map(|tick| plan.starts_at(name, tick));
+    let next = plan.next_after(memory.after);
+    // Only a beat makes the run that waits for the end of the one before.
+    let look = memory.buffered.map(|_| now).or_else(|| next.map(|tick| plan.starts_at(name, tick)));
     let has_run_enough = definition.max_runs.is_some_and(|most| memory.runs >= most);
-    let due_at = next.filter(|_| !definition.paused && !definition.withdrawn && !has_run_enough);
-    Ok(NewSchedule { owner, due_at, body: json(&definition), memory: json(&memory) })
+    if memory.buffered.is_none() && has_run_enough {
+        memory.ended = Some(format!("it has run {} times", memory.runs));
+    } else if look.is_none() {
+        memory.ended = Some("it has no tick any more".to_owned());
+    }
+    let is_off = definition.paused || definition.withdrawn || memory.ended.is_some();
+    let new = NewSchedule { owner, due_at: look.filter(|_| !is_off), body: json(&definition), memory: json(&memory) };
+    Ok(Written { new, next: next.filter(|_| memory.ended.is_none()), rule: plan.describe().to_owned(), ended: memory.ended })
+}
+
+/// Whether two definitions are one, wherever their intervals count from.
+pub(crate) fn same(a: &Definition, b: &Definition) -> bool {
+    let mut definition = b.clone();
+    definition.timing.anchor = a.timing.anchor;
+    *a == definition
 }
 
 /// Whether two definitions tick alike, wherever their intervals count from.

@@ -4,6 +4,8 @@ mod draft;
 mod enqueue;
 mod handle;
 mod many;
+mod schedule_change;
+mod timetable;
 mod within;
 
 use std::sync::Arc;
@@ -13,15 +15,18 @@ pub use call::{Call, CallError};
 pub use enqueue::{Enqueue, EnqueueError, InAttempt, Own};
 pub use handle::{AwaitError, Handle};
 pub use many::EnqueueMany;
+pub use schedule_change::{Changing, ScheduleChange};
+pub use timetable::Timetable;
 pub use within::{Cancel, InTransaction, Inserting};
 
-use crate::beat::RunningBeat;
+use crate::beat::{self, Definition, Origin, RunningBeat, ScheduleError, Scheduled, SyncReport};
 use crate::core::{
     CancelOutcome, Cursor, Env, Filter, KindInfo, Limits, Page, QueueInfo, RetryOutcome, Store, StoreError, TaskId, TaskRecord,
     WorkerInfo,
 };
 use crate::hooks::Hooks;
 use crate::registry::Registry;
+use crate::schedule::Timing;
 use crate::{Task, WorkerBuilder};
 
 /// The application's hand on its tasks: enqueue, call, await, look, cancel, retry.
@@ -38,12 +43,27 @@ struct Inner {
     limits: Limits,
     env: Env,
     hooks: Hooks,
+    program: Program,
     #[cfg(feature = "testing")]
     inline: std::sync::OnceLock<crate::testing::Inline>,
 }
 
+/// What a program calls itself, and the schedules that it defines.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    pub(crate) name: String,
+    pub(crate) schedules: Vec<(String, Definition)>,
+}
+
 impl Client {
-    pub(crate) fn new(store: Arc<dyn Store>, registry: Registry, limits: Limits, env: Env, hooks: Hooks) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        registry: Registry,
+        limits: Limits,
+        env: Env,
+        hooks: Hooks,
+        program: Program,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
@@ -51,6 +71,7 @@ impl Client {
                 limits,
                 env,
                 hooks,
+                program,
                 #[cfg(feature = "testing")]
                 inline: std::sync::OnceLock::new(),
             }),
@@ -233,9 +254,80 @@ impl Client {
     }
 
     /// Starts a beat in this process: it turns the ticks of stored schedules into tasks. Any number may run, in any number of
-    /// processes; each tick makes one task.
-    pub fn beat(&self) -> RunningBeat {
-        RunningBeat::start(self.clone())
+    /// processes; each tick makes one task. Before, the schedules of this program ([`App::schedule`](crate::App::schedule)) are
+    /// written. A worker runs a beat unless it is told not to ([`WorkerBuilder::beat`]).
+    ///
+    /// # Errors
+    /// A schedule of the program that can't be, or whose name is another's; or the store's.
+    pub async fn beat(&self) -> Result<RunningBeat, ScheduleError> {
+        beat::sync_own(self).await?;
+        Ok(RunningBeat::start(self.clone()))
+    }
+
+    /// Writes a schedule, whether there is one of this name or not. What has run stays remembered; a changed timing counts from
+    /// now; a pause stays until [`Timetable::resume`]. One that a program or a file defines is the operator's edit from then
+    /// on, which no start of theirs undoes.
+    ///
+    /// Awaiting it fails with a [`ScheduleError`] if its timing can't be or has no tick to come, if no program has declared its
+    /// task type, or if its arguments or options are out of range.
+    ///
+    /// ```
+    /// # use gristmill::{Client, beat::ScheduleError};
+    /// use gristmill::beat::Definition;
+    /// use gristmill::schedule::{Rule, Timing};
+    /// # async fn example(client: Client) -> Result<(), ScheduleError> {
+    /// let nightly = Timing::new(Rule::cron("0 3 * * *")).timezone("Europe/Rome");
+    /// client.schedule("nightly-report", Definition::new(nightly, "report.build")).await?;
+    /// for tick in client.schedules().next("nightly-report", 3).await? {
+    ///     println!("{} = {}", tick.local, tick.utc);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn schedule(&self, name: impl Into<String>, definition: Definition) -> ScheduleChange<'_, Scheduled> {
+        ScheduleChange::put(self, name.into(), Ok(definition), false)
+    }
+
+    /// The same of a task and a timing, with all else as [`Definition::new`] has it.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result, Timestamp, beat::ScheduleError, task};
+    /// # #[task(name = "election.close")] async fn close_election(id: u32) -> Result<()> { let _ = id; Ok(()) }
+    /// # async fn example(client: Client, closes_at: Timestamp) -> Result<(), ScheduleError> {
+    /// client.schedule_task("election:7:close", closes_at, &CloseElection { id: 7 }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn schedule_task<T: Task>(
+        &self,
+        name: impl Into<String>,
+        timing: impl Into<Timing>,
+        task: &T,
+    ) -> ScheduleChange<'_, Scheduled> {
+        ScheduleChange::put(self, name.into(), Definition::of(timing.into(), task), false)
+    }
+
+    /// The schedules of the store: look, reschedule, pause, run now, remove.
+    pub fn schedules(&self) -> Timetable<'_> {
+        Timetable::new(self)
+    }
+
+    /// Makes the stored schedules of `owner` what `schedules` say: writes those that are new or changed, and withdraws those
+    /// that it no longer defines. An operator's pauses and edits stay, and so does what an operator made, though it has the
+    /// name of one of them. For front ends that read definitions from files of their own.
+    ///
+    /// A task type that nobody has declared yet is no error, as the program that has it may start later.
+    ///
+    /// # Errors
+    /// A definition that can't be; a name that another owner has ([`ScheduleError::Owned`]), in which case others may have been
+    /// written; or the store's.
+    pub async fn sync_schedules(
+        &self,
+        owner: &str,
+        origin: Origin,
+        schedules: Vec<(String, Definition)>,
+    ) -> Result<SyncReport, ScheduleError> {
+        beat::sync(self, owner, origin, schedules).await
     }
 
     /// The store, for what has no method here.
@@ -250,6 +342,10 @@ impl Client {
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.inner.registry
+    }
+
+    pub(crate) fn own_schedules(&self) -> (&str, &[(String, Definition)]) {
+        (&self.inner.program.name, &self.inner.program.schedules)
     }
 
     pub(crate) fn env(&self) -> &Env {

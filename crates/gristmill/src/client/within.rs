@@ -16,8 +16,12 @@ pub struct InTransaction<X, D> {
 }
 
 impl<X, D> InTransaction<X, D> {
-    fn new(transaction: X) -> Self {
+    pub(super) fn new(transaction: X) -> Self {
         Self { transaction, driver: PhantomData }
+    }
+
+    pub(super) fn into_inner(self) -> X {
+        self.transaction
     }
 }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::beat::{self, ScheduleError};
 use crate::client::Client;
 use crate::core::{InvalidInput, StoreError, limits};
 use crate::worker::run::{self, Running};
@@ -38,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) stall: Duration,
     pub(crate) drain: bool,
     pub(crate) maintain: bool,
+    pub(crate) beat: bool,
 }
 
 impl WorkerBuilder {
@@ -53,6 +55,7 @@ impl WorkerBuilder {
             stall: Duration::from_millis(500),
             drain: false,
             maintain: true,
+            beat: true,
         };
         Self { client, config, queues: Vec::new() }
     }
@@ -115,6 +118,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Whether a beat runs inside, which turns the ticks of stored schedules into tasks, and whether the program's own schedules
+    /// are written before; yes by default, but not in a worker that [drains](Self::drain). See [`Client::beat`].
+    pub fn beat(mut self, beat: bool) -> Self {
+        self.config.beat = beat;
+        self
+    }
+
     /// The name under which operators see it; host and process id by default.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.config.name = name.into();
@@ -124,7 +134,7 @@ impl WorkerBuilder {
     /// Makes the worker known to the store and starts it on the current tokio runtime.
     ///
     /// # Errors
-    /// Options that are out of range, or a store that can't be written.
+    /// Options that are out of range, a schedule of the program that can't be, or a store that can't be written.
     pub async fn start(mut self) -> Result<Running, WorkerError> {
         let invalid = |field: &str, problem: &str| WorkerError::Invalid(InvalidInput::new(field, problem));
         if self.config.lease < limits::LEASE_MIN || self.config.lease > limits::DURATION_MAX {
@@ -154,6 +164,10 @@ impl WorkerBuilder {
         if let Some(name) = self.config.prefetch_of.keys().find(|name| !self.config.queues.contains_key(*name)) {
             return Err(invalid(name, "a prefetch is set for it, but this worker does not serve the queue"));
         }
+        self.config.beat &= !self.config.drain;
+        if self.config.beat {
+            beat::sync_own(&self.client).await?;
+        }
         Ok(run::start(self.client, self.config).await?)
     }
 }
@@ -168,6 +182,18 @@ pub enum WorkerError {
     /// The store can't be written.
     #[error("the worker could not be made known to the store: {0}")]
     Store(#[from] StoreError),
+    /// A schedule of the program can't be, or its name is another's.
+    #[error(transparent)]
+    Schedule(ScheduleError),
+}
+
+impl From<ScheduleError> for WorkerError {
+    fn from(error: ScheduleError) -> Self {
+        match error {
+            ScheduleError::Store(error) => Self::Store(error),
+            error => Self::Schedule(error),
+        }
+    }
 }
 
 fn default_name() -> String {

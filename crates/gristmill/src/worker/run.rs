@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::attempt::Why;
+use crate::beat;
 use crate::client::Client;
 use crate::core::{Ending, Settlement, StoreError};
 use crate::worker::builder::Config;
@@ -113,6 +114,10 @@ async fn supervise(shared: Arc<Shared>) -> ExitReport {
     parts.spawn(unless_over(end.clone(), notes::run(shared.clone(), end.clone())));
     if shared.config.maintain {
         parts.spawn(unless_over(end.clone(), sweep::run(shared.clone(), end.clone())));
+    }
+    if shared.config.beat {
+        // It stops first, so that another takes the lead while tasks still have their grace.
+        parts.spawn(unless_over(end.clone(), beat::run(shared.client.clone(), shared.stopping.clone())));
     }
     parts.close();
     let (told, tellers) = (CancellationToken::new(), TaskTracker::new());

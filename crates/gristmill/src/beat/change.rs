@@ -1,0 +1,274 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::definition::{Definition, Origin};
+use super::error::ScheduleError;
+use super::memory::Memory;
+use super::stored::{Written, read_definition, read_memory, same, same_timing, write};
+use crate::core::{Edit, Schedule, ScheduleEdit, StoreError, TaskId, Timestamp};
+use crate::schedule::{Rule, RuleError, Timing};
+
+/// What became of a definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scheduled {
+    /// There was none of this name; now there is.
+    Created,
+    /// There was another; it is as was asked for now.
+    Changed,
+    /// It was so before; nothing was written.
+    Unchanged,
+    /// It was left as it is: an operator made or changed it.
+    Left,
+}
+
+/// What became of a new timing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rescheduled {
+    /// The next tick is another one now; a paused schedule has it once it is resumed.
+    Moved {
+        /// The tick that would have come.
+        from: Option<Timestamp>,
+        /// The one that comes instead.
+        to: Timestamp,
+    },
+    /// It had this timing before; nothing was written.
+    Unchanged,
+    /// Too late: its only tick has been dealt with, or all its runs are made. Nothing was written.
+    Over {
+        /// The tick of the last run; none if it was missed.
+        tick: Option<Timestamp>,
+        /// The task of the last run.
+        task: Option<TaskId>,
+    },
+    /// There is none of this name.
+    NotFound,
+}
+
+/// What became of the wish to remove a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Removed {
+    /// It is gone. Its ticks and its tasks stay.
+    Removed {
+        /// The tick that does not come any more; `None` if none would have come: it is too late to call that one off.
+        next: Option<Timestamp>,
+        /// The task of its last run, which goes on.
+        last_task: Option<TaskId>,
+    },
+    /// There is none of this name.
+    NotFound,
+}
+
+/// A change of schedules, decided where nobody else changes them, and an answer for each that a store's edit has no room for.
+pub(crate) struct Change<T> {
+    decide: Arc<Decide<T>>,
+}
+
+type Decide<T> = dyn Fn(&str, Option<&Schedule>, Timestamp) -> Result<(Edit, T), ScheduleError> + Send + Sync;
+
+/// What was decided, by name.
+pub(crate) struct Answers<T>(Arc<Mutex<HashMap<String, Result<T, ScheduleError>>>>);
+
+impl<T: Send + 'static> Change<T> {
+    fn new(
+        decide: impl Fn(&str, Option<&Schedule>, Timestamp) -> Result<(Edit, T), ScheduleError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { decide: Arc::new(decide) }
+    }
+
+    /// As a store takes it. What is refused is kept as it is, and its answer says why.
+    pub(crate) fn ask(&self) -> (ScheduleEdit, Answers<T>) {
+        let (decide, answers) = (self.decide.clone(), Arc::<Mutex<HashMap<_, _>>>::default());
+        let kept = answers.clone();
+        let edit = Arc::new(move |name: &str, found: Option<&Schedule>, now| {
+            let (edit, answer) = match decide(name, found, now) {
+                Ok((edit, answer)) => (edit, Ok(answer)),
+                Err(error) => (Edit::Keep, Err(error)),
+            };
+            // A store may ask again; its last question counts.
+            kept.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), answer);
+            Ok(edit)
+        });
+        (edit, Answers(answers))
+    }
+}
+
+impl<T> Answers<T> {
+    /// What was decided about one schedule.
+    pub(crate) fn take(&self, name: &str) -> Result<T, ScheduleError> {
+        let answer = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        answer.unwrap_or_else(|| {
+            let message = format!("the store did not ask about schedule {name:?}");
+            Err(StoreError::new(crate::core::StoreErrorKind::Other, message).into())
+        })
+    }
+}
+
+/// Writes a definition at run time; `create` refuses one that is there.
+pub(crate) fn put(definition: Definition, create: bool) -> Change<Scheduled> {
+    Change::new(move |name, found, now| {
+        let mut definition = definition.clone();
+        (definition.withdrawn, definition.edited, definition.origin) = (false, false, Origin::Operator);
+        let mut owner = None;
+        if let Some(schedule) = found {
+            if create {
+                return Err(ScheduleError::Exists { name: name.to_owned() });
+            }
+            if let Some((before, _)) = readable(schedule) {
+                definition.paused |= before.paused;
+                // What no origin defines any more is the operator's from now on.
+                if !before.withdrawn {
+                    owner.clone_from(&schedule.owner);
+                    definition.origin = before.origin;
+                    definition.edited = before.edited;
+                    if same(&before, &definition) {
+                        return Ok((Edit::Keep, Scheduled::Unchanged));
+                    }
+                    definition.edited = owner.is_some();
+                }
+            }
+        }
+        let written = rewrite(name, owner, definition, found, now)?;
+        Ok((will_tick(name, written, now)?, if found.is_some() { Scheduled::Changed } else { Scheduled::Created }))
+    })
+}
+
+/// Writes what a program or a file defines, unless an operator made or changed what is there.
+pub(crate) fn define(owner: String, definitions: HashMap<String, Definition>) -> Change<Scheduled> {
+    Change::new(move |name, found, now| {
+        let Some(mut definition) = definitions.get(name).cloned() else { return Ok((Edit::Keep, Scheduled::Left)) };
+        let before = found.and_then(readable);
+        if let Some(schedule) = found {
+            let withdrawn = before.as_ref().is_some_and(|(before, _)| before.withdrawn);
+            match &schedule.owner {
+                None => return Ok((Edit::Keep, Scheduled::Left)),
+                Some(other) if *other != owner && !withdrawn => {
+                    return Err(ScheduleError::Owned { name: name.to_owned(), owner: other.clone() });
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some((before, _)) = &before {
+            if before.edited {
+                if !before.withdrawn {
+                    return Ok((Edit::Keep, Scheduled::Left));
+                }
+                definition = before.clone();
+                definition.withdrawn = false;
+            }
+            definition.paused |= before.paused;
+            if found.is_some_and(|found| found.owner.as_ref() == Some(&owner)) && same(before, &definition) {
+                return Ok((Edit::Keep, Scheduled::Unchanged));
+            }
+        }
+        // One whose last tick is over is no mistake here: the program would not start any more once its end has passed.
+        let written = rewrite(name, Some(owner.clone()), definition, found, now)?;
+        Ok((Edit::Put(written.new), if found.is_some() { Scheduled::Changed } else { Scheduled::Created }))
+    })
+}
+
+/// Disables what its owner no longer defines; true if it was not before.
+pub(crate) fn withdraw(owner: String) -> Change<bool> {
+    Change::new(move |name, found, now| {
+        let mine = found.filter(|schedule| schedule.owner.as_ref() == Some(&owner));
+        let Some((before, _)) = mine.and_then(readable).filter(|(before, _)| !before.withdrawn) else {
+            return Ok((Edit::Keep, false));
+        };
+        let definition = Definition { withdrawn: true, ..before };
+        Ok((Edit::Put(rewrite(name, Some(owner.clone()), definition, found, now)?.new), true))
+    })
+}
+
+/// Pauses or resumes.
+pub(crate) fn pause(paused: bool) -> Change<()> {
+    Change::new(move |name, found, now| {
+        let schedule = found.ok_or_else(|| ScheduleError::NotFound { name: name.to_owned() })?;
+        let (before, _) = read(schedule)?;
+        if before.paused == paused {
+            return Ok((Edit::Keep, ()));
+        }
+        let definition = Definition { paused, ..before };
+        Ok((Edit::Put(rewrite(name, schedule.owner.clone(), definition, found, now)?.new), ()))
+    })
+}
+
+/// Gives it another timing.
+pub(crate) fn reschedule(timing: Timing) -> Change<Rescheduled> {
+    Change::new(move |name, found, now| {
+        let Some(schedule) = found else { return Ok((Edit::Keep, Rescheduled::NotFound)) };
+        let (before, memory) = read(schedule)?;
+        let over = Rescheduled::Over { tick: memory.last_tick, task: memory.last_task };
+        let mut definition = before.clone();
+        definition.timing = timing.clone();
+        if same_timing(&before, &definition) {
+            let is_over = schedule.due_at.is_none() && memory.ended.is_some();
+            return Ok((Edit::Keep, if is_over { over } else { Rescheduled::Unchanged }));
+        }
+        let has_its_run = match (&before.timing.rule, &definition.timing.rule) {
+            (Rule::On { at }, _) if memory.after >= *at => true,
+            // A tick has one task for ever: it would not get another.
+            (_, Rule::On { at }) => memory.last_tick == Some(*at),
+            _ => false,
+        };
+        if has_its_run || before.max_runs.is_some_and(|most| memory.runs >= most) {
+            return Ok((Edit::Keep, over));
+        }
+        let from = before.timing.plan().ok().and_then(|plan| plan.next_after(memory.after));
+        definition.edited |= schedule.owner.is_some();
+        let written = rewrite(name, schedule.owner.clone(), definition, found, now)?;
+        let to = written.next;
+        let edit = will_tick(name, written, now)?;
+        Ok((edit, to.map_or(over, |to| Rescheduled::Moved { from, to })))
+    })
+}
+
+/// Removes it.
+pub(crate) fn remove() -> Change<Removed> {
+    Change::new(move |_, found, _| {
+        let Some(schedule) = found else { return Ok((Edit::Keep, Removed::NotFound)) };
+        let (next, last_task) = match readable(schedule) {
+            Some((definition, memory)) => {
+                let plan = definition.timing.plan().ok().filter(|_| schedule.due_at.is_some());
+                let next = plan.and_then(|plan| plan.next_after(memory.after));
+                (memory.buffered.or(next), memory.last_task)
+            }
+            None => (None, None),
+        };
+        Ok((Edit::Remove, Removed::Removed { next, last_task }))
+    })
+}
+
+/// Writes it over what is there, which keeps what it remembers.
+fn rewrite(
+    name: &str,
+    owner: Option<String>,
+    definition: Definition,
+    found: Option<&Schedule>,
+    now: Timestamp,
+) -> Result<Written, ScheduleError> {
+    let before = found.and_then(readable);
+    write(name, owner, definition, before.as_ref().map(|(definition, memory)| (definition, memory)), now)
+        .map_err(|error| ScheduleError::Rule { name: name.to_owned(), error })
+}
+
+/// Refuses what would be written and never tick.
+fn will_tick(name: &str, written: Written, now: Timestamp) -> Result<Edit, ScheduleError> {
+    if written.next.is_some() {
+        return Ok(Edit::Put(written.new));
+    }
+    let why = format!("{}, as it is {now}", written.ended.unwrap_or_default());
+    let error = RuleError::NeverTicks { what: written.rule, why };
+    Err(ScheduleError::Rule { name: name.to_owned(), error })
+}
+
+fn read(schedule: &Schedule) -> Result<(Definition, Memory), ScheduleError> {
+    let unreadable = |problem| ScheduleError::Unreadable { name: schedule.name.clone(), problem };
+    Ok((read_definition(schedule).map_err(unreadable)?, read_memory(schedule).map_err(unreadable)?))
+}
+
+/// What can be read of it; without a memory that can, it begins anew.
+fn readable(schedule: &Schedule) -> Option<(Definition, Memory)> {
+    Some((read_definition(schedule).ok()?, read_memory(schedule).unwrap_or_default()))
+}

@@ -1,0 +1,133 @@
+use std::collections::HashSet;
+
+use super::change::{Change, Scheduled, define, withdraw};
+use super::definition::{Definition, Origin};
+use super::error::ScheduleError;
+use super::maker::Maker;
+use crate::client::Client;
+use crate::core::{InvalidInput, Timestamp, limits};
+
+/// Schedules that one transaction edits.
+const BATCH: usize = 500;
+
+/// What became of the schedules that a program or a file defines, by their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SyncReport {
+    /// Made.
+    pub created: Vec<String>,
+    /// Changed.
+    pub changed: Vec<String>,
+    /// As they were; nothing was written.
+    pub unchanged: Vec<String>,
+    /// Left as an operator made or changed them.
+    pub left: Vec<String>,
+    /// Disabled, as the owner no longer defines them.
+    pub withdrawn: Vec<String>,
+    /// Those whose task type no program has declared yet; their ticks fail until one does.
+    pub unknown_tasks: Vec<String>,
+}
+
+/// Makes the stored schedules of `owner` what `schedules` say. See [`Client::sync_schedules`].
+pub(crate) async fn sync(
+    client: &Client,
+    owner: &str,
+    origin: Origin,
+    schedules: Vec<(String, Definition)>,
+) -> Result<SyncReport, ScheduleError> {
+    limits::check_name("owner", owner).map_err(|error| ScheduleError::Invalid { name: owner.to_owned(), error })?;
+    let mut report = SyncReport { unknown_tasks: check(client, &schedules).await?, ..SyncReport::default() };
+    let defined: HashSet<String> = schedules.iter().map(|(name, _)| name.clone()).collect();
+    for batch in schedules.chunks(BATCH) {
+        let names: Vec<_> = batch.iter().map(|(name, _)| name.clone()).collect();
+        let definitions = batch.iter().cloned().map(|(name, definition)| (name, Definition { origin, ..definition }));
+        for (name, became) in edit(client, &names, &define(owner.to_owned(), definitions.collect())).await? {
+            let list = match became {
+                Scheduled::Created => &mut report.created,
+                Scheduled::Changed => &mut report.changed,
+                Scheduled::Unchanged => &mut report.unchanged,
+                Scheduled::Left => &mut report.left,
+            };
+            list.push(name);
+        }
+    }
+    let mut after = None;
+    loop {
+        let page = client.store().schedules(Some(owner), after.as_deref(), BATCH).await?;
+        let is_last = page.len() < BATCH;
+        after = page.last().map(|schedule| schedule.name.clone());
+        let gone: Vec<_> = page.into_iter().map(|schedule| schedule.name).filter(|name| !defined.contains(name)).collect();
+        let withdrawn = edit(client, &gone, &withdraw(owner.to_owned())).await?;
+        report.withdrawn.extend(withdrawn.into_iter().filter(|(_, new)| *new).map(|(name, _)| name));
+        if is_last {
+            break;
+        }
+    }
+    tell(owner, &report);
+    Ok(report)
+}
+
+/// The schedules of the program itself.
+pub(crate) async fn sync_own(client: &Client) -> Result<SyncReport, ScheduleError> {
+    let (program, schedules) = client.own_schedules();
+    sync(client, program, Origin::Code, schedules.to_vec()).await
+}
+
+/// Checks one definition; a task type that nobody has declared is an error of its own.
+pub(crate) fn check_one(client: &Client, maker: &Maker, name: &str, definition: &Definition) -> Result<(), ScheduleError> {
+    let invalid = |error| ScheduleError::Invalid { name: name.to_owned(), error };
+    limits::check_name("name", name).map_err(invalid)?;
+    definition.check().map_err(invalid)?;
+    definition.timing.plan().map_err(|error| ScheduleError::Rule { name: name.to_owned(), error })?;
+    maker.make(client, name, definition, Timestamp::default()).map(drop).map_err(|error| error.of(name))
+}
+
+/// Checks all before anything is written; returns those whose task type nobody has declared, which may still come: a beat may
+/// be the first of the programs to start.
+async fn check(client: &Client, schedules: &[(String, Definition)]) -> Result<Vec<String>, ScheduleError> {
+    let (mut maker, mut unknown, mut seen) = (Maker::default(), Vec::new(), HashSet::new());
+    maker.learn(client, schedules.iter().map(|(_, definition)| definition)).await?;
+    for (name, definition) in schedules {
+        if !seen.insert(name) {
+            let error = InvalidInput::new("name", "is defined twice; give each its own");
+            return Err(ScheduleError::Invalid { name: name.clone(), error });
+        }
+        match check_one(client, &maker, name, definition) {
+            Err(ScheduleError::UnknownTask { .. }) => unknown.push(name.clone()),
+            other => other?,
+        }
+    }
+    Ok(unknown)
+}
+
+async fn edit<T: Send + 'static>(
+    client: &Client,
+    names: &[String],
+    change: &Change<T>,
+) -> Result<Vec<(String, T)>, ScheduleError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (edit, answers) = change.ask();
+    client.store().edit_schedules(names, &edit).await?;
+    names.iter().map(|name| Ok((name.clone(), answers.take(name)?))).collect()
+}
+
+fn tell(owner: &str, report: &SyncReport) {
+    let SyncReport { created, changed, unchanged: _, left, withdrawn, unknown_tasks } = report;
+    for (what, names) in [("made", created), ("changed", changed), ("withdrawn, as it is no longer defined", withdrawn)] {
+        for name in names {
+            tracing::info!(schedule = name, owner, "the schedule was {what}");
+        }
+    }
+    for name in left {
+        tracing::warn!(schedule = name, owner, "the schedule was left as an operator made or changed it");
+    }
+    for name in unknown_tasks {
+        tracing::warn!(
+            schedule = name,
+            owner,
+            "no program has declared the schedule's task type yet; its ticks fail until one does"
+        );
+    }
+}

@@ -1,0 +1,156 @@
+use std::iter::once;
+
+use super::schedule_change::ScheduleChange;
+use crate::beat::{self, Maker, Removed, Rescheduled, ScheduleError, ScheduleRecord, Scheduled};
+use crate::client::Client;
+use crate::core::{
+    Advance, Advanced, Cursor, Page, StoreError, StoreErrorKind, TaskId, Tick, TickOutcome, TickRecord, Timestamp, limits,
+};
+use crate::schedule::{Timing, Upcoming};
+
+/// How often a run by hand is tried against beats and operators who change the schedule in the same moment.
+const RACES: usize = 20;
+
+/// The schedules of a store: look, change, run now. Made by [`Client::schedules`].
+#[derive(Clone, Copy, Debug)]
+pub struct Timetable<'c> {
+    client: &'c Client,
+}
+
+impl<'c> Timetable<'c> {
+    pub(super) fn new(client: &'c Client) -> Self {
+        Self { client }
+    }
+
+    /// The schedule of this name.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn get(&self, name: &str) -> Result<Option<ScheduleRecord>, ScheduleError> {
+        Ok(self.client.store().schedule(name).await?.map(ScheduleRecord::of))
+    }
+
+    /// Schedules in the order of their names, those behind `after`, at most `limit` or 1,000; with `owner` only those that it
+    /// owns. Fewer than that are the last.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn list(
+        &self,
+        owner: Option<&str>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ScheduleRecord>, ScheduleError> {
+        let found = self.client.store().schedules(owner, after, limit.clamp(1, limits::PAGE_ITEMS_MAX)).await?;
+        Ok(found.into_iter().map(ScheduleRecord::of).collect())
+    }
+
+    /// As [`Client::schedule`], but a schedule that is there is refused with [`ScheduleError::Exists`].
+    pub fn create(&self, name: impl Into<String>, definition: beat::Definition) -> ScheduleChange<'c, Scheduled> {
+        ScheduleChange::put(self.client, name.into(), Ok(definition), true)
+    }
+
+    /// Gives a schedule another timing, or a one-off another instant. The answer says what happened: a one-off whose tick has
+    /// been dealt with is left as it is, and [`Rescheduled::Over`] has its task.
+    pub fn reschedule(&self, name: impl Into<String>, timing: impl Into<Timing>) -> ScheduleChange<'c, Rescheduled> {
+        let (name, timing) = (name.into(), timing.into());
+        let checked = timing.plan().map_err(|error| ScheduleError::Rule { name: name.clone(), error });
+        ScheduleChange::new(self.client, name, checked.map(|_| beat::reschedule(timing)))
+    }
+
+    /// Removes a schedule; its ticks and its tasks stay. One that a program or a file still defines is made anew at its next
+    /// start: [`pause`](Self::pause) that.
+    pub fn remove(&self, name: impl Into<String>) -> ScheduleChange<'c, Removed> {
+        ScheduleChange::new(self.client, name.into(), Ok(beat::remove()))
+    }
+
+    /// Stops the ticks of a schedule until it is resumed. What falls due meanwhile is not made up for.
+    ///
+    /// # Errors
+    /// [`ScheduleError::NotFound`], [`ScheduleError::Unreadable`], or the store's.
+    pub async fn pause(&self, name: &str) -> Result<ScheduleRecord, ScheduleError> {
+        self.set_paused(name, true).await
+    }
+
+    /// Lets a paused schedule tick again. The record's [`state`](ScheduleRecord::state) says if it has no tick left.
+    ///
+    /// # Errors
+    /// As [`pause`](Self::pause).
+    pub async fn resume(&self, name: &str) -> Result<ScheduleRecord, ScheduleError> {
+        self.set_paused(name, false).await
+    }
+
+    /// Makes a run out of turn, at the store's now, whether the schedule is paused or has ended; its ticks come as before.
+    /// Returns the task's id.
+    ///
+    /// # Errors
+    /// [`ScheduleError::NotFound`], [`ScheduleError::Unreadable`], a task that can't be made, or the store's.
+    pub async fn run_now(&self, name: &str) -> Result<TaskId, ScheduleError> {
+        let (store, mut maker) = (self.client.store(), Maker::default());
+        let mut before = Timestamp::MIN;
+        for _ in 0..RACES {
+            let schedule = store.schedule(name).await?.ok_or_else(|| ScheduleError::NotFound { name: name.to_owned() })?;
+            let definition = beat::read_definition(&schedule)
+                .map_err(|problem| ScheduleError::Unreadable { name: name.to_owned(), problem })?;
+            maker.learn(self.client, once(&definition)).await?;
+            let mut at = store.due_schedules(1).await?.now.max(after(before));
+            // A tick of the rule at the same instant would find its place taken, and have no task.
+            if definition.timing.plan().is_ok_and(|plan| plan.last_until(at) == Some(at)) {
+                at = after(at);
+            }
+            before = at;
+            let task = maker.make(self.client, name, &definition, at).map_err(|error| error.of(name))?;
+            let id = task.id;
+            let tick = Tick { at, task: Some(task), outcome: TickOutcome::Manual, reason: Some("run by hand".to_owned()) };
+            let advance = Advance {
+                name: schedule.name,
+                revision: schedule.revision,
+                due_at: schedule.due_at,
+                memory: schedule.memory,
+                ticks: vec![tick],
+                cancel: Vec::new(),
+            };
+            if let Some(Advanced::Done(new)) = store.advance_schedules(vec![advance]).await?.pop()
+                && new == [true]
+            {
+                return Ok(id);
+            }
+        }
+        let message = format!("schedule {name:?} was changed by others at each of {RACES} tries; try again");
+        Err(StoreError::new(StoreErrorKind::Busy, message).into())
+    }
+
+    /// The next ticks after the store's now, at most 1,000, as if the schedule were not paused.
+    ///
+    /// # Errors
+    /// As [`pause`](Self::pause).
+    pub async fn next(&self, name: &str, count: usize) -> Result<Vec<Upcoming>, ScheduleError> {
+        let unreadable = |problem| ScheduleError::Unreadable { name: name.to_owned(), problem };
+        let schedule =
+            self.client.store().schedule(name).await?.ok_or_else(|| ScheduleError::NotFound { name: name.to_owned() })?;
+        let definition = beat::read_definition(&schedule).map_err(unreadable)?;
+        let plan = definition.timing.plan().map_err(|error| unreadable(error.to_string()))?;
+        let now = self.client.store().due_schedules(1).await?.now;
+        Ok(plan.preview(now, count.min(limits::PAGE_ITEMS_MAX)))
+    }
+
+    /// What became of a schedule's ticks, the latest first. They outlive the schedule, and are kept for 90 days.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn history(&self, name: &str, after: Option<Cursor>, limit: usize) -> Result<Page<TickRecord>, ScheduleError> {
+        Ok(self.client.store().ticks(name, after, limit.clamp(1, limits::PAGE_ITEMS_MAX)).await?)
+    }
+
+    async fn set_paused(&self, name: &str, paused: bool) -> Result<ScheduleRecord, ScheduleError> {
+        let (edit, answers) = beat::pause(paused).ask();
+        let after = self.client.store().edit_schedules(&[name.to_owned()], &edit).await?;
+        answers.take(name)?;
+        let after = after.into_iter().next().flatten();
+        after.map(ScheduleRecord::of).ok_or_else(|| ScheduleError::NotFound { name: name.to_owned() })
+    }
+}
+
+fn after(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.as_millis() + 1)
+}
