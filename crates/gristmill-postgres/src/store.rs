@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, Cursor, Effects, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
-    Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, Store, StoreError, StoreErrorKind, Swept, TaskId,
-    TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
+    CancelOutcome, Claim, Claimed, Cursor, Effects, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask,
+    Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, Store, StoreError, StoreErrorKind, Swept,
+    TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
 use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
@@ -98,8 +98,7 @@ impl PostgresStore {
         self.inner.tell(Tidings { effects, ..Tidings::default() });
     }
 
-    /// For work on connections that are not the store's.
-    #[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
+    /// For what is in other files: schedules, and work on connections that are not the store's.
     pub(crate) fn inner(&self) -> Arc<Inner> {
         self.inner.clone()
     }
