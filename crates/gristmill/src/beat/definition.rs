@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 
 use super::decide::CATCH_UP_MAX;
 use super::policies::{CatchUp, Overlap};
-use crate::Task;
 use crate::core::{Ack, InvalidInput, Overrides, Retention, Timestamp, limits};
 use crate::schedule::{Rule, Timing};
+use crate::{Task, twins};
 
 /// The longest description of a schedule.
 const DESCRIPTION_BYTES_MAX: usize = 4_096;
@@ -280,6 +280,21 @@ impl TaskOptions {
             ..Overrides::default()
         }
     }
+}
+
+/// Reads arguments from JSON text: an object in which each key stands once, as an enqueue takes it.
+///
+/// ```
+/// assert_eq!(gristmill::beat::parse_args(r#"{"year": 2027}"#)?["year"], 2027);
+/// assert!(gristmill::beat::parse_args(r#"{"year": 2027, "year": 2028}"#).is_err());
+/// # Ok::<(), gristmill::InvalidInput>(())
+/// ```
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse_args(text: &str) -> Result<Map<String, Value>, InvalidInput> {
+    twins::check(text)?;
+    serde_json::from_str(text).map_err(|_| InvalidInput::new("args", "are not a JSON object such as {\"name\": \"value\"}"))
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

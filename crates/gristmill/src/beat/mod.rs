@@ -17,7 +17,7 @@ mod stored;
 mod sync;
 
 pub use change::{Removed, Rescheduled, Scheduled};
-pub use definition::{Definition, Origin, TaskOptions};
+pub use definition::{Definition, Origin, TaskOptions, parse_args};
 pub use error::ScheduleError;
 pub use maker::{SCHEDULE_HEADER, TICK_HEADER};
 pub use memory::Memory;
