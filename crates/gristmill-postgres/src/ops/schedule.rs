@@ -242,8 +242,9 @@ pub(crate) async fn resign_beat(s: &mut Session<'_>, beat: WorkerId) -> Result<(
 }
 
 /// Deletes the oldest ticks that are kept no longer.
-pub(super) async fn prune_ticks(s: &Session<'_>, most: usize) -> Result<u64, Fault> {
-    s.execute(Q::TickPrune, &[&s.now, &ms(TICKS_KEPT), &limit(most)]).await
+pub(super) async fn prune_ticks(s: &Session<'_>, most: usize) -> Result<usize, Fault> {
+    let pruned = s.execute(Q::TickPrune, &[&s.now, &ms(TICKS_KEPT), &limit(most)]).await?;
+    Ok(usize::try_from(pruned).unwrap_or(usize::MAX))
 }
 
 fn code_of(outcome: TickOutcome) -> i16 {

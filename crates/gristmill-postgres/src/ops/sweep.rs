@@ -130,7 +130,7 @@ pub(crate) async fn park(s: &mut Session<'_>) -> Result<(), Fault> {
 /// Deletes what is kept no longer.
 pub(crate) async fn prune(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
     s.execute(Q::WorkerPrune, &[&s.now, &WORKER_KEPT_MS]).await?;
-    prune_ticks(s, most).await?;
     let pruned = s.row(Q::Prune, &[&s.now, &limit(most)]).await?.map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
-    Ok(usize::try_from(pruned).unwrap_or_default())
+    let tasks = usize::try_from(pruned).unwrap_or_default();
+    Ok(tasks + prune_ticks(s, most.saturating_sub(tasks)).await?)
 }
