@@ -213,7 +213,7 @@ pub enum TickOutcome {
 pub enum Advanced {
     /// It is written. Of each tick: whether it is new; one that was there before was left alone, with the task it had.
     Done(Vec<bool>),
-    /// The schedule has changed or gone meanwhile; nothing was written.
+    /// The schedule has changed or gone meanwhile, or somebody is changing it; nothing was written.
     Stale,
 }
 
@@ -281,6 +281,11 @@ impl Edit {
 }
 
 impl TickRecord {
+    /// How long after its instant the tick was dealt with.
+    pub fn lateness(&self) -> Duration {
+        self.written_at.since(self.at)
+    }
+
     /// How a new tick is written, given what became of its task; for stores.
     pub fn of(tick: &Tick, made: Option<EnqueueOutcome>, written_at: Timestamp) -> Self {
         let task = tick.task.as_ref().filter(|_| made != Some(EnqueueOutcome::Conflict));

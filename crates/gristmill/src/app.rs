@@ -305,7 +305,8 @@ pub fn check_store_url(url: &str) -> Result<(), StoreError> {
 
 fn program_name() -> String {
     let path = std::env::current_exe().unwrap_or_default();
-    let name: String = path.file_stem().unwrap_or_default().to_string_lossy().chars().filter(|c| !c.is_control()).take(60).collect();
+    let name: String =
+        path.file_stem().unwrap_or_default().to_string_lossy().chars().filter(|c| !c.is_control()).take(60).collect();
     if name.is_empty() { "program".to_owned() } else { name }
 }
 

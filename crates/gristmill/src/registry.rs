@@ -78,8 +78,7 @@ pub(crate) fn object(args: &str, max: &Limits) -> Result<Value, InvalidInput> {
         ));
     }
     limits::check_depth("args", args)?;
-    let value: Value =
-        serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are not JSON: {error}")))?;
+    let value: Value = serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are not JSON: {error}")))?;
     if !value.is_object() {
         return Err(InvalidInput::new("args", "are not a JSON object such as {\"name\": \"value\"}"));
     }

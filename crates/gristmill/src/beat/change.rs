@@ -116,14 +116,14 @@ pub(crate) fn put(definition: Definition, create: bool) -> Change<Scheduled> {
             if create {
                 return Err(ScheduleError::Exists { name: name.to_owned() });
             }
-            if let Some((before, _)) = readable(schedule) {
+            if let Some((before, memory)) = readable(schedule) {
                 definition.paused |= before.paused;
                 // What no origin defines any more is the operator's from now on.
                 if !before.withdrawn {
                     owner.clone_from(&schedule.owner);
                     definition.origin = before.origin;
                     definition.edited = before.edited;
-                    if same(&before, &definition) {
+                    if same(&before, &definition) && !memory.is_set_aside() {
                         return Ok((Edit::Keep, Scheduled::Unchanged));
                     }
                     definition.edited = owner.is_some();
@@ -150,7 +150,7 @@ pub(crate) fn define(owner: String, definitions: HashMap<String, Definition>) ->
                 Some(_) => {}
             }
         }
-        if let Some((before, _)) = &before {
+        if let Some((before, memory)) = &before {
             if before.edited {
                 if !before.withdrawn {
                     return Ok((Edit::Keep, Scheduled::Left));
@@ -159,7 +159,9 @@ pub(crate) fn define(owner: String, definitions: HashMap<String, Definition>) ->
                 definition.withdrawn = false;
             }
             definition.paused |= before.paused;
-            if found.is_some_and(|found| found.owner.as_ref() == Some(&owner)) && same(before, &definition) {
+            let is_mine = found.is_some_and(|found| found.owner.as_ref() == Some(&owner));
+            // What was set aside has another chance with each start: the version that could not read it may be gone.
+            if is_mine && same(before, &definition) && !memory.is_set_aside() {
                 return Ok((Edit::Keep, Scheduled::Unchanged));
             }
         }
@@ -173,7 +175,9 @@ pub(crate) fn define(owner: String, definitions: HashMap<String, Definition>) ->
 pub(crate) fn withdraw(owner: String) -> Change<bool> {
     Change::new(move |name, found, now| {
         let mine = found.filter(|schedule| schedule.owner.as_ref() == Some(&owner));
-        let Some((before, _)) = mine.and_then(readable).filter(|(before, _)| !before.withdrawn) else {
+        // What can't be read is set aside, and ticks no more either.
+        let whole = mine.and_then(readable).filter(|(before, _)| !before.withdrawn && before.timing.plan().is_ok());
+        let Some((before, _)) = whole else {
             return Ok((Edit::Keep, false));
         };
         let definition = Definition { withdrawn: true, ..before };
@@ -186,6 +190,8 @@ pub(crate) fn pause(paused: bool) -> Change<()> {
     Change::new(move |name, found, now| {
         let schedule = found.ok_or_else(|| ScheduleError::NotFound { name: name.to_owned() })?;
         let (before, _) = read(schedule)?;
+        let unreadable = |error: RuleError| ScheduleError::Unreadable { name: name.to_owned(), problem: error.to_string() };
+        before.timing.plan().map_err(unreadable)?;
         if before.paused == paused {
             return Ok((Edit::Keep, ()));
         }

@@ -18,6 +18,8 @@ use crate::core::{
 const LEASE: Duration = Duration::from_secs(5);
 /// The longest a beat sleeps: a change that woke nobody is noticed after this.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The longest it leaves alone what others are changing, perhaps in a long transaction of theirs.
+const LOOK_AFTER_OTHERS: Duration = Duration::from_millis(200);
 /// The shortest: every task that is enqueued for later wakes beats, too, and thousands of them must not be thousands of looks.
 const LOOK_AT_MOST: Duration = Duration::from_millis(10);
 /// Schedules that one round deals with.
@@ -62,17 +64,20 @@ impl RunningBeat {
 /// Turns ticks into tasks until `stop`.
 pub(crate) async fn run(client: Client, stop: CancellationToken) {
     let id = client.env().worker_id();
-    let mut beat = Beat { client, id, leads_until: None, maker: Maker::default() };
+    let mut beat = Beat { client, id, leads_until: None, stale: 0, maker: Maker::default() };
     let mut errors = 0_u32;
     while !stop.is_cancelled() {
-        let next = beat.round().await.unwrap_or_else(|error| {
-            errors += 1;
-            tracing::warn!(error = %error, "schedules can't be looked at; trying again");
-            Next::Pause(Duration::from_millis(20).saturating_mul(1 << errors.min(6)).min(LOOK_EVERY))
-        });
-        if !matches!(next, Next::Pause(_)) {
-            errors = 0;
-        }
+        let next = match beat.round().await {
+            Ok(next) => {
+                errors = 0;
+                next
+            }
+            Err(error) => {
+                errors += 1;
+                tracing::warn!(error = %error, "schedules can't be looked at; trying again");
+                Next::Pause(beat.share_of(LOOK_AT_MOST.saturating_mul(1 << errors.min(7)).min(LOOK_EVERY)))
+            }
+        };
         tokio::select! {
             () = beat.wait(next) => {}
             () = stop.cancelled() => {}
@@ -86,6 +91,8 @@ struct Beat {
     id: WorkerId,
     /// Until when it may act without asking again; `None` if it did not lead when it last asked.
     leads_until: Option<Instant>,
+    /// Rounds on end in which others were changing all that was due.
+    stale: u32,
     maker: Maker,
 }
 
@@ -113,10 +120,11 @@ impl Beat {
             return Ok(Next::Pause(self.share_of(LOOK_EVERY)));
         }
         if !is_leader || self.advance(due).await? {
+            self.stale = 0;
             return Ok(Next::More);
         }
-        // Others changed all of it in this moment. They are as many as they are, and the store has one beat to serve.
-        Ok(Next::Pause(self.share_of(LOOK_AT_MOST)))
+        self.stale += 1;
+        Ok(Next::Pause(self.share_of(LOOK_AT_MOST.saturating_mul(1 << self.stale.min(5)).min(LOOK_AFTER_OTHERS))))
     }
 
     async fn wait(&self, next: Next) {

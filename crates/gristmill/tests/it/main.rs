@@ -3,6 +3,8 @@
 
 #[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
 mod bank;
+#[cfg(feature = "sqlite")]
+mod beat;
 mod client;
 #[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
 mod cut;
