@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{bench, completions, dev, enqueue, init, migrate, queues, tasks, worker};
+use crate::commands::{bench, completions, dev, enqueue, init, migrate, queues, schedules, tasks, worker};
 use crate::output::Format;
 
 /// One task system for a backend: enqueue, run, watch and mend tasks.
@@ -45,11 +45,16 @@ pub(crate) enum Command {
     Dev(dev::Args),
     /// Claim and run tasks until asked to stop
     Worker(worker::Args),
+    /// Turn the ticks of schedules into tasks until asked to stop; any number of beats may run
+    Beat,
     /// Add a task, or many from a file of JSON lines
     Enqueue(Box<enqueue::Args>),
     /// List, show, cancel and retry tasks
     #[command(subcommand)]
     Tasks(tasks::Args),
+    /// List, show, make, edit, pause and run schedules
+    #[command(subcommand)]
+    Schedules(schedules::Args),
     /// List, pause and resume queues
     #[command(subcommand)]
     Queues(queues::Args),
@@ -72,7 +77,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it runs tasks until it is stopped, rather than coming and going.
     pub(crate) fn is_long(&self) -> bool {
-        matches!(self, Self::Dev(_) | Self::Worker(_) | Self::Bench(_))
+        matches!(self, Self::Dev(_) | Self::Worker(_) | Self::Beat | Self::Bench(_))
     }
 }
 

@@ -7,6 +7,7 @@ use gristmill::{App, Client, KindSpec, open_store};
 
 use crate::cli::Global;
 use crate::config::{Config, DEFAULT_STORE, Target, WorkerOptions};
+use crate::defined::Defined;
 use crate::exit::CliError;
 use crate::{kinds, output};
 
@@ -23,6 +24,8 @@ pub(crate) struct Session<S> {
     pub(crate) worker: WorkerOptions,
     /// The programs that the file's task types start, for `doctor`.
     pub(crate) programs: Vec<Program>,
+    /// The schedules of the file, if there is one.
+    pub(crate) defined: Option<Defined>,
 }
 
 /// A program of a task type.
@@ -59,12 +62,14 @@ impl<S: Send + Sync + 'static> Session<S> {
             Target::Http(_) => None,
         });
         let programs = programs.collect();
+        let defined = config.path.as_deref().map(|path| Defined::new(path, config.schedules));
         Ok(Self {
             app: kinds::register(app.limits(config.limits), config.tasks),
             store: global.store.clone().or(config.store).unwrap_or_else(|| DEFAULT_STORE.to_owned()),
             source,
             worker: config.worker,
             programs,
+            defined,
         })
     }
 

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use gristmill::beat::ScheduleError;
 use gristmill::core::{StoreError, StoreErrorKind};
+use gristmill::schedule::RuleError;
 use gristmill::{AwaitError, ConnectError, EnqueueError, WorkerError};
 
 use crate::config::ConfigError;
@@ -110,6 +112,30 @@ impl From<EnqueueError> for CliError {
             EnqueueError::UnknownTask { .. } => Self::usage(error.to_string())
                 .with_hint("`kinds` lists the task types; --force enqueues one that only another program has"),
             other => Self::usage(other.to_string()),
+        }
+    }
+}
+
+impl From<RuleError> for CliError {
+    fn from(error: RuleError) -> Self {
+        let pointer = error.pointer().map(|pointer| format!("\n{pointer}")).unwrap_or_default();
+        Self::usage(format!("{error}{pointer}"))
+    }
+}
+
+impl From<ScheduleError> for CliError {
+    fn from(error: ScheduleError) -> Self {
+        match error {
+            ScheduleError::Store(error) => error.into(),
+            ScheduleError::Rule { error, .. } => error.into(),
+            ScheduleError::UnknownTask { .. } => Self::usage(error.to_string()).with_hint("`kinds` lists the task types"),
+            ScheduleError::Exists { .. } => {
+                Self::failed(error.to_string()).with_hint("`schedules edit` changes it, `schedules remove` deletes it")
+            }
+            ScheduleError::NotFound { .. } | ScheduleError::Owned { .. } | ScheduleError::Unreadable { .. } => {
+                Self::failed(error.to_string())
+            }
+            _ => Self::usage(error.to_string()),
         }
     }
 }

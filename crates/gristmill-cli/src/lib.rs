@@ -40,10 +40,12 @@ mod cli;
 mod commands;
 mod config;
 mod connect;
+mod defined;
 mod exit;
 mod kinds;
 mod logging;
 mod output;
+mod policies;
 mod stores;
 
 use std::process::ExitCode;
@@ -52,7 +54,8 @@ use gristmill::App;
 
 use crate::cli::{Cli, Command};
 use crate::commands::{
-    bench, completions, dev, doctor, enqueue, init, kinds as kinds_command, migrate, queues, tasks, worker, workers,
+    beat, bench, completions, dev, doctor, enqueue, init, kinds as kinds_command, migrate, queues, schedules, tasks, worker,
+    workers,
 };
 use crate::connect::Session;
 use crate::exit::CliError;
@@ -121,6 +124,8 @@ fn dispatch<S: Send + Sync + 'static>(app: App<S>, cli: Cli, out: &Out) -> Resul
         match cli.command {
             Command::Dev(args) => dev::run(args, session, out).await,
             Command::Worker(args) => worker::run(args, session, out).await,
+            Command::Beat => beat::run(session, out).await,
+            Command::Schedules(args) => schedules::run(args, session, out).await,
             Command::Enqueue(args) => enqueue::run(*args, session, out).await,
             Command::Tasks(args) => tasks::run(args, session, out).await,
             Command::Queues(args) => queues::run(args, session, out).await,

@@ -14,7 +14,7 @@ pub(crate) struct Args {
     times: Times,
 }
 
-pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, _: &Out) -> Result<(), CliError> {
+pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Session<S>, _: &Out) -> Result<(), CliError> {
     let kinds = session.kinds();
     // Everything runs here: the configured queues, and the queue of every task type.
     let mut queues = worker::queues(&[], &session.worker, &kinds)?;
@@ -24,12 +24,15 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         }
     }
     let (times, poll) = (args.times.resolve(&session.worker), session.worker.poll);
-    let source = session.source.clone();
+    let (source, defined) = (session.source.clone(), session.defined.take());
     let client = session.connect().await?;
     output::note(&format!("store   {}", client.store().location()));
     output::note(&format!("config  {}", source.as_deref().unwrap_or("none; `init` writes a gristmill.toml to start from")));
     output::note(&format!("queues  {}", worker::describe(&queues)));
     worker::tell_tasks(&kinds);
+    if let Some(defined) = defined {
+        defined.sync(&client).await?;
+    }
     if let Some(kind) = kinds.iter().find(|kind| kind.name == "hello").or(kinds.first()) {
         output::note(&format!("next    in another terminal: {}", next_command(kind)));
     }

@@ -1,5 +1,6 @@
 //! One file a command: its arguments, and what it does.
 
+pub(crate) mod beat;
 pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod dev;
@@ -11,6 +12,8 @@ pub(crate) mod kinds;
 pub(crate) mod migrate;
 pub(crate) mod queues;
 mod record;
+pub(crate) mod schedules;
+mod signals;
 pub(crate) mod tasks;
 mod values;
 pub(crate) mod worker;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use gristmill::core::limits::check_name;
 use gristmill::{Ack, Client, KindSpec, WorkerBuilder};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::queues::count;
+use super::signals::Signals;
 use super::values::duration;
 use crate::config::WorkerOptions;
 use crate::connect::Session;
@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// Stop when nothing is ready, due within a second, or running
     #[arg(long)]
     drain: bool,
+    /// Run no beat in this process; schedules are for other workers, or for `beat`
+    #[arg(long)]
+    no_beat: bool,
     #[command(flatten)]
     times: Times,
 }
@@ -48,7 +51,7 @@ pub(crate) struct Times {
     grace: Option<Duration>,
 }
 
-pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, _: &Out) -> Result<(), CliError> {
+pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Session<S>, _: &Out) -> Result<(), CliError> {
     let (kinds, poll) = (session.kinds(), session.worker.poll);
     let queues = queues(&args.queues, &session.worker, &kinds)?;
     if let Some(left_out) = left_out(&queues, &kinds) {
@@ -57,11 +60,17 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
     let times = args.times.resolve(&session.worker);
     let mut prefetch = session.worker.prefetch.clone();
     prefetch.extend(args.prefetch);
+    let defined = session.defined.take();
     let client = if args.drain { session.connect().await? } else { session.connect_when_writable().await? };
     let location = client.store().location();
     // Before the first claim: what this worker would take is seen before it takes it.
     tell_tasks(&kinds);
-    let builder = configure(client.worker(), &queues, times, poll).drain(args.drain);
+    // A drain ends when nothing is left, and so must not make more; and who wants no beat has no say in schedules.
+    let beat = !args.no_beat && !args.drain;
+    if let Some(defined) = defined.filter(|_| beat) {
+        defined.sync(&client).await?;
+    }
+    let builder = configure(client.worker(), &queues, times, poll).drain(args.drain).beat(beat);
     let builder = prefetch.into_iter().fold(builder, |builder, (queue, tasks)| match queue.as_str() {
         "" => builder.prefetch(tasks),
         _ => builder.prefetch_of(queue, tasks),
@@ -187,47 +196,6 @@ pub(crate) async fn run_until_stopped(builder: WorkerBuilder, what: &str) -> Res
         return Err(CliError::failed("the last outcomes could not be written; their tasks will be run again"));
     }
     Ok(())
-}
-
-/// The ways to ask a process to stop.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    /// The terminal has gone; `None` under `nohup`, which means that this is to be outlived.
-    hangup: Option<Signal>,
-}
-
-impl Signals {
-    fn new() -> Result<Self, CliError> {
-        let listen = |kind| signal(kind).map_err(|error| CliError::failed(format!("signals can't be listened for: {error}")));
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: if ignores_hangup() { None } else { Some(listen(SignalKind::hangup())?) },
-        })
-    }
-
-    async fn next(&mut self) {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = hangup => {}
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// Whether this process was started with hangups ignored, which listening to them would undo. Told by Linux alone.
-fn ignores_hangup() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // One bit a signal, from the first on; SIGHUP is the first.
-    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Reads `default=8`, or `default` alone.

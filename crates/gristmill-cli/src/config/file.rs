@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::WorkerOptions;
 use super::mistake::{ConfigError, Source};
+use super::schedule::ScheduleEntry;
 use super::task::TaskEntry;
 use super::values::Span;
 
@@ -21,6 +22,8 @@ pub(super) struct File {
     pub(super) worker: WorkerSection,
     #[serde(default)]
     pub(super) tasks: BTreeMap<String, TaskEntry>,
+    #[serde(default)]
+    pub(super) schedule: Vec<ScheduleEntry>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -42,9 +42,16 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// A mistake in the entry with these keys, or in the nearest one around it that is written down.
+    /// A mistake in the entry with these keys, or in the nearest one around it that is written down. In an array of tables
+    /// the number of a table stands for its key.
     pub(super) fn at(&self, keys: &[&str], message: impl fmt::Display) -> ConfigError {
         self.mistake(self.find(keys), message.to_string())
+    }
+
+    /// Where these keys are: `FILE:LINE:COLUMN`.
+    pub(super) fn place_of(&self, keys: &[&str]) -> String {
+        let (line, column) = self.find(keys).map_or((1, 1), |span| self.place(&span));
+        format!("{}:{line}:{column}", self.path.display())
     }
 
     /// A mistake that the parser found.
@@ -97,7 +104,14 @@ impl Source<'_> {
         fn look(table: &DeTable<'_>, span: &Range<usize>, path: &mut Vec<String>) -> bool {
             table.iter().any(|(name, value)| {
                 path.push(name.get_ref().to_string());
-                let inside = matches!(value.get_ref(), DeValue::Table(inner) if look(inner, span, path));
+                let inside = match value.get_ref() {
+                    DeValue::Table(inner) => look(inner, span, path),
+                    // Of an array of tables the number is left out: it is no key.
+                    DeValue::Array(items) => {
+                        items.iter().any(|item| item.get_ref().as_table().is_some_and(|inner| look(inner, span, path)))
+                    }
+                    _ => false,
+                };
                 let found = inside || (value.span().start <= span.start && span.end <= value.span().end);
                 if !found {
                     path.pop();
@@ -127,11 +141,20 @@ impl Source<'_> {
         let table = DeTable::parse(self.text).ok()?.into_inner();
         let mut table = &table;
         let mut found = None;
-        for key in keys {
+        let mut keys = keys.iter();
+        while let Some(key) = keys.next() {
             let Some((name, value)) = table.iter().find(|(name, _)| name.get_ref() == key) else { break };
             found = Some(name.span());
-            let DeValue::Table(inner) = value.get_ref() else { break };
-            table = inner;
+            table = match value.get_ref() {
+                DeValue::Table(inner) => inner,
+                DeValue::Array(items) => {
+                    let item = keys.next().and_then(|number| items.get(number.parse::<usize>().ok()?));
+                    let Some(inner) = item.and_then(|item| item.get_ref().as_table()) else { break };
+                    found = item.map(toml::Spanned::span);
+                    inner
+                }
+                _ => break,
+            };
         }
         found
     }

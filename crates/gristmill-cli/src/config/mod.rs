@@ -1,4 +1,4 @@
-//! `gristmill.toml`: the store, the worker's options, and task types without Rust.
+//! `gristmill.toml`: the store, the worker's options, task types without Rust, and schedules.
 //!
 //! Flags win over `GRISTMILL_*`, those over the file, and the file over the defaults. A mistake is told with file, line
 //! and column, and nothing is started.
@@ -6,6 +6,7 @@
 mod file;
 mod mistake;
 mod plain;
+mod schedule;
 mod task;
 mod values;
 
@@ -17,6 +18,7 @@ use gristmill::{KindSpec, Limits, check_store_url};
 
 pub(crate) use mistake::ConfigError;
 use mistake::Source;
+pub(crate) use schedule::ConfigSchedule;
 pub(crate) use task::Target;
 
 /// Where the configuration is looked for if nobody says.
@@ -34,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) worker: WorkerOptions,
     pub(crate) tasks: Vec<TaskType>,
+    pub(crate) schedules: Vec<ConfigSchedule>,
 }
 
 /// What the file says about workers.
@@ -79,12 +82,18 @@ impl Config {
         }
         let worker = file.worker.resolve(source)?;
         let tasks = file.tasks.into_iter().map(|(name, entry)| entry.resolve(name, &limits, source)).collect::<Result<_, _>>()?;
-        Ok(Self { path: Some(path.to_owned()), store: file.store, limits, worker, tasks })
+        let schedules = file.schedule.into_iter().enumerate().map(|(number, entry)| entry.resolve(number, source));
+        let schedules = schedules.collect::<Result<Vec<_>, _>>()?;
+        schedule::check_names(&schedules, source)?;
+        Ok(Self { path: Some(path.to_owned()), store: file.store, limits, worker, tasks, schedules })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use gristmill::beat::{CatchUp, Overlap};
+    use gristmill::schedule::{Rule, SolarEvent};
+
     use super::*;
 
     fn read(text: &str) -> Result<Config, String> {
@@ -119,6 +128,23 @@ set_env = { MODE = "x" }
 http = { url = "http://localhost:1/x", secret = "whsec_c2VjcmV0", headers = { x-api = "1" }, retry_4xx = true }
 backoff = "100ms"
 timeout = "none"
+[[schedule]]
+name = "nightly"
+task = "email.send"
+args = { to = "ann" }
+cron = "0 3 * * MON-FRI"
+timezone = "Europe/Rome"
+start = 2027-01-01T00:00:00+01:00
+jitter = "30s"
+catch_up = { all = 10, window = "1h" }
+overlap = "buffer_one"
+queue = "mail"
+[[schedule]]
+name = "dusk"
+task = "ping"
+solar = "sunset"
+at = "51.5,-0.1"
+catch_up = "all:5,10m"
 "#,
         )
         .unwrap();
@@ -130,6 +156,15 @@ timeout = "none"
         assert_eq!(mail.spec.schema["required"][0], "to");
         assert!(matches!(mail.target, Target::Command(_)) && matches!(ping.target, Target::Http(_)));
         assert_eq!((mail.spec.policy.expires, ping.spec.policy.timeout), (None, None));
+        let [nightly, dusk] = &config.schedules[..] else { panic!("{:?}", config.schedules) };
+        let (timing, options) = (&nightly.definition.timing, &nightly.definition.options);
+        assert_eq!((&timing.rule, timing.timezone.as_str()), (&Rule::cron("0 3 * * MON-FRI"), "Europe/Rome"));
+        assert_eq!(timing.start, Some("2026-12-31T23:00:00Z".parse().unwrap()));
+        assert_eq!((timing.jitter, options.queue.as_deref()), (Duration::from_secs(30), Some("mail")));
+        assert_eq!((nightly.definition.args["to"].as_str(), nightly.definition.overlap), (Some("ann"), Overlap::BufferOne));
+        let all = |max, secs| CatchUp::All { max, window: Duration::from_secs(secs) };
+        assert_eq!((nightly.definition.catch_up, dusk.definition.catch_up), (all(10, 3600), all(5, 600)));
+        assert_eq!(dusk.definition.timing.rule, Rule::solar(SolarEvent::Sunset, 51.5, -0.1));
     }
 
     #[test]
@@ -185,6 +220,42 @@ timeout = "none"
             ("[tasks.a]\nhttp = \"https://x\"", "g.toml:2:8:", "`http = { url ="),
             ("[tasks.a]\nhttp = {}", "g.toml:2:8:", "the key `url` is missing"),
             ("[tasks.a]\ncommand = [\"x\"]\nqueue = \"x\"\n\"queue\" = \"y\"", "g.toml:4:1:", "the first one is at 3:1"),
+            ("[[schedule]]\nname = \"a\"\ntask = \"t\"", "g.toml:2:1:", "does not say when"),
+            ("[[schedule]]\ntask = \"t\"\ncron = \"@daily\"", "g.toml:1:1:", "the key `name` is missing"),
+            ("[schedule]\nname = \"a\"", "g.toml:1:1:", "[[schedule]]"),
+            ("[[schedule]]\nname = \"a\"\ntask = \"t\"\ncorn = \"@daily\"", "g.toml:4:1:", "did you mean `cron`?"),
+            (
+                "[[schedule]]\nname = \"a\"\ntask = \"t\"\ncron = \"@daily\"\n[[schedule]]\nname = \"b\"\ntask = \"t\"\ncron = \"0 24 * * *\"",
+                "g.toml:8:1:",
+                "allowed is 0 to 23. Did you mean `0`?\n0 24 * * *\n  ^^",
+            ),
+            (
+                "[[schedule]]\nname = \"a\"\ntask = \"t\"\ncron = \"@daily\"\n[[schedule]]\nname = \"a\"\ntask = \"t\"\ncron = \"@daily\"",
+                "g.toml:6:1:",
+                "two schedules `a`",
+            ),
+            (
+                "[[schedule]]\nname = \"a\"\ntask = \"t\"\ncron = \"@daily\"\ntimezone = \"Europe/Rom\"",
+                "g.toml:5:1:",
+                "Did you mean `Europe/Rome`?",
+            ),
+            ("[[schedule]]\nname = \"a\"\ntask = \"t\"\ncron = \"@daily\"\nevery = \"1h\"", "g.toml:5:1:", "cron and every"),
+            ("[[schedule]]\nname = \"a\"\ntask = \"t\"\nevery = \"0s\"", "g.toml:4:1:", "from 1s to 36500d"),
+            ("[[schedule]]\nname = \"a\"\ntask = \"t\"\nsolar = \"sunset\"", "g.toml:4:1:", "needs a place"),
+            (
+                "[[schedule]]\nname = \"a\"\ntask = \"t\"\nsolar = \"sunset\"\nat = [151.2, -33.9]",
+                "g.toml:5:1:",
+                "the latitude comes first",
+            ),
+            ("[[schedule]]\nname = \"a\"\ntask = \"t\"\nevery = \"1h\"\nat = \"1,2\"", "g.toml:5:1:", "at is for solar"),
+            ("[[schedule]]\nname = \"a\"\ntask = \"t\"\non = \"tomorrow\"", "g.toml:4:6:", "RFC 3339"),
+            ("[[schedule]]\nname = \"a\"\ntask = \"t\"\nevery = \"1h\"\ncatch_up = \"all:5\"", "g.toml:5:12:", "all:N,WINDOW"),
+            ("[[schedule]]\nname = \"a\"\ntask = \"t\"\nevery = \"1h\"\noverlap = \"no\"", "g.toml:5:11:", "buffer_one"),
+            (
+                "[[schedule]]\nname = \"a\"\ntask = \"t\"\nevery = \"1h\"\nstart = 2027-01-02T00:00:00Z\nend = 2027-01-01T00:00:00Z",
+                "g.toml:6:1:",
+                "is not after the start",
+            ),
             ("[tasks.b]\nqueue = \"x\"\n[tasks.a]\nack = \"late\"\nqueue = \"x\"\nqueue = 1", "g.toml:6:1:", "at 5:1"),
         ] {
             let error = read(text).expect_err(text);

@@ -57,7 +57,8 @@ fn example(path: &[String]) -> Option<&'static str> {
         ["tasks"] | ["tasks", _] => return Some("[tasks.NAME]` with `command = [\"program\", \"argument\"]"),
         ["worker"] => return Some("[worker]` with `queues = { default = 8 }"),
         ["limits"] => return Some("[limits]` with `args_bytes = 262144"),
-        ["tasks", _, "http", key, ..] | ["tasks", _, key, ..] | ["worker" | "limits", key, ..] | [key, ..] => key,
+        ["schedule"] => return Some("[[schedule]]` with `name`, `task` and a rule such as `cron = \"@daily\""),
+        ["tasks", _, "http", key, ..] | ["tasks", _, key, ..] | ["worker" | "limits" | "schedule", key, ..] | [key, ..] => key,
         [] => return None,
     };
     Some(match key {
@@ -89,6 +90,19 @@ fn example(path: &[String]) -> Option<&'static str> {
         "large_result" => "large_result = \"truncate\"",
         "tags" => "tags = [\"mail\"]",
         "quiet" => "quiet = true",
+        "name" => "name = \"nightly\"",
+        "task" => "task = \"report.build\"",
+        "args" => "args = { year = 2027 }",
+        "cron" | "crontab" => "cron = \"0 3 * * *\"",
+        "every" => "every = \"10m\"",
+        "solar" => "solar = \"sunset\"",
+        "at" => "at = \"51.5,-0.1\"",
+        "timezone" => "timezone = \"Europe/Rome\"",
+        "jitter" => "jitter = \"30s\"",
+        "overlap" => "overlap = \"skip\"",
+        "min_distance" => "min_distance = \"5m\"",
+        "penalty" => "penalty = 5",
+        "max_runs" => "max_runs = 10",
         _ => return None,
     })
 }

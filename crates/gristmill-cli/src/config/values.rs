@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill::parse_duration;
+use gristmill::{Timestamp, parse_duration};
 use serde::{Deserialize, Deserializer, de};
 
 /// `"5s"`.
@@ -27,6 +27,26 @@ impl<'de> Deserialize<'de> for Limit {
                 .map(|duration| Self(Some(duration)))
                 .map_err(|why| de::Error::custom(format!("{why}; or \"none\""))),
         }
+    }
+}
+
+/// `2027-01-31T09:00:00Z`, as TOML's own date with an offset or as text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Instant(pub(super) Timestamp);
+
+impl<'de> Deserialize<'de> for Instant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "wanted a date with an offset, such as 2027-01-31T09:00:00Z")]
+        enum Written {
+            Text(String),
+            Date(toml::value::Datetime),
+        }
+        let text = match Written::deserialize(deserializer)? {
+            Written::Text(text) => text,
+            Written::Date(date) => date.to_string(),
+        };
+        text.parse().map(Self).map_err(de::Error::custom)
     }
 }
 
