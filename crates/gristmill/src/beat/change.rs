@@ -135,6 +135,17 @@ pub(crate) fn put(definition: Definition, create: bool) -> Change<Scheduled> {
     })
 }
 
+/// Writes what was made of a schedule as it was read at this revision; false if it has changed since.
+pub(crate) fn put_over(definition: Definition, revision: i64) -> Change<bool> {
+    let put = put(definition, false);
+    Change::new(move |name, found, now| {
+        if found.is_none_or(|found| found.revision != revision) {
+            return Ok((Edit::Keep, false));
+        }
+        Ok(((put.decide)(name, found, now)?.0, true))
+    })
+}
+
 /// Writes what a program or a file defines, unless an operator made or changed what is there.
 pub(crate) fn define(owner: String, definitions: HashMap<String, Definition>) -> Change<Scheduled> {
     Change::new(move |name, found, now| {

@@ -26,7 +26,7 @@ pub use record::{ScheduleRecord, ScheduleState};
 pub use run::RunningBeat;
 pub use sync::SyncReport;
 
-pub(crate) use change::{Answers, Change, pause, put, remove, reschedule};
+pub(crate) use change::{Answers, Change, pause, put, put_over, remove, reschedule};
 pub(crate) use maker::Maker;
 pub(crate) use run::run;
 pub(crate) use stored::read_definition;

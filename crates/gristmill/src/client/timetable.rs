@@ -8,7 +8,7 @@ use crate::core::{
 };
 use crate::schedule::{Timing, Upcoming};
 
-/// How often a run by hand is tried against beats and operators who change the schedule in the same moment.
+/// How often an edit or a run by hand is tried against beats and operators who change the schedule in the same moment.
 const RACES: usize = 20;
 
 /// The schedules of a store: look, change, run now. Made by [`Client::schedules`].
@@ -48,6 +48,40 @@ impl<'c> Timetable<'c> {
     /// As [`Client::schedule`], but a schedule that is there is refused with [`ScheduleError::Exists`].
     pub fn create(&self, name: impl Into<String>, definition: beat::Definition) -> ScheduleChange<'c, Scheduled> {
         ScheduleChange::put(self.client, name.into(), Ok(definition), true)
+    }
+
+    /// Changes what `change` changes of a schedule's definition, and nothing else. `change` is called again if a beat or
+    /// somebody else changed the schedule in the same moment. As [`Client::schedule`], it leaves pauses alone, and makes a
+    /// schedule of a program or a file the operator's edit.
+    ///
+    /// ```
+    /// # async fn example(client: gristmill::Client) -> Result<(), gristmill::beat::ScheduleError> {
+    /// let record = client.schedules().edit("nightly-report", |definition| definition.max_runs = Some(10)).await?;
+    /// println!("{}, {}", record.rule, record.state);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ScheduleError::NotFound`], [`ScheduleError::Unreadable`], those of [`Client::schedule`], or the store's.
+    pub async fn edit(&self, name: &str, change: impl Fn(&mut beat::Definition)) -> Result<ScheduleRecord, ScheduleError> {
+        let (store, mut maker) = (self.client.store(), Maker::default());
+        for _ in 0..RACES {
+            let schedule = store.schedule(name).await?.ok_or_else(|| ScheduleError::NotFound { name: name.to_owned() })?;
+            let mut definition = beat::read_definition(&schedule)
+                .map_err(|problem| ScheduleError::Unreadable { name: name.to_owned(), problem })?;
+            change(&mut definition);
+            maker.learn(self.client, once(&definition)).await?;
+            beat::check_one(self.client, &maker, name, &definition)?;
+            let (edit, answers) = beat::put_over(definition, schedule.revision).ask();
+            let after = store.edit_schedules(&[name.to_owned()], &edit).await?;
+            if answers.take(name)?
+                && let Some(after) = after.into_iter().next().flatten()
+            {
+                return Ok(ScheduleRecord::of(after));
+            }
+        }
+        Err(raced(name))
     }
 
     /// Gives a schedule another timing, or a one-off another instant. The answer says what happened: a one-off whose tick has
@@ -116,8 +150,7 @@ impl<'c> Timetable<'c> {
                 return Ok(id);
             }
         }
-        let message = format!("schedule {name:?} was changed by others at each of {RACES} tries; try again");
-        Err(StoreError::new(StoreErrorKind::Busy, message).into())
+        Err(raced(name))
     }
 
     /// The next ticks after the store's now, at most 1,000, as if the schedule were not paused.
@@ -149,6 +182,11 @@ impl<'c> Timetable<'c> {
         let after = after.into_iter().next().flatten();
         after.map(ScheduleRecord::of).ok_or_else(|| ScheduleError::NotFound { name: name.to_owned() })
     }
+}
+
+fn raced(name: &str) -> ScheduleError {
+    let message = format!("schedule {name:?} was changed by others at each of {RACES} tries; try again");
+    StoreError::new(StoreErrorKind::Busy, message).into()
 }
 
 fn after(at: Timestamp) -> Timestamp {

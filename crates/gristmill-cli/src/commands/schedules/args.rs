@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gristmill::Timestamp;
-use gristmill::beat::{CatchUp, Definition, Overlap};
+use gristmill::beat::{CatchUp, Definition, Overlap, parse_args};
 use gristmill::schedule::{Rule, SolarEvent, Timing};
 use serde_json::{Map, Value};
 
@@ -15,8 +15,8 @@ use crate::policies::{catch_up, overlap, place};
 #[derive(Debug, clap::Args)]
 pub(super) struct Said {
     /// Its tasks' arguments, a JSON object
-    #[arg(long, value_name = "JSON")]
-    args: Option<String>,
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    args: Option<Map<String, Value>>,
     #[command(flatten)]
     when: When,
     #[command(flatten)]
@@ -42,7 +42,7 @@ struct When {
     every: Option<Duration>,
     /// What the sun does, such as sunset
     #[arg(long, value_name = "EVENT", group = "rule", requires = "at")]
-    solar: Option<String>,
+    solar: Option<SolarEvent>,
     /// Once, such as 2027-01-31T09:00:00Z
     #[arg(long, value_name = "RFC3339", group = "rule")]
     on: Option<Timestamp>,
@@ -112,56 +112,47 @@ struct OrNone<T>(Option<T>);
 
 impl Said {
     /// A new schedule of this.
-    pub(super) fn define(self, task: String) -> Result<Definition, CliError> {
-        let rule = self.when.rule()?.ok_or_else(|| {
+    pub(super) fn define(&self, task: String) -> Result<Definition, CliError> {
+        let rule = self.when.rule().ok_or_else(|| {
             CliError::usage("when? say --cron, --crontab, --every, --solar with --at, or --on")
                 .with_hint("--every 10m, --cron '0 3 * * *', --solar sunset --at 51.5,-0.1, --on 2027-01-31T09:00:00Z")
         })?;
         let mut definition = Definition::new(Timing::new(rule), task);
-        self.apply(&mut definition)?;
+        self.apply(&mut definition);
         Ok(definition)
     }
 
     /// Changes what is said, and nothing else.
-    pub(super) fn apply(self, to: &mut Definition) -> Result<(), CliError> {
-        if let Some(rule) = self.when.rule()? {
-            to.timing.rule = rule;
-        }
-        let When { timezone, start, end, jitter, max_runs, .. } = self.when;
-        set(&mut to.timing.timezone, timezone);
+    pub(super) fn apply(&self, to: &mut Definition) {
+        set(&mut to.timing.rule, self.when.rule());
+        let When { timezone, start, end, jitter, max_runs, .. } = &self.when;
+        set(&mut to.timing.timezone, timezone.clone());
         set(&mut to.timing.start, start.map(|start| start.0));
         set(&mut to.timing.end, end.map(|end| end.0));
-        set(&mut to.timing.jitter, jitter);
+        set(&mut to.timing.jitter, *jitter);
         set(&mut to.max_runs, max_runs.map(|runs| runs.0));
         let Policies { catch_up, overlap, min_distance, penalty } = self.policies;
         set(&mut to.catch_up, catch_up);
         set(&mut to.overlap, overlap);
         set(&mut to.min_distance, min_distance.map(|distance| distance.0));
         set(&mut to.penalty, penalty);
-        let Tasks { queue, priority, expires, tick_arg } = self.tasks;
-        set(&mut to.options.queue, queue.map(not_empty));
+        let Tasks { queue, priority, expires, tick_arg } = &self.tasks;
+        set(&mut to.options.queue, queue.as_deref().map(not_empty));
         set(&mut to.options.priority, priority.map(Some));
         set(&mut to.options.expires, expires.map(|expires| expires.0));
-        set(&mut to.tick_arg, tick_arg.map(not_empty));
-        set(&mut to.description, self.description);
-        set(&mut to.args, self.args.as_deref().map(object).transpose()?);
-        Ok(())
+        set(&mut to.tick_arg, tick_arg.as_deref().map(not_empty));
+        set(&mut to.description, self.description.clone());
+        set(&mut to.args, self.args.clone());
     }
 }
 
 impl When {
-    fn rule(&self) -> Result<Option<Rule>, CliError> {
-        let solar = match (&self.solar, self.at) {
-            (Some(event), Some((latitude, longitude))) => {
-                let event: SolarEvent = event.parse().map_err(CliError::from)?;
-                Some(Rule::solar(event, latitude, longitude))
-            }
-            _ => None,
-        };
+    fn rule(&self) -> Option<Rule> {
+        let solar = self.solar.zip(self.at).map(|(event, (latitude, longitude))| Rule::solar(event, latitude, longitude));
         let every = self.every.map(|every| if self.aligned { Rule::aligned(every) } else { Rule::every(every) });
         let rule = self.cron.as_ref().map(Rule::cron).or(self.crontab.as_ref().map(Rule::crontab)).or(every).or(solar);
         let rule = rule.or(self.on.map(Rule::on));
-        Ok(if self.at_once { rule.map(Rule::at_once) } else { rule })
+        if self.at_once { rule.map(Rule::at_once) } else { rule }
     }
 }
 
@@ -171,12 +162,12 @@ fn set<T>(to: &mut T, said: Option<T>) {
     }
 }
 
-fn not_empty(text: String) -> Option<String> {
-    Some(text).filter(|text| !text.is_empty())
+fn not_empty(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
-fn object(text: &str) -> Result<Map<String, Value>, CliError> {
-    gristmill::beat::parse_args(text).map_err(|error| CliError::usage(error.to_string()))
+fn object(text: &str) -> Result<Map<String, Value>, String> {
+    parse_args(text).map_err(|error| error.to_string())
 }
 
 fn or_none<T: std::str::FromStr>(text: &str) -> Result<OrNone<T>, T::Err> {

@@ -1,6 +1,6 @@
 //! What an operator does to schedules. Beats that run see it within a second.
 
-use gristmill::beat::{Removed, ScheduleError};
+use gristmill::beat::{Definition, Removed, ScheduleError, ScheduleRecord};
 use gristmill::core::limits::check_name;
 use gristmill::{Client, TaskId, Timestamp};
 use serde::Serialize;
@@ -15,30 +15,24 @@ pub(super) async fn add(args: Add, client: &Client, out: &Out) -> Result<(), Cli
     check_name("a schedule's name", &name).map_err(|error| CliError::usage(error.to_string()))?;
     let definition = args.said.define(args.task)?;
     client.schedules().create(&name, definition).await?;
-    shown(&name, client, out).await
+    out.value(&ScheduleView::of(find(&name, client).await?), ScheduleView::line)
 }
 
 pub(super) async fn edit(args: Edit, client: &Client, out: &Out) -> Result<(), CliError> {
-    let name = args.which.name;
-    let Some(mut definition) = find(&name, client).await?.definition else {
-        return Err(CliError::failed(format!("what is stored of `{name}` can't be read"))
-            .with_hint("remove it and add it anew; a newer version may have written it"));
+    let Edit { which, task, said } = args;
+    let change = |definition: &mut Definition| {
+        if let Some(task) = &task {
+            definition.task.clone_from(task);
+        }
+        said.apply(definition);
     };
-    if let Some(task) = args.task {
-        definition.task = task;
-    }
-    args.said.apply(&mut definition)?;
-    client.schedule(&name, definition).await?;
-    shown(&name, client, out).await
+    answer(client.schedules().edit(&which.name, change).await, &which.name, client, out).await
 }
 
 pub(super) async fn pause(name: &str, paused: bool, client: &Client, out: &Out) -> Result<(), CliError> {
     let schedules = client.schedules();
     let changed = if paused { schedules.pause(name).await } else { schedules.resume(name).await };
-    match changed {
-        Ok(record) => out.value(&ScheduleView::of(record), ScheduleView::line),
-        Err(error) => Err(explain(error, name, client).await),
-    }
+    answer(changed, name, client, out).await
 }
 
 pub(super) async fn run_now(name: &str, client: &Client, out: &Out) -> Result<(), CliError> {
@@ -71,7 +65,10 @@ pub(super) async fn remove(name: &str, client: &Client, out: &Out) -> Result<(),
     }
 }
 
-/// Says how a schedule stands that was just written.
-async fn shown(name: &str, client: &Client, out: &Out) -> Result<(), CliError> {
-    out.value(&ScheduleView::of(find(name, client).await?), ScheduleView::line)
+/// Says how a schedule stands now, or why it was not changed.
+async fn answer(changed: Result<ScheduleRecord, ScheduleError>, name: &str, client: &Client, out: &Out) -> Result<(), CliError> {
+    match changed {
+        Ok(record) => out.value(&ScheduleView::of(record), ScheduleView::line),
+        Err(error) => Err(explain(error, name, client).await),
+    }
 }
