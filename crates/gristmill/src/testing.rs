@@ -34,6 +34,8 @@
 //! # }
 //! ```
 
+mod beat;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -45,7 +47,9 @@ use serde_json::Value;
 
 pub use gristmill_conformance::MemoryStore;
 
-pub use crate::assert_enqueued;
+#[doc(hidden)]
+pub use beat::assert_one_scheduled;
+
 use crate::attempt::Attempt;
 use crate::client::Client;
 use crate::core::{
@@ -55,6 +59,7 @@ use crate::core::{
 use crate::hooks::Notice;
 use crate::worker::execute;
 use crate::{App, ConnectError, Failure, Task, Timestamp};
+pub use crate::{assert_enqueued, assert_scheduled};
 
 /// An application under test. See the [module](self).
 #[derive(Debug)]

@@ -18,6 +18,8 @@ pub(crate) use encode::{NewRow, count, ended_from, ended_of, limit, ms, to_json}
 pub(crate) use enqueue::enqueue;
 #[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use enqueue::{check as check_tasks, know};
+#[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
+pub(crate) use schedule::Edits;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};
 pub(crate) use settle::{note, settle, start};
 pub(crate) use sweep::{expire, next_due, park, parked_pairs, promote, prune, rescue, served, unpark};

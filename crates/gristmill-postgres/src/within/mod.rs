@@ -15,20 +15,22 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 
 use gristmill_core::{
-    CancelOutcome, Doing, EnqueueOutcome, LeaseRef, NewTask, Settled, Settlement, State, Store, StoreError, StoreErrorKind,
-    TaskId, limits, store_of,
+    CancelOutcome, Doing, Edit, EnqueueOutcome, LeaseRef, NewTask, Schedule, ScheduleEdit, Settled, Settlement, State, Store,
+    StoreError, StoreErrorKind, TaskId, Timestamp, limits, store_of,
 };
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::PostgresStore;
 use crate::error::of_code;
 use crate::inner::Inner;
-use crate::ops::{NewRow, check_tasks, ms, storable, to_json};
+use crate::ops::{Edits, NewRow, check_tasks, ms, storable, to_json};
 use crate::sql::{Q, Texts};
 use names::commit_names;
 
 const ENQUEUEING: &str = "enqueueing in your transaction";
 const CANCELLING: &str = "cancelling in your transaction";
+const EDITING: &str = "editing a schedule in your transaction";
 const SETTLING: &str = "settling in the task's transaction";
 /// About the most arguments of one statement, in bytes: the server keeps no JSON above 256 MiB, and holds several copies of it.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -99,6 +101,34 @@ fn cancel<'a>(mut on: impl Foreign + 'a, store: &dyn Store, id: TaskId) -> Doing
         let answers: Vec<CancelOutcome> =
             call(&mut on, CANCELLING, inner?.connect.texts.text(Q::CallCancelTasks), &[ids]).await?;
         answers.first().copied().ok_or_else(|| unreadable(CANCELLING, "[]"))
+    })
+}
+
+fn edit_schedule<'a>(
+    mut on: impl Foreign + 'a,
+    store: &dyn Store,
+    name: String,
+    edit: ScheduleEdit,
+) -> Doing<'a, Option<Schedule>> {
+    let inner = inner_of(store);
+    Box::pin(async move {
+        let inner = inner?;
+        let names = [name];
+        Edit::check(&names)?;
+        let texts = &inner.connect.texts;
+        let now = inner.env.virtual_now().map(|now: Timestamp| now.as_millis().to_string());
+        let params = [Some(to_json(&names)), now.clone()];
+        let found: Value = call(&mut on, EDITING, texts.text(Q::CallSchedulesForEdit), &params).await?;
+        let edits = Edits::decide(&names, &found.to_string(), &edit).map_err(|fault| fault.explain(EDITING))?;
+        let mut written = None;
+        if !edits.is_nothing() {
+            let (puts, removed) = edits.params();
+            let params = [Some(puts), Some(removed), now];
+            let answer: Value = call(&mut on, EDITING, texts.text(Q::CallWriteSchedules), &params).await?;
+            written = Some(answer.to_string());
+        }
+        let standing = edits.standing(&names, written.as_deref()).map_err(|fault| fault.explain(EDITING))?;
+        Ok(standing.into_iter().next().flatten())
     })
 }
 
@@ -195,6 +225,17 @@ macro_rules! within {
                 id: ::gristmill_core::TaskId,
             ) -> ::gristmill_core::Doing<$a, ::gristmill_core::CancelOutcome> {
                 $crate::within::cancel(self, store, id)
+            }
+        }
+
+        impl<$a $(, $b)?> ::gristmill_core::ScheduleWithin<$driver> for $foreign {
+            fn edit_schedule(
+                self,
+                store: &dyn ::gristmill_core::Store,
+                name: String,
+                edit: ::gristmill_core::ScheduleEdit,
+            ) -> ::gristmill_core::Doing<$a, Option<::gristmill_core::Schedule>> {
+                $crate::within::edit_schedule(self, store, name, edit)
             }
         }
 

@@ -29,5 +29,7 @@ pub use sync::SyncReport;
 pub(crate) use change::{Answers, Change, pause, put, put_over, remove, reschedule};
 pub(crate) use maker::Maker;
 pub(crate) use run::run;
+#[cfg(feature = "testing")]
+pub(crate) use run::{Beat, Next};
 pub(crate) use stored::read_definition;
 pub(crate) use sync::{check_one, sync, sync_own};

@@ -63,8 +63,7 @@ impl RunningBeat {
 
 /// Turns ticks into tasks until `stop`.
 pub(crate) async fn run(client: Client, stop: CancellationToken) {
-    let id = client.env().worker_id();
-    let mut beat = Beat { client, id, leads_until: None, stale: 0, maker: Maker::default() };
+    let mut beat = Beat::new(client);
     let mut errors = 0_u32;
     while !stop.is_cancelled() {
         let next = match beat.round().await {
@@ -86,7 +85,8 @@ pub(crate) async fn run(client: Client, stop: CancellationToken) {
     beat.resign().await;
 }
 
-struct Beat {
+/// One of the beats of a store.
+pub(crate) struct Beat {
     client: Client,
     id: WorkerId,
     /// Until when it may act without asking again; `None` if it did not lead when it last asked.
@@ -97,7 +97,8 @@ struct Beat {
 }
 
 /// What a round leaves to do.
-enum Next {
+#[derive(PartialEq)]
+pub(crate) enum Next {
     /// More, at once.
     More,
     /// Nothing for so long, unless a schedule changes.
@@ -107,8 +108,13 @@ enum Next {
 }
 
 impl Beat {
+    pub(crate) fn new(client: Client) -> Self {
+        let id = client.env().worker_id();
+        Self { client, id, leads_until: None, stale: 0, maker: Maker::default() }
+    }
+
     /// Deals with what is due.
-    async fn round(&mut self) -> Result<Next, StoreError> {
+    pub(crate) async fn round(&mut self) -> Result<Next, StoreError> {
         let is_leader = self.leads_until.is_some();
         // One that leads not only asks whether there is anything to lead for.
         let due = self.client.store().due_schedules(if is_leader { ROUND } else { 1 }).await?;
@@ -127,7 +133,7 @@ impl Beat {
         Ok(Next::Pause(self.share_of(LOOK_AT_MOST.saturating_mul(1 << self.stale.min(5)).min(LOOK_AFTER_OTHERS))))
     }
 
-    async fn wait(&self, next: Next) {
+    pub(crate) async fn wait(&self, next: Next) {
         match next {
             // Even so, stopping and other tasks of the runtime have their turn.
             Next::More => tokio::task::yield_now().await,
@@ -153,7 +159,7 @@ impl Beat {
         Ok(lead.leads)
     }
 
-    async fn resign(&self) {
+    pub(crate) async fn resign(&self) {
         if self.leads_until.is_none() {
             return;
         }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use gristmill::testing::MemoryStore;
 use gristmill::{
-    Ack, App, Backoff, CallError, Client, Context, Error, FailureReason, OnError, Oversize, Policy, Retention, Stateless, Task, task,
+    Ack, App, Backoff, CallError, Client, Context, Error, FailureReason, OnError, Oversize, Policy, Retention, Stateless, Task,
+    task,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,9 @@
 mod bank;
 #[cfg(feature = "sqlite")]
 mod beat;
+#[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
+mod beat_postgres;
+mod beat_time;
 mod client;
 #[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
 mod cut;

@@ -1,0 +1,179 @@
+//! Beats and time: years off, clocks that are set, long runs.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gristmill::beat::{CatchUp, Definition, Overlap};
+use gristmill::core::{Env, Filter, Store, TickOutcome, TickRecord, VirtualTime};
+use gristmill::schedule::{Rule, Timing};
+use gristmill::testing::{Harness, MemoryStore, assert_scheduled};
+use gristmill::{App, Client, Error, Result, Timestamp, task};
+
+use crate::support::within;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
+const TEN_YEARS: Duration = Duration::from_secs(3_652 * 86_400);
+
+#[task(name = "work", max_attempts = 1)]
+async fn work(fails: bool) -> Result<()> {
+    if fails { Err(Error::fail("as it was told")) } else { Ok(()) }
+}
+
+fn app() -> App<()> {
+    App::new(()).program("test").register::<Work>()
+}
+
+fn with(timing: Timing) -> Definition {
+    Definition::of(timing, &Work { fails: false }).unwrap().overlap(Overlap::Allow)
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+async fn ticks(client: &Client, name: &str) -> Vec<TickRecord> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = client.schedules().history(name, after, 1_000).await.unwrap();
+        found.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            found.reverse();
+            return found;
+        }
+    }
+}
+
+fn count(ticks: &[TickRecord], outcome: TickOutcome) -> usize {
+    ticks.iter().filter(|tick| tick.outcome == outcome).count()
+}
+
+#[tokio::test]
+async fn a_year_of_several_schedules_passes_in_seconds_and_leaves_nothing_out() {
+    let rome = |rule| with(Timing::new(rule).timezone("Europe/Rome"));
+    let app = app()
+        .schedule("often", rome(Rule::every(HOUR * 4)))
+        .schedule("nightly", rome(Rule::cron("30 2 * * *")))
+        .schedule("weekly", rome(Rule::cron("0 9 * * MON")))
+        .schedule("once", with(at("2027-06-01T12:00:00Z").into()));
+    let test = Harness::new(app).await.unwrap();
+    let attempts = test.beat_until(at("2027-12-31T22:59:59Z")).await.unwrap();
+    let ran = async |name: &str| count(&ticks(test.client(), name).await, TickOutcome::Enqueued);
+    assert_eq!((ran("nightly").await, ran("weekly").await, ran("once").await), (365, 52, 1));
+    assert_eq!(attempts, ran("often").await + 365 + 52 + 1);
+    let hourly = ticks(test.client(), "hourly").await;
+    assert!(
+        hourly.iter().zip(&hourly[1..]).all(|(one, next)| next.at.since(one.at) == HOUR),
+        "elapsed time, through both nights"
+    );
+    let late: Vec<_> = hourly.iter().filter(|tick| !tick.lateness().is_zero()).collect();
+    assert!(late.is_empty(), "{late:?}");
+    assert_scheduled!(test, "nightly", at "2028-01-01T02:30:00+01:00");
+}
+
+#[tokio::test]
+async fn what_fell_due_while_no_beat_ran_is_made_up_for_as_each_policy_says() {
+    let bounded = CatchUp::All { max: 5, window: Duration::from_secs(3 * 3_600) };
+    for (off, ticks_off) in [(HOUR, 6), (MONTH, 4_320), (TEN_YEARS, 525_888)] {
+        for (name, catch_up, made_up) in [("none", CatchUp::None, 0), ("latest", CatchUp::Latest, 1), ("all", bounded, 5)] {
+            let every = with(Timing::new(Rule::every(Duration::from_secs(600)))).catch_up(catch_up);
+            let test = Harness::new(app().schedule(name, every)).await.unwrap();
+            // Before: one tick, ten minutes after the start.
+            test.beat_until(test.now().saturating_add(Duration::from_secs(900))).await.unwrap();
+            test.advance(off).await.unwrap();
+            let back = test.now();
+            let runs = test.beat_until(back).await.unwrap();
+            let all = ticks(test.client(), name).await;
+            let case = format!("{name} after {off:?}");
+            assert_eq!(runs, made_up, "{case}");
+            assert_eq!(count(&all, TickOutcome::Enqueued), 1 + made_up, "{case}");
+            let missed: Vec<_> = all.iter().filter(|tick| tick.outcome == TickOutcome::Missed).collect();
+            let expected = ticks_off - made_up;
+            assert_eq!(missed.len(), expected.min(100), "{case}");
+            assert!(missed.iter().all(|tick| tick.reason.is_some()), "{case}");
+            if expected > 100 {
+                let said = missed.last().unwrap().reason.clone().unwrap();
+                assert!(said.contains("so were all ticks after it up to"), "{case}: {said}");
+            }
+            for tick in all.iter().filter(|tick| tick.outcome == TickOutcome::Enqueued && tick.written_at == back) {
+                assert!(tick.reason.as_ref().is_some_and(|why| why.ends_with("late")), "{case}: {tick:?}");
+            }
+            // And then as ever.
+            assert_eq!(test.beat_until(test.now().saturating_add(HOUR)).await.unwrap(), 6, "{case}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_failures_ticks_are_left_out_and_said_so() {
+    let failing = Definition::of(Timing::new(Rule::every(HOUR)), &Work { fails: true }).unwrap().penalty(2);
+    let test = Harness::new(app().schedule("s", failing)).await.unwrap();
+    test.beat_until(test.now().saturating_add(HOUR * 10)).await.unwrap();
+    let outcomes: Vec<_> = ticks(test.client(), "s").await.iter().map(|tick| tick.outcome).collect();
+    use TickOutcome::{Enqueued as Run, Suppressed as Not};
+    assert_eq!(outcomes, [Run, Not, Run, Not, Not, Run, Not, Not, Run, Not]);
+}
+
+/// On a clock that is set by hand, with a beat that looks at it all the time.
+async fn running(name: &str, definition: Definition) -> (Client, VirtualTime, gristmill::beat::RunningBeat) {
+    let (env, time) = Env::virtual_time(at("2027-01-01T00:00:00Z"), 1);
+    let store: Arc<dyn Store> = MemoryStore::new(env.clone());
+    let client = app().env(env).with_store(store).await.unwrap();
+    client.schedule(name, definition).await.unwrap();
+    let beat = client.beat().await.unwrap();
+    (client, time, beat)
+}
+
+/// Moves the clock by seconds, each as soon as the beat has dealt with the one before.
+async fn pass(client: &Client, time: &VirtualTime, seconds: u32) {
+    for _ in 0..seconds {
+        time.advance(Duration::from_secs(1));
+        all_dealt_with(client).await;
+    }
+}
+
+async fn all_dealt_with(client: &Client) {
+    client.nudge();
+    within(async {
+        while !client.store().due_schedules(1).await.unwrap().schedules.is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_back_doubles_nothing_and_one_that_is_set_forward_makes_no_storm() {
+    let every = with(Timing::new(Rule::every(Duration::from_secs(1))));
+    let (client, time, beat) = running("s", every).await;
+    pass(&client, &time, 2).await;
+    let start = at("2027-01-01T00:00:00Z");
+
+    // Back by an hour: nothing is due until the clock is where it was.
+    let before = ticks(&client, "s").await;
+    time.set(start.saturating_sub(HOUR));
+    pass(&client, &time, 2).await;
+    assert_eq!(ticks(&client, "s").await, before);
+    time.set(start.saturating_add(Duration::from_secs(2)));
+    pass(&client, &time, 2).await;
+    let all = ticks(&client, "s").await;
+    assert_eq!((all.len(), count(&all, TickOutcome::Enqueued)), (4, 4));
+
+    // Forward by a day: what is on time runs, the rest is recorded.
+    time.advance(Duration::from_secs(86_400));
+    all_dealt_with(&client).await;
+    let all = ticks(&client, "s").await;
+    assert!(count(&all, TickOutcome::Enqueued) <= 4 + 11, "{}", count(&all, TickOutcome::Enqueued));
+    assert_eq!(count(&all, TickOutcome::Missed), 100);
+
+    // And back again, which was the mistake.
+    time.set(start.saturating_add(Duration::from_secs(4)));
+    pass(&client, &time, 2).await;
+    let instants: HashSet<_> = ticks(&client, "s").await.iter().map(|tick| tick.at).collect();
+    assert_eq!(instants.len(), all.len());
+    let tasks = client.list(&Filter::default(), None, 1_000).await.unwrap().items.len();
+    assert_eq!(tasks, count(&all, TickOutcome::Enqueued));
+    beat.stop().await;
+}
