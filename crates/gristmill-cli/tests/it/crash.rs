@@ -89,9 +89,14 @@ fn with_failpoint(sandbox: &Sandbox, point: &str, args: &[&str]) -> ExitStatus {
 
 const DRAIN: &[&str] = &["worker", "--drain", "--queues", "default=4", "--lease", "200ms"];
 
+/// Those of beats are tried where beats are.
+fn failpoints_of_workers() -> impl Iterator<Item = &'static str> {
+    failpoint::NAMES.iter().copied().filter(|name| !name.starts_with("advance"))
+}
+
 #[test]
 fn a_worker_that_dies_at_any_failpoint_loses_nothing() {
-    for point in failpoint::NAMES {
+    for point in failpoints_of_workers() {
         let sandbox = Sandbox::new(RECORD);
         let (mut ids, text) = lines(9);
         sandbox.write("tasks.jsonl", &text);
@@ -118,7 +123,7 @@ fn a_worker_that_dies_at_any_failpoint_loses_nothing() {
 
 #[test]
 fn a_lost_reply_at_any_failpoint_doubles_nothing() {
-    for point in failpoint::NAMES.iter().filter(|name| !name.starts_with("enqueue")) {
+    for point in failpoints_of_workers().filter(|name| !name.starts_with("enqueue")) {
         let sandbox = Sandbox::new(RECORD);
         let (ids, text) = lines(6);
         sandbox.run_with_input(&["enqueue", "--jsonl", "-"], &text);

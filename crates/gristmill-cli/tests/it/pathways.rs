@@ -28,6 +28,17 @@ fn all_four_run_on_postgres() {
     all_four(Sandbox::new(CONFIG).env("GRISTMILL_STORE", &schema.url()));
 }
 
+#[test]
+fn the_schedule_of_the_sample_runs() {
+    let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../gristmill.toml");
+    let sandbox = Sandbox::new(&std::fs::read_to_string(sample).unwrap());
+    sandbox.write("README.md", "one two three");
+    let mut dev = sandbox.start(&["dev"]);
+    dev.hears("dev: started");
+    let task = sandbox.ok(&["schedules", "run-now", "words"]);
+    assert_eq!(sandbox.until_state(&task, "succeeded")["result"]["words"], 3);
+}
+
 fn all_four(sandbox: Sandbox) {
     let mut dev = sandbox.start(&["dev"]);
     dev.hears("dev: started");

@@ -120,11 +120,7 @@ impl Sandbox {
 
     /// Starts a command that goes on until it is stopped.
     pub(crate) fn start(&self, args: &[&str]) -> Worker {
-        let mut child = self.command(args).stdout(Stdio::null()).spawn().unwrap();
-        let (send, lines) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        Worker { child, lines, heard: String::new() }
+        Worker::spawn(self.command(args))
     }
 
     /// Waits until a task is in this state.
@@ -158,6 +154,20 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        let (send, lines) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Self { child, lines, heard: String::new() }
+    }
+
+    /// How often it has said something so far.
+    pub(crate) fn times_heard(&mut self, text: &str) -> usize {
+        self.heard.extend(self.lines.try_iter().map(|line| line + "\n"));
+        self.heard.matches(text).count()
+    }
+
     /// Waits until it says something.
     pub(crate) fn hears(&mut self, text: &str) {
         let deadline = Instant::now() + PATIENCE;

@@ -243,6 +243,24 @@ fn an_edit_by_another_process_is_live_in_a_running_beat() {
     assert!(status.success() && said.contains("beat ended"), "{said}");
 }
 
+#[test]
+fn edits_of_many_hands_all_stand() {
+    let sandbox = Sandbox::with_echo();
+    add(&sandbox, "poll", &["--every", "1s"]);
+    let _beat = beat(&sandbox);
+    let edits = [["--description", "x"], ["--penalty", "3"], ["--max-runs", "999999"], ["--overlap", "allow"], ["--queue", "q"]];
+    std::thread::scope(|scope| {
+        for edit in &edits {
+            scope.spawn(|| sandbox.ok(&[&["schedules", "edit", "poll"][..], edit].concat()));
+        }
+    });
+    let now = show(&sandbox, "poll")["definition"].clone();
+    assert_eq!(
+        (&now["description"], &now["penalty"], &now["max_runs"], &now["overlap"], &now["options"]["queue"]),
+        (&json!("x"), &json!(3), &json!(999_999), &json!("allow"), &json!("q"))
+    );
+}
+
 const CONFIG: &str = "[tasks.echo]\ncommand = [\"cat\"]\n[[schedule]]\nname = \"yearly\"\ntask = \"echo\"\ncron = \"@yearly\"\n[[schedule]]\nname = \"monthly\"\ntask = \"echo\"\ncron = \"@monthly\"\n";
 
 /// A beat with this configuration starts and ends.
