@@ -2,6 +2,7 @@ use std::path::Path;
 
 use gristmill::core::{Finding, Severity};
 
+use super::schedules;
 use crate::connect::{Program, Session};
 use crate::exit::CliError;
 use crate::output::Out;
@@ -12,6 +13,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(session: Session<S>, out: &Out
     let here = |error: CliError| error.with_hint("the store is --store, GRISTMILL_STORE, or `store` in gristmill.toml");
     let client = session.connect().await.map_err(here)?;
     findings.extend(client.store().check().await.map_err(|error| here(error.into()))?);
+    findings.extend(schedules::check(&client).await.map_err(|error| here(error.into()))?);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     out.list(&findings, &["severity", "code", "message", "hint"], |finding| {
         let severity = match finding.severity {

@@ -75,8 +75,8 @@ fn until_run(sandbox: &Sandbox, schedule: &str) -> String {
     let mut task = Value::Null;
     until(&format!("{schedule} has run"), || {
         let history = sandbox.json(&["schedules", "history", schedule]);
-        let runs = history["items"].as_array().unwrap().iter().map(|tick| tick["task"].clone());
-        task = runs.filter(|task| !task.is_null()).next_back().unwrap_or_default();
+        let mut tasks = history["items"].as_array().unwrap().iter().map(|tick| tick["task"].clone());
+        task = tasks.rfind(|task| !task.is_null()).unwrap_or_default();
         !task.is_null()
     });
     task.as_str().unwrap().to_owned()

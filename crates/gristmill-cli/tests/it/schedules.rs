@@ -352,5 +352,22 @@ fn a_row_that_nobody_can_read_is_set_aside_and_the_rest_go_on() {
     let shown = show(&sandbox, "bad");
     assert_eq!((&shown["state"], &shown["definition"]), (&json!("set_aside"), &Value::Null));
     assert!(sandbox.ok(&["schedules", "list"]).contains("set aside: "));
+    let said = sandbox.run(&["doctor"]);
+    assert!(said.code == Some(1) && said.stdout.contains("schedules_aside") && said.stdout.contains("tick: bad"), "{said:?}");
     sandbox.ok(&["schedules", "remove", "bad"]);
+    sandbox.ok(&["doctor"]);
+}
+
+#[test]
+fn the_doctor_says_that_no_beat_runs() {
+    let sandbox = Sandbox::with_echo();
+    add(&sandbox, "poll", &["--every", "1h"]);
+    let codes = || {
+        let findings = sandbox.json(&["doctor"])["items"].clone();
+        findings.as_array().unwrap().iter().map(|finding| finding["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(!codes().contains(&"schedules_overdue".to_owned()));
+    let conn = gristmill_sqlite::rusqlite::Connection::open(sandbox.path("gristmill.db")).unwrap();
+    conn.execute("UPDATE gristmill_schedule SET due_at = due_at - 2 * 3600 * 1000", []).unwrap();
+    assert!(codes().contains(&"schedules_overdue".to_owned()));
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod change;
+mod check;
 mod show;
 mod view;
 
@@ -10,6 +11,7 @@ use gristmill::beat::{ScheduleError, ScheduleRecord};
 use gristmill::core::{Cursor, limits};
 
 use self::args::Said;
+pub(crate) use self::check::check;
 use crate::connect::Session;
 use crate::exit::CliError;
 use crate::output::Out;
