@@ -1,8 +1,5 @@
 //! The PostgreSQL store of gristmill: any number of processes, on any number of machines, on one schema of a database.
 //!
-//! In the making: it passes the conformance suite, behind a real PgBouncer too, and tests break its connections and its statements
-//! one by one. Not for production yet.
-//!
 //! - **Narrow tables.** A task's body is written once, in a partition of its day; what moves is small. See `migrations/`.
 //! - **One statement.** Enqueues, claims and settlements of a batch are one statement each; enqueues of many callers share
 //!   one while another is under way.
@@ -11,7 +8,9 @@
 //!   commit, on a connection of its own; and a cheap look every 40 ms finds what gave none.
 //! - **In your own transaction.** [`Within`](gristmill_core::Within) is implemented for transactions and connections of sqlx,
 //!   tokio-postgres and diesel-async, each with the feature of its name: `sqlx`, `tokio-postgres`, `diesel`. It calls our SQL
-//!   functions, one statement each; nothing is notified inside the transaction.
+//!   functions, one statement each; nothing is notified inside the transaction unless `?notify=inside` asks for it.
+//! - **Servers go away.** Restarts, failovers, poolers and full servers are waited out; what was lost on the way is asked again,
+//!   and is safe to ask again.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), gristmill_core::StoreError> {
