@@ -182,7 +182,7 @@ impl Inner {
         let mut snapshot = String::new();
         loop {
             tokio::time::sleep(POLL_EVERY.mul_f64(0.8 + 0.4 * self.env.random())).await;
-            if !self.signals.is_ready_awaited() && !self.signals.is_end_awaited() {
+            if !self.signals.is_awaited() {
                 self.herald.take();
                 self.herald.stir.notified().await;
                 continue;

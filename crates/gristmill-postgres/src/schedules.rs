@@ -24,6 +24,7 @@ impl Schedules for PostgresStore {
     }
 
     async fn due_schedules(&self, limit: usize) -> Result<DueSchedules, StoreError> {
+        self.inner().signals.looking_for_schedules();
         run!(&self.inner(), pool, Kind::Single, s => view::due_schedules(&mut s, limit))
     }
 
