@@ -1,4 +1,4 @@
-//! What a contributor and the continuous integration run: `cargo xtask ci|test|services|bench`.
+//! What a contributor and the continuous integration run: `cargo xtask ci|test|services|soak|bench`.
 
 mod services;
 
@@ -32,11 +32,24 @@ enum Task {
     /// Starts PostgreSQL and PgBouncer (and installs them with apt-get, if missing), prints their URLs and stays until
     /// ctrl-c.
     Services,
+    /// Runs a proof of the tests for longer.
+    Soak {
+        what: Soak,
+        /// How often its faults happen.
+        #[arg(long, default_value_t = 50)]
+        rounds: u32,
+    },
     /// Measures the embedded store and the engine (`gristmill bench`). Arguments after `--` go to it.
     Bench {
         #[arg(last = true)]
         rest: Vec<String>,
     },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Soak {
+    /// Three beats on each store, whose leader is killed, paused and stopped, over schedules that tick each second.
+    Beat,
 }
 
 fn main() -> Result<()> {
@@ -46,6 +59,7 @@ fn main() -> Result<()> {
         Task::Test { rest } => test(&rest, &Services::start(Which::All, &target()?)?)?,
         Task::Examples => examples(&Services::start(Which::Postgres, &target()?)?)?,
         Task::Services => serve()?,
+        Task::Soak { what, rounds } => soak(what, rounds)?,
         Task::Bench { rest } => bench(&rest)?,
     }
     say(&format!("done in {:.0?}", start.elapsed()));
@@ -74,6 +88,14 @@ fn test(rest: &[String], services: &Services) -> Result<()> {
     let mut args = vec!["test", "--workspace", "--all-features"];
     args.extend(rest.iter().map(String::as_str));
     run_with(Command::new(cargo_path()).current_dir(root()).args(args), services.for_tests())
+}
+
+fn soak(what: Soak, rounds: u32) -> Result<()> {
+    let Soak::Beat = what;
+    let services = Services::start(Which::Postgres, &target()?)?;
+    let mut command = Command::new(cargo_path());
+    command.current_dir(root()).args(["test", "-p", "gristmill-cli", "--all-features", "--test", "it", "--", "beat_crash"]);
+    run_with(command.env("GRISTMILL_STORM_LEADERS", rounds.to_string()), services.for_tests())
 }
 
 fn examples(services: &Services) -> Result<()> {
