@@ -13,6 +13,10 @@ macro_rules! queries {
     ($($name:ident $file:literal [$($ty:ident),* $(,)?];)*) => {
         /// One statement.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[cfg_attr(
+            not(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel")),
+            expect(dead_code, reason = "some are for callers' own transactions")
+        )]
         pub(crate) enum Q { $($name),* }
 
         static QUERIES: &[(&str, &[Type])] =
