@@ -1,9 +1,9 @@
 //! The seam of gristmill: what a task is, which states it passes through, and what a store promises.
 //!
 //! Nothing here does I/O or knows a runtime, and only [`Env`] reads a clock or draws a random number. Stores implement
-//! [`Source`] (what a worker needs) and [`Store`] (what clients and operators need); both are exercised by
-//! `gristmill-conformance`, which third-party stores can run as well. Applications depend on the crate `gristmill`
-//! and never on this one.
+//! [`Source`] (what a worker needs), [`Schedules`] (what a beat needs) and [`Store`] (what clients and operators need); all
+//! are exercised by `gristmill-conformance`, which third-party stores can run as well. Applications depend on the crate
+//! `gristmill` and never on this one.
 
 mod backoff;
 mod effects;

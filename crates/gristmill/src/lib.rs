@@ -1,8 +1,9 @@
 //! One task system for a backend.
 //!
 //! A task is defined once, as an `async fn` under [`#[task]`](macro@task). It then runs in the caller ([`Client::call`]),
-//! in the background ([`Client::enqueue`]), inside the caller's own database transaction ([`Enqueue::within`]), or later
-//! ([`Enqueue::delay`], [`Enqueue::at`]). Its outcome is never lost.
+//! in the background ([`Client::enqueue`]), inside the caller's own database transaction ([`Enqueue::within`]), later
+//! ([`Enqueue::delay`], [`Enqueue::at`]), or again and again ([`App::schedule`], [`Client::schedule`]). Its outcome is never
+//! lost. It is kept in a SQLite file or, with the feature `postgres`, in a PostgreSQL database.
 //!
 //! ```
 //! use gristmill::{App, Result, task};
@@ -31,6 +32,7 @@
 //!   transaction with its settlement.
 //! - A worker that was paused, cut off or declared dead changes nothing any more: every write carries a fence.
 //! - A task that kills its worker ends as `failed` after its crash limit, and never loops.
+//! - Each tick of a schedule makes at most one task, for any number of [beats](beat), and one that makes none is recorded.
 
 mod app;
 mod attempt;
