@@ -99,6 +99,7 @@ impl From<WorkerError> for CliError {
     fn from(error: WorkerError) -> Self {
         match error {
             WorkerError::Store(error) => error.into(),
+            WorkerError::Schedule(error) => error.into(),
             other => Self::usage(other.to_string()),
         }
     }
@@ -132,9 +133,7 @@ impl From<ScheduleError> for CliError {
             ScheduleError::Exists { .. } => {
                 Self::failed(error.to_string()).with_hint("`schedules edit` changes it, `schedules remove` deletes it")
             }
-            ScheduleError::NotFound { .. } | ScheduleError::Owned { .. } | ScheduleError::Unreadable { .. } => {
-                Self::failed(error.to_string())
-            }
+            ScheduleError::NotFound { .. } | ScheduleError::Unreadable { .. } => Self::failed(error.to_string()),
             _ => Self::usage(error.to_string()),
         }
     }

@@ -4,6 +4,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::sandbox::{Sandbox, Worker, until};
+use crate::schema::Schema;
 
 /// It never ticks while a test runs.
 const YEARLY: &[&str] = &["--cron", "0 0 1 1 *"];
@@ -202,15 +203,24 @@ fn a_name_is_taken_once_and_a_wrong_one_is_told() {
 
 #[test]
 fn a_run_out_of_turn_is_made_at_once_and_is_in_the_history() {
-    let sandbox = Sandbox::with_echo();
-    add(&sandbox, "yearly", &[YEARLY, &["--args", r#"{"n":1}"#]].concat());
+    run_out_of_turn(&Sandbox::with_echo());
+}
+
+#[test]
+fn a_run_out_of_turn_is_so_on_postgres() {
+    let schema = Schema::new();
+    run_out_of_turn(&Sandbox::with_echo().env("GRISTMILL_STORE", &schema.url()));
+}
+
+fn run_out_of_turn(sandbox: &Sandbox) {
+    add(sandbox, "yearly", &[YEARLY, &["--args", r#"{"n":1}"#]].concat());
     assert_eq!(sandbox.json(&["schedules", "history", "yearly"]), json!({ "items": [], "next": null }));
     let run = sandbox.json(&["schedules", "run-now", "yearly"]);
     let id = run["task"].as_str().unwrap();
     sandbox.ok(&["worker", "--drain"]);
     let task = sandbox.show(id);
     assert_eq!((&task["state"], &task["result"]), (&json!("succeeded"), &json!({ "n": 1 })));
-    let [tick] = &history(&sandbox, "yearly")[..] else { panic!("one tick") };
+    let [tick] = &history(sandbox, "yearly")[..] else { panic!("one tick") };
     let keys: Vec<_> = tick.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["lateness_ms", "outcome", "reason", "task", "tick"]);
     assert_eq!((&tick["outcome"], &tick["task"]), (&json!("manual"), &run["task"]));
@@ -219,25 +229,34 @@ fn a_run_out_of_turn_is_made_at_once_and_is_in_the_history() {
     let removed = sandbox.json(&["schedules", "remove", "yearly"]);
     assert_eq!((&removed["name"], &removed["outcome"]), (&json!("yearly"), &json!("removed")));
     sandbox.fails(1, &["schedules", "show", "yearly"]);
-    assert_eq!(history(&sandbox, "yearly").len(), 1, "its history outlives it");
+    assert_eq!(history(sandbox, "yearly").len(), 1, "its history outlives it");
 }
 
 #[test]
 fn an_edit_by_another_process_is_live_in_a_running_beat() {
-    let sandbox = Sandbox::with_echo();
-    add(&sandbox, "poll", YEARLY);
-    let beat = beat(&sandbox);
+    edit_while_it_runs(&Sandbox::with_echo());
+}
+
+#[test]
+fn an_edit_is_so_on_postgres() {
+    let schema = Schema::new();
+    edit_while_it_runs(&Sandbox::with_echo().env("GRISTMILL_STORE", &schema.url()));
+}
+
+fn edit_while_it_runs(sandbox: &Sandbox) {
+    add(sandbox, "poll", YEARLY);
+    let beat = beat(sandbox);
     sandbox.ok(&["schedules", "edit", "poll", "--every", "1s"]);
     // Nobody runs the task of its first run, so that it still waits at the next tick.
-    until("it ticks", || history(&sandbox, "poll").iter().any(|tick| tick["outcome"] == "skipped"));
-    let (shown, ticks) = (show(&sandbox, "poll"), history(&sandbox, "poll"));
+    until("it ticks", || history(sandbox, "poll").iter().any(|tick| tick["outcome"] == "skipped"));
+    let (shown, ticks) = (show(sandbox, "poll"), history(sandbox, "poll"));
     assert_eq!(shown["last"]["task"], ticks.iter().find(|tick| tick["outcome"] == "enqueued").unwrap()["task"]);
     sandbox.ok(&["schedules", "pause", "poll"]);
-    let paused = show(&sandbox, "poll");
+    let paused = show(sandbox, "poll");
     assert_eq!((&paused["state"], &paused["next"]), (&json!("paused"), &Value::Null));
     sandbox.ok(&["schedules", "resume", "poll"]);
-    let before = history(&sandbox, "poll").len();
-    until("it ticks again", || history(&sandbox, "poll").len() > before);
+    let before = history(sandbox, "poll").len();
+    until("it ticks again", || history(sandbox, "poll").len() > before);
     beat.signal(Signal::TERM);
     let (status, said) = beat.ended();
     assert!(status.success() && said.contains("beat ended"), "{said}");
