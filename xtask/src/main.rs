@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use services::{Services, Which};
+use services::{Services, Syncs, Which};
 
 /// Checks, tests and measures gristmill.
 #[derive(Parser)]
@@ -56,8 +56,8 @@ fn main() -> Result<()> {
     let start = Instant::now();
     match Args::parse().task {
         Task::Ci => ci()?,
-        Task::Test { rest } => test(&rest, &Services::start(Which::All, &target()?)?)?,
-        Task::Examples => examples(&Services::start(Which::Postgres, &target()?)?)?,
+        Task::Test { rest } => test(&rest, &Services::start(Which::All, Syncs::Off, &target()?)?)?,
+        Task::Examples => examples(&Services::start(Which::Postgres, Syncs::Off, &target()?)?)?,
         Task::Services => serve()?,
         Task::Soak { what, rounds } => soak(what, rounds)?,
         Task::Bench { rest } => bench(&rest)?,
@@ -73,7 +73,7 @@ fn ci() -> Result<()> {
     for features in ["", "testing", "sqlite", "postgres", "tokio-postgres", "sqlx-postgres", "diesel-postgres"] {
         cargo(&["clippy", "-p", "gristmill", "--no-default-features", "--features", features, "--", "-D", "warnings"])?;
     }
-    let services = Services::start(Which::All, &target()?)?;
+    let services = Services::start(Which::All, Syncs::Off, &target()?)?;
     test(&[], &services)?;
     run(Command::new(cargo_path()).current_dir(root()).env("RUSTDOCFLAGS", "-D warnings").args([
         "doc",
@@ -92,7 +92,7 @@ fn test(rest: &[String], services: &Services) -> Result<()> {
 
 fn soak(what: Soak, rounds: u32) -> Result<()> {
     let Soak::Beat = what;
-    let services = Services::start(Which::Postgres, &target()?)?;
+    let services = Services::start(Which::Postgres, Syncs::On, &target()?)?;
     let mut command = Command::new(cargo_path());
     command.current_dir(root()).args(["test", "-p", "gristmill-cli", "--all-features", "--test", "it", "--", "beat_crash"]);
     run_with(command.env("GRISTMILL_STORM_LEADERS", rounds.to_string()), services.for_tests())
@@ -119,7 +119,7 @@ fn examples(services: &Services) -> Result<()> {
 }
 
 fn serve() -> Result<()> {
-    let services = Services::start(Which::All, &target()?)?;
+    let services = Services::start(Which::All, Syncs::On, &target()?)?;
     let mut out = std::io::stdout().lock();
     for (name, url) in services.for_applications() {
         writeln!(out, "export {name}={url}")?;

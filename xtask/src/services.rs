@@ -37,6 +37,16 @@ pub(crate) enum Which {
     All,
 }
 
+/// Whether the database waits for the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Syncs {
+    /// As it does by itself: for development and measurements.
+    On,
+    /// Tests take less than half the time. A power loss would take commits, and no test has one: what a killed server wrote, the
+    /// kernel still has.
+    Off,
+}
+
 /// Running servers. Dropping it ends them and removes their data; so do SIGINT, SIGTERM and SIGHUP, which also end
 /// this process.
 pub(crate) struct Services {
@@ -50,7 +60,7 @@ impl Services {
     /// Installs what is missing, ends what a killed run left behind, starts the servers and waits until they answer.
     ///
     /// To be called from the main thread: Linux ends the servers when the thread that started them is gone.
-    pub(crate) fn start(which: Which, target: &Path) -> Result<Self> {
+    pub(crate) fn start(which: Which, syncs: Syncs, target: &Path) -> Result<Self> {
         let programs = Programs::ensure(which)?;
         let account = Account::for_servers()?;
         let run = Run::new(Folder::create(&target.join("services"), &account)?, account);
@@ -58,7 +68,7 @@ impl Services {
         // From here on an error drops `services`, and with it everything that was started.
         let mut services = Self { run, postgres: String::new(), pgbouncer: None, clusters: Vec::new() };
         let password = password()?;
-        let port = postgres::start(&services.run, &programs, &password)?;
+        let port = postgres::start(&services.run, &programs, &password, syncs)?;
         services.postgres = url(&password, port);
         if which == Which::All {
             let port = pgbouncer::start(&services.run, &programs, &password, port)?;

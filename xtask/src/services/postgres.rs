@@ -4,14 +4,14 @@ use anyhow::Result;
 
 use super::install::Programs;
 use super::run::{Run, psql};
-use super::{NAME, on_free_port};
+use super::{NAME, Syncs, on_free_port};
 
 const SERVER: &str = "postgres";
 
 /// Makes a cluster and starts it; its port.
 ///
-/// Its settings are those of initdb, durable ones, but for the number of connections, as tests run side by side.
-pub(super) fn start(run: &Run, programs: &Programs, password: &str) -> Result<u16> {
+/// Its settings are those of initdb, but for the number of connections, as tests run side by side, and for `syncs`.
+pub(super) fn start(run: &Run, programs: &Programs, password: &str, syncs: Syncs) -> Result<u16> {
     let (account, place) = (run.account(), run.place());
     let data = place.join("data");
     let password_file = run.write("password", password)?;
@@ -27,6 +27,9 @@ pub(super) fn start(run: &Run, programs: &Programs, password: &str) -> Result<u1
         let port = port.to_string();
         let mut command = account.server(&programs.postgres("postgres"), place, "INT");
         command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port, "-c", "max_connections=200", "-k"]).arg(place);
+        if syncs == Syncs::Off {
+            command.args(["-c", "fsync=off"]);
+        }
         run.spawn(SERVER, &mut command)?;
         run.ready(SERVER, || {
             let mut command = account.command(programs.postgres("pg_isready"), place);
