@@ -73,6 +73,8 @@ fn ci() -> Result<()> {
     for features in ["", "testing", "sqlite", "postgres", "tokio-postgres", "sqlx-postgres", "diesel-postgres"] {
         cargo(&["clippy", "-p", "gristmill", "--no-default-features", "--features", features, "--", "-D", "warnings"])?;
     }
+    // As users build it.
+    cargo(&["clippy", "-p", "gristmill-cli", "--", "-D", "warnings"])?;
     let services = Services::start(Which::All, Syncs::Off, &target()?)?;
     test(&[], &services)?;
     run(Command::new(cargo_path()).current_dir(root()).env("RUSTDOCFLAGS", "-D warnings").args([
