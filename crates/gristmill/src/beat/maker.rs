@@ -7,7 +7,7 @@ use super::definition::Definition;
 use super::error::ScheduleError;
 use crate::client::Client;
 use crate::core::{InvalidInput, KindInfo, NewTask, Policy, StoreError, Timestamp};
-use crate::registry;
+use crate::registry::{self, Registered};
 use crate::schema::Schema;
 
 /// The header of a tick's task that names its schedule.
@@ -52,14 +52,18 @@ impl MakeError {
 }
 
 impl Maker {
-    /// Learns of task types that this program does not have, unless it knows them from a short time ago.
+    /// Learns of task types that this program does not have, or of which it has another version, unless it knows them from a
+    /// short time ago.
     pub(crate) async fn learn<'d>(
         &mut self,
         client: &Client,
         definitions: impl Iterator<Item = &'d Definition>,
     ) -> Result<(), StoreError> {
-        let wanted: BTreeSet<_> =
-            definitions.map(|d| d.task.as_str()).filter(|task| client.registry().get(task).is_none()).collect();
+        let is_foreign = |d: &&Definition| {
+            let fits = |kind: &Registered| kind.check_args(&d.args_at(Timestamp::default()), client.limits()).is_ok();
+            !client.registry().get(&d.task).is_some_and(fits)
+        };
+        let wanted: BTreeSet<_> = definitions.filter(is_foreign).map(|d| d.task.as_str()).collect();
         let is_fresh = self.learned_at.is_some_and(|at| at.elapsed() < LEARN_AGAIN);
         if wanted.iter().all(|task| is_fresh && self.elsewhere.contains_key(*task)) {
             return Ok(());
@@ -92,15 +96,15 @@ impl Maker {
     ) -> Result<NewTask, MakeError> {
         let task = &definition.task;
         let args = definition.args_at(tick);
-        let policy = match (client.registry().get(task), self.elsewhere.get(task)) {
-            (Some(kind), _) => {
-                kind.check_args(&args, client.limits())?;
-                &kind.spec.policy
-            }
-            (None, Some(kind)) => {
+        let own = client.registry().get(task);
+        let policy = match (own.map(|kind| kind.check_args(&args, client.limits()).map(|()| kind)), self.elsewhere.get(task)) {
+            (Some(Ok(kind)), _) => &kind.spec.policy,
+            // What does not fit here may be another version's, while a program is deployed.
+            (_, Some(kind)) => {
                 kind.schema.check(&registry::object(&args, client.limits())?)?;
                 &kind.policy
             }
+            (Some(Err(error)), None) => return Err(error.into()),
             (None, None) => {
                 let declared = self.names.iter().map(String::as_str);
                 let own = client.registry().names();

@@ -11,7 +11,8 @@ use super::memory::{Memory, SET_ASIDE};
 use super::stored::{Stored, json, read_memory};
 use crate::client::Client;
 use crate::core::{
-    Advance, Advanced, DueSchedules, Schedule, State, StoreError, StoreErrorKind, TaskId, TickOutcome, Wake, WorkerId, limits,
+    Advance, Advanced, DueSchedules, Schedule, State, StoreError, StoreErrorKind, TaskId, TickOutcome, Timestamp, Wake, WorkerId,
+    limits,
 };
 
 /// How long a beat leads without a word from it; another takes over within this and [`LOOK_EVERY`].
@@ -22,6 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AFTER_OTHERS: Duration = Duration::from_millis(200);
 /// The shortest: every task that is enqueued for later wakes beats, too, and thousands of them must not be thousands of looks.
 const LOOK_AT_MOST: Duration = Duration::from_millis(10);
+/// How often a definition is looked at again that could not be read.
+const READ_AGAIN: Duration = Duration::from_secs(60);
 /// Schedules that one round deals with.
 const ROUND: usize = 500;
 /// Giving up the lead may take so long; it ends by itself otherwise.
@@ -185,10 +188,7 @@ impl Beat {
                     let last_state = stored.memory.last_task.and_then(|id| states.remove(&id).flatten());
                     self.decide(&schedule, stored, now, last_state)
                 }
-                Err(why) => {
-                    let memory = read_memory(&schedule).unwrap_or_default();
-                    set_aside(schedule.name, schedule.revision, memory, &why)
-                }
+                Err(why) => unreadable(schedule, &why, now),
             };
             batch.push(advance);
             if !fits(&batch)
@@ -200,8 +200,10 @@ impl Beat {
         Ok(self.write(batch).await? || written)
     }
 
-    fn decide(&self, schedule: &Schedule, stored: Stored, now: crate::Timestamp, last_state: Option<State>) -> Advance {
-        let Stored { definition, plan, memory } = stored;
+    fn decide(&self, schedule: &Schedule, stored: Stored, now: Timestamp, last_state: Option<State>) -> Advance {
+        let Stored { definition, plan, mut memory } = stored;
+        // It can be read again.
+        memory.ended.take_if(|why| why.starts_with(SET_ASIDE));
         let look = Look { name: &schedule.name, definition: &definition, plan: &plan, memory, now, last_state };
         let Decision { due_at, memory, ticks, cancel } = decide(look, |tick| {
             self.maker.make(&self.client, &schedule.name, &definition, tick).map_err(|error| error.to_string())
@@ -237,7 +239,7 @@ impl Beat {
                 let why = error.to_string();
                 let aside = batch.into_iter().map(|advance| {
                     let memory = serde_json::from_str(&advance.memory).unwrap_or_default();
-                    set_aside(advance.name, advance.revision, memory, &why)
+                    set_aside(advance.name, advance.revision, memory, &why, None)
                 });
                 let answers = self.client.store().advance_schedules(aside.collect()).await?;
                 Ok(answers.iter().any(|answer| *answer != Advanced::Stale))
@@ -252,11 +254,21 @@ fn fits(batch: &[Advance]) -> bool {
     Advance::check(batch).is_ok() && batch.len() < limits::BATCH_TASKS_MAX
 }
 
-/// One that can't be read or written ticks no more, and says why; the others go on.
-fn set_aside(name: String, revision: i64, memory: Memory, why: &str) -> Advance {
-    tracing::error!(schedule = name, why, "the schedule is set aside; define it anew or remove it");
+/// One that can't be read ticks no more. What is only its definition is looked at again now and then: while a program is
+/// deployed, a newer version may have written it, and lead by then.
+fn unreadable(schedule: Schedule, why: &str, now: Timestamp) -> Advance {
+    let memory = read_memory(&schedule);
+    let due_at = memory.as_ref().ok().map(|_| now.saturating_add(READ_AGAIN));
+    set_aside(schedule.name, schedule.revision, memory.unwrap_or_default(), why, due_at)
+}
+
+/// One that can't be read or written says why; the others go on.
+fn set_aside(name: String, revision: i64, memory: Memory, why: &str, due_at: Option<Timestamp>) -> Advance {
+    if !memory.is_set_aside() {
+        tracing::error!(schedule = name, why, "the schedule is set aside; define it anew or remove it");
+    }
     let memory = json(&Memory { ended: Some(format!("{SET_ASIDE}{why}")), ..memory });
-    Advance { name, revision, due_at: None, memory, ticks: Vec::new(), cancel: Vec::new() }
+    Advance { name, revision, due_at, memory, ticks: Vec::new(), cancel: Vec::new() }
 }
 
 fn tell(advance: &Advance, answer: &Advanced) {

@@ -8,7 +8,7 @@ use gristmill::beat::{Definition, Origin, Removed, Rescheduled, ScheduleError, S
 use gristmill::core::{Edit, Env, Filter, NewSchedule, Store, TickOutcome, TickRecord, VirtualTime};
 use gristmill::schedule::{Rule, RuleError, Timing};
 use gristmill::testing::MemoryStore;
-use gristmill::{App, Client, Result, State, Timestamp, WorkerError, task};
+use gristmill::{App, Client, Context, Handler, HandlerFuture, KindSpec, Policy, Result, State, Timestamp, WorkerError, task};
 use serde_json::json;
 
 use crate::support::{in_memory, on_file, within};
@@ -139,6 +139,47 @@ async fn what_can_not_be_read_is_set_aside_and_the_others_go_on() {
         until(async || history(&client, name).await.pop()).await;
     }
     beat.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_version_can_read_goes_on_by_itself() {
+    let client = in_memory(app()).await;
+    write_raw(&client, "new", r#"{"rule":{"kind":"moon"},"task":"report"}"#, "{}").await;
+    let beat = client.beat().await.unwrap();
+    let aside = until(async || {
+        let schedule = client.store().schedule("new").await.unwrap().unwrap();
+        schedule.memory.contains("set aside").then_some(schedule)
+    })
+    .await;
+    let now = client.store().due_schedules(1).await.unwrap().now;
+    assert!(aside.due_at.is_some_and(|at| at > now), "it is looked at again, and not at once: {aside:?}");
+    // As the version that knows the moon would find it a minute later.
+    write_raw(&client, "new", &serde_json::to_string(&every(SECOND)).unwrap(), &aside.memory).await;
+    until(async || history(&client, "new").await.pop()).await;
+    assert_eq!(client.schedules().get("new").await.unwrap().unwrap().state, ScheduleState::Active);
+    beat.stop().await;
+}
+
+struct Never;
+
+impl Handler for Never {
+    fn run<'a>(&'a self, _: &'a Context, _: &'a str) -> HandlerFuture<'a> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn arguments_of_a_newer_version_of_a_task_type_make_its_ticks_tasks() {
+    let store: Arc<dyn Store> = MemoryStore::new(Env::system());
+    let old = app().with_store(store.clone()).await.unwrap();
+    let schema = json!({"type": "object", "properties": {"month": {"type": "string"}}, "required": ["month"]});
+    let kind = KindSpec { name: "report".to_owned(), schema, fields: Vec::new(), policy: Policy::default() };
+    let new = App::new(()).program("new").register_handler(kind, Never).with_store(store).await.unwrap();
+    let mut definition = every(SECOND);
+    definition.args = json!({"month": "May"}).as_object().unwrap().clone();
+    new.schedule("s", definition).await.unwrap();
+    let task = old.schedules().run_now("s").await.unwrap();
+    assert_eq!(old.get(task).await.unwrap().unwrap().args, r#"{"month":"May"}"#);
 }
 
 #[tokio::test(flavor = "multi_thread")]
