@@ -94,6 +94,8 @@ pub(crate) struct Beat {
     id: WorkerId,
     /// Until when it may act without asking again; `None` if it did not lead when it last asked.
     leads_until: Option<Instant>,
+    /// The last term in which it led. One that slept through another's lead gets a new one, and says so.
+    term: Option<i64>,
     /// Rounds on end in which others were changing all that was due.
     stale: u32,
     maker: Maker,
@@ -113,7 +115,7 @@ pub(crate) enum Next {
 impl Beat {
     pub(crate) fn new(client: Client) -> Self {
         let id = client.env().worker_id();
-        Self { client, id, leads_until: None, stale: 0, maker: Maker::default() }
+        Self { client, id, leads_until: None, term: None, stale: 0, maker: Maker::default() }
     }
 
     /// Deals with what is due.
@@ -155,7 +157,7 @@ impl Beat {
         }
         let asked = Instant::now();
         let lead = self.client.store().lead_beats(self.id, LEASE).await?;
-        if lead.leads && self.leads_until.is_none() {
+        if lead.leads && self.term.replace(lead.term) != Some(lead.term) {
             tracing::info!(beat = %self.id, term = lead.term, "this beat leads");
         }
         self.leads_until = lead.leads.then(|| asked + LEASE / 2);
