@@ -7,6 +7,7 @@
 
 mod backoff;
 mod effects;
+mod end;
 mod env;
 mod error;
 pub mod failpoint;
@@ -14,7 +15,10 @@ mod failure;
 mod filter;
 mod id;
 mod kind;
+pub mod kit;
+mod lease;
 pub mod limits;
+mod place;
 mod schedule;
 mod settlement;
 mod signals;
@@ -29,20 +33,23 @@ mod within;
 pub use async_trait::async_trait;
 pub use backoff::Backoff;
 pub use effects::{Effects, Points};
+pub use end::{Ended, Follower, Keep, ended};
 pub use env::{Env, VirtualTime};
 pub use error::{StoreError, StoreErrorKind};
 pub use failure::{Failure, FailureReason};
 pub use filter::{Cursor, Filter, Page};
 pub use id::{Fence, TaskId, WorkerId};
 pub use kind::{Ack, KindSpec, OnError, Oversize, Policy, Retention};
+pub use lease::{LeaseKey, LeaseRef};
 pub use limits::{InvalidInput, Limits};
+pub use place::{Flags, Hold, Place, Standing, place};
 pub use schedule::{
     Advance, Advanced, DueSchedules, Edit, Lead, NewSchedule, Schedule, ScheduleEdit, Schedules, TICKS_KEPT, Tick, TickOutcome,
     TickRecord,
 };
 pub use settlement::{Ending, Held, Next, Settled, Settlement, Verdict, judge};
 pub use signals::{Signals, Waiter};
-pub use source::{Claim, Claimed, LeaseRef, Note, Pending, Pulse, Source, Swept, Wake, Wanted, WorkerSpec};
+pub use source::{Claim, Claimed, Note, Pending, Pulse, Source, Swept, Wake, Wanted, WorkerSpec};
 pub use state::{AttemptState, Event, Illegal, State, step};
 pub use store::{CancelOutcome, EnqueueOutcome, Finding, KindInfo, QueueInfo, RetryOutcome, Severity, Store, WorkerInfo};
 pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Fence, Progress, Settled, Settlement, StoreError, TaskId, TaskMeta, Timestamp, WorkerId};
+use crate::{Fence, LeaseRef, Progress, Settled, Settlement, StoreError, TaskId, TaskMeta, Timestamp, WorkerId};
 
 /// What a worker needs: batches of tasks to run, and a place to report to. Stores implement it, and brokers can.
 ///
@@ -122,17 +122,6 @@ pub struct Wanted {
     pub limit: usize,
 }
 
-/// Names one claim of one task; every write about the attempt carries it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LeaseRef {
-    /// The task.
-    pub id: TaskId,
-    /// The fence of the claim.
-    pub fence: Fence,
-    /// The store's own key of the task, so that it finds the row without a search by id. Opaque to all others.
-    pub key: i64,
-}
-
 /// A task that was claimed.
 #[derive(Clone, Debug)]
 pub struct Claimed {
@@ -209,6 +198,8 @@ pub struct Pending {
     pub scheduled: bool,
     /// Something is running.
     pub running: bool,
+    /// Something waits for other tasks or for a slot. It goes on by what else is left, or by nobody here.
+    pub held: bool,
 }
 
 impl Pending {

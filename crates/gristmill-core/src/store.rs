@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Cursor, Filter, KindSpec, NewTask, Page, Policy, Schedules, Source, StoreError, TaskId, TaskRecord, Timestamp};
+use crate::{
+    Cursor, Filter, KindSpec, NewTask, Page, Policy, Schedules, Source, State, StoreError, TaskId, TaskRecord, Timestamp,
+};
 
 /// What clients and operators need of a store, beside what workers do ([`Source`]) and beats ([`Schedules`]).
 #[async_trait]
@@ -58,6 +60,20 @@ pub trait Store: Source + Schedules {
     /// If the store can't be written; then nothing was retried.
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError>;
 
+    /// Says of blocked tasks that what they waited for is done: each goes on to where it belongs. One answer each: its state
+    /// then, `None` if it is not blocked.
+    ///
+    /// # Errors
+    /// If the store can't be written; then nothing has moved.
+    async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError>;
+
+    /// Says of waiting tasks that their limit admits them: each becomes ready. One answer each: its state then, `None` if it
+    /// does not wait.
+    ///
+    /// # Errors
+    /// If the store can't be written; then nothing has moved.
+    async fn admit(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError>;
+
     /// Stops or resumes the claims from a queue; what runs goes on. The queue need not exist yet.
     ///
     /// # Errors
@@ -101,8 +117,9 @@ pub trait Store: Source + Schedules {
 pub enum EnqueueOutcome {
     /// It is kept.
     Created,
-    /// A task with this id, type and arguments was there before; nothing changed.
-    Exists,
+    /// This task was there before and stands for it; nothing changed. Its id is the same if it was enqueued twice, with the same
+    /// type and arguments.
+    Exists(TaskId),
     /// Another task has this id; nothing changed.
     Conflict,
 }
@@ -145,6 +162,10 @@ pub struct QueueInfo {
     pub ready: u64,
     /// Tasks that are due later, at most the limit of counts.
     pub scheduled: u64,
+    /// Tasks that wait for others, at most the limit of counts.
+    pub blocked: u64,
+    /// Tasks that wait for a slot of their limit, at most the limit of counts.
+    pub waiting: u64,
     /// Tasks that run.
     pub running: u64,
     /// Ready tasks of types that no live worker serves, at most the limit of counts.
