@@ -134,6 +134,14 @@ const CASES: &[Case] = &[
         hint: "something else wrote to gristmill's tables; check that program",
     },
     Case {
+        code: "owed",
+        query: Q::CheckOwed,
+        takes: (false, true),
+        severity: Severity::Warning,
+        what: "ended tasks whose end set off something that this version does not know",
+        hint: "start a worker of the version that enqueued them; until then they are kept",
+    },
+    Case {
         code: "unserved",
         query: Q::CheckParked,
         takes: (false, true),

@@ -24,6 +24,7 @@
 mod check;
 mod conn;
 mod days;
+mod doors;
 mod effects;
 mod error;
 mod gather;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use gristmill_core::{
     CancelOutcome, Claim, Claimed, Cursor, Effects, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask,
-    Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, Store, StoreError, StoreErrorKind, Swept,
-    TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
+    Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, State, Store, StoreError, StoreErrorKind,
+    Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
 use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
@@ -240,11 +240,19 @@ impl Store for PostgresStore {
     }
 
     async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {
-        run!(&self.inner, pool, Kind::Transaction, s => ops::cancel(&mut s, ids))
+        run!(&self.inner, pool, Kind::Single, s => ops::cancel(&mut s, ids))
     }
 
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
         run!(&self.inner, pool, Kind::Transaction, s => ops::retry(&mut s, ids))
+    }
+
+    async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => ops::unblock(&mut s, ids))
+    }
+
+    async fn admit(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => ops::admit(&mut s, ids))
     }
 
     async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {

@@ -1,17 +1,17 @@
 use std::time::Duration;
 
-use gristmill_core::{Ending, Points, State, TaskId};
+use gristmill_core::kit::served::{Served, Serves};
+use gristmill_core::{Ending, Place, Points, TaskId};
 
-use super::encode::limit;
-use super::finish::{Taken, Word, finish};
+use super::ended::{Unstarted, Waited, Word, end_attempt, end_unstarted};
+use super::limit;
 use super::schedule::prune_ticks;
-use super::waiting::{Waited, end_unstarted};
+use super::taken::Taken;
 use super::writes::Writes;
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
 use crate::sql::Q;
-use crate::workers::{Served, Serves};
 
 /// How long a dead worker's row is kept for people to see.
 const WORKER_KEPT_MS: i64 = 3_600_000;
@@ -20,13 +20,13 @@ const HEAD: i64 = 2_000;
 
 /// Makes ready what is due. Returns how many.
 pub(crate) async fn promote(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
-    let promoted = s.execute(Q::Promote, &[&s.now, &limit(most)]).await?;
+    let promoted = s.row(Q::Promote, &[&s.now, &limit(most)]).await?.map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
     if promoted > 0 {
         s.effects.readied = true;
         s.own.returned_somewhere = true;
         s.effects.points.add(Points::PROMOTE);
     }
-    Ok(usize::try_from(promoted).unwrap_or(usize::MAX))
+    Ok(usize::try_from(promoted).unwrap_or_default())
 }
 
 /// Takes back what dead workers held. Needs a transaction.
@@ -36,7 +36,7 @@ pub(crate) async fn rescue(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
     for taken in Taken::all(s, &rows).await? {
         let silent = !taken.started;
         let id = TaskId::from_uuid(taken.id);
-        let state = finish(taken, &Word::of(Ending::Crashed, silent), &mut writes, &mut s.effects);
+        let state = end_attempt(taken, &Word::of(Ending::Crashed, silent), &mut writes, &mut s.effects);
         s.own.untold.extend(state.is_final().then_some(id));
     }
     writes.flush(s).await?;
@@ -49,7 +49,14 @@ pub(crate) async fn rescue(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
 /// Ends what was not started in time. Needs a transaction.
 pub(crate) async fn expire(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
     let mut waited: Vec<Waited> = Vec::new();
-    for query in [Q::ReadyExpire, Q::ScheduledExpire, Q::ParkedExpire] {
+    for place in Place::ALL {
+        let query = match place {
+            Place::Blocked => Q::BlockedExpire,
+            Place::Scheduled => Q::ScheduledExpire,
+            Place::Waiting => Q::WaitingExpire,
+            Place::Ready => Q::ReadyExpire,
+            Place::Parked => Q::ParkedExpire,
+        };
         let left = most - waited.len();
         if left == 0 {
             break;
@@ -58,7 +65,7 @@ pub(crate) async fn expire(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
             waited.push(Waited::read(&row)?);
         }
     }
-    end_unstarted(s, &waited, State::Expired).await?;
+    end_unstarted(s, &waited, &Unstarted::Expired).await?;
     s.own.untold.extend(waited.iter().map(|task| TaskId::from_uuid(task.id)));
     Ok(waited.len())
 }

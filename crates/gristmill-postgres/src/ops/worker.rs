@@ -1,18 +1,21 @@
 use std::time::Duration;
 
+use gristmill_core::kit::encode::{NONE, ms, to_json};
+use gristmill_core::kit::served::Serves;
 use gristmill_core::{Ending, Fence, KindSpec, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
 use serde_json::json;
 
-use super::encode::{NONE, ms, storable, to_json};
-use super::finish::{Taken, Word, finish};
+use super::ended::{Word, end_attempt};
 use super::settle::key;
+use super::storable;
 use super::sweep::unpark;
+use super::taken::Taken;
 use super::writes::Writes;
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
 use crate::sql::Q;
-use crate::workers::{Serves, Workers};
+use crate::workers::Workers;
 
 /// Parked tasks that a worker's entering brings back at once; sweeps bring the rest.
 const UNPARKED_MAX: usize = 10_000;
@@ -36,7 +39,7 @@ pub(crate) async fn leave(s: &mut Session<'_>, workers: &Workers, worker: Worker
     for mut taken in Taken::all(s, &rows).await? {
         taken.name_worker(&name);
         let silent = !taken.started;
-        finish(taken, &Word::of(Ending::Released, silent), &mut writes, &mut s.effects);
+        end_attempt(taken, &Word::of(Ending::Released, silent), &mut writes, &mut s.effects);
     }
     writes.flush(s).await?;
     workers.forget(worker);

@@ -1,3 +1,4 @@
+use gristmill_core::kit::encode::ended_of;
 use gristmill_core::{Cursor, Filter, Page, State, TaskRecord, limits};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -5,7 +6,7 @@ use uuid::Uuid;
 use super::record::records;
 use crate::error::Fault;
 use crate::names::Sort;
-use crate::ops::{ended_of, limit as bound};
+use crate::ops::limit as bound;
 use crate::session::Session;
 use crate::sql::Q;
 
@@ -104,6 +105,8 @@ enum Source {
     Tasks,
     Leases,
     Scheduled,
+    Blocked,
+    Waiting,
     Ended(State),
 }
 
@@ -112,6 +115,8 @@ fn sources(filter: &Filter) -> Vec<Source> {
     let all = filter.states.iter().map(|state| match state {
         State::Running => Some(Source::Leases),
         State::Scheduled => Some(Source::Scheduled),
+        State::Blocked => Some(Source::Blocked),
+        State::Waiting => Some(Source::Waiting),
         State::Failed | State::Cancelled | State::Expired => Some(Source::Ended(*state)),
         _ => None,
     });
@@ -137,6 +142,8 @@ async fn newest(s: &Session<'_>, sources: &[Source], below: i64, size: usize) ->
             Source::Tasks => s.rows(Q::TaskPage, &[&below, &bound(size)]).await?,
             Source::Leases => s.rows(Q::LeasePage, &[&below, &bound(size)]).await?,
             Source::Scheduled => s.rows(Q::ScheduledPage, &[&below, &bound(size)]).await?,
+            Source::Blocked => s.rows(Q::BlockedPage, &[&below, &bound(size)]).await?,
+            Source::Waiting => s.rows(Q::WaitingPage, &[&below, &bound(size)]).await?,
             Source::Ended(state) => s.rows(Q::OutcomePage, &[&below, &bound(size), &ended_of(*state)]).await?,
         };
         for row in &rows {

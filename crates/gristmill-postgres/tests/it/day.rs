@@ -85,7 +85,7 @@ impl Day {
         let fate = |id: TaskId| FATES[all.iter().position(|known| *known == id).unwrap()];
         let new = [tasks, vec![waiting.clone()]].concat();
         for outcome in self.repeat(async || self.store.enqueue(new.clone()).await).await {
-            assert!(matches!(outcome, EnqueueOutcome::Created | EnqueueOutcome::Exists));
+            assert!(matches!(outcome, EnqueueOutcome::Created | EnqueueOutcome::Exists(_)));
         }
         self.enter().await;
         self.claim(all[..FATES.len()].iter().copied().collect()).await;
