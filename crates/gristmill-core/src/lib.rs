@@ -14,6 +14,7 @@ mod failure;
 mod filter;
 mod id;
 mod kind;
+pub mod kit;
 pub mod limits;
 mod schedule;
 mod settlement;
