@@ -22,6 +22,7 @@ pub struct Migration {
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "tables", include_str!("../migrations/0001_tables.sql")),
     (2, "schedules", include_str!("../migrations/0002_schedules.sql")),
+    (3, "places", include_str!("../migrations/0003_places.sql")),
 ];
 
 /// Brings the file's tables up to date, making them if there are none, and returns every migration.
