@@ -60,15 +60,16 @@ pub trait Store: Source + Schedules {
     /// If the store can't be written; then nothing was retried.
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError>;
 
-    /// Says of blocked tasks that what they waited for is done: each goes on to where it belongs. One answer each: its state
-    /// then, `None` if it is not blocked.
+    /// Says of blocked tasks that what they waited for is done: each goes on to where it belongs. One that becomes ready stands
+    /// behind all that are ready by then, in the order of the ids. One answer each: its state then, `None` if it is not blocked.
     ///
     /// # Errors
     /// If the store can't be written; then nothing has moved.
     async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError>;
 
-    /// Says of waiting tasks that their limit admits them: each becomes ready. One answer each: its state then, `None` if it
-    /// does not wait.
+    /// Says of waiting tasks that their limit admits them: each becomes ready, behind all that are ready by then, in the order of
+    /// the ids. (At the place of its arrival it could overtake those that workers have passed already, and be seen late.) One
+    /// answer each: its state then, `None` if it does not wait.
     ///
     /// # Errors
     /// If the store can't be written; then nothing has moved.

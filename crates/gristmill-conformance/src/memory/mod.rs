@@ -19,8 +19,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gristmill_core::{
     CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
-    Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Severity, Source, Store, StoreError, Swept, TaskId,
-    TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec,
+    Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Severity, Source, State, Store, StoreError, Swept,
+    TaskId, TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec,
 };
 
 use signal::Signals;
@@ -168,6 +168,14 @@ impl Store for MemoryStore {
 
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
         Ok(self.run(|tables, _| ids.iter().map(|id| tables.retry(*id)).collect()))
+    }
+
+    async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        Ok(self.run(|tables, now| ids.iter().map(|id| tables.unblock(*id, now)).collect()))
+    }
+
+    async fn admit(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        Ok(self.run(|tables, _| ids.iter().map(|id| tables.admit(*id)).collect()))
     }
 
     async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {

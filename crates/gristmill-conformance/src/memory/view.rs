@@ -55,6 +55,7 @@ impl Tables {
             ready: self.ready.keys().any(|(queue, kind)| asked(queue) && claimable(queue, kind)),
             scheduled: self.scheduled.range(..=(horizon, i64::MAX)).any(|(_, seq)| asked_of(seq)),
             running: self.held.values().flatten().any(asked_of),
+            held: self.on_hold.iter().any(asked_of),
         }
     }
 
@@ -63,8 +64,17 @@ impl Tables {
     }
 
     fn queue_info(&self, name: &str, paused: bool, now: Timestamp) -> QueueInfo {
-        let mut info =
-            QueueInfo { name: name.to_owned(), paused, ready: 0, scheduled: 0, running: 0, unserved: 0, oldest_ready_at: None };
+        let mut info = QueueInfo {
+            name: name.to_owned(),
+            paused,
+            ready: 0,
+            scheduled: 0,
+            blocked: 0,
+            waiting: 0,
+            running: 0,
+            unserved: 0,
+            oldest_ready_at: None,
+        };
         for task in self.tasks.values().filter(|task| task.new.queue == name) {
             match task.state() {
                 State::Ready => {
@@ -74,11 +84,13 @@ impl Tables {
                     info.oldest_ready_at = info.oldest_ready_at.or(Some(task.created_at));
                 }
                 State::Scheduled => info.scheduled += 1,
+                State::Blocked => info.blocked += 1,
+                State::Waiting => info.waiting += 1,
                 State::Running => info.running += 1,
-                _ => {}
+                State::Succeeded | State::Failed | State::Cancelled | State::Expired => {}
             }
         }
-        for count in [&mut info.ready, &mut info.scheduled, &mut info.unserved] {
+        for count in [&mut info.ready, &mut info.scheduled, &mut info.blocked, &mut info.waiting, &mut info.unserved] {
             *count = (*count).min(COUNT_MAX);
         }
         info
@@ -143,7 +155,7 @@ fn record(task: &Task) -> TaskRecord {
         error: if state == State::Succeeded { None } else { error() },
         created_at: task.created_at,
         run_at: match task.place {
-            Place::Scheduled(run_at) => run_at,
+            Place::Blocked(run_at) | Place::Scheduled(run_at) => run_at,
             _ => task.due,
         },
         ended_at,

@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 
 use gristmill_core::{
-    Claim, Ending, Env, Failure, FailureReason, LeaseRef, NewTask, Note, Progress, Settlement, TaskId, TaskMeta, Timestamp,
-    Wanted, WorkerId, WorkerSpec,
+    Claim, Ending, Env, Failure, FailureReason, LeaseKey, LeaseRef, NewTask, Note, Progress, Settlement, TaskId, TaskMeta,
+    Timestamp, Wanted, WorkerId, WorkerSpec,
 };
 
 use super::call::{Answer, Call, Held};
@@ -78,6 +78,8 @@ impl World {
             }
             Op::Cancel(tasks) => Call::Cancel(self.some_tasks(tasks)?),
             Op::Retry(tasks) => Call::Retry(self.some_tasks(tasks)?),
+            Op::Unblock(tasks) => Call::Unblock(self.some_tasks(tasks)?),
+            Op::Admit(tasks) => Call::Admit(self.some_tasks(tasks)?),
             Op::Pause { queue, paused } => Call::Pause(NAMES[*queue], *paused),
             // These are no single call; see `Case::step`.
             Op::Advance(_) | Op::SetBack(_) | Op::Reopen | Op::SweepInSteps(_) | Op::PruneInSteps(_) | Op::Plan(_) | Op::Look => {
@@ -139,6 +141,7 @@ impl World {
             expires: spec.expires,
             args: format!("{{\"n\":{}}}", self.tasks.len()),
             meta,
+            hold: spec.hold,
         };
         self.tasks.push(task.clone());
         task
@@ -168,17 +171,24 @@ impl World {
         }
         let failed = matches!(end.ending, Ending::Failed | Ending::Retry { .. });
         let says = |what: &str| end.says.then(|| format!("{what} at {now}"));
-        let lease = LeaseRef { id: held.id, fence: held.fence, key: 0 };
+        let lease = LeaseRef { id: held.id, fence: held.fence, key: LeaseKey::default() };
         let settlement = Settlement {
             ran_for: end.ran_for,
             result: says("\"done\"").filter(|_| end.ending == Ending::Succeeded),
             failure: failed.then(|| Box::new(Failure::new(FailureReason::Error, format!("failed at {now}")))),
             logs: says("ended"),
             progress: end.says.then(|| Box::new(Progress { done: 2, total: Some(2), ..Progress::default() })),
-            children: end.children.iter().map(|child| self.task(child, now)).collect(),
+            children: self.children(end, now),
             ..Settlement::new(lease, end.ending)
         };
         Some((held, settlement))
+    }
+
+    fn children(&mut self, end: &End, now: Timestamp) -> Vec<NewTask> {
+        let taken = end.refused.and_then(|task| pick(&self.tasks, task)).cloned();
+        let mut children: Vec<_> = end.children.iter().map(|child| self.task(child, now)).collect();
+        children.extend(taken.map(|taken| NewTask { args: "{\"changed\":true}".to_owned(), ..taken }));
+        children
     }
 
     fn lease(&self, n: usize) -> Option<Held> {

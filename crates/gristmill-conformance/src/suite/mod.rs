@@ -17,6 +17,7 @@ pub mod notes;
 pub mod operators;
 pub mod pause;
 pub mod pending;
+pub mod places;
 pub mod races;
 pub mod retention;
 pub mod retry;
@@ -117,6 +118,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         pause::CHECKS,
         unknown_types::CHECKS,
         pending::CHECKS,
+        places::CHECKS,
         notes::CHECKS,
         children::CHECKS,
         listing::CHECKS,

@@ -34,6 +34,24 @@ enum Fault {
     AdvancesWhatHasChanged,
     LetsEverybodyLead,
     ForgetsRemovals,
+    ForgetsLimits,
+    AdmitsWhatDependsOnOthers,
+    LosesRefusedChildren,
+}
+
+#[test]
+fn limits_that_are_forgotten_are_noticed() {
+    noticed(Fault::ForgetsLimits, "places::a_task_goes_from_place_to_place");
+}
+
+#[test]
+fn tasks_that_run_before_what_they_depend_on_are_noticed() {
+    noticed(Fault::AdmitsWhatDependsOnOthers, "places::a_task_goes_from_place_to_place");
+}
+
+#[test]
+fn refused_children_that_are_lost_in_silence_are_noticed() {
+    noticed(Fault::LosesRefusedChildren, "children::a_child_whose_id_is_anothers_fails_the_attempt");
 }
 
 #[test]
@@ -203,6 +221,18 @@ impl Source for Broken {
                 settlement.lease.fence = *fences.get(&settlement.lease.id).unwrap_or(&settlement.lease.fence);
             }
         }
+        if self.has(Fault::LosesRefusedChildren) {
+            for settlement in &mut settlements {
+                let mut kept = Vec::new();
+                for child in std::mem::take(&mut settlement.children) {
+                    let known = self.inner.get(child.id).await?;
+                    if known.is_none_or(|known| known.args == child.args) {
+                        kept.push(child);
+                    }
+                }
+                settlement.children = kept;
+            }
+        }
         let children: Vec<_> = settlements.iter().map(|settlement| (settlement.lease.id, settlement.children.clone())).collect();
         let settled = self.inner.settle(settlements).await?;
         for (settled, (id, children)) in settled.iter().zip(children) {
@@ -324,6 +354,9 @@ impl Store for Broken {
         if self.has(Fault::ForgetsDelays) {
             tasks.iter_mut().for_each(|task| task.delay = Duration::ZERO);
         }
+        if self.has(Fault::ForgetsLimits) {
+            tasks.iter_mut().for_each(|task| task.hold.limited = false);
+        }
         self.inner.enqueue(tasks).await
     }
 
@@ -350,6 +383,17 @@ impl Store for Broken {
 
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
         self.inner.retry(ids).await
+    }
+
+    async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        self.inner.unblock(ids).await
+    }
+
+    async fn admit(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        if self.has(Fault::AdmitsWhatDependsOnOthers) {
+            self.inner.unblock(ids).await?;
+        }
+        self.inner.admit(ids).await
     }
 
     async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {
