@@ -1,8 +1,9 @@
 -- A place for each reason to wait, and what is unusual about a task: `flags` is 0 for nearly all, which the short ways ask for. A
 -- program leaves alone what has a flag that it does not know.
 
--- seq is the place in line. task: the task's key if that is another number, as for one that gave up the place of its arrival;
--- 0 stands for seq, so that rows of older programs, which know no other place, are right as they are.
+-- (seq, turn) is the place in line: that of a task's arrival is its key, and for those that came into the line later the key of the one
+-- behind which they came, with a turn of 1 and more. task: the key of such a one; 0 stands for seq, so that rows of older programs,
+-- which know no other place, are right as they are.
 CREATE TABLE gristmill_line(
   queue    INTEGER NOT NULL,
   priority INTEGER NOT NULL,
@@ -11,9 +12,10 @@ CREATE TABLE gristmill_line(
   attempt  INTEGER NOT NULL,
   claim_no INTEGER NOT NULL,
   crashes  INTEGER NOT NULL,
+  turn     INTEGER NOT NULL DEFAULT 0,
   task     INTEGER NOT NULL DEFAULT 0,
   flags    INTEGER NOT NULL DEFAULT 0,
-  PRIMARY KEY(queue, priority, seq, task)
+  PRIMARY KEY(queue, priority, seq, turn)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO gristmill_line(queue, priority, seq, kind, attempt, claim_no, crashes)
   SELECT queue, priority, seq, kind, attempt, claim_no, crashes FROM gristmill_ready ORDER BY queue, priority, seq;
@@ -29,9 +31,10 @@ CREATE TABLE gristmill_line(
   attempt  INTEGER NOT NULL,
   claim_no INTEGER NOT NULL,
   crashes  INTEGER NOT NULL,
+  turn     INTEGER NOT NULL DEFAULT 0,
   task     INTEGER NOT NULL DEFAULT 0,
   flags    INTEGER NOT NULL DEFAULT 0,
-  PRIMARY KEY(queue, kind, priority, seq, task)
+  PRIMARY KEY(queue, kind, priority, seq, turn)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO gristmill_line(queue, kind, priority, seq, attempt, claim_no, crashes)
   SELECT queue, kind, priority, seq, attempt, claim_no, crashes FROM gristmill_parked ORDER BY queue, kind, priority, seq;

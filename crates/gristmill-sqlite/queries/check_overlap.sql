@@ -12,8 +12,8 @@ SELECT count(DISTINCT t.seq) FROM held h CROSS JOIN gristmill_task t ON t.seq = 
       + EXISTS (SELECT 1 FROM gristmill_scheduled WHERE seq = t.seq)
       + EXISTS (SELECT 1 FROM gristmill_waiting WHERE seq = t.seq)
       + EXISTS (SELECT 1 FROM gristmill_ready r
-                  WHERE r.queue = t.queue AND r.priority = t.priority AND r.seq = t.seq AND r.task = 0)
+                  WHERE r.queue = t.queue AND r.priority = t.priority AND r.seq = t.seq AND r.turn = 0)
       + EXISTS (SELECT 1 FROM gristmill_ready WHERE task = t.seq AND task <> 0)
       + EXISTS (SELECT 1 FROM gristmill_parked p
-                  WHERE p.queue = t.queue AND p.kind = t.kind AND p.priority = t.priority AND p.seq = t.seq AND p.task = 0)
+                  WHERE p.queue = t.queue AND p.kind = t.kind AND p.priority = t.priority AND p.seq = t.seq AND p.turn = 0)
       + EXISTS (SELECT 1 FROM gristmill_parked WHERE task = t.seq AND task <> 0) > 1

@@ -1,2 +1,2 @@
--- Index: gristmill_scheduled_due, in its order. Without those that have one of the flags ?1.
-SELECT run_at FROM gristmill_scheduled WHERE flags & ?1 = 0 ORDER BY run_at LIMIT 1
+-- Index: gristmill_scheduled_due.
+SELECT min(run_at) FROM gristmill_scheduled WHERE run_at > ?1

@@ -101,16 +101,12 @@ impl<'a> Plan<'a> {
 
     fn waiter(&self) -> Waiter {
         Waiter {
-            key: self.key,
             queue: self.queue,
             kind: self.kind,
             priority: self.row.priority.into(),
-            line: self.key,
             run_at: self.row.due(self.now),
-            attempt: 0,
-            claim_no: 0,
-            crashes: 0,
             flags: Flags::from_bits(self.row.flags),
+            ..Waiter::unread(self.key)
         }
     }
 }

@@ -1,5 +1,5 @@
 use gristmill_core::{Flags, Place};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::sql;
 
@@ -11,14 +11,34 @@ pub(crate) struct Waiter {
     pub(crate) queue: i64,
     pub(crate) kind: i64,
     pub(crate) priority: i64,
-    /// Its place in line: its key, unless it is [`MOVED`](Flags::MOVED). Asked only where there is a line.
-    pub(crate) line: i64,
+    /// Its place in line; asked only where there is one.
+    pub(crate) line: Line,
     /// When it is due; asked only where that is still to come.
     pub(crate) run_at: i64,
     pub(crate) attempt: u32,
     pub(crate) claim_no: u32,
     pub(crate) crashes: u32,
     pub(crate) flags: Flags,
+}
+
+/// A place in line. That of a task's arrival is its key; those who come into the line later share one with whoever is the last
+/// then, and stand behind it in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Line {
+    pub(crate) seq: i64,
+    pub(crate) turn: i64,
+}
+
+impl Line {
+    /// That of the arrival of the task with this key.
+    pub(crate) fn of_arrival(key: i64) -> Self {
+        Self { seq: key, turn: 0 }
+    }
+
+    /// The one behind this one, and before that of whoever arrives later.
+    pub(crate) fn behind(self) -> Self {
+        Self { turn: self.turn.saturating_add(1), ..self }
+    }
 }
 
 impl Waiter {
@@ -29,23 +49,13 @@ impl Waiter {
             queue: 0,
             kind: 0,
             priority: 0,
-            line: key,
+            line: Line::of_arrival(key),
             run_at: 0,
             attempt: 0,
             claim_no: 0,
             crashes: 0,
             flags: Flags::NONE,
         }
-    }
-
-    /// Its place in line as `seq` and `task` have it.
-    pub(crate) fn stands(&self) -> (i64, i64) {
-        if self.flags.has(Flags::MOVED) { (self.line, self.key) } else { (self.key, 0) }
-    }
-
-    /// Puts it where a row of a line has it.
-    pub(crate) fn standing(self, seq: i64, task: i64) -> Self {
-        Self { key: if task == 0 { seq } else { task }, line: seq, ..self }
     }
 }
 
@@ -84,7 +94,7 @@ pub(crate) fn look(conn: &Connection, place: Place, address: &Address) -> rusqli
         })
     };
     let due = |at: &Row<'_>| Ok(Waiter { run_at: at.get(4)?, ..row(at)? });
-    let lined = |at: &Row<'_>| Ok(Waiter { line: at.get(4)?, ..row(at)? });
+    let lined = |at: &Row<'_>| Ok(Waiter { line: Line { seq: at.get(4)?, turn: at.get(5)? }, ..row(at)? });
     let found = match place {
         Place::Blocked => conn.prepare_cached(sql::BLOCKED_GET)?.query_row([key], due),
         Place::Scheduled => conn.prepare_cached(sql::SCHEDULED_GET)?.query_row([key], due),
@@ -97,14 +107,13 @@ pub(crate) fn look(conn: &Connection, place: Place, address: &Address) -> rusqli
 
 /// Takes a task out of the place where it was found; what [`place`](crate::ops::place) wrote.
 pub(crate) fn remove(conn: &Connection, place: Place, waiter: &Waiter) -> rusqlite::Result<()> {
-    let &Waiter { key, queue, kind, priority, .. } = waiter;
-    let (seq, task) = waiter.stands();
+    let &Waiter { key, queue, kind, priority, line: Line { seq, turn }, .. } = waiter;
     match place {
         Place::Blocked => conn.prepare_cached(sql::BLOCKED_DELETE)?.execute([key]),
         Place::Scheduled => conn.prepare_cached(sql::SCHEDULED_DELETE)?.execute([key]),
         Place::Waiting => conn.prepare_cached(sql::WAITING_DELETE)?.execute([key]),
-        Place::Ready => conn.prepare_cached(sql::READY_DELETE)?.execute([queue, priority, seq, task]),
-        Place::Parked => conn.prepare_cached(sql::PARKED_DELETE)?.execute(params![queue, kind, priority, seq, task]),
+        Place::Ready => conn.prepare_cached(sql::READY_DELETE)?.execute([queue, priority, seq, turn]),
+        Place::Parked => conn.prepare_cached(sql::PARKED_DELETE)?.execute([queue, kind, priority, seq, turn]),
     }?;
     Ok(())
 }

@@ -14,7 +14,7 @@ pub(super) fn set_aside(tx: &mut Tx<'_>, waiter: &Waiter, why: &str) -> Result<(
     let &Waiter { key, queue, kind, priority, line, attempt, claim_no, crashes, flags, .. } = waiter;
     tracing::error!(key, why, "a task can't be read and was set aside");
     let row = json!({
-        "queue": queue, "priority": priority, "seq": key, "kind": kind, "line": line,
+        "queue": queue, "priority": priority, "seq": key, "kind": kind, "line": [line.seq, line.turn],
         "attempt": attempt, "claim_no": claim_no, "crashes": crashes, "flags": flags.bits()
     });
     tx.conn.prepare_cached(sql::ASIDE_INSERT)?.execute(params![key, tx.now.as_millis(), why, row.to_string()])?;

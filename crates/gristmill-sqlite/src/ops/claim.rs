@@ -16,7 +16,7 @@ use crate::error::Fault;
 use crate::memory::{Server, served};
 use crate::sql;
 use crate::tx::Tx;
-use crate::whereabouts::Waiter;
+use crate::whereabouts::{Line, Waiter};
 
 /// Tasks that one claim moves aside because nobody serves them.
 const PARKED_MAX: usize = 1_000;
@@ -189,7 +189,7 @@ impl Claiming<'_> {
                         if run == 0 {
                             self.raise(tx, queue, lead);
                         }
-                        lead = Some((waiter.priority, waiter.line, run + 1));
+                        lead = Some((waiter.priority, waiter.line.seq, run + 1));
                     }
                 }
             }
@@ -237,8 +237,8 @@ impl Claiming<'_> {
     }
 
     fn remove(&mut self, waiter: &Waiter) -> Result<(), Fault> {
-        let (seq, task) = waiter.stands();
-        self.delete.execute([waiter.queue, waiter.priority, seq, task])?;
+        let Waiter { queue, priority, line, .. } = *waiter;
+        self.delete.execute([queue, priority, line.seq, line.turn])?;
         Ok(())
     }
 
@@ -291,16 +291,16 @@ impl Claiming<'_> {
 
 /// A row of `ready`.
 fn waiter(row: &Row<'_>, queue: i64) -> rusqlite::Result<Waiter> {
-    let line: i64 = row.get(1)?;
+    let seq: i64 = row.get(1)?;
     let flags = Flags::from_bits(row.get(6)?);
     // Nearly all stand where they arrived.
-    let key = if flags.has(Flags::MOVED) { row.get(7)? } else { line };
+    let (turn, key) = if flags.has(Flags::MOVED) { (row.get(7)?, row.get(8)?) } else { (0, seq) };
     Ok(Waiter {
         key,
         queue,
         kind: row.get(2)?,
         priority: row.get(0)?,
-        line,
+        line: Line { seq, turn },
         run_at: 0,
         attempt: row.get(3)?,
         claim_no: row.get(4)?,

@@ -9,24 +9,20 @@ use crate::whereabouts::{self, Waiter};
 /// What a blocked task waited for is done: it goes on to where it belongs. Its state then, `None` if it is not blocked.
 pub(crate) fn unblock(tx: &mut Tx<'_>, id: TaskId) -> Result<Option<State>, Fault> {
     let now = tx.now.as_millis();
-    release(tx, id, Place::Blocked, |_, waiter| {
+    let standing = |waiter: &Waiter| {
         let limited = waiter.flags.has(Flags::LIMITED);
-        Ok((Standing { early: waiter.run_at > now, limited, ..Standing::default() }, waiter))
-    })
+        Standing { early: waiter.run_at > now, limited, ..Standing::default() }
+    };
+    release(tx, id, Place::Blocked, standing)
 }
 
-/// The limit of a waiting task admits it: it becomes ready, behind all that are. Its state then, `None` if it does not wait.
+/// The limit of a waiting task admits it. Its state then, `None` if it does not wait.
 pub(crate) fn admit(tx: &mut Tx<'_>, id: TaskId) -> Result<Option<State>, Fault> {
-    // At the place of its arrival it would pass by those that were ready long before it was admitted.
-    release(tx, id, Place::Waiting, |tx, waiter| Ok((Standing::default(), behind(tx, waiter)?)))
+    release(tx, id, Place::Waiting, |_| Standing::default())
 }
 
-fn release(
-    tx: &mut Tx<'_>,
-    id: TaskId,
-    from: Place,
-    onward: impl FnOnce(&Tx<'_>, Waiter) -> Result<(Standing, Waiter), Fault>,
-) -> Result<Option<State>, Fault> {
+/// Lets a task go on from where it was held.
+fn release(tx: &mut Tx<'_>, id: TaskId, from: Place, standing: impl FnOnce(&Waiter) -> Standing) -> Result<Option<State>, Fault> {
     let Some(facts) = facts_of(tx.conn, id)? else { return Ok(None) };
     let Some(waiter) = whereabouts::look(tx.conn, from, &facts.address())? else { return Ok(None) };
     if !waiter.flags.unknown().is_none() {
@@ -34,6 +30,7 @@ fn release(
         return Ok(Some(from.state()));
     }
     whereabouts::remove(tx.conn, from, &waiter)?;
-    let (standing, waiter) = onward(tx, waiter)?;
-    Ok(Some(place(tx, place_of(standing), &waiter)?))
+    let to = place_of(standing(&waiter));
+    let waiter = if to == Place::Ready { behind(tx, waiter)? } else { waiter };
+    Ok(Some(place(tx, to, &waiter)?))
 }

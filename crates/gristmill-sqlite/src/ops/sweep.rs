@@ -1,5 +1,5 @@
 use gristmill_core::{Ending, Flags, Place, Points, Standing, State, Swept, TaskId, Timestamp, place as place_of};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::aside::set_aside;
 use super::cancel::take_waiting;
@@ -12,7 +12,7 @@ use crate::error::Fault;
 use crate::memory::served;
 use crate::sql;
 use crate::tx::Tx;
-use crate::whereabouts::{self, Waiter};
+use crate::whereabouts::{self, Line, Waiter};
 
 /// The flags that this version does not know: what has one is left to those that do.
 const UNKNOWN: i32 = !Flags::KNOWN.bits();
@@ -34,7 +34,9 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
         tx.effects.points.add(Points::RESCUE);
     }
     tx.effects.swept = true;
-    let next: Option<i64> = tx.conn.prepare_cached(sql::SCHEDULED_NEXT)?.query_row([UNKNOWN], |row| row.get(0)).optional()?;
+    // What is due and still there is not for this version to promote, unless this was not all of it.
+    let after = if promoted < limit { tx.now.as_millis() } else { i64::MIN };
+    let next: Option<i64> = tx.conn.prepare_cached(sql::SCHEDULED_NEXT)?.query_row([after], |row| row.get(0))?;
     let next_due = next.map(|at| Timestamp::from_millis(at).since(tx.now));
     Ok(Swept { promoted, rescued, expired, ended, unparked, next_due })
 }
@@ -132,17 +134,20 @@ pub(super) fn unpark(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
         let rows: Vec<Waiter> = {
             let mut scan = conn.prepare_cached(sql::PARKED_SCAN)?;
             let rows = scan.query_map(params![queue, kind, count(limit - unparked), UNKNOWN], |row| {
-                let waiter = Waiter {
+                let line = Line { seq: row.get(1)?, turn: row.get(6)? };
+                let flags = Flags::from_bits(row.get(5)?);
+                let key = if flags.has(Flags::MOVED) { row.get(7)? } else { line.seq };
+                Ok(Waiter {
                     queue,
                     kind,
                     priority: row.get(0)?,
                     attempt: row.get(2)?,
                     claim_no: row.get(3)?,
                     crashes: row.get(4)?,
-                    flags: Flags::from_bits(row.get(5)?),
-                    ..Waiter::unread(0)
-                };
-                Ok(waiter.standing(row.get(1)?, row.get(6)?))
+                    line,
+                    flags,
+                    ..Waiter::unread(key)
+                })
             })?;
             rows.collect::<Result<_, _>>()?
         };

@@ -24,7 +24,7 @@ async fn tasks_live_and_die_with_the_callers_transaction() {
     let (kept, dropped) = (fixture.task("mail"), fixture.task("mail"));
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
     let outcomes = insert(&fixture, &tx, vec![kept.clone(), kept.clone()]).unwrap();
-    assert_eq!(outcomes, [EnqueueOutcome::Created, EnqueueOutcome::Exists]);
+    assert_eq!(outcomes, [EnqueueOutcome::Created, EnqueueOutcome::Exists(kept.id)]);
     assert_eq!(fixture.state(&kept).await, None, "not before the commit");
     tx.commit().unwrap();
     assert_eq!(fixture.state(&kept).await, Some(State::Ready));

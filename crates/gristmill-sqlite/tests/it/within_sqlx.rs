@@ -20,7 +20,7 @@ async fn tasks_live_and_die_with_the_callers_transaction() {
     let tasks = vec![kept.clone(), kept.clone(), other, later.clone()];
     let outcomes = Within::insert(&mut tx, &*fixture.store, tasks).await.unwrap();
     use EnqueueOutcome::{Conflict, Created, Exists};
-    assert_eq!(outcomes, [Created, Exists, Conflict, Created]);
+    assert_eq!(outcomes, [Created, Exists(kept.id), Conflict, Created]);
     assert_eq!(fixture.state(&kept).await, None, "not before the commit");
     tx.commit().await.unwrap();
     assert_eq!(fixture.state(&kept).await, Some(State::Ready));
