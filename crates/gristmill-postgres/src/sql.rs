@@ -5,9 +5,8 @@
 //! with `retention` is kept that ends now, `{changed}` the end of a statement that can't do all of its work, `{channel}` where
 //! notifications go, and `{tell}` a further column that notifies, with `notify=inside`.
 
+use gristmill_core::kit::fnv;
 use tokio_postgres::types::Type;
-
-use crate::migrate::fnv;
 
 macro_rules! queries {
     ($($name:ident $file:literal [$($ty:ident),* $(,)?];)*) => {
@@ -25,6 +24,8 @@ macro_rules! queries {
 }
 
 queries! {
+    AdditionInsert "addition_insert" [INT8, INT8, TEXT, TEXT];
+    AdditionList "addition_list" [];
     AsideCount "aside_count" [];
     AsideInsert "aside_insert" [INT8, UUID, TEXT, TEXT];
     BeatLead "beat_lead" [INT8, UUID, INT8];
@@ -71,9 +72,11 @@ queries! {
     LeaseTakeLost "lease_take_lost" [INT8, INT8];
     LeaseTakeOfWorker "lease_take_of_worker" [INT8, INT8];
     LiveTake "live_take" [UUID_ARRAY];
+    LockHolders "lock_holders" [TEXT];
     MigrationExists "migration_exists" [TEXT];
     MigrationInsert "migration_insert" [INT8, INT8, TEXT, TEXT];
     MigrationList "migration_list" [];
+    MigrationLock "migration_lock" [INT8];
     OutcomeDelete "outcome_delete" [UUID_ARRAY];
     OutcomeEnded "outcome_ended" [UUID_ARRAY];
     OutcomeInsert "outcome_insert" [
@@ -185,6 +188,11 @@ impl Texts {
         fill(text, &self.schema)
     }
 
+    /// The same, with values for more placeholders.
+    pub(crate) fn fill_with(&self, text: &str, more: &[(&str, &str)]) -> String {
+        fill_with(text, &self.schema, more)
+    }
+
     /// Where notifications about this schema go.
     pub(crate) fn channel(&self) -> String {
         channel(&self.schema)
@@ -204,14 +212,30 @@ impl Q {
 }
 
 fn fill(text: &str, schema: &str) -> String {
+    fill_with(text, schema, &[])
+}
+
+fn fill_with(text: &str, schema: &str, more: &[(&str, &str)]) -> String {
     let quoted = quote(schema);
     // A comment that holds a placeholder's letters does no harm; they are left out all the same, as they travel each time.
     let text: String = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
     let text =
         text.replace("{changed}", CHANGED).replace("{keep}", KEEP).replace("{now}", NOW).replace("{channel}", &channel(schema));
-    // The name is put in last and once, as it may look like a placeholder itself.
     let literal = quoted.replace('\'', "''");
-    text.split("{s}").map(|part| part.replace("{l}", &literal)).collect::<Vec<_>>().join(&quoted)
+    put(&text, &[&[("s", quoted.as_str()), ("l", &literal)], more].concat())
+}
+
+/// Puts values into their places, all of them in one go, as a name of somebody's choice may look like a placeholder itself.
+fn put(text: &str, values: &[(&str, &str)]) -> String {
+    let mut parts = text.split('{');
+    let mut done = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match values.iter().find_map(|(name, value)| Some((value, part.strip_prefix(name)?.strip_prefix('}')?))) {
+            Some((value, rest)) => done.extend([value, rest]),
+            None => done.extend(["{", part]),
+        }
+    }
+    done
 }
 
 fn channel(schema: &str) -> String {

@@ -11,6 +11,9 @@ macro_rules! statements {
 }
 
 statements! {
+    ADDITION_CREATE = "addition_create",
+    ADDITION_INSERT = "addition_insert",
+    ADDITION_LIST = "addition_list",
     ASIDE_COUNT = "aside_count",
     ASIDE_INSERT = "aside_insert",
     BEAT_LEAD = "beat_lead",
@@ -29,6 +32,7 @@ statements! {
     CHECK_OVERLAP = "check_overlap",
     CHECK_OWED = "check_owed",
     CHECK_PARKED = "check_parked",
+    CHECK_SCHEMA = "check_schema",
     CHECK_TEXT = "check_text",
     EXPIRY_DELETE = "expiry_delete",
     EXPIRY_DUE = "expiry_due",
@@ -57,6 +61,7 @@ statements! {
     MIGRATION_CREATE = "migration_create",
     MIGRATION_INSERT = "migration_insert",
     MIGRATION_LIST = "migration_list",
+    MIGRATION_TABLES = "migration_tables",
     OUTCOME_DELETE = "outcome_delete",
     OUTCOME_ERROR = "outcome_error",
     OUTCOME_FINAL = "outcome_final",

@@ -1,5 +1,9 @@
-//! For who writes a store: what all of them have in common, without a word of SQL.
+//! For who writes a store: what all of them do alike, so that each has only its reading and writing to itself.
 
 pub mod encode;
+mod fnv;
+pub mod migrate;
 pub mod row;
 pub mod served;
+
+pub use fnv::fnv;
