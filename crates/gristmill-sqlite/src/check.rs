@@ -2,10 +2,10 @@ use gristmill_core::kit::migrate;
 use gristmill_core::{Finding, Severity, StoreError, StoreErrorKind};
 use rusqlite::{Connection, TransactionBehavior, params};
 
+use crate::directory;
 use crate::error::Fault;
 use crate::open;
 use crate::options::{SqliteOptions, Synchronous};
-use crate::place;
 use crate::reader::View;
 use crate::sql;
 use crate::text::Lossy;
@@ -75,9 +75,9 @@ const CASES: &[Case] = &[
     Case {
         code: "overlap",
         sql: sql::CHECK_OVERLAP,
-        params: |_| vec![],
+        params: |_| vec![COUNT_MAX],
         severity: Severity::Error,
-        what: "tasks that run and wait at the same time",
+        what: "tasks that are in two places at once",
         hint: "something else wrote to gristmill's tables; cancel these tasks and check that program",
     },
     Case {
@@ -87,6 +87,14 @@ const CASES: &[Case] = &[
         severity: Severity::Error,
         what: "tasks that run though they have ended",
         hint: "something else wrote to gristmill's tables; check that program",
+    },
+    Case {
+        code: "owed",
+        sql: sql::CHECK_OWED,
+        params: |_| vec![COUNT_MAX],
+        severity: Severity::Warning,
+        what: "ends that a newer version has to finish",
+        hint: "start a worker of the newer version; until then these tasks are kept and can't be retried",
     },
     Case {
         code: "unserved",
@@ -232,7 +240,7 @@ fn try_write(options: &SqliteOptions) -> Result<(), StoreError> {
 
 /// Whether the disk is about to be full.
 fn disk(options: &SqliteOptions) -> Option<Finding> {
-    let free = place::free_bytes(&options.path)?;
+    let free = directory::free_bytes(&options.path)?;
     let message = format!("{} MiB of the disk are free", free / 1024 / 1024);
     Some(if free < FREE_BYTES_MIN {
         finding(Severity::Warning, "disk", message, "make room: on a full disk nothing is acknowledged")

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use gristmill_core::{
     CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
-    Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Signals, Source, Store, StoreError, StoreErrorKind,
-    Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
+    Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Signals, Source, State, Store, StoreError,
+    StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
@@ -295,6 +295,16 @@ impl Store for SqliteStore {
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
         let ids = ids.to_vec();
         self.write(ids.len(), move |tx| ids.iter().map(|id| ops::retry(tx, *id)).collect()).await
+    }
+
+    async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        let ids = ids.to_vec();
+        self.write(ids.len(), move |tx| ids.iter().map(|id| ops::unblock(tx, *id)).collect()).await
+    }
+
+    async fn admit(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        let ids = ids.to_vec();
+        self.write(ids.len(), move |tx| ids.iter().map(|id| ops::admit(tx, *id)).collect()).await
     }
 
     async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {

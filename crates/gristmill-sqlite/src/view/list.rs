@@ -1,9 +1,9 @@
+use gristmill_core::kit::encode::ended_of;
 use gristmill_core::{Cursor, Filter, Page, State, TaskRecord, limits};
 use rusqlite::params;
 
 use super::record::{load, locate};
 use crate::error::Fault;
-use crate::ops::ended_of;
 use crate::reader::View;
 use crate::sql;
 
@@ -90,7 +90,9 @@ impl Wanted {
 enum Source {
     Tasks,
     Leases,
+    Blocked,
     Scheduled,
+    Waiting,
     Ended(State),
 }
 
@@ -98,9 +100,11 @@ enum Source {
 fn sources(filter: &Filter) -> Vec<Source> {
     let all = filter.states.iter().map(|state| match state {
         State::Running => Some(Source::Leases),
+        State::Blocked => Some(Source::Blocked),
         State::Scheduled => Some(Source::Scheduled),
+        State::Waiting => Some(Source::Waiting),
         State::Failed | State::Cancelled | State::Expired => Some(Source::Ended(*state)),
-        _ => None,
+        State::Ready | State::Succeeded => None,
     });
     match all.collect::<Option<Vec<_>>>() {
         Some(sources) if !sources.is_empty() => sources,
@@ -116,7 +120,9 @@ fn newest(view: &View<'_>, sources: &[Source], below: i64, count: usize) -> Resu
         let (sql, ended) = match source {
             Source::Tasks => (sql::TASK_PAGE, None),
             Source::Leases => (sql::LEASE_PAGE, None),
+            Source::Blocked => (sql::BLOCKED_PAGE, None),
             Source::Scheduled => (sql::SCHEDULED_PAGE, None),
+            Source::Waiting => (sql::WAITING_PAGE, None),
             Source::Ended(state) => (sql::OUTCOME_PAGE, Some(ended_of(*state))),
         };
         let mut statement = view.conn.prepare_cached(sql)?;
