@@ -4,6 +4,10 @@
 -- flags: null for none. What holds a task back beside its time, as it was enqueued; what a retry goes by.
 ALTER TABLE {s}.task ADD COLUMN flags integer;
 
+-- What stands elsewhere in line than at its arrival is found by its id: hardly anything, so that they cost nobody anything.
+CREATE INDEX ready_flagged ON {s}.ready(id) WHERE flags <> 0;
+CREATE INDEX parked_flagged ON {s}.parked(id) WHERE flags <> 0;
+
 -- Tasks that wait for others. run_at: when they are due, once those are done.
 CREATE TABLE {s}.blocked(
   id         uuid     NOT NULL PRIMARY KEY,

@@ -29,7 +29,7 @@ WITH alive AS MATERIALIZED (
   ) t ON true
 ), taken AS (
   INSERT INTO {s}.lease(id, fence, seq, worker, retention, claimed_at, queue, attempt, claim_no, crashes, started, flags)
-  SELECT id, $8, arrival, $2, coalesce(retention, -1), {now}, $4, attempt + 1, claim_no + 1, crashes,
+  SELECT id, $8, coalesce(arrival, seq), $2, coalesce(retention, -1), {now}, $4, attempt + 1, claim_no + 1, crashes,
          crashes = 0 AND ack IS DISTINCT FROM 1, flags & ~{moved}
   FROM body WHERE NOT late
 ), expired AS (
@@ -38,6 +38,6 @@ WITH alive AS MATERIALIZED (
   FROM body WHERE late AND found
 )
 SELECT b.id, b.seq, b.kind, b.attempt + 1, b.claim_no + 1, b.crashes, b.priority, b.late,
-       b.ack, b.retention, b.max_attempts, b.created_at, b.args, b.meta, b.arrival
+       b.ack, b.retention, b.max_attempts, b.created_at, b.args, b.meta, coalesce(b.arrival, b.seq)
 FROM alive LEFT JOIN body b ON true
 ORDER BY b.priority, b.seq

@@ -9,6 +9,7 @@ mod conformance;
 mod connections;
 mod day;
 mod days;
+mod doors;
 mod drivers;
 mod faults;
 mod functions;
