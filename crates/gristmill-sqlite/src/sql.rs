@@ -70,6 +70,7 @@ statements! {
     OUTCOME_OVER = "outcome_over",
     OUTCOME_PAGE = "outcome_page",
     OUTCOME_REOPEN = "outcome_reopen",
+    OUTCOME_RESULT = "outcome_result",
     PARKED_COUNT = "parked_count",
     PARKED_DELETE = "parked_delete",
     PARKED_GET = "parked_get",

@@ -26,7 +26,7 @@ pub(crate) fn retry(tx: &mut Tx<'_>, id: TaskId) -> Result<RetryOutcome, Fault> 
     let last = tx
         .conn
         .prepare_cached(sql::OUTCOME_FINAL)?
-        .query_row([facts.key], |row| Ok((row.get::<_, u32>(0)?, Flags::from_bits(row.get(6)?), Flags::from_bits(row.get(7)?))));
+        .query_row([facts.key], |row| Ok((row.get::<_, u32>(0)?, Flags::from_bits(row.get(5)?), Flags::from_bits(row.get(6)?))));
     let Some((claim_no, flags, owed)) = last.optional()? else { return Ok(RetryOutcome::NotEnded) };
     if !owed.is_none() {
         // A newer version has yet to finish its end.

@@ -24,5 +24,5 @@ pub(crate) use release::{admit, unblock};
 pub(crate) use schedule::standing;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};
 pub(crate) use settle::{note, settle, settle_within, start};
-pub(crate) use sweep::{prune, sweep};
+pub(crate) use sweep::{UNKNOWN, prune, sweep};
 pub(crate) use worker::{declare, enter, heartbeat, leave, pause};

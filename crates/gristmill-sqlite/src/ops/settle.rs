@@ -21,22 +21,20 @@ use crate::tx::{Tx, whole};
 /// Writes the end of one attempt, if its claim is still the newest. If one of its children is refused, as its id is another
 /// task's, none is kept and the attempt has failed.
 pub(crate) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, Fault> {
-    let Some((key, held)) = take(tx, &settlement.lease)? else { return Ok(Settled::LeaseLost) };
-    match enqueue_children(tx, settlement)? {
-        None => write_end(tx, key, &held, settlement),
-        Some(child) => write_end(tx, key, &held, &settlement.refused(child)),
-    }
+    let Some((key, lease)) = take(tx, &settlement.lease)? else { return Ok(Settled::LeaseLost) };
+    let state = match write_all(tx, key, &lease, settlement)? {
+        Ok(state) => state,
+        Err(child) => write_end(tx, key, &lease, &settlement.refused(child))?,
+    };
+    Ok(Settled::Done(state))
 }
 
 /// As [`settle`], in a transaction that the attempt itself may commit: if a child is refused, it is an error and nothing is
 /// written, as what else is in the transaction belongs to a success.
 pub(crate) fn settle_within(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, Fault> {
     let settled = whole(tx, |tx| {
-        let Some((key, held)) = take(tx, &settlement.lease)? else { return Ok(Ok(Settled::LeaseLost)) };
-        match enqueue_children(tx, settlement)? {
-            None => write_end(tx, key, &held, settlement).map(Ok),
-            Some(child) => Ok(Err(child)),
-        }
+        let Some((key, lease)) = take(tx, &settlement.lease)? else { return Ok(Ok(Settled::LeaseLost)) };
+        Ok(write_all(tx, key, &lease, settlement)?.map(Settled::Done))
     })?;
     settled.map_err(|child| {
         Fault::invalid(format!(
@@ -53,21 +51,21 @@ fn take(tx: &mut Tx<'_>, lease: &LeaseRef) -> Result<Option<(i64, Lease)>, Fault
     Ok(held.map(|held| (key, held)))
 }
 
-/// Keeps what a handler enqueued, all or nothing; only a success has such. The child that was refused, if one was.
-fn enqueue_children(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Option<TaskId>, Fault> {
+/// Writes what becomes of the task, and with a success what its handler enqueued: all of it or, if a child is refused, nothing.
+fn write_all(tx: &mut Tx<'_>, key: i64, lease: &Lease, settlement: &Settlement) -> Result<Result<State, TaskId>, Fault> {
     let Settlement { ending, children, .. } = settlement;
     if children.is_empty() || *ending != Ending::Succeeded {
-        return Ok(None);
+        return write_end(tx, key, lease, settlement).map(Ok);
     }
-    let kept = whole(tx, |tx| {
+    whole(tx, |tx| {
+        let state = write_end(tx, key, lease, settlement)?;
         let outcomes = enqueue(tx, children)?;
         let refused = children.iter().zip(outcomes).find(|(_, outcome)| *outcome == EnqueueOutcome::Conflict);
-        Ok(refused.map_or(Ok(()), |(child, _)| Err(child.id)))
-    })?;
-    Ok(kept.err())
+        Ok(refused.map_or(Ok(state), |(child, _)| Err(child.id)))
+    })
 }
 
-fn write_end(tx: &mut Tx<'_>, key: i64, lease: &Lease, settlement: &Settlement) -> Result<Settled, Fault> {
+fn write_end(tx: &mut Tx<'_>, key: i64, lease: &Lease, settlement: &Settlement) -> Result<State, Fault> {
     let Settlement { ending, ran_for, result, failure, logs, progress, .. } = settlement;
     tx.effects.points.add(Points::SETTLE);
     let silent = match ending {
@@ -85,8 +83,7 @@ fn write_end(tx: &mut Tx<'_>, key: i64, lease: &Lease, settlement: &Settlement) 
         logs: logs.as_deref(),
         progress: progress.as_deref(),
     };
-    let state = finish(tx, key, Some(settlement.lease.id), lease, &word)?;
-    Ok(Settled::Done(state))
+    finish(tx, key, Some(settlement.lease.id), lease, &word)
 }
 
 /// Records that handlers are about to run.

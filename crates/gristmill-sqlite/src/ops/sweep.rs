@@ -15,7 +15,7 @@ use crate::tx::Tx;
 use crate::whereabouts::{self, Line, Waiter};
 
 /// The flags that this version does not know: what has one is left to those that do.
-const UNKNOWN: i32 = !Flags::KNOWN.bits();
+pub(crate) const UNKNOWN: i32 = !Flags::KNOWN.bits();
 
 /// How long a dead worker's row is kept for people to see.
 const WORKER_KEPT_MS: i64 = 3_600_000;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::error::Fault;
 use crate::memory::served;
+use crate::ops::UNKNOWN;
 use crate::reader::View;
 use crate::sql;
 use crate::text::Lossy;
@@ -140,7 +141,8 @@ fn something_to_claim(view: &mut View<'_>, served: &Served, queue: i64, name: &s
         }
     }
     for kind in parked(view)?.remove(&queue).unwrap_or_default() {
-        if view.names.kinds.name(view.conn, kind)?.is_some_and(|kind| served.covers(name, &kind)) {
+        let is_served = view.names.kinds.name(view.conn, kind)?.is_some_and(|kind| served.covers(name, &kind));
+        if is_served && view.conn.prepare_cached(sql::PARKED_SCAN)?.exists(params![queue, kind, 1, UNKNOWN])? {
             return Ok(true);
         }
     }

@@ -2,7 +2,7 @@ use gristmill_core::kit::encode::{attempt_state_from, ended_from};
 use gristmill_core::{
     AttemptRecord, AttemptState, Failure, FailureReason, Place, Progress, State, TaskId, TaskMeta, TaskRecord, Timestamp,
 };
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
 use crate::error::Fault;
@@ -56,7 +56,7 @@ pub(super) enum Stands {
         attempt: u32,
         crashes: u32,
         at: Timestamp,
-        result: Option<String>,
+        claim_no: u32,
     },
     /// No table has it, which can't be unless the file is damaged.
     Lost,
@@ -96,7 +96,7 @@ pub(super) fn locate(view: &View<'_>, seq: i64) -> Result<Option<Stands>, Fault>
             attempt: row.get(1)?,
             crashes: row.get(2)?,
             at: at(row, 4)?,
-            result: text(row, 5)?,
+            claim_no: row.get(0)?,
         })
     });
     if let Some(stands) = ended.optional()? {
@@ -146,10 +146,13 @@ pub(super) fn load(view: &mut View<'_>, seq: i64, stands: &Stands) -> Result<Opt
         Stands::Running { attempt, crashes, cancel, .. } => {
             (record.attempt, record.crashes, record.cancel_requested) = (*attempt, *crashes, *cancel);
         }
-        Stands::Ended { attempt, crashes, at, result, .. } => {
+        Stands::Ended { state, attempt, crashes, at, claim_no } => {
             (record.attempt, record.crashes) = (*attempt, *crashes);
             record.ended_at = Some(*at);
-            record.result.clone_from(result);
+            if *state == State::Succeeded {
+                let mut result = view.conn.prepare_cached(sql::OUTCOME_RESULT)?;
+                record.result = result.query_row(params![seq, claim_no], |row| text(row, 0)).optional()?.flatten();
+            }
         }
         Stands::Lost => {
             record.error = Some(Failure::new(FailureReason::Corrupt, "the store lost track of this task; see `doctor`"));
