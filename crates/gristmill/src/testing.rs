@@ -365,7 +365,7 @@ impl Inline {
             id: worker,
             name: "test".to_owned(),
             lease: limits::DURATION_MAX,
-            kinds: client.registry().specs().into_iter().map(|kind| kind.name).collect(),
+            kinds: client.registry().served(),
             queues: queues.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };

@@ -81,7 +81,7 @@ impl Shared {
             id,
             name: self.config.name.clone(),
             lease: self.config.lease,
-            kinds: self.client.registry().specs().into_iter().map(|kind| kind.name).collect(),
+            kinds: self.client.registry().served(),
             queues: self.config.queues.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };

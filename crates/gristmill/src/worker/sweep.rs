@@ -46,7 +46,7 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
         // Housekeeping waits for idle time, but not for ever: a store that is never idle would never shrink.
         let idle = shared.running().is_empty();
         if pruned_at.elapsed() >= if idle { PRUNE_EVERY } else { PRUNE_EVERY * 5 } {
-            match shared.client.store().prune(BATCH).await {
+            match shared.store().prune(BATCH).await {
                 // Go on at once if there is more.
                 Ok(BATCH..) => wait = Duration::ZERO,
                 Ok(_) => pruned_at = Instant::now(),
