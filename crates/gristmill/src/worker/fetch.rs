@@ -33,7 +33,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         let claim = unanswered_before.unwrap_or_else(|| Claim {
             worker: shared.id(),
-            fence: shared.client.env().fence(),
+            fence: shared.runtime().env.fence(),
             wanted: wanted.into_iter().filter(|wanted| wanted.limit > 0).collect(),
             again: false,
         });
@@ -55,7 +55,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 let poll =
                     if shared.config.drain { shared.config.poll.min(Duration::from_millis(100)) } else { shared.config.poll };
                 tokio::select! {
-                    () = shared.store().wait(Wake::Ready, jittered(&shared, poll)) => {}
+                    () = shared.source().wait(Wake::Ready, jittered(&shared, poll)) => {}
                     () = shared.stopping.cancelled() => {}
                 }
             }
@@ -80,7 +80,7 @@ enum Fetched {
 }
 
 async fn fetch(shared: &Shared, claim: &Claim, appetites: &mut [Appetite]) -> Result<Fetched, crate::core::StoreError> {
-    let mut claimed = shared.store().claim(claim).await?;
+    let mut claimed = shared.source().claim(claim).await?;
     if claim.worker != shared.id() {
         // The worker was given up while the claim was under way; what it got lapses with the old id.
         return Ok(Fetched::SomeQueueHasMore);
@@ -117,7 +117,7 @@ fn prefetch(shared: &Shared, lane: &Lane) -> usize {
 
 async fn is_drained(shared: &Shared) -> bool {
     let queues: Vec<_> = shared.config.queues.keys().cloned().collect();
-    match shared.store().pending(&queues, SOON).await {
+    match shared.source().pending(&queues, SOON).await {
         Ok(pending) => pending.is_idle(),
         Err(error) => {
             shared.store_failed("what is left to do can't be read", &error);
@@ -128,5 +128,5 @@ async fn is_drained(shared: &Shared) -> bool {
 
 /// Up to a tenth more or less, so that many workers do not ask at one moment.
 fn jittered(shared: &Shared, duration: Duration) -> Duration {
-    duration.mul_f64(0.9 + 0.2 * shared.client.env().random())
+    duration.mul_f64(0.9 + 0.2 * shared.runtime().env.random())
 }

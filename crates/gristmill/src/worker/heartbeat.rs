@@ -25,7 +25,7 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: Cancellation
         wait = beat;
         let sent = Instant::now();
         let answer = tokio::select! {
-            answer = shared.store().heartbeat(shared.id(), shared.config.lease) => answer,
+            answer = shared.source().heartbeat(shared.id(), shared.config.lease) => answer,
             () = end.cancelled() => return,
         };
         errors = if answer.is_err() { errors + 1 } else { 0 };
