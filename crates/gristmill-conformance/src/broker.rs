@@ -155,8 +155,10 @@ impl Source for MemoryBroker {
 
     /// Keeps nothing of it, but knows whose a message is.
     async fn note(&self, notes: Vec<Note>) -> Result<Vec<bool>, StoreError> {
-        Ok(self.run(|broker, _| {
-            let holds = |note: &Note| broker.unacked.iter().any(|unacked| unacked.lease == note.lease);
+        Ok(self.run(|broker, now| {
+            let is_alive = |id: &WorkerId| broker.workers.get(id).is_some_and(|worker| worker.expires_at > now);
+            let holds =
+                |note: &Note| broker.unacked.iter().any(|unacked| unacked.lease == note.lease && is_alive(&unacked.worker));
             notes.iter().map(holds).collect()
         }))
     }

@@ -107,8 +107,8 @@ pub trait Source: Send + Sync + 'static {
 
     /// What is left to do in these queues; for `--drain` and for tests.
     ///
-    /// By default nothing, as far as the source can tell: a worker that drains then ends as soon as a claim brings nothing, and
-    /// leaves what is due later to others.
+    /// By default nothing, as far as the source can tell: a worker that drains then ends when it has nothing under way itself and a
+    /// claim brings nothing, and leaves what is due later to others.
     ///
     /// # Errors
     /// If the store can't be read.

@@ -63,6 +63,11 @@ impl WorkerBuilder {
         Self { ground, companion, config, queues: Vec::new() }
     }
 
+    #[cfg(all(test, feature = "testing"))]
+    pub(crate) fn beside(self, companion: impl Companion) -> Self {
+        Self { companion: Some(Box::new(companion)), ..self }
+    }
+
     /// Serves a queue with its own concurrency: at most so many tasks of it run at once in this worker. Without any, the
     /// queues of the registered task types are served, each with as many slots as the machine has cores.
     pub fn queue(mut self, name: impl Into<String>, concurrency: u32) -> Self {

@@ -37,6 +37,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             wanted: wanted.into_iter().filter(|wanted| wanted.limit > 0).collect(),
             again: false,
         });
+        let was_idle = shared.is_idle();
         let fetched = tokio::select! {
             fetched = fetch(&shared, &claim, &mut appetites) => fetched,
             // What it may have taken is released when the worker signs off.
@@ -47,8 +48,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         match fetched {
             Ok(Fetched::SomeQueueHasMore) => {}
-            Ok(Fetched::AllThereIs) => {
-                if shared.config.drain && is_drained(&shared).await {
+            Ok(fetched) => {
+                // What ran before this claim may have left more, which it would have brought.
+                let is_over = fetched == Fetched::Nothing && was_idle;
+                if shared.config.drain && is_over && is_drained(&shared).await {
                     shared.stopping.cancel();
                     break;
                 }
@@ -72,11 +75,14 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
+#[derive(PartialEq)]
 enum Fetched {
     /// A queue gave all that was asked for, so it may have more.
     SomeQueueHasMore,
     /// No queue has more than it gave: nothing to do until the store wakes us.
     AllThereIs,
+    /// No queue gave anything.
+    Nothing,
 }
 
 async fn fetch(shared: &Shared, claim: &Claim, appetites: &mut [Appetite]) -> Result<Fetched, crate::core::StoreError> {
@@ -86,7 +92,11 @@ async fn fetch(shared: &Shared, claim: &Claim, appetites: &mut [Appetite]) -> Re
         return Ok(Fetched::SomeQueueHasMore);
     }
     shared.counts.claimed.fetch_add(claimed.len() as u64, Ordering::Relaxed);
-    let mut answer = if claim.again { Fetched::SomeQueueHasMore } else { Fetched::AllThereIs };
+    let mut answer = match claimed.len() {
+        _ if claim.again => Fetched::SomeQueueHasMore,
+        0 => Fetched::Nothing,
+        _ => Fetched::AllThereIs,
+    };
     for (lane, appetite) in shared.lanes.iter().zip(appetites) {
         let of_lane: Vec<_> = claimed.extract_if(.., |task| task.queue == lane.queue).collect();
         if of_lane.is_empty() {

@@ -2,7 +2,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -104,7 +103,7 @@ pub(crate) async fn start(
 }
 
 async fn supervise(shared: Arc<Shared>, companion: Option<Box<dyn Companion>>) -> ExitReport {
-    let (settler, settlements) = mpsc::channel(SETTLE_BUFFER);
+    let (settler, settlements) = shared.settler(SETTLE_BUFFER);
     let (last, end) = (CancellationToken::new(), CancellationToken::new());
     let (slots, parts, writers) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
     for (index, lane) in shared.lanes.iter().enumerate() {
@@ -217,5 +216,39 @@ pub(crate) async fn pause(shared: &Shared, errors: u32) {
     tokio::select! {
         () = tokio::time::sleep(wait) => {}
         () = shared.abandon.cancelled() => {}
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::App;
+    use crate::core::Env;
+    use crate::testing::MemoryBroker;
+    use crate::worker::{Doing, WorkerError};
+
+    #[derive(Debug)]
+    struct Panics;
+
+    impl Companion for Panics {
+        fn name(&self) -> &'static str {
+            "beat"
+        }
+
+        fn prepare(&self) -> Doing<'_, Result<(), WorkerError>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn run(&self, _: CancellationToken) -> Doing<'static, ()> {
+            Box::pin(async { panic!("out of step") })
+        }
+    }
+
+    #[tokio::test]
+    async fn what_runs_beside_a_worker_is_supervised_too() {
+        let broker = MemoryBroker::new(Env::system());
+        let builder = App::new(()).worker_on(broker).unwrap();
+        let worker = builder.beside(Panics).start().await.unwrap();
+        assert_eq!(worker.ended().await.panicked, ["beat panicked: out of step"]);
     }
 }

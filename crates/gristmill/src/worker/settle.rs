@@ -22,12 +22,13 @@ pub(crate) async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Set
                     return;
                 }
                 let batch = std::mem::take(&mut batch);
-                let count = batch.len() as u64;
+                let count = batch.len();
                 // A panic here costs this batch. Others are written still, as the stop that follows depends on it.
                 if let Err(panicked) = panics::caught(pin!(write(&shared, batch))).await {
-                    shared.counts.unsettled.fetch_add(count, Ordering::Relaxed);
+                    shared.counts.unsettled.fetch_add(count as u64, Ordering::Relaxed);
                     shared.part_panicked("settle", panicked);
                 }
+                shared.written(count);
             }
             // A slot that is stuck still has its sender; what is in the channel is received all the same.
             () = last.cancelled() => settlements.close(),

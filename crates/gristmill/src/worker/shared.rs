@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) broken: OnceLock<String>,
     /// Parts that panicked, and what they said.
     panicked: Mutex<BTreeMap<&'static str, String>>,
+    /// Ends of attempts that are on their way to the source.
+    unwritten: Arc<AtomicUsize>,
     id: Mutex<WorkerId>,
     held: Mutex<HashMap<LeaseRef, Arc<Attempt>>>,
     /// What was complained of, and when.
@@ -64,6 +66,7 @@ impl Shared {
             abandon: CancellationToken::new(),
             broken: OnceLock::new(),
             panicked: Mutex::default(),
+            unwritten: Arc::default(),
             id,
             held: Mutex::default(),
             said: Mutex::default(),
@@ -78,6 +81,23 @@ impl Shared {
     /// What the program knows of tasks.
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.ground.runtime
+    }
+
+    /// The way for slots to have the ends of attempts written, and where they arrive.
+    pub(crate) fn settler(&self, buffer: usize) -> (Settler, mpsc::Receiver<Settlement>) {
+        let (sender, receiver) = mpsc::channel(buffer);
+        (Settler { sender, unwritten: self.unwritten.clone() }, receiver)
+    }
+
+    /// So many ends of attempts are written, or given up.
+    pub(crate) fn written(&self, count: usize) {
+        self.unwritten.fetch_sub(count, Ordering::AcqRel);
+    }
+
+    /// Whether this worker has nothing under way, so that the source knows of all there is to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        // In this order: an end is counted as unwritten before its slot is free.
+        self.lanes.iter().all(Lane::is_idle) && self.unwritten.load(Ordering::Acquire) == 0
     }
 
     /// The id under which it claims now.
@@ -230,4 +250,31 @@ pub(crate) fn micros(at: Instant) -> u64 {
 }
 
 /// Where slots put the ends of attempts.
-pub(crate) type Settler = mpsc::Sender<Settlement>;
+#[derive(Clone, Debug)]
+pub(crate) struct Settler {
+    sender: mpsc::Sender<Settlement>,
+    unwritten: Arc<AtomicUsize>,
+}
+
+impl Settler {
+    /// Waits for room.
+    pub(crate) async fn send(&self, settlement: Settlement) -> Result<(), Unsettled> {
+        self.unwritten.fetch_add(1, Ordering::AcqRel);
+        self.sender.send(settlement).await.map_err(|_| self.refused())
+    }
+
+    /// Fails if there is no room now.
+    pub(crate) fn try_send(&self, settlement: Settlement) -> Result<(), Unsettled> {
+        self.unwritten.fetch_add(1, Ordering::AcqRel);
+        self.sender.try_send(settlement).map_err(|_| self.refused())
+    }
+
+    fn refused(&self) -> Unsettled {
+        self.unwritten.fetch_sub(1, Ordering::AcqRel);
+        Unsettled
+    }
+}
+
+/// There is nobody who would write it, or no room.
+#[derive(Debug)]
+pub(crate) struct Unsettled;
