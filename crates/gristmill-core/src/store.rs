@@ -99,13 +99,6 @@ pub trait Store: Source + Schedules {
     /// If the store can't be read.
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError>;
 
-    /// Deletes ended tasks whose retention is over, and ticks that were written [`TICKS_KEPT`](crate::TICKS_KEPT) ago; at most
-    /// `limit` in all; returns how many. Called in idle time.
-    ///
-    /// # Errors
-    /// If the store can't be written.
-    async fn prune(&self, limit: usize) -> Result<usize, StoreError>;
-
     /// Looks for damage, broken invariants and settings that hurt.
     ///
     /// # Errors

@@ -180,6 +180,16 @@ impl Source for PostgresStore {
         Ok(Swept { promoted, rescued, expired, ended: inner.take_untold(), unparked, next_due })
     }
 
+    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        // Those that go with their whole day are not counted: it costs the same whatever the day held.
+        self.inner.drop_days().await;
+        run!(&self.inner, pool, Kind::Single, s => ops::prune(&mut s, limit))
+    }
+
+    async fn record(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.get(id).await
+    }
+
     async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
         run!(&self.inner, pool, Kind::Single, s => view::pending(&mut s, queues, within))
     }
@@ -269,12 +279,6 @@ impl Store for PostgresStore {
 
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {
         run!(&self.inner, pool, Kind::Single, s => view::kinds(&mut s))
-    }
-
-    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
-        // Those that go with their whole day are not counted: it costs the same whatever the day held.
-        self.inner.drop_days().await;
-        run!(&self.inner, pool, Kind::Single, s => ops::prune(&mut s, limit))
     }
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {

@@ -233,6 +233,14 @@ impl Source for SqliteStore {
         self.write(limit, move |tx| ops::sweep(tx, limit)).await
     }
 
+    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        self.write(limit, move |tx| ops::prune(tx, limit)).await
+    }
+
+    async fn record(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.get(id).await
+    }
+
     async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
         let queues = queues.to_vec();
         self.read(move |view| view::pending(view, &queues, within)).await
@@ -322,10 +330,6 @@ impl Store for SqliteStore {
 
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {
         self.read(view::kinds).await
-    }
-
-    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
-        self.write(limit, move |tx| ops::prune(tx, limit)).await
     }
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {

@@ -18,7 +18,7 @@ impl Tables {
                 return Ok(given.into_iter().map(|(_, claimed)| claimed).collect());
             }
         }
-        let (name, kinds) = (worker.spec.name.clone(), worker.spec.kinds.clone());
+        let (name, kinds) = (worker.spec.name.clone(), worker.spec.kind_names().map(str::to_owned).collect::<Vec<_>>());
         let mut claimed = Vec::new();
         for wanted in &claim.wanted {
             if self.queues.get(&*wanted.queue) == Some(&true) {

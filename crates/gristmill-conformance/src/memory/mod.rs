@@ -121,6 +121,14 @@ impl Source for MemoryStore {
         Ok(self.run(|tables, now| tables.sweep(limit, now)))
     }
 
+    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        Ok(self.run(|tables, now| tables.prune(limit, now)))
+    }
+
+    async fn record(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.get(id).await
+    }
+
     async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
         Ok(self.run(|tables, now| tables.pending(queues, within, now)))
     }
@@ -193,10 +201,6 @@ impl Store for MemoryStore {
 
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {
         Ok(self.run(|tables, now| tables.kind_infos(now)))
-    }
-
-    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
-        Ok(self.run(|tables, now| tables.prune(limit, now)))
     }
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {

@@ -171,7 +171,7 @@ impl Worker {
     }
 
     pub(super) fn serves(&self, queue: &str, kind: &str) -> bool {
-        self.spec.queues.contains_key(queue) && self.spec.kinds.iter().any(|served| served == kind)
+        self.spec.queues.contains_key(queue) && self.spec.kind_names().any(|served| served == kind)
     }
 }
 

@@ -111,7 +111,7 @@ impl Tables {
             started_at: worker.started_at,
             expires_at: worker.expires_at,
             queues: worker.spec.queues.clone(),
-            kinds: worker.spec.kinds.clone(),
+            kinds: worker.spec.kind_names().map(str::to_owned).collect(),
             running: self.held.get(id).map_or(0, |held| held.len() as u64),
         };
         newest_first.into_iter().map(info).collect()
@@ -119,7 +119,10 @@ impl Tables {
 
     pub(super) fn kind_infos(&self, now: Timestamp) -> Vec<KindInfo> {
         let serving = |name: &String| {
-            self.workers.values().filter(|worker| worker.is_alive(now) && worker.spec.kinds.contains(name)).count() as u64
+            self.workers
+                .values()
+                .filter(|worker| worker.is_alive(now) && worker.spec.kind_names().any(|kind| kind == name))
+                .count() as u64
         };
         let info = |(name, spec): (&String, &Option<gristmill_core::KindSpec>)| KindInfo {
             name: name.clone(),

@@ -154,7 +154,7 @@ impl World {
             id,
             name: format!("host-{}", self.workers.len() + 1),
             lease: LEASE,
-            kinds: subset(kinds).map(str::to_owned).collect(),
+            kinds: subset(kinds).map(Into::into).collect(),
             queues: subset(queues).map(|queue| (queue.to_owned(), 4)).collect(),
             version: "1".to_owned(),
         };

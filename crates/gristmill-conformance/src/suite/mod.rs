@@ -29,7 +29,7 @@ pub mod unknown_types;
 pub mod wait;
 
 mod bench;
-mod catch;
+pub(crate) mod catch;
 
 use std::fmt;
 use std::future::Future;
@@ -41,7 +41,7 @@ pub use bench::Bench;
 use crate::Subject;
 
 /// A check that takes longer has failed: a store that hangs is named instead of hanging its tests.
-const CHECK_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const CHECK_DEADLINE: Duration = Duration::from_secs(60);
 
 /// One promise of a store, and the function that finds out whether it is kept.
 #[derive(Clone, Copy)]

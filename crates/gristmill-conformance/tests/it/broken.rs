@@ -264,6 +264,21 @@ impl Source for Broken {
         self.inner.sweep(limit).await
     }
 
+    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        if self.has(Fault::PruneChangesWhatIsKept) {
+            // A new end takes the place of the kept one.
+            let ended = Filter { states: vec![State::Succeeded], ..Filter::default() };
+            let ids: Vec<_> = self.inner.list(&ended, None, limit).await?.items.iter().map(|task| task.id).collect();
+            self.inner.retry(&ids).await?;
+            self.inner.cancel(&ids).await?;
+        }
+        self.inner.prune(limit).await
+    }
+
+    async fn record(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.get(id).await
+    }
+
     async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
         self.inner.pending(queues, within).await
     }
@@ -410,17 +425,6 @@ impl Store for Broken {
 
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {
         self.inner.kinds().await
-    }
-
-    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
-        if self.has(Fault::PruneChangesWhatIsKept) {
-            // A new end takes the place of the kept one.
-            let ended = Filter { states: vec![State::Succeeded], ..Filter::default() };
-            let ids: Vec<_> = self.inner.list(&ended, None, limit).await?.items.iter().map(|task| task.id).collect();
-            self.inner.retry(&ids).await?;
-            self.inner.cancel(&ids).await?;
-        }
-        self.inner.prune(limit).await
     }
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {

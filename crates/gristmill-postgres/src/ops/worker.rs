@@ -22,7 +22,7 @@ const UNPARKED_MAX: usize = 10_000;
 
 /// Makes a worker known.
 pub(crate) async fn enter(s: &mut Session<'_>, workers: &Workers, spec: &WorkerSpec) -> Result<(), Fault> {
-    let serves = to_json(&Serves { kinds: spec.kinds.clone(), queues: spec.queues.clone() });
+    let serves = to_json(&Serves { kinds: spec.kind_names().map(str::to_owned).collect(), queues: spec.queues.clone() });
     let (name, version) = (storable(&spec.name), storable(&spec.version));
     s.execute(Q::WorkerEnter, &[&s.now, &spec.id.as_uuid(), &name, &version, &serves, &ms(spec.lease)]).await?;
     workers.forget(spec.id);

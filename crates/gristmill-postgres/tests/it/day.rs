@@ -146,7 +146,7 @@ impl Day {
             id: self.worker,
             name: "w".to_owned(),
             lease: Duration::from_secs(30),
-            kinds: vec!["work".to_owned()],
+            kinds: vec!["work".into()],
             queues: [("default".to_owned(), 1), ("other".to_owned(), 1)].into(),
             version: String::new(),
         };

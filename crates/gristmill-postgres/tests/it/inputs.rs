@@ -184,7 +184,7 @@ fn worker(env: &Env) -> WorkerSpec {
         id: env.worker_id(),
         name: "w".to_owned(),
         lease: LEASE,
-        kinds: vec!["work".to_owned()],
+        kinds: vec!["work".into()],
         queues: [("default".to_owned(), 1)].into(),
         version: String::new(),
     }

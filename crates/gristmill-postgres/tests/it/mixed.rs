@@ -39,7 +39,7 @@ async fn words_that_no_version_wrote_are_read_all_the_same() {
         id: env.worker_id(),
         name: "w".to_owned(),
         lease: Duration::from_secs(600),
-        kinds: vec!["work".to_owned()],
+        kinds: vec!["work".into()],
         queues: [("default".to_owned(), 1)].into(),
         version: String::new(),
     };

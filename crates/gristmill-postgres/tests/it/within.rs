@@ -146,7 +146,7 @@ pub(crate) async fn a_waiting_worker_finds_it_after_the_commit_and_not_before<D:
         id: f.env.worker_id(),
         name: "w".to_owned(),
         lease: DEADLINE,
-        kinds: vec!["mail".to_owned()],
+        kinds: vec!["mail".into()],
         queues: [("default".to_owned(), 1)].into(),
         version: String::new(),
     };

@@ -18,7 +18,7 @@ const UNPARKED_MAX: usize = 10_000;
 
 /// Makes a worker known.
 pub(crate) fn enter(tx: &mut Tx<'_>, spec: &WorkerSpec) -> Result<(), Fault> {
-    let serves = Serves { kinds: spec.kinds.clone(), queues: spec.queues.clone() };
+    let serves = Serves { kinds: spec.kind_names().map(str::to_owned).collect(), queues: spec.queues.clone() };
     tx.conn.prepare_cached(sql::WORKER_ENTER)?.execute(params![
         spec.id.as_bytes().as_slice(),
         spec.name,

@@ -32,4 +32,4 @@ pub(crate) use run::run;
 #[cfg(feature = "testing")]
 pub(crate) use run::{Beat, Next};
 pub(crate) use stored::read_definition;
-pub(crate) use sync::{check_one, sync, sync_own};
+pub(crate) use sync::{check_one, sync};

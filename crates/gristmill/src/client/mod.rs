@@ -1,5 +1,6 @@
 mod bulk;
 mod call;
+mod companion;
 mod draft;
 mod enqueue;
 mod handle;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 pub use bulk::BulkReport;
 pub use call::{Call, CallError};
+use companion::Beside;
 pub use enqueue::{Enqueue, EnqueueError, InAttempt, Own};
 pub use handle::{AwaitError, Handle};
 pub use many::EnqueueMany;
@@ -21,11 +23,11 @@ pub use within::{Cancel, InTransaction, Inserting};
 
 use crate::beat::{self, Definition, Origin, RunningBeat, ScheduleError, Scheduled, SyncReport};
 use crate::core::{
-    CancelOutcome, Cursor, Env, Filter, KindInfo, Limits, Page, QueueInfo, RetryOutcome, Store, StoreError, TaskId, TaskRecord,
+    CancelOutcome, Cursor, Filter, KindInfo, Limits, Page, QueueInfo, RetryOutcome, Store, StoreError, TaskId, TaskRecord,
     WorkerInfo,
 };
-use crate::hooks::Hooks;
 use crate::registry::Registry;
+use crate::runtime::{Ground, Runtime};
 use crate::schedule::Timing;
 use crate::{Task, WorkerBuilder};
 
@@ -39,10 +41,7 @@ pub struct Client {
 
 struct Inner {
     store: Arc<dyn Store>,
-    registry: Registry,
-    limits: Limits,
-    env: Env,
-    hooks: Hooks,
+    ground: Arc<Ground>,
     program: Program,
     #[cfg(feature = "testing")]
     inline: std::sync::OnceLock<crate::testing::Inline>,
@@ -56,21 +55,11 @@ pub(crate) struct Program {
 }
 
 impl Client {
-    pub(crate) fn new(
-        store: Arc<dyn Store>,
-        registry: Registry,
-        limits: Limits,
-        env: Env,
-        hooks: Hooks,
-        program: Program,
-    ) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, runtime: Arc<Runtime>, program: Program) -> Self {
         Self {
             inner: Arc::new(Inner {
+                ground: Arc::new(Ground::of_store(store.clone(), runtime)),
                 store,
-                registry,
-                limits,
-                env,
-                hooks,
                 program,
                 #[cfg(feature = "testing")]
                 inline: std::sync::OnceLock::new(),
@@ -91,12 +80,12 @@ impl Client {
     /// # }
     /// ```
     pub fn enqueue<T: Task>(&self, task: T) -> Enqueue<'_, T::Output> {
-        Enqueue::typed(self, &task, Own)
+        Enqueue::typed(self.runtime(), &task, Own(self))
     }
 
     /// Enqueues a task by the name of its type, with arguments as JSON text. They are checked against the type's schema.
     pub fn enqueue_named(&self, name: &str, args: impl Into<String>) -> Enqueue<'_, serde_json::Value> {
-        Enqueue::named(self, name, args.into(), Own)
+        Enqueue::named(self.runtime(), name, args.into(), Own(self))
     }
 
     /// Enqueues many tasks in few commits, each with its own options and its own outcome: one bad item hinders no other.
@@ -119,7 +108,7 @@ impl Client {
     where
         I: IntoIterator<Item = Enqueue<'c, O>>,
     {
-        EnqueueMany { client: self, tasks, place: Own }
+        EnqueueMany { client: self, tasks, place: Own(self) }
     }
 
     /// Tells waiting workers that a transaction of the caller's own was committed, so that they look at once. Without it they find
@@ -250,7 +239,7 @@ impl Client {
 
     /// Builds a worker that runs in this process.
     pub fn worker(&self) -> WorkerBuilder {
-        WorkerBuilder::new(self.clone())
+        WorkerBuilder::new(self.ground().clone(), Some(Box::new(Beside(self.clone()))))
     }
 
     /// Starts a beat in this process: it turns the ticks of stored schedules into tasks. Any number may run, in any number of
@@ -260,8 +249,8 @@ impl Client {
     /// # Errors
     /// A schedule of the program that can't be, or whose name is another's; or the store's.
     pub async fn beat(&self) -> Result<RunningBeat, ScheduleError> {
-        beat::sync_own(self).await?;
-        Ok(RunningBeat::start(self.clone()))
+        self.sync_own_schedules().await?;
+        Ok(RunningBeat::start(self.store().clone(), self.runtime().clone()))
     }
 
     /// Writes a schedule, whether there is one of this name or not. What has run stays remembered; a changed timing counts from
@@ -327,7 +316,13 @@ impl Client {
         origin: Origin,
         schedules: Vec<(String, Definition)>,
     ) -> Result<SyncReport, ScheduleError> {
-        beat::sync(self, owner, origin, schedules).await
+        beat::sync(&**self.store(), self.runtime(), owner, origin, schedules).await
+    }
+
+    /// Writes the schedules of the program itself.
+    pub(crate) async fn sync_own_schedules(&self) -> Result<SyncReport, ScheduleError> {
+        let Program { name, schedules } = &self.inner.program;
+        self.sync_schedules(name, Origin::Code, schedules.clone()).await
     }
 
     /// The store, for what has no method here.
@@ -337,23 +332,21 @@ impl Client {
 
     /// The limits on what comes from outside.
     pub fn limits(&self) -> &Limits {
-        &self.inner.limits
+        &self.runtime().limits
     }
 
     pub(crate) fn registry(&self) -> &Registry {
-        &self.inner.registry
+        &self.runtime().registry
     }
 
-    pub(crate) fn own_schedules(&self) -> (&str, &[(String, Definition)]) {
-        (&self.inner.program.name, &self.inner.program.schedules)
+    /// What this program knows of tasks.
+    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
+        &self.ground().runtime
     }
 
-    pub(crate) fn env(&self) -> &Env {
-        &self.inner.env
-    }
-
-    pub(crate) fn hooks(&self) -> &Hooks {
-        &self.inner.hooks
+    /// What attempts stand on that run here.
+    pub(crate) fn ground(&self) -> &Arc<Ground> {
+        &self.inner.ground
     }
 
     #[cfg(feature = "testing")]
