@@ -13,6 +13,7 @@ pub mod failpoint;
 mod failure;
 mod filter;
 mod id;
+pub mod json;
 mod kind;
 pub mod limits;
 mod schedule;

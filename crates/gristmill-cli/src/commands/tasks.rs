@@ -1,11 +1,12 @@
+use gristmill::core::json::{OutcomeJson, PageJson, TaskJson};
 use gristmill::core::{Cursor, Page, limits};
-use gristmill::{CancelOutcome, Client, Filter, RetryOutcome, State, TaskId, TaskRecord};
+use gristmill::{BulkReport, CancelOutcome, Client, Filter, RetryOutcome, State, TaskId, TaskRecord};
 use serde::Serialize;
 
-use super::record::{FailureView, TaskView};
+use super::record::{failure_line, text};
 use crate::connect::Session;
 use crate::exit::CliError;
-use crate::output::{self, Format, Out, table};
+use crate::output::{Format, Out};
 
 /// Arguments of `tasks`.
 #[derive(Debug, clap::Subcommand)]
@@ -84,20 +85,11 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
 }
 
 async fn list(args: List, client: &Client, out: &Out) -> Result<(), CliError> {
-    #[derive(Serialize)]
-    struct Answer {
-        items: Vec<TaskView>,
-        next: Option<String>,
-    }
-    let Page { items, next } = page(client, &args.filter.into(), args.cursor, args.limit.into()).await?;
-    let answer = Answer { items: items.into_iter().map(TaskView::of).collect(), next: next.map(|next| next.to_string()) };
-    if out.format == Format::Json {
-        return out.value(&answer, |_| String::new());
-    }
-    if out.format == Format::Jsonl {
-        out.lines(&answer.items)?;
-    } else {
-        let rows = answer.items.iter().map(|task| {
+    let page = page(client, &args.filter.into(), args.cursor, args.limit.into()).await?;
+    out.page(
+        &PageJson::of(page, TaskJson::of),
+        &["id", "task", "queue", "state", "attempt", "created", "title", "error"],
+        |task| {
             vec![
                 task.id.to_string(),
                 task.kind.clone(),
@@ -106,15 +98,10 @@ async fn list(args: List, client: &Client, out: &Out) -> Result<(), CliError> {
                 format!("{}/{}", task.attempt, task.max_attempts),
                 task.created_at.to_string(),
                 task.title.as_deref().unwrap_or_default().chars().take(60).collect(),
-                task.error.as_ref().map(FailureView::line).unwrap_or_default().chars().take(60).collect(),
+                task.error.as_ref().map(failure_line).unwrap_or_default().chars().take(60).collect(),
             ]
-        });
-        out.raw(&table(&["id", "task", "queue", "state", "attempt", "created", "title", "error"], rows))?;
-    }
-    if let Some(next) = answer.next {
-        output::note(&format!("there is more: --cursor {next}"));
-    }
-    Ok(())
+        },
+    )
 }
 
 /// A page that is full or the last. The store gives back less when it has read many rows that do not match.
@@ -134,33 +121,19 @@ async fn show(id: TaskId, client: &Client, out: &Out) -> Result<(), CliError> {
             CliError::failed(format!("there is no task {id}")).with_hint("it may have ended longer ago than its retention")
         );
     };
-    out.value(&TaskView::with_attempts(task), TaskView::text)
-}
-
-/// What became of one task of a bulk operation.
-#[derive(Serialize)]
-struct Row<O> {
-    id: TaskId,
-    outcome: O,
-}
-
-/// What became of all tasks that a filter named.
-#[derive(Serialize)]
-struct Sum {
-    changed: u64,
-    unchanged: u64,
+    out.value(&TaskJson::with_attempts(task), text)
 }
 
 async fn cancel(args: Bulk, client: &Client, out: &Out) -> Result<(), CliError> {
     if args.ids.is_empty() {
         let mut each = Each::new(out);
         let report = client.cancel_all(&args.filter.into(), |id, outcome| each.add(id, outcome)).await?;
-        return each.end(report.changed, report.unchanged, "cancelled");
+        return each.end(&report, "cancelled");
     }
     let mut rows = Vec::new();
     for ids in args.ids.chunks(limits::BATCH_TASKS_MAX) {
         let outcomes = client.store().cancel(ids).await?;
-        rows.extend(ids.iter().zip(outcomes).map(|(id, outcome)| Row { id: *id, outcome }));
+        rows.extend(ids.iter().zip(outcomes).map(|(id, outcome)| OutcomeJson { id: *id, outcome }));
     }
     out.list(&rows, &["id", "outcome"], |row| vec![row.id.to_string(), word(&row.outcome)])?;
     let good = |outcome| matches!(outcome, CancelOutcome::Cancelled | CancelOutcome::CancelRequested);
@@ -171,12 +144,12 @@ async fn retry(args: Bulk, client: &Client, out: &Out) -> Result<(), CliError> {
     if args.ids.is_empty() {
         let mut each = Each::new(out);
         let report = client.retry_all(&args.filter.into(), |id, outcome| each.add(id, outcome)).await?;
-        return each.end(report.changed, report.unchanged, "ready again");
+        return each.end(&report, "ready again");
     }
     let mut rows = Vec::new();
     for ids in args.ids.chunks(limits::BATCH_TASKS_MAX) {
         let outcomes = client.store().retry(ids).await?;
-        rows.extend(ids.iter().zip(outcomes).map(|(id, outcome)| Row { id: *id, outcome }));
+        rows.extend(ids.iter().zip(outcomes).map(|(id, outcome)| OutcomeJson { id: *id, outcome }));
     }
     out.list(&rows, &["id", "outcome"], |row| vec![row.id.to_string(), word(&row.outcome)])?;
     all_done(
@@ -203,17 +176,15 @@ impl<'a> Each<'a> {
     fn add(&mut self, id: TaskId, outcome: impl Serialize) {
         // Should nobody read any more, the operation goes on: it is half done.
         if self.out.format == Format::Jsonl && self.written.is_ok() {
-            self.written = self.out.lines(&[Row { id, outcome }]);
+            self.written = self.out.lines(&[OutcomeJson { id, outcome }]);
         }
     }
 
-    fn end(self, changed: u64, unchanged: u64, what: &str) -> Result<(), CliError> {
+    fn end(self, report: &BulkReport, what: &str) -> Result<(), CliError> {
         self.written?;
         match self.out.format {
             Format::Jsonl => Ok(()),
-            _ => self.out.value(&Sum { changed, unchanged }, |sum| {
-                format!("{} {what}, {} left as they were\n", sum.changed, sum.unchanged)
-            }),
+            _ => self.out.value(report, |sum| format!("{} {what}, {} left as they were\n", sum.changed, sum.unchanged)),
         }
     }
 }

@@ -1,8 +1,10 @@
+use serde::Serialize;
+
 use crate::client::Client;
 use crate::core::{CancelOutcome, Cursor, Filter, RetryOutcome, State, StoreError, TaskId, limits};
 
 /// How many tasks a bulk operation changed, and how many matched but did not need or allow it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BulkReport {
     /// Changed.
     pub changed: u64,
