@@ -26,6 +26,7 @@ mod task;
 mod time;
 mod transact;
 mod within;
+mod words;
 
 pub use async_trait::async_trait;
 pub use backoff::Backoff;
@@ -38,8 +39,8 @@ pub use id::{Fence, TaskId, WorkerId};
 pub use kind::{Ack, KindSpec, OnError, Oversize, Policy, Retention};
 pub use limits::{InvalidInput, Limits};
 pub use schedule::{
-    Advance, Advanced, DueSchedules, Edit, Lead, NewSchedule, Schedule, ScheduleEdit, Schedules, TICKS_KEPT, Tick, TickOutcome,
-    TickRecord,
+    Advance, Advanced, DueSchedules, Edit, Lead, NewSchedule, SCHEDULE_HEADER, Schedule, ScheduleEdit, Schedules, TICKS_KEPT,
+    Tick, TickOutcome, TickRecord,
 };
 pub use settlement::{Ending, Held, Next, Settled, Settlement, Verdict, judge};
 pub use signals::{Signals, Waiter};
@@ -50,3 +51,4 @@ pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord
 pub use time::{Timestamp, format_duration, parse_duration};
 pub use transact::{Doing, Driver, Transact};
 pub use within::{CancelWithin, ScheduleWithin, SettleWithin, Within, store_of};
+pub use words::words;

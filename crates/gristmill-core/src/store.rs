@@ -43,8 +43,18 @@ pub trait Store: Source + Schedules {
     /// [`PAGE_ITEMS_MAX`](crate::limits::PAGE_ITEMS_MAX) a page.
     ///
     /// # Errors
-    /// If the store can't be read.
+    /// `Invalid` if the filter can't match anything ([`Filter::check`]); or if the store can't be read.
     async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError>;
+
+    /// The ids of tasks that match, newest first, in pages as those of [`list`](Self::list); for whoever does something with all
+    /// of them and needs no arguments and results.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_ids(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskId>, StoreError> {
+        let Page { items, next } = self.list(filter, after, limit).await?;
+        Ok(Page { items: items.into_iter().map(|task| task.id).collect(), next })
+    }
 
     /// Cancels tasks. One answer each, in order.
     ///

@@ -236,6 +236,7 @@ impl Store for PostgresStore {
     }
 
     async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        filter.check_list()?;
         run!(&self.inner, pool, Kind::Single, s => view::list(&mut s, filter, after, limit))
     }
 

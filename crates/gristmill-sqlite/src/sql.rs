@@ -58,6 +58,7 @@ statements! {
     OUTCOME_OVER = "outcome_over",
     OUTCOME_PAGE = "outcome_page",
     OUTCOME_REOPEN = "outcome_reopen",
+    OUTCOME_WORKER = "outcome_worker",
     PARKED_COUNT = "parked_count",
     PARKED_DELETE = "parked_delete",
     PARKED_GET = "parked_get",

@@ -283,6 +283,7 @@ impl Store for SqliteStore {
     }
 
     async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        filter.check_list()?;
         let filter = filter.clone();
         self.read(move |view| view::list(view, &filter, after, limit)).await
     }

@@ -1,9 +1,13 @@
+use std::str::FromStr;
+use std::time::Duration;
+
 use gristmill::core::json::{OutcomeJson, PageJson, TaskJson};
-use gristmill::core::{Cursor, Page, limits};
-use gristmill::{BulkReport, CancelOutcome, Client, Filter, RetryOutcome, State, TaskId, TaskRecord};
+use gristmill::core::{Cursor, Env, Page, limits};
+use gristmill::{BulkReport, CancelOutcome, Client, Filter, RetryOutcome, State, TaskId, TaskRecord, Timestamp};
 use serde::Serialize;
 
 use super::record::{failure_line, text};
+use super::values::duration;
 use crate::connect::Session;
 use crate::exit::CliError;
 use crate::output::{Format, Out};
@@ -45,7 +49,7 @@ pub(crate) struct Show {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bulk {
     /// The tasks' ids
-    #[arg(value_name = "ID", conflicts_with_all = ["state", "queue", "kind", "tag", "all"])]
+    #[arg(value_name = "ID", conflicts_with_all = ["Which", "all"])]
     ids: Vec<TaskId>,
     #[command(flatten)]
     filter: Which,
@@ -55,7 +59,7 @@ pub(crate) struct Bulk {
 }
 
 /// Which tasks.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct Which {
     /// In this state; may be given more than once
     #[arg(long, value_name = "STATE")]
@@ -69,23 +73,57 @@ struct Which {
     /// With this tag
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
+    /// Enqueued at this moment or later (RFC 3339, or a duration ago such as 2h)
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    since: Option<Moment>,
+    /// Enqueued before this moment
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    until: Option<Moment>,
+    /// Enqueued by this task
+    #[arg(long, value_name = "ID")]
+    parent: Option<TaskId>,
+    /// With exactly this title
+    #[arg(long, value_name = "TITLE")]
+    title: Option<String>,
+    /// Made by this schedule
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<String>,
+    /// That run on the worker of this name, or ran there last
+    #[arg(long, value_name = "NAME")]
+    worker: Option<String>,
+    /// With these words in title, task type or tags
+    #[arg(long, value_name = "WORDS")]
+    text: Option<String>,
+}
+
+/// A moment, as it is typed.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    At(Timestamp),
+    Ago(Duration),
 }
 
 pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
-    if let Args::Cancel(bulk) | Args::Retry(bulk) = &args {
-        bulk.check()?;
-    }
+    let filter = match &args {
+        Args::List(args) => args.filter.filter()?,
+        Args::Show(_) => Filter::default(),
+        Args::Cancel(bulk) | Args::Retry(bulk) => {
+            let filter = bulk.filter.filter()?;
+            bulk.check(&filter)?;
+            filter
+        }
+    };
     let client = session.connect().await?;
     match args {
-        Args::List(args) => list(args, &client, out).await,
+        Args::List(args) => list(&args, &filter, &client, out).await,
         Args::Show(args) => show(args.id, &client, out).await,
-        Args::Cancel(args) => cancel(args, &client, out).await,
-        Args::Retry(args) => retry(args, &client, out).await,
+        Args::Cancel(args) => cancel(&args, &filter, &client, out).await,
+        Args::Retry(args) => retry(&args, &filter, &client, out).await,
     }
 }
 
-async fn list(args: List, client: &Client, out: &Out) -> Result<(), CliError> {
-    let page = page(client, &args.filter.into(), args.cursor, args.limit.into()).await?;
+async fn list(args: &List, filter: &Filter, client: &Client, out: &Out) -> Result<(), CliError> {
+    let page = page(client, filter, args.cursor, args.limit.into()).await?;
     out.page(
         &PageJson::of(page, TaskJson::of),
         &["id", "task", "queue", "state", "attempt", "created", "title", "error"],
@@ -124,10 +162,10 @@ async fn show(id: TaskId, client: &Client, out: &Out) -> Result<(), CliError> {
     out.value(&TaskJson::with_attempts(task), text)
 }
 
-async fn cancel(args: Bulk, client: &Client, out: &Out) -> Result<(), CliError> {
+async fn cancel(args: &Bulk, filter: &Filter, client: &Client, out: &Out) -> Result<(), CliError> {
     if args.ids.is_empty() {
         let mut each = Each::new(out);
-        let report = client.cancel_all(&args.filter.into(), |id, outcome| each.add(id, outcome)).await?;
+        let report = client.cancel_all(filter, |id, outcome| each.add(id, outcome)).await?;
         return each.end(&report, "cancelled");
     }
     let mut rows = Vec::new();
@@ -140,10 +178,10 @@ async fn cancel(args: Bulk, client: &Client, out: &Out) -> Result<(), CliError> 
     all_done(rows.iter().filter(|row| !good(row.outcome)).count(), "could not be cancelled: they have ended, or are not there")
 }
 
-async fn retry(args: Bulk, client: &Client, out: &Out) -> Result<(), CliError> {
+async fn retry(args: &Bulk, filter: &Filter, client: &Client, out: &Out) -> Result<(), CliError> {
     if args.ids.is_empty() {
         let mut each = Each::new(out);
-        let report = client.retry_all(&args.filter.into(), |id, outcome| each.add(id, outcome)).await?;
+        let report = client.retry_all(filter, |id, outcome| each.add(id, outcome)).await?;
         return each.end(&report, "ready again");
     }
     let mut rows = Vec::new();
@@ -196,18 +234,55 @@ fn word(outcome: &impl Serialize) -> String {
 
 impl Bulk {
     /// Everything must be said aloud: a forgotten filter must not cancel all tasks.
-    fn check(&self) -> Result<(), CliError> {
-        let Which { state, queue, kind, tag } = &self.filter;
-        let filtered = !state.is_empty() || queue.is_some() || kind.is_some() || tag.is_some();
-        if self.ids.is_empty() && !filtered && !self.all {
-            return Err(CliError::usage("which tasks? give ids, or --state, --queue, --kind, --tag, or --all"));
+    fn check(&self, filter: &Filter) -> Result<(), CliError> {
+        if self.ids.is_empty() && *filter == Filter::default() && !self.all {
+            return Err(CliError::usage("which tasks? give ids, or --state, --queue or another filter, or --all"));
         }
         Ok(())
     }
 }
 
-impl From<Which> for Filter {
-    fn from(which: Which) -> Self {
-        Self { states: which.state, queue: which.queue, kind: which.kind, tag: which.tag }
+impl Which {
+    /// The filter, checked before a store is asked.
+    fn filter(&self) -> Result<Filter, CliError> {
+        let which = self.clone();
+        // Only to count back from; what a store shows is by its own clock.
+        let now = Env::system().now();
+        let filter = Filter {
+            states: which.state,
+            queue: which.queue,
+            kind: which.kind,
+            tag: which.tag,
+            from: which.since.map(|moment| moment.before(now)),
+            until: which.until.map(|moment| moment.before(now)),
+            parent: which.parent,
+            title: which.title,
+            schedule: which.schedule,
+            worker: which.worker,
+            text: which.text,
+        };
+        filter.check().map_err(|error| CliError::usage(format!("--{error}")))?;
+        Ok(filter)
+    }
+}
+
+impl Moment {
+    fn before(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(duration) => now.saturating_sub(duration),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(ago) = duration(text) {
+            return Ok(Self::Ago(ago));
+        }
+        let at = text.parse().map(Self::At);
+        at.map_err(|_| format!("`{text}` is neither a moment such as 2027-01-31T09:00:00Z nor a duration ago such as 2h"))
     }
 }

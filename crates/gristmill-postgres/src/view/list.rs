@@ -27,7 +27,7 @@ pub(crate) async fn list(
     let mut budget = limits::PAGE_ROWS_MAX;
     loop {
         // One more than is wanted tells whether there is a next page.
-        let size = if wanted.is_everything(filter) { (limit - page.items.len() + 1).min(CHUNK) } else { CHUNK }.min(budget);
+        let size = if Wanted::is_everything(filter) { (limit - page.items.len() + 1).min(CHUNK) } else { CHUNK }.min(budget);
         let chunk = newest(s, &sources, cursor, size).await?;
         let exhausted = chunk.len() < size;
         let likely: Vec<Uuid> = chunk.iter().filter(|row| wanted.may_match(row)).map(|row| row.id).collect();
@@ -55,10 +55,13 @@ async fn matching(s: &mut Session<'_>, filter: &Filter, ids: &[Uuid]) -> Result<
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let mut found = records(s, ids, false).await?;
-    found.retain(|record| {
-        (filter.states.is_empty() || filter.states.contains(&record.state))
-            && filter.tag.as_ref().is_none_or(|tag| record.meta.tags.contains(tag))
+    let mut found = records(s, ids, filter.worker.is_some()).await?;
+    found.retain_mut(|record| {
+        let last = std::mem::take(&mut record.attempts).pop();
+        filter.admits_state(record.state)
+            && filter.admits(&record.kind, &record.meta)
+            && filter.admits_time(record.created_at)
+            && filter.worker.as_ref().is_none_or(|name| last.is_some_and(|last| last.worker.as_ref() == Some(name)))
     });
     Ok(found)
 }
@@ -88,8 +91,8 @@ impl Wanted {
         Ok(Some(wanted))
     }
 
-    fn is_everything(&self, filter: &Filter) -> bool {
-        filter.states.is_empty() && filter.tag.is_none() && self.queue.is_none() && self.kind.is_none()
+    fn is_everything(filter: &Filter) -> bool {
+        *filter == Filter::default()
     }
 
     /// The cheap questions first: most rows of a long history fail one of them.

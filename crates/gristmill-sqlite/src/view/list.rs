@@ -1,7 +1,7 @@
 use gristmill_core::{Cursor, Filter, Page, State, TaskRecord, limits};
 use rusqlite::params;
 
-use super::record::{load, locate};
+use super::record::{last_worker, load, locate};
 use crate::error::Fault;
 use crate::ops::ended_of;
 use crate::reader::View;
@@ -77,11 +77,16 @@ impl Wanted {
             }
         }
         let Some(place) = locate(view, seq)? else { return Ok(None) };
-        if !filter.states.is_empty() && !filter.states.contains(&place.state()) {
+        if !filter.admits_state(place.state()) {
+            return Ok(None);
+        }
+        if let Some(worker) = &filter.worker
+            && last_worker(view, seq, &place)?.as_ref() != Some(worker)
+        {
             return Ok(None);
         }
         let record = load(view, seq, &place)?;
-        Ok(record.filter(|record| filter.tag.as_ref().is_none_or(|tag| record.meta.tags.contains(tag))))
+        Ok(record.filter(|record| filter.admits(&record.kind, &record.meta) && filter.admits_time(record.created_at)))
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn get(view: &mut View<'_>, id: TaskId) -> Result<Option<TaskRecord>,
     if let Place::Running { worker, attempt, claim_no, claimed_at, .. } = place {
         let live = |row: &Row<'_>| Ok((text(row, 0)?, json::<Progress>(row, 1)));
         let (logs, progress) = view.conn.prepare_cached(sql::LIVE_GET)?.query_row([seq], live).optional()?.unwrap_or_default();
-        let worker = view.conn.prepare_cached(sql::WORKER_NAME)?.query_row([worker], |row| text(row, 0)).optional()?.flatten();
+        let worker = worker_name(view, worker)?;
         record.attempts.push(AttemptRecord {
             attempt,
             claim_no,
@@ -126,6 +126,19 @@ pub(super) fn locate(view: &View<'_>, seq: i64) -> Result<Option<Place>, Fault> 
     }
     let place = conn.prepare_cached(sql::PARKED_GET)?.query_row(params![queue, kind, priority, seq], ready).optional()?;
     Ok(Some(place.unwrap_or(Place::Lost)))
+}
+
+/// The name of the worker that runs a task, or else ran its last attempt.
+pub(super) fn last_worker(view: &View<'_>, seq: i64, place: &Place) -> Result<Option<String>, Fault> {
+    if let Place::Running { worker, .. } = place {
+        return worker_name(view, *worker);
+    }
+    let last = view.conn.prepare_cached(sql::OUTCOME_WORKER)?.query_row([seq], |row| text(row, 0)).optional()?;
+    Ok(last.flatten())
+}
+
+fn worker_name(view: &View<'_>, key: i64) -> Result<Option<String>, Fault> {
+    Ok(view.conn.prepare_cached(sql::WORKER_NAME)?.query_row([key], |row| text(row, 0)).optional()?.flatten())
 }
 
 /// The record without its history. Damage is shown as far as it can be read, rather than hiding the task.

@@ -17,11 +17,12 @@ mod run;
 mod stored;
 mod sync;
 
+pub use crate::core::SCHEDULE_HEADER;
 pub use change::{Removed, Rescheduled, Scheduled};
 pub use definition::{Definition, Origin, TaskOptions, parse_args};
 pub use error::ScheduleError;
 pub use json::{LastRunJson, ScheduleJson};
-pub use maker::{SCHEDULE_HEADER, TICK_HEADER};
+pub use maker::TICK_HEADER;
 pub use memory::Memory;
 pub use policies::{CatchUp, Overlap};
 pub use record::{ScheduleRecord, ScheduleState};
