@@ -15,6 +15,7 @@ mod filter;
 mod id;
 pub mod json;
 mod kind;
+pub mod kit;
 pub mod limits;
 mod schedule;
 mod settlement;

@@ -288,6 +288,12 @@ impl Store for SqliteStore {
         self.read(move |view| view::list(view, &filter, after, limit)).await
     }
 
+    async fn list_ids(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskId>, StoreError> {
+        filter.check_list()?;
+        let filter = filter.clone();
+        self.read(move |view| view::list_ids(view, &filter, after, limit)).await
+    }
+
     async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {
         let ids = ids.to_vec();
         self.write(ids.len(), move |tx| ids.iter().map(|id| ops::cancel(tx, *id)).collect()).await

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 
+use gristmill_core::kit::list::labels_of;
 use gristmill_core::{
     Edit, EnqueueOutcome, NewSchedule, NewTask, Schedule, ScheduleEdit, ScheduleWithin, Store, StoreError, StoreErrorKind,
     Timestamp, Within, store_of,
@@ -83,6 +84,9 @@ async fn insert(conn: &mut SqliteConnection, tasks: Vec<NewTask>, now: Timestamp
             continue;
         }
         let seq = added.last_insert_rowid();
+        for label in task.meta.as_deref().map(labels_of).unwrap_or_default() {
+            sqlx::query(sql::LABEL_INSERT).bind(label).bind(seq).execute(&mut *conn).await?;
+        }
         let place = if due <= now {
             sqlx::query(sql::READY_INSERT).bind(queue).bind(i64::from(task.priority)).bind(seq).bind(kind)
         } else {

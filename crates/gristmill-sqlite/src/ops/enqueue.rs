@@ -1,3 +1,4 @@
+use gristmill_core::kit::list::labels_of;
 use gristmill_core::{EnqueueOutcome, NewTask, Points, Timestamp};
 use rusqlite::params;
 
@@ -41,6 +42,12 @@ pub(crate) fn enqueue(tx: &mut Tx<'_>, tasks: &[NewTask]) -> Result<Vec<EnqueueO
             continue;
         }
         let seq = conn.last_insert_rowid();
+        if let Some(meta) = &task.meta {
+            let mut label = conn.prepare_cached(sql::LABEL_INSERT)?;
+            for name in labels_of(meta) {
+                label.execute(params![name, seq])?;
+            }
+        }
         if due <= now {
             ready.execute(params![queue, task.priority, seq, kind, 0, 0, 0])?;
             tx.effects.readied = true;

@@ -209,7 +209,7 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
 }
 
 /// A column of JSON; `None` if there is none or it can't be read.
-fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Option<T> {
+pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Option<T> {
     serde_json::from_str(&text(row, column).ok()??).ok()
 }
 

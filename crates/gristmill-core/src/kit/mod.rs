@@ -1,0 +1,3 @@
+//! What stores share, and nobody else needs.
+
+pub mod list;
