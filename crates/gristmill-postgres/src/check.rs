@@ -1,3 +1,4 @@
+use gristmill_core::kit::migrate;
 use gristmill_core::{Env, Finding, Severity};
 
 use crate::error::Fault;
@@ -36,7 +37,7 @@ async fn server(s: &Session<'_>, env: &Env) -> Result<Vec<Finding>, Fault> {
     let after = env.now();
     let (version, number, schema): (String, i32, Option<i64>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(9)?);
     let role: String = row.try_get(10)?;
-    let schema = schema.unwrap_or_default();
+    let schema = migrate::version(schema.unwrap_or_default(), row.try_get(11)?);
     let mut findings = vec![if number >= 140_000 {
         ok("server", format!("PostgreSQL {version}, schema version {schema}, role {role}"))
     } else {

@@ -29,6 +29,7 @@ mod error;
 mod gather;
 mod herald;
 mod inner;
+mod locks;
 mod migrate;
 mod names;
 mod ops;

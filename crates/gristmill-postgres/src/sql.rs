@@ -5,9 +5,8 @@
 //! with `retention` is kept that ends now, `{changed}` the end of a statement that can't do all of its work, `{channel}` where
 //! notifications go, and `{tell}` a further column that notifies, with `notify=inside`.
 
+use gristmill_core::kit::fnv;
 use tokio_postgres::types::Type;
-
-use crate::migrate::fnv;
 
 macro_rules! queries {
     ($($name:ident $file:literal [$($ty:ident),* $(,)?];)*) => {
@@ -25,6 +24,8 @@ macro_rules! queries {
 }
 
 queries! {
+    AdditionInsert "addition_insert" [INT8, INT8, TEXT, TEXT];
+    AdditionList "addition_list" [];
     AsideCount "aside_count" [];
     AsideInsert "aside_insert" [INT8, UUID, TEXT, TEXT];
     BeatLead "beat_lead" [INT8, UUID, INT8];
@@ -60,27 +61,42 @@ queries! {
     KindIntern "kind_intern" [TEXT_ARRAY, BOOL];
     KindList "kind_list" [];
     KindNames "kind_names" [INT4_ARRAY];
+    LabelDays "label_days" [];
+    LabelFill "label_fill" [INT8];
+    LabelGap "label_gap" [];
     LeaseAny "lease_any" [];
     LeaseCancel "lease_cancel" [UUID_ARRAY];
     LeaseDrop "lease_drop" [UUID, UUID];
     LeaseGiven "lease_given" [INT8, UUID];
     LeaseNote "lease_note" [UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY];
-    LeasePage "lease_page" [INT8, INT8];
     LeaseStart "lease_start" [UUID_ARRAY, UUID_ARRAY];
     LeaseTake "lease_take" [INT8, UUID_ARRAY, UUID_ARRAY];
     LeaseTakeLost "lease_take_lost" [INT8, INT8];
     LeaseTakeOfWorker "lease_take_of_worker" [INT8, INT8];
+    ListEnded "list_ended" [INT8, INT8, INT8, INT2];
+    ListKinds "list_kinds" [];
+    ListLabelled "list_labelled" [INT8, INT8, INT8, TEXT];
+    ListLeased "list_leased" [INT8, INT8, INT8, INT4];
+    ListNarrow "list_narrow" [UUID_ARRAY, INT4, INT4_ARRAY, INT8, INT8, TEXT_ARRAY, INT8, INT4_ARRAY, TEXT];
+    ListParked "list_parked" [INT8, INT8, INT8, INT4, INT4, INT4_ARRAY];
+    ListReady "list_ready" [INT8, INT8, INT8, INT4, INT4, INT4_ARRAY];
+    ListSays "list_says" [UUID_ARRAY];
+    ListScheduled "list_scheduled" [INT8, INT8, INT8, INT4, INT4_ARRAY];
+    ListSince "list_since" [INT8];
+    ListTasks "list_tasks" [INT8, INT8, INT8, INT4, INT4_ARRAY, INT8, INT8];
+    ListUnlabelled "list_unlabelled" [INT8, INT8, INT8, TEXT];
     LiveTake "live_take" [UUID_ARRAY];
+    LockHolders "lock_holders" [TEXT];
     MigrationExists "migration_exists" [TEXT];
     MigrationInsert "migration_insert" [INT8, INT8, TEXT, TEXT];
     MigrationList "migration_list" [];
+    MigrationLock "migration_lock" [INT8];
     OutcomeDelete "outcome_delete" [UUID_ARRAY];
     OutcomeEnded "outcome_ended" [UUID_ARRAY];
     OutcomeInsert "outcome_insert" [
         UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT2_ARRAY,
         TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
     ];
-    OutcomePage "outcome_page" [INT8, INT8, INT2];
     OutcomeReopen "outcome_reopen" [UUID_ARRAY];
     OutcomeUnstarted "outcome_unstarted" [
         INT8, UUID_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2, INT2, TEXT,
@@ -119,7 +135,6 @@ queries! {
         UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY,
     ];
     ScheduledNext "scheduled_next" [INT8];
-    ScheduledPage "scheduled_page" [INT8, INT8];
     ScheduledTake "scheduled_take" [INT8_ARRAY];
     SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL];
     SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL];
@@ -127,7 +142,6 @@ queries! {
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
     TaskOpen "task_open" [UUID];
-    TaskPage "task_page" [INT8, INT8];
     TaskPlaces "task_places" [UUID_ARRAY];
     TaskSame "task_same" [UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY];
     TaskStates "task_states" [UUID_ARRAY];
@@ -185,6 +199,11 @@ impl Texts {
         fill(text, &self.schema)
     }
 
+    /// The same, with values for more placeholders.
+    pub(crate) fn fill_with(&self, text: &str, more: &[(&str, &str)]) -> String {
+        fill_with(text, &self.schema, more)
+    }
+
     /// Where notifications about this schema go.
     pub(crate) fn channel(&self) -> String {
         channel(&self.schema)
@@ -204,14 +223,30 @@ impl Q {
 }
 
 fn fill(text: &str, schema: &str) -> String {
+    fill_with(text, schema, &[])
+}
+
+fn fill_with(text: &str, schema: &str, more: &[(&str, &str)]) -> String {
     let quoted = quote(schema);
     // A comment that holds a placeholder's letters does no harm; they are left out all the same, as they travel each time.
     let text: String = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
     let text =
         text.replace("{changed}", CHANGED).replace("{keep}", KEEP).replace("{now}", NOW).replace("{channel}", &channel(schema));
-    // The name is put in last and once, as it may look like a placeholder itself.
     let literal = quoted.replace('\'', "''");
-    text.split("{s}").map(|part| part.replace("{l}", &literal)).collect::<Vec<_>>().join(&quoted)
+    put(&text, &[&[("s", quoted.as_str()), ("l", &literal)], more].concat())
+}
+
+/// Puts values into their places, all of them in one go, as a name of somebody's choice may look like a placeholder itself.
+fn put(text: &str, values: &[(&str, &str)]) -> String {
+    let mut parts = text.split('{');
+    let mut done = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match values.iter().find_map(|(name, value)| Some((value, part.strip_prefix(name)?.strip_prefix('}')?))) {
+            Some((value, rest)) => done.extend([value, rest]),
+            None => done.extend(["{", part]),
+        }
+    }
+    done
 }
 
 fn channel(schema: &str) -> String {

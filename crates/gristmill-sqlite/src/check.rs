@@ -1,3 +1,4 @@
+use gristmill_core::kit::migrate;
 use gristmill_core::{Finding, Severity, StoreError, StoreErrorKind};
 use rusqlite::{Connection, TransactionBehavior, params};
 
@@ -38,7 +39,8 @@ pub(crate) fn check(view: &mut View<'_>, options: &SqliteOptions) -> Result<Vec<
     findings.push(space(conn)?);
     findings.push(write(options));
     findings.extend(disk(options));
-    let schema: i64 = conn.query_row("SELECT max(number) FROM gristmill_migration", [], |row| row.get(0))?;
+    let (migrations, additions) = conn.query_row(sql::CHECK_SCHEMA, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let schema = migrate::version(migrations, additions);
     findings.push(ok("schema", format!("schema version {schema}, SQLite {}", rusqlite::version())));
     Ok(findings)
 }

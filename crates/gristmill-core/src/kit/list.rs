@@ -194,40 +194,6 @@ impl<T> Walk<T> {
 /// a little, and on a server two statements get their keys and their times in either order.
 pub const CLOCK_SLACK_MS: i64 = 60_000;
 
-/// Looks for the first key that was enqueued at an instant or later, by halves: keys are given in the order of arrival.
-#[derive(Clone, Copy, Debug)]
-pub struct Bisect {
-    low: i64,
-    high: i64,
-    at: i64,
-}
-
-impl Bisect {
-    /// Among the keys from `first` to `last`, for an instant in milliseconds.
-    pub fn new(first: i64, last: i64, at: i64) -> Self {
-        Self { low: first, high: last.saturating_add(1), at }
-    }
-
-    /// The key from which on the next row is to be looked at; `None` when it is found.
-    pub fn ask(&self) -> Option<i64> {
-        (self.low < self.high).then(|| self.low + (self.high - self.low) / 2)
-    }
-
-    /// Takes the first row from the asked key on: its key and when it was enqueued.
-    pub fn take(&mut self, row: Option<(i64, i64)>) {
-        let Some(middle) = self.ask() else { return };
-        match row {
-            Some((key, created_at)) if created_at < self.at => self.low = key.saturating_add(1).max(middle + 1),
-            _ => self.high = middle,
-        }
-    }
-
-    /// The first key.
-    pub fn end(self) -> i64 {
-        self.low
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,23 +290,5 @@ mod tests {
         assert_eq!(rows, limits::PAGE_ROWS_MAX / 100);
         let (page, next) = walk.end();
         assert_eq!((page, next), (vec![], Some(Cursor::after(501))));
-    }
-
-    #[test]
-    fn an_instant_is_found_by_halves() {
-        // Keys are multiples of three, and a key's time is ten times the key.
-        let row = |from: i64| Some(from.max(3).div_euclid(3) * 3).map(|key| if key < from { key + 3 } else { key });
-        for at in [-5, 0, 30, 31, 59, 60, 2_990, 2_991, 5_000] {
-            let mut bisect = Bisect::new(3, 300, at);
-            let mut looks = 0;
-            while let Some(from) = bisect.ask() {
-                bisect.take(row(from).filter(|key| *key <= 300).map(|key| (key, key * 10)));
-                looks += 1;
-            }
-            let first = (1..=100).map(|n| n * 3).find(|key| key * 10 >= at).unwrap_or(i64::MAX);
-            let end = bisect.end();
-            assert!(end <= first && !(1..=100).any(|n| n * 30 < at && n * 3 >= end), "{at}: {end}");
-            assert!(looks <= 10, "{looks}");
-        }
     }
 }

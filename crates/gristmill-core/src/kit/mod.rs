@@ -1,3 +1,7 @@
-//! What stores share, and nobody else needs.
+//! For who writes a store: what all of them do alike, so that each has only its reading and writing to itself.
 
+mod fnv;
 pub mod list;
+pub mod migrate;
+
+pub use fnv::fnv;

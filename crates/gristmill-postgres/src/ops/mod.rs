@@ -22,6 +22,6 @@ pub(crate) use enqueue::{check as check_tasks, know};
 pub(crate) use schedule::Edits;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};
 pub(crate) use settle::{note, settle, start};
-pub(crate) use sweep::{expire, next_due, park, parked_pairs, promote, prune, rescue, served, unpark};
+pub(crate) use sweep::{expire, fill_labels, next_due, park, parked_pairs, promote, prune, rescue, served, unpark};
 pub(crate) use waiting::{cancel, retry};
 pub(crate) use worker::{declare, enter, heartbeat, leave, pause};

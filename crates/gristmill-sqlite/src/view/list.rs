@@ -1,4 +1,4 @@
-use gristmill_core::kit::list::{Ask, Bisect, CLOCK_SLACK_MS, Lane, Plan, Read, Walk};
+use gristmill_core::kit::list::{Ask, CLOCK_SLACK_MS, Lane, Plan, Read, Walk};
 use gristmill_core::{Cursor, Filter, Page, State, TaskId, TaskMeta, TaskRecord, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -63,25 +63,15 @@ fn names(view: &View<'_>) -> Result<Vec<String>, Fault> {
 
 /// The keys between which everything is that was enqueued in the filter's time.
 fn range(view: &View<'_>, filter: &Filter) -> Result<(i64, i64), Fault> {
-    let (mut above, mut below) = (-1, i64::MAX);
-    if filter.from.is_none() && filter.until.is_none() {
-        return Ok((above, below));
-    }
-    let (first, last) = view.conn.prepare_cached(sql::LIST_LAST)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let at = |at: i64| -> Result<i64, Fault> {
-        let mut bisect = Bisect::new(first, last, at);
-        while let Some(from) = bisect.ask() {
-            let row = view.conn.prepare_cached(sql::LIST_FIRST)?.query_row([from], |row| Ok((row.get(0)?, row.get(1)?)));
-            bisect.take(row.optional()?);
-        }
-        Ok(bisect.end())
+    let at = |at: i64| view.conn.prepare_cached(sql::LIST_SINCE)?.query_row([at], |row| row.get::<_, i64>(0));
+    let above = match filter.from {
+        Some(from) => at(from.as_millis() - CLOCK_SLACK_MS)? - 1,
+        None => -1,
     };
-    if let Some(from) = filter.from {
-        above = at(from.as_millis() - CLOCK_SLACK_MS)? - 1;
-    }
-    if let Some(until) = filter.until {
-        below = at(until.as_millis() + CLOCK_SLACK_MS)?;
-    }
+    let below = match filter.until {
+        Some(until) => at(until.as_millis() + CLOCK_SLACK_MS)?,
+        None => i64::MAX,
+    };
     Ok((above, below))
 }
 
