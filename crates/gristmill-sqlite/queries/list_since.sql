@@ -3,9 +3,10 @@
 WITH RECURSIVE half(low, high) AS (
   SELECT coalesce((SELECT min(seq) FROM gristmill_task), 0), coalesce((SELECT max(seq) FROM gristmill_task) + 1, 0)
   UNION ALL
-  SELECT CASE WHEN at < ?1 THEN first + 1 ELSE low END, CASE WHEN at < ?1 THEN high ELSE middle END
-    FROM (SELECT low, high, middle, first, (SELECT created_at FROM gristmill_task WHERE seq = first) AS at
-    FROM (SELECT low, high, middle, (SELECT seq FROM gristmill_task WHERE seq >= middle ORDER BY seq LIMIT 1) AS first
-    FROM (SELECT low, high, low + (high - low) / 2 AS middle FROM half WHERE low < high)))
+  SELECT CASE WHEN (SELECT created_at FROM gristmill_task WHERE seq >= low + (high - low) / 2 ORDER BY seq LIMIT 1) < ?1
+              THEN (SELECT seq + 1 FROM gristmill_task WHERE seq >= low + (high - low) / 2 ORDER BY seq LIMIT 1) ELSE low END,
+         CASE WHEN (SELECT created_at FROM gristmill_task WHERE seq >= low + (high - low) / 2 ORDER BY seq LIMIT 1) < ?1
+              THEN high ELSE low + (high - low) / 2 END
+    FROM half WHERE low < high
 )
 SELECT low FROM half WHERE low >= high LIMIT 1
