@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gristmill_core::{
-    Claim, Claimed, Ending, Env, Held, LeaseRef, NewTask, Next, Note, Pulse, Settled, Settlement, Source, State, StoreError,
-    StoreErrorKind, Timestamp, Wake, WorkerId, WorkerSpec, judge,
+    Claim, Claimed, Ending, Env, Flags, Held, LeaseRef, NewTask, Next, Note, Pulse, Settled, Settlement, Source, State,
+    StoreError, StoreErrorKind, Timestamp, Wake, WorkerId, WorkerSpec, judge,
 };
 use tokio::sync::watch;
 
@@ -273,12 +273,13 @@ impl Broker {
             // A broker can't tell a message that waited in its worker's buffer from one that ran.
             started: true,
             cancel_requested: false,
+            flags: Flags::NONE,
         };
         match judge(&held, ending).next {
             Next::End(state) => state,
-            Next::Again { attempt, crashes, delay } => {
+            Next::Again { attempt, crashes, delay, place } => {
                 self.put(Message { attempt, crashes, due_at: now.saturating_add(delay), ..message });
-                if delay.is_zero() { State::Ready } else { State::Scheduled }
+                place.state()
             }
         }
     }

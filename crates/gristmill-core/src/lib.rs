@@ -14,6 +14,7 @@ pub mod failpoint;
 mod failure;
 mod filter;
 mod id;
+pub mod json;
 mod kind;
 pub mod kit;
 mod lease;
@@ -29,6 +30,7 @@ mod task;
 mod time;
 mod transact;
 mod within;
+mod words;
 
 pub use async_trait::async_trait;
 pub use backoff::Backoff;
@@ -44,8 +46,8 @@ pub use lease::{LeaseKey, LeaseRef};
 pub use limits::{InvalidInput, Limits};
 pub use place::{Flags, Hold, Place, Standing, place};
 pub use schedule::{
-    Advance, Advanced, DueSchedules, Edit, Lead, NewSchedule, Schedule, ScheduleEdit, Schedules, TICKS_KEPT, Tick, TickOutcome,
-    TickRecord,
+    Advance, Advanced, DueSchedules, Edit, Lead, NewSchedule, SCHEDULE_HEADER, Schedule, ScheduleEdit, Schedules, TICKS_KEPT,
+    Tick, TickOutcome, TickRecord,
 };
 pub use settlement::{Ending, Held, Next, Settled, Settlement, Verdict, judge};
 pub use signals::{Signals, Waiter};
@@ -56,3 +58,4 @@ pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord
 pub use time::{Timestamp, format_duration, parse_duration};
 pub use transact::{Doing, Driver, Transact};
 pub use within::{CancelWithin, ScheduleWithin, SettleWithin, Within, store_of};
+pub use words::words;

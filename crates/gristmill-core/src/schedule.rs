@@ -9,6 +9,8 @@ use serde::Serialize;
 use crate::limits::{BATCH_TASKS_MAX, check_name};
 use crate::{Cursor, EnqueueOutcome, NewTask, Page, State, StoreError, StoreErrorKind, TaskId, Timestamp, WorkerId};
 
+/// The header of a tick's task that names its schedule.
+pub const SCHEDULE_HEADER: &str = "schedule";
 /// How long a store keeps ticks after they were written.
 pub const TICKS_KEPT: Duration = Duration::from_secs(90 * 86_400);
 

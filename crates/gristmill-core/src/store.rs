@@ -45,8 +45,18 @@ pub trait Store: Source + Schedules {
     /// [`PAGE_ITEMS_MAX`](crate::limits::PAGE_ITEMS_MAX) a page.
     ///
     /// # Errors
-    /// If the store can't be read.
+    /// `Invalid` if the filter can't match anything ([`Filter::check`]); or if the store can't be read.
     async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError>;
+
+    /// The ids of tasks that match, newest first, in pages as those of [`list`](Self::list); for whoever does something with all
+    /// of them and needs no arguments and results.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_ids(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskId>, StoreError> {
+        let Page { items, next } = self.list(filter, after, limit).await?;
+        Ok(Page { items: items.into_iter().map(|task| task.id).collect(), next })
+    }
 
     /// Cancels tasks. One answer each, in order.
     ///
@@ -227,4 +237,49 @@ pub enum Severity {
     Warning,
     /// An invariant is broken or data is damaged.
     Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scripts depend on them; see [`json`](crate::json).
+    #[test]
+    fn queues_workers_and_task_types_are_exactly_these() {
+        let queue = QueueInfo {
+            name: "mail".to_owned(),
+            paused: false,
+            ready: 1,
+            scheduled: 2,
+            blocked: 4,
+            waiting: 5,
+            running: 3,
+            unserved: 0,
+            oldest_ready_at: Some(Timestamp::from_millis(1_000)),
+        };
+        let expected = concat!(
+            r#"{"name":"mail","paused":false,"ready":1,"scheduled":2,"blocked":4,"waiting":5,"running":3,"unserved":0,"#,
+            r#""oldest_ready_at":"1970-01-01T00:00:01.000Z"}"#
+        );
+        assert_eq!(serde_json::to_string(&queue).unwrap(), expected);
+        let worker = WorkerInfo {
+            id: "w".to_owned(),
+            name: "host:1".to_owned(),
+            version: "1".to_owned(),
+            alive: true,
+            started_at: Timestamp::from_millis(1_000),
+            expires_at: Timestamp::from_millis(2_000),
+            queues: [("mail".to_owned(), 8)].into(),
+            kinds: vec!["mail.send".to_owned()],
+            running: 0,
+        };
+        let expected = concat!(
+            r#"{"id":"w","name":"host:1","version":"1","alive":true,"started_at":"1970-01-01T00:00:01.000Z","#,
+            r#""expires_at":"1970-01-01T00:00:02.000Z","queues":{"mail":8},"kinds":["mail.send"],"running":0}"#
+        );
+        assert_eq!(serde_json::to_string(&worker).unwrap(), expected);
+        let kind = KindInfo { name: "mail.send".to_owned(), schema: None, policy: None, workers: 2 };
+        let expected = r#"{"name":"mail.send","schema":null,"policy":null,"workers":2}"#;
+        assert_eq!(serde_json::to_string(&kind).unwrap(), expected);
+    }
 }

@@ -44,7 +44,8 @@ pub(crate) async fn make_ahead(conn: &Conn, texts: &Texts, now: Timestamp) -> Re
     for day in today..=today + AHEAD {
         all &= value(conn, texts, Q::DayMake, &[&day]).await?.unwrap_or(false);
     }
-    Ok(all)
+    // What is filed under labels goes with its days.
+    Ok(value(conn, texts, Q::LabelDays, &[]).await?.unwrap_or(false) && all)
 }
 
 impl Inner {
@@ -76,6 +77,9 @@ impl Inner {
                 Err(error) => return self.leave_alone(&self.days.drop_at, "a day of ended tasks could not be dropped", &error),
             }
         }
+        if let Err(error) = self.drop_labels().await {
+            return self.leave_alone(&self.days.drop_at, "the labels of a day could not be dropped", &error);
+        }
         if let Err(error) = self.analyze_days().await {
             tracing::debug!(%error, "the tables could not be analyzed");
         }
@@ -87,6 +91,10 @@ impl Inner {
 
     async fn drop_day(self: &Arc<Self>) -> Result<Option<i64>, StoreError> {
         run!(self, pool, Kind::Single, s => async { value(s.conn()?, s.texts(), Q::DayDrop, &[&s.now]).await })
+    }
+
+    async fn drop_labels(self: &Arc<Self>) -> Result<Option<bool>, StoreError> {
+        run!(self, pool, Kind::Single, s => async { value(s.conn()?, s.texts(), Q::LabelDays, &[]).await })
     }
 
     async fn analyze_days(self: &Arc<Self>) -> Result<(), StoreError> {

@@ -24,6 +24,7 @@ const STEPS: &[Step] = &[
     Step::breaks(7, "schedules", include_str!("../migrations/0007_schedules.sql")),
     Step::adds(1, "places", include_str!("../additions/0001_places.sql")),
     Step::adds(2, "doors", include_str!("../additions/0002_doors.sql")),
+    Step::adds(3, "lists", include_str!("../additions/0003_lists.sql")),
 ];
 
 const MIGRATION_CREATE: &str = include_str!("../queries/migration_create.sql");

@@ -35,7 +35,6 @@ queries! {
     BeatResign "beat_resign" [UUID];
     BlockedCount "blocked_count" [INT4, INT8];
     BlockedExpire "blocked_expire" [INT8, INT8];
-    BlockedPage "blocked_page" [INT8, INT8];
     CallCancelTasks "call_cancel_tasks" [TEXT];
     CallHoldLease "call_hold_lease" [TEXT, TEXT];
     CallInsertTasks "call_insert_tasks" [TEXT];
@@ -68,15 +67,32 @@ queries! {
     KindIntern "kind_intern" [TEXT_ARRAY, BOOL];
     KindList "kind_list" [];
     KindNames "kind_names" [INT4_ARRAY];
+    LabelDays "label_days" [];
+    LabelFill "label_fill" [INT8];
+    LabelGap "label_gap" [];
     LeaseAny "lease_any" [];
     LeaseDrop "lease_drop" [UUID, UUID];
     LeaseGiven "lease_given" [INT8, UUID];
     LeaseNote "lease_note" [UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY];
-    LeasePage "lease_page" [INT8, INT8];
     LeaseStart "lease_start" [UUID_ARRAY, UUID_ARRAY];
     LeaseTake "lease_take" [INT8, UUID_ARRAY, UUID_ARRAY];
     LeaseTakeLost "lease_take_lost" [INT8, INT8];
     LeaseTakeOfWorker "lease_take_of_worker" [INT8, INT8];
+    ListBlocked "list_blocked" [INT8, INT8, INT8, INT4, INT4_ARRAY];
+    ListEnded "list_ended" [INT8, INT8, INT8, INT2];
+    ListKinds "list_kinds" [];
+    ListLabelled "list_labelled" [INT8, INT8, INT8, TEXT];
+    ListLeased "list_leased" [INT8, INT8, INT8, INT4];
+    ListMoved "list_moved" [INT8, INT8, INT8, INT4, INT4, INT4_ARRAY];
+    ListNarrow "list_narrow" [UUID_ARRAY, INT4, INT4_ARRAY, INT8, INT8, TEXT_ARRAY, INT8, INT4_ARRAY, TEXT];
+    ListParked "list_parked" [INT8, INT8, INT8, INT4, INT4, INT4_ARRAY];
+    ListReady "list_ready" [INT8, INT8, INT8, INT4, INT4, INT4_ARRAY];
+    ListSays "list_says" [UUID_ARRAY];
+    ListScheduled "list_scheduled" [INT8, INT8, INT8, INT4, INT4_ARRAY];
+    ListSince "list_since" [INT8];
+    ListTasks "list_tasks" [INT8, INT8, INT8, INT4, INT4_ARRAY, INT8, INT8];
+    ListUnlabelled "list_unlabelled" [INT8, INT8, INT8, TEXT];
+    ListWaiting "list_waiting" [INT8, INT8, INT8, INT4, INT4_ARRAY];
     LiveTake "live_take" [UUID_ARRAY];
     LockHolders "lock_holders" [TEXT];
     MigrationExists "migration_exists" [TEXT];
@@ -86,7 +102,6 @@ queries! {
     OutcomeDelete "outcome_delete" [UUID_ARRAY];
     OutcomeInsert "outcome_insert" [UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT2_ARRAY,
         TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY];
-    OutcomePage "outcome_page" [INT8, INT8, INT2];
     OutcomeReopen "outcome_reopen" [INT8, UUID_ARRAY];
     OutcomeUnstarted "outcome_unstarted" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2, INT2, TEXT];
     Park "park" [INT4, INT4_ARRAY, INT8];
@@ -117,7 +132,6 @@ queries! {
     ScheduledCount "scheduled_count" [INT4, INT8];
     ScheduledExpire "scheduled_expire" [INT8, INT8];
     ScheduledNext "scheduled_next" [INT8];
-    ScheduledPage "scheduled_page" [INT8, INT8];
     SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL];
     SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL];
     Snapshot "snapshot" [];
@@ -125,7 +139,6 @@ queries! {
     TaskDelete "task_delete" [UUID_ARRAY];
     TaskKnown "task_known" [UUID_ARRAY];
     TaskOpen "task_open" [UUID];
-    TaskPage "task_page" [INT8, INT8];
     TaskSame "task_same" [UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY];
     TaskStates "task_states" [UUID_ARRAY];
     TaskUnexpire "task_unexpire" [UUID_ARRAY];
@@ -137,7 +150,6 @@ queries! {
     Unpark "unpark" [INT4, INT4, INT8];
     WaitingCount "waiting_count" [INT4, INT8];
     WaitingExpire "waiting_expire" [INT8, INT8];
-    WaitingPage "waiting_page" [INT8, INT8];
     WorkerBeat "worker_beat" [INT8, UUID, INT8];
     WorkerEnter "worker_enter" [INT8, UUID, TEXT, TEXT, TEXT, INT8];
     WorkerEpoch "worker_epoch" [INT8];

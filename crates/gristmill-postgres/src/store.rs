@@ -173,6 +173,7 @@ impl Source for PostgresStore {
         let rest: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => async {
             let unparked = ops::unpark(&mut s, limit).await?;
             ops::park(&mut s).await?;
+            ops::fill_labels(&mut s).await?;
             Ok((unparked, ops::next_due(&mut s).await?))
         });
         let (unparked, next_due) = rest?;
@@ -246,7 +247,13 @@ impl Store for PostgresStore {
     }
 
     async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        filter.check_list()?;
         run!(&self.inner, pool, Kind::Single, s => view::list(&mut s, filter, after, limit))
+    }
+
+    async fn list_ids(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskId>, StoreError> {
+        filter.check_list()?;
+        run!(&self.inner, pool, Kind::Single, s => view::list_ids(&mut s, filter, after, limit))
     }
 
     async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {

@@ -1,3 +1,4 @@
+use gristmill_core::kit::list::labels_of;
 use gristmill_core::kit::row::NewRow;
 use gristmill_core::{EnqueueOutcome, Flags, NewTask, Place, TaskId, Timestamp};
 
@@ -14,6 +15,10 @@ pub(crate) struct Plan<'a> {
     queue: i64,
     kind: i64,
     key: i64,
+    /// What the task is filed under, so far as it is not written yet.
+    labels: Vec<String>,
+    /// That of the statement before.
+    label: String,
     stage: Stage,
 }
 
@@ -23,6 +28,7 @@ enum Stage {
     Kind(Naming),
     Body,
     Same,
+    Label,
     Place,
     Expiry,
 }
@@ -32,7 +38,8 @@ impl<'a> Plan<'a> {
         let row = NewRow::of(task);
         let place = row.place(now);
         let stage = Stage::Queue(Naming::default());
-        Self { row, now: now.as_millis(), place, queue: 0, kind: 0, key: 0, stage }
+        let labels = task.meta.as_deref().map(labels_of).unwrap_or_default();
+        Self { row, now: now.as_millis(), place, queue: 0, kind: 0, key: 0, labels, label: String::new(), stage }
     }
 
     /// Where the task waits first.
@@ -60,8 +67,14 @@ impl<'a> Plan<'a> {
                     let values = [Value::Blob(self.row.id.as_bytes()), Value::Int(self.kind), Value::Text(self.row.args)];
                     return Next::Run(Step::new(Statement::TaskSame, values));
                 }
-                Stage::Body => {
-                    (self.key, self.stage) = (answer.key, Stage::Place);
+                Stage::Body => (self.key, self.stage) = (answer.key, Stage::Label),
+                Stage::Label => {
+                    if let Some(label) = self.labels.pop() {
+                        self.label = label;
+                        let values = [Value::Text(&self.label), Value::Int(self.key)];
+                        return Next::Run(Step::new(Statement::LabelInsert, values));
+                    }
+                    self.stage = Stage::Place;
                     return Next::Run(entry(self.place, &self.waiter()));
                 }
                 Stage::Same if answer.found == Some(1) => {

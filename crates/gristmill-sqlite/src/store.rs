@@ -291,8 +291,15 @@ impl Store for SqliteStore {
     }
 
     async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        filter.check_list()?;
         let filter = filter.clone();
         self.read(move |view| view::list(view, &filter, after, limit)).await
+    }
+
+    async fn list_ids(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskId>, StoreError> {
+        filter.check_list()?;
+        let filter = filter.clone();
+        self.read(move |view| view::list_ids(view, &filter, after, limit)).await
     }
 
     async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::{
-    Claimed, Ending, InvalidInput, LeaseRef, NewTask, Note, Progress, Settlement, State, Store, TaskId, TaskMeta, Timestamp,
+    Claimed, Ending, InvalidInput, LeaseKey, LeaseRef, NewTask, Note, Progress, Settlement, State, Store, TaskId, TaskMeta,
+    Timestamp,
 };
 use crate::runtime::{Ground, Runtime};
 use crate::{LeaseLost, Result};
@@ -123,7 +124,7 @@ impl Attempt {
     pub(crate) fn of_call(task: NewTask, timeout: Option<Duration>, ground: &Arc<Ground>) -> Self {
         let env = &ground.runtime.env;
         let mut claimed = Claimed {
-            lease: LeaseRef { id: task.id, fence: env.fence(), key: 0 },
+            lease: LeaseRef { id: task.id, fence: env.fence(), key: LeaseKey::default() },
             kind: task.kind.into(),
             queue: task.queue.into(),
             attempt: 1,

@@ -53,8 +53,8 @@ pub use beat::assert_one_scheduled;
 use crate::attempt::Attempt;
 use crate::client::Client;
 use crate::core::{
-    Claim, Claimed, Ending, Env, Filter, LeaseRef, NewTask, Overrides, Progress, Settled, Settlement, State, Store, StoreError,
-    StoreErrorKind, TaskMeta, VirtualTime, Wanted, WorkerSpec, limits,
+    Claim, Claimed, Ending, Env, Filter, LeaseKey, LeaseRef, NewTask, Overrides, Progress, Settled, Settlement, State, Store,
+    StoreError, StoreErrorKind, TaskMeta, VirtualTime, Wanted, WorkerSpec, limits,
 };
 use crate::hooks::Notice;
 use crate::worker::execute;
@@ -266,7 +266,7 @@ impl<'h, T: Task + Sync> IntoFuture for Perform<'h, T> {
                 Err(invalid) => return Performed::refused(&invalid),
             };
             let mut claimed = Claimed {
-                lease: LeaseRef { id, fence: env.fence(), key: 0 },
+                lease: LeaseRef { id, fence: env.fence(), key: LeaseKey::default() },
                 kind: T::NAME.into(),
                 queue: task.queue.into(),
                 attempt: self.attempt,

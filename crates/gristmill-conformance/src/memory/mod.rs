@@ -167,6 +167,7 @@ impl Store for MemoryStore {
     }
 
     async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        filter.check_list()?;
         Ok(self.run(|tables, _| tables.list(filter, after, limit)))
     }
 

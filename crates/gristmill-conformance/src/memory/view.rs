@@ -169,9 +169,14 @@ fn record(task: &Task) -> TaskRecord {
 }
 
 fn matches(filter: &Filter, task: &Task) -> bool {
-    let tagged = |tag: &String| task.new.meta.as_deref().is_some_and(|TaskMeta { tags, .. }| tags.contains(tag));
-    (filter.states.is_empty() || filter.states.contains(&task.state()))
+    let plain = TaskMeta::default();
+    let worker = match task.lease() {
+        Some(lease) => Some(&lease.worker_name),
+        None => task.history.last().and_then(|last| last.worker.as_ref()),
+    };
+    filter.admits_state(task.state())
         && filter.queue.as_ref().is_none_or(|queue| *queue == task.new.queue)
-        && filter.kind.as_ref().is_none_or(|kind| *kind == task.new.kind)
-        && filter.tag.as_ref().is_none_or(tagged)
+        && filter.admits(&task.new.kind, task.new.meta.as_deref().unwrap_or(&plain))
+        && filter.admits_time(task.created_at)
+        && filter.worker.as_ref().is_none_or(|name| worker == Some(name))
 }

@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 
 use gristmill_core::{
-    Claim, Ending, Env, Failure, FailureReason, LeaseKey, LeaseRef, NewTask, Note, Progress, Settlement, TaskId, TaskMeta,
-    Timestamp, Wanted, WorkerId, WorkerSpec,
+    Claim, Ending, Env, Failure, FailureReason, LeaseKey, LeaseRef, NewTask, Note, Progress, SCHEDULE_HEADER, Settlement, TaskId,
+    TaskMeta, Timestamp, Wanted, WorkerId, WorkerSpec,
 };
 
 use super::call::{Answer, Call, Held};
@@ -88,6 +88,18 @@ impl World {
         })
     }
 
+    /// What lists look for, in changing company.
+    fn meta(&self) -> TaskMeta {
+        let n = self.tasks.len();
+        let mut meta = TaskMeta { tags: vec!["tag".to_owned()], ..TaskMeta::default() };
+        meta.parent = self.tasks.get(n / 2).filter(|_| n % 3 == 0).map(|task| task.id);
+        meta.title = (n % 2 == 0).then(|| "a b".to_owned());
+        if n % 4 < 2 {
+            meta.headers.insert(SCHEDULE_HEADER.to_owned(), "a".to_owned());
+        }
+        meta
+    }
+
     /// Learns what clients and workers learn from an answer, which both sides have given alike.
     pub(super) fn learn(&mut self, call: &Call, model: &Answer, store: &Answer) {
         match (call, model, store) {
@@ -126,7 +138,7 @@ impl World {
         let id = self.ids.task_id();
         self.name("t", &id.to_string());
         let run_at = spec.run_at.map(|from_now| Timestamp::from_millis(now.as_millis() + from_now));
-        let meta = spec.tagged.then(|| Box::new(TaskMeta { tags: vec!["tag".to_owned()], ..TaskMeta::default() }));
+        let meta = spec.tagged.then(|| Box::new(self.meta()));
         let task = NewTask {
             id,
             kind: NAMES[spec.kind].to_owned(),

@@ -2,6 +2,7 @@
 
 pub mod encode;
 mod fnv;
+pub mod list;
 pub mod migrate;
 pub mod row;
 pub mod served;

@@ -24,5 +24,5 @@ pub(crate) use place::{admit, place_of, unblock};
 pub(crate) use schedule::Edits;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};
 pub(crate) use settle::{note, settle, start};
-pub(crate) use sweep::{expire, next_due, park, parked_pairs, promote, prune, rescue, served, unpark};
+pub(crate) use sweep::{expire, fill_labels, next_due, park, parked_pairs, promote, prune, rescue, served, unpark};
 pub(crate) use worker::{declare, enter, heartbeat, leave, pause};

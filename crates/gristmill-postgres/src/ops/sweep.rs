@@ -15,6 +15,8 @@ use crate::sql::Q;
 
 /// How long a dead worker's row is kept for people to see.
 const WORKER_KEPT_MS: i64 = 3_600_000;
+/// So many tasks of the version before are looked through in a sweep: tens of milliseconds, and nobody waits for it.
+const LABELLED_AT_ONCE: i64 = 5_000;
 /// How far a sweep looks into a queue for tasks that nobody serves.
 const HEAD: i64 = 2_000;
 
@@ -130,6 +132,16 @@ pub(crate) async fn park(s: &mut Session<'_>) -> Result<(), Fault> {
         if !unserved.is_empty() {
             s.execute(Q::Park, &[&queue, &unserved, &HEAD]).await?;
         }
+    }
+    Ok(())
+}
+
+/// Labels tasks that came before there were labels, the newest first, so that lists need not look through them any more.
+pub(crate) async fn fill_labels(s: &mut Session<'_>) -> Result<(), Fault> {
+    // A look at one row, mostly; this runs for as long as the tasks of the version before are kept.
+    let below: i64 = s.row(Q::LabelGap, &[]).await?.map_or(Ok(0), |row| row.try_get(0))?;
+    if below > 0 {
+        s.execute(Q::LabelFill, &[&LABELLED_AT_ONCE]).await?;
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ impl House {
             id,
             name: "w".to_owned(),
             lease: 400 * DAY,
-            kinds: vec![kind.to_owned()],
+            kinds: vec![kind.into()],
             queues: [("default".to_owned(), 1)].into(),
             version: String::new(),
         };

@@ -19,6 +19,8 @@ pub(crate) const UNKNOWN: i32 = !Flags::KNOWN.bits();
 
 /// How long a dead worker's row is kept for people to see.
 const WORKER_KEPT_MS: i64 = 3_600_000;
+/// So many tasks of the version before are looked through in a sweep: a few milliseconds, while others wait to write.
+const LABELLED_AT_ONCE: i64 = 2_000;
 
 /// Does the work that no task waits for in particular, at most `limit` tasks of each.
 pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
@@ -27,6 +29,7 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
     let rescued = rescue(tx, limit, &mut ended)?;
     let expired = expire(tx, limit, &mut ended)?;
     let unparked = unpark(tx, limit)?;
+    fill_labels(tx.conn)?;
     if promoted > 0 {
         tx.effects.points.add(Points::PROMOTE);
     }
@@ -53,6 +56,20 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
         task.execute([seq])?;
     }
     Ok(over.len() + prune_ticks(tx, count(limit - over.len()))?)
+}
+
+/// Labels tasks that came before there were labels, the newest first, so that lists need not look through them any more.
+fn fill_labels(conn: &Connection) -> Result<(), Fault> {
+    let below: i64 = conn.prepare_cached(sql::LABEL_GAP)?.query_row([], |row| row.get(0))?;
+    if below <= 0 {
+        return Ok(());
+    }
+    let mut tasks = conn.prepare_cached(sql::LIST_TASKS)?;
+    let last = tasks.query_map(params![below, -1, LABELLED_AT_ONCE], |row| row.get::<_, i64>(0))?;
+    let lowest = last.collect::<Result<Vec<_>, _>>()?.pop().unwrap_or(0);
+    conn.prepare_cached(sql::LABEL_FILL)?.execute([lowest, below])?;
+    conn.prepare_cached(sql::LABEL_GAP_SET)?.execute([lowest])?;
+    Ok(())
 }
 
 fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {

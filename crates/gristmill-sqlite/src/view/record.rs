@@ -23,7 +23,7 @@ pub(crate) fn get(view: &mut View<'_>, id: TaskId) -> Result<Option<TaskRecord>,
     if let Stands::Running { worker, attempt, claim_no, claimed_at, .. } = stands {
         let live = |row: &Row<'_>| Ok((text(row, 0)?, json::<Progress>(row, 1)));
         let (logs, progress) = view.conn.prepare_cached(sql::LIVE_GET)?.query_row([seq], live).optional()?.unwrap_or_default();
-        let worker = view.conn.prepare_cached(sql::WORKER_NAME)?.query_row([worker], |row| text(row, 0)).optional()?.flatten();
+        let worker = worker_name(view, worker)?;
         record.attempts.push(AttemptRecord {
             attempt,
             claim_no,
@@ -109,6 +109,19 @@ pub(super) fn locate(view: &View<'_>, seq: i64) -> Result<Option<Stands>, Fault>
     Ok(Some(found.map_or(Stands::Lost, |(place, waiter)| Stands::Waits(place, waiter))))
 }
 
+/// The name of the worker that runs a task, or else ran its last attempt.
+pub(super) fn last_worker(view: &View<'_>, seq: i64, stands: &Stands) -> Result<Option<String>, Fault> {
+    if let Stands::Running { worker, .. } = stands {
+        return worker_name(view, *worker);
+    }
+    let last = view.conn.prepare_cached(sql::OUTCOME_WORKER)?.query_row([seq], |row| text(row, 0)).optional()?;
+    Ok(last.flatten())
+}
+
+fn worker_name(view: &View<'_>, key: i64) -> Result<Option<String>, Fault> {
+    Ok(view.conn.prepare_cached(sql::WORKER_NAME)?.query_row([key], |row| text(row, 0)).optional()?.flatten())
+}
+
 /// The record without its history. Damage is shown as far as it can be read, rather than hiding the task.
 pub(super) fn load(view: &mut View<'_>, seq: i64, stands: &Stands) -> Result<Option<TaskRecord>, Fault> {
     let mut body = view.conn.prepare_cached(sql::TASK_RECORD)?;
@@ -180,7 +193,7 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
 }
 
 /// A column of JSON; `None` if there is none or it can't be read.
-fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Option<T> {
+pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Option<T> {
     serde_json::from_str(&text(row, column).ok()??).ok()
 }
 

@@ -5,13 +5,11 @@ use tokio::time::Instant;
 
 use super::definition::Definition;
 use super::error::ScheduleError;
-use crate::core::{InvalidInput, KindInfo, NewTask, Policy, Store, StoreError, Timestamp};
+use crate::core::{InvalidInput, KindInfo, NewTask, Policy, SCHEDULE_HEADER, Store, StoreError, Timestamp};
 use crate::registry::{self, Registered};
 use crate::runtime::Runtime;
 use crate::schema::Schema;
 
-/// The header of a tick's task that names its schedule.
-pub const SCHEDULE_HEADER: &str = "schedule";
 /// The header of a tick's task that holds the tick's instant, in RFC 3339.
 pub const TICK_HEADER: &str = "tick";
 

@@ -233,7 +233,8 @@ impl<'c, O> IntoFuture for Enqueue<'c, O, InAttempt<'_>> {
 pub(super) fn outcome_of<O>(client: &Client, id: TaskId, outcome: Option<&EnqueueOutcome>) -> Result<Handle<O>, EnqueueError> {
     match outcome {
         Some(EnqueueOutcome::Conflict) => Err(EnqueueError::Conflict { id }),
-        _ => Ok(Handle::new(client.clone(), id)),
+        Some(EnqueueOutcome::Exists(id)) => Ok(Handle::new(client.clone(), *id)),
+        Some(EnqueueOutcome::Created) | None => Ok(Handle::new(client.clone(), id)),
     }
 }
 

@@ -189,7 +189,8 @@ impl Client {
         bulk::cancel(self, filter, each).await
     }
 
-    /// Retries all tasks that match and have ended. `each` hears of every one, as it happens.
+    /// Retries all tasks that match and have ended. Those that have succeeded are left alone, unless
+    /// [`Filter::states`](crate::core::Filter::states) names them. `each` hears of every one, as it happens.
     ///
     /// # Errors
     /// As [`cancel_all`](Self::cancel_all).

@@ -1,0 +1,2 @@
+-- Index: none: one row.
+SELECT below FROM gristmill_label_gap

@@ -1,0 +1,2 @@
+-- Index: none: one row.
+UPDATE gristmill_label_gap SET below = ?1
