@@ -144,7 +144,9 @@ async fn the_checks_find_what_is_broken() {
         (Fault::KeepsWhatIsLeft, "leases::a_worker_that_leaves_gives_back_what_it_holds"),
         (Fault::BelievesEveryLease, "leases::a_stale_lease_changes_nothing"),
     ] {
-        let failed = tokio::spawn(exercise_source(BrokenBrokers(fault))).await.expect_err("it is broken").into_panic();
+        let mut checks = tokio::task::JoinSet::new();
+        checks.spawn(exercise_source(BrokenBrokers(fault)));
+        let failed = checks.join_next().await.unwrap().expect_err("it is broken").into_panic();
         let text = failed.downcast_ref::<String>().unwrap();
         assert!(text.contains(check), "{fault:?}: {text}");
     }
