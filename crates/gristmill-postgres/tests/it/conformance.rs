@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use gristmill_conformance::{Subject, check_against_model, exercise};
+use gristmill_conformance::{Subject, check_against_model, exercise, exercise_source};
 use gristmill_core::{Env, Store, async_trait};
 use gristmill_postgres::PostgresStore;
 
@@ -57,6 +57,11 @@ impl Subject for Schemas {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_does_what_every_store_does() {
     exercise(Schemas::direct()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_does_what_every_source_does() {
+    exercise_source(Schemas::direct()).await;
 }
 
 #[test]

@@ -108,6 +108,16 @@ async fn retries_and_children_go_through_the_source() {
 }
 
 #[tokio::test]
+async fn a_drain_does_what_its_own_tasks_leave_though_the_source_counts_nothing() {
+    let (probe, env) = (Probe::default(), Env::system());
+    let broker = MemoryBroker::new(env.clone());
+    publish(&broker, &env, &Follow {});
+    let worker = app(&probe).worker_on(broker.clone()).unwrap().drain(true).start().await.unwrap();
+    assert_eq!(within(worker.ended()).await.succeeded, 2);
+    assert!(broker.is_empty());
+}
+
+#[tokio::test]
 async fn a_lost_lease_is_noticed_and_work_goes_on() {
     let probe = Probe::default();
     let (env, time) = Env::virtual_time(Timestamp::from_millis(1_800_000_000_000), 1);
