@@ -266,6 +266,7 @@ impl Store for PostgresStore {
     async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
         // Those that go with their whole day are not counted: it costs the same whatever the day held.
         self.inner.drop_days().await;
+        self.inner.build_indexes();
         run!(&self.inner, pool, Kind::Single, s => ops::prune(&mut s, limit))
     }
 
