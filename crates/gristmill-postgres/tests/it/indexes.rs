@@ -5,16 +5,57 @@ use std::time::{Duration, Instant};
 use gristmill_core::{Env, Overrides, Store};
 use gristmill_postgres::PostgresStore;
 use gristmill_postgres::raw::{Index, build_index};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, NoTls};
 
-use crate::common::{Schema, client, task};
+use crate::common::{database, task};
 
 const BY_KIND: Index = Index { name: "by_kind", table: "task", columns: "kind, seq", predicate: None };
 const BY_STATE: Index = Index { name: "by_state", table: "outcome", columns: "state, seq", predicate: Some("state > 1") };
 
+/// A database of its own, as a build waits for all transactions of its database, those of other tests, too.
+struct Database(String);
+
+impl Database {
+    async fn new() -> Self {
+        let name = format!("test_{}", Env::system().fence().as_uuid().simple());
+        connect(&database()).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        Self(name)
+    }
+
+    /// Its URL on the server of this one.
+    fn url(&self, server: &str) -> String {
+        let (server, _) = server.rsplit_once('/').unwrap();
+        format!("{server}/{}", self.0)
+    }
+
+    async fn client(&self) -> Client {
+        let client = connect(&self.url(&database())).await;
+        client.batch_execute("SET search_path = gristmill").await.unwrap();
+        client
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.0);
+        // On a thread with a runtime of its own, as this is dropped within one.
+        let done = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { connect(&database()).await.batch_execute(&drop).await.unwrap() });
+        });
+        assert!(done.join().is_ok() || std::thread::panicking(), "the database {} could not be dropped", self.0);
+    }
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
 /// A store with some tasks, and a connection that looks at its tables.
 struct House {
-    schema: Schema,
+    database: Database,
     sql: Client,
     store: std::sync::Arc<PostgresStore>,
     env: Env,
@@ -22,13 +63,15 @@ struct House {
 
 impl House {
     async fn new() -> Self {
-        let (schema, env) = (Schema::new(), Env::system());
-        let store = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
-        let sql = client().await;
-        sql.batch_execute(&format!("SET search_path = {}", schema.0)).await.unwrap();
-        let house = Self { schema, sql, store, env };
+        let (database, env) = (Database::new().await, Env::system());
+        let store = PostgresStore::connect(&database.url(&self::database()), env.clone()).await.unwrap();
+        let house = Self { sql: database.client().await, database, store, env };
         house.enqueue().await;
         house
+    }
+
+    fn url(&self) -> String {
+        self.database.url(&database())
     }
 
     async fn enqueue(&self) {
@@ -46,19 +89,15 @@ impl House {
         assert!(partitions > 1);
         assert_eq!((row.get::<_, i64>(0), row.get::<_, Option<bool>>(1)), (partitions, Some(true)), "{name}");
         let invalid = "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-                       WHERE c.relnamespace = $1::text::regnamespace AND NOT (i.indisvalid AND i.indisready)";
-        let invalid: i64 = self.sql.query_one(invalid, &[&self.schema.0]).await.unwrap().get(0);
+                       WHERE c.relnamespace = 'gristmill'::regnamespace AND NOT (i.indisvalid AND i.indisready)";
+        let invalid: i64 = self.sql.query_one(invalid, &[]).await.unwrap().get(0);
         assert_eq!(invalid, 0, "{name}");
     }
 
     /// Makes the partitions of a day that is far off.
     async fn make_day(&self, ahead: i64) {
         let day = self.env.now().as_millis() / 86_400_000 + ahead;
-        let until = Instant::now() + Duration::from_secs(60);
-        // Not while another test's locks are in the way.
-        while !matches!(self.sql.query_one("SELECT make_day($1)", &[&day]).await, Ok(row) if row.get(0)) {
-            assert!(Instant::now() < until, "the day can't be made");
-        }
+        assert!(self.sql.query_one("SELECT make_day($1)", &[&day]).await.unwrap().get::<_, bool>(0));
     }
 }
 
@@ -66,13 +105,13 @@ impl House {
 async fn every_day_has_its_part_those_that_come_later_too() {
     let house = House::new().await;
     for index in [BY_KIND, BY_STATE] {
-        build_index(&house.schema.url(""), index).await.unwrap();
+        build_index(&house.url(), index).await.unwrap();
         house.is_whole(&index).await;
     }
     house.make_day(20).await;
     for index in [BY_KIND, BY_STATE] {
         house.is_whole(&index).await;
-        build_index(&house.schema.url(""), index).await.expect("a second time there is nothing to do");
+        build_index(&house.url(), index).await.expect("a second time there is nothing to do");
     }
     house.enqueue().await;
 }
@@ -80,7 +119,8 @@ async fn every_day_has_its_part_those_that_come_later_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_without_partitions_gets_one_and_a_pooler_is_no_hindrance() {
     let house = House::new().await;
-    let url = house.schema.pooled_url("&pgbouncer=true");
+    let pooler = std::env::var("GRISTMILL_TEST_PGBOUNCER").expect("cargo xtask test starts a pooler");
+    let url = house.database.url(&pooler) + "?pgbouncer=true";
     build_index(&url, Index { name: "by_kind", table: "ready", columns: "kind", predicate: None }).await.unwrap();
     let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ready_by_kind'::regclass";
     assert!(house.sql.query_one(valid, &[]).await.unwrap().get::<_, bool>(0));
@@ -94,8 +134,8 @@ async fn what_a_process_that_died_left_is_made_anew() {
     // One part is made, another one was cut short: by a transaction that had to be waited for, and a death meanwhile.
     house.sql.batch_execute("CREATE INDEX CONCURRENTLY task_rest_by_kind ON task_rest(kind, seq)").await.unwrap();
     let today: String = house.sql.query_one("SELECT tableoid::regclass::text FROM task LIMIT 1", &[]).await.unwrap().get(0);
-    let holder = client().await;
-    holder.batch_execute(&format!("BEGIN; LOCK TABLE {}.{today} IN ROW EXCLUSIVE MODE", house.schema.0)).await.unwrap();
+    let holder = house.database.client().await;
+    holder.batch_execute(&format!("BEGIN; LOCK TABLE {today} IN ROW EXCLUSIVE MODE")).await.unwrap();
     let cut_short = format!("CREATE INDEX CONCURRENTLY {today}_by_kind ON {today}(kind, seq)");
     house.sql.batch_execute("SET statement_timeout = '50ms'").await.unwrap();
     house.sql.batch_execute(&cut_short).await.unwrap_err();
@@ -106,25 +146,24 @@ async fn what_a_process_that_died_left_is_made_anew() {
     holder.batch_execute("ROLLBACK").await.unwrap();
     // A day is made by whoever keeps house, without the index that the table has not yet.
     house.make_day(20).await;
-    build_index(&house.schema.url(""), BY_KIND).await.unwrap();
+    build_index(&house.url(), BY_KIND).await.unwrap();
     house.is_whole(&BY_KIND).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_process_builds_and_nobody_waits_for_it() {
     let house = House::new().await;
-    let holder = client().await;
+    let holder = house.database.client().await;
     // A transaction that has written goes on for long.
-    holder.batch_execute(&format!("BEGIN; LOCK TABLE {}.task IN ROW EXCLUSIVE MODE", house.schema.0)).await.unwrap();
+    holder.batch_execute("BEGIN; LOCK TABLE task IN ROW EXCLUSIVE MODE").await.unwrap();
     let mut builders = tokio::task::JoinSet::new();
     for _ in 0..3 {
-        let url = house.schema.url(&format!("&application_name={}", house.schema.0));
+        let url = house.url() + "?application_name=builder";
         builders.spawn(async move { build_index(&url, BY_KIND).await });
     }
-    let waits =
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND query LIKE 'CREATE INDEX%' AND state = 'active'";
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'builder' AND query LIKE 'CREATE INDEX%' AND state = 'active'";
     let until = Instant::now() + Duration::from_secs(60);
-    let building = async || house.sql.query_one(waits, &[&house.schema.0]).await.unwrap().get::<_, i64>(0);
+    let building = async || house.sql.query_one(waits, &[]).await.unwrap().get::<_, i64>(0);
     while building().await == 0 {
         assert!(Instant::now() < until, "nobody builds");
     }
