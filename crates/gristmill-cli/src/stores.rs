@@ -16,6 +16,17 @@ pub(crate) async fn migration_status(url: &str) -> Result<Vec<Migration>, CliErr
     Ok(if is_postgres(url) { postgres::migration_status(url).await? } else { sqlite::migration_status(url)? })
 }
 
+/// Does what connecting leaves to be done beside the work, to its end: indexes of large tables.
+///
+/// # Errors
+/// A store that can't be changed.
+pub(crate) async fn finish(url: &str) -> Result<(), CliError> {
+    if is_postgres(url) {
+        postgres::migrate(url).await?;
+    }
+    Ok(())
+}
+
 /// The statements that make the tables, for those whose databases others change.
 ///
 /// # Errors

@@ -102,7 +102,7 @@ impl Inner {
     }
 
     /// Whether a moment has come, which then moves on.
-    fn is_time(&self, at: &AtomicI64, every: i64) -> bool {
+    pub(crate) fn is_time(&self, at: &AtomicI64, every: i64) -> bool {
         let now = self.env.now().as_millis();
         let due = at.load(Ordering::Relaxed);
         now >= due && at.compare_exchange(due, now + every, Ordering::Relaxed, Ordering::Relaxed).is_ok()

@@ -29,6 +29,7 @@ mod effects;
 mod error;
 mod gather;
 mod herald;
+mod indexes;
 mod inner;
 mod locks;
 mod migrate;

@@ -9,6 +9,7 @@ pub use gristmill_core::kit::migrate::Migration;
 use crate::conn::{Conn, Connect};
 use crate::days;
 use crate::error::{Fault, sqlstate};
+use crate::indexes::{self, INDEXES};
 use crate::locks::Turns;
 use crate::options::PostgresOptions;
 use crate::sql::{Q, Texts, quote};
@@ -33,7 +34,8 @@ const ADDITION_CREATE: &str = include_str!("../queries/addition_create.sql");
 /// Brings the schema up to date, making it if there is none, and returns every migration.
 ///
 /// Safe to call from several processes at once, and while workers run, also those of older versions: it waits for locks in short
-/// turns and leaves the tables alone in between, for as long as `lock_timeout` says.
+/// turns and leaves the tables alone in between, for as long as `lock_timeout` says. Then it builds the indexes that large tables
+/// lack, for which it waits as long as that takes; other programs work meanwhile, and it may be ended and begun again at any time.
 ///
 /// # Errors
 /// As [`PostgresStore::connect`](crate::PostgresStore::connect).
@@ -41,7 +43,9 @@ pub async fn migrate(url: &str) -> Result<Vec<Migration>, StoreError> {
     let options: PostgresOptions = url.parse()?;
     let connect = Connect::new(options, TaskTracker::new())?;
     let conn = connect.open().await?;
-    apply(&conn, &connect, &Env::system()).await?;
+    let env = Env::system();
+    apply(&conn, &connect, &env).await?;
+    indexes::build_all(&connect, &env, INDEXES).await?;
     Ok(standing(&conn, &connect).await?.migrations())
 }
 
@@ -77,6 +81,9 @@ pub fn migration_sql(url: &str) -> Result<String, StoreError> {
             step.name,
             step.checksum(),
         ));
+    }
+    for index in INDEXES {
+        sql.push_str(&format!("\n-- index {}\n{};\n", index.full_name(), index.create(texts, "", index.table)));
     }
     Ok(sql)
 }
@@ -132,6 +139,9 @@ async fn go_on(conn: &Conn, connect: &Connect, env: &Env) -> Result<(), Fault> {
     }
     // Later days are made by whoever sweeps, who can wait for the locks that it takes.
     if all {
+        for index in INDEXES {
+            conn.batch(&index.create(texts, "", index.table)).await?;
+        }
         days::make_ahead(conn, texts, env.now()).await?;
     }
     Ok(())

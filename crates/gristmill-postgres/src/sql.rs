@@ -62,6 +62,8 @@ queries! {
     Enqueue "enqueue" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
         UUID_ARRAY, INT4_ARRAY, UUID_ARRAY];
+    IndexLacking "index_lacking" [TEXT, TEXT];
+    IndexWhole "index_whole" [TEXT];
     KindDeclare "kind_declare" [TEXT_ARRAY, TEXT_ARRAY];
     KindFind "kind_find" [TEXT_ARRAY];
     KindIntern "kind_intern" [TEXT_ARRAY, BOOL];

@@ -55,6 +55,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: &Args, session: Session<
     if !args.check {
         // Connecting brings the tables up to date.
         drop(session.connect().await?);
+        stores::finish(&store).await?;
     }
     let roles = if args.roles { stores::grant_roles(&store).await? } else { Vec::new() };
     let status = stores::migration_status(&store).await?;
