@@ -15,6 +15,7 @@ mod functions;
 mod horizon;
 mod inputs;
 mod languages;
+mod lists;
 mod mixed;
 mod nudges;
 mod pooler;
