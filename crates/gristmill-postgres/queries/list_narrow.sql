@@ -5,10 +5,8 @@ FROM unnest($1::uuid[]) WITH ORDINALITY AS x(id, place)
 CROSS JOIN LATERAL (SELECT id, seq, queue, kind, priority, created_at FROM {s}.task t WHERE t.id = x.id OFFSET 0) t
 WHERE ($2::integer IS NULL OR t.queue = $2) AND ($3::integer[] IS NULL OR t.kind = ANY($3))
   AND t.created_at >= $4 AND t.created_at < $5
-  AND CASE WHEN $6::text[] IS NULL OR t.seq < $7 THEN true ELSE NOT EXISTS (
-        SELECT FROM unnest($6) AS w(label)
-        WHERE NOT EXISTS (SELECT FROM {s}.label l WHERE l.label = w.label AND l.seq = t.seq AND l.id = t.id)
-      ) END
+  AND CASE WHEN $6::text[] IS NULL OR t.seq < $7 THEN true ELSE
+        (SELECT count(*) FROM {s}.label l WHERE l.label = ANY($6) AND l.seq = t.seq AND l.id = t.id) = cardinality($6) END
   AND CASE WHEN $8::integer[] IS NULL THEN true ELSE CASE
         WHEN EXISTS (SELECT FROM {s}.lease l WHERE l.id = t.id) THEN 1
         ELSE coalesce(

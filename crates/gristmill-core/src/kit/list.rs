@@ -23,7 +23,7 @@ pub enum Lane {
 pub struct Plan {
     /// Together they hold every task that matches.
     pub lanes: Vec<Lane>,
-    /// The labels that a task must have, beside the lane's own.
+    /// The labels that a task must have, beside the lane's own; each once.
     pub labels: Vec<String>,
     /// Whether the lanes hold tasks in other states than those that are asked for.
     pub any_state: bool,
@@ -39,7 +39,7 @@ impl Plan {
         for word in filter.text.iter().flat_map(|text| words(text)) {
             let named: Vec<_> = kinds.iter().filter(|kind| words(kind).any(|other| other == word)).cloned().collect();
             match named.is_empty() {
-                true => labels.push(word_label(&word)),
+                true => labels.extend(Some(word_label(&word)).filter(|label| !labels.contains(label))),
                 false => elsewhere = Some((named, word_label(&word))),
             }
         }
@@ -135,8 +135,7 @@ pub struct Walk<T> {
 impl<T> Walk<T> {
     /// A page of at most `limit` behind `after`, of keys in `range` (first and last, both without their ends).
     ///
-    /// `weight`: to how much of [`PAGE_ROWS_MAX`](limits::PAGE_ROWS_MAX) a row comes that is read; 1 if nothing has to be looked
-    /// up for it.
+    /// `weight`: to how much of [`PAGE_ROWS_MAX`](limits::PAGE_ROWS_MAX) a row comes that is read; at least 1.
     pub fn new(after: Option<Cursor>, limit: usize, range: (i64, i64), weight: usize) -> Self {
         let limit = limit.clamp(1, limits::PAGE_ITEMS_MAX);
         Self {
@@ -219,6 +218,8 @@ mod tests {
         // A word that no task type has can only be a label; one that some have may be either.
         let text = |text: &str| Filter { text: named(text), ..Filter::default() };
         assert_eq!(lanes(&text("invoice mail")), label("w:invoice"));
+        let twice = Plan::of(&text("Invoice 7 invoice 7"), &[]);
+        assert_eq!((twice.lanes, twice.labels), (label("w:invoice"), vec!["w:7".to_owned()]));
         assert_eq!(lanes(&text("Mail")), [Lane::Kinds(vec!["mail.send".to_owned()]), Lane::Label("w:mail".to_owned())]);
     }
 

@@ -15,8 +15,10 @@ use crate::ops::limit as bound;
 use crate::session::Session;
 use crate::sql::Q;
 
-/// How much more than a row that is read along one costs for which others have to be looked up.
-const LOOKED_UP: usize = 16;
+/// To how much of what a page may read a row comes that is only read along.
+const READ: usize = 2;
+/// And one for which others have to be looked up, so that a page that finds nothing takes as long as before.
+const LOOKED_UP: usize = 32;
 /// How many rows of one place in `ready` are sorted among those of the others at once.
 const SORTED: usize = 4_000;
 
@@ -143,11 +145,11 @@ impl<'a> Look<'a> {
         Ok(Some(look))
     }
 
-    /// How much work a row is, in those of a list that is only read along.
+    /// How much work a row is.
     fn weight(&self) -> usize {
         let told = self.plan.lanes.iter().map(|lane| self.told(lane));
         let looked_up = told.into_iter().any(|told| self.has_more(told)) || self.says() && self.gap > 0;
-        if looked_up { LOOKED_UP } else { 1 }
+        if looked_up { LOOKED_UP } else { READ }
     }
 
     /// What a lane tells of its tasks by itself.

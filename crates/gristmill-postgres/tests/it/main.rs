@@ -17,6 +17,7 @@ mod horizon;
 mod indexes;
 mod inputs;
 mod languages;
+mod lists;
 mod migrations;
 mod mixed;
 mod nudges;
