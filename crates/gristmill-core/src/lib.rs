@@ -6,6 +6,7 @@
 //! `gristmill` and never on this one.
 
 mod backoff;
+mod changes;
 mod effects;
 mod end;
 mod env;
@@ -34,6 +35,7 @@ mod words;
 
 pub use async_trait::async_trait;
 pub use backoff::Backoff;
+pub use changes::{ChangeLog, Changes, Mark};
 pub use effects::{Effects, Points};
 pub use end::{Ended, Follower, Keep, ended};
 pub use env::{Env, VirtualTime};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Fence, KindSpec, LeaseRef, Progress, Settled, Settlement, StoreError, TaskId, TaskMeta, TaskRecord, Timestamp, WorkerId,
+    Fence, KindSpec, LeaseRef, Mark, Progress, Settled, Settlement, StoreError, TaskId, TaskMeta, TaskRecord, Timestamp, WorkerId,
 };
 
 /// What a worker needs: batches of tasks to run, and a place to report to. Stores implement it, and brokers can.
@@ -300,4 +300,6 @@ pub enum Wake {
     Scheduled,
     /// This task ended.
     Ended(TaskId),
+    /// Anything happened since that mark, as [`Store::changes`](crate::Store::changes) gave it.
+    Changed(Mark),
 }

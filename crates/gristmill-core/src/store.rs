@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cursor, Filter, KindSpec, NewTask, Page, Policy, Schedules, Source, State, StoreError, TaskId, TaskRecord, Timestamp,
+    Changes, Cursor, Filter, KindSpec, Mark, NewTask, Page, Policy, Schedules, Source, State, StoreError, TaskId, TaskRecord,
+    Timestamp,
 };
 
 /// What clients and operators need of a store, beside what workers do ([`Source`]) and beats ([`Schedules`]).
@@ -34,6 +35,11 @@ pub trait Store: Source + Schedules {
     /// Hints that something was committed which this handle did not see, such as tasks in a caller's own transaction: whoever
     /// waits, here and in other processes, looks at once and not only at its next look.
     fn nudge(&self) {}
+
+    /// What happened since `after`, in its order, as far as this handle has seen it; without a mark, where things stand now. Asks
+    /// nobody and costs nothing: [`Wake::Changed`](crate::Wake::Changed) waits until there is more. What other processes do is
+    /// noticed, if not at once, and mostly not what it was: [`Changes::missed`] says so.
+    fn changes(&self, after: Option<Mark>) -> Changes;
 
     /// One task with its history.
     ///

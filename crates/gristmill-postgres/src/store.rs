@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, Cursor, Effects, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask,
-    Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, State, Store, StoreError, StoreErrorKind,
-    Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
+    CancelOutcome, Changes, Claim, Claimed, Cursor, Effects, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef,
+    Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, State, Store, StoreError,
+    StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
 use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
@@ -241,6 +241,10 @@ impl Store for PostgresStore {
     fn nudge(&self) {
         let effects = Effects { readied: true, scheduled: true, ..Effects::default() };
         self.inner.tell(Tidings { effects, ..Tidings::default() });
+    }
+
+    fn changes(&self, after: Option<Mark>) -> Changes {
+        self.inner.signals.changes(after, &self.inner.env)
     }
 
     async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {

@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
-    Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Signals, Source, State, Store, StoreError,
+    CancelOutcome, Changes, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, Mark,
+    NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Signals, Source, State, Store, StoreError,
     StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -284,6 +284,10 @@ impl Store for SqliteStore {
 
     fn nudge(&self) {
         self.signals.changed();
+    }
+
+    fn changes(&self, after: Option<Mark>) -> Changes {
+        self.signals.changes(after, &self.env)
     }
 
     async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {

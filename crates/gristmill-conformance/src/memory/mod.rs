@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
-    Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Severity, Source, State, Store, StoreError, Swept,
-    TaskId, TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec,
+    CancelOutcome, Changes, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, Mark,
+    NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Severity, Source, State, Store,
+    StoreError, Swept, TaskId, TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec,
 };
 
 use signal::Signals;
@@ -137,6 +137,7 @@ impl Source for MemoryStore {
         let signal = match wake {
             Wake::Ready => &self.signals.ready,
             Wake::Scheduled => &self.signals.scheduled,
+            Wake::Changed(mark) => return self.signals.past(mark, timeout).await,
             Wake::Ended(id) => return self.signals.ended.until(timeout, || self.run(|tables, _| !tables.is_live(id))).await,
         };
         signal.next(timeout).await;
@@ -160,6 +161,10 @@ impl Store for MemoryStore {
 
     async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<EnqueueOutcome>, StoreError> {
         self.run(|tables, now| tables.enqueue_batch(tasks, now))
+    }
+
+    fn changes(&self, after: Option<Mark>) -> Changes {
+        self.signals.changes(after, &self.env)
     }
 
     async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {

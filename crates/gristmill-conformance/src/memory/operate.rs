@@ -66,5 +66,6 @@ impl Tables {
     pub(super) fn pause(&mut self, queue: &str, paused: bool) {
         self.queues.insert(queue.to_owned(), paused);
         self.news.ready |= !paused;
+        self.news.changed = true;
     }
 }

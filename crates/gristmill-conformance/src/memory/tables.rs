@@ -238,7 +238,7 @@ impl Tables {
                 self.held.entry(lease.worker).or_default().insert(seq);
             }
             Place::Ended(end) => {
-                self.news.ended = true;
+                self.news.ended.push(task.new.id);
                 self.kept_until.extend(end.keep_until.map(|at| (at, seq)));
             }
         }

@@ -10,10 +10,10 @@ use std::time::Duration;
 use gristmill_conformance::suite::{checks, exercise};
 use gristmill_conformance::{MemoryStore, Subject, check_against_model};
 use gristmill_core::{
-    Advance, Advanced, CancelOutcome, Claim, Claimed, Cursor, DueSchedules, Edit, EnqueueOutcome, Env, Fence, Filter, Finding,
-    KindInfo, KindSpec, Lead, LeaseRef, NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Schedule, ScheduleEdit,
-    Schedules, Settled, Settlement, Source, State, Store, StoreError, Swept, TaskId, TaskRecord, TickRecord, Wake, WorkerId,
-    WorkerInfo, WorkerSpec, async_trait,
+    Advance, Advanced, CancelOutcome, Changes, Claim, Claimed, Cursor, DueSchedules, Edit, EnqueueOutcome, Env, Fence, Filter,
+    Finding, KindInfo, KindSpec, Lead, LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Schedule,
+    ScheduleEdit, Schedules, Settled, Settlement, Source, State, Store, StoreError, Swept, TaskId, TaskRecord, TickRecord, Wake,
+    WorkerId, WorkerInfo, WorkerSpec, async_trait,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,7 @@ enum Fault {
     ForgetsLimits,
     AdmitsWhatDependsOnOthers,
     LosesRefusedChildren,
+    ForgetsEnds,
 }
 
 #[test]
@@ -52,6 +53,11 @@ fn tasks_that_run_before_what_they_depend_on_are_noticed() {
 #[test]
 fn refused_children_that_are_lost_in_silence_are_noticed() {
     noticed(Fault::LosesRefusedChildren, "children::a_child_whose_id_is_anothers_fails_the_attempt");
+}
+
+#[test]
+fn ends_that_nobody_hears_of_are_noticed() {
+    noticed(Fault::ForgetsEnds, "wait::whoever_resumes_hears_of_each_end_or_that_some_were_missed");
 }
 
 #[test]
@@ -356,6 +362,11 @@ impl Store for Broken {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    fn changes(&self, after: Option<Mark>) -> Changes {
+        let changes = self.inner.changes(after);
+        if self.has(Fault::ForgetsEnds) { Changes { ended: Vec::new(), ..changes } } else { changes }
     }
 
     async fn declare(&self, kinds: &[KindSpec]) -> Result<(), StoreError> {

@@ -10,6 +10,7 @@ use crate::sql::Q;
 
 /// Cancels tasks: at once those that wait, by request those that run.
 pub(crate) async fn cancel(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, Fault> {
+    s.effects.changed = true;
     let asked: Vec<Uuid> = ids.iter().map(TaskId::as_uuid).collect();
     let Some(row) = s.row(Q::Cancel, &[&s.now, &asked]).await? else { return Ok(Vec::new()) };
     let answers: Vec<&str> = row.try_get(0)?;

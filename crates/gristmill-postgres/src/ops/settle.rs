@@ -209,6 +209,7 @@ pub(crate) async fn start(s: &mut Session<'_>, leases: &[LeaseRef]) -> Result<Ve
 
 /// Keeps logs and progress of running attempts.
 pub(crate) async fn note(s: &mut Session<'_>, notes: &[Note]) -> Result<Vec<bool>, Fault> {
+    s.effects.changed = true;
     // Of several notes about one attempt the last word of each sort counts, as if they had come one by one.
     let mut last: HashMap<Mark, (Option<String>, Option<String>)> = HashMap::new();
     for note in notes {

@@ -121,6 +121,7 @@ pub(crate) async fn unpark(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
 
 /// Puts out of the way what nobody serves, at the heads of the queues that somebody does.
 pub(crate) async fn park(s: &mut Session<'_>) -> Result<(), Fault> {
+    s.effects.changed = true;
     let served = served(s).await?;
     for name in served.queues() {
         let Some(queue) = s.find(Sort::Queue, name).await? else { continue };

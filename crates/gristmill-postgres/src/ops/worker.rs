@@ -22,6 +22,7 @@ const UNPARKED_MAX: usize = 10_000;
 
 /// Makes a worker known.
 pub(crate) async fn enter(s: &mut Session<'_>, workers: &Workers, spec: &WorkerSpec) -> Result<(), Fault> {
+    s.effects.changed = true;
     let serves = to_json(&Serves { kinds: spec.kind_names().map(str::to_owned).collect(), queues: spec.queues.clone() });
     let (name, version) = (storable(&spec.name), storable(&spec.version));
     s.execute(Q::WorkerEnter, &[&s.now, &spec.id.as_uuid(), &name, &version, &serves, &ms(spec.lease)]).await?;
@@ -63,6 +64,7 @@ pub(crate) async fn heartbeat(s: &mut Session<'_>, worker: WorkerId, lease: Dura
 
 /// Records what task types declare.
 pub(crate) async fn declare(s: &mut Session<'_>, kinds: &[KindSpec]) -> Result<(), Fault> {
+    s.effects.changed = true;
     // The newest wins, within one call too; and one statement can't write a row twice.
     let mut newest = std::collections::BTreeMap::new();
     for kind in kinds {
@@ -84,6 +86,7 @@ pub(crate) async fn declare(s: &mut Session<'_>, kinds: &[KindSpec]) -> Result<(
 
 /// Stops or resumes the claims from a queue.
 pub(crate) async fn pause(s: &mut Session<'_>, queue: &str, paused: bool) -> Result<(), Fault> {
+    s.effects.changed = true;
     if queue.contains('\0') {
         return Err(Fault::invalid("a queue's name holds a NUL character, which PostgreSQL can't keep"));
     }

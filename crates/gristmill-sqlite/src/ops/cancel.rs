@@ -11,6 +11,7 @@ use crate::whereabouts::{self, Waiter};
 
 /// Cancels one task: at once if it waits, by request if it runs.
 pub(crate) fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Result<CancelOutcome, Fault> {
+    tx.effects.changed = true;
     let Some(facts) = facts_of(tx.conn, id)? else { return Ok(CancelOutcome::NotFound) };
     if tx.conn.prepare_cached(sql::LEASE_CANCEL)?.execute([facts.key])? > 0 {
         return Ok(CancelOutcome::CancelRequested);

@@ -99,6 +99,7 @@ pub(crate) fn start(tx: &mut Tx<'_>, leases: &[LeaseRef]) -> Result<Vec<bool>, F
 
 /// Keeps logs and progress of running attempts.
 pub(crate) fn note(tx: &mut Tx<'_>, notes: &[Note]) -> Result<Vec<bool>, Fault> {
+    tx.effects.changed = true;
     let mut flag = tx.conn.prepare_cached(sql::LEASE_NOTE)?;
     let mut set = tx.conn.prepare_cached(sql::LIVE_SET)?;
     let mut held = Vec::with_capacity(notes.len());

@@ -18,6 +18,7 @@ const UNPARKED_MAX: usize = 10_000;
 
 /// Makes a worker known.
 pub(crate) fn enter(tx: &mut Tx<'_>, spec: &WorkerSpec) -> Result<(), Fault> {
+    tx.effects.changed = true;
     let serves = Serves { kinds: spec.kind_names().map(str::to_owned).collect(), queues: spec.queues.clone() };
     tx.conn.prepare_cached(sql::WORKER_ENTER)?.execute(params![
         spec.id.as_bytes().as_slice(),
@@ -75,6 +76,7 @@ pub(crate) fn heartbeat(tx: &mut Tx<'_>, worker: WorkerId, lease: Duration) -> R
 
 /// Records what task types declare.
 pub(crate) fn declare(tx: &mut Tx<'_>, kinds: &[KindSpec]) -> Result<(), Fault> {
+    tx.effects.changed = true;
     let mut declare = tx.conn.prepare_cached(sql::KIND_DECLARE)?;
     for kind in kinds {
         let spec = json!({"schema": kind.schema, "fields": kind.fields, "policy": kind.policy});
@@ -85,6 +87,7 @@ pub(crate) fn declare(tx: &mut Tx<'_>, kinds: &[KindSpec]) -> Result<(), Fault> 
 
 /// Stops or resumes the claims from a queue.
 pub(crate) fn pause(tx: &mut Tx<'_>, queue: &str, paused: bool) -> Result<(), Fault> {
+    tx.effects.changed = true;
     let id = Driver::new(tx.conn).name(&mut tx.memory.names.queues, queue)?;
     tx.conn.prepare_cached(sql::QUEUE_PAUSE)?.execute(params![id, paused])?;
     tx.effects.readied |= !paused;

@@ -10,6 +10,7 @@ mod timetable;
 mod within;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use bulk::BulkReport;
 pub use call::{Call, CallError};
@@ -23,8 +24,8 @@ pub use within::{Cancel, InTransaction, Inserting};
 
 use crate::beat::{self, Definition, Origin, RunningBeat, ScheduleError, Scheduled, SyncReport};
 use crate::core::{
-    CancelOutcome, Cursor, Filter, KindInfo, Limits, Page, QueueInfo, RetryOutcome, Store, StoreError, TaskId, TaskRecord,
-    WorkerInfo,
+    CancelOutcome, Changes, Cursor, Filter, KindInfo, Limits, Mark, Page, QueueInfo, RetryOutcome, Store, StoreError, TaskId,
+    TaskRecord, Wake, WorkerInfo,
 };
 use crate::registry::Registry;
 use crate::runtime::{Ground, Runtime};
@@ -128,6 +129,33 @@ impl Client {
     /// ```
     pub fn nudge(&self) {
         self.store().nudge();
+    }
+
+    /// What happened in the store since `after`, for whoever shows it; waits for up to `timeout` until there is something. Begin with
+    /// [`Store::changes`] and `None`, and resume from each answer's mark. See [`Changes`] for what it can't know.
+    ///
+    /// Cancel safe: nothing is lost, as the mark stays with the caller.
+    ///
+    /// ```
+    /// # use gristmill::{Client, core::{Changes, Mark}};
+    /// # use std::time::Duration;
+    /// # async fn example(client: Client) {
+    /// let mut mark: Mark = client.store().changes(None).mark;
+    /// loop {
+    ///     let Changes { mark: next, ended, missed } = client.changes(mark, Duration::from_secs(20)).await;
+    ///     if missed {
+    ///         println!("read all again");
+    ///     }
+    ///     for id in ended {
+    ///         println!("{id} has ended");
+    ///     }
+    ///     mark = next;
+    /// }
+    /// # }
+    /// ```
+    pub async fn changes(&self, after: Mark, timeout: Duration) -> Changes {
+        self.store().wait(Wake::Changed(after), timeout).await;
+        self.store().changes(Some(after))
     }
 
     /// Runs a task here and now and gives back its result: the synchronous pathway. It is checked and timed as a queued
