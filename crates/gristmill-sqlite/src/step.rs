@@ -76,6 +76,7 @@ pub(crate) enum Statement {
     ScheduledInsert,
     WaitingInsert,
     ReadyInsert,
+    ReadyInsertFlagged,
     ParkedInsert,
     ExpiryInsert,
 }
@@ -97,6 +98,7 @@ impl Statement {
             Self::ScheduledInsert => sql::SCHEDULED_INSERT,
             Self::WaitingInsert => sql::WAITING_INSERT,
             Self::ReadyInsert => sql::READY_INSERT,
+            Self::ReadyInsertFlagged => sql::READY_INSERT_FLAGGED,
             Self::ParkedInsert => sql::PARKED_INSERT,
             Self::ExpiryInsert => sql::EXPIRY_INSERT,
         }
