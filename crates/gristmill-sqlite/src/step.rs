@@ -14,6 +14,7 @@ pub(crate) struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
+    #[inline]
     pub(crate) fn new<const N: usize>(statement: Statement, given: [Value<'a>; N]) -> Self {
         const { assert!(N <= VALUES_MAX, "a statement takes more values than a step has room for") };
         let mut values = [Value::Null; VALUES_MAX];
@@ -24,8 +25,8 @@ impl<'a> Step<'a> {
     }
 
     /// Its values, from `?1` on.
-    pub(crate) fn values(&self) -> impl Iterator<Item = Value<'a>> {
-        self.values.into_iter().take(self.count)
+    pub(crate) fn values(&self) -> &[Value<'a>] {
+        self.values.get(..self.count).unwrap_or_default()
     }
 }
 
