@@ -21,7 +21,16 @@ INSERT INTO gristmill_line(queue, priority, seq, kind, attempt, claim_no, crashe
   SELECT queue, priority, seq, kind, attempt, claim_no, crashes FROM gristmill_ready ORDER BY queue, priority, seq;
 DROP TABLE gristmill_ready;
 ALTER TABLE gristmill_line RENAME TO gristmill_ready;
-CREATE INDEX gristmill_ready_moved ON gristmill_ready(task) WHERE task <> 0;
+
+-- Where those of ready are that stand elsewhere than at their arrival. A table of its own, as an index on ready, even of few rows,
+-- would be opened by each enqueue and each claim.
+CREATE TABLE gristmill_moved(
+  task     INTEGER PRIMARY KEY,
+  queue    INTEGER NOT NULL,
+  priority INTEGER NOT NULL,
+  seq      INTEGER NOT NULL,
+  turn     INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE gristmill_line(
   queue    INTEGER NOT NULL,

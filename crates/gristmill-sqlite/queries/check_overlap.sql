@@ -13,7 +13,8 @@ SELECT count(DISTINCT t.seq) FROM held h CROSS JOIN gristmill_task t ON t.seq = 
       + EXISTS (SELECT 1 FROM gristmill_waiting WHERE seq = t.seq)
       + EXISTS (SELECT 1 FROM gristmill_ready r
                   WHERE r.queue = t.queue AND r.priority = t.priority AND r.seq = t.seq AND r.turn = 0)
-      + EXISTS (SELECT 1 FROM gristmill_ready WHERE task = t.seq AND task <> 0)
+      + EXISTS (SELECT 1 FROM gristmill_moved m CROSS JOIN gristmill_ready r
+                  ON r.queue = m.queue AND r.priority = m.priority AND r.seq = m.seq AND r.turn = m.turn WHERE m.task = t.seq)
       + EXISTS (SELECT 1 FROM gristmill_parked p
                   WHERE p.queue = t.queue AND p.kind = t.kind AND p.priority = t.priority AND p.seq = t.seq AND p.turn = 0)
       + EXISTS (SELECT 1 FROM gristmill_parked WHERE task = t.seq AND task <> 0) > 1

@@ -1,3 +1,4 @@
--- Index: gristmill_ready_moved, in its order.
-SELECT task, queue, kind FROM gristmill_ready INDEXED BY gristmill_ready_moved
-  WHERE task <> 0 AND task < ?1 AND task > ?2 ORDER BY task DESC LIMIT ?3
+-- Index: the primary keys, in its order.
+SELECT r.task, r.queue, r.kind FROM gristmill_moved m
+  CROSS JOIN gristmill_ready r ON r.queue = m.queue AND r.priority = m.priority AND r.seq = m.seq AND r.turn = m.turn
+  WHERE m.task < ?1 AND m.task > ?2 ORDER BY m.task DESC LIMIT ?3

@@ -14,6 +14,7 @@ pub(crate) struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
+    #[inline]
     pub(crate) fn new<const N: usize>(statement: Statement, given: [Value<'a>; N]) -> Self {
         const { assert!(N <= VALUES_MAX, "a statement takes more values than a step has room for") };
         let mut values = [Value::Null; VALUES_MAX];
@@ -24,8 +25,8 @@ impl<'a> Step<'a> {
     }
 
     /// Its values, from `?1` on.
-    pub(crate) fn values(&self) -> impl Iterator<Item = Value<'a>> {
-        self.values.into_iter().take(self.count)
+    pub(crate) fn values(&self) -> &[Value<'a>] {
+        self.values.get(..self.count).unwrap_or_default()
     }
 }
 
@@ -76,6 +77,7 @@ pub(crate) enum Statement {
     ScheduledInsert,
     WaitingInsert,
     ReadyInsert,
+    ReadyInsertFlagged,
     ParkedInsert,
     ExpiryInsert,
 }
@@ -97,6 +99,7 @@ impl Statement {
             Self::ScheduledInsert => sql::SCHEDULED_INSERT,
             Self::WaitingInsert => sql::WAITING_INSERT,
             Self::ReadyInsert => sql::READY_INSERT,
+            Self::ReadyInsertFlagged => sql::READY_INSERT_FLAGGED,
             Self::ParkedInsert => sql::PARKED_INSERT,
             Self::ExpiryInsert => sql::EXPIRY_INSERT,
         }

@@ -112,7 +112,12 @@ pub(crate) fn remove(conn: &Connection, place: Place, waiter: &Waiter) -> rusqli
         Place::Blocked => conn.prepare_cached(sql::BLOCKED_DELETE)?.execute([key]),
         Place::Scheduled => conn.prepare_cached(sql::SCHEDULED_DELETE)?.execute([key]),
         Place::Waiting => conn.prepare_cached(sql::WAITING_DELETE)?.execute([key]),
-        Place::Ready => conn.prepare_cached(sql::READY_DELETE)?.execute([queue, priority, seq, turn]),
+        Place::Ready => {
+            if waiter.flags.has(Flags::MOVED) {
+                conn.prepare_cached(sql::MOVED_DELETE)?.execute([key])?;
+            }
+            conn.prepare_cached(sql::READY_DELETE)?.execute([queue, priority, seq, turn])
+        }
         Place::Parked => conn.prepare_cached(sql::PARKED_DELETE)?.execute([queue, kind, priority, seq, turn]),
     }?;
     Ok(())

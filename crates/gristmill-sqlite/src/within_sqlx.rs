@@ -73,7 +73,7 @@ async fn insert(conn: &mut SqliteConnection, tasks: Vec<NewTask>, now: Timestamp
 /// Runs one step of a plan.
 async fn run(conn: &mut SqliteConnection, step: &Step<'_>) -> Result<Answer, sqlx::Error> {
     let mut query = sqlx::query(step.statement.sql());
-    for value in step.values() {
+    for value in step.values().iter().copied() {
         query = match value {
             Value::Null => query.bind(None::<i64>),
             Value::Int(int) => query.bind(int),

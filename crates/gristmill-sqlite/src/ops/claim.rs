@@ -6,7 +6,7 @@ use gristmill_core::kit::served::Served;
 use gristmill_core::{
     Ack, Claim, Claimed, Fence, Flags, LeaseKey, LeaseRef, Points, Standing, State, TaskId, TaskMeta, limits, place as place_of,
 };
-use rusqlite::{CachedStatement, Row, params};
+use rusqlite::{CachedStatement, Connection, Row, params};
 
 use super::aside::set_aside;
 use super::ended::end_unstarted;
@@ -123,7 +123,7 @@ impl Claiming<'_> {
             let room = until - self.claimed.len();
             let scan = self.scan(tx, queue, name, room)?;
             for waiter in &scan.unserved {
-                self.remove(waiter)?;
+                self.remove(tx.conn, waiter)?;
                 place(tx, place_of(Standing { unserved: true, ..Standing::default() }), waiter)?;
             }
             for waiter in &scan.mine {
@@ -236,15 +236,18 @@ impl Claiming<'_> {
         Ok(whose)
     }
 
-    fn remove(&mut self, waiter: &Waiter) -> Result<(), Fault> {
+    fn remove(&mut self, conn: &Connection, waiter: &Waiter) -> Result<(), Fault> {
         let Waiter { queue, priority, line, .. } = *waiter;
         self.delete.execute([queue, priority, line.seq, line.turn])?;
+        if waiter.flags.has(Flags::MOVED) {
+            conn.prepare_cached(sql::MOVED_DELETE)?.execute([waiter.key])?;
+        }
         Ok(())
     }
 
     /// Moves one task from `ready` to this worker, unless it is too late for it or it can't be read.
     fn take(&mut self, tx: &mut Tx<'_>, queue_name: &Arc<str>, waiter: &Waiter) -> Result<(), Fault> {
-        self.remove(waiter)?;
+        self.remove(tx.conn, waiter)?;
         let kind = tx.memory.names.kinds.name(tx.conn, waiter.kind)?;
         let mut rows = self.body.query([waiter.key])?;
         let body = match rows.next()? {

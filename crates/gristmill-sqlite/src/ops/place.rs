@@ -14,6 +14,10 @@ pub(super) fn place(tx: &mut Tx<'_>, place: Place, waiter: &Waiter) -> Result<St
     tx.conn.prepare_cached(step.statement.sql())?.execute(params_from_iter(step.values()))?;
     announce(tx.effects, place);
     if place == Place::Ready {
+        if waiter.flags.has(Flags::MOVED) {
+            let &Waiter { key, queue, priority, line, .. } = waiter;
+            tx.conn.prepare_cached(sql::MOVED_INSERT)?.execute([key, queue, priority, line.seq, line.turn])?;
+        }
         // It comes back to a place that they may hide.
         tx.memory.forget_floors();
     }
@@ -22,7 +26,7 @@ pub(super) fn place(tx: &mut Tx<'_>, place: Place, waiter: &Waiter) -> Result<St
 
 /// The row that a task gets there. An enqueue writes the same, by whatever driver.
 pub(crate) fn entry<'a>(place: Place, waiter: &Waiter) -> Step<'a> {
-    use Statement::{BlockedInsert, ParkedInsert, ReadyInsert, ScheduledInsert, WaitingInsert};
+    use Statement::{BlockedInsert, ParkedInsert, ReadyInsert, ReadyInsertFlagged, ScheduledInsert, WaitingInsert};
     let &Waiter { key, queue, kind, priority, run_at, .. } = waiter;
     let (attempt, claim_no, crashes) = (waiter.attempt.into(), waiter.claim_no.into(), waiter.crashes.into());
     let line = waiter.line;
@@ -36,9 +40,13 @@ pub(crate) fn entry<'a>(place: Place, waiter: &Waiter) -> Step<'a> {
         Place::Blocked => Step::new(BlockedInsert, [key, run_at, queue, attempt, claim_no, crashes, arrived].map(int)),
         Place::Scheduled => Step::new(ScheduledInsert, [key, run_at, queue, attempt, claim_no, crashes, arrived].map(int)),
         Place::Waiting => Step::new(WaitingInsert, [key, queue, attempt, claim_no, crashes, arrived].map(int)),
-        Place::Ready => {
-            Step::new(ReadyInsert, [queue, priority, line.seq, kind, attempt, claim_no, crashes, line.turn, task, flags].map(int))
+        Place::Ready if flags == 0 => {
+            Step::new(ReadyInsert, [queue, priority, line.seq, kind, attempt, claim_no, crashes].map(int))
         }
+        Place::Ready => Step::new(
+            ReadyInsertFlagged,
+            [queue, priority, line.seq, kind, attempt, claim_no, crashes, line.turn, task, flags].map(int),
+        ),
         Place::Parked => Step::new(
             ParkedInsert,
             [queue, kind, priority, line.seq, attempt, claim_no, crashes, line.turn, task, flags].map(int),

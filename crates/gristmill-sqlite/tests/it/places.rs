@@ -241,6 +241,7 @@ async fn a_place_that_was_given_in_line_is_shown_cancelled_and_put_back_like_any
     assert_eq!(fixture.store.retry(&[held[1].id]).await.unwrap(), [RetryOutcome::Ready]);
     assert_eq!(fixture.state(&held[1]).await, Some(State::Waiting), "its limit holds for a retry, too");
     assert_eq!(rows(&fixture, Some(Place::Ready)), 0);
+    assert_eq!(number(&fixture, "SELECT count(*) FROM gristmill_moved"), 0);
 }
 
 #[tokio::test]
