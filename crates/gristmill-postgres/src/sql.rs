@@ -88,6 +88,7 @@ queries! {
     ListMoved "list_moved" [INT8, INT8, INT8, INT4, INT4, INT4_ARRAY];
     ListNarrow "list_narrow" [UUID_ARRAY, INT4, INT4_ARRAY, INT8, INT8, TEXT_ARRAY, INT8, INT4_ARRAY, TEXT];
     ListParked "list_parked" [INT8, INT8, INT8, INT4, INT4, INT4_ARRAY];
+    ListRarest "list_rarest" [TEXT_ARRAY, INT8];
     ListReady "list_ready" [INT8, INT8, INT8, INT4, INT4, INT4_ARRAY];
     ListSays "list_says" [UUID_ARRAY];
     ListScheduled "list_scheduled" [INT8, INT8, INT8, INT4, INT4_ARRAY];

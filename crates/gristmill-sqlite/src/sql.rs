@@ -69,6 +69,7 @@ statements! {
     LIST_PARKED_PLACES = "list_parked_places",
     LIST_PLACE = "list_place",
     LIST_QUEUE_PRIORITIES = "list_queue_priorities",
+    LIST_RAREST = "list_rarest",
     LIST_READY = "list_ready",
     LIST_READY_MOVED = "list_ready_moved",
     LIST_SAYS = "list_says",

@@ -61,6 +61,30 @@ impl Plan {
     }
 }
 
+/// So many rows of a label a store counts at most, to know which of several is the rarest.
+pub const LABELS_COUNTED: i64 = 1_000;
+
+impl Plan {
+    /// The labels of which the rarest is worth knowing, as a page goes through its rows and looks up the others; none if there is
+    /// no choice.
+    pub fn choice(&self) -> Vec<String> {
+        match self.lanes.as_slice() {
+            [Lane::Label(label)] if !self.labels.is_empty() => [label].into_iter().chain(&self.labels).cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes how many rows each label of the [`choice`](Self::choice) has, of at most [`LABELS_COUNTED`].
+    pub fn choose(&mut self, counts: &[i64]) {
+        let mut labels = self.choice();
+        let rarest = counts.iter().enumerate().min_by_key(|(_, count)| **count).map(|(at, _)| at);
+        if let Some(at) = rarest.filter(|at| *at < labels.len()) {
+            self.lanes = vec![Lane::Label(labels.remove(at))];
+            self.labels = labels;
+        }
+    }
+}
+
 /// What a store files a task under, beside its state: whatever a filter can ask of what it says of itself. The stores' SQL has the
 /// same words (`label_of`, `gristmill_task_label`), so that whoever enqueues, and in whatever language, files alike.
 pub fn labels_of(meta: &TaskMeta) -> Vec<String> {
@@ -219,7 +243,12 @@ mod tests {
         let text = |text: &str| Filter { text: named(text), ..Filter::default() };
         assert_eq!(lanes(&text("invoice mail")), label("w:invoice"));
         let twice = Plan::of(&text("Invoice 7 invoice 7"), &[]);
-        assert_eq!((twice.lanes, twice.labels), (label("w:invoice"), vec!["w:7".to_owned()]));
+        assert_eq!((twice.lanes.clone(), twice.labels.clone()), (label("w:invoice"), vec!["w:7".to_owned()]));
+        let mut rarest = twice;
+        assert_eq!(rarest.choice(), ["w:invoice", "w:7"]);
+        rarest.choose(&[1_000, 3]);
+        assert_eq!((rarest.lanes, rarest.labels), (label("w:7"), vec!["w:invoice".to_owned()]));
+        assert_eq!(Plan::of(&text("invoice"), &[]).choice(), [""; 0]);
         assert_eq!(lanes(&text("Mail")), [Lane::Kinds(vec!["mail.send".to_owned()]), Lane::Label("w:mail".to_owned())]);
     }
 

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use gristmill_core::kit::encode::ended_of;
-use gristmill_core::kit::list::{Ask, CLOCK_SLACK_MS, Lane, Plan, Read, Walk};
+use gristmill_core::kit::list::{Ask, CLOCK_SLACK_MS, LABELS_COUNTED, Lane, Plan, Read, Walk};
 use gristmill_core::{Cursor, Filter, Page, Place, State, TaskId, TaskMeta, TaskRecord};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -58,7 +58,12 @@ async fn find(
         Some(_) => kinds(s).await?,
         None => HashMap::new(),
     };
-    let plan = Plan::of(filter, &kinds.values().cloned().collect::<Vec<_>>());
+    let mut plan = Plan::of(filter, &kinds.values().cloned().collect::<Vec<_>>());
+    let choice = plan.choice();
+    if !choice.is_empty() {
+        let rows = s.rows(Q::ListRarest, &[&choice, &LABELS_COUNTED]).await?;
+        plan.choose(&rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<_>, _>>()?);
+    }
     let Some(look) = Look::new(s, filter, &plan, kinds).await? else { return Ok((Vec::new(), None)) };
     let range = range(s, filter).await?;
     let mut walk = Walk::new(after, limit, range, look.weight());
@@ -147,9 +152,14 @@ impl<'a> Look<'a> {
 
     /// How much work a row is.
     fn weight(&self) -> usize {
-        let told = self.plan.lanes.iter().map(|lane| self.told(lane));
-        let looked_up = told.into_iter().any(|told| self.has_more(told)) || self.says() && self.gap > 0;
-        if looked_up { LOOKED_UP } else { READ }
+        let mut told = self.plan.lanes.iter().map(|lane| self.told(lane));
+        let looked_up = told.any(|told| self.has_more(told)) || self.says() && self.gap > 0;
+        match looked_up {
+            // The last attempt lies in no list.
+            true if self.filter.worker.is_some() => 2 * LOOKED_UP,
+            true => LOOKED_UP,
+            false => READ,
+        }
     }
 
     /// What a lane tells of its tasks by itself.

@@ -1,5 +1,5 @@
 use gristmill_core::kit::encode::ended_of;
-use gristmill_core::kit::list::{Ask, CLOCK_SLACK_MS, Lane, Plan, Read, Walk};
+use gristmill_core::kit::list::{Ask, CLOCK_SLACK_MS, LABELS_COUNTED, Lane, Plan, Read, Walk};
 use gristmill_core::{Cursor, Filter, Page, State, TaskId, TaskMeta, TaskRecord, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -41,7 +41,13 @@ fn find(view: &mut View<'_>, filter: &Filter, after: Option<Cursor>, limit: usiz
         Some(_) => names(view)?,
         None => Vec::new(),
     };
-    let plan = Plan::of(filter, &kinds);
+    let mut plan = Plan::of(filter, &kinds);
+    let mut counts = Vec::new();
+    for label in plan.choice() {
+        let count = view.conn.prepare_cached(sql::LIST_RAREST)?.query_row(params![label, LABELS_COUNTED], |row| row.get(0))?;
+        counts.push(count);
+    }
+    plan.choose(&counts);
     let Some(mut look) = Look::new(view, filter, &plan)? else { return Ok((Vec::new(), None)) };
     let range = range(look.view, filter)?;
     let mut walk = Walk::new(after, limit, range, look.weight());
@@ -117,11 +123,11 @@ impl<'a, 'v> Look<'a, 'v> {
     fn weight(&self) -> usize {
         let by_state = self.plan.any_state && !self.filter.states.is_empty();
         let in_task = self.plan.lanes != [Lane::Tasks] && (self.queue.is_some() || self.kind.is_some() || self.has_time());
-        1 + usize::from(in_task)
-            + 2 * self.plan.labels.len()
-            + 4 * usize::from(by_state)
-            + 4 * usize::from(self.filter.worker.is_some())
-            + 4 * usize::from(self.says() && self.gap > 0)
+        1 + 8 * usize::from(in_task)
+            + 4 * self.plan.labels.len()
+            + 16 * usize::from(by_state)
+            + 24 * usize::from(self.filter.worker.is_some())
+            + 8 * usize::from(self.says() && self.gap > 0)
     }
 
     fn has_time(&self) -> bool {
