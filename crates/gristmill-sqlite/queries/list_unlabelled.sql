@@ -1,3 +1,3 @@
--- Index: the primary key, in its order. What came before there were labels, as long as it may have none.
-SELECT seq, queue, kind, created_at, meta IS NOT NULL FROM gristmill_task
-  WHERE seq < ?1 AND seq > ?2 ORDER BY seq DESC LIMIT ?3
+-- Index: gristmill_task_unlabelled, in its order.
+SELECT seq, queue, kind, created_at FROM gristmill_task INDEXED BY gristmill_task_unlabelled
+  WHERE meta IS NOT NULL AND labelled IS NULL AND seq < ?1 AND seq > ?2 ORDER BY seq DESC LIMIT ?3

@@ -42,11 +42,12 @@ statements! {
     KIND_LIST = "kind_list",
     KIND_NAME = "kind_name",
     KIND_NAMES = "kind_names",
-    LABEL_FILL = "label_fill",
-    LABEL_GAP = "label_gap",
-    LABEL_GAP_SET = "label_gap_set",
+    LABEL_DELETE = "label_delete",
+    LABEL_DONE = "label_done",
     LABEL_HAS = "label_has",
     LABEL_INSERT = "label_insert",
+    LABEL_LACKING = "label_lacking",
+    LABEL_LACKS = "label_lacks",
     LEASE_ANY = "lease_any",
     LEASE_CANCEL = "lease_cancel",
     LEASE_CANCELLED = "lease_cancelled",
@@ -144,6 +145,7 @@ statements! {
     TASK_FIND = "task_find",
     TASK_INSERT = "task_insert",
     TASK_OPEN = "task_open",
+    TASK_META = "task_meta",
     TASK_PLACE = "task_place",
     TASK_RECORD = "task_record",
     TASK_SAME = "task_same",
@@ -174,8 +176,8 @@ mod tests {
     use crate::{migrate, open};
 
     /// Tables that stay small, whatever the backlog and the history; only these may be read from end to end. In joins,
-    /// `k` is kind, `l` lease and `w` worker; `tag` and `word` are what one task says, `half` is a row for each halving.
-    const SMALL: [&str; 16] = [
+    /// `k` is kind, `l` lease and `w` worker; `half` is a row for each halving.
+    const SMALL: [&str; 13] = [
         "queue",
         "kind",
         "k",
@@ -186,10 +188,7 @@ mod tests {
         "aside",
         "migration",
         "addition",
-        "label_gap",
         "half",
-        "tag",
-        "word",
         "sqlite_schema",
         "CONSTANT",
     ];

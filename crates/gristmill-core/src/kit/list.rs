@@ -94,10 +94,15 @@ pub fn labels_of(meta: &TaskMeta) -> Vec<String> {
     labels.extend(meta.title.as_ref().map(|title| format!("n:{title}")));
     labels.extend(meta.tags.iter().map(|tag| format!("t:{tag}")));
     labels.extend(meta.tags.iter().chain(&meta.title).flat_map(|text| words(text)).map(|word| word_label(&word)));
+    // Of one that nobody can ask for a server's index would keep no row.
+    labels.retain(|label| label.len() <= LABEL_BYTES_MAX);
     labels.sort_unstable();
     labels.dedup();
     labels
 }
+
+/// The longest label, in bytes: more than any name or title has.
+const LABEL_BYTES_MAX: usize = 512;
 
 /// The labels that a filter asks for, the rarest first as far as one can know, without its words.
 fn labels(filter: &Filter) -> Vec<String> {
@@ -266,6 +271,8 @@ mod tests {
             ["n:To EU", "p:019a0000-0000-7000-8000-000000000002", "s:nightly", "t:eu", "t:eu-west", "w:eu", "w:to", "w:west"];
         assert_eq!(labels_of(&meta), expected);
         assert_eq!(labels_of(&TaskMeta::default()), [""; 0]);
+        let long = TaskMeta { headers: [("schedule".to_owned(), "x".repeat(4_000))].into(), ..TaskMeta::default() };
+        assert_eq!(labels_of(&long), [""; 0]);
     }
 
     /// Reads keys that are multiples of `step` and match if `wanted` does, as a store does.

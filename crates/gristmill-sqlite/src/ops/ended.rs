@@ -2,6 +2,7 @@ use gristmill_core::kit::encode::{ended_of, keep_until_of};
 use gristmill_core::{AttemptState, Failure, FailureReason, Flags, Follower, Keep, Retention, State, TaskId, ended};
 
 use super::history::{Attempt, Mark, write};
+use super::label;
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
@@ -30,7 +31,7 @@ pub(super) fn end(tx: &mut Tx<'_>, end: &End<'_>) -> Result<(), Fault> {
             write(tx, &end.attempt, &Mark { ended: ended_of(end.state), keep_until, flags, owed: ended.owed })?;
         }
         Keep::Nothing => {
-            tx.conn.prepare_cached(sql::TASK_DELETE)?.execute([end.attempt.key])?;
+            label::delete(tx.conn, end.attempt.key)?;
             // Before its first claim it has no history.
             if end.attempt.claim_no > 1 {
                 tx.conn.prepare_cached(sql::OUTCOME_DELETE)?.execute([end.attempt.key])?;

@@ -8,6 +8,7 @@ mod ended;
 mod enqueue;
 mod facts;
 mod history;
+mod label;
 mod place;
 mod release;
 mod schedule;

@@ -5,6 +5,7 @@ use super::aside::set_aside;
 use super::cancel::take_waiting;
 use super::ended::end_unstarted;
 use super::facts::facts;
+use super::label;
 use super::place::place;
 use super::schedule::prune_ticks;
 use super::settle::{Word, finish, take_lease};
@@ -19,8 +20,6 @@ pub(crate) const UNKNOWN: i32 = !Flags::KNOWN.bits();
 
 /// How long a dead worker's row is kept for people to see.
 const WORKER_KEPT_MS: i64 = 3_600_000;
-/// So many tasks of the version before are looked through in a sweep: a few milliseconds, while others wait to write.
-const LABELLED_AT_ONCE: i64 = 2_000;
 
 /// Does the work that no task waits for in particular, at most `limit` tasks of each.
 pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
@@ -29,7 +28,7 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
     let rescued = rescue(tx, limit, &mut ended)?;
     let expired = expire(tx, limit, &mut ended)?;
     let unparked = unpark(tx, limit)?;
-    fill_labels(tx.conn)?;
+    label::fill(tx.conn)?;
     if promoted > 0 {
         tx.effects.points.add(Points::PROMOTE);
     }
@@ -50,26 +49,11 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
     conn.prepare_cached(sql::WORKER_PRUNE)?.execute([tx.now.as_millis().saturating_sub(WORKER_KEPT_MS)])?;
     let over: Vec<i64> = column(conn, sql::OUTCOME_OVER, tx.now.as_millis(), limit)?;
     let mut outcome = conn.prepare_cached(sql::OUTCOME_DELETE)?;
-    let mut task = conn.prepare_cached(sql::TASK_DELETE)?;
     for seq in &over {
         outcome.execute([seq])?;
-        task.execute([seq])?;
+        label::delete(conn, *seq)?;
     }
     Ok(over.len() + prune_ticks(tx, count(limit - over.len()))?)
-}
-
-/// Labels tasks that came before there were labels, the newest first, so that lists need not look through them any more.
-fn fill_labels(conn: &Connection) -> Result<(), Fault> {
-    let below: i64 = conn.prepare_cached(sql::LABEL_GAP)?.query_row([], |row| row.get(0))?;
-    if below <= 0 {
-        return Ok(());
-    }
-    let mut tasks = conn.prepare_cached(sql::LIST_TASKS)?;
-    let last = tasks.query_map(params![below, -1, LABELLED_AT_ONCE], |row| row.get::<_, i64>(0))?;
-    let lowest = last.collect::<Result<Vec<_>, _>>()?.pop().unwrap_or(0);
-    conn.prepare_cached(sql::LABEL_FILL)?.execute([lowest, below])?;
-    conn.prepare_cached(sql::LABEL_GAP_SET)?.execute([lowest])?;
-    Ok(())
 }
 
 fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {

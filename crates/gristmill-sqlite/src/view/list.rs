@@ -97,8 +97,8 @@ struct Look<'a, 'v> {
     plan: &'a Plan,
     queue: Option<i64>,
     kind: Option<i64>,
-    /// Below this key tasks may lack their labels.
-    gap: i64,
+    /// Whether some tasks lack their labels.
+    lacking: bool,
 }
 
 impl<'a, 'v> Look<'a, 'v> {
@@ -115,8 +115,8 @@ impl<'a, 'v> Look<'a, 'v> {
         if queue.is_none() && filter.queue.is_some() || kind.is_none() && filter.kind.is_some() {
             return Ok(None);
         }
-        let gap = view.conn.prepare_cached(sql::LABEL_GAP)?.query_row([], |row| row.get(0))?;
-        Ok(Some(Self { view, filter, plan, queue, kind, gap }))
+        let lacking = view.conn.prepare_cached(sql::LABEL_LACKS)?.query_row([], |row| row.get(0))?;
+        Ok(Some(Self { view, filter, plan, queue, kind, lacking }))
     }
 
     /// How much work a row is, in those of a list that is only read along.
@@ -127,7 +127,7 @@ impl<'a, 'v> Look<'a, 'v> {
             + 4 * self.plan.labels.len()
             + 16 * usize::from(by_state)
             + 24 * usize::from(self.filter.worker.is_some())
-            + 8 * usize::from(self.says() && self.gap > 0)
+            + 8 * usize::from(self.says() && self.lacking)
     }
 
     fn has_time(&self) -> bool {
@@ -160,9 +160,8 @@ impl<'a, 'v> Look<'a, 'v> {
             }
             Lane::Label(label) => {
                 reads.push(self.part(sql::LIST_LABELLED, ask, &[label], alone, each)?);
-                let old = Ask { below: ask.below.min(self.gap), ..ask };
-                if old.below > ask.above + 1 {
-                    reads.push(self.part(sql::LIST_UNLABELLED, old, &[], all, |row, _| row.get(4))?);
+                if self.lacking {
+                    reads.push(self.part(sql::LIST_UNLABELLED, ask, &[], all, each)?);
                 }
             }
             Lane::In(state) => match state {
@@ -284,7 +283,7 @@ impl<'a, 'v> Look<'a, 'v> {
         {
             return Ok(false);
         }
-        if found.seq >= self.gap {
+        if !self.lacking {
             for label in &self.plan.labels {
                 if !conn.prepare_cached(sql::LABEL_HAS)?.query_row(params![label, found.seq], |row| row.get(0))? {
                     return Ok(false);

@@ -1,2 +1,0 @@
--- Index: none: one row.
-SELECT below FROM gristmill_label_gap
