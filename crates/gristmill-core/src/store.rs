@@ -233,6 +233,28 @@ pub struct Finding {
     pub hint: String,
 }
 
+impl Finding {
+    /// Whatever it is.
+    pub fn new(severity: Severity, code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { severity, code: code.to_owned(), message: message.into(), hint: hint.into() }
+    }
+
+    /// All is well, and there is nothing to do.
+    pub fn ok(code: &str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Ok, code, message, "")
+    }
+
+    /// Worth a look.
+    pub fn warning(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, code, message, hint)
+    }
+
+    /// An invariant is broken or data is damaged.
+    pub fn error(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(Severity::Error, code, message, hint)
+    }
+}
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -43,7 +43,7 @@ queries! {
     CallWriteSchedules "call_write_schedules" [TEXT, TEXT, TEXT];
     Cancel "cancel" [INT8, UUID_ARRAY];
     CheckDays "check_days" [INT8];
-    CheckDue "check_due" [INT8, INT8];
+    CheckDue "check_due" [INT8, INT8, INT8];
     CheckEndedLeases "check_ended_leases" [];
     CheckHorizon "check_horizon" [];
     CheckIndexes "check_indexes" [TEXT];

@@ -210,11 +210,11 @@ impl Store for MemoryStore {
     }
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        Ok(vec![Finding {
-            severity: Severity::Ok,
-            code: "memory".to_owned(),
-            message: "the store is in memory; there is nothing on disk that could be damaged".to_owned(),
-            hint: "use a store on disk for anything that must survive the process".to_owned(),
-        }])
+        Ok(vec![Finding::new(
+            Severity::Ok,
+            "memory",
+            "the store is in memory; there is nothing on disk that could be damaged",
+            "use a store on disk for anything that must survive the process",
+        )])
     }
 }
