@@ -77,7 +77,8 @@ pub trait Store: Source + Schedules {
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError>;
 
     /// Says of blocked tasks that what they waited for is done: each goes on to where it belongs. One that becomes ready stands
-    /// behind all that are ready by then, in the order of the ids. One answer each: its state then, `None` if it is not blocked.
+    /// behind all that are ready by then, in the order of the ids. One answer each: its state then, `None` if it is not
+    /// blocked, or has a flag that only a newer program knows.
     ///
     /// # Errors
     /// If the store can't be written; then nothing has moved.
@@ -85,7 +86,7 @@ pub trait Store: Source + Schedules {
 
     /// Says of waiting tasks that their limit admits them: each becomes ready, behind all that are ready by then, in the order of
     /// the ids. (At the place of its arrival it could overtake those that workers have passed already, and be seen late.) One
-    /// answer each: its state then, `None` if it does not wait.
+    /// answer each: its state then, `None` if it does not wait, or has a flag that only a newer program knows.
     ///
     /// # Errors
     /// If the store can't be written; then nothing has moved.

@@ -78,6 +78,9 @@ BEGIN
     IF task.kind IS DISTINCT FROM kind.name THEN
       kind := {s}.kind_of(task.kind, tasks);
     END IF;
+    IF coalesce(task.flags, 0) & {unknown} <> 0 THEN
+      RAISE 'a task has flags that this version of the store does not know: %', task.flags USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     due := coalesce(task.at, now + coalesce(task.delay, 0));
     deadline := coalesce(task.deadline, due + task.expires);
     LOOP

@@ -44,8 +44,7 @@ pub(crate) async fn make_ahead(conn: &Conn, texts: &Texts, now: Timestamp) -> Re
     for day in today..=today + AHEAD {
         all &= value(conn, texts, Q::DayMake, &[&day]).await?.unwrap_or(false);
     }
-    // What is filed under labels goes with its days.
-    Ok(value(conn, texts, Q::LabelDays, &[]).await?.unwrap_or(false) && all)
+    Ok(all)
 }
 
 impl Inner {
@@ -94,7 +93,7 @@ impl Inner {
     }
 
     async fn drop_labels(self: &Arc<Self>) -> Result<Option<bool>, StoreError> {
-        run!(self, pool, Kind::Single, s => async { value(s.conn()?, s.texts(), Q::LabelDays, &[]).await })
+        run!(self, pool, Kind::Single, s => async { value(s.conn()?, s.texts(), Q::LabelDayDrop, &[]).await })
     }
 
     async fn analyze_days(self: &Arc<Self>) -> Result<(), StoreError> {

@@ -13,7 +13,8 @@ const KEPT_MS_MAX: i64 = 3_153_600_000_000;
 
 /// Puts the text of the doors into a statement.
 pub(crate) fn fill(text: &str) -> String {
-    let parts: [(&str, fn() -> String); 14] = [
+    type Part = (&'static str, fn() -> String);
+    let parts: [Part; 14] = [
         ("{placed}", placed),
         ("{placed_one}", placed_one),
         ("{enter}", enter),
@@ -154,27 +155,34 @@ pub(crate) fn standing() -> String {
 pub(crate) fn ids_of_day() -> String {
     let all = |place: Place| {
         match place {
-        // By their arrival, in their order: neither history nor backlog is looked through.
-        Place::Ready => "(SELECT r.id FROM {s}.queue q CROSS JOIN generate_series(0, 9) AS g(n) CROSS JOIN LATERAL (
-             SELECT p.id FROM {s}.ready p WHERE p.queue = q.id AND p.priority = g.n::smallint AND p.seq BETWEEN first AND last LIMIT most + 1
-           ) r WHERE r.id >= low AND r.id < high LIMIT most + 1)
+            // By their arrival, in their order: of the backlog only what came while the day's tasks came is looked through. Those whose
+            // callers chose ids of another day are among them, so that the number of rows says nothing before they are left out.
+            Place::Ready => "(SELECT r.id FROM {s}.queue q CROSS JOIN generate_series(0, 9) AS g(n) CROSS JOIN LATERAL (
+             SELECT p.id FROM {s}.ready p
+             WHERE p.queue = q.id AND p.priority = g.n::smallint AND p.seq BETWEEN first AND last AND p.id >= low AND p.id < high
+             LIMIT most + 1
+           ) r LIMIT most + 1)
            UNION ALL
            (SELECT p.id FROM {s}.ready p WHERE p.id >= low AND p.id < high AND p.flags <> 0 LIMIT most + 1)"
-            .to_owned(),
-        Place::Parked => "(SELECT r.id FROM pair CROSS JOIN generate_series(0, 9) AS g(n) CROSS JOIN LATERAL (
+                .to_owned(),
+            Place::Parked => "(SELECT r.id FROM pair CROSS JOIN generate_series(0, 9) AS g(n) CROSS JOIN LATERAL (
              SELECT p.id FROM {s}.parked p
-             WHERE p.queue = pair.queue AND p.kind = pair.kind AND p.priority = g.n::smallint AND p.seq BETWEEN first AND last LIMIT most + 1
-           ) r WHERE r.id >= low AND r.id < high LIMIT most + 1)
+             WHERE p.queue = pair.queue AND p.kind = pair.kind AND p.priority = g.n::smallint AND p.seq BETWEEN first AND last
+               AND p.id >= low AND p.id < high
+             LIMIT most + 1
+           ) r LIMIT most + 1)
            UNION ALL
            (SELECT p.id FROM {s}.parked p WHERE p.id >= low AND p.id < high AND p.flags <> 0 LIMIT most + 1)"
-            .to_owned(),
-        Place::Scheduled => "(SELECT p.id FROM {s}.scheduled p WHERE p.seq BETWEEN first AND last AND p.id >= low AND p.id < high
+                .to_owned(),
+            Place::Scheduled => {
+                "(SELECT p.id FROM {s}.scheduled p WHERE p.seq BETWEEN first AND last AND p.id >= low AND p.id < high
            LIMIT most + 1)"
-            .to_owned(),
-        Place::Waiting | Place::Blocked => {
-            format!("(SELECT p.id FROM {{s}}.{} p WHERE p.id >= low AND p.id < high LIMIT most + 1)", table(place))
+                    .to_owned()
+            }
+            Place::Waiting | Place::Blocked => {
+                format!("(SELECT p.id FROM {{s}}.{} p WHERE p.id >= low AND p.id < high LIMIT most + 1)", table(place))
+            }
         }
-    }
     };
     // What runs waits for its end.
     let lease = "(SELECT l.id FROM {s}.lease l WHERE l.id >= low AND l.id < high LIMIT most + 1)".to_owned();

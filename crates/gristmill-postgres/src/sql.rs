@@ -69,7 +69,7 @@ queries! {
     KindIntern "kind_intern" [TEXT_ARRAY, BOOL];
     KindList "kind_list" [];
     KindNames "kind_names" [INT4_ARRAY];
-    LabelDays "label_days" [];
+    LabelDayDrop "label_day_drop" [];
     LabelFill "label_fill" [INT8];
     LabelGap "label_gap" [];
     LeaseAny "lease_any" [];
@@ -94,7 +94,7 @@ queries! {
     ListScheduled "list_scheduled" [INT8, INT8, INT8, INT4, INT4_ARRAY];
     ListSince "list_since" [INT8];
     ListTasks "list_tasks" [INT8, INT8, INT8, INT4, INT4_ARRAY, INT8, INT8];
-    ListUnlabelled "list_unlabelled" [INT8, INT8, INT8, TEXT];
+    ListUnlabelled "list_unlabelled" [INT8, INT8, INT8];
     ListWaiting "list_waiting" [INT8, INT8, INT8, INT4, INT4_ARRAY];
     LiveTake "live_take" [UUID_ARRAY];
     LockHolders "lock_holders" [TEXT];

@@ -173,7 +173,10 @@ impl Source for PostgresStore {
         let rest: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => async {
             let unparked = ops::unpark(&mut s, limit).await?;
             ops::park(&mut s).await?;
-            ops::fill_labels(&mut s).await?;
+            if let Err(error) = ops::fill_labels(&mut s).await {
+                // Lists look through them meanwhile; nothing else is to wait for it.
+                tracing::warn!(error = %error.explain(&inner.connect.what), "tasks that came before there were labels could not be labelled");
+            }
             Ok((unparked, ops::next_due(&mut s).await?))
         });
         let (unparked, next_due) = rest?;

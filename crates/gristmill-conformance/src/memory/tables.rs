@@ -8,6 +8,9 @@ use gristmill_core::{
 use super::book::Book;
 use super::signal::News;
 
+/// Priorities, places in line and keys.
+type Line = BTreeSet<(u8, i64, i64)>;
+
 /// All that the store knows. Each task is in one place; everything else is an index over the tasks, kept by [`Tables::update`].
 #[derive(Debug, Default)]
 pub(super) struct Tables {
@@ -15,7 +18,7 @@ pub(super) struct Tables {
     pub(super) tasks: BTreeMap<i64, Task>,
     pub(super) by_id: HashMap<TaskId, i64>,
     /// Ready tasks by queue and type, each by priority, place in line and key, so that a type which nobody serves costs no claim anything.
-    pub(super) ready: BTreeMap<(String, String), BTreeSet<(u8, i64, i64)>>,
+    pub(super) ready: BTreeMap<(String, String), Line>,
     pub(super) scheduled: BTreeSet<(Timestamp, i64)>,
     /// Blocked and waiting tasks.
     pub(super) on_hold: BTreeSet<i64>,

@@ -92,8 +92,8 @@ impl World {
     fn meta(&self) -> TaskMeta {
         let n = self.tasks.len();
         let mut meta = TaskMeta { tags: vec!["tag".to_owned()], ..TaskMeta::default() };
-        meta.parent = self.tasks.get(n / 2).filter(|_| n % 3 == 0).map(|task| task.id);
-        meta.title = (n % 2 == 0).then(|| "a b".to_owned());
+        meta.parent = self.tasks.get(n / 2).filter(|_| n.is_multiple_of(3)).map(|task| task.id);
+        meta.title = n.is_multiple_of(2).then(|| "a b".to_owned());
         if n % 4 < 2 {
             meta.headers.insert(SCHEDULE_HEADER.to_owned(), "a".to_owned());
         }

@@ -98,6 +98,15 @@ async fn range(s: &Session<'_>, filter: &Filter) -> Result<(i64, i64), Fault> {
     Ok((above, below))
 }
 
+/// How deep a list was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// To its end, if there were fewer rows than these.
+    Asked(usize),
+    /// It says so itself.
+    Told,
+}
+
 /// What a lane has told of its tasks, so that it need not be asked again.
 #[derive(Clone, Copy, Default)]
 struct Told {
@@ -203,52 +212,54 @@ impl<'a> Look<'a> {
                 let params: Params<'_> = &[&below, &above, &count, &self.queue, &self.kinds, &self.time.0, &self.time.1];
                 // No list holds those that succeeded: they are looked for among all, and hardly any is not one of them.
                 let states = matches!(lane, Lane::In(_)).then(|| vec![State::Succeeded]);
-                reads.push(self.part(s, Q::ListTasks, params, ask.count, told, states.as_deref()).await?);
+                reads.push(self.part(s, Q::ListTasks, params, Depth::Asked(ask.count), told, states.as_deref()).await?);
             }
             Lane::Kinds(named) => {
                 let wanted = |id: &i32| self.kinds.as_ref().is_none_or(|kinds| kinds.contains(id));
                 let kinds = self.names.iter().filter(|(_, name)| named.contains(name)).map(|(id, _)| *id);
                 let kinds: Vec<i32> = kinds.filter(wanted).collect();
                 let params: Params<'_> = &[&below, &above, &count, &self.queue, &Some(kinds), &self.time.0, &self.time.1];
-                reads.push(self.part(s, Q::ListTasks, params, ask.count, told, None).await?);
+                reads.push(self.part(s, Q::ListTasks, params, Depth::Asked(ask.count), told, None).await?);
             }
             Lane::Label(label) => {
-                reads.push(self.part(s, Q::ListLabelled, &[&below, &above, &count, label], ask.count, told, None).await?);
+                reads.push(
+                    self.part(s, Q::ListLabelled, &[&below, &above, &count, label], Depth::Asked(ask.count), told, None).await?,
+                );
                 let below = below.min(self.gap);
                 if below > above + 1 {
-                    let params: Params<'_> = &[&below, &above, &count, label];
-                    reads.push(self.part(s, Q::ListUnlabelled, params, ask.count, told, None).await?);
+                    let params: Params<'_> = &[&below, &above, &count];
+                    reads.push(self.part(s, Q::ListUnlabelled, params, Depth::Asked(ask.count), told, None).await?);
                 }
             }
             Lane::In(state) => match state {
                 State::Blocked => {
                     let params: Params<'_> = &[&below, &above, &count, &self.queue, &self.kinds];
-                    reads.push(self.part(s, Q::ListBlocked, params, ask.count, told, None).await?);
+                    reads.push(self.part(s, Q::ListBlocked, params, Depth::Asked(ask.count), told, None).await?);
                 }
                 State::Waiting => {
                     let params: Params<'_> = &[&below, &above, &count, &self.queue, &self.kinds];
-                    reads.push(self.part(s, Q::ListWaiting, params, ask.count, told, None).await?);
+                    reads.push(self.part(s, Q::ListWaiting, params, Depth::Asked(ask.count), told, None).await?);
                 }
                 State::Ready => {
                     let queues = self.queue.map_or((i32::MIN, i32::MAX), |queue| (queue, queue));
                     let size = ask.count.min(SORTED);
                     let count = bound(size);
                     let params: Params<'_> = &[&below, &above, &count, &queues.0, &queues.1, &self.kinds];
-                    reads.push(self.part(s, Q::ListReady, params, size, told, None).await?);
-                    reads.push(self.part(s, Q::ListParked, params, size, told, None).await?);
-                    reads.push(self.part(s, Q::ListMoved, params, size, told, None).await?);
+                    reads.push(self.part(s, Q::ListReady, params, Depth::Told, told, None).await?);
+                    reads.push(self.part(s, Q::ListParked, params, Depth::Told, told, None).await?);
+                    reads.push(self.part(s, Q::ListMoved, params, Depth::Asked(size), told, None).await?);
                 }
                 State::Scheduled => {
                     let params: Params<'_> = &[&below, &above, &count, &self.queue, &self.kinds];
-                    reads.push(self.part(s, Q::ListScheduled, params, ask.count, told, None).await?);
+                    reads.push(self.part(s, Q::ListScheduled, params, Depth::Asked(ask.count), told, None).await?);
                 }
                 State::Running => {
                     let params: Params<'_> = &[&below, &above, &count, &self.queue];
-                    reads.push(self.part(s, Q::ListLeased, params, ask.count, told, None).await?);
+                    reads.push(self.part(s, Q::ListLeased, params, Depth::Asked(ask.count), told, None).await?);
                 }
                 State::Failed | State::Cancelled | State::Expired => {
                     let params: Params<'_> = &[&below, &above, &count, &ended_of(*state)];
-                    reads.push(self.part(s, Q::ListEnded, params, ask.count, told, None).await?);
+                    reads.push(self.part(s, Q::ListEnded, params, Depth::Asked(ask.count), told, None).await?);
                 }
                 State::Succeeded => {}
             },
@@ -263,13 +274,13 @@ impl<'a> Look<'a> {
         s: &Session<'_>,
         query: Q,
         params: Params<'_>,
-        count: usize,
+        depth: Depth,
         told: Told,
         states: Option<&[State]>,
     ) -> Result<Read<Uuid>, Fault> {
         let Some(row) = s.row(query, params).await? else { return Ok(Read::end()) };
         let rows = usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or_default();
-        let lowest = row.try_get::<_, Option<i64>>(1)?.filter(|_| rows == count);
+        let lowest = row.try_get::<_, Option<i64>>(1)?.filter(|_| depth == Depth::Told || depth == Depth::Asked(rows));
         let mut found = pairs(&row, 2)?;
         if !found.is_empty() && self.has_more(told) {
             let ids: Vec<Uuid> = found.iter().map(|(_, id)| *id).collect();

@@ -333,8 +333,16 @@ impl Way {
             }
             Self::Rescued => {
                 house.sql.execute("UPDATE worker SET expires_at = 0 WHERE id = $1", &[&worker.as_uuid()]).await.unwrap();
-                assert_eq!(house.store.sweep(1_000).await.unwrap().rescued, 1);
-                Settled::Done(State::Failed)
+                let rescued = house.store.sweep(1_000).await.unwrap().rescued;
+                if flags == 0 {
+                    assert_eq!(rescued, 1);
+                    return (id, State::Failed);
+                }
+                // That is for a program that knows the flag. Its worker may still leave.
+                assert_eq!(rescued, 0);
+                house.store.cancel(&[id]).await.unwrap();
+                house.store.leave(worker).await.unwrap();
+                Settled::Done(State::Cancelled)
             }
             Self::Left => {
                 house.store.cancel(&[id]).await.unwrap();
@@ -384,4 +392,49 @@ impl States for PostgresStore {
     async fn task_states_of(&self, ids: &[TaskId]) -> Vec<Option<State>> {
         gristmill_core::Schedules::task_states(self, ids).await.unwrap()
     }
+}
+
+/// Callers choose ids, also of other days: whoever comes among them in the order of arrival is not overlooked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_is_not_dropped_over_tasks_that_wait_behind_many_of_other_days() {
+    let house = House::new().await;
+    let mut waiting = vec![house.put(Place::Ready).await];
+    let other = |n: usize| {
+        let id = TaskId::from_uuid(uuid::Uuid::from_u128((0xa000_u128 << 64) + n as u128));
+        NewTask { id, ..house.task(Hold::NONE) }
+    };
+    for batch in 0..2 {
+        let tasks = (0..800).map(|n| other(batch * 800 + n)).collect();
+        house.store.enqueue(tasks).await.unwrap();
+    }
+    for _ in 0..4 {
+        waiting.push(house.put(Place::Ready).await);
+    }
+    waiting.sort_unstable();
+    let day = START.as_millis().div_euclid(86_400_000);
+    let now = START.as_millis() + 10 * 86_400_000;
+    let wanted: Vec<uuid::Uuid> = house.sql.query_one("SELECT day_wanted($1, $2)", &[&day, &now]).await.unwrap().get(0);
+    let mut wanted: Vec<_> = wanted.into_iter().map(TaskId::from_uuid).collect();
+    wanted.sort_unstable();
+    assert_eq!(wanted, waiting);
+}
+
+/// What a later version has put there stays there, and makes nobody look without end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_leaves_alone_what_has_a_flag_that_it_does_not_know() {
+    let house = House::new().await;
+    let scheduled = house.put(Place::Scheduled).await;
+    house.sql.execute("UPDATE scheduled SET flags = $1, run_at = 1", &[&STRANGE]).await.unwrap();
+    assert_eq!(house.store.sweep(100).await.unwrap().next_due, None, "nothing is due for this program");
+    assert_eq!(house.tables_of(scheduled).await, ["scheduled"]);
+    let leased = house.put(Place::Ready).await;
+    assert_eq!(house.claim(1).await[0].lease.id, leased);
+    house.sql.execute("UPDATE lease SET flags = $1", &[&STRANGE]).await.unwrap();
+    house.time.advance(401 * DAY);
+    house.store.sweep(100).await.unwrap();
+    assert_eq!(house.tables_of(leased).await, ["lease"], "its rescue is for those who know what the flag stands for");
+    // And nobody brings such flags in.
+    let refused = house.sql.query("SELECT insert_tasks(jsonb_build_array(jsonb_build_object('id', gen_random_uuid(), 'queue', 'q', \
+         'kind', 'k', 'priority', 5, 'max_attempts', 1, 'max_crashes', 1, 'ack', 0, 'retention', 0, 'args', '{}', 'flags', 1048576)))", &[]);
+    assert_eq!(refused.await.unwrap_err().code().unwrap().code(), "22023");
 }

@@ -139,3 +139,44 @@ async fn labels_go_with_their_day() {
     assert_eq!(find(&store, &Filter { tag: named("kept"), ..Filter::default() }).await, [waiting.id]);
     assert_eq!(count(&client, &schema).await, 2, "the tag and its word");
 }
+
+/// No label is worth a task that is refused, or a sweep that fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_index_can_hold_is_kept_without_a_label() {
+    let (schema, env) = (Schema::new(), Env::system());
+    let store = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
+    let client = client().await;
+    // Nothing that compresses well.
+    let long: String = (0..1_000).map(|_| env.task_id().to_string()).collect();
+    let meta =
+        TaskMeta { headers: [(SCHEDULE_HEADER.to_owned(), long)].into(), tags: vec!["kept".to_owned()], ..TaskMeta::default() };
+    let new = NewTask { meta: Some(Box::new(meta)), ..task(&env, "work", Overrides::default()) };
+    store.enqueue(vec![new.clone()]).await.unwrap();
+    assert_eq!(labels(&client, &schema, new.id).await, ["t:kept", "w:kept"]);
+    client.batch_execute(&format!("TRUNCATE {0}.label; UPDATE {0}.label_gap SET below = 1000000000", schema.0)).await.unwrap();
+    store.sweep(100).await.unwrap();
+    assert_eq!(labels(&client, &schema, new.id).await, ["t:kept", "w:kept"]);
+    // Written by hand.
+    for meta in ["{\"parent\":null,\"tags\":[null]}", "{\"tags\":{\"a\":1}}", "[]", "{"] {
+        let found = client.query_one(&format!("SELECT {0}.labels_of($1)", schema.0), &[&meta]).await.unwrap();
+        assert_eq!(found.get::<_, Vec<Option<String>>>(0), [], "{meta}");
+    }
+}
+
+/// Many lines are read no deeper than one, and none of their tasks is left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn ready_tasks_of_many_queues_come_in_their_order() {
+    let (schema, env) = (Schema::new(), Env::system());
+    let store = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
+    let mut ids = Vec::new();
+    for n in 0..400_usize {
+        let queue = if n % 3 == 0 { "many".to_owned() } else { format!("q{}", n % 40) };
+        ids.push(task(&env, "work", Overrides { queue: Some(queue), ..Overrides::default() }));
+    }
+    let mut expected: Vec<_> = ids.iter().map(|task| task.id).collect();
+    for task in ids {
+        store.enqueue(vec![task]).await.unwrap();
+    }
+    expected.reverse();
+    assert_eq!(find(&store, &Filter { states: vec![State::Ready], ..Filter::default() }).await, expected);
+}

@@ -6,7 +6,7 @@ use crate::error::Fault;
 use crate::tx::Tx;
 use crate::whereabouts::{self, Waiter};
 
-/// What a blocked task waited for is done: it goes on to where it belongs. Its state then, `None` if it is not blocked.
+/// What a blocked task waited for is done: it goes on to where it belongs. Its state then, `None` if it is not blocked, or not for this program to move.
 pub(crate) fn unblock(tx: &mut Tx<'_>, id: TaskId) -> Result<Option<State>, Fault> {
     let now = tx.now.as_millis();
     let standing = |waiter: &Waiter| {
@@ -16,7 +16,7 @@ pub(crate) fn unblock(tx: &mut Tx<'_>, id: TaskId) -> Result<Option<State>, Faul
     release(tx, id, Place::Blocked, standing)
 }
 
-/// The limit of a waiting task admits it. Its state then, `None` if it does not wait.
+/// The limit of a waiting task admits it. Its state then, `None` if it does not wait, or is not for this program to move.
 pub(crate) fn admit(tx: &mut Tx<'_>, id: TaskId) -> Result<Option<State>, Fault> {
     release(tx, id, Place::Waiting, |_| Standing::default())
 }
@@ -27,7 +27,7 @@ fn release(tx: &mut Tx<'_>, id: TaskId, from: Place, standing: impl FnOnce(&Wait
     let Some(waiter) = whereabouts::look(tx.conn, from, &facts.address())? else { return Ok(None) };
     if !waiter.flags.unknown().is_none() {
         // A newer version knows what else it waits for.
-        return Ok(Some(from.state()));
+        return Ok(None);
     }
     whereabouts::remove(tx.conn, from, &waiter)?;
     let to = place_of(standing(&waiter));

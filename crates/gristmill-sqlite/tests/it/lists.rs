@@ -4,7 +4,7 @@ use gristmill_core::{
     Ending, Filter, Overrides, Retention, SCHEDULE_HEADER, Settlement, Source, State, Store, TaskId, Timestamp,
 };
 
-use crate::common::{Fixture, enter, task};
+use crate::common::{Fixture, enter, succeed, task};
 
 /// More ended tasks than a page may read, written as they lie in the file.
 const HISTORY: i64 = 200_000;
@@ -143,7 +143,6 @@ async fn tasks_of_older_programs_are_labelled_as_the_store_does() {
         let over = Overrides { title: named(title), tags, headers, parent, retention, ..Overrides::default() };
         tasks.push(task(&fixture.env, "work", over));
     }
-    let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
     fixture.store.enqueue(tasks).await.unwrap();
     let conn = fixture.raw();
     let labels = || -> Vec<(i64, String)> {
@@ -165,7 +164,8 @@ async fn tasks_of_older_programs_are_labelled_as_the_store_does() {
     assert_eq!(labels(), by_store);
     let lacking = "SELECT count(*) FROM gristmill_task WHERE meta IS NOT NULL AND labelled IS NULL";
     assert_eq!(conn.query_row(lacking, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
-    fixture.store.cancel(&ids).await.unwrap();
+    let worker = fixture.worker(&["work"]).await;
+    succeed(&fixture.store, &fixture.claim(worker, 100).await).await;
     assert_eq!(labels(), [], "they go with their tasks");
 }
 
