@@ -102,7 +102,7 @@ mod tests {
         };
         let text = serde_json::to_string(&ScheduleJson::of(ScheduleRecord::of(schedule.clone()))).unwrap();
         let expected = concat!(
-            r#"{"name":"nightly","when":"at 03:00, Europe/Rome","state":"active","reason":null,"#,
+            r#"{"name":"nightly","when":"at 03:00 every day, Europe/Rome","state":"active","reason":null,"#,
             r#""next":{"utc":"1970-01-01T02:00:00.000Z","local":"1970-01-01T03:00:00+01:00","remark":null},"last":null,"#,
             r#""runs":0,"failures":0,"owner":null,"created_at":"1970-01-01T00:00:01.000Z","#,
             r#""edited_at":"1970-01-01T00:00:01.000Z","definition":"#,
