@@ -58,7 +58,6 @@ ALTER TABLE gristmill_lease ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;
 -- yet to do; until then the task is kept.
 ALTER TABLE gristmill_outcome ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE gristmill_outcome ADD COLUMN owed INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX gristmill_outcome_owed ON gristmill_outcome(seq) WHERE owed <> 0;
 
 -- Tasks that wait for a slot of their limit.
 CREATE TABLE gristmill_waiting(
