@@ -1,5 +1,6 @@
 //! What a contributor and the continuous integration run: `cargo xtask ci|test|services|soak|bench`.
 
+mod older;
 mod services;
 
 use std::io::Write as _;
@@ -89,7 +90,14 @@ fn ci() -> Result<()> {
 fn test(rest: &[String], services: &Services) -> Result<()> {
     let mut args = vec!["test", "--workspace", "--all-features"];
     args.extend(rest.iter().map(String::as_str));
-    run_with(Command::new(cargo_path()).current_dir(root()).args(args), services.for_tests())
+    let older = older()?;
+    let mut variables = services.for_tests();
+    variables.push((older::VARIABLE, &older));
+    run_with(Command::new(cargo_path()).current_dir(root()).args(args), variables)
+}
+
+fn older() -> Result<String> {
+    older::build(&cargo_path(), &root(), &target()?)
 }
 
 fn soak(what: Soak, rounds: u32) -> Result<()> {
@@ -121,10 +129,11 @@ fn examples(services: &Services) -> Result<()> {
 }
 
 fn serve() -> Result<()> {
+    let older = older()?;
     let services = Services::start(Which::All, Syncs::On, &target()?)?;
     let mut out = std::io::stdout().lock();
-    for (name, url) in services.for_applications() {
-        writeln!(out, "export {name}={url}")?;
+    for (name, value) in services.for_applications().into_iter().chain([(older::VARIABLE, older.as_str())]) {
+        writeln!(out, "export {name}={value}")?;
     }
     writeln!(out, "# until ctrl-c, or: kill {}", std::process::id())?;
     out.flush()?;

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 
+use gristmill::core::json::{ListJson, PageJson};
 use serde::Serialize;
 
 use crate::exit::CliError;
@@ -62,15 +63,29 @@ impl Out {
         headers: &[&str],
         row: impl Fn(&T) -> Vec<String>,
     ) -> Result<(), CliError> {
-        #[derive(Serialize)]
-        struct List<'a, T> {
-            items: &'a [T],
-        }
         match self.format {
-            Format::Json => self.line(&json(&List { items }, true)?),
+            Format::Json => self.line(&json(&ListJson { items }, true)?),
             Format::Jsonl => self.lines(items),
             Format::Table => self.raw(&table(headers, items.iter().map(row))),
         }
+    }
+
+    /// Writes a page of a list, and to those who don't see its `next` where the next one begins.
+    pub(crate) fn page<T: Serialize>(
+        &self,
+        page: &PageJson<T>,
+        headers: &[&str],
+        row: impl Fn(&T) -> Vec<String>,
+    ) -> Result<(), CliError> {
+        match self.format {
+            Format::Json => return self.line(&json(page, true)?),
+            Format::Jsonl => self.lines(&page.items)?,
+            Format::Table => self.raw(&table(headers, page.items.iter().map(row)))?,
+        }
+        if let Some(next) = &page.next {
+            note(&format!("there is more: --cursor {next}"));
+        }
+        Ok(())
     }
 
     /// Writes a line of JSON an item.

@@ -3,30 +3,28 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gristmill::{Retention, Timestamp, postgres, sqlite};
+use gristmill::core::kit::migrate::Migration;
+use gristmill::{Retention, postgres, sqlite};
 
 use crate::exit::CliError;
 
-/// One step of a store's tables.
-pub(crate) struct Step {
-    pub(crate) number: i64,
-    pub(crate) name: String,
-    pub(crate) applied_at: Option<Timestamp>,
-}
-
-/// Which steps a store has, and which it lacks. Writes nothing.
+/// Which steps a store's tables have, and which they lack. Writes nothing.
 ///
 /// # Errors
 /// A store that can't be read.
-pub(crate) async fn migration_status(url: &str) -> Result<Vec<Step>, CliError> {
-    let step = |number, name, applied_at| Step { number, name, applied_at };
-    Ok(if is_postgres(url) {
-        let steps = postgres::migration_status(url).await?;
-        steps.into_iter().map(|known| step(known.number, known.name, known.applied_at)).collect()
-    } else {
-        let steps = sqlite::migration_status(url)?;
-        steps.into_iter().map(|known| step(known.number, known.name, known.applied_at)).collect()
-    })
+pub(crate) async fn migration_status(url: &str) -> Result<Vec<Migration>, CliError> {
+    Ok(if is_postgres(url) { postgres::migration_status(url).await? } else { sqlite::migration_status(url)? })
+}
+
+/// Does what connecting leaves to be done beside the work, to its end: indexes of large tables.
+///
+/// # Errors
+/// A store that can't be changed.
+pub(crate) async fn finish(url: &str) -> Result<(), CliError> {
+    if is_postgres(url) {
+        postgres::migrate(url).await?;
+    }
+    Ok(())
 }
 
 /// The statements that make the tables, for those whose databases others change.

@@ -2,6 +2,8 @@
 //!
 //! - [`MemoryStore`] is the reference: the whole contract of a store, in memory and as plainly as possible. Applications test
 //!   with it too.
+//! - [`MemoryBroker`] is the reference of a source of tasks that is no store: what a worker needs, and no more.
+//! - [`exercise_source`] (feature `suite`) runs the checks that every source passes, store or not.
 //! - [`exercise`] (feature `suite`) runs the [`suite`]: one small check for each promise of a store. A check that fails
 //!   names the promise that was broken.
 //! - [`check_against_model`] (feature `suite`) drives random operations, crashes and lost answers on a store and on the
@@ -41,19 +43,26 @@
 //! # }
 //! ```
 
+mod broker;
 mod memory;
 #[cfg(feature = "suite")]
 #[expect(clippy::expect_used, reason = "the test fails by panicking")]
 mod model;
+#[cfg(feature = "suite")]
+#[expect(clippy::expect_used, reason = "a check fails by panicking, and a source that gives an error fails it")]
+pub mod source;
 #[cfg(feature = "suite")]
 mod subject;
 #[cfg(feature = "suite")]
 #[expect(clippy::expect_used, reason = "a check fails by panicking, and a store that gives an error fails it")]
 pub mod suite;
 
+pub use broker::MemoryBroker;
 pub use memory::MemoryStore;
 #[cfg(feature = "suite")]
 pub use model::check_against_model;
+#[cfg(feature = "suite")]
+pub use source::exercise_source;
 #[cfg(feature = "suite")]
 pub use subject::Subject;
 #[cfg(feature = "suite")]

@@ -15,10 +15,20 @@ pub struct Effects {
     pub looked: Vec<WorkerId>,
     /// These left.
     pub left: Vec<WorkerId>,
+    /// Something else changed that is shown to people.
+    pub changed: bool,
     /// Somebody looked for the next due time.
     pub swept: bool,
     /// What was written, for the failpoints around the commit.
     pub points: Points,
+}
+
+impl Effects {
+    /// Whether that is anything to those who show what there is, and not only a look.
+    pub fn are_news(&self) -> bool {
+        let Self { readied, scheduled, ended, looked: _, left, changed, swept: _, points } = self;
+        *readied || *scheduled || *changed || !ended.is_empty() || !left.is_empty() || *points != Points::default()
+    }
 }
 
 /// A set of operations that have failpoints before and after their commit.

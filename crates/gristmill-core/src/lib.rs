@@ -6,15 +6,21 @@
 //! `gristmill` and never on this one.
 
 mod backoff;
+mod changes;
 mod effects;
+mod end;
 mod env;
 mod error;
 pub mod failpoint;
 mod failure;
 mod filter;
 mod id;
+pub mod json;
 mod kind;
+pub mod kit;
+mod lease;
 pub mod limits;
+mod place;
 mod schedule;
 mod settlement;
 mod signals;
@@ -25,27 +31,33 @@ mod task;
 mod time;
 mod transact;
 mod within;
+mod words;
 
 pub use async_trait::async_trait;
 pub use backoff::Backoff;
+pub use changes::{ChangeLog, Changes, Mark};
 pub use effects::{Effects, Points};
+pub use end::{Ended, Follower, Keep, ended};
 pub use env::{Env, VirtualTime};
 pub use error::{StoreError, StoreErrorKind};
 pub use failure::{Failure, FailureReason};
 pub use filter::{Cursor, Filter, Page};
 pub use id::{Fence, TaskId, WorkerId};
 pub use kind::{Ack, KindSpec, OnError, Oversize, Policy, Retention};
+pub use lease::{LeaseKey, LeaseRef};
 pub use limits::{InvalidInput, Limits};
+pub use place::{Flags, Hold, Place, Standing, place};
 pub use schedule::{
-    Advance, Advanced, DueSchedules, Edit, Lead, NewSchedule, Schedule, ScheduleEdit, Schedules, TICKS_KEPT, Tick, TickOutcome,
-    TickRecord,
+    Advance, Advanced, DueSchedules, Edit, Lead, NewSchedule, SCHEDULE_HEADER, Schedule, ScheduleEdit, Schedules, TICKS_KEPT,
+    Tick, TickOutcome, TickRecord,
 };
 pub use settlement::{Ending, Held, Next, Settled, Settlement, Verdict, judge};
 pub use signals::{Signals, Waiter};
-pub use source::{Claim, Claimed, LeaseRef, Note, Pending, Pulse, Source, Swept, Wake, Wanted, WorkerSpec};
+pub use source::{Claim, Claimed, Note, Pending, Pulse, ServedKind, Source, Swept, Wake, Wanted, WorkerSpec};
 pub use state::{AttemptState, Event, Illegal, State, step};
 pub use store::{CancelOutcome, EnqueueOutcome, Finding, KindInfo, QueueInfo, RetryOutcome, Severity, Store, WorkerInfo};
 pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
 pub use time::{Timestamp, format_duration, parse_duration};
 pub use transact::{Doing, Driver, Transact};
 pub use within::{CancelWithin, ScheduleWithin, SettleWithin, Within, store_of};
+pub use words::words;

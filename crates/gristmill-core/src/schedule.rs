@@ -9,6 +9,8 @@ use serde::Serialize;
 use crate::limits::{BATCH_TASKS_MAX, check_name};
 use crate::{Cursor, EnqueueOutcome, NewTask, Page, State, StoreError, StoreErrorKind, TaskId, Timestamp, WorkerId};
 
+/// The header of a tick's task that names its schedule.
+pub const SCHEDULE_HEADER: &str = "schedule";
 /// How long a store keeps ticks after they were written.
 pub const TICKS_KEPT: Duration = Duration::from_secs(90 * 86_400);
 
@@ -288,12 +290,18 @@ impl TickRecord {
 
     /// How a new tick is written, given what became of its task; for stores.
     pub fn of(tick: &Tick, made: Option<EnqueueOutcome>, written_at: Timestamp) -> Self {
-        let task = tick.task.as_ref().filter(|_| made != Some(EnqueueOutcome::Conflict));
-        let refused = tick.task.is_some() && task.is_none();
+        let own = tick.task.as_ref().map(|task| task.id);
+        let task = match made {
+            Some(EnqueueOutcome::Conflict) => None,
+            // Another task stands for it.
+            Some(EnqueueOutcome::Exists(other)) => Some(other),
+            Some(EnqueueOutcome::Created) | None => own,
+        };
+        let refused = own.is_some() && task.is_none();
         Self {
             at: tick.at,
             written_at,
-            task: task.map(|task| task.id),
+            task,
             outcome: if refused { TickOutcome::Failed } else { tick.outcome },
             reason: if refused { Some("another task has the id of its task".to_owned()) } else { tick.reason.clone() },
         }

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use crate::{Ack, AttemptState, Event, Failure, FailureReason, LeaseRef, NewTask, Progress, State, step};
+use crate::{
+    Ack, AttemptState, Event, Failure, FailureReason, Flags, LeaseRef, NewTask, Place, Progress, Standing, State, TaskId, place,
+    step,
+};
 
 /// The end of an attempt, as the worker reports it.
 #[derive(Clone, Debug)]
@@ -90,6 +93,8 @@ pub struct Held {
     pub started: bool,
     /// Whether somebody asked for it to stop.
     pub cancel_requested: bool,
+    /// What is unusual about the task.
+    pub flags: Flags,
 }
 
 /// What a store has to write for a settlement.
@@ -108,14 +113,16 @@ pub struct Verdict {
 pub enum Next {
     /// It has ended.
     End(State),
-    /// It is ready, with these counts, after the delay (at once if that is zero).
+    /// It runs again, with these counts.
     Again {
         /// Attempts used.
         attempt: u32,
         /// Crashes so far.
         crashes: u32,
-        /// The wait; zero means ready now.
+        /// The wait; zero means none.
         delay: Duration,
+        /// Where it waits.
+        place: Place,
     },
 }
 
@@ -127,7 +134,11 @@ pub enum Next {
 /// - A task that runs at most once and was started is not run again, not even when its worker stops cleanly.
 /// - A crash of an attempt whose start had to be reported and was not gives the attempt back: the handler never ran.
 pub fn judge(held: &Held, ending: Ending) -> Verdict {
-    let again = |attempt, crashes, delay| Next::Again { attempt, crashes, delay };
+    let again = |attempt, crashes, delay: Duration| {
+        let limited = held.flags.has(Flags::LIMITED);
+        let place = place(Standing { early: !delay.is_zero(), limited, ..Standing::default() });
+        Next::Again { attempt, crashes, delay, place }
+    };
     let failed_attempts = held.attempt.saturating_sub(held.crashes);
     let (attempt, next) = match ending {
         Ending::Succeeded => (AttemptState::Succeeded, Next::End(State::Succeeded)),
@@ -183,44 +194,87 @@ fn is_legal(ending: Ending, next: Next) -> bool {
     let (event, to) = match (ending, next) {
         (_, Next::End(State::Cancelled)) => (Event::Cancelled, State::Cancelled),
         (Ending::Succeeded, Next::End(state)) => (Event::Succeeded, state),
-        (Ending::Crashed | Ending::Released, Next::End(state)) => (Event::Crashed { again: false }, state),
-        (_, Next::End(state)) => (Event::Failed { again: false }, state),
-        (Ending::Retry { .. }, _) => (Event::Failed { again: true }, State::Scheduled),
-        (Ending::Snooze { .. }, _) => (Event::Snoozed, State::Scheduled),
-        (Ending::Crashed, _) => (Event::Crashed { again: true }, State::Ready),
-        (_, _) => (Event::Released, State::Ready),
+        (Ending::Crashed | Ending::Released, Next::End(state)) => (Event::Crashed(None), state),
+        (_, Next::End(state)) => (Event::Failed(None), state),
+        (Ending::Retry { .. }, Next::Again { place, .. }) => (Event::Failed(Some(place)), place.state()),
+        (Ending::Snooze { .. }, Next::Again { place, .. }) => (Event::Snoozed(place), place.state()),
+        (Ending::Crashed, Next::Again { place, .. }) => (Event::Crashed(Some(place)), place.state()),
+        (_, Next::Again { place, .. }) => (Event::Released(place), place.state()),
     };
     step(State::Running, event) == Ok(to)
+}
+
+impl Settlement {
+    /// The same attempt as one that failed, because a task that it enqueued was refused: another task has that one's id. A
+    /// success that lost a child in silence would be none.
+    #[must_use]
+    pub fn refused(&self, child: TaskId) -> Self {
+        let message = format!("the attempt enqueued a task with the id {child}, which is another task's; nothing of it was kept");
+        Self {
+            ending: Ending::Failed,
+            result: None,
+            failure: Some(Box::new(Failure::new(FailureReason::Error, message))),
+            children: Vec::new(),
+            ..self.clone()
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HELD: Held =
-        Held { attempt: 2, crashes: 0, max_attempts: 3, max_crashes: 2, ack: Ack::Late, started: true, cancel_requested: false };
+    const HELD: Held = Held {
+        attempt: 2,
+        crashes: 0,
+        max_attempts: 3,
+        max_crashes: 2,
+        ack: Ack::Late,
+        started: true,
+        cancel_requested: false,
+        flags: Flags::NONE,
+    };
+
+    fn again(attempt: u32, crashes: u32, delay: Duration) -> Next {
+        let place = if delay.is_zero() { Place::Ready } else { Place::Scheduled };
+        Next::Again { attempt, crashes, delay, place }
+    }
 
     #[test]
     fn attempts_and_crashes_are_counted_apart() {
         let delay = Duration::from_secs(1);
         let retry = Ending::Retry { delay };
-        assert_eq!(judge(&HELD, retry).next, Next::Again { attempt: 2, crashes: 0, delay });
+        assert_eq!(judge(&HELD, retry).next, again(2, 0, delay));
         assert_eq!(judge(&Held { attempt: 3, ..HELD }, retry).next, Next::End(State::Failed));
         // Of four attempts one crashed: three failed, which is the limit.
-        assert_eq!(judge(&Held { attempt: 3, crashes: 1, ..HELD }, retry).next, Next::Again { attempt: 3, crashes: 1, delay });
+        assert_eq!(judge(&Held { attempt: 3, crashes: 1, ..HELD }, retry).next, again(3, 1, delay));
         assert_eq!(judge(&Held { attempt: 4, crashes: 1, ..HELD }, retry).next, Next::End(State::Failed));
-        assert_eq!(judge(&HELD, Ending::Crashed).next, Next::Again { attempt: 2, crashes: 1, delay: Duration::ZERO });
+        assert_eq!(judge(&HELD, Ending::Crashed).next, again(2, 1, Duration::ZERO));
         assert_eq!(judge(&Held { crashes: 1, ..HELD }, Ending::Crashed).next, Next::End(State::Failed));
     }
 
     #[test]
     fn a_crash_before_the_reported_start_costs_nothing() {
         let verdict = judge(&Held { started: false, ack: Ack::Early, crashes: 1, ..HELD }, Ending::Crashed);
-        let again = Next::Again { attempt: 1, crashes: 1, delay: Duration::ZERO };
+        let again = again(1, 1, Duration::ZERO);
         assert_eq!((verdict.attempt, verdict.next), (AttemptState::Released, again));
         for ending in [Ending::Crashed, Ending::Released] {
             assert_eq!(judge(&Held { ack: Ack::Early, ..HELD }, ending).next, Next::End(State::Failed));
         }
+    }
+
+    #[test]
+    fn what_a_limit_admitted_waits_for_it_again() {
+        let held = Held { flags: Flags::LIMITED, ..HELD };
+        let place = |ending| match judge(&held, ending).next {
+            Next::Again { place, .. } => Some(place),
+            Next::End(_) => None,
+        };
+        let delay = Duration::from_secs(1);
+        assert_eq!(place(Ending::Retry { delay }), Some(Place::Scheduled));
+        assert_eq!(place(Ending::Retry { delay: Duration::ZERO }), Some(Place::Waiting));
+        assert_eq!(place(Ending::Released), Some(Place::Waiting));
+        assert_eq!(place(Ending::Crashed), Some(Place::Waiting));
     }
 
     #[test]

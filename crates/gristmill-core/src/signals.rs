@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::{Effects, TaskId, Wake, WorkerId};
+use crate::{ChangeLog, Changes, Effects, Env, Mark, TaskId, Wake, WorkerId};
 
 /// How often one look that has become stale may end somebody's wait at once. More than one, as a wait does not say whose
 /// it is, and a bound, as its owner may never look again.
@@ -18,6 +18,7 @@ const STALE_MAX: u8 = 8;
 pub struct Signals {
     ready: Notify,
     scheduled: Notify,
+    changed: Notify,
     state: Mutex<State>,
 }
 
@@ -27,6 +28,8 @@ struct State {
     scheduled: u64,
     waiting_ready: usize,
     waiting_scheduled: usize,
+    waiting_changed: usize,
+    log: ChangeLog,
     looks: HashMap<WorkerId, Look>,
     sweep: Option<Look>,
     beat: Option<Look>,
@@ -75,7 +78,11 @@ impl Signals {
                 }
             }
         }
+        let changed = state.log.add(effects);
         drop(state);
+        if changed {
+            self.changed.notify_waiters();
+        }
         if effects.readied {
             self.ready.notify_waiters();
         }
@@ -90,10 +97,19 @@ impl Signals {
         state.beat = Some(Look::at(state.scheduled));
     }
 
-    /// Something may have become ready.
+    /// Somebody else committed something, by which tasks may have become ready.
     pub fn ready(&self) {
-        self.state().readied += 1;
+        let mut state = self.state();
+        state.readied += 1;
+        state.log.add_unknown();
+        drop(state);
         self.ready.notify_waiters();
+        self.changed.notify_waiters();
+    }
+
+    /// What happened since, for [`Store::changes`](crate::Store::changes).
+    pub fn changes(&self, after: Option<Mark>, env: &Env) -> Changes {
+        self.state().log.since(after, || env.fence())
     }
 
     /// Tells of a commit by somebody else, who did not say what it was.
@@ -104,20 +120,27 @@ impl Signals {
         for (_, notify) in state.ended.values() {
             notify.notify_waiters();
         }
+        state.log.add_unknown();
         drop(state);
         self.ready.notify_waiters();
         self.scheduled.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     /// Whether anybody waits for anything.
     pub fn is_awaited(&self) -> bool {
         let state = self.state();
-        state.waiting_ready > 0 || state.waiting_scheduled > 0 || !state.ended.is_empty()
+        state.waiting_ready > 0 || state.waiting_scheduled > 0 || state.waiting_changed > 0 || !state.ended.is_empty()
     }
 
     /// Whether anybody waits for ready tasks.
     pub fn is_ready_awaited(&self) -> bool {
         self.state().waiting_ready > 0
+    }
+
+    /// Whether anybody waits for whatever happens.
+    pub fn is_change_awaited(&self) -> bool {
+        self.state().waiting_changed > 0
     }
 
     /// Whether anybody waits for the end of some task.
@@ -147,6 +170,7 @@ impl State {
             Wake::Ready => &mut self.waiting_ready,
             Wake::Scheduled => &mut self.waiting_scheduled,
             Wake::Ended(id) => &mut self.ended.entry(id).or_default().0,
+            Wake::Changed(_) => &mut self.waiting_changed,
         }
     }
 }
@@ -168,6 +192,7 @@ impl Waiter {
         let notify = match self.wake {
             Wake::Ready => &self.signals.ready,
             Wake::Scheduled => &self.signals.scheduled,
+            Wake::Changed(_) => &self.signals.changed,
             Wake::Ended(_) => match &ended {
                 Some(notify) => notify,
                 None => return,
@@ -183,13 +208,14 @@ impl Waiter {
 
     fn is_stale(&self) -> bool {
         let mut state = self.signals.state();
-        let State { readied, scheduled, looks, sweep, beat, .. } = &mut *state;
+        let State { readied, scheduled, looks, sweep, beat, log, .. } = &mut *state;
         match self.wake {
             // All are asked, so that each stale look is used up at the same pace.
             Wake::Ready => looks.values_mut().filter_map(|look| look.is_stale(*readied).then_some(())).count() > 0,
             Wake::Scheduled => {
                 sweep.iter_mut().chain(beat).filter_map(|look| look.is_stale(*scheduled).then_some(())).count() > 0
             }
+            Wake::Changed(mark) => log.is_past(mark),
             Wake::Ended(_) => false,
         }
     }

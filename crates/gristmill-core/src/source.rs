@@ -4,12 +4,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Fence, Progress, Settled, Settlement, StoreError, TaskId, TaskMeta, Timestamp, WorkerId};
+use crate::{
+    Fence, KindSpec, LeaseRef, Mark, Progress, Settled, Settlement, StoreError, TaskId, TaskMeta, TaskRecord, Timestamp, WorkerId,
+};
 
 /// What a worker needs: batches of tasks to run, and a place to report to. Stores implement it, and brokers can.
 ///
 /// Every operation is a batch, is atomic, and is safe to repeat after an error: an error means that it happened or that
 /// it did not, and the fence keeps a repetition from doing it twice. All time is the source's own.
+///
+/// A source that only delivers implements what hands out tasks and takes their ends back: [`enter`](Self::enter),
+/// [`leave`](Self::leave), [`heartbeat`](Self::heartbeat), [`claim`](Self::claim), [`settle`](Self::settle) and
+/// [`wait`](Self::wait). The rest is for sources that keep tasks and know where each of them is; what each default means for the
+/// worker is said there. The reference of such a source is `MemoryBroker` in `gristmill-conformance`, which also has the checks
+/// that all sources pass (`exercise_source`).
 ///
 /// # Cancel safety
 /// A future that is dropped leaves the operation either done or not done, as a lost reply does.
@@ -47,11 +55,19 @@ pub trait Source: Send + Sync + 'static {
     /// Records that handlers are about to run, for the claims that ask for it ([`Claimed::report_start`]). One answer a
     /// lease: false if it is lost and must not run.
     ///
+    /// By default all may run, which is right for a source whose claims never ask for it.
+    ///
     /// # Errors
     /// If the store can't be written; the handlers must not run then.
-    async fn start(&self, leases: &[LeaseRef]) -> Result<Vec<bool>, StoreError>;
+    async fn start(&self, leases: &[LeaseRef]) -> Result<Vec<bool>, StoreError> {
+        Ok(vec![true; leases.len()])
+    }
 
     /// Writes the end of attempts, each on its own fence: a lost lease changes nothing and hinders no other.
+    ///
+    /// The children of a success ([`Settlement::children`]) are kept with it or not at all in a store. A source that can't bind
+    /// them to an acknowledgement passes them on first and acknowledges then: a crash in between repeats both the task and its
+    /// children, and loses neither.
     ///
     /// # Errors
     /// If the store can't be written; then none is, and all can be tried again.
@@ -60,22 +76,58 @@ pub trait Source: Send + Sync + 'static {
     /// Keeps logs and progress of running attempts, replacing what was kept of them before. One answer a note: false if
     /// the lease is lost.
     ///
+    /// By default nothing is kept and every lease is believed: a handler that asks whether its task is still its own is told so,
+    /// and finds out only at its settlement if it is not.
+    ///
     /// # Errors
     /// If the store can't be written.
-    async fn note(&self, notes: Vec<Note>) -> Result<Vec<bool>, StoreError>;
+    async fn note(&self, notes: Vec<Note>) -> Result<Vec<bool>, StoreError> {
+        Ok(vec![true; notes.len()])
+    }
 
     /// The work that no task waits for in particular: promotes what is due, rescues what dead workers held, ends what
     /// has expired, moves aside what nobody serves. At most about `limit` tasks of each.
     ///
+    /// By default there is none: such a source redelivers by itself what dead workers held.
+    ///
     /// # Errors
     /// If the store can't be written.
-    async fn sweep(&self, limit: usize) -> Result<Swept, StoreError>;
+    async fn sweep(&self, _limit: usize) -> Result<Swept, StoreError> {
+        Ok(Swept::default())
+    }
+
+    /// Deletes ended tasks whose retention is over, and ticks that were written [`TICKS_KEPT`](crate::TICKS_KEPT) ago; at most
+    /// `limit` in all; returns how many. Called in idle time.
+    ///
+    /// By default there is nothing to delete, as nothing is kept of what has ended.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    async fn prune(&self, _limit: usize) -> Result<usize, StoreError> {
+        Ok(0)
+    }
 
     /// What is left to do in these queues; for `--drain` and for tests.
     ///
+    /// By default nothing, as far as the source can tell: a worker that drains then ends when it has nothing under way itself and a
+    /// claim brings nothing, and leaves what is due later to others.
+    ///
     /// # Errors
     /// If the store can't be read.
-    async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError>;
+    async fn pending(&self, _queues: &[String], _within: Duration) -> Result<Pending, StoreError> {
+        Ok(Pending::default())
+    }
+
+    /// All that is known about a task. A worker asks it for ends that it did not write itself, which its application's hooks are
+    /// told, and to learn whether a transaction of a handler was committed whose answer got lost.
+    ///
+    /// By default nothing is known, as no records are kept: hooks are then told only of ends that this worker wrote.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn record(&self, _id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        Ok(None)
+    }
 
     /// Resolves when what is waited for may have happened, and at the latest after `timeout`. May resolve early and for
     /// no reason: callers look again.
@@ -92,11 +144,41 @@ pub struct WorkerSpec {
     /// How long it is taken for alive after its last heartbeat.
     pub lease: Duration,
     /// The task types it has handlers for.
-    pub kinds: Vec<String>,
+    pub kinds: Vec<ServedKind>,
     /// The queues it serves, with its concurrency in each.
     pub queues: BTreeMap<String, u32>,
     /// The version of the program.
     pub version: String,
+}
+
+impl WorkerSpec {
+    /// The names of the task types that it serves, which is all that a store keeps of them.
+    pub fn kind_names(&self) -> impl Iterator<Item = &str> {
+        self.kinds.iter().map(|kind| kind.name.as_str())
+    }
+}
+
+/// A task type as a worker serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedKind {
+    /// Its name.
+    pub name: String,
+    /// The names of its arguments in their declared order: what a source needs that delivers arguments by position, as Celery's
+    /// protocol does, to hand them out by name. Empty if it takes none, or their order is not known.
+    pub fields: Vec<String>,
+}
+
+impl From<&KindSpec> for ServedKind {
+    fn from(kind: &KindSpec) -> Self {
+        Self { name: kind.name.clone(), fields: kind.fields.clone() }
+    }
+}
+
+/// One whose arguments come by name only.
+impl From<&str> for ServedKind {
+    fn from(name: &str) -> Self {
+        Self { name: name.to_owned(), fields: Vec::new() }
+    }
 }
 
 /// A claim: who, how much of what.
@@ -120,17 +202,6 @@ pub struct Wanted {
     pub queue: Arc<str>,
     /// At most so many.
     pub limit: usize,
-}
-
-/// Names one claim of one task; every write about the attempt carries it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LeaseRef {
-    /// The task.
-    pub id: TaskId,
-    /// The fence of the claim.
-    pub fence: Fence,
-    /// The store's own key of the task, so that it finds the row without a search by id. Opaque to all others.
-    pub key: i64,
 }
 
 /// A task that was claimed.
@@ -209,6 +280,8 @@ pub struct Pending {
     pub scheduled: bool,
     /// Something is running.
     pub running: bool,
+    /// Something waits for other tasks or for a slot. It goes on by what else is left, or by nobody here.
+    pub held: bool,
 }
 
 impl Pending {
@@ -227,4 +300,6 @@ pub enum Wake {
     Scheduled,
     /// This task ended.
     Ended(TaskId),
+    /// Anything happened since that mark, as [`Store::changes`](crate::Store::changes) gave it.
+    Changed(Mark),
 }

@@ -3,6 +3,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Place;
+
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -129,39 +131,33 @@ impl AttemptState {
     }
 }
 
-/// What can happen to a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What can happen to a task. Where it goes to a place, that is what [`place`](crate::place) says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The tasks it waited for are done.
-    DependenciesDone,
+    DependenciesDone(Place),
     /// Its time has come.
-    Due,
+    Due(Place),
     /// A slot of its limit is free.
     Admitted,
     /// A worker claimed it.
     Claimed,
     /// The attempt succeeded.
     Succeeded,
-    /// The attempt failed; `again` if there is another one, after a wait.
-    Failed {
-        /// Whether attempts are left.
-        again: bool,
-    },
-    /// The worker died; `again` if the crash limit is not reached.
-    Crashed {
-        /// Whether crashes are left.
-        again: bool,
-    },
+    /// The attempt failed; with a place if there is another one.
+    Failed(Option<Place>),
+    /// The worker died; with a place if the crash limit is not reached.
+    Crashed(Option<Place>),
     /// The handler wants to be run later.
-    Snoozed,
+    Snoozed(Place),
     /// The worker stops and gives the task back.
-    Released,
+    Released(Place),
     /// Somebody cancelled it.
     Cancelled,
     /// It was not started by its deadline.
     Expired,
     /// Somebody wants an ended task to run again.
-    Retried,
+    Retried(Place),
 }
 
 /// An event that can't happen in a state.
@@ -179,17 +175,30 @@ pub struct Illegal {
 /// # Errors
 /// If the event can't happen in that state; nothing may be changed then.
 pub fn step(from: State, event: Event) -> Result<State, Illegal> {
-    use {Event as E, State as S};
+    use {Event as E, Place as P, State as S};
     Ok(match (from, event) {
-        (S::Blocked, E::DependenciesDone) | (S::Scheduled, E::Due) | (S::Waiting, E::Admitted) => S::Ready,
+        // It may not be due yet, and it may need a slot.
+        (S::Blocked, E::DependenciesDone(to @ (P::Scheduled | P::Waiting | P::Ready | P::Parked))) => to.state(),
+        (S::Scheduled, E::Due(to @ (P::Waiting | P::Ready | P::Parked))) => to.state(),
+        (S::Waiting, E::Admitted) => S::Ready,
         (S::Ready, E::Claimed) => S::Running,
         (S::Running, E::Succeeded) => S::Succeeded,
-        (S::Running, E::Failed { again: true } | E::Snoozed) => S::Scheduled,
-        (S::Running, E::Crashed { again: true } | E::Released) => S::Ready,
-        (S::Running, E::Failed { again: false } | E::Crashed { again: false }) => S::Failed,
+        // It has given its slot back, and waits for its time first.
+        (
+            S::Running,
+            E::Failed(Some(to @ (P::Scheduled | P::Waiting | P::Ready | P::Parked)))
+            | E::Snoozed(to @ (P::Scheduled | P::Waiting | P::Ready | P::Parked)),
+        ) => to.state(),
+        (
+            S::Running,
+            E::Crashed(Some(to @ (P::Waiting | P::Ready | P::Parked))) | E::Released(to @ (P::Waiting | P::Ready | P::Parked)),
+        ) => to.state(),
+        (S::Running, E::Failed(None) | E::Crashed(None)) => S::Failed,
         (S::Blocked | S::Scheduled | S::Waiting | S::Ready | S::Running, E::Cancelled) => S::Cancelled,
         (S::Blocked | S::Scheduled | S::Waiting | S::Ready, E::Expired) => S::Expired,
-        (S::Succeeded | S::Failed | S::Cancelled | S::Expired, E::Retried) => S::Ready,
+        (S::Succeeded | S::Failed | S::Cancelled | S::Expired, E::Retried(to @ (P::Waiting | P::Ready | P::Parked))) => {
+            to.state()
+        }
         (from, event) => return Err(Illegal { from, event }),
     })
 }
@@ -198,45 +207,57 @@ pub fn step(from: State, event: Event) -> Result<State, Illegal> {
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 14] = [
-        Event::DependenciesDone,
-        Event::Due,
-        Event::Admitted,
-        Event::Claimed,
-        Event::Succeeded,
-        Event::Failed { again: true },
-        Event::Failed { again: false },
-        Event::Crashed { again: true },
-        Event::Crashed { again: false },
-        Event::Snoozed,
-        Event::Released,
-        Event::Cancelled,
-        Event::Expired,
-        Event::Retried,
-    ];
+    /// Every event; those with a place as a function of it.
+    fn events(to: Place) -> [Event; 14] {
+        [
+            Event::DependenciesDone(to),
+            Event::Due(to),
+            Event::Admitted,
+            Event::Claimed,
+            Event::Succeeded,
+            Event::Failed(Some(to)),
+            Event::Failed(None),
+            Event::Crashed(Some(to)),
+            Event::Crashed(None),
+            Event::Snoozed(to),
+            Event::Released(to),
+            Event::Cancelled,
+            Event::Expired,
+            Event::Retried(to),
+        ]
+    }
 
-    /// Every pair of state and event, a row a state and a column an event; `-` is illegal.
+    /// Every pair of state and event, a row a state and a column an event; `-` is illegal. `swr` is where the event says, among
+    /// scheduled, waiting and ready; `wr` the same without scheduled.
     #[test]
     fn the_whole_table() {
         //           deps due adm claim succ fail+ fail- crash+ crash- snooze release cancel expire retry
         let table = [
-            (State::Blocked, "ready - - - - - - - - - - cancelled expired -"),
-            (State::Scheduled, "- ready - - - - - - - - - cancelled expired -"),
+            (State::Blocked, "swr - - - - - - - - - - cancelled expired -"),
+            (State::Scheduled, "- wr - - - - - - - - - cancelled expired -"),
             (State::Waiting, "- - ready - - - - - - - - cancelled expired -"),
             (State::Ready, "- - - running - - - - - - - cancelled expired -"),
-            (State::Running, "- - - - succeeded scheduled failed ready failed scheduled ready cancelled - -"),
-            (State::Succeeded, "- - - - - - - - - - - - - ready"),
-            (State::Failed, "- - - - - - - - - - - - - ready"),
-            (State::Cancelled, "- - - - - - - - - - - - - ready"),
-            (State::Expired, "- - - - - - - - - - - - - ready"),
+            (State::Running, "- - - - succeeded swr failed wr failed swr wr cancelled - -"),
+            (State::Succeeded, "- - - - - - - - - - - - - wr"),
+            (State::Failed, "- - - - - - - - - - - - - wr"),
+            (State::Cancelled, "- - - - - - - - - - - - - wr"),
+            (State::Expired, "- - - - - - - - - - - - - wr"),
         ];
         assert_eq!(table.map(|(state, _)| state), State::ALL);
         for (from, row) in table {
             let row: Vec<_> = row.split_whitespace().collect();
-            assert_eq!(row.len(), EVENTS.len(), "{from}");
-            for (event, expected) in EVENTS.into_iter().zip(row) {
-                let got = step(from, event).map_or("-".to_owned(), |state| state.to_string());
-                assert_eq!(got, expected, "{from} on {event:?}");
+            for to in Place::ALL {
+                let events = events(to);
+                assert_eq!(row.len(), events.len(), "{from}");
+                for (event, expected) in events.into_iter().zip(&row) {
+                    let expected = match (*expected, to) {
+                        ("swr", Place::Blocked) | ("wr", Place::Blocked | Place::Scheduled) => "-".to_owned(),
+                        ("swr" | "wr", to) => to.state().to_string(),
+                        (word, _) => word.to_owned(),
+                    };
+                    let got = step(from, event).map_or("-".to_owned(), |state| state.to_string());
+                    assert_eq!(got, expected, "{from} on {event:?}");
+                }
             }
         }
     }

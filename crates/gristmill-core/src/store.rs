@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Cursor, Filter, KindSpec, NewTask, Page, Policy, Schedules, Source, StoreError, TaskId, TaskRecord, Timestamp};
+use crate::{
+    Changes, Cursor, Filter, KindSpec, Mark, NewTask, Page, Policy, Schedules, Source, State, StoreError, TaskId, TaskRecord,
+    Timestamp,
+};
 
 /// What clients and operators need of a store, beside what workers do ([`Source`]) and beats ([`Schedules`]).
 #[async_trait]
@@ -33,6 +36,11 @@ pub trait Store: Source + Schedules {
     /// waits, here and in other processes, looks at once and not only at its next look.
     fn nudge(&self) {}
 
+    /// What happened since `after`, in its order, as far as this handle has seen it; without a mark, where things stand now. Asks
+    /// nobody and costs nothing: [`Wake::Changed`](crate::Wake::Changed) waits until there is more. What other processes do is
+    /// noticed, if not at once, and mostly not what it was: [`Changes::missed`] says so.
+    fn changes(&self, after: Option<Mark>) -> Changes;
+
     /// One task with its history.
     ///
     /// # Errors
@@ -43,8 +51,18 @@ pub trait Store: Source + Schedules {
     /// [`PAGE_ITEMS_MAX`](crate::limits::PAGE_ITEMS_MAX) a page.
     ///
     /// # Errors
-    /// If the store can't be read.
+    /// `Invalid` if the filter can't match anything ([`Filter::check`]); or if the store can't be read.
     async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError>;
+
+    /// The ids of tasks that match, newest first, in pages as those of [`list`](Self::list); for whoever does something with all
+    /// of them and needs no arguments and results.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_ids(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskId>, StoreError> {
+        let Page { items, next } = self.list(filter, after, limit).await?;
+        Ok(Page { items: items.into_iter().map(|task| task.id).collect(), next })
+    }
 
     /// Cancels tasks. One answer each, in order.
     ///
@@ -57,6 +75,22 @@ pub trait Store: Source + Schedules {
     /// # Errors
     /// If the store can't be written; then nothing was retried.
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError>;
+
+    /// Says of blocked tasks that what they waited for is done: each goes on to where it belongs. One that becomes ready stands
+    /// behind all that are ready by then, in the order of the ids. One answer each: its state then, `None` if it is not
+    /// blocked, or has a flag that only a newer program knows.
+    ///
+    /// # Errors
+    /// If the store can't be written; then nothing has moved.
+    async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError>;
+
+    /// Says of waiting tasks that their limit admits them: each becomes ready, behind all that are ready by then, in the order of
+    /// the ids. (At the place of its arrival it could overtake those that workers have passed already, and be seen late.) One
+    /// answer each: its state then, `None` if it does not wait, or has a flag that only a newer program knows.
+    ///
+    /// # Errors
+    /// If the store can't be written; then nothing has moved.
+    async fn admit(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError>;
 
     /// Stops or resumes the claims from a queue; what runs goes on. The queue need not exist yet.
     ///
@@ -82,13 +116,6 @@ pub trait Store: Source + Schedules {
     /// If the store can't be read.
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError>;
 
-    /// Deletes ended tasks whose retention is over, and ticks that were written [`TICKS_KEPT`](crate::TICKS_KEPT) ago; at most
-    /// `limit` in all; returns how many. Called in idle time.
-    ///
-    /// # Errors
-    /// If the store can't be written.
-    async fn prune(&self, limit: usize) -> Result<usize, StoreError>;
-
     /// Looks for damage, broken invariants and settings that hurt.
     ///
     /// # Errors
@@ -101,8 +128,9 @@ pub trait Store: Source + Schedules {
 pub enum EnqueueOutcome {
     /// It is kept.
     Created,
-    /// A task with this id, type and arguments was there before; nothing changed.
-    Exists,
+    /// This task was there before and stands for it; nothing changed. Its id is the same if it was enqueued twice, with the same
+    /// type and arguments.
+    Exists(TaskId),
     /// Another task has this id; nothing changed.
     Conflict,
 }
@@ -145,6 +173,10 @@ pub struct QueueInfo {
     pub ready: u64,
     /// Tasks that are due later, at most the limit of counts.
     pub scheduled: u64,
+    /// Tasks that wait for others, at most the limit of counts.
+    pub blocked: u64,
+    /// Tasks that wait for a slot of their limit, at most the limit of counts.
+    pub waiting: u64,
     /// Tasks that run.
     pub running: u64,
     /// Ready tasks of types that no live worker serves, at most the limit of counts.
@@ -202,6 +234,28 @@ pub struct Finding {
     pub hint: String,
 }
 
+impl Finding {
+    /// Whatever it is.
+    pub fn new(severity: Severity, code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { severity, code: code.to_owned(), message: message.into(), hint: hint.into() }
+    }
+
+    /// All is well, and there is nothing to do.
+    pub fn ok(code: &str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Ok, code, message, "")
+    }
+
+    /// Worth a look.
+    pub fn warning(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, code, message, hint)
+    }
+
+    /// An invariant is broken or data is damaged.
+    pub fn error(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(Severity::Error, code, message, hint)
+    }
+}
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -212,4 +266,49 @@ pub enum Severity {
     Warning,
     /// An invariant is broken or data is damaged.
     Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scripts depend on them; see [`json`](crate::json).
+    #[test]
+    fn queues_workers_and_task_types_are_exactly_these() {
+        let queue = QueueInfo {
+            name: "mail".to_owned(),
+            paused: false,
+            ready: 1,
+            scheduled: 2,
+            blocked: 4,
+            waiting: 5,
+            running: 3,
+            unserved: 0,
+            oldest_ready_at: Some(Timestamp::from_millis(1_000)),
+        };
+        let expected = concat!(
+            r#"{"name":"mail","paused":false,"ready":1,"scheduled":2,"blocked":4,"waiting":5,"running":3,"unserved":0,"#,
+            r#""oldest_ready_at":"1970-01-01T00:00:01.000Z"}"#
+        );
+        assert_eq!(serde_json::to_string(&queue).unwrap(), expected);
+        let worker = WorkerInfo {
+            id: "w".to_owned(),
+            name: "host:1".to_owned(),
+            version: "1".to_owned(),
+            alive: true,
+            started_at: Timestamp::from_millis(1_000),
+            expires_at: Timestamp::from_millis(2_000),
+            queues: [("mail".to_owned(), 8)].into(),
+            kinds: vec!["mail.send".to_owned()],
+            running: 0,
+        };
+        let expected = concat!(
+            r#"{"id":"w","name":"host:1","version":"1","alive":true,"started_at":"1970-01-01T00:00:01.000Z","#,
+            r#""expires_at":"1970-01-01T00:00:02.000Z","queues":{"mail":8},"kinds":["mail.send"],"running":0}"#
+        );
+        assert_eq!(serde_json::to_string(&worker).unwrap(), expected);
+        let kind = KindInfo { name: "mail.send".to_owned(), schema: None, policy: None, workers: 2 };
+        let expected = r#"{"name":"mail.send","schema":null,"policy":null,"workers":2}"#;
+        assert_eq!(serde_json::to_string(&kind).unwrap(), expected);
+    }
 }

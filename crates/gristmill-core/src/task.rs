@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::kind::{check_counts, check_labels, check_timeout};
 use crate::{
-    Ack, AttemptState, Backoff, Failure, InvalidInput, KindSpec, Limits, Policy, Retention, State, TaskId, Timestamp, limits,
+    Ack, AttemptState, Backoff, Failure, Hold, InvalidInput, KindSpec, Limits, Policy, Retention, State, TaskId, Timestamp,
+    limits,
 };
 
 /// A task on its way into a store: everything is decided, nothing is yet kept.
@@ -40,6 +41,8 @@ pub struct NewTask {
     pub args: String,
     /// What most tasks do without.
     pub meta: Option<Box<TaskMeta>>,
+    /// What holds it back beside its time.
+    pub hold: Hold,
 }
 
 /// The parts of a task that most do without; kept as one JSON value beside it.
@@ -182,6 +185,7 @@ impl NewTask {
             expires,
             args,
             meta: (meta != TaskMeta::default()).then(|| Box::new(meta)),
+            hold: Hold::NONE,
         })
     }
 

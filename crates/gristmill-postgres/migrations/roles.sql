@@ -23,7 +23,7 @@ GRANT EXECUTE ON FUNCTION {s}.enqueue(text, jsonb, jsonb), {s}.enqueue_many(json
 
 -- All that a worker, a client and the commands do; partitions are made and dropped by functions.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {s} TO {worker};
-REVOKE INSERT, UPDATE, DELETE ON {s}.migration FROM {worker};
+REVOKE INSERT, UPDATE, DELETE ON {s}.migration, {s}.addition FROM {worker};
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA {s} TO {worker};
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {s} TO {worker};
 

@@ -1,3 +1,3 @@
--- Index: those of the function, see migrations/0002_functions.sql.
+-- Index: those of the function, see additions/0002_doors.sql.
 -- As text and JSON, which every driver carries without knowing of the types in between.
 SELECT to_json({s}.cancel_tasks($1::text::uuid[]))::text AS answer

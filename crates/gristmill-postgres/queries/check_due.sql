@@ -1,2 +1,2 @@
 -- Index: scheduled_due; reads at most $2 rows.
-SELECT count(*) FROM (SELECT FROM {s}.scheduled WHERE run_at <= {now} - 60000 LIMIT $2) head
+SELECT count(*) FROM (SELECT FROM {s}.scheduled WHERE run_at <= {now} - $3 LIMIT $2) head

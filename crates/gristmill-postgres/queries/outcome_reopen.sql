@@ -1,9 +1,12 @@
--- Index: the primary keys of outcome and of task. One row at most ends a task, and only one of two retries gets it.
+-- Index: the primary keys of outcome and of task. One row at most ends a task, and only one of two retries gets it. One whose end
+-- somebody has still to deal with is left alone.
 WITH again AS (
-  UPDATE {s}.outcome SET ended = 0, keep_until = NULL WHERE id = ANY($1) AND ended <> 0 RETURNING id, claim_no
-), ready AS (
-  INSERT INTO {s}.ready(id, seq, queue, kind, attempt, claim_no, crashes, priority)
-  SELECT a.id, t.seq, t.queue, t.kind, 0, a.claim_no, 0, t.priority
-  FROM again a CROSS JOIN LATERAL (SELECT * FROM {s}.task t WHERE t.id = a.id OFFSET 0) t
-)
-SELECT id FROM again
+  UPDATE {s}.outcome SET ended = 0, keep_until = NULL WHERE id = ANY($2) AND ended <> 0 AND owed = 0 RETURNING id, claim_no
+), placed AS (
+  SELECT *, {placed} AS place FROM (
+    SELECT a.id, t.seq, NULL::bigint AS expires_at, t.queue, t.kind, 0 AS attempt, a.claim_no, 0 AS crashes, t.priority,
+           coalesce(t.flags, 0) AS flags, {now} AS run_at, {now} AS now, false AS blocked
+    FROM again a CROSS JOIN LATERAL (SELECT * FROM {s}.task t WHERE t.id = a.id OFFSET 0) t
+  ) a
+), {enter}
+SELECT id, place FROM placed

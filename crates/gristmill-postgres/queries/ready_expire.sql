@@ -4,4 +4,4 @@ WITH late AS MATERIALIZED (
   ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM {s}.ready WHERE ctid = ANY (ARRAY(SELECT at FROM late))
-RETURNING id, seq, attempt, claim_no, crashes
+RETURNING id, attempt, claim_no, crashes, flags

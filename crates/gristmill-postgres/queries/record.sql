@@ -1,11 +1,10 @@
--- Index: the primary keys of task, lease, outcome, scheduled, ready, parked, live.
+-- Index: the primary keys of task, lease, outcome, live and each place.
 -- Everything about some tasks as one statement sees it, so that no task is shown between two places.
 SELECT t.id, t.seq, t.queue, t.kind, t.priority, t.max_attempts, t.max_crashes, t.created_at, t.run_at, t.args, t.meta,
-       CASE WHEN l.found THEN 1 WHEN e.found THEN 2 WHEN s.found THEN 3 WHEN r.found OR p.found THEN 4 ELSE 0 END,
-       coalesce(l.attempt, e.attempt, s.attempt, r.attempt, p.attempt),
-       coalesce(l.crashes, e.crashes, s.crashes, r.crashes, p.crashes),
+       CASE WHEN l.found THEN -1 WHEN e.found THEN -2 ELSE p.place::integer END,
+       coalesce(l.attempt, e.attempt, p.attempt), coalesce(l.crashes, e.crashes, p.crashes),
        l.claim_no, l.cancel, l.claimed_at, l.name, l.logs, l.progress,
-       e.ended, e.finished_at, e.result, s.run_at, b.error,
+       e.ended, e.finished_at, e.result, p.run_at, b.error,
        CASE WHEN $2 THEN (
          SELECT json_agg(json_build_array(o.attempt, o.claim_no, o.state, o.started_at, o.finished_at, o.worker, o.error,
                                           o.logs, o.progress) ORDER BY o.claim_no)::text
@@ -23,17 +22,7 @@ LEFT JOIN LATERAL (
   SELECT true AS found, attempt, crashes, ended, finished_at, result FROM {s}.outcome o
   WHERE o.id = t.id AND o.ended <> 0 ORDER BY o.claim_no DESC LIMIT 1
 ) e ON l.found IS NULL
-LEFT JOIN LATERAL (
-  SELECT true AS found, attempt, crashes, run_at FROM {s}.scheduled s WHERE s.seq = t.seq OFFSET 0
-) s ON l.found IS NULL AND e.found IS NULL
-LEFT JOIN LATERAL (
-  SELECT true AS found, attempt, crashes FROM {s}.ready r
-  WHERE r.queue = t.queue AND r.priority = t.priority AND r.seq = t.seq OFFSET 0
-) r ON l.found IS NULL AND e.found IS NULL AND s.found IS NULL
-LEFT JOIN LATERAL (
-  SELECT true AS found, attempt, crashes FROM {s}.parked p
-  WHERE p.queue = t.queue AND p.kind = t.kind AND p.priority = t.priority AND p.seq = t.seq OFFSET 0
-) p ON l.found IS NULL AND e.found IS NULL AND s.found IS NULL AND r.found IS NULL
+{standing}
 LEFT JOIN LATERAL (
   SELECT error FROM {s}.outcome o WHERE o.id = t.id AND o.error IS NOT NULL ORDER BY o.claim_no DESC LIMIT 1
 ) b ON e.ended IS DISTINCT FROM 1

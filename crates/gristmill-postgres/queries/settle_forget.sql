@@ -3,7 +3,7 @@
 WITH x AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS x(id, fence)), hit AS MATERIALIZED (
   SELECT l.at FROM x CROSS JOIN LATERAL (
     SELECT ctid AS at FROM {s}.lease l
-    WHERE l.id = x.id AND l.fence = x.fence AND NOT l.noted AND l.retention = -2 AND l.claim_no = 1 OFFSET 0
+    WHERE l.id = x.id AND l.fence = x.fence AND l.flags = 0 AND NOT l.noted AND l.retention = -2 AND l.claim_no = 1 OFFSET 0
   ) l
 ), gone AS (
   DELETE FROM {s}.lease

@@ -8,11 +8,12 @@ WITH x AS MATERIALIZED (
     AS x(id, fence, ran, result, logs, progress)
 ), hit AS MATERIALIZED (
   SELECT x.*, l.at FROM x CROSS JOIN LATERAL (
-    SELECT ctid AS at FROM {s}.lease l WHERE l.id = x.id AND l.fence = x.fence AND NOT l.noted AND l.retention <> -2 OFFSET 0
+    SELECT ctid AS at FROM {s}.lease l WHERE l.id = x.id AND l.fence = x.fence AND l.flags = 0 AND NOT l.noted AND l.retention <> -2
+    OFFSET 0
   ) l
 ), gone AS (
   DELETE FROM {s}.lease l USING hit h WHERE l.ctid = h.at AND (NOT $8 OR (SELECT count(*) FROM hit) = cardinality($2))
-  RETURNING l.id, l.fence, l.seq, l.attempt, l.claim_no, l.crashes, l.worker, l.claimed_at, l.retention,
+  RETURNING l.id, l.fence, l.seq, l.attempt, l.claim_no, l.crashes, l.worker, l.claimed_at, l.retention, l.flags,
             h.ran, h.result, h.logs, h.progress
 ), kept AS (
   INSERT INTO {s}.outcome(id, seq, finished_at, started_at, keep_until, claim_no, attempt, crashes, state, ended,

@@ -76,6 +76,9 @@ impl Inner {
                 Err(error) => return self.leave_alone(&self.days.drop_at, "a day of ended tasks could not be dropped", &error),
             }
         }
+        if let Err(error) = self.drop_labels().await {
+            return self.leave_alone(&self.days.drop_at, "the labels of a day could not be dropped", &error);
+        }
         if let Err(error) = self.analyze_days().await {
             tracing::debug!(%error, "the tables could not be analyzed");
         }
@@ -89,12 +92,16 @@ impl Inner {
         run!(self, pool, Kind::Single, s => async { value(s.conn()?, s.texts(), Q::DayDrop, &[&s.now]).await })
     }
 
+    async fn drop_labels(self: &Arc<Self>) -> Result<Option<bool>, StoreError> {
+        run!(self, pool, Kind::Single, s => async { value(s.conn()?, s.texts(), Q::LabelDayDrop, &[]).await })
+    }
+
     async fn analyze_days(self: &Arc<Self>) -> Result<(), StoreError> {
         run!(self, pool, Kind::Single, s => async { s.rows(Q::DayAnalyze, &[]).await.map(drop) })
     }
 
     /// Whether a moment has come, which then moves on.
-    fn is_time(&self, at: &AtomicI64, every: i64) -> bool {
+    pub(crate) fn is_time(&self, at: &AtomicI64, every: i64) -> bool {
         let now = self.env.now().as_millis();
         let due = at.load(Ordering::Relaxed);
         now >= due && at.compare_exchange(due, now + every, Ordering::Relaxed, Ordering::Relaxed).is_ok()

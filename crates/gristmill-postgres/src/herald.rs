@@ -19,6 +19,8 @@ const ENDED_MAX: usize = 200;
 /// How often we look whether anybody committed anything, while somebody waits for ready tasks: notifications are a courtesy,
 /// and those who enqueue in their own transactions give none.
 const POLL_EVERY: Duration = Duration::from_millis(40);
+/// The same for those who only show what there is.
+const SHOW_EVERY: Duration = Duration::from_millis(500);
 /// How often the line is tried while nobody waits: one that is dead at its other end says nothing by itself.
 const PROBE_EVERY: Duration = Duration::from_secs(20);
 /// The longest that the line may take to answer.
@@ -140,8 +142,11 @@ impl Inner {
         self.signals.changed();
         let mut snapshot = String::new();
         loop {
-            let every =
-                if self.signals.is_ready_awaited() { POLL_EVERY.mul_f64(0.8 + 0.4 * self.env.random()) } else { PROBE_EVERY };
+            let every = match (self.signals.is_ready_awaited(), self.signals.is_change_awaited()) {
+                (true, _) => POLL_EVERY.mul_f64(0.8 + 0.4 * self.env.random()),
+                (false, true) => SHOW_EVERY,
+                (false, false) => PROBE_EVERY,
+            };
             tokio::select! {
                 () = self.herald.stir.notified() => {
                     let news = self.herald.take();

@@ -10,6 +10,7 @@ use crate::days::Days;
 use crate::effects::Tidings;
 use crate::gather::Gather;
 use crate::herald::Herald;
+use crate::indexes::Building;
 use crate::names::Names;
 use crate::ops;
 use crate::pool::{Pool, closed};
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     /// What ended for good and no sweep has told yet.
     untold: Mutex<Vec<TaskId>>,
     pub(crate) days: Days,
+    pub(crate) building: Building,
 }
 
 /// Runs an operation on a session of its own, again if the server undid it for another's sake, and ends it.
@@ -102,6 +104,7 @@ impl Inner {
             tasks,
             closing: CancellationToken::new(),
             days: Days::default(),
+            building: Building::default(),
             connect,
             env,
         }

@@ -24,11 +24,14 @@
 mod check;
 mod conn;
 mod days;
+mod doors;
 mod effects;
 mod error;
 mod gather;
 mod herald;
+mod indexes;
 mod inner;
+mod locks;
 mod migrate;
 mod names;
 mod ops;

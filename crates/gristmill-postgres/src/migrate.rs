@@ -1,40 +1,41 @@
-use std::collections::BTreeMap;
-
-use gristmill_core::{Env, StoreError, StoreErrorKind, Timestamp};
+use gristmill_core::kit::fnv;
+use gristmill_core::kit::migrate::{Applied, Effect, Standing, Step, not_ours};
+use gristmill_core::{Env, StoreError, Timestamp};
+use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
+
+pub use gristmill_core::kit::migrate::Migration;
 
 use crate::conn::{Conn, Connect};
 use crate::days;
-use crate::error::{Fault, explain};
+use crate::error::{Fault, sqlstate};
+use crate::indexes::{self, INDEXES};
+use crate::locks::Turns;
 use crate::options::PostgresOptions;
-use crate::sql::{Q, quote};
+use crate::sql::{Q, Texts, quote};
 
-/// One step of the schema.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Migration {
-    /// Its number; they are applied in order and never undone.
-    pub number: i64,
-    /// What it is about.
-    pub name: String,
-    /// When it was applied; `None` if it was not.
-    pub applied_at: Option<Timestamp>,
-}
-
-const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (1, "tables", include_str!("../migrations/0001_tables.sql")),
-    (2, "functions", include_str!("../migrations/0002_functions.sql")),
-    (3, "days", include_str!("../migrations/0003_days.sql")),
-    (4, "values", include_str!("../migrations/0004_values.sql")),
-    (5, "enqueue", include_str!("../migrations/0005_enqueue.sql")),
-    (6, "nudge", include_str!("../migrations/0006_nudge.sql")),
-    (7, "schedules", include_str!("../migrations/0007_schedules.sql")),
+/// In the order in which they are applied.
+const STEPS: &[Step] = &[
+    Step::breaks(1, "tables", include_str!("../migrations/0001_tables.sql")),
+    Step::breaks(2, "functions", include_str!("../migrations/0002_functions.sql")),
+    Step::breaks(3, "days", include_str!("../migrations/0003_days.sql")),
+    Step::breaks(4, "values", include_str!("../migrations/0004_values.sql")),
+    Step::breaks(5, "enqueue", include_str!("../migrations/0005_enqueue.sql")),
+    Step::breaks(6, "nudge", include_str!("../migrations/0006_nudge.sql")),
+    Step::breaks(7, "schedules", include_str!("../migrations/0007_schedules.sql")),
+    Step::adds(1, "places", include_str!("../additions/0001_places.sql")),
+    Step::adds(2, "doors", include_str!("../additions/0002_doors.sql")),
+    Step::adds(3, "lists", include_str!("../additions/0003_lists.sql")),
 ];
 
-const CREATE: &str = include_str!("../queries/migration_create.sql");
+const MIGRATION_CREATE: &str = include_str!("../queries/migration_create.sql");
+const ADDITION_CREATE: &str = include_str!("../queries/addition_create.sql");
 
 /// Brings the schema up to date, making it if there is none, and returns every migration.
 ///
-/// Safe to call from several processes at once, and while workers run.
+/// Safe to call from several processes at once, and while workers run, also those of older versions: it waits for locks in short
+/// turns and leaves the tables alone in between, for as long as `lock_timeout` says. Then it builds the indexes that large tables
+/// lack, for which it waits as long as that takes; other programs work meanwhile, and it may be ended and begun again at any time.
 ///
 /// # Errors
 /// As [`PostgresStore::connect`](crate::PostgresStore::connect).
@@ -42,8 +43,10 @@ pub async fn migrate(url: &str) -> Result<Vec<Migration>, StoreError> {
     let options: PostgresOptions = url.parse()?;
     let connect = Connect::new(options, TaskTracker::new())?;
     let conn = connect.open().await?;
-    apply(&conn, &connect, &Env::system()).await?;
-    status(&conn, &connect).await
+    let env = Env::system();
+    apply(&conn, &connect, &env).await?;
+    indexes::build_all(&connect, &env, INDEXES).await?;
+    Ok(standing(&conn, &connect).await?.migrations())
 }
 
 /// Which migrations the schema has, and which it lacks. Writes nothing.
@@ -53,124 +56,132 @@ pub async fn migrate(url: &str) -> Result<Vec<Migration>, StoreError> {
 pub async fn migration_status(url: &str) -> Result<Vec<Migration>, StoreError> {
     let options: PostgresOptions = url.parse()?;
     let connect = Connect::new(options, TaskTracker::new())?;
-    status(&connect.open().await?, &connect).await
+    Ok(standing(&connect.open().await?, &connect).await?.migrations())
 }
 
 /// The statements that [`migrate`] would run on an empty database, for those whose databases others change. They name
-/// `schema`, and have to be run in one transaction.
+/// `schema`, and have to be run in one transaction. Each step is headed by its name, so that those which a database lacks can be
+/// picked out: see [`migration_status`].
 ///
 /// # Errors
 /// If `url` can't be read.
 pub fn migration_sql(url: &str) -> Result<String, StoreError> {
     let options: PostgresOptions = url.parse()?;
     let connect = Connect::new(options, TaskTracker::new())?;
-    let mut sql = format!("CREATE SCHEMA IF NOT EXISTS {};\n{};\n", quote(connect.texts.schema()), connect.texts.fill(CREATE));
-    for (number, name, text) in MIGRATIONS {
-        sql.push_str(&connect.texts.fill(text));
+    let texts = &connect.texts;
+    let mut sql = create(texts);
+    for step in STEPS {
+        sql.push_str(&format!("\n-- {}\n{}", step.title(), texts.fill(step.text)));
         sql.push_str(&format!(
-            "\nINSERT INTO {}.migration(number, name, checksum, applied_at)\n  VALUES ({number}, '{name}', '{}', \
+            "\nINSERT INTO {}.{}(number, name, checksum, applied_at)\n  VALUES ({}, '{}', '{}', \
              floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint);\n",
-            quote(connect.texts.schema()),
-            checksum(text)
+            quote(texts.schema()),
+            step.effect.word(),
+            step.number,
+            step.name,
+            step.checksum(),
         ));
+    }
+    for index in INDEXES {
+        sql.push_str(&format!("\n-- index {}\n{};\n", index.full_name(), index.create(texts, "", index.table)));
     }
     Ok(sql)
 }
 
-async fn status(conn: &Conn, connect: &Connect) -> Result<Vec<Migration>, StoreError> {
-    let applied = applied(conn, connect).await?;
-    let known = MIGRATIONS.iter().map(|(number, name, _)| Migration {
-        number: *number,
-        name: (*name).to_owned(),
-        applied_at: applied.get(number).copied(),
-    });
-    Ok(known.collect())
+/// The schema with its two lists.
+fn create(texts: &Texts) -> String {
+    let lists = [MIGRATION_CREATE, ADDITION_CREATE].map(|text| texts.fill(text) + ";\n");
+    format!("CREATE SCHEMA IF NOT EXISTS {};\n{}", quote(texts.schema()), lists.concat())
 }
 
-/// Applies what is missing.
+/// Applies what is missing. Each step by itself, so that what waits for a lock has held none for long.
 pub(crate) async fn apply(conn: &Conn, connect: &Connect, env: &Env) -> Result<(), StoreError> {
-    if applied(conn, connect).await?.len() == MIGRATIONS.len() {
-        return Ok(());
-    }
-    let what = &connect.what;
-    let lock = format!("BEGIN; SELECT pg_advisory_xact_lock({})", lock_key(connect.texts.schema()));
-    conn.batch(&lock).await.map_err(|error| explain(error, what))?;
-    let done = run(conn, connect, env).await;
-    match done {
-        Ok(()) => conn.batch("COMMIT").await.map_err(|error| explain(error, what)),
-        Err(fault) => {
-            // If that fails too, the connection is gone, and the transaction with it.
-            let _ = conn.batch("ROLLBACK").await;
-            Err(fault.explain(what))
-        }
+    let mut turns = Turns::new(conn, connect, env, lock_key(connect.texts.schema()));
+    loop {
+        let standing = standing(conn, connect).await?;
+        let Some(next) = standing.missing().next() else { return Ok(()) };
+        let what = format!("{}: {}", connect.what, next.title());
+        turns.begin(&what).await?;
+        let done = go_on(conn, connect, env).await;
+        turns.end(&what, done).await.map_err(with_advice)?;
     }
 }
 
-async fn run(conn: &Conn, connect: &Connect, env: &Env) -> Result<(), Fault> {
+/// Whose tables they are may not be whose programs they are.
+fn with_advice(error: StoreError) -> StoreError {
+    if sqlstate(&error) != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+        return error;
+    }
+    let message = format!("{error}; run `gristmill migrate` as the role that owns the tables");
+    StoreError::new(error.kind(), message).with_source(error)
+}
+
+/// The next step, in the transaction of a turn; all of them if there is nothing yet, which nobody should see half made.
+async fn go_on(conn: &Conn, connect: &Connect, env: &Env) -> Result<(), Fault> {
     // Again, now that nobody else can: another process may have been faster.
-    let done = applied(conn, connect).await?;
+    let standing = standing(conn, connect).await?;
     let texts = &connect.texts;
-    if done.len() == MIGRATIONS.len() {
-        return Ok(());
-    }
-    if done.is_empty() {
-        conn.batch(&format!("CREATE SCHEMA IF NOT EXISTS {}; {}", quote(texts.schema()), texts.fill(CREATE))).await?;
-    }
     let now = env.virtual_now().map(Timestamp::as_millis);
-    for (number, name, text) in MIGRATIONS.iter().filter(|(number, ..)| !done.contains_key(number)) {
-        conn.batch(&texts.fill(text)).await?;
-        conn.execute(texts, Q::MigrationInsert, &[&now, number, name, &checksum(text)]).await?;
+    let all = standing.is_empty();
+    if all {
+        conn.batch(&create(texts)).await?;
+    } else {
+        // The programs before additions made none for them.
+        conn.batch(&texts.fill(ADDITION_CREATE)).await?;
+    }
+    for step in standing.missing().take(if all { STEPS.len() } else { 1 }) {
+        conn.batch(&texts.fill(step.text)).await?;
+        let insert = match step.effect {
+            Effect::Breaks => Q::MigrationInsert,
+            Effect::Adds => Q::AdditionInsert,
+        };
+        conn.execute(texts, insert, &[&now, &step.number, &step.name, &step.checksum()]).await?;
     }
     // Later days are made by whoever sweeps, who can wait for the locks that it takes.
-    if done.is_empty() {
+    if all {
+        for index in INDEXES {
+            conn.batch(&index.create(texts, "", index.table)).await?;
+        }
         days::make_ahead(conn, texts, env.now()).await?;
     }
     Ok(())
 }
 
-/// The migrations that the schema has, after a look at whether it is ours at all.
-async fn applied(conn: &Conn, connect: &Connect) -> Result<BTreeMap<i64, Timestamp>, StoreError> {
+/// How far the schema is, after a look at whether it is ours at all.
+async fn standing(conn: &Conn, connect: &Connect) -> Result<Standing, StoreError> {
     let (texts, what) = (&connect.texts, &connect.what);
     let read = async || -> Result<_, Fault> {
-        let row = conn.rows(texts, Q::MigrationExists, &[&texts.schema()]).await?.pop();
-        let (ours, filled) = match row {
-            Some(row) => (row.try_get(0)?, row.try_get::<_, bool>(1)?),
-            None => (false, false),
+        let (migrations, additions, filled) = match conn.rows(texts, Q::MigrationExists, &[&texts.schema()]).await?.pop() {
+            Some(row) => (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?),
+            None => (false, false, false),
         };
-        let rows = if ours { conn.rows(texts, Q::MigrationList, &[]).await? } else { Vec::new() };
-        Ok((ours, filled, rows))
-    };
-    let (ours, filled, rows) = read().await.map_err(|fault| fault.explain(what))?;
-    if !ours && filled {
-        let message = format!(
-            "{what}: the schema {} has tables and none of gristmill's; name another with ?schema=NAME",
-            quote(texts.schema())
-        );
-        return Err(StoreError::new(StoreErrorKind::NotOurs, message));
-    }
-    let mut applied = BTreeMap::new();
-    for row in rows {
-        let read = || -> Result<(i64, String, String, i64), tokio_postgres::Error> {
-            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
-        };
-        let (number, name, sum, at) = read().map_err(|error| explain(error, what))?;
-        let Some((_, _, text)) = MIGRATIONS.iter().find(|known| known.0 == number) else {
-            return Err(StoreError::new(
-                StoreErrorKind::TooNew,
-                format!("{what}: it has migration {number} ({name}), which this version does not know; use a newer gristmill"),
-            ));
-        };
-        if sum != checksum(text) {
-            return Err(StoreError::new(
-                StoreErrorKind::Corrupt,
-                format!(
-                    "{what}: migration {number} ({name}) was applied with another text (checksum {sum}, here {}); the schema was \
-                     made by a different build",
-                    checksum(text)
-                ),
-            ));
+        if !migrations {
+            return Ok((filled, Vec::new()));
         }
-        applied.insert(number, Timestamp::from_millis(at));
+        let mut applied = list(conn, texts, Effect::Breaks, Q::MigrationList).await?;
+        if additions {
+            applied.extend(list(conn, texts, Effect::Adds, Q::AdditionList).await?);
+        }
+        Ok((false, applied))
+    };
+    let (foreign, applied) = read().await.map_err(|fault: Fault| fault.explain(what))?;
+    if foreign {
+        let holds = format!("the schema {} has tables and none of gristmill's", quote(texts.schema()));
+        return Err(not_ours(what, &holds, "name another with ?schema=NAME"));
+    }
+    Standing::of(what, STEPS, applied)
+}
+
+async fn list(conn: &Conn, texts: &Texts, effect: Effect, query: Q) -> Result<Vec<Applied>, Fault> {
+    let mut applied = Vec::new();
+    for row in conn.rows(texts, query, &[]).await? {
+        applied.push(Applied {
+            effect,
+            number: row.try_get(0)?,
+            name: row.try_get(1)?,
+            checksum: row.try_get(2)?,
+            at: Timestamp::from_millis(row.try_get(3)?),
+        });
     }
     Ok(applied)
 }
@@ -180,23 +191,12 @@ pub(crate) fn lock_key(schema: &str) -> i64 {
     i64::from_be_bytes(fnv(format!("gristmill migration of {schema}").bytes()).to_be_bytes())
 }
 
-/// FNV-1a of a migration's text, without carriage returns, which some checkouts add.
-fn checksum(text: &str) -> String {
-    format!("{:016x}", fnv(text.bytes().filter(|byte| *byte != b'\r')))
-}
-
-pub(crate) fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_grow_by_one_and_sums_ignore_line_ends() {
-        assert!(MIGRATIONS.iter().map(|known| known.0).eq(1..=MIGRATIONS.len() as i64));
-        assert_eq!(checksum("a\r\nb"), checksum("a\nb"));
-        assert_ne!(checksum("a"), checksum("b"));
+    fn the_steps_are_in_order() {
+        assert_eq!(gristmill_core::kit::migrate::check_steps(STEPS), Ok(()));
     }
 }

@@ -1,9 +1,10 @@
 use gristmill_core::StoreError;
+use gristmill_core::kit::fnv;
 use tokio_util::task::TaskTracker;
 
 use crate::conn::Connect;
 use crate::error::explain;
-use crate::migrate::{fnv, lock_key};
+use crate::migrate::lock_key;
 use crate::options::PostgresOptions;
 use crate::sql::quote;
 
@@ -83,17 +84,34 @@ pub fn roles_sql(url: &str) -> Result<String, StoreError> {
 }
 
 fn sql(roles: &Roles, connect: &Connect) -> String {
-    let mut sql = connect.texts.fill(ROLES);
-    for (role, name) in [("enqueue", &roles.enqueue), ("worker", &roles.worker), ("reader", &roles.reader)] {
-        let text = format!("'{}'", name.replace('\'', "''"));
-        sql = sql.replace(&format!("{{{role}}}"), &quote(name)).replace(&format!("{{{role}_text}}"), &text);
-    }
-    sql
+    let names = [&roles.enqueue, &roles.worker, &roles.reader];
+    let [enqueue, worker, reader] = names.map(|name| quote(name));
+    let [enqueue_text, worker_text, reader_text] = names.map(|name| format!("'{}'", name.replace('\'', "''")));
+    let values = [
+        ("enqueue", enqueue.as_str()),
+        ("enqueue_text", &enqueue_text),
+        ("worker", &worker),
+        ("worker_text", &worker_text),
+        ("reader", &reader),
+        ("reader_text", &reader_text),
+    ];
+    connect.texts.fill_with(ROLES, &values)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_schema_that_looks_like_a_role_is_only_a_name() {
+        let url = "postgres://app@db.internal/shop?schema=x{worker}{s}{reader_text}";
+        let sql = roles_sql(url).unwrap();
+        assert!(
+            sql.contains("GRANT USAGE ON SCHEMA \"x{worker}{s}{reader_text}\" TO \"x{worker}{s}{reader_text}_enqueue\","),
+            "{sql}"
+        );
+        assert!(sql.contains("quote_ident('x{worker}{s}{reader_text}_worker')"), "{sql}");
+    }
 
     #[test]
     fn roles_of_different_schemas_differ_however_long_the_names_are() {

@@ -50,6 +50,17 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// What is written from here on can be taken back alone; a second one replaces the first.
+    pub(crate) async fn savepoint(&self) -> Result<(), Fault> {
+        Ok(self.conn()?.batch("SAVEPOINT here").await?)
+    }
+
+    /// Takes back what was written since the savepoint. Names that were given numbers since then are forgotten with it.
+    pub(crate) async fn undo_to_savepoint(&mut self) -> Result<(), Fault> {
+        (self.queues, self.kinds) = (Book::default(), Book::default());
+        Ok(self.conn()?.batch("ROLLBACK TO SAVEPOINT here").await?)
+    }
+
     /// Whether a transaction is open, so that statements no longer commit by themselves.
     pub(crate) fn is_open(&self) -> bool {
         self.open

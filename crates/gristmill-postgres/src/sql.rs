@@ -1,13 +1,14 @@
 //! The statements, from `queries/`, with their parameter types: sent along, they spare the server's round trip.
 //!
 //! Placeholders are replaced once, when the store is opened: `{s}` is the quoted schema, `{l}` the same inside a string
-//! literal, `{now}` the server's clock in milliseconds (or parameter 1, with which a test moves it), `{keep}` until when a task
-//! with `retention` is kept that ends now, `{changed}` the end of a statement that can't do all of its work, `{channel}` where
-//! notifications go, and `{tell}` a further column that notifies, with `notify=inside`.
+//! literal, `{now}` the server's clock in milliseconds (or parameter 1, with which a test moves it), `{changed}` the end of a
+//! statement that can't do all of its work, `{channel}` where notifications go, and `{tell}` a further column that notifies, with
+//! `notify=inside`. Those about places and ends are the [`doors`].
 
+use gristmill_core::kit::fnv;
 use tokio_postgres::types::Type;
 
-use crate::migrate::fnv;
+use crate::doors;
 
 macro_rules! queries {
     ($($name:ident $file:literal [$($ty:ident),* $(,)?];)*) => {
@@ -25,24 +26,31 @@ macro_rules! queries {
 }
 
 queries! {
+    AdditionInsert "addition_insert" [INT8, INT8, TEXT, TEXT];
+    AdditionList "addition_list" [];
+    Admit "admit" [UUID_ARRAY];
     AsideCount "aside_count" [];
     AsideInsert "aside_insert" [INT8, UUID, TEXT, TEXT];
     BeatLead "beat_lead" [INT8, UUID, INT8];
     BeatResign "beat_resign" [UUID];
+    BlockedCount "blocked_count" [INT4, INT8];
+    BlockedExpire "blocked_expire" [INT8, INT8];
     CallCancelTasks "call_cancel_tasks" [TEXT];
     CallHoldLease "call_hold_lease" [TEXT, TEXT];
     CallInsertTasks "call_insert_tasks" [TEXT];
     CallSchedulesForEdit "call_schedules_for_edit" [TEXT, TEXT];
     CallSettleSucceeded "call_settle_succeeded" [TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT];
     CallWriteSchedules "call_write_schedules" [TEXT, TEXT, TEXT];
+    Cancel "cancel" [INT8, UUID_ARRAY];
     CheckDays "check_days" [INT8];
-    CheckDue "check_due" [INT8, INT8];
+    CheckDue "check_due" [INT8, INT8, INT8];
     CheckEndedLeases "check_ended_leases" [];
     CheckHorizon "check_horizon" [];
     CheckIndexes "check_indexes" [TEXT];
     CheckLostLeases "check_lost_leases" [INT8];
     CheckOrphanLeases "check_orphan_leases" [];
     CheckOverlap "check_overlap" [];
+    CheckOwed "check_owed" [INT8];
     CheckParked "check_parked" [INT8];
     CheckServer "check_server" [];
     CheckSlots "check_slots" [];
@@ -51,46 +59,61 @@ queries! {
     DayAnalyze "day_analyze" [];
     DayDrop "day_drop" [INT8];
     DayMake "day_make" [INT8];
-    Enqueue "enqueue" [
-        INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
+    Enqueue "enqueue" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
-    ];
+        UUID_ARRAY, INT4_ARRAY, UUID_ARRAY];
+    IndexLacking "index_lacking" [TEXT, TEXT];
+    IndexWhole "index_whole" [TEXT];
     KindDeclare "kind_declare" [TEXT_ARRAY, TEXT_ARRAY];
     KindFind "kind_find" [TEXT_ARRAY];
     KindIntern "kind_intern" [TEXT_ARRAY, BOOL];
     KindList "kind_list" [];
     KindNames "kind_names" [INT4_ARRAY];
+    LabelDayDrop "label_day_drop" [];
+    LabelFill "label_fill" [INT8];
+    LabelGap "label_gap" [];
     LeaseAny "lease_any" [];
-    LeaseCancel "lease_cancel" [UUID_ARRAY];
     LeaseDrop "lease_drop" [UUID, UUID];
     LeaseGiven "lease_given" [INT8, UUID];
     LeaseNote "lease_note" [UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY];
-    LeasePage "lease_page" [INT8, INT8];
     LeaseStart "lease_start" [UUID_ARRAY, UUID_ARRAY];
     LeaseTake "lease_take" [INT8, UUID_ARRAY, UUID_ARRAY];
     LeaseTakeLost "lease_take_lost" [INT8, INT8];
     LeaseTakeOfWorker "lease_take_of_worker" [INT8, INT8];
+    ListBlocked "list_blocked" [INT8, INT8, INT8, INT4, INT4_ARRAY];
+    ListEnded "list_ended" [INT8, INT8, INT8, INT2];
+    ListKinds "list_kinds" [];
+    ListLabelled "list_labelled" [INT8, INT8, INT8, TEXT];
+    ListLeased "list_leased" [INT8, INT8, INT8, INT4];
+    ListMoved "list_moved" [INT8, INT8, INT8, INT4, INT4, INT4_ARRAY];
+    ListNarrow "list_narrow" [UUID_ARRAY, INT4, INT4_ARRAY, INT8, INT8, TEXT_ARRAY, INT8, INT4_ARRAY, TEXT];
+    ListParked "list_parked" [INT8, INT8, INT8, INT4, INT4, INT4_ARRAY];
+    ListRarest "list_rarest" [TEXT_ARRAY, INT8];
+    ListReady "list_ready" [INT8, INT8, INT8, INT4, INT4, INT4_ARRAY];
+    ListSays "list_says" [UUID_ARRAY];
+    ListScheduled "list_scheduled" [INT8, INT8, INT8, INT4, INT4_ARRAY];
+    ListSince "list_since" [INT8];
+    ListTasks "list_tasks" [INT8, INT8, INT8, INT4, INT4_ARRAY, INT8, INT8];
+    ListUnlabelled "list_unlabelled" [INT8, INT8, INT8];
+    ListWaiting "list_waiting" [INT8, INT8, INT8, INT4, INT4_ARRAY];
     LiveTake "live_take" [UUID_ARRAY];
+    LockHolders "lock_holders" [TEXT];
     MigrationExists "migration_exists" [TEXT];
     MigrationInsert "migration_insert" [INT8, INT8, TEXT, TEXT];
     MigrationList "migration_list" [];
+    MigrationLock "migration_lock" [INT8];
     OutcomeDelete "outcome_delete" [UUID_ARRAY];
-    OutcomeEnded "outcome_ended" [UUID_ARRAY];
-    OutcomeInsert "outcome_insert" [
-        UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT2_ARRAY,
-        TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
-    ];
-    OutcomePage "outcome_page" [INT8, INT8, INT2];
-    OutcomeReopen "outcome_reopen" [UUID_ARRAY];
-    OutcomeUnstarted "outcome_unstarted" [
-        INT8, UUID_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2, INT2, TEXT,
-    ];
+    OutcomeInsert "outcome_insert" [UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT2_ARRAY,
+        TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY];
+    OutcomeReopen "outcome_reopen" [INT8, UUID_ARRAY];
+    OutcomeUnstarted "outcome_unstarted" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2, INT2, TEXT];
     Park "park" [INT4, INT4_ARRAY, INT8];
     ParkedCounts "parked_counts" [INT4, INT4, INT8];
     ParkedExpire "parked_expire" [INT8, INT8];
     ParkedPairs "parked_pairs" [];
-    ParkedTake "parked_take" [INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY];
     Pending "pending" [INT8, TEXT_ARRAY, INT8];
+    Place "place" [INT2_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY,
+        INT2_ARRAY, INT4_ARRAY, INT8_ARRAY];
     Promote "promote" [INT8, INT8];
     Prune "prune" [INT8, INT8];
     QueueFind "queue_find" [TEXT_ARRAY];
@@ -101,12 +124,8 @@ queries! {
     ReadyCounts "ready_counts" [INT4, INT8];
     ReadyExpire "ready_expire" [INT8, INT8];
     ReadyHeadKinds "ready_head_kinds" [INT4, INT8];
-    ReadyInsert "ready_insert" [
-        UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY,
-    ];
     ReadyOldest "ready_oldest" [INT4];
     ReadySomeKinds "ready_some_kinds" [INT4, INT8];
-    ReadyTake "ready_take" [INT4_ARRAY, INT2_ARRAY, INT8_ARRAY];
     Record "record" [UUID_ARRAY, BOOL];
     ScheduleAdvance "schedule_advance" [TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY];
     ScheduleDue "schedule_due" [INT8, INT8];
@@ -115,28 +134,25 @@ queries! {
     SchedulePage "schedule_page" [TEXT, INT8];
     ScheduledCount "scheduled_count" [INT4, INT8];
     ScheduledExpire "scheduled_expire" [INT8, INT8];
-    ScheduledInsert "scheduled_insert" [
-        UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY,
-    ];
     ScheduledNext "scheduled_next" [INT8];
-    ScheduledPage "scheduled_page" [INT8, INT8];
-    ScheduledTake "scheduled_take" [INT8_ARRAY];
     SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL];
     SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL];
     Snapshot "snapshot" [];
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
+    TaskKnown "task_known" [UUID_ARRAY];
     TaskOpen "task_open" [UUID];
-    TaskPage "task_page" [INT8, INT8];
-    TaskPlaces "task_places" [UUID_ARRAY];
     TaskSame "task_same" [UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY];
     TaskStates "task_states" [UUID_ARRAY];
     TaskUnexpire "task_unexpire" [UUID_ARRAY];
     TickInsert "tick_insert" [INT8, TEXT_ARRAY, INT8_ARRAY, INT2_ARRAY, UUID_ARRAY, TEXT_ARRAY];
     TickPage "tick_page" [TEXT, INT8, INT8];
     TickPrune "tick_prune" [INT8, INT8, INT8];
-    TickRefused "tick_refused" [TEXT_ARRAY, INT8_ARRAY, INT2_ARRAY, TEXT_ARRAY];
+    TickCorrect "tick_correct" [TEXT_ARRAY, INT8_ARRAY, INT2_ARRAY, TEXT_ARRAY, UUID_ARRAY];
+    Unblock "unblock" [INT8, UUID_ARRAY];
     Unpark "unpark" [INT4, INT4, INT8];
+    WaitingCount "waiting_count" [INT4, INT8];
+    WaitingExpire "waiting_expire" [INT8, INT8];
     WorkerBeat "worker_beat" [INT8, UUID, INT8];
     WorkerEnter "worker_enter" [INT8, UUID, TEXT, TEXT, TEXT, INT8];
     WorkerEpoch "worker_epoch" [INT8];
@@ -150,9 +166,6 @@ queries! {
 
 /// The server's clock, unless a test gives another. In predicates on an index it has to be stable within the statement.
 const NOW: &str = "coalesce($1::bigint, floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint)";
-/// Nobody could learn of a failure that left no trace: what keeps nothing of a success keeps a failure for seven days.
-const KEEP: &str = "CASE WHEN retention = -1 THEN 9223372036854775807 WHEN retention < 0 THEN {now} + 604800000 \
-                    ELSE {now} + retention END";
 /// Ends the statement with an error, whose text is for whoever reads the server's log. It hangs on a row, or the planner would
 /// work it out beforehand.
 const CHANGED: &str = "('a lease changed while it was being settled; this is harmless, and tried again' || count(*))::boolean";
@@ -185,6 +198,11 @@ impl Texts {
         fill(text, &self.schema)
     }
 
+    /// The same, with values for more placeholders.
+    pub(crate) fn fill_with(&self, text: &str, more: &[(&str, &str)]) -> String {
+        fill_with(text, &self.schema, more)
+    }
+
     /// Where notifications about this schema go.
     pub(crate) fn channel(&self) -> String {
         channel(&self.schema)
@@ -204,14 +222,29 @@ impl Q {
 }
 
 fn fill(text: &str, schema: &str) -> String {
+    fill_with(text, schema, &[])
+}
+
+fn fill_with(text: &str, schema: &str, more: &[(&str, &str)]) -> String {
     let quoted = quote(schema);
     // A comment that holds a placeholder's letters does no harm; they are left out all the same, as they travel each time.
     let text: String = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
-    let text =
-        text.replace("{changed}", CHANGED).replace("{keep}", KEEP).replace("{now}", NOW).replace("{channel}", &channel(schema));
-    // The name is put in last and once, as it may look like a placeholder itself.
+    let text = doors::fill(&text).replace("{changed}", CHANGED).replace("{now}", NOW).replace("{channel}", &channel(schema));
     let literal = quoted.replace('\'', "''");
-    text.split("{s}").map(|part| part.replace("{l}", &literal)).collect::<Vec<_>>().join(&quoted)
+    put(&text, &[&[("s", quoted.as_str()), ("l", &literal)], more].concat())
+}
+
+/// Puts values into their places, all of them in one go, as a name of somebody's choice may look like a placeholder itself.
+fn put(text: &str, values: &[(&str, &str)]) -> String {
+    let mut parts = text.split('{');
+    let mut done = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match values.iter().find_map(|(name, value)| Some((value, part.strip_prefix(name)?.strip_prefix('}')?))) {
+            Some((value, rest)) => done.extend([value, rest]),
+            None => done.extend(["{", part]),
+        }
+    }
+    done
 }
 
 fn channel(schema: &str) -> String {

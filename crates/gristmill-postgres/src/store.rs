@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, Cursor, Effects, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask,
-    Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, Store, StoreError, StoreErrorKind, Swept,
-    TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
+    CancelOutcome, Changes, Claim, Claimed, Cursor, Effects, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef,
+    Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, State, Store, StoreError,
+    StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
 use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
@@ -173,11 +173,26 @@ impl Source for PostgresStore {
         let rest: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => async {
             let unparked = ops::unpark(&mut s, limit).await?;
             ops::park(&mut s).await?;
+            if let Err(error) = ops::fill_labels(&mut s).await {
+                // Lists look through them meanwhile; nothing else is to wait for it.
+                tracing::warn!(error = %error.explain(&inner.connect.what), "tasks that came before there were labels could not be labelled");
+            }
             Ok((unparked, ops::next_due(&mut s).await?))
         });
         let (unparked, next_due) = rest?;
         let (promoted, rescued, expired) = (promoted?, rescued?, expired?);
         Ok(Swept { promoted, rescued, expired, ended: inner.take_untold(), unparked, next_due })
+    }
+
+    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        // Those that go with their whole day are not counted: it costs the same whatever the day held.
+        self.inner.drop_days().await;
+        self.inner.build_indexes();
+        run!(&self.inner, pool, Kind::Single, s => ops::prune(&mut s, limit))
+    }
+
+    async fn record(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.get(id).await
     }
 
     async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
@@ -231,20 +246,38 @@ impl Store for PostgresStore {
         self.inner.tell(Tidings { effects, ..Tidings::default() });
     }
 
+    fn changes(&self, after: Option<Mark>) -> Changes {
+        self.inner.signals.changes(after, &self.inner.env)
+    }
+
     async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
         run!(&self.inner, pool, Kind::Single, s => view::get(&mut s, id))
     }
 
     async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        filter.check_list()?;
         run!(&self.inner, pool, Kind::Single, s => view::list(&mut s, filter, after, limit))
     }
 
+    async fn list_ids(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskId>, StoreError> {
+        filter.check_list()?;
+        run!(&self.inner, pool, Kind::Single, s => view::list_ids(&mut s, filter, after, limit))
+    }
+
     async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {
-        run!(&self.inner, pool, Kind::Transaction, s => ops::cancel(&mut s, ids))
+        run!(&self.inner, pool, Kind::Single, s => ops::cancel(&mut s, ids))
     }
 
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
         run!(&self.inner, pool, Kind::Transaction, s => ops::retry(&mut s, ids))
+    }
+
+    async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => ops::unblock(&mut s, ids))
+    }
+
+    async fn admit(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => ops::admit(&mut s, ids))
     }
 
     async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {
@@ -261,12 +294,6 @@ impl Store for PostgresStore {
 
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {
         run!(&self.inner, pool, Kind::Single, s => view::kinds(&mut s))
-    }
-
-    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
-        // Those that go with their whole day are not counted: it costs the same whatever the day held.
-        self.inner.drop_days().await;
-        run!(&self.inner, pool, Kind::Single, s => ops::prune(&mut s, limit))
     }
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {

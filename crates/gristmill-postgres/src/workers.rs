@@ -1,41 +1,13 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use gristmill_core::WorkerId;
-use serde::{Deserialize, Serialize};
 
 /// A floor hides what other processes put back below it; this is for how long.
 const FLOOR_AGE: Duration = Duration::from_secs(1);
 /// A look at a whole queue that took longer than this is not repeated at once: something holds many dead rows in it.
 const LOOK_CHEAP: Duration = Duration::from_millis(50);
-
-/// What a worker serves, as it is kept.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Serves {
-    pub(crate) kinds: Vec<String>,
-    pub(crate) queues: BTreeMap<String, u32>,
-}
-
-/// Which (queue, task type) pairs live workers serve.
-#[derive(Debug, Default)]
-pub(crate) struct Served(pub(crate) Vec<Serves>);
-
-impl Served {
-    pub(crate) fn covers(&self, queue: &str, kind: &str) -> bool {
-        self.0.iter().any(|serves| serves.queues.contains_key(queue) && serves.kinds.iter().any(|known| known == kind))
-    }
-
-    pub(crate) fn queues(&self) -> impl Iterator<Item = &str> {
-        let names: std::collections::BTreeSet<&str> =
-            self.0.iter().flat_map(|serves| serves.queues.keys().map(String::as_str)).collect();
-        names.into_iter()
-    }
-
-    pub(crate) fn workers_of(&self, kind: &str) -> u64 {
-        self.0.iter().filter(|serves| serves.kinds.iter().any(|known| known == kind)).count() as u64
-    }
-}
 
 /// A worker, as far as claims ask.
 #[derive(Debug)]

@@ -1,3 +1,3 @@
--- Index: the primary key, in its order.
-SELECT priority, seq, attempt, claim_no, crashes FROM gristmill_parked
-  WHERE queue = ?1 AND kind = ?2 ORDER BY priority, seq LIMIT ?3
+-- Index: the primary key, in its order. Without those that have one of the flags ?4.
+SELECT priority, seq, attempt, claim_no, crashes, flags, turn, task FROM gristmill_parked
+  WHERE queue = ?1 AND kind = ?2 AND flags & ?4 = 0 ORDER BY priority, seq, turn LIMIT ?3

@@ -1,2 +1,2 @@
 -- Index: the primary key.
-SELECT attempt, claim_no, crashes, run_at FROM gristmill_scheduled WHERE seq = ?1
+SELECT attempt, claim_no, crashes, flags, run_at FROM gristmill_scheduled WHERE seq = ?1

@@ -1,2 +1,2 @@
 -- Index: the primary key.
-INSERT INTO gristmill_scheduled(seq, run_at, queue, attempt, claim_no, crashes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+INSERT INTO gristmill_scheduled(seq, run_at, queue, attempt, claim_no, crashes, flags) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)

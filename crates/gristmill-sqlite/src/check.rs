@@ -1,10 +1,12 @@
-use gristmill_core::{Finding, Severity, StoreError, StoreErrorKind};
-use rusqlite::{Connection, TransactionBehavior, params};
+use gristmill_core::kit::check::{Answers, Aside, COUNT_MAX, LATE_MS, Overlap};
+use gristmill_core::kit::migrate;
+use gristmill_core::{Finding, StoreError, StoreErrorKind};
+use rusqlite::{Connection, ToSql, TransactionBehavior, params};
 
+use crate::directory;
 use crate::error::Fault;
 use crate::open;
 use crate::options::{SqliteOptions, Synchronous};
-use crate::place;
 use crate::reader::View;
 use crate::sql;
 use crate::text::Lossy;
@@ -19,101 +21,43 @@ const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 const PROBE_BYTES: usize = 64 * 1024;
 /// Rows that a finding names.
 const NAMED_MAX: usize = 5;
-const COUNT_MAX: i64 = 10_000;
-/// Tasks that should have been promoted this long ago show that nobody sweeps.
-const LATE_MS: i64 = 60_000;
 
 /// Looks for damage, broken invariants and settings that hurt.
 pub(crate) fn check(view: &mut View<'_>, options: &SqliteOptions) -> Result<Vec<Finding>, Fault> {
     let conn = view.conn;
     let mut findings = vec![integrity(conn)?];
-    let now = view.now.as_millis();
-    for case in CASES {
-        findings.push(case.look(conn, now)?);
-    }
-    findings.push(aside(conn)?);
+    findings.extend(answers(conn, view.now.as_millis())?.findings());
     findings.push(unreadable(conn)?);
     findings.push(durability(options));
     findings.push(wal(options));
     findings.push(space(conn)?);
     findings.push(write(options));
     findings.extend(disk(options));
-    let schema: i64 = conn.query_row("SELECT max(number) FROM gristmill_migration", [], |row| row.get(0))?;
-    findings.push(ok("schema", format!("schema version {schema}, SQLite {}", rusqlite::version())));
+    let (migrations, additions) = conn.query_row(sql::CHECK_SCHEMA, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let schema = migrate::version(migrations, additions);
+    findings.push(Finding::ok("schema", format!("schema version {schema}, SQLite {}", rusqlite::version())));
     Ok(findings)
 }
 
-/// A count that should be zero.
-struct Case {
-    code: &'static str,
-    sql: &'static str,
-    params: fn(now: i64) -> Vec<i64>,
-    severity: Severity,
-    what: &'static str,
-    hint: &'static str,
+/// What every store is asked.
+fn answers(conn: &Connection, now: i64) -> Result<Answers, Fault> {
+    let count = |sql: &str, params: &[&dyn ToSql]| -> Result<i64, Fault> { Ok(conn.query_row(sql, params, |row| row.get(0))?) };
+    Ok(Answers {
+        orphan_leases: count(sql::CHECK_ORPHAN_LEASES, &[])?,
+        lost_leases: count(sql::CHECK_LOST_LEASES, &[&now])?,
+        overlap: Overlap::All(count(sql::CHECK_OVERLAP, &[&COUNT_MAX])?),
+        ended_leases: count(sql::CHECK_ENDED_LEASES, &[])?,
+        owed: count(sql::CHECK_OWED, &[&COUNT_MAX])?,
+        unserved: count(sql::CHECK_PARKED, &[&COUNT_MAX])?,
+        overdue: count(sql::CHECK_DUE, &[&now.saturating_sub(LATE_MS), &COUNT_MAX])?,
+        aside: Aside { table: "gristmill_aside", reasons: aside(conn)? },
+    })
 }
 
-const CASES: &[Case] = &[
-    Case {
-        code: "orphan_lease",
-        sql: sql::CHECK_ORPHAN_LEASES,
-        params: |_| vec![],
-        severity: Severity::Error,
-        what: "leases of tasks that do not exist",
-        hint: "any worker's sweep removes them once their worker has gone; if they stay, restore a backup",
-    },
-    Case {
-        code: "lost_lease",
-        sql: sql::CHECK_LOST_LEASES,
-        params: |now| vec![now],
-        severity: Severity::Warning,
-        what: "tasks held by workers that are dead",
-        hint: "start a worker: any worker's sweep takes them back",
-    },
-    Case {
-        code: "overlap",
-        sql: sql::CHECK_OVERLAP,
-        params: |_| vec![],
-        severity: Severity::Error,
-        what: "tasks that run and wait at the same time",
-        hint: "something else wrote to gristmill's tables; cancel these tasks and check that program",
-    },
-    Case {
-        code: "ended_lease",
-        sql: sql::CHECK_ENDED_LEASES,
-        params: |_| vec![],
-        severity: Severity::Error,
-        what: "tasks that run though they have ended",
-        hint: "something else wrote to gristmill's tables; check that program",
-    },
-    Case {
-        code: "unserved",
-        sql: sql::CHECK_PARKED,
-        params: |_| vec![COUNT_MAX],
-        severity: Severity::Warning,
-        what: "ready tasks of types that no worker serves",
-        hint: "start a worker that has these task types, or cancel the tasks; `queues` shows where they are",
-    },
-    Case {
-        code: "overdue",
-        sql: sql::CHECK_DUE,
-        params: |now| vec![now.saturating_sub(LATE_MS), COUNT_MAX],
-        severity: Severity::Warning,
-        what: "scheduled tasks that are due for more than a minute",
-        hint: "start a worker: workers make due tasks ready",
-    },
-];
-
-impl Case {
-    fn look(&self, conn: &Connection, now: i64) -> Result<Finding, Fault> {
-        let Self { code, what, hint, .. } = self;
-        let count: i64 = conn.query_row(self.sql, rusqlite::params_from_iter((self.params)(now)), |row| row.get(0))?;
-        Ok(match count {
-            0 => ok(code, format!("no {what}")),
-            COUNT_MAX => finding(self.severity, code, format!("at least {count} {what}"), hint),
-            _ => finding(self.severity, code, format!("{count} {what}"), hint),
-        })
-    }
+fn aside(conn: &Connection) -> Result<Vec<(String, i64)>, Fault> {
+    let mut list = conn.prepare(sql::ASIDE_COUNT)?;
+    let rows = list.query_map([], |row| Ok((row.get::<_, Lossy>(0)?.0, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn integrity(conn: &Connection) -> Result<Finding, Fault> {
@@ -122,21 +66,10 @@ fn integrity(conn: &Connection) -> Result<Finding, Fault> {
     let mut check = conn.prepare(pragma)?;
     let lines: Vec<String> = check.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     if lines == ["ok"] {
-        return Ok(ok("integrity", format!("the file is sound ({} bytes, {})", bytes, &pragma["PRAGMA ".len()..])));
+        return Ok(Finding::ok("integrity", format!("the file is sound ({} bytes, {})", bytes, &pragma["PRAGMA ".len()..])));
     }
     let hint = "stop all writers, keep a copy of the file and its -wal, and restore a backup";
-    Ok(finding(Severity::Error, "integrity", format!("the file is damaged: {}", lines.join("; ")), hint))
-}
-
-fn aside(conn: &Connection) -> Result<Finding, Fault> {
-    let mut list = conn.prepare(sql::ASIDE_COUNT)?;
-    let rows = list.query_map(params![], |row| Ok(format!("{} ({})", row.get::<_, Lossy>(0)?.0, row.get::<_, i64>(1)?)))?;
-    let reasons: Vec<String> = rows.collect::<Result<_, _>>()?;
-    if reasons.is_empty() {
-        return Ok(ok("aside", "no task was set aside as unreadable".to_owned()));
-    }
-    let message = format!("tasks that could not be read were set aside: {}", reasons.join(", "));
-    Ok(finding(Severity::Error, "aside", message, "look at them in the table gristmill_aside; delete the rows when you are done"))
+    Ok(Finding::error("integrity", format!("the file is damaged: {}", lines.join("; ")), hint))
 }
 
 /// Text that is not UTF-8, which SQLite keeps without a word.
@@ -159,20 +92,19 @@ fn unreadable(conn: &Connection) -> Result<Finding, Fault> {
         }
     }
     if count == 0 {
-        return Ok(ok("text", "all text that was read is UTF-8".to_owned()));
+        return Ok(Finding::ok("text", "all text that was read is UTF-8"));
     }
     let message = format!("{count} rows hold text that is not UTF-8: {}", named.join(", "));
     let hint = "something else wrote to gristmill's tables; it is shown with U+FFFD and harms nothing else; correct those rows";
-    Ok(finding(Severity::Error, "text", message, hint))
+    Ok(Finding::error("text", message, hint))
 }
 
 fn durability(options: &SqliteOptions) -> Finding {
     match options.synchronous {
-        Synchronous::Full => ok("synchronous", "synchronous=full: what is acknowledged survives power loss".to_owned()),
-        Synchronous::Normal => finding(
-            Severity::Warning,
+        Synchronous::Full => Finding::ok("synchronous", "synchronous=full: what is acknowledged survives power loss"),
+        Synchronous::Normal => Finding::warning(
             "synchronous",
-            "synchronous=normal: a power loss may take the last commits".to_owned(),
+            "synchronous=normal: a power loss may take the last commits",
             "leave the option out unless that is acceptable",
         ),
     }
@@ -183,10 +115,9 @@ fn wal(options: &SqliteOptions) -> Finding {
     path.push("-wal");
     let bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
     if bytes <= WAL_BYTES_MAX {
-        return ok("wal", format!("the write-ahead log has {bytes} bytes"));
+        return Finding::ok("wal", format!("the write-ahead log has {bytes} bytes"));
     }
-    finding(
-        Severity::Warning,
+    Finding::warning(
         "wal",
         format!("the write-ahead log has {bytes} bytes, as it can't be copied back"),
         "some connection keeps a read transaction open; find and end it",
@@ -197,20 +128,20 @@ fn space(conn: &Connection) -> Result<Finding, Fault> {
     let (free, pages) = (number(conn, "PRAGMA freelist_count")?, number(conn, "PRAGMA page_count")?);
     let message = format!("{free} of {pages} pages are free and will be used again");
     if free > 100_000 && free > pages / 2 {
-        return Ok(finding(Severity::Warning, "space", message, "run VACUUM while no worker runs, if the disk space is needed"));
+        return Ok(Finding::warning("space", message, "run VACUUM while no worker runs, if the disk space is needed"));
     }
-    Ok(ok("space", message))
+    Ok(Finding::ok("space", message))
 }
 
 /// Tries a write that is rolled back.
 fn write(options: &SqliteOptions) -> Finding {
     match try_write(options) {
-        Ok(()) => ok("write", "the file can be written".to_owned()),
+        Ok(()) => Finding::ok("write", "the file can be written"),
         Err(error) if error.kind() == StoreErrorKind::Busy => {
-            finding(Severity::Warning, "write", error.to_string(), "find the program that holds its transaction open for so long")
+            Finding::warning("write", error.to_string(), "find the program that holds its transaction open for so long")
         }
         Err(error) => {
-            finding(Severity::Error, "write", format!("the file can't be written: {error}"), "until then nothing is acknowledged")
+            Finding::error("write", format!("the file can't be written: {error}"), "until then nothing is acknowledged")
         }
     }
 }
@@ -230,23 +161,15 @@ fn try_write(options: &SqliteOptions) -> Result<(), StoreError> {
 
 /// Whether the disk is about to be full.
 fn disk(options: &SqliteOptions) -> Option<Finding> {
-    let free = place::free_bytes(&options.path)?;
+    let free = directory::free_bytes(&options.path)?;
     let message = format!("{} MiB of the disk are free", free / 1024 / 1024);
     Some(if free < FREE_BYTES_MIN {
-        finding(Severity::Warning, "disk", message, "make room: on a full disk nothing is acknowledged")
+        Finding::warning("disk", message, "make room: on a full disk nothing is acknowledged")
     } else {
-        ok("disk", message)
+        Finding::ok("disk", message)
     })
 }
 
 fn number(conn: &Connection, pragma: &str) -> Result<i64, Fault> {
     Ok(conn.query_row(pragma, [], |row| row.get(0))?)
-}
-
-fn ok(code: &str, message: String) -> Finding {
-    finding(Severity::Ok, code, message, "")
-}
-
-fn finding(severity: Severity, code: &str, message: String, hint: &str) -> Finding {
-    Finding { severity, code: code.to_owned(), message, hint: hint.to_owned() }
 }

@@ -23,22 +23,27 @@
 //! ```
 
 mod check;
+mod directory;
+mod driver;
 mod error;
 mod identity;
 mod memory;
 mod migrate;
+mod names;
 mod open;
 mod ops;
 mod options;
-mod place;
+mod plan;
 pub mod raw;
 mod reader;
 mod schedules;
 mod sql;
+mod step;
 mod store;
 mod text;
 mod tx;
 mod view;
+mod whereabouts;
 mod within;
 #[cfg(feature = "sqlx")]
 mod within_sqlx;

@@ -1,16 +1,15 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gristmill_core::kit::served::{Served, Serves};
 use gristmill_core::{TaskId, Timestamp, WorkerId};
 use rusqlite::{Connection, OptionalExtension};
-use serde::{Deserialize, Serialize};
 
+use crate::names::Names;
 use crate::sql;
 use crate::text::Lossy;
 
-/// Above this many names the cache starts anew, so that a queue for every tenant does not fill the memory.
-const NAMES_MAX: usize = 100_000;
 /// Expiries that claims found and no sweep of this process has told yet; a process without sweeps tells nobody.
 const EXPIRED_MAX: usize = 10_000;
 /// Floors hide rows that other processes put back below them; this is for how long.
@@ -35,13 +34,6 @@ pub(crate) struct Server {
     kinds: HashSet<String>,
 }
 
-/// What a worker serves, as it is kept.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Serves {
-    pub(crate) kinds: Vec<String>,
-    pub(crate) queues: BTreeMap<String, u32>,
-}
-
 impl Server {
     pub(crate) fn serves(&self, kind: &str) -> bool {
         self.kinds.contains(kind)
@@ -51,6 +43,11 @@ impl Server {
 impl Memory {
     pub(crate) fn forget(&mut self) {
         *self = Self::default();
+    }
+
+    /// As [`forget`](Self::forget), for a part of a transaction: what claims before it found stays true.
+    pub(crate) fn forget_file(&mut self) {
+        *self = Self { expired: std::mem::take(&mut self.expired), ..Self::default() };
     }
 
     /// The worker, if it is alive.
@@ -127,117 +124,12 @@ impl Memory {
     }
 }
 
-/// Which (queue, task type) pairs live workers serve.
-#[derive(Debug, Default)]
-pub(crate) struct Served(Vec<Serves>);
-
-impl Served {
-    pub(crate) fn load(conn: &Connection, now: Timestamp) -> rusqlite::Result<Self> {
-        let mut list = conn.prepare_cached(sql::WORKER_SERVES)?;
-        let all = list.query_map([now.as_millis()], |row| {
-            let Lossy(serves) = row.get(0)?;
-            Ok(serde_json::from_str::<Serves>(&serves).unwrap_or_default())
-        })?;
-        all.collect::<Result<_, _>>().map(Self)
-    }
-
-    pub(crate) fn covers(&self, queue: &str, kind: &str) -> bool {
-        self.0.iter().any(|serves| serves.queues.contains_key(queue) && serves.kinds.iter().any(|known| known == kind))
-    }
-
-    pub(crate) fn workers_of(&self, kind: &str) -> u64 {
-        self.0.iter().filter(|serves| serves.kinds.iter().any(|known| known == kind)).count() as u64
-    }
-}
-
-/// Queues and task types as small integers.
-#[derive(Default)]
-pub(crate) struct Names {
-    pub(crate) queues: Interned<Queues>,
-    pub(crate) kinds: Interned<Kinds>,
-}
-
-/// One sort of name.
-pub(crate) struct Interned<S> {
-    ids: HashMap<Arc<str>, i64>,
-    names: HashMap<i64, Arc<str>>,
-    sort: std::marker::PhantomData<S>,
-}
-
-impl<S> Default for Interned<S> {
-    fn default() -> Self {
-        Self { ids: HashMap::new(), names: HashMap::new(), sort: std::marker::PhantomData }
-    }
-}
-
-/// The statements of one sort of name.
-pub(crate) trait Sort {
-    const ADD: &'static str;
-    const FIND: &'static str;
-    const NAME: &'static str;
-}
-
-pub(crate) enum Queues {}
-pub(crate) enum Kinds {}
-
-impl Sort for Queues {
-    const ADD: &'static str = sql::QUEUE_ADD;
-    const FIND: &'static str = sql::QUEUE_FIND;
-    const NAME: &'static str = sql::QUEUE_NAME;
-}
-
-impl Sort for Kinds {
-    const ADD: &'static str = sql::KIND_ADD;
-    const FIND: &'static str = sql::KIND_FIND;
-    const NAME: &'static str = sql::KIND_NAME;
-}
-
-impl<S: Sort> Interned<S> {
-    /// The number of `name`, if it has one.
-    pub(crate) fn find(&mut self, conn: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
-        if let Some(id) = self.ids.get(name) {
-            return Ok(Some(*id));
-        }
-        let id = conn.prepare_cached(S::FIND)?.query_row([name], |row| row.get(0)).optional()?;
-        if let Some(id) = id {
-            self.keep(name.into(), id);
-        }
-        Ok(id)
-    }
-
-    /// The number of `name`, given now if it has none.
-    pub(crate) fn intern(&mut self, conn: &Connection, name: &str) -> rusqlite::Result<i64> {
-        if let Some(id) = self.find(conn, name)? {
-            return Ok(id);
-        }
-        conn.prepare_cached(S::ADD)?.execute([name])?;
-        let id = conn.prepare_cached(S::FIND)?.query_row([name], |row| row.get(0))?;
-        self.keep(name.into(), id);
-        Ok(id)
-    }
-
-    /// The name behind a number.
-    pub(crate) fn name(&mut self, conn: &Connection, id: i64) -> rusqlite::Result<Option<Arc<str>>> {
-        if let Some(name) = self.names.get(&id) {
-            return Ok(Some(name.clone()));
-        }
-        let name = conn.prepare_cached(S::NAME)?.query_row([id], |row| row.get(0)).optional()?;
-        let Some(Lossy(name)) = name else { return Ok(None) };
-        let name: Arc<str> = name.into();
-        // What is not UTF-8 reads like other names that are not; asked for by such a name, the file has to be asked.
-        if name.contains(char::REPLACEMENT_CHARACTER) {
-            return Ok(Some(name));
-        }
-        self.keep(name.clone(), id);
-        Ok(Some(name))
-    }
-
-    fn keep(&mut self, name: Arc<str>, id: i64) {
-        if self.ids.len() >= NAMES_MAX {
-            self.ids.clear();
-            self.names.clear();
-        }
-        self.ids.insert(name.clone(), id);
-        self.names.insert(id, name);
-    }
+/// What live workers serve.
+pub(crate) fn served(conn: &Connection, now: Timestamp) -> rusqlite::Result<Served> {
+    let mut list = conn.prepare_cached(sql::WORKER_SERVES)?;
+    let all = list.query_map([now.as_millis()], |row| {
+        let Lossy(serves) = row.get(0)?;
+        Ok(serde_json::from_str::<Serves>(&serves).unwrap_or_default())
+    })?;
+    all.collect::<Result<_, _>>().map(Served)
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 use gristmill_core::{StoreError, StoreErrorKind};
 use rusqlite::{Connection, OpenFlags};
 
+use crate::directory;
 use crate::error;
 use crate::options::{SqliteOptions, Synchronous};
-use crate::place;
 
 /// Pages of WAL after which the writer copies them back: each checkpoint costs an `fsync` of the main file, and rewriting
 /// hot pages once for many commits is what makes it cheap. 4,000 pages bound the WAL to about 16 MiB.
@@ -36,7 +36,7 @@ pub(crate) fn writer(options: &SqliteOptions) -> Result<Connection, StoreError> 
 pub(crate) fn explain(error: rusqlite::Error, options: &SqliteOptions) -> StoreError {
     let what = options.location();
     let can_not_open = error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen);
-    match place::unwritable(&options.path).filter(|_| can_not_open) {
+    match directory::unwritable(&options.path).filter(|_| can_not_open) {
         Some(why) => StoreError::new(StoreErrorKind::ReadOnly, format!("{what}: {why}")).with_source(error),
         None => error::explain(error, &what),
     }

@@ -49,7 +49,7 @@ impl RawBench {
             id: bench.worker,
             name: "bench".to_owned(),
             lease: Duration::from_secs(86_400),
-            kinds: vec![KIND.to_owned()],
+            kinds: vec![KIND.into()],
             queues: [("default".to_owned(), 1)].into(),
             version: String::new(),
         };

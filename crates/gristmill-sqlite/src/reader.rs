@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::error::Fault;
-use crate::memory::Names;
+use crate::names::Names;
 use crate::open;
 use crate::options::SqliteOptions;
 

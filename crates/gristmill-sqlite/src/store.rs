@@ -6,9 +6,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
-    Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Signals, Source, Store, StoreError, StoreErrorKind,
-    Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
+    CancelOutcome, Changes, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, Mark,
+    NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Signals, Source, State, Store, StoreError,
+    StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
@@ -233,6 +233,14 @@ impl Source for SqliteStore {
         self.write(limit, move |tx| ops::sweep(tx, limit)).await
     }
 
+    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        self.write(limit, move |tx| ops::prune(tx, limit)).await
+    }
+
+    async fn record(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.get(id).await
+    }
+
     async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
         let queues = queues.to_vec();
         self.read(move |view| view::pending(view, &queues, within)).await
@@ -278,13 +286,24 @@ impl Store for SqliteStore {
         self.signals.changed();
     }
 
+    fn changes(&self, after: Option<Mark>) -> Changes {
+        self.signals.changes(after, &self.env)
+    }
+
     async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
         self.read(move |view| view::get(view, id)).await
     }
 
     async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        filter.check_list()?;
         let filter = filter.clone();
         self.read(move |view| view::list(view, &filter, after, limit)).await
+    }
+
+    async fn list_ids(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskId>, StoreError> {
+        filter.check_list()?;
+        let filter = filter.clone();
+        self.read(move |view| view::list_ids(view, &filter, after, limit)).await
     }
 
     async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {
@@ -295,6 +314,16 @@ impl Store for SqliteStore {
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
         let ids = ids.to_vec();
         self.write(ids.len(), move |tx| ids.iter().map(|id| ops::retry(tx, *id)).collect()).await
+    }
+
+    async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        let ids = ids.to_vec();
+        self.write(ids.len(), move |tx| ids.iter().map(|id| ops::unblock(tx, *id)).collect()).await
+    }
+
+    async fn admit(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        let ids = ids.to_vec();
+        self.write(ids.len(), move |tx| ids.iter().map(|id| ops::admit(tx, *id)).collect()).await
     }
 
     async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {
@@ -312,10 +341,6 @@ impl Store for SqliteStore {
 
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {
         self.read(view::kinds).await
-    }
-
-    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
-        self.write(limit, move |tx| ops::prune(tx, limit)).await
     }
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {

@@ -39,7 +39,7 @@ impl ScheduleWithin<Rusqlite> for &Connection {
 
 impl SettleWithin<Rusqlite> for &Connection {
     fn settle(self, store: &dyn Store, settlement: Settlement) -> Ready<Result<Settled, StoreError>> {
-        ready(run(self, store, SETTLING, |tx| ops::settle(tx, &settlement)))
+        ready(run(self, store, SETTLING, |tx| ops::settle_within(tx, &settlement)))
     }
 
     fn hold(self, store: &dyn Store, lease: LeaseRef) -> Ready<Result<bool, StoreError>> {

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::pin::Pin;
 
 use gristmill_core::{
@@ -8,8 +7,11 @@ use gristmill_core::{
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use crate::ops::{ack_of, meta_of, retention_of, standing};
+use crate::names::Names;
+use crate::ops::standing;
+use crate::plan::Plan;
 use crate::sql;
+use crate::step::{Answer, Next, Step, Value};
 use crate::store::SqliteStore;
 use crate::within::{EDITING, ENQUEUEING, SQLITE, foreign};
 
@@ -53,48 +55,39 @@ impl<'a> ScheduleWithin<Sqlx> for &'a mut sqlx::Transaction<'_, sqlx::Sqlite> {
 
 async fn insert(conn: &mut SqliteConnection, tasks: Vec<NewTask>, now: Timestamp) -> Result<Vec<EnqueueOutcome>, sqlx::Error> {
     // Remembered for this call only: the caller may roll back.
-    let (mut queues, mut kinds) = (HashMap::new(), HashMap::new());
+    let mut names = Names::default();
     let mut outcomes = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        let queue = intern(conn, &mut queues, &task.queue, sql::QUEUE_ADD, sql::QUEUE_FIND).await?;
-        let kind = intern(conn, &mut kinds, &task.kind, sql::KIND_ADD, sql::KIND_FIND).await?;
-        let id = task.id.as_bytes().as_slice();
-        let due = task.due(now);
-        let expires_at = task.deadline(now).map(Timestamp::as_millis);
-        let added = sqlx::query(sql::TASK_INSERT)
-            .bind(id)
-            .bind(queue)
-            .bind(kind)
-            .bind(i64::from(task.priority))
-            .bind(i64::from(task.max_attempts))
-            .bind(i64::from(task.max_crashes))
-            .bind(ack_of(task.ack))
-            .bind(retention_of(task.retention))
-            .bind(now.as_millis())
-            .bind(due.as_millis())
-            .bind(expires_at)
-            .bind(&task.args)
-            .bind(meta_of(task.meta.as_deref()))
-            .execute(&mut *conn)
-            .await?;
-        if added.rows_affected() == 0 {
-            let same = sqlx::query(sql::TASK_SAME).bind(id).bind(kind).bind(&task.args).fetch_one(&mut *conn).await?;
-            outcomes.push(if same.try_get(0)? { EnqueueOutcome::Exists } else { EnqueueOutcome::Conflict });
-            continue;
-        }
-        let seq = added.last_insert_rowid();
-        let place = if due <= now {
-            sqlx::query(sql::READY_INSERT).bind(queue).bind(i64::from(task.priority)).bind(seq).bind(kind)
-        } else {
-            sqlx::query(sql::SCHEDULED_INSERT).bind(seq).bind(due.as_millis()).bind(queue)
-        };
-        place.bind(0i64).bind(0i64).bind(0i64).execute(&mut *conn).await?;
-        if let Some(at) = expires_at {
-            sqlx::query(sql::EXPIRY_INSERT).bind(at).bind(seq).execute(&mut *conn).await?;
-        }
-        outcomes.push(EnqueueOutcome::Created);
+    for task in &tasks {
+        let mut plan = Plan::new(task, now);
+        let mut answer = Answer::default();
+        outcomes.push(loop {
+            match plan.step(&mut names, answer) {
+                Next::Run(step) => answer = run(conn, &step).await?,
+                Next::Done(outcome) => break outcome,
+            }
+        });
     }
     Ok(outcomes)
+}
+
+/// Runs one step of a plan.
+async fn run(conn: &mut SqliteConnection, step: &Step<'_>) -> Result<Answer, sqlx::Error> {
+    let mut query = sqlx::query(step.statement.sql());
+    for value in step.values().iter().copied() {
+        query = match value {
+            Value::Null => query.bind(None::<i64>),
+            Value::Int(int) => query.bind(int),
+            Value::Text(text) => query.bind(text),
+            Value::Blob(bytes) => query.bind(bytes),
+        };
+    }
+    if step.statement.asks() {
+        let row = query.fetch_optional(conn).await?;
+        let found = row.map(|row| row.try_get(0)).transpose()?;
+        return Ok(Answer { found, ..Answer::default() });
+    }
+    let done = query.execute(conn).await?;
+    Ok(Answer { changed: done.rows_affected(), key: done.last_insert_rowid(), found: None })
 }
 
 async fn edit_schedule(
@@ -150,27 +143,6 @@ fn read(row: &SqliteRow) -> Result<Schedule, sqlx::Error> {
         created_at: Timestamp::from_millis(row.try_get(6)?),
         edited_at: Timestamp::from_millis(row.try_get(7)?),
     })
-}
-
-async fn intern(
-    conn: &mut SqliteConnection,
-    known: &mut HashMap<String, i64>,
-    name: &str,
-    add: &'static str,
-    find: &'static str,
-) -> Result<i64, sqlx::Error> {
-    if let Some(id) = known.get(name) {
-        return Ok(*id);
-    }
-    let id = match sqlx::query(find).bind(name).fetch_optional(&mut *conn).await? {
-        Some(row) => row.try_get(0)?,
-        None => {
-            sqlx::query(add).bind(name).execute(&mut *conn).await?;
-            sqlx::query(find).bind(name).fetch_one(&mut *conn).await?.try_get(0)?
-        }
-    };
-    known.insert(name.to_owned(), id);
-    Ok(id)
 }
 
 fn explain(error: sqlx::Error, what: &str) -> StoreError {

@@ -3,11 +3,12 @@ use std::sync::Arc;
 
 use crate::beat::Definition;
 use crate::client::{Client, Program};
-use crate::core::{Env, KindInfo, KindSpec, Limits, Store, StoreError, StoreErrorKind};
+use crate::core::{Env, KindInfo, KindSpec, Limits, Source, Store, StoreError, StoreErrorKind};
 use crate::handler::{Dynamic, Run, Typed};
 use crate::hooks::{EndedTask, FailedAttempt, Hooks};
 use crate::registry::{RegisterError, Registry};
-use crate::{Context, Error, FromRef, Handler, HandlerFuture, Task};
+use crate::runtime::{Ground, Runtime};
+use crate::{Context, Error, FromRef, Handler, HandlerFuture, Task, WorkerBuilder};
 
 /// An application: its state and its task types, before it is connected to a store.
 ///
@@ -221,7 +222,7 @@ impl<S: Send + Sync + 'static> App<S> {
                 let _ = self.registry.add(spec, Box::new(Dynamic(Elsewhere)), false);
             }
         }
-        Ok(Client::new(store, self.registry, self.limits, self.env, self.hooks, self.program))
+        Ok(self.on(store))
     }
 
     /// Uses a store that is already open, and declares the task types there.
@@ -233,7 +234,58 @@ impl<S: Send + Sync + 'static> App<S> {
             return Err(mistake.into());
         }
         store.declare(&self.registry.specs()).await?;
-        Ok(Client::new(store, self.registry, self.limits, self.env, self.hooks, self.program))
+        Ok(self.on(store))
+    }
+
+    /// Builds a worker on a source of tasks that is no store: it takes tasks from there, runs them, and reports to it, as a
+    /// worker of a [`Client`] does with a store. Who puts tasks there is the source's own business.
+    ///
+    /// What needs a store is not there. No beat runs inside, whatever [`WorkerBuilder::beat`] says, and the program's schedules
+    /// are not written; a handler's transaction can't settle its task and fails
+    /// ([`transaction_on`](crate::Context::transaction_on)). What the source does not do, by its own documentation, the worker
+    /// can't either: see the defaults of [`Source`].
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use gristmill::core::{Env, NewTask, Overrides};
+    /// use gristmill::testing::MemoryBroker;
+    /// use gristmill::{App, Limits, Result, Task, task};
+    ///
+    /// #[task(name = "greet")]
+    /// async fn greet(name: String) -> Result<String> {
+    ///     Ok(format!("hello {name}"))
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let env = Env::system();
+    /// let broker = MemoryBroker::new(env.clone());
+    /// let args = r#"{"name": "world"}"#.to_owned();
+    /// broker.publish(NewTask::of(&Greet::kind(), args, Overrides::default(), env.task_id(), &Limits::default())?);
+    /// let worker = App::new(()).register::<Greet>().worker_on(broker)?.queue("default", 4).drain(true).start().await?;
+    /// assert_eq!(worker.ended().await.succeeded, 1);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A mistake in a registration.
+    pub fn worker_on(self, source: Arc<dyn Source>) -> Result<WorkerBuilder, RegisterError> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        Ok(WorkerBuilder::new(Arc::new(Ground::of_source(source, self.into_runtime())), None))
+    }
+
+    fn on(self, store: Arc<dyn Store>) -> Client {
+        let program = self.program.clone();
+        Client::new(store, self.into_runtime(), program)
+    }
+
+    fn into_runtime(self) -> Arc<Runtime> {
+        let Self { registry, limits, env, hooks, .. } = self;
+        Arc::new(Runtime { registry, limits, env, hooks })
     }
 
     fn add(mut self, kind: KindSpec, run: Box<dyn Run>, typed: bool) -> Self {

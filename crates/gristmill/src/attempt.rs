@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
 use crate::core::{
-    Claimed, Ending, InvalidInput, LeaseRef, NewTask, Note, Progress, Settlement, State, TaskId, TaskMeta, Timestamp,
+    Claimed, Ending, InvalidInput, LeaseKey, LeaseRef, NewTask, Note, Progress, Settlement, State, Store, TaskId, TaskMeta,
+    Timestamp,
 };
+use crate::runtime::{Ground, Runtime};
 use crate::{LeaseLost, Result};
 
 /// One run of a task in this process: what its context shows, and what it leaves behind.
@@ -32,7 +33,7 @@ pub(crate) struct Attempt {
     pub(crate) token: CancellationToken,
     /// Cancelled when nothing may be waited for any more.
     pub(crate) abandon: CancellationToken,
-    pub(crate) client: Client,
+    pub(crate) ground: Arc<Ground>,
     /// When the handler's current poll began, in microseconds of the worker's clock; 0 between polls.
     pub(crate) polled_since: AtomicU64,
     why: AtomicU8,
@@ -88,7 +89,12 @@ pub(crate) struct NotesQueue {
 
 impl Attempt {
     /// An attempt on a claimed task.
-    pub(crate) fn of(claimed: &mut Claimed, timeout: Option<Duration>, client: &Client, notes: Option<Arc<NotesQueue>>) -> Self {
+    pub(crate) fn of(
+        claimed: &mut Claimed,
+        timeout: Option<Duration>,
+        ground: &Arc<Ground>,
+        notes: Option<Arc<NotesQueue>>,
+    ) -> Self {
         Self {
             id: claimed.lease.id,
             kind: claimed.kind.clone(),
@@ -105,7 +111,7 @@ impl Attempt {
             deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
             token: CancellationToken::new(),
             abandon: CancellationToken::new(),
-            client: client.clone(),
+            ground: ground.clone(),
             polled_since: AtomicU64::new(0),
             why: AtomicU8::new(Why::Nothing as u8),
             noted: AtomicBool::new(false),
@@ -115,9 +121,10 @@ impl Attempt {
     }
 
     /// An attempt that runs in the caller and is kept nowhere.
-    pub(crate) fn of_call(task: NewTask, timeout: Option<Duration>, client: &Client) -> Self {
+    pub(crate) fn of_call(task: NewTask, timeout: Option<Duration>, ground: &Arc<Ground>) -> Self {
+        let env = &ground.runtime.env;
         let mut claimed = Claimed {
-            lease: LeaseRef { id: task.id, fence: client.env().fence(), key: 0 },
+            lease: LeaseRef { id: task.id, fence: env.fence(), key: LeaseKey::default() },
             kind: task.kind.into(),
             queue: task.queue.into(),
             attempt: 1,
@@ -125,13 +132,23 @@ impl Attempt {
             crashes: 0,
             max_attempts: 1,
             report_start: false,
-            created_at: client.env().now(),
+            created_at: env.now(),
             args: String::new(),
             meta: task.meta,
         };
-        let mut attempt = Self::of(&mut claimed, timeout, client, None);
+        let mut attempt = Self::of(&mut claimed, timeout, ground, None);
         attempt.lease = None;
         attempt
+    }
+
+    /// What its program knows of tasks.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.ground.runtime
+    }
+
+    /// The store that its task is in, for a transaction of its handler.
+    pub(crate) fn store(&self) -> Result<&dyn Store> {
+        self.ground.store()
     }
 
     /// Asks the handler to end; the first reason stands.
@@ -151,7 +168,7 @@ impl Attempt {
     }
 
     pub(crate) fn log(self: &Arc<Self>, line: &str) {
-        let max = self.client.limits().log_bytes;
+        let max = self.runtime().limits.log_bytes;
         {
             let mut left = self.left();
             left.logs.extend(line.chars().filter(|c| !c.is_control() || *c == '\t'));
@@ -192,7 +209,7 @@ impl Attempt {
     }
 
     pub(crate) fn add_child(&self, child: NewTask) -> Result<(), InvalidInput> {
-        let max = self.client.limits().children;
+        let max = self.runtime().limits.children;
         let mut left = self.left();
         if left.children.len() >= max {
             return Err(InvalidInput::new("children", format!("one attempt may enqueue at most {max} tasks")));
@@ -224,11 +241,11 @@ impl Attempt {
         self.left().settled
     }
 
-    /// Asks the store whether the claim is still the newest.
+    /// Asks the source whether the claim is still the newest.
     pub(crate) async fn confirm(&self) -> Result<()> {
         let Some(lease) = self.lease else { return Ok(()) };
         let note = Note { lease, logs: None, progress: None };
-        match self.client.store().note(vec![note]).await?.first() {
+        match self.ground.source.note(vec![note]).await?.first() {
             Some(true) => Ok(()),
             _ => {
                 self.ask_to_end(Why::LeaseLost);

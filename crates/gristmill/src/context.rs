@@ -136,7 +136,10 @@ impl<S> Context<S> {
 
     /// Enqueues a child, committed together with this attempt's success and not at all otherwise: a handler that is run
     /// again never doubles its children. The options are those of [`Client::enqueue`](crate::Client::enqueue); awaiting
-    /// does not wait for anything.
+    /// does not wait for anything, and gives a [`Child`](crate::Child), which has the id.
+    ///
+    /// A child that can't be kept, as another task has its id, fails the attempt of its parent. Of a source that is no store
+    /// ([`App::worker_on`](crate::App::worker_on)), a crash at the end of the parent may double its children.
     ///
     /// ```
     /// # use gristmill::{task, Context, Result};
@@ -150,12 +153,12 @@ impl<S> Context<S> {
     /// }
     /// ```
     pub fn enqueue<T: Task>(&self, task: T) -> Enqueue<'_, T::Output, InAttempt<'_>> {
-        Enqueue::typed(&self.attempt.client, &task, InAttempt(&self.attempt))
+        Enqueue::typed(self.attempt.runtime(), &task, InAttempt(&self.attempt))
     }
 
     /// Enqueues a child by name; see [`enqueue`](Self::enqueue).
     pub fn enqueue_named(&self, name: &str, args: impl Into<String>) -> Enqueue<'_, serde_json::Value, InAttempt<'_>> {
-        Enqueue::named(&self.attempt.client, name, args.into(), InAttempt(&self.attempt))
+        Enqueue::named(self.attempt.runtime(), name, args.into(), InAttempt(&self.attempt))
     }
 
     /// Asks the store whether the task is still ours. A worker that was paused for longer than its lease finds out here

@@ -3,6 +3,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::core::{Ending, Failure, FailureReason, Timestamp};
+use crate::panics;
 
 /// Any error that can be kept with an attempt.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -130,10 +131,14 @@ impl Error {
         if matches!(self.what, What::Snooze(_) | What::Release) {
             return None;
         }
-        let mut failure = match self.source.as_deref() {
+        let told = panics::catch(|| match self.source.as_deref() {
             Some(source) => Failure::from_error(self.reason, source),
             None => Failure::new(self.reason, self.to_string()),
-        };
+        });
+        // The text is the application's code. What it fails to say does not change how the attempt ended.
+        let mut failure = told.unwrap_or_else(|panicked| {
+            Failure::new(self.reason, format!("the error can't be shown, its text {}", Self::from(panicked)))
+        });
         failure.trace.clone_from(&self.trace);
         Some(failure)
     }

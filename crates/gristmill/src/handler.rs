@@ -56,7 +56,7 @@ where
 #[cold]
 fn misfit(attempt: &Attempt, args: &str, error: &serde_json::Error) -> Error {
     tracing::error!(task = %attempt.id, kind = %attempt.kind, error = %error, "the arguments do not fit the task type");
-    let told = attempt.client.registry().get(&attempt.kind).and_then(|kind| {
+    let told = attempt.runtime().registry.get(&attempt.kind).and_then(|kind| {
         let value = serde_json::from_str(args).ok()?;
         kind.schema.check_kept(&value).err()
     });

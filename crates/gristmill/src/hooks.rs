@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attempt::Attempt;
-use crate::client::Client;
-use crate::core::{Ending, Failure, Settlement, State, TaskId, TaskMeta};
+use crate::core::{Ending, Failure, Settlement, Source, State, TaskId, TaskMeta};
 use crate::{Error, panics};
 
 /// An attempt that failed, as [`App::on_failed_attempt`](crate::App::on_failed_attempt) is told.
@@ -123,10 +122,10 @@ impl Notice {
         }
     }
 
-    /// The events in it; asks the store for what only that knows.
-    pub(crate) async fn events(self, client: &Client) -> Vec<Event> {
+    /// The events in it; asks the source for what only that knows.
+    pub(crate) async fn events(self, source: &dyn Source) -> Vec<Event> {
         match self {
-            Self::Ended(id) => match client.get(id).await {
+            Self::Ended(id) => match source.record(id).await {
                 // Somebody may have retried it meanwhile.
                 Ok(Some(task)) if task.state.is_final() && task.state != State::Succeeded => vec![Event::Ended(EndedTask {
                     id,

@@ -37,6 +37,7 @@
 mod app;
 mod attempt;
 pub mod beat;
+mod child;
 mod client;
 mod context;
 mod error;
@@ -49,6 +50,7 @@ mod panics;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod registry;
+mod runtime;
 pub mod schedule;
 mod schema;
 #[cfg(feature = "sqlite")]
@@ -64,6 +66,7 @@ mod worker;
 pub use gristmill_core as core;
 
 pub use app::{App, ConnectError, check_store_url, open_store};
+pub use child::Child;
 pub use client::{
     AwaitError, BulkReport, Call, CallError, Cancel, Changing, Client, Enqueue, EnqueueError, EnqueueMany, Handle, InAttempt,
     InTransaction, Inserting, Own, ScheduleChange, Timetable,

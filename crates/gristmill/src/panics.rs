@@ -2,7 +2,9 @@ use std::any::Any;
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::pin::Pin;
 use std::sync::Once;
+use std::task::{Context, Poll};
 
 use crate::core::FailureReason;
 use crate::error::{Error, What, When};
@@ -19,13 +21,32 @@ pub(crate) struct Panicked {
     trace: Option<String>,
 }
 
-/// Runs a piece of a handler. A panic becomes a value, so that it ends one attempt and not the worker.
+/// Runs a piece of a handler, or of a part of the worker. A panic becomes a value, so that it ends that and nothing else.
 pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     install_hook();
     let outer = IN_HANDLER.replace(true);
     let caught = catch_unwind(AssertUnwindSafe(work));
     IN_HANDLER.set(outer);
     caught.map_err(|payload| Panicked { message: message_of(&*payload), trace: TRACE.take() })
+}
+
+/// Makes a panic in any poll of a future a value, as [`catch`] does; the future must not be polled again then.
+pub(crate) fn caught<F: Future + Unpin>(future: F) -> Caught<F> {
+    Caught(future)
+}
+
+/// See [`caught`].
+pub(crate) struct Caught<F>(F);
+
+impl<F: Future + Unpin> Future for Caught<F> {
+    type Output = Result<F::Output, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match catch(|| Pin::new(&mut self.0).poll(cx)) {
+            Ok(polled) => polled.map(Ok),
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        }
+    }
 }
 
 impl From<Panicked> for Error {

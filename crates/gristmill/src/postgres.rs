@@ -32,6 +32,6 @@ impl<S> crate::Context<S> {
     /// # Errors
     /// If the tasks are not in PostgreSQL.
     pub fn postgres(&self) -> crate::Result<Lent<'_>> {
-        Ok(crate::core::store_of::<PostgresStore>(self.inner().client.store().as_ref(), "PostgreSQL")?.lend())
+        Ok(crate::core::store_of::<PostgresStore>(self.inner().store()?, "PostgreSQL")?.lend())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::core::{InvalidInput, KindSpec, Limits, limits};
+use crate::core::{InvalidInput, KindSpec, Limits, ServedKind, limits};
 use crate::handler::Run;
 use crate::schema::Schema;
 
@@ -45,6 +45,11 @@ impl Registry {
         let mut specs: Vec<_> = self.kinds.values().map(|kind| kind.spec.clone()).collect();
         specs.sort_by(|a, b| a.name.cmp(&b.name));
         specs
+    }
+
+    /// What a worker says that it serves, by name.
+    pub(crate) fn served(&self) -> Vec<ServedKind> {
+        self.specs().iter().map(ServedKind::from).collect()
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {

@@ -42,7 +42,7 @@ impl<S> Context<S> {
     /// What `work` returned, [`LeaseLost`](crate::LeaseLost), or the store's error.
     pub fn transaction<T: Serialize>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let attempt = self.inner();
-        let store = attempt.client.store().as_ref();
+        let store = attempt.store()?;
         let (mut outcome, mut settles) = (None, false);
         let mut ended = store_of::<SqliteStore>(store, "SQLite")?.transaction(|connection| {
             let plan = attempt.plan(outcome.insert(work(connection)))?;

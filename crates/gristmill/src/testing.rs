@@ -45,7 +45,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use gristmill_conformance::MemoryStore;
+pub use gristmill_conformance::{MemoryBroker, MemoryStore};
 
 #[doc(hidden)]
 pub use beat::assert_one_scheduled;
@@ -53,8 +53,8 @@ pub use beat::assert_one_scheduled;
 use crate::attempt::Attempt;
 use crate::client::Client;
 use crate::core::{
-    Claim, Claimed, Ending, Env, Filter, LeaseRef, NewTask, Overrides, Progress, Settled, Settlement, State, Store, StoreError,
-    StoreErrorKind, TaskMeta, VirtualTime, Wanted, WorkerSpec, limits,
+    Claim, Claimed, Ending, Env, Filter, LeaseKey, LeaseRef, NewTask, Overrides, Progress, Settled, Settlement, State, Store,
+    StoreError, StoreErrorKind, TaskMeta, VirtualTime, Wanted, WorkerSpec, limits,
 };
 use crate::hooks::Notice;
 use crate::worker::execute;
@@ -258,14 +258,15 @@ impl<'h, T: Task + Sync> IntoFuture for Perform<'h, T> {
         Box::pin(async move {
             let client = &self.harness.client;
             let args = serde_json::to_string(&self.task).unwrap_or_default();
-            let id = client.env().task_id();
+            let env = &client.runtime().env;
+            let id = env.task_id();
             let task = NewTask::of(&T::kind(), args, Overrides::default(), id, client.limits());
             let task = match task {
                 Ok(task) => task,
                 Err(invalid) => return Performed::refused(&invalid),
             };
             let mut claimed = Claimed {
-                lease: LeaseRef { id, fence: client.env().fence(), key: 0 },
+                lease: LeaseRef { id, fence: env.fence(), key: LeaseKey::default() },
                 kind: T::NAME.into(),
                 queue: task.queue.into(),
                 attempt: self.attempt,
@@ -273,12 +274,12 @@ impl<'h, T: Task + Sync> IntoFuture for Perform<'h, T> {
                 crashes: 0,
                 max_attempts: task.max_attempts,
                 report_start: false,
-                created_at: client.env().now(),
+                created_at: env.now(),
                 args: task.args,
                 meta: Some(Box::new(self.meta)),
             };
             let attempt = unclaimed(client, &mut claimed);
-            match execute::run(client, &attempt, claimed).await {
+            match execute::run(&attempt, claimed).await {
                 Some(settlement) => Performed::of(settlement),
                 None => Performed::refused(&"the attempt has settled itself"),
             }
@@ -365,7 +366,7 @@ impl Inline {
             id: worker,
             name: "test".to_owned(),
             lease: limits::DURATION_MAX,
-            kinds: client.registry().specs().into_iter().map(|kind| kind.name).collect(),
+            kinds: client.registry().served(),
             queues: queues.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -380,12 +381,12 @@ impl Inline {
             let again = self.twice.as_ref().map(|failed| (failed, redelivered(&claimed)));
             let attempt = unclaimed(client, &mut claimed);
             // Boxed: a handler may enqueue, which in inline mode drains again.
-            let Some(mut settlement) = boxed(execute::run(client, &attempt, claimed)).await else { continue };
+            let Some(mut settlement) = boxed(execute::run(&attempt, claimed)).await else { continue };
             // What commits with its settlement is never run again.
             let again = again.filter(|_| attempt.settled().is_none());
             if let (Some((failed, mut claimed)), Ending::Succeeded) = (again, settlement.ending) {
                 let attempt = unclaimed(client, &mut claimed);
-                match boxed(execute::run(client, &attempt, claimed)).await {
+                match boxed(execute::run(&attempt, claimed)).await {
                     // The first end was never written; this one is.
                     Some(second) if second.ending == Ending::Succeeded => settlement = second,
                     second => {
@@ -415,7 +416,7 @@ fn boxed<'a>(
 
 /// An attempt whose claim is known to no database: its handler's transactions are committed alone, as in a synchronous call.
 fn unclaimed(client: &Client, claimed: &mut Claimed) -> Arc<Attempt> {
-    let mut attempt = execute::prepare(client, claimed, None);
+    let mut attempt = execute::prepare(client.ground(), claimed, None);
     attempt.lease = None;
     Arc::new(attempt)
 }
@@ -435,9 +436,10 @@ async fn sweep(client: &Client) -> Result<(), StoreError> {
 
 /// Calls the application's hooks here and now, so that a test sees what they did.
 async fn tell(client: &Client, notice: Notice) {
-    if !client.hooks().is_empty() {
-        for event in notice.events(client).await {
-            client.hooks().tell(&event);
+    let hooks = &client.runtime().hooks;
+    if !hooks.is_empty() {
+        for event in notice.events(&**client.store()).await {
+            hooks.tell(&event);
         }
     }
 }

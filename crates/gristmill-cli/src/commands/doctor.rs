@@ -40,10 +40,8 @@ fn missing_program(program: &Program) -> Option<Finding> {
             .as_ref()
             .is_some_and(|path| std::env::split_paths(path).any(|dir| cwd.join(dir).join(&program.program).exists()))
     };
-    (!found).then(|| Finding {
-        severity: Severity::Warning,
-        code: "missing_program".to_owned(),
-        message: format!("the program `{}` of task type `{}` is not there", program.program, program.task),
-        hint: "install it, correct `command`, or set PATH in `set_env`".to_owned(),
+    (!found).then(|| {
+        let message = format!("the program `{}` of task type `{}` is not there", program.program, program.task);
+        Finding::warning("missing_program", message, "install it, correct `command`, or set PATH in `set_env`")
     })
 }

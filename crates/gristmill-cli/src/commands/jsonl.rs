@@ -254,7 +254,8 @@ impl Run<'_> {
             for ((number, id), outcome) in numbers.into_iter().zip(ids).zip(outcomes) {
                 match outcome {
                     EnqueueOutcome::Conflict => self.refuse(number, &EnqueueError::Conflict { id }.to_string()),
-                    EnqueueOutcome::Created | EnqueueOutcome::Exists => kept.push(Kept { line: number, id }),
+                    EnqueueOutcome::Created => kept.push(Kept { line: number, id }),
+                    EnqueueOutcome::Exists(id) => kept.push(Kept { line: number, id }),
                 }
             }
             self.kept += kept.len() as u64;

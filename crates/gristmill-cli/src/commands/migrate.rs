@@ -1,4 +1,5 @@
 use gristmill::Timestamp;
+use gristmill::core::kit::migrate::{Effect, Migration};
 use serde::Serialize;
 
 use crate::connect::Session;
@@ -23,7 +24,10 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Answer {
     store: String,
+    /// Those that the programs before them can't work with.
     migrations: Vec<Row>,
+    /// Those of which these notice nothing.
+    additions: Vec<Row>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     roles: Vec<String>,
 }
@@ -33,6 +37,12 @@ struct Row {
     number: i64,
     name: String,
     applied_at: Option<Timestamp>,
+}
+
+impl From<Migration> for Row {
+    fn from(step: Migration) -> Self {
+        Self { number: step.number, name: step.name, applied_at: step.applied_at }
+    }
 }
 
 pub(crate) async fn run<S: Send + Sync + 'static>(args: &Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
@@ -45,19 +55,26 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: &Args, session: Session<
     if !args.check {
         // Connecting brings the tables up to date.
         drop(session.connect().await?);
+        stores::finish(&store).await?;
     }
     let roles = if args.roles { stores::grant_roles(&store).await? } else { Vec::new() };
     let status = stores::migration_status(&store).await?;
-    let migrations: Vec<Row> =
-        status.into_iter().map(|step| Row { number: step.number, name: step.name, applied_at: step.applied_at }).collect();
-    let pending = migrations.iter().filter(|row| row.applied_at.is_none()).count();
-    out.value(&Answer { store: stores::shown(&store), migrations, roles }, |answer| {
-        let rows = answer.migrations.iter().map(|row| {
-            vec![row.number.to_string(), row.name.clone(), row.applied_at.map_or("pending".to_owned(), |at| at.to_string())]
-        });
-        let roles = answer.roles.iter().map(|role| vec![role.clone()]);
-        let roles = if answer.roles.is_empty() { String::new() } else { format!("\n{}", table(&["role"], roles)) };
-        table(&["migration", "name", "applied"], rows) + &roles
+    let pending = status.iter().filter(|step| step.applied_at.is_none()).count();
+    let (breaking, adding): (Vec<_>, Vec<_>) = status.into_iter().partition(|step| step.effect == Effect::Breaks);
+    let rows = |steps: Vec<Migration>| steps.into_iter().map(Row::from).collect();
+    let answer = Answer { store: stores::shown(&store), migrations: rows(breaking), additions: rows(adding), roles };
+    out.value(&answer, |answer| {
+        let rows = |kind: &str, rows: &[Row]| {
+            let rows = rows.iter().map(|row| {
+                vec![row.number.to_string(), row.name.clone(), row.applied_at.map_or("pending".to_owned(), |at| at.to_string())]
+            });
+            table(&[kind, "name", "applied"], rows)
+        };
+        let mut text = rows("migration", &answer.migrations) + "\n" + &rows("addition", &answer.additions);
+        if !answer.roles.is_empty() {
+            text += &format!("\n{}", table(&["role"], answer.roles.iter().map(|role| vec![role.clone()])));
+        }
+        text
     })?;
     if pending > 0 {
         return Err(CliError::failed(format!("{pending} migrations are pending"))

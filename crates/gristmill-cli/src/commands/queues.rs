@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use gristmill::Client;
+use gristmill::core::json::PausedJson;
 use gristmill::core::limits::{COUNT_MAX, check_name};
-use serde::Serialize;
 
 use crate::connect::Session;
 use crate::exit::CliError;
@@ -25,12 +25,6 @@ pub(crate) struct Names {
     /// The queues
     #[arg(required = true, value_name = "QUEUE")]
     names: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Changed {
-    queue: String,
-    paused: bool,
 }
 
 pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
@@ -68,7 +62,7 @@ async fn pause<S: Send + Sync + 'static>(names: Names, paused: bool, session: Se
         } else {
             client.resume(&queue).await?
         }
-        changed.push(Changed { queue, paused });
+        changed.push(PausedJson { queue, paused });
     }
     out.list(&changed, &["queue", "state"], |row| {
         vec![row.queue.clone(), if row.paused { "paused" } else { "active" }.to_owned()]

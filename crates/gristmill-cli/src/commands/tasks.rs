@@ -1,11 +1,16 @@
-use gristmill::core::{Cursor, Page, limits};
-use gristmill::{CancelOutcome, Client, Filter, RetryOutcome, State, TaskId, TaskRecord};
+use std::str::FromStr;
+use std::time::Duration;
+
+use gristmill::core::json::{OutcomeJson, PageJson, TaskJson};
+use gristmill::core::{Cursor, Env, Page, limits};
+use gristmill::{BulkReport, CancelOutcome, Client, Filter, RetryOutcome, State, TaskId, TaskRecord, Timestamp};
 use serde::Serialize;
 
-use super::record::{FailureView, TaskView};
+use super::record::{failure_line, text};
+use super::values::duration;
 use crate::connect::Session;
 use crate::exit::CliError;
-use crate::output::{self, Format, Out, table};
+use crate::output::{Format, Out};
 
 /// Arguments of `tasks`.
 #[derive(Debug, clap::Subcommand)]
@@ -44,7 +49,7 @@ pub(crate) struct Show {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bulk {
     /// The tasks' ids
-    #[arg(value_name = "ID", conflicts_with_all = ["state", "queue", "kind", "tag", "all"])]
+    #[arg(value_name = "ID", conflicts_with_all = ["Which", "all"])]
     ids: Vec<TaskId>,
     #[command(flatten)]
     filter: Which,
@@ -54,7 +59,7 @@ pub(crate) struct Bulk {
 }
 
 /// Which tasks.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct Which {
     /// In this state; may be given more than once
     #[arg(long, value_name = "STATE")]
@@ -68,36 +73,61 @@ struct Which {
     /// With this tag
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
+    /// Enqueued at this moment or later (RFC 3339, or a duration ago such as 2h)
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    since: Option<Moment>,
+    /// Enqueued before this moment
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    until: Option<Moment>,
+    /// Enqueued by this task
+    #[arg(long, value_name = "ID")]
+    parent: Option<TaskId>,
+    /// With exactly this title
+    #[arg(long, value_name = "TITLE")]
+    title: Option<String>,
+    /// Made by this schedule
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<String>,
+    /// That run on the worker of this name, or ran there last
+    #[arg(long, value_name = "NAME")]
+    worker: Option<String>,
+    /// With these words in title, task type or tags
+    #[arg(long, value_name = "WORDS")]
+    text: Option<String>,
+}
+
+/// A moment, as it is typed.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    At(Timestamp),
+    Ago(Duration),
 }
 
 pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
-    if let Args::Cancel(bulk) | Args::Retry(bulk) = &args {
-        bulk.check()?;
-    }
+    let filter = match &args {
+        Args::List(args) => args.filter.filter()?,
+        Args::Show(_) => Filter::default(),
+        Args::Cancel(bulk) | Args::Retry(bulk) => {
+            let filter = bulk.filter.filter()?;
+            bulk.check(&filter)?;
+            filter
+        }
+    };
     let client = session.connect().await?;
     match args {
-        Args::List(args) => list(args, &client, out).await,
+        Args::List(args) => list(&args, &filter, &client, out).await,
         Args::Show(args) => show(args.id, &client, out).await,
-        Args::Cancel(args) => cancel(args, &client, out).await,
-        Args::Retry(args) => retry(args, &client, out).await,
+        Args::Cancel(args) => cancel(&args, &filter, &client, out).await,
+        Args::Retry(args) => retry(&args, &filter, &client, out).await,
     }
 }
 
-async fn list(args: List, client: &Client, out: &Out) -> Result<(), CliError> {
-    #[derive(Serialize)]
-    struct Answer {
-        items: Vec<TaskView>,
-        next: Option<String>,
-    }
-    let Page { items, next } = page(client, &args.filter.into(), args.cursor, args.limit.into()).await?;
-    let answer = Answer { items: items.into_iter().map(TaskView::of).collect(), next: next.map(|next| next.to_string()) };
-    if out.format == Format::Json {
-        return out.value(&answer, |_| String::new());
-    }
-    if out.format == Format::Jsonl {
-        out.lines(&answer.items)?;
-    } else {
-        let rows = answer.items.iter().map(|task| {
+async fn list(args: &List, filter: &Filter, client: &Client, out: &Out) -> Result<(), CliError> {
+    let page = page(client, filter, args.cursor, args.limit.into()).await?;
+    out.page(
+        &PageJson::of(page, TaskJson::of),
+        &["id", "task", "queue", "state", "attempt", "created", "title", "error"],
+        |task| {
             vec![
                 task.id.to_string(),
                 task.kind.clone(),
@@ -106,15 +136,10 @@ async fn list(args: List, client: &Client, out: &Out) -> Result<(), CliError> {
                 format!("{}/{}", task.attempt, task.max_attempts),
                 task.created_at.to_string(),
                 task.title.as_deref().unwrap_or_default().chars().take(60).collect(),
-                task.error.as_ref().map(FailureView::line).unwrap_or_default().chars().take(60).collect(),
+                task.error.as_ref().map(failure_line).unwrap_or_default().chars().take(60).collect(),
             ]
-        });
-        out.raw(&table(&["id", "task", "queue", "state", "attempt", "created", "title", "error"], rows))?;
-    }
-    if let Some(next) = answer.next {
-        output::note(&format!("there is more: --cursor {next}"));
-    }
-    Ok(())
+        },
+    )
 }
 
 /// A page that is full or the last. The store gives back less when it has read many rows that do not match.
@@ -134,49 +159,35 @@ async fn show(id: TaskId, client: &Client, out: &Out) -> Result<(), CliError> {
             CliError::failed(format!("there is no task {id}")).with_hint("it may have ended longer ago than its retention")
         );
     };
-    out.value(&TaskView::with_attempts(task), TaskView::text)
+    out.value(&TaskJson::with_attempts(task), text)
 }
 
-/// What became of one task of a bulk operation.
-#[derive(Serialize)]
-struct Row<O> {
-    id: TaskId,
-    outcome: O,
-}
-
-/// What became of all tasks that a filter named.
-#[derive(Serialize)]
-struct Sum {
-    changed: u64,
-    unchanged: u64,
-}
-
-async fn cancel(args: Bulk, client: &Client, out: &Out) -> Result<(), CliError> {
+async fn cancel(args: &Bulk, filter: &Filter, client: &Client, out: &Out) -> Result<(), CliError> {
     if args.ids.is_empty() {
         let mut each = Each::new(out);
-        let report = client.cancel_all(&args.filter.into(), |id, outcome| each.add(id, outcome)).await?;
-        return each.end(report.changed, report.unchanged, "cancelled");
+        let report = client.cancel_all(filter, |id, outcome| each.add(id, outcome)).await?;
+        return each.end(&report, "cancelled");
     }
     let mut rows = Vec::new();
     for ids in args.ids.chunks(limits::BATCH_TASKS_MAX) {
         let outcomes = client.store().cancel(ids).await?;
-        rows.extend(ids.iter().zip(outcomes).map(|(id, outcome)| Row { id: *id, outcome }));
+        rows.extend(ids.iter().zip(outcomes).map(|(id, outcome)| OutcomeJson { id: *id, outcome }));
     }
     out.list(&rows, &["id", "outcome"], |row| vec![row.id.to_string(), word(&row.outcome)])?;
     let good = |outcome| matches!(outcome, CancelOutcome::Cancelled | CancelOutcome::CancelRequested);
     all_done(rows.iter().filter(|row| !good(row.outcome)).count(), "could not be cancelled: they have ended, or are not there")
 }
 
-async fn retry(args: Bulk, client: &Client, out: &Out) -> Result<(), CliError> {
+async fn retry(args: &Bulk, filter: &Filter, client: &Client, out: &Out) -> Result<(), CliError> {
     if args.ids.is_empty() {
         let mut each = Each::new(out);
-        let report = client.retry_all(&args.filter.into(), |id, outcome| each.add(id, outcome)).await?;
-        return each.end(report.changed, report.unchanged, "ready again");
+        let report = client.retry_all(filter, |id, outcome| each.add(id, outcome)).await?;
+        return each.end(&report, "ready again");
     }
     let mut rows = Vec::new();
     for ids in args.ids.chunks(limits::BATCH_TASKS_MAX) {
         let outcomes = client.store().retry(ids).await?;
-        rows.extend(ids.iter().zip(outcomes).map(|(id, outcome)| Row { id: *id, outcome }));
+        rows.extend(ids.iter().zip(outcomes).map(|(id, outcome)| OutcomeJson { id: *id, outcome }));
     }
     out.list(&rows, &["id", "outcome"], |row| vec![row.id.to_string(), word(&row.outcome)])?;
     all_done(
@@ -203,17 +214,15 @@ impl<'a> Each<'a> {
     fn add(&mut self, id: TaskId, outcome: impl Serialize) {
         // Should nobody read any more, the operation goes on: it is half done.
         if self.out.format == Format::Jsonl && self.written.is_ok() {
-            self.written = self.out.lines(&[Row { id, outcome }]);
+            self.written = self.out.lines(&[OutcomeJson { id, outcome }]);
         }
     }
 
-    fn end(self, changed: u64, unchanged: u64, what: &str) -> Result<(), CliError> {
+    fn end(self, report: &BulkReport, what: &str) -> Result<(), CliError> {
         self.written?;
         match self.out.format {
             Format::Jsonl => Ok(()),
-            _ => self.out.value(&Sum { changed, unchanged }, |sum| {
-                format!("{} {what}, {} left as they were\n", sum.changed, sum.unchanged)
-            }),
+            _ => self.out.value(report, |sum| format!("{} {what}, {} left as they were\n", sum.changed, sum.unchanged)),
         }
     }
 }
@@ -225,18 +234,55 @@ fn word(outcome: &impl Serialize) -> String {
 
 impl Bulk {
     /// Everything must be said aloud: a forgotten filter must not cancel all tasks.
-    fn check(&self) -> Result<(), CliError> {
-        let Which { state, queue, kind, tag } = &self.filter;
-        let filtered = !state.is_empty() || queue.is_some() || kind.is_some() || tag.is_some();
-        if self.ids.is_empty() && !filtered && !self.all {
-            return Err(CliError::usage("which tasks? give ids, or --state, --queue, --kind, --tag, or --all"));
+    fn check(&self, filter: &Filter) -> Result<(), CliError> {
+        if self.ids.is_empty() && *filter == Filter::default() && !self.all {
+            return Err(CliError::usage("which tasks? give ids, or --state, --queue or another filter, or --all"));
         }
         Ok(())
     }
 }
 
-impl From<Which> for Filter {
-    fn from(which: Which) -> Self {
-        Self { states: which.state, queue: which.queue, kind: which.kind, tag: which.tag }
+impl Which {
+    /// The filter, checked before a store is asked.
+    fn filter(&self) -> Result<Filter, CliError> {
+        let which = self.clone();
+        // Only to count back from; what a store shows is by its own clock.
+        let now = Env::system().now();
+        let filter = Filter {
+            states: which.state,
+            queue: which.queue,
+            kind: which.kind,
+            tag: which.tag,
+            from: which.since.map(|moment| moment.before(now)),
+            until: which.until.map(|moment| moment.before(now)),
+            parent: which.parent,
+            title: which.title,
+            schedule: which.schedule,
+            worker: which.worker,
+            text: which.text,
+        };
+        filter.check().map_err(|error| CliError::usage(format!("--{error}")))?;
+        Ok(filter)
+    }
+}
+
+impl Moment {
+    fn before(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(duration) => now.saturating_sub(duration),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(ago) = duration(text) {
+            return Ok(Self::Ago(ago));
+        }
+        let at = text.parse().map(Self::At);
+        at.map_err(|_| format!("`{text}` is neither a moment such as 2027-01-31T09:00:00Z nor a duration ago such as 2h"))
     }
 }

@@ -192,6 +192,9 @@ pub(crate) async fn run_until_stopped(builder: WorkerBuilder, what: &str) -> Res
     if let Some(error) = report.store_error {
         return Err(CliError::store(error));
     }
+    if !report.panicked.is_empty() {
+        return Err(CliError::failed("a part of the worker panicked, which stopped it; the log has the place, please report it"));
+    }
     if report.unsettled > 0 {
         return Err(CliError::failed("the last outcomes could not be written; their tasks will be run again"));
     }

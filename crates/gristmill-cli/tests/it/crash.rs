@@ -46,6 +46,10 @@ impl Record {
         record
     }
 
+    pub(crate) fn starts_of(&self, id: &str) -> usize {
+        self.starts.get(id).copied().unwrap_or_default()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.starts.values().sum::<usize>() + self.ends.values().sum::<usize>()
     }
@@ -73,7 +77,7 @@ pub(crate) fn check(sandbox: &Sandbox, ids: &[String]) {
         assert_eq!(ended("succeeded"), 1, "settled once: {task:#}");
         assert_eq!(attempts.last().unwrap()["state"], "succeeded", "and last: {task:#}");
         assert_eq!(ended("succeeded") + ended("crashed") + ended("released"), attempts.len(), "{task:#}");
-        let starts = record.starts.get(id).copied().unwrap_or_default();
+        let starts = record.starts_of(id);
         assert!(record.ends.contains_key(id), "it says that it succeeded, but never ended: {task:#}");
         assert!(starts <= attempts.len(), "{starts} starts, but the history has {}: {task:#}", attempts.len());
     }

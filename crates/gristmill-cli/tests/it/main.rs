@@ -21,4 +21,5 @@ mod schema;
 mod server;
 mod server_faults;
 mod tasks;
+mod versions;
 mod worker;

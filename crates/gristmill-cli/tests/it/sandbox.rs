@@ -55,7 +55,12 @@ impl Sandbox {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gristmill"));
+        self.command_of(env!("CARGO_BIN_EXE_gristmill"), args)
+    }
+
+    /// The same of another build of the program.
+    pub(crate) fn command_of(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(args).current_dir(self.dir.path());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GRISTMILL_")) {
             command.env_remove(name);
@@ -67,6 +72,13 @@ impl Sandbox {
 
     pub(crate) fn run(&self, args: &[&str]) -> Ended {
         end(self.command(args), "")
+    }
+
+    /// Runs a command of another build that has to succeed, and gives its output.
+    pub(crate) fn ok_of(&self, program: &str, args: &[&str]) -> String {
+        let ended = end(self.command_of(program, args), "");
+        assert_eq!(ended.code, Some(0), "{program} {args:?}: {ended:?}");
+        ended.stdout.trim_end().to_owned()
     }
 
     pub(crate) fn run_with_input(&self, args: &[&str], input: &str) -> Ended {

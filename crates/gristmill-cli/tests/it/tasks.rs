@@ -123,6 +123,45 @@ fn lists_are_filtered_and_paged() {
 }
 
 #[test]
+fn lists_are_filtered_by_time_title_and_words() {
+    let sandbox =
+        Sandbox::new("[tasks.mail-send]\ncommand = [\"true\"]\ntags = [\"eu-west\"]\n[tasks.other]\ncommand = [\"true\"]\n");
+    let id = sandbox.enqueue("mail-send", "{}");
+    sandbox.enqueue("other", "{}");
+    sandbox.ok(&["worker", "--drain"]);
+    let count = |args: &[&str]| sandbox.json(&[&["tasks", "list"], args].concat())["items"].as_array().unwrap().len();
+    assert_eq!((count(&["--since", "1h"]), count(&["--until", "1h"])), (2, 0));
+    assert_eq!(count(&["--since", "2020-01-01T00:00:00Z", "--until", "2999-01-01T00:00:00Z"]), 2);
+    assert_eq!((count(&["--text", "Mail WEST"]), count(&["--text", "mail east"]), count(&["--title", "x"])), (1, 0, 0));
+    assert_eq!((count(&["--parent", &id]), count(&["--schedule", "nightly"]), count(&["--worker", "nobody"])), (0, 0, 0));
+    let worker = sandbox.show(&id)["attempts"][0]["worker"].as_str().unwrap().to_owned();
+    assert_eq!((count(&["--worker", &worker]), count(&["--worker", &worker, "--text", "mail"])), (2, 1));
+    let swapped: &[&str] = &["--since", "2027-01-02T00:00:00Z", "--until", "2027-01-01T00:00:00Z"];
+    for (bad, why) in [
+        (swapped, "--until: is 2027-01-01T00:00:00.000Z, which is not after"),
+        (&["--text", "--"], "--text"),
+        (&["--text", "."], "has no word"),
+        (&["--text", ""], "--text: is empty"),
+        (&["--since", "yesterday"], "nor a duration ago"),
+        (&["--since", "-1h"], "nor a duration ago"),
+        (&["--parent", "seven"], "seven"),
+    ] {
+        for verb in ["list", "cancel", "retry"] {
+            let told = sandbox.fails(2, &[&["tasks", verb], bad].concat());
+            assert!(told.contains(why), "{told}");
+        }
+    }
+    sandbox.fails(2, &["tasks", "cancel", &id, "--text", "mail"]);
+    // What has succeeded runs again only if somebody says so.
+    assert_eq!(sandbox.json(&["tasks", "retry", "--text", "mail"]), json!({ "changed": 0, "unchanged": 0 }));
+    assert_eq!(
+        sandbox.json(&["tasks", "retry", "--text", "mail", "--state", "succeeded"]),
+        json!({ "changed": 1, "unchanged": 0 })
+    );
+    assert_eq!(sandbox.json(&["tasks", "cancel", "--text", "mail"]), json!({ "changed": 1, "unchanged": 0 }));
+}
+
+#[test]
 fn tables_are_plain_and_harmless() {
     let sandbox = Sandbox::new("[tasks.e]\ncommand = [\"sh\", \"-c\", \"printf 'x\\\\033[31my' >&2; exit 1\"]\nmax_attempts = 1");
     let task = sandbox.perform("e", "{}");

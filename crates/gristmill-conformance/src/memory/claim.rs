@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use gristmill_core::{Ack, Claim, Claimed, LeaseRef, StoreError, StoreErrorKind, Timestamp, Wanted, WorkerId};
+use gristmill_core::{Ack, Claim, Claimed, LeaseKey, LeaseRef, StoreError, StoreErrorKind, Timestamp, Wanted, WorkerId};
 
 use super::tables::{Lease, Place, Tables};
 
@@ -14,11 +14,11 @@ impl Tables {
         if claim.again {
             let mut given: Vec<_> = self.held_by(claim.worker).into_iter().filter_map(|seq| self.given(seq, claim)).collect();
             if !given.is_empty() {
-                given.sort_by_key(|(priority, claimed)| (*priority, claimed.lease.key));
+                given.sort_by_key(|(priority, claimed)| (*priority, claimed.lease.key.number()));
                 return Ok(given.into_iter().map(|(_, claimed)| claimed).collect());
             }
         }
-        let (name, kinds) = (worker.spec.name.clone(), worker.spec.kinds.clone());
+        let (name, kinds) = (worker.spec.name.clone(), worker.spec.kind_names().map(str::to_owned).collect::<Vec<_>>());
         let mut claimed = Vec::new();
         for wanted in &claim.wanted {
             if self.queues.get(&*wanted.queue) == Some(&true) {
@@ -66,13 +66,13 @@ impl Tables {
 
     fn first_ready(&self, queue: &str, kinds: &[String]) -> Option<i64> {
         let first_of = |kind: &String| self.ready.get(&(queue.to_owned(), kind.clone()))?.first().copied();
-        kinds.iter().filter_map(first_of).min().map(|(_, seq)| seq)
+        kinds.iter().filter_map(first_of).min().map(|(_, _, seq)| seq)
     }
 
     fn claimed(&self, seq: i64, claim: &Claim) -> Option<Claimed> {
         let task = self.tasks.get(&seq)?;
         Some(Claimed {
-            lease: LeaseRef { id: task.new.id, fence: claim.fence, key: seq },
+            lease: LeaseRef { id: task.new.id, fence: claim.fence, key: LeaseKey::of_number(seq) },
             kind: Arc::from(task.new.kind.as_str()),
             queue: Arc::from(task.new.queue.as_str()),
             attempt: task.attempt,

@@ -12,7 +12,7 @@ impl Tables {
     pub(super) fn enqueue(&mut self, new: NewTask, now: Timestamp) -> EnqueueOutcome {
         if let Some((_, kept)) = self.by_id(new.id) {
             let same = kept.new.kind == new.kind && kept.new.args == new.args;
-            return if same { EnqueueOutcome::Exists } else { EnqueueOutcome::Conflict };
+            return if same { EnqueueOutcome::Exists(new.id) } else { EnqueueOutcome::Conflict };
         }
         self.queues.entry(new.queue.clone()).or_default();
         self.kinds.entry(new.kind.clone()).or_default();
@@ -24,7 +24,8 @@ impl Tables {
             attempt: 0,
             crashes: 0,
             claim_no: 0,
-            place: if due <= now { Place::Ready } else { Place::Scheduled(due) },
+            place: Place::at_first(new.hold, due, now),
+            line: 0,
             history: Vec::new(),
             new,
         });

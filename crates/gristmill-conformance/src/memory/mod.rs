@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, NewTask, Note,
-    Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Severity, Source, Store, StoreError, Swept, TaskId,
-    TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec,
+    CancelOutcome, Changes, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, Mark,
+    NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Severity, Source, State, Store,
+    StoreError, Swept, TaskId, TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec,
 };
 
 use signal::Signals;
@@ -121,6 +121,14 @@ impl Source for MemoryStore {
         Ok(self.run(|tables, now| tables.sweep(limit, now)))
     }
 
+    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        Ok(self.run(|tables, now| tables.prune(limit, now)))
+    }
+
+    async fn record(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.get(id).await
+    }
+
     async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
         Ok(self.run(|tables, now| tables.pending(queues, within, now)))
     }
@@ -129,6 +137,7 @@ impl Source for MemoryStore {
         let signal = match wake {
             Wake::Ready => &self.signals.ready,
             Wake::Scheduled => &self.signals.scheduled,
+            Wake::Changed(mark) => return self.signals.past(mark, timeout).await,
             Wake::Ended(id) => return self.signals.ended.until(timeout, || self.run(|tables, _| !tables.is_live(id))).await,
         };
         signal.next(timeout).await;
@@ -154,11 +163,16 @@ impl Store for MemoryStore {
         self.run(|tables, now| tables.enqueue_batch(tasks, now))
     }
 
+    fn changes(&self, after: Option<Mark>) -> Changes {
+        self.signals.changes(after, &self.env)
+    }
+
     async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
         Ok(self.run(|tables, _| tables.get(id)))
     }
 
     async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        filter.check_list()?;
         Ok(self.run(|tables, _| tables.list(filter, after, limit)))
     }
 
@@ -168,6 +182,14 @@ impl Store for MemoryStore {
 
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
         Ok(self.run(|tables, _| ids.iter().map(|id| tables.retry(*id)).collect()))
+    }
+
+    async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        Ok(self.run(|tables, now| ids.iter().map(|id| tables.unblock(*id, now)).collect()))
+    }
+
+    async fn admit(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        Ok(self.run(|tables, _| ids.iter().map(|id| tables.admit(*id)).collect()))
     }
 
     async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {
@@ -187,16 +209,12 @@ impl Store for MemoryStore {
         Ok(self.run(|tables, now| tables.kind_infos(now)))
     }
 
-    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
-        Ok(self.run(|tables, now| tables.prune(limit, now)))
-    }
-
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        Ok(vec![Finding {
-            severity: Severity::Ok,
-            code: "memory".to_owned(),
-            message: "the store is in memory; there is nothing on disk that could be damaged".to_owned(),
-            hint: "use a store on disk for anything that must survive the process".to_owned(),
-        }])
+        Ok(vec![Finding::new(
+            Severity::Ok,
+            "memory",
+            "the store is in memory; there is nothing on disk that could be damaged",
+            "use a store on disk for anything that must survive the process",
+        )])
     }
 }

@@ -1,4 +1,6 @@
-use gristmill_core::{AttemptState, CancelOutcome, Failure, FailureReason, LeaseRef, RetryOutcome, State, TaskId, Timestamp};
+use gristmill_core::{
+    AttemptState, CancelOutcome, Failure, FailureReason, LeaseKey, LeaseRef, RetryOutcome, Standing, State, TaskId, Timestamp,
+};
 
 use super::tables::{Place, Tables};
 
@@ -8,11 +10,11 @@ impl Tables {
         match &task.place {
             Place::Ended(_) => CancelOutcome::AlreadyEnded,
             Place::Running(lease) => {
-                let lease = LeaseRef { id, fence: lease.fence, key: seq };
+                let lease = LeaseRef { id, fence: lease.fence, key: LeaseKey::of_number(seq) };
                 self.with_lease(&lease, |lease| lease.cancel_requested = true);
                 CancelOutcome::CancelRequested
             }
-            Place::Ready | Place::Scheduled(_) => {
+            Place::Blocked(_) | Place::Scheduled(_) | Place::Waiting | Place::Ready => {
                 let why = Failure::new(FailureReason::Cancelled, "cancelled before it started");
                 self.end_unstarted(seq, AttemptState::Cancelled, State::Cancelled, why, now);
                 CancelOutcome::Cancelled
@@ -30,13 +32,40 @@ impl Tables {
             task.attempt = 0;
             task.crashes = 0;
             task.expires_at = None;
-            task.place = Place::Ready;
+            // What it once waited for is done, but a limit has to admit it anew.
+            task.place = Place::of(Standing { limited: task.new.hold.limited, ..Standing::default() }, task.due);
         });
         RetryOutcome::Ready
+    }
+
+    /// Lets a blocked task go on to where it belongs.
+    pub(super) fn unblock(&mut self, id: TaskId, now: Timestamp) -> Option<State> {
+        let (seq, task) = self.by_id(id)?;
+        let Place::Blocked(due) = task.place else { return None };
+        let standing = Standing { early: due > now, limited: task.new.hold.limited, ..Standing::default() };
+        let place = Place::of(standing, due);
+        Some(self.go_on(seq, place))
+    }
+
+    /// Lets a waiting task become ready.
+    pub(super) fn admit(&mut self, id: TaskId) -> Option<State> {
+        let (seq, task) = self.by_id(id)?;
+        matches!(task.place, Place::Waiting).then(|| self.go_on(seq, Place::Ready))
+    }
+
+    /// What becomes ready so stands behind all that are.
+    fn go_on(&mut self, seq: i64, place: Place) -> State {
+        let line = self.next_line();
+        self.update(seq, |task| {
+            task.line = line;
+            task.place = place;
+        });
+        self.tasks.get(&seq).map_or(State::Ready, super::tables::Task::state)
     }
 
     pub(super) fn pause(&mut self, queue: &str, paused: bool) {
         self.queues.insert(queue.to_owned(), paused);
         self.news.ready |= !paused;
+        self.news.changed = true;
     }
 }

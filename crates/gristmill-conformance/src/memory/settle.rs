@@ -1,7 +1,9 @@
+use std::collections::HashMap;
 use std::time::Duration;
 
 use gristmill_core::{
-    AttemptRecord, AttemptState, Ending, Held, LeaseRef, Next, Note, Retention, Settled, Settlement, State, Timestamp, judge,
+    AttemptRecord, AttemptState, Ending, Flags, Held, Keep, LeaseKey, LeaseRef, NewTask, Next, Note, Retention, Settled,
+    Settlement, State, TaskId, Timestamp, ended, judge,
 };
 
 use super::tables::{End, Lease, Place, Tables};
@@ -20,15 +22,31 @@ impl Tables {
         let held =
             self.by_id(settlement.lease.id).filter(|(_, task)| task.lease().is_some_and(|l| l.fence == settlement.lease.fence));
         let Some((seq, _)) = held else { return Settled::LeaseLost };
+        let settlement = match self.refused_child(&settlement) {
+            Some(child) => settlement.refused(child),
+            None => settlement,
+        };
         let idle = settlement.ending == Ending::Released && settlement.ran_for.is_zero();
         self.end_attempt(seq, settlement, StartedAt::Reported, !idle, now)
+    }
+
+    /// A task that a success has enqueued and whose id is another's.
+    fn refused_child<'c>(&self, settlement: &'c Settlement) -> Option<TaskId> {
+        let mut siblings: HashMap<TaskId, &'c NewTask> = HashMap::new();
+        let is_refused = |child: &&'c NewTask| {
+            let first = siblings.entry(child.id).or_insert(child);
+            let same = |kept: &NewTask| kept.kind == child.kind && kept.args == child.args;
+            !same(first) || self.by_id(child.id).is_some_and(|(_, task)| !same(&task.new))
+        };
+        let mut succeeded = settlement.children.iter().filter(|_| settlement.ending == Ending::Succeeded);
+        succeeded.find(is_refused).map(|child| child.id)
     }
 
     /// Ends the attempt of a worker that is gone (it crashed) or goes (it releases what it holds).
     pub(super) fn end_for_worker(&mut self, seq: i64, ending: Ending, now: Timestamp) {
         let Some(task) = self.tasks.get(&seq) else { return };
         let Some(lease) = task.lease() else { return };
-        let (started, lease) = (lease.started, LeaseRef { id: task.new.id, fence: lease.fence, key: seq });
+        let (started, lease) = (lease.started, LeaseRef { id: task.new.id, fence: lease.fence, key: LeaseKey::of_number(seq) });
         self.end_attempt(seq, Settlement::new(lease, ending), StartedAt::Claimed, started, now);
     }
 
@@ -44,6 +62,7 @@ impl Tables {
                 ack: task.new.ack,
                 started: lease.started,
                 cancel_requested: lease.cancel_requested,
+                flags: Flags::of(task.new.hold),
             };
             Some((held, task.new.retention))
         }) else {
@@ -53,8 +72,7 @@ impl Tables {
         let error = settlement.failure.map(|failure| *failure).or_else(|| verdict.default_failure());
         let state = match verdict.next {
             Next::End(state) => state,
-            Next::Again { delay, .. } if delay.is_zero() => State::Ready,
-            Next::Again { .. } => State::Scheduled,
+            Next::Again { place, .. } => place.state(),
         };
         self.update(seq, |task| {
             let ended = match verdict.next {
@@ -63,14 +81,16 @@ impl Tables {
                     Place::Ended(End {
                         state,
                         at: now,
-                        keep_until: keep_until(retention, now),
+                        keep_until: keep_until(state, retention, now),
                         result: settlement.result.filter(|_| state == State::Succeeded),
                     })
                 }
-                Next::Again { attempt, crashes, delay } => {
+                Next::Again { attempt, crashes, delay, place } => {
                     task.attempt = attempt;
                     task.crashes = crashes;
-                    if delay.is_zero() { Place::Ready } else { Place::Scheduled(now.saturating_add(delay)) }
+                    // Where it arrived, whatever its place was meanwhile.
+                    task.line = seq;
+                    Place::in_(place, now.saturating_add(delay))
                 }
             };
             let lease = std::mem::replace(&mut task.place, ended);
@@ -115,16 +135,11 @@ impl Tables {
     }
 }
 
-/// Until when an ended task is kept: a failure of a task that keeps no success is kept for the default time, as nobody
-/// could learn of it otherwise.
-pub(super) fn keep_until(retention: Retention, now: Timestamp) -> Option<Timestamp> {
-    match retention {
-        Retention::For(period) => Some(now.saturating_add(period)),
-        Retention::Forever => None,
-        Retention::None => match Retention::default() {
-            Retention::For(period) => Some(now.saturating_add(period)),
-            Retention::None | Retention::Forever => None,
-        },
+/// Until when an ended task is kept; `None` for ever. One of which nothing is kept is dropped beside this.
+pub(super) fn keep_until(state: State, retention: Retention, now: Timestamp) -> Option<Timestamp> {
+    match ended(state, Flags::NONE, retention, now).keep {
+        Keep::Until(at) => Some(at),
+        Keep::Forever | Keep::Nothing => None,
     }
 }
 

@@ -1,6 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use gristmill_core::{ChangeLog, Changes, Effects, Env, Mark, TaskId};
 use tokio::sync::watch;
 
 /// Who waits for what: one signal for each sort of news.
@@ -9,14 +11,17 @@ pub(super) struct Signals {
     pub(super) ready: Signal,
     pub(super) scheduled: Signal,
     pub(super) ended: Signal,
+    changed: Signal,
+    log: Mutex<ChangeLog>,
 }
 
 /// What an operation brought about that somebody may wait for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct News {
     pub(super) ready: bool,
     pub(super) scheduled: bool,
-    pub(super) ended: bool,
+    pub(super) ended: Vec<TaskId>,
+    pub(super) changed: bool,
 }
 
 /// A count of events, and how many of them were there when somebody last looked.
@@ -28,15 +33,37 @@ pub(super) struct Signal {
 
 impl Signals {
     pub(super) fn announce(&self, news: News) {
-        for (signal, happened) in [(&self.ready, news.ready), (&self.scheduled, news.scheduled), (&self.ended, news.ended)] {
+        let News { ready, scheduled, ended, changed } = news;
+        let has_ended = !ended.is_empty();
+        let effects = Effects { readied: ready, scheduled, ended, changed, ..Effects::default() };
+        let logged = self.log().add(&effects);
+        self.raise([ready, scheduled, has_ended, logged]);
+    }
+
+    pub(super) fn nudge(&self) {
+        self.log().add_unknown();
+        self.raise([true; 4]);
+    }
+
+    fn raise(&self, happened: [bool; 4]) {
+        for (signal, happened) in [&self.ready, &self.scheduled, &self.ended, &self.changed].into_iter().zip(happened) {
             if happened {
                 signal.raise();
             }
         }
     }
 
-    pub(super) fn nudge(&self) {
-        self.announce(News { ready: true, scheduled: true, ended: true });
+    pub(super) fn changes(&self, after: Option<Mark>, env: &Env) -> Changes {
+        self.log().since(after, || env.fence())
+    }
+
+    /// Until something happened since.
+    pub(super) async fn past(&self, mark: Mark, timeout: Duration) {
+        self.changed.until(timeout, || self.log().is_past(mark)).await;
+    }
+
+    fn log(&self) -> MutexGuard<'_, ChangeLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use gristmill_core::{AttemptState, Ending, Failure, FailureReason, State, Swept, Timestamp};
+use gristmill_core::{AttemptState, Ending, Failure, FailureReason, Standing, State, Swept, Timestamp};
 
 use super::settle::keep_until;
 use super::tables::{End, Place, Tables};
@@ -24,7 +24,9 @@ impl Tables {
     fn promote(&mut self, limit: usize, now: Timestamp) -> usize {
         let due = first_until(&self.scheduled, now, limit);
         for seq in &due {
-            self.update(*seq, |task| task.place = Place::Ready);
+            self.update(*seq, |task| {
+                task.place = Place::of(Standing { limited: task.new.hold.limited, ..Standing::default() }, task.due)
+            });
         }
         due.len()
     }
@@ -65,7 +67,8 @@ impl Tables {
             row.error = Some(why);
             task.claim_no = row.claim_no;
             task.history.push(row);
-            task.place = Place::Ended(End { state, at: now, keep_until: keep_until(task.new.retention, now), result: None });
+            task.place =
+                Place::Ended(End { state, at: now, keep_until: keep_until(state, task.new.retention, now), result: None });
         });
     }
 

@@ -1,11 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gristmill_core::{
-    AttemptRecord, AttemptState, Fence, KindSpec, NewTask, Progress, State, TaskId, Timestamp, WorkerId, WorkerSpec,
+    AttemptRecord, AttemptState, Fence, Hold, KindSpec, NewTask, Progress, Standing, State, TaskId, Timestamp, WorkerId,
+    WorkerSpec, place,
 };
 
 use super::book::Book;
 use super::signal::News;
+
+/// Priorities, places in line and keys.
+type Line = BTreeSet<(u8, i64, i64)>;
 
 /// All that the store knows. Each task is in one place; everything else is an index over the tasks, kept by [`Tables::update`].
 #[derive(Debug, Default)]
@@ -13,9 +17,11 @@ pub(super) struct Tables {
     last_seq: i64,
     pub(super) tasks: BTreeMap<i64, Task>,
     pub(super) by_id: HashMap<TaskId, i64>,
-    /// Ready tasks by queue and type, so that a type which nobody serves costs no claim anything.
-    pub(super) ready: BTreeMap<(String, String), BTreeSet<(u8, i64)>>,
+    /// Ready tasks by queue and type, each by priority, place in line and key, so that a type which nobody serves costs no claim anything.
+    pub(super) ready: BTreeMap<(String, String), Line>,
     pub(super) scheduled: BTreeSet<(Timestamp, i64)>,
+    /// Blocked and waiting tasks.
+    pub(super) on_hold: BTreeSet<i64>,
     pub(super) expiring: BTreeSet<(Timestamp, i64)>,
     pub(super) kept_until: BTreeSet<(Timestamp, i64)>,
     pub(super) held: BTreeMap<WorkerId, BTreeSet<i64>>,
@@ -45,14 +51,19 @@ pub(super) struct Task {
     /// The number of the last claim, or of the end that stands in for one.
     pub(super) claim_no: u32,
     pub(super) place: Place,
+    /// Its place in line: its key, unless it took another.
+    pub(super) line: i64,
     pub(super) history: Vec<AttemptRecord>,
 }
 
 /// Where a task stands.
 #[derive(Debug)]
 pub(super) enum Place {
-    Ready,
+    /// Until others are done; then until it is due.
+    Blocked(Timestamp),
     Scheduled(Timestamp),
+    Waiting,
+    Ready,
     Running(Lease),
     Ended(End),
 }
@@ -88,11 +99,35 @@ pub(super) struct Worker {
     pub(super) expires_at: Timestamp,
 }
 
+impl Place {
+    /// The place of a new task.
+    pub(super) fn at_first(hold: Hold, due: Timestamp, now: Timestamp) -> Self {
+        Self::of(Standing { blocked: hold.blocked, early: due > now, limited: hold.limited, unserved: false }, due)
+    }
+
+    /// The place of a task that is due then.
+    pub(super) fn of(standing: Standing, due: Timestamp) -> Self {
+        Self::in_(place(standing), due)
+    }
+
+    pub(super) fn in_(place: gristmill_core::Place, due: Timestamp) -> Self {
+        match place {
+            gristmill_core::Place::Blocked => Self::Blocked(due),
+            gristmill_core::Place::Scheduled => Self::Scheduled(due),
+            gristmill_core::Place::Waiting => Self::Waiting,
+            // A task that nobody serves stays where it is here, as it costs nobody anything.
+            gristmill_core::Place::Ready | gristmill_core::Place::Parked => Self::Ready,
+        }
+    }
+}
+
 impl Task {
     pub(super) fn state(&self) -> State {
         match &self.place {
-            Place::Ready => State::Ready,
+            Place::Blocked(_) => State::Blocked,
             Place::Scheduled(_) => State::Scheduled,
+            Place::Waiting => State::Waiting,
+            Place::Ready => State::Ready,
             Place::Running(_) => State::Running,
             Place::Ended(end) => end.state,
         }
@@ -108,7 +143,7 @@ impl Task {
     /// When it expires, if it may still do so: what was attempted once no longer does.
     fn may_expire_at(&self) -> Option<Timestamp> {
         match self.place {
-            Place::Ready | Place::Scheduled(_) if self.attempt == 0 => self.expires_at,
+            Place::Blocked(_) | Place::Scheduled(_) | Place::Waiting | Place::Ready if self.attempt == 0 => self.expires_at,
             _ => None,
         }
     }
@@ -139,17 +174,23 @@ impl Worker {
     }
 
     pub(super) fn serves(&self, queue: &str, kind: &str) -> bool {
-        self.spec.queues.contains_key(queue) && self.spec.kinds.iter().any(|served| served == kind)
+        self.spec.queues.contains_key(queue) && self.spec.kind_names().any(|served| served == kind)
     }
 }
 
 impl Tables {
     /// Keeps a new task. The caller has made sure that its id is new.
-    pub(super) fn insert(&mut self, task: Task) {
-        self.last_seq += 1;
+    pub(super) fn insert(&mut self, mut task: Task) {
+        task.line = self.next_line();
         self.by_id.insert(task.new.id, self.last_seq);
         self.tasks.insert(self.last_seq, task);
         self.index(self.last_seq);
+    }
+
+    /// A place in line behind all that were given.
+    pub(super) fn next_line(&mut self) -> i64 {
+        self.last_seq += 1;
+        self.last_seq
     }
 
     /// Changes a task, and every index with it. Does nothing if there is no such task.
@@ -189,17 +230,18 @@ impl Tables {
             Place::Ready => {
                 self.news.ready = true;
                 let key = (task.new.queue.clone(), task.new.kind.clone());
-                self.ready.entry(key).or_default().insert((task.new.priority, seq));
+                self.ready.entry(key).or_default().insert((task.new.priority, task.line, seq));
             }
             Place::Scheduled(run_at) => {
                 self.news.scheduled = true;
                 self.scheduled.insert((*run_at, seq));
             }
+            Place::Blocked(_) | Place::Waiting => _ = self.on_hold.insert(seq),
             Place::Running(lease) => {
                 self.held.entry(lease.worker).or_default().insert(seq);
             }
             Place::Ended(end) => {
-                self.news.ended = true;
+                self.news.ended.push(task.new.id);
                 self.kept_until.extend(end.keep_until.map(|at| (at, seq)));
             }
         }
@@ -212,7 +254,7 @@ impl Tables {
             Place::Ready => {
                 let key = (task.new.queue.clone(), task.new.kind.clone());
                 if let Some(line) = self.ready.get_mut(&key) {
-                    line.remove(&(task.new.priority, seq));
+                    line.remove(&(task.new.priority, task.line, seq));
                     if line.is_empty() {
                         self.ready.remove(&key);
                     }
@@ -221,6 +263,7 @@ impl Tables {
             Place::Scheduled(run_at) => {
                 self.scheduled.remove(&(*run_at, seq));
             }
+            Place::Blocked(_) | Place::Waiting => _ = self.on_hold.remove(&seq),
             Place::Running(lease) => {
                 if let Some(held) = self.held.get_mut(&lease.worker) {
                     held.remove(&seq);

@@ -55,6 +55,7 @@ impl Tables {
             ready: self.ready.keys().any(|(queue, kind)| asked(queue) && claimable(queue, kind)),
             scheduled: self.scheduled.range(..=(horizon, i64::MAX)).any(|(_, seq)| asked_of(seq)),
             running: self.held.values().flatten().any(asked_of),
+            held: self.on_hold.iter().any(asked_of),
         }
     }
 
@@ -63,8 +64,17 @@ impl Tables {
     }
 
     fn queue_info(&self, name: &str, paused: bool, now: Timestamp) -> QueueInfo {
-        let mut info =
-            QueueInfo { name: name.to_owned(), paused, ready: 0, scheduled: 0, running: 0, unserved: 0, oldest_ready_at: None };
+        let mut info = QueueInfo {
+            name: name.to_owned(),
+            paused,
+            ready: 0,
+            scheduled: 0,
+            blocked: 0,
+            waiting: 0,
+            running: 0,
+            unserved: 0,
+            oldest_ready_at: None,
+        };
         for task in self.tasks.values().filter(|task| task.new.queue == name) {
             match task.state() {
                 State::Ready => {
@@ -74,11 +84,13 @@ impl Tables {
                     info.oldest_ready_at = info.oldest_ready_at.or(Some(task.created_at));
                 }
                 State::Scheduled => info.scheduled += 1,
+                State::Blocked => info.blocked += 1,
+                State::Waiting => info.waiting += 1,
                 State::Running => info.running += 1,
-                _ => {}
+                State::Succeeded | State::Failed | State::Cancelled | State::Expired => {}
             }
         }
-        for count in [&mut info.ready, &mut info.scheduled, &mut info.unserved] {
+        for count in [&mut info.ready, &mut info.scheduled, &mut info.blocked, &mut info.waiting, &mut info.unserved] {
             *count = (*count).min(COUNT_MAX);
         }
         info
@@ -99,7 +111,7 @@ impl Tables {
             started_at: worker.started_at,
             expires_at: worker.expires_at,
             queues: worker.spec.queues.clone(),
-            kinds: worker.spec.kinds.clone(),
+            kinds: worker.spec.kind_names().map(str::to_owned).collect(),
             running: self.held.get(id).map_or(0, |held| held.len() as u64),
         };
         newest_first.into_iter().map(info).collect()
@@ -107,7 +119,10 @@ impl Tables {
 
     pub(super) fn kind_infos(&self, now: Timestamp) -> Vec<KindInfo> {
         let serving = |name: &String| {
-            self.workers.values().filter(|worker| worker.is_alive(now) && worker.spec.kinds.contains(name)).count() as u64
+            self.workers
+                .values()
+                .filter(|worker| worker.is_alive(now) && worker.spec.kind_names().any(|kind| kind == name))
+                .count() as u64
         };
         let info = |(name, spec): (&String, &Option<gristmill_core::KindSpec>)| KindInfo {
             name: name.clone(),
@@ -143,7 +158,7 @@ fn record(task: &Task) -> TaskRecord {
         error: if state == State::Succeeded { None } else { error() },
         created_at: task.created_at,
         run_at: match task.place {
-            Place::Scheduled(run_at) => run_at,
+            Place::Blocked(run_at) | Place::Scheduled(run_at) => run_at,
             _ => task.due,
         },
         ended_at,
@@ -154,9 +169,14 @@ fn record(task: &Task) -> TaskRecord {
 }
 
 fn matches(filter: &Filter, task: &Task) -> bool {
-    let tagged = |tag: &String| task.new.meta.as_deref().is_some_and(|TaskMeta { tags, .. }| tags.contains(tag));
-    (filter.states.is_empty() || filter.states.contains(&task.state()))
+    let plain = TaskMeta::default();
+    let worker = match task.lease() {
+        Some(lease) => Some(&lease.worker_name),
+        None => task.history.last().and_then(|last| last.worker.as_ref()),
+    };
+    filter.admits_state(task.state())
         && filter.queue.as_ref().is_none_or(|queue| *queue == task.new.queue)
-        && filter.kind.as_ref().is_none_or(|kind| *kind == task.new.kind)
-        && filter.tag.as_ref().is_none_or(tagged)
+        && filter.admits(&task.new.kind, task.new.meta.as_deref().unwrap_or(&plain))
+        && filter.admits_time(task.created_at)
+        && filter.worker.as_ref().is_none_or(|name| worker == Some(name))
 }

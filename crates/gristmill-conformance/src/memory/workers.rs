@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use gristmill_core::{Ending, LeaseRef, Pulse, Timestamp, WorkerId, WorkerSpec};
+use gristmill_core::{Ending, LeaseKey, LeaseRef, Pulse, Timestamp, WorkerId, WorkerSpec};
 
 use super::tables::{Tables, Worker};
 
@@ -30,7 +30,7 @@ impl Tables {
         let to_cancel = |seq: i64| {
             let task = self.tasks.get(&seq)?;
             let lease = task.lease().filter(|lease| lease.cancel_requested)?;
-            Some(LeaseRef { id: task.new.id, fence: lease.fence, key: seq })
+            Some(LeaseRef { id: task.new.id, fence: lease.fence, key: LeaseKey::of_number(seq) })
         };
         Pulse { alive: true, cancel: self.held_by(id).into_iter().filter_map(to_cancel).collect() }
     }

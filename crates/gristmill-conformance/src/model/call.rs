@@ -1,8 +1,8 @@
 use std::fmt;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, EnqueueOutcome, Fence, LeaseRef, NewTask, Note, Pulse, RetryOutcome, Settled, Settlement,
-    Store, StoreError, StoreErrorKind, Swept, TaskId, WorkerId, WorkerSpec,
+    CancelOutcome, Claim, Claimed, EnqueueOutcome, Fence, LeaseKey, LeaseRef, NewTask, Note, Pulse, RetryOutcome, Settled,
+    Settlement, State, Store, StoreError, StoreErrorKind, Swept, TaskId, WorkerId, WorkerSpec,
 };
 
 use super::op::LEASE;
@@ -19,8 +19,8 @@ pub(super) enum Side {
 pub(super) struct Held {
     pub(super) id: TaskId,
     pub(super) fence: Fence,
-    pub(super) model_key: i64,
-    pub(super) store_key: i64,
+    pub(super) model_key: LeaseKey,
+    pub(super) store_key: LeaseKey,
 }
 
 /// An operation with everything that it takes, so that it can be repeated to the letter.
@@ -37,6 +37,8 @@ pub(super) enum Call {
     Note(Held, Note),
     Cancel(Vec<TaskId>),
     Retry(Vec<TaskId>),
+    Unblock(Vec<TaskId>),
+    Admit(Vec<TaskId>),
     Pause(&'static str, bool),
     Sweep(usize),
 }
@@ -52,6 +54,7 @@ pub(super) enum Answer {
     Settled(Vec<Settled>),
     Cancelled(Vec<CancelOutcome>),
     Retried(Vec<RetryOutcome>),
+    WentOn(Vec<Option<State>>),
     Swept(Swept),
     Error(StoreErrorKind, String),
 }
@@ -100,6 +103,8 @@ impl Call {
             Self::Note(held, note) => Answer::Each(store.note(vec![Note { lease: held.on(side), ..note.clone() }]).await?),
             Self::Cancel(ids) => Answer::Cancelled(store.cancel(ids).await?),
             Self::Retry(ids) => Answer::Retried(store.retry(ids).await?),
+            Self::Unblock(ids) => Answer::WentOn(store.unblock(ids).await?),
+            Self::Admit(ids) => Answer::WentOn(store.admit(ids).await?),
             Self::Pause(queue, paused) => {
                 store.pause(queue, *paused).await?;
                 Answer::Done
@@ -112,7 +117,7 @@ impl Call {
 /// The answer without what is the store's own business: its keys, what it put aside, and the words of its errors.
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let without_key = |lease: &LeaseRef| LeaseRef { key: 0, ..*lease };
+        let without_key = |lease: &LeaseRef| LeaseRef { key: LeaseKey::default(), ..*lease };
         match self {
             Self::Done => f.write_str("done"),
             Self::Enqueued(outcomes) => write!(f, "{outcomes:?}"),
@@ -129,6 +134,7 @@ impl fmt::Display for Answer {
             Self::Settled(settled) => write!(f, "{settled:?}"),
             Self::Cancelled(outcomes) => write!(f, "{outcomes:?}"),
             Self::Retried(outcomes) => write!(f, "{outcomes:?}"),
+            Self::WentOn(states) => write!(f, "{states:?}"),
             // Which expiries a claim had found before is each store's own affair; the suite looks at what is told.
             Self::Swept(swept) => write!(f, "{:?}", Swept { unparked: 0, ended: Vec::new(), ..swept.clone() }),
             Self::Error(StoreErrorKind::Invalid, _) => f.write_str("refused as invalid"),

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gristmill_core::{Filter, KindInfo, Pending, QueueInfo, State, Store, StoreError, TaskId, TaskRecord, WorkerInfo};
@@ -43,7 +44,7 @@ impl Seen {
             tasks.push((*id, store.get(*id).await?));
         }
         let mut lists = Vec::new();
-        for (filter, limit) in filters() {
+        for (filter, limit) in filters(&tasks) {
             lists.push((format!("list of {filter:?} in pages of {limit}"), list(store, &filter, limit).await?));
         }
         let unserved = |queue: QueueInfo| QueueInfo { unserved: if swept { queue.unserved } else { 0 }, ..queue };
@@ -63,7 +64,7 @@ impl Seen {
     }
 }
 
-fn filters() -> Vec<(Filter, usize)> {
+fn filters(tasks: &[(TaskId, Option<TaskRecord>)]) -> Vec<(Filter, usize)> {
     let all = Filter::default();
     let mut filters = vec![(all.clone(), 7), (all.clone(), 1_000)];
     let states = |states: &[State]| Filter { states: states.to_vec(), ..all.clone() };
@@ -71,7 +72,28 @@ fn filters() -> Vec<(Filter, usize)> {
     filters.push((states(&[State::Ready, State::Failed]), 3));
     filters.push((Filter { queue: Some("a".to_owned()), ..all.clone() }, 4));
     filters.push((Filter { kind: Some("b".to_owned()), states: vec![State::Ready, State::Running], ..all.clone() }, 2));
-    filters.push((Filter { tag: Some("tag".to_owned()), ..all }, 6));
+    let named = |name: &str| Some(name.to_owned());
+    filters.push((Filter { tag: named("tag"), ..all.clone() }, 6));
+    filters.push((Filter { tag: named("tag"), states: vec![State::Ready, State::Succeeded], ..all.clone() }, 3));
+    filters.push((Filter { title: named("a b"), ..all.clone() }, 2));
+    filters.push((Filter { schedule: named("a"), ..all.clone() }, 5));
+    filters.push((Filter { text: named("B tag"), ..all.clone() }, 4));
+    filters.push((Filter { text: named("a"), queue: named("a"), ..all.clone() }, 3));
+    // What the tasks themselves say: somebody's children, the time before and after one, and where one ran.
+    let known = || tasks.iter().filter_map(|(_, task)| task.as_ref());
+    if let Some(parent) = known().find_map(|task| task.meta.parent) {
+        filters.push((Filter { parent: Some(parent), ..all.clone() }, 2));
+    }
+    if let Some(middle) = known().nth(tasks.len() / 2).map(|task| task.created_at) {
+        filters.push((Filter { from: Some(middle), ..all.clone() }, 3));
+        filters.push((Filter { until: Some(middle), queue: named("b"), ..all.clone() }, 3));
+    }
+    let workers: BTreeSet<_> = known().flat_map(|task| &task.attempts).filter_map(|attempt| attempt.worker.as_ref()).collect();
+    for worker in workers.into_iter().take(2) {
+        filters.push((Filter { worker: Some(worker.clone()), ..all.clone() }, 3));
+        let states = vec![State::Running, State::Failed];
+        filters.push((Filter { worker: Some(worker.clone()), states, ..all.clone() }, 3));
+    }
     filters
 }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use gristmill_core::{Ack, Ending, Retention};
+use gristmill_core::{Ack, Ending, Hold, Retention};
 use proptest::prelude::*;
 
 use super::plans::{PlanOp, plan_op};
@@ -34,6 +34,8 @@ pub(super) enum Op {
     Note { lease: usize, logs: bool, progress: bool },
     Cancel(Vec<usize>),
     Retry(Vec<usize>),
+    Unblock(Vec<usize>),
+    Admit(Vec<usize>),
     Pause { queue: usize, paused: bool },
     Advance(Duration),
     SetBack(Duration),
@@ -59,6 +61,7 @@ pub(super) struct Spec {
     pub(super) run_at: Option<i64>,
     pub(super) expires: Option<Duration>,
     pub(super) tagged: bool,
+    pub(super) hold: Hold,
 }
 
 /// The end of an attempt.
@@ -71,6 +74,8 @@ pub(super) struct End {
     pub(super) ran_for: Duration,
     pub(super) says: bool,
     pub(super) children: Vec<Spec>,
+    /// A child under the id of a task that is there already, with other arguments.
+    pub(super) refused: Option<usize>,
 }
 
 /// Sequences of at most `max` operations. Each may be missing, so that a failing sequence becomes shorter by leaving some out.
@@ -97,6 +102,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (pick(), any::<bool>(), any::<bool>()).prop_map(|(lease, logs, progress)| Op::Note { lease, logs, progress }),
         4 => picks().prop_map(Op::Cancel),
         3 => picks().prop_map(Op::Retry),
+        4 => picks().prop_map(Op::Unblock),
+        4 => picks().prop_map(Op::Admit),
         2 => (0..3usize, prop::bool::weighted(0.25)).prop_map(|(queue, paused)| Op::Pause { queue, paused }),
         9 => duration().prop_map(Op::Advance),
         3 => Just(Op::Advance(LEASE)),
@@ -121,8 +128,9 @@ pub(super) fn spec() -> impl Strategy<Value = Spec> {
     let delay = prop_oneof![4 => Just(Duration::ZERO), 1 => duration()];
     let run_at = prop_oneof![6 => Just(None), 1 => (-100_000..100_000i64).prop_map(Some)];
     let expires = prop_oneof![3 => Just(None), 1 => duration().prop_map(Some)];
-    (place, limits, (retention, delay, run_at, expires, any::<bool>())).prop_map(
-        |((kind, queue, priority), (max_attempts, max_crashes, ack), (retention, delay, run_at, expires, tagged))| Spec {
+    let hold = (prop::bool::weighted(0.1), prop::bool::weighted(0.15)).prop_map(|(blocked, limited)| Hold { blocked, limited });
+    (place, limits, (retention, delay, run_at, expires, any::<bool>(), hold)).prop_map(
+        |((kind, queue, priority), (max_attempts, max_crashes, ack), (retention, delay, run_at, expires, tagged, hold))| Spec {
             kind,
             queue,
             priority,
@@ -134,6 +142,7 @@ pub(super) fn spec() -> impl Strategy<Value = Spec> {
             run_at,
             expires,
             tagged,
+            hold,
         },
     )
 }
@@ -150,8 +159,10 @@ fn end() -> impl Strategy<Value = End> {
     ];
     let ran_for = prop_oneof![Just(Duration::ZERO), duration()];
     let children = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(spec(), 1..3)];
-    (any::<usize>(), prop::bool::weighted(0.1), ending, ran_for, any::<bool>(), children)
-        .prop_map(|(lease, stale, ending, ran_for, says, children)| End { lease, stale, ending, ran_for, says, children })
+    let refused = prop::option::weighted(0.05, any::<usize>());
+    (any::<usize>(), prop::bool::weighted(0.1), ending, ran_for, any::<bool>(), children, refused).prop_map(
+        |(lease, stale, ending, ran_for, says, children, refused)| End { lease, stale, ending, ran_for, says, children, refused },
+    )
 }
 
 /// Short enough for a lease to hold, long enough to lose it, and long enough for the retention to be over. Odd, so that

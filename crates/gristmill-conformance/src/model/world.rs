@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 
 use gristmill_core::{
-    Claim, Ending, Env, Failure, FailureReason, LeaseRef, NewTask, Note, Progress, Settlement, TaskId, TaskMeta, Timestamp,
-    Wanted, WorkerId, WorkerSpec,
+    Claim, Ending, Env, Failure, FailureReason, LeaseKey, LeaseRef, NewTask, Note, Progress, SCHEDULE_HEADER, Settlement, TaskId,
+    TaskMeta, Timestamp, Wanted, WorkerId, WorkerSpec,
 };
 
 use super::call::{Answer, Call, Held};
@@ -78,12 +78,26 @@ impl World {
             }
             Op::Cancel(tasks) => Call::Cancel(self.some_tasks(tasks)?),
             Op::Retry(tasks) => Call::Retry(self.some_tasks(tasks)?),
+            Op::Unblock(tasks) => Call::Unblock(self.some_tasks(tasks)?),
+            Op::Admit(tasks) => Call::Admit(self.some_tasks(tasks)?),
             Op::Pause { queue, paused } => Call::Pause(NAMES[*queue], *paused),
             // These are no single call; see `Case::step`.
             Op::Advance(_) | Op::SetBack(_) | Op::Reopen | Op::SweepInSteps(_) | Op::PruneInSteps(_) | Op::Plan(_) | Op::Look => {
                 return None;
             }
         })
+    }
+
+    /// What lists look for, in changing company.
+    fn meta(&self) -> TaskMeta {
+        let n = self.tasks.len();
+        let mut meta = TaskMeta { tags: vec!["tag".to_owned()], ..TaskMeta::default() };
+        meta.parent = self.tasks.get(n / 2).filter(|_| n.is_multiple_of(3)).map(|task| task.id);
+        meta.title = n.is_multiple_of(2).then(|| "a b".to_owned());
+        if n % 4 < 2 {
+            meta.headers.insert(SCHEDULE_HEADER.to_owned(), "a".to_owned());
+        }
+        meta
     }
 
     /// Learns what clients and workers learn from an answer, which both sides have given alike.
@@ -124,7 +138,7 @@ impl World {
         let id = self.ids.task_id();
         self.name("t", &id.to_string());
         let run_at = spec.run_at.map(|from_now| Timestamp::from_millis(now.as_millis() + from_now));
-        let meta = spec.tagged.then(|| Box::new(TaskMeta { tags: vec!["tag".to_owned()], ..TaskMeta::default() }));
+        let meta = spec.tagged.then(|| Box::new(self.meta()));
         let task = NewTask {
             id,
             kind: NAMES[spec.kind].to_owned(),
@@ -139,6 +153,7 @@ impl World {
             expires: spec.expires,
             args: format!("{{\"n\":{}}}", self.tasks.len()),
             meta,
+            hold: spec.hold,
         };
         self.tasks.push(task.clone());
         task
@@ -151,7 +166,7 @@ impl World {
             id,
             name: format!("host-{}", self.workers.len() + 1),
             lease: LEASE,
-            kinds: subset(kinds).map(str::to_owned).collect(),
+            kinds: subset(kinds).map(Into::into).collect(),
             queues: subset(queues).map(|queue| (queue.to_owned(), 4)).collect(),
             version: "1".to_owned(),
         };
@@ -168,17 +183,24 @@ impl World {
         }
         let failed = matches!(end.ending, Ending::Failed | Ending::Retry { .. });
         let says = |what: &str| end.says.then(|| format!("{what} at {now}"));
-        let lease = LeaseRef { id: held.id, fence: held.fence, key: 0 };
+        let lease = LeaseRef { id: held.id, fence: held.fence, key: LeaseKey::default() };
         let settlement = Settlement {
             ran_for: end.ran_for,
             result: says("\"done\"").filter(|_| end.ending == Ending::Succeeded),
             failure: failed.then(|| Box::new(Failure::new(FailureReason::Error, format!("failed at {now}")))),
             logs: says("ended"),
             progress: end.says.then(|| Box::new(Progress { done: 2, total: Some(2), ..Progress::default() })),
-            children: end.children.iter().map(|child| self.task(child, now)).collect(),
+            children: self.children(end, now),
             ..Settlement::new(lease, end.ending)
         };
         Some((held, settlement))
+    }
+
+    fn children(&mut self, end: &End, now: Timestamp) -> Vec<NewTask> {
+        let taken = end.refused.and_then(|task| pick(&self.tasks, task)).cloned();
+        let mut children: Vec<_> = end.children.iter().map(|child| self.task(child, now)).collect();
+        children.extend(taken.map(|taken| NewTask { args: "{\"changed\":true}".to_owned(), ..taken }));
+        children
     }
 
     fn lease(&self, n: usize) -> Option<Held> {

@@ -93,7 +93,7 @@ impl<'a> Bench<'a> {
             id,
             name: format!("host-{id}"),
             lease: LEASE,
-            kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+            kinds: kinds.iter().map(|kind| (*kind).into()).collect(),
             queues: queues.iter().map(|queue| ((*queue).to_owned(), 10)).collect::<BTreeMap<_, _>>(),
             version: "1.0.0".to_owned(),
         }

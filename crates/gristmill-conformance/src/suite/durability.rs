@@ -69,5 +69,5 @@ pub async fn a_repetition_after_a_crash_is_one_task(bench: Bench<'_>) {
     let task = bench.task();
     bench.enqueue(task.clone()).await;
     let bench = bench.reopen().await;
-    assert_eq!(bench.enqueue_all(vec![task]).await, [EnqueueOutcome::Exists]);
+    assert_eq!(bench.enqueue_all(vec![task.clone()]).await, [EnqueueOutcome::Exists(task.id)]);
 }

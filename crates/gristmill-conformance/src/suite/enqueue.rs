@@ -62,11 +62,11 @@ pub async fn the_same_task_again_changes_nothing(bench: Bench<'_>) {
     bench.enqueue(task.clone()).await;
     let first = bench.get(task.id).await;
     bench.pass(secs(1));
-    assert_eq!(bench.enqueue_all(vec![task.clone()]).await, [EnqueueOutcome::Exists]);
+    assert_eq!(bench.enqueue_all(vec![task.clone()]).await, [EnqueueOutcome::Exists(task.id)]);
     assert_eq!(bench.get(task.id).await, first);
     // Only what the task is counts, not when it was asked for again.
     let later = NewTask { delay: secs(60), priority: 0, ..task };
-    assert_eq!(bench.enqueue_all(vec![later]).await, [EnqueueOutcome::Exists]);
+    assert_eq!(bench.enqueue_all(vec![later]).await, [EnqueueOutcome::Exists(first.id)]);
     assert_eq!(bench.list(&Filter::default()).await, [first.id]);
 }
 
@@ -89,8 +89,9 @@ pub async fn a_conflict_hinders_no_other(bench: Bench<'_>) {
     let conflict = NewTask { args: "{\"n\":2}".to_owned(), ..task.clone() };
     let (before, after) = (bench.task(), bench.task());
     let ids = [before.id, after.id];
+    let exists = EnqueueOutcome::Exists(task.id);
     let outcomes = bench.enqueue_all(vec![before, conflict, task, after]).await;
-    assert_eq!(outcomes, [EnqueueOutcome::Created, EnqueueOutcome::Conflict, EnqueueOutcome::Exists, EnqueueOutcome::Created]);
+    assert_eq!(outcomes, [EnqueueOutcome::Created, EnqueueOutcome::Conflict, exists, EnqueueOutcome::Created]);
     for id in ids {
         assert_eq!(bench.state(id).await, State::Ready);
     }
@@ -101,7 +102,7 @@ pub async fn an_id_twice_in_one_batch_is_one_task(bench: Bench<'_>) {
     let task = bench.task();
     let conflict = NewTask { args: "{\"n\":2}".to_owned(), ..task.clone() };
     let outcomes = bench.enqueue_all(vec![task.clone(), task.clone(), conflict]).await;
-    assert_eq!(outcomes, [EnqueueOutcome::Created, EnqueueOutcome::Exists, EnqueueOutcome::Conflict]);
+    assert_eq!(outcomes, [EnqueueOutcome::Created, EnqueueOutcome::Exists(task.id), EnqueueOutcome::Conflict]);
     assert_eq!(bench.get(task.id).await.args, task.args);
     assert_eq!(bench.list(&Filter::default()).await, [task.id]);
 }
@@ -111,7 +112,7 @@ pub async fn the_id_of_an_ended_task_stays_taken(bench: Bench<'_>) {
     let worker = bench.worker().await;
     let task = bench.task();
     bench.ended(worker, task.clone(), Ending::Succeeded).await;
-    assert_eq!(bench.enqueue_all(vec![task.clone()]).await, [EnqueueOutcome::Exists]);
+    assert_eq!(bench.enqueue_all(vec![task.clone()]).await, [EnqueueOutcome::Exists(task.id)]);
     assert_eq!(bench.state(task.id).await, State::Succeeded);
     assert_eq!(bench.claim_ids(worker, ALL).await, []);
 }
@@ -154,7 +155,7 @@ pub async fn one_of_many_concurrent_enqueues_creates(bench: Bench<'_>) {
     for outcome in clients.join_all().await {
         match outcome.as_deref() {
             Ok([EnqueueOutcome::Created]) => created += 1,
-            Ok([EnqueueOutcome::Exists]) => {}
+            Ok([EnqueueOutcome::Exists(_)]) => {}
             other => panic!("the same task enqueued again was answered with {other:?}"),
         }
     }

@@ -17,6 +17,7 @@ pub mod notes;
 pub mod operators;
 pub mod pause;
 pub mod pending;
+pub mod places;
 pub mod races;
 pub mod retention;
 pub mod retry;
@@ -28,7 +29,7 @@ pub mod unknown_types;
 pub mod wait;
 
 mod bench;
-mod catch;
+pub(crate) mod catch;
 
 use std::fmt;
 use std::future::Future;
@@ -40,7 +41,7 @@ pub use bench::Bench;
 use crate::Subject;
 
 /// A check that takes longer has failed: a store that hangs is named instead of hanging its tests.
-const CHECK_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const CHECK_DEADLINE: Duration = Duration::from_secs(60);
 
 /// One promise of a store, and the function that finds out whether it is kept.
 #[derive(Clone, Copy)]
@@ -117,6 +118,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         pause::CHECKS,
         unknown_types::CHECKS,
         pending::CHECKS,
+        places::CHECKS,
         notes::CHECKS,
         children::CHECKS,
         listing::CHECKS,

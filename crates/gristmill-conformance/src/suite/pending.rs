@@ -50,7 +50,7 @@ pub async fn other_queues_do_not_count(bench: Bench<'_>) {
     bench.claim_one(worker).await;
     bench.add().await;
     bench.enqueue(NewTask { delay: secs(1), ..bench.task() }).await;
-    let all = Pending { ready: true, scheduled: true, running: true };
+    let all = Pending { ready: true, scheduled: true, running: true, held: false };
     assert_eq!(pending(&bench, secs(1)).await, all);
     for (queues, expected) in [(vec!["other"], Pending::default()), (vec![], Pending::default()), (vec!["other", QUEUE], all)] {
         let queues: Vec<_> = queues.into_iter().map(str::to_owned).collect();

@@ -21,6 +21,8 @@ list![
     the_end_of_a_task_wakes_who_waits_for_it,
     whoever_waits_for_what_has_happened_does_not_wait,
     a_wait_ends_with_its_timeout,
+    whatever_happens_wakes_who_shows_it,
+    whoever_resumes_hears_of_each_end_or_that_some_were_missed,
 ];
 
 /// A worker that waits for work hears of it.
@@ -94,6 +96,58 @@ pub async fn a_wait_ends_with_its_timeout(bench: Bench<'_>) {
     for wake in [Wake::Ready, Wake::Scheduled, Wake::Ended(id)] {
         bench.store.wait(wake, Duration::from_millis(1)).await;
     }
+}
+
+/// Tasks that come, run and end, and what people do: each moves the mark.
+pub async fn whatever_happens_wakes_who_shows_it(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let mut mark = bench.store.changes(None).mark;
+    for what in ["paused", "resumed", "enqueued", "claimed", "settled", "scheduled", "cancelled"] {
+        woken(&bench, Wake::Changed(mark), async {
+            match what {
+                "paused" | "resumed" => bench.store.pause(QUEUE, what == "paused").await.expect("the store answers"),
+                "enqueued" => _ = bench.add().await,
+                "claimed" => _ = bench.claim(worker, 1).await,
+                "settled" => {
+                    let id = bench.add().await;
+                    let lease = bench.claim_one(worker).await.lease;
+                    assert_eq!(lease.id, id);
+                    bench.settle(lease, Ending::Succeeded).await;
+                }
+                "scheduled" => _ = bench.enqueue(NewTask { delay: secs(5), ..bench.task() }).await,
+                _ => {
+                    let id = bench.add().await;
+                    bench.store.cancel(&[id]).await.expect("the store answers");
+                }
+            }
+        })
+        .await;
+        let changes = bench.store.changes(Some(mark));
+        assert_ne!(changes.mark, mark, "{what} is a change");
+        mark = changes.mark;
+    }
+}
+
+/// Ends come in their order and once each, unless it is said that some were missed.
+pub async fn whoever_resumes_hears_of_each_end_or_that_some_were_missed(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let start = bench.store.changes(None).mark;
+    let mut ended = Vec::new();
+    for ending in [Ending::Succeeded, Ending::Failed] {
+        ended.push(bench.add().await);
+        let lease = bench.claim_one(worker).await.lease;
+        bench.settle(lease, ending).await;
+    }
+    let first = bench.store.changes(Some(start));
+    assert!(first.missed || first.ended == ended, "{first:?} after {ended:?}");
+    let cancelled = bench.add().await;
+    bench.store.cancel(&[cancelled]).await.expect("the store answers");
+    let second = bench.store.changes(Some(first.mark));
+    assert!(second.missed || second.ended == [cancelled], "{second:?} after {cancelled}");
+    // A mark of another handle, or of before a restart.
+    let foreign = "00000000000000000000000000000001.0".parse().expect("it is a mark");
+    assert!(bench.store.changes(Some(foreign)).missed);
+    bench.store.wait(Wake::Changed(foreign), NEVER).await;
 }
 
 /// Waits first, then lets it happen. If nobody is woken, the check runs into its deadline.

@@ -10,10 +10,10 @@ use std::time::Duration;
 use gristmill_conformance::suite::{checks, exercise};
 use gristmill_conformance::{MemoryStore, Subject, check_against_model};
 use gristmill_core::{
-    Advance, Advanced, CancelOutcome, Claim, Claimed, Cursor, DueSchedules, Edit, EnqueueOutcome, Env, Fence, Filter, Finding,
-    KindInfo, KindSpec, Lead, LeaseRef, NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Schedule, ScheduleEdit,
-    Schedules, Settled, Settlement, Source, State, Store, StoreError, Swept, TaskId, TaskRecord, TickRecord, Wake, WorkerId,
-    WorkerInfo, WorkerSpec, async_trait,
+    Advance, Advanced, CancelOutcome, Changes, Claim, Claimed, Cursor, DueSchedules, Edit, EnqueueOutcome, Env, Fence, Filter,
+    Finding, KindInfo, KindSpec, Lead, LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Schedule,
+    ScheduleEdit, Schedules, Settled, Settlement, Source, State, Store, StoreError, Swept, TaskId, TaskRecord, TickRecord, Wake,
+    WorkerId, WorkerInfo, WorkerSpec, async_trait,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,30 @@ enum Fault {
     AdvancesWhatHasChanged,
     LetsEverybodyLead,
     ForgetsRemovals,
+    ForgetsLimits,
+    AdmitsWhatDependsOnOthers,
+    LosesRefusedChildren,
+    ForgetsEnds,
+}
+
+#[test]
+fn limits_that_are_forgotten_are_noticed() {
+    noticed(Fault::ForgetsLimits, "places::a_task_goes_from_place_to_place");
+}
+
+#[test]
+fn tasks_that_run_before_what_they_depend_on_are_noticed() {
+    noticed(Fault::AdmitsWhatDependsOnOthers, "places::a_task_goes_from_place_to_place");
+}
+
+#[test]
+fn refused_children_that_are_lost_in_silence_are_noticed() {
+    noticed(Fault::LosesRefusedChildren, "children::a_child_whose_id_is_anothers_fails_the_attempt");
+}
+
+#[test]
+fn ends_that_nobody_hears_of_are_noticed() {
+    checked(Fault::ForgetsEnds, "wait::whoever_resumes_hears_of_each_end_or_that_some_were_missed");
 }
 
 #[test]
@@ -118,12 +142,17 @@ fn removals_that_are_forgotten_are_noticed() {
 
 /// Both tests fail on a store with this fault: the check that is named here, and the model test.
 fn noticed(fault: Fault, check: &str) {
+    checked(fault, check);
+    let said = panic_of(|| check_against_model(64, fault));
+    assert!(said.starts_with("the store and the model disagree"), "{said}");
+}
+
+/// The same for what the model knows nothing of.
+fn checked(fault: Fault, check: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let checked = checks().find(|known| known.name == check).expect("there is such a check");
     let said = panic_of(|| runtime.block_on(checked.run(&fault)));
     assert!(said.starts_with(&format!("{check}: ")), "{said}");
-    let said = panic_of(|| check_against_model(64, fault));
-    assert!(said.starts_with("the store and the model disagree"), "{said}");
 }
 
 #[test]
@@ -203,6 +232,18 @@ impl Source for Broken {
                 settlement.lease.fence = *fences.get(&settlement.lease.id).unwrap_or(&settlement.lease.fence);
             }
         }
+        if self.has(Fault::LosesRefusedChildren) {
+            for settlement in &mut settlements {
+                let mut kept = Vec::new();
+                for child in std::mem::take(&mut settlement.children) {
+                    let known = self.inner.get(child.id).await?;
+                    if known.is_none_or(|known| known.args == child.args) {
+                        kept.push(child);
+                    }
+                }
+                settlement.children = kept;
+            }
+        }
         let children: Vec<_> = settlements.iter().map(|settlement| (settlement.lease.id, settlement.children.clone())).collect();
         let settled = self.inner.settle(settlements).await?;
         for (settled, (id, children)) in settled.iter().zip(children) {
@@ -232,6 +273,21 @@ impl Source for Broken {
             }
         }
         self.inner.sweep(limit).await
+    }
+
+    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        if self.has(Fault::PruneChangesWhatIsKept) {
+            // A new end takes the place of the kept one.
+            let ended = Filter { states: vec![State::Succeeded], ..Filter::default() };
+            let ids: Vec<_> = self.inner.list(&ended, None, limit).await?.items.iter().map(|task| task.id).collect();
+            self.inner.retry(&ids).await?;
+            self.inner.cancel(&ids).await?;
+        }
+        self.inner.prune(limit).await
+    }
+
+    async fn record(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.get(id).await
     }
 
     async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
@@ -313,6 +369,11 @@ impl Store for Broken {
         self
     }
 
+    fn changes(&self, after: Option<Mark>) -> Changes {
+        let changes = self.inner.changes(after);
+        if self.has(Fault::ForgetsEnds) { Changes { ended: Vec::new(), ..changes } } else { changes }
+    }
+
     async fn declare(&self, kinds: &[KindSpec]) -> Result<(), StoreError> {
         self.inner.declare(kinds).await
     }
@@ -323,6 +384,9 @@ impl Store for Broken {
         }
         if self.has(Fault::ForgetsDelays) {
             tasks.iter_mut().for_each(|task| task.delay = Duration::ZERO);
+        }
+        if self.has(Fault::ForgetsLimits) {
+            tasks.iter_mut().for_each(|task| task.hold.limited = false);
         }
         self.inner.enqueue(tasks).await
     }
@@ -352,6 +416,17 @@ impl Store for Broken {
         self.inner.retry(ids).await
     }
 
+    async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        self.inner.unblock(ids).await
+    }
+
+    async fn admit(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
+        if self.has(Fault::AdmitsWhatDependsOnOthers) {
+            self.inner.unblock(ids).await?;
+        }
+        self.inner.admit(ids).await
+    }
+
     async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {
         self.inner.pause(queue, paused).await
     }
@@ -366,17 +441,6 @@ impl Store for Broken {
 
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {
         self.inner.kinds().await
-    }
-
-    async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
-        if self.has(Fault::PruneChangesWhatIsKept) {
-            // A new end takes the place of the kept one.
-            let ended = Filter { states: vec![State::Succeeded], ..Filter::default() };
-            let ids: Vec<_> = self.inner.list(&ended, None, limit).await?.items.iter().map(|task| task.id).collect();
-            self.inner.retry(&ids).await?;
-            self.inner.cancel(&ids).await?;
-        }
-        self.inner.prune(limit).await
     }
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {

@@ -3,4 +3,5 @@
 
 mod broken;
 mod model;
+mod source;
 mod suite;

@@ -1,21 +1,22 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gristmill_core::{
-    Ack, Claim, Claimed, Failure, FailureReason, Fence, LeaseRef, Points, State, TaskId, TaskMeta, Timestamp, WorkerId, limits,
-};
+use gristmill_core::kit::encode::{NONE, ack_from, to_json};
+use gristmill_core::kit::row::count;
+use gristmill_core::kit::served::Serves;
+use gristmill_core::{Ack, Claim, Claimed, Fence, LeaseRef, Points, TaskId, TaskMeta, Timestamp, WorkerId, limits};
 use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::encode::{NONE, ack_from, count, limit, to_json};
+use super::ended::{Unstarted, Waited, end_unstarted, expired};
+use super::limit;
 use super::settle::key;
-use super::waiting::{Waited, end_unstarted_as};
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
 use crate::sql::Q;
-use crate::workers::{PRIORITIES, Server, Serves, Workers};
+use crate::workers::{PRIORITIES, Server, Workers};
 
 /// The most tasks that one statement takes; whoever wants more is given them by several.
 const BATCH_MAX: usize = 5_000;
@@ -64,7 +65,7 @@ async fn given(s: &mut Session<'_>, workers: &Workers, claim: &Claim) -> Result<
     let rows = s.rows(Q::LeaseGiven, &[&key, &claim.fence.as_uuid()]).await?;
     let mut given = Vec::with_capacity(rows.len());
     for row in &rows {
-        let queue: i32 = row.try_get(14)?;
+        let queue: i32 = row.try_get(15)?;
         s.read_names(Sort::Queue, [queue].into_iter()).await?;
         s.read_names(Sort::Kind, [row.try_get(2)?].into_iter()).await?;
         let Some(queue) = s.name(Sort::Queue, queue) else { continue };
@@ -141,7 +142,7 @@ impl Claiming<'_, '_> {
 
     /// One claim; `None` if the worker had changed since it was last read, and was read anew.
     async fn statement(&mut self, queue: i32, floor: Option<&[i64; PRIORITIES]>, room: usize) -> Result<Option<Vec<Row>>, Fault> {
-        let error = to_json(&Failure::new(FailureReason::Expired, "not started by its deadline"));
+        let error = to_json(&expired());
         let floor = floor.map_or([i64::MIN; PRIORITIES], |floor| *floor);
         let Server { key, epoch, kinds } = &*self.server;
         let mut rows = self
@@ -218,9 +219,8 @@ impl Claiming<'_, '_> {
         });
         self.s.execute(Q::LeaseDrop, &[&id, &self.claim.fence.as_uuid()]).await?;
         self.s.execute(Q::AsideInsert, &[&self.s.now, &id, &why, &kept.to_string()]).await?;
-        let failure = Failure::new(FailureReason::Corrupt, format!("the task can't be read: {why}"));
-        let waited = Waited { id, seq, attempt: attempt - 1, claim_no: claim_no - 1, crashes };
-        end_unstarted_as(self.s, &[waited], State::Failed, &failure).await
+        let waited = Waited { id, attempt: attempt - 1, claim_no: claim_no - 1, crashes, flags: 0 };
+        end_unstarted(self.s, &[waited], &Unstarted::Corrupt(why.to_owned())).await
     }
 }
 
@@ -235,7 +235,7 @@ fn read(s: &Session<'_>, row: &Row, fence: Fence, queue: &Arc<str>) -> Result<Re
         Err(error) => return Ok(Err(format!("its meta can't be read: {error}"))),
     };
     let Some(kind) = s.name(Sort::Kind, row.try_get(2)?) else { return Ok(Err("its task type has no name".to_owned())) };
-    let (seq, retention, crashes): (i64, i64, i32) = (row.try_get(1)?, row.try_get(9)?, row.try_get(5)?);
+    let (seq, retention, crashes): (i64, i64, i32) = (row.try_get(14)?, row.try_get(9)?, row.try_get(5)?);
     Ok(Ok(Claimed {
         lease: LeaseRef { id: TaskId::from_uuid(row.try_get(0)?), fence, key: key(seq, retention == NONE) },
         kind,
@@ -244,7 +244,7 @@ fn read(s: &Session<'_>, row: &Row, fence: Fence, queue: &Arc<str>) -> Result<Re
         claim_no: count(row.try_get(4)?),
         crashes: count(crashes),
         max_attempts: count(row.try_get(10)?),
-        report_start: crashes > 0 || ack_from(row.try_get(8)?) == Ack::Early,
+        report_start: crashes > 0 || ack_from(row.try_get::<_, i16>(8)?.into()) == Ack::Early,
         created_at: Timestamp::from_millis(row.try_get(11)?),
         args: args.to_owned(),
         meta,

@@ -1,9 +1,10 @@
 use std::collections::{HashMap, HashSet};
 
+use gristmill_core::kit::row::NewRow;
 use gristmill_core::{EnqueueOutcome, NewTask, Points, StoreError, StoreErrorKind};
 use uuid::Uuid;
 
-use super::encode::NewRow;
+use super::place::{arrived, place_of};
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
@@ -69,11 +70,7 @@ async fn insert(
     let mut created = HashSet::with_capacity(rows.len());
     for row in &rows {
         created.insert(row.try_get::<_, Uuid>(0)?);
-        if row.try_get(1)? {
-            s.effects.readied = true;
-        } else {
-            s.effects.scheduled = true;
-        }
+        arrived(s, place_of(row.try_get(1)?));
     }
     if !created.is_empty() {
         s.effects.points.add(Points::ENQUEUE);
@@ -86,7 +83,7 @@ async fn insert(
                 let same = tasks[*first].kind == task.kind && tasks[*first].args == task.args;
                 outcomes[n] = Some(match (*first == n, same) {
                     (true, _) => EnqueueOutcome::Created,
-                    (false, true) => EnqueueOutcome::Exists,
+                    (false, true) => EnqueueOutcome::Exists(task.id),
                     (false, false) => EnqueueOutcome::Conflict,
                 });
             }
@@ -112,8 +109,8 @@ async fn compare(
     for row in s.rows(Q::TaskSame, &[&ids, &kinds, &args]).await? {
         let (place, same): (i64, bool) = (row.try_get(0)?, row.try_get(1)?);
         let n = usize::try_from(place - 1).ok().and_then(|place| taken.get(place));
-        if let Some(outcome) = n.and_then(|n| outcomes.get_mut(*n)) {
-            *outcome = Some(if same { EnqueueOutcome::Exists } else { EnqueueOutcome::Conflict });
+        if let Some((n, outcome)) = n.and_then(|n| Some((n, outcomes.get_mut(*n)?))) {
+            *outcome = Some(if same { EnqueueOutcome::Exists(tasks[*n].id) } else { EnqueueOutcome::Conflict });
         }
     }
     Ok(())
@@ -141,6 +138,10 @@ pub(crate) struct Columns<'a> {
     pub(crate) deadline: Vec<Option<i64>>,
     pub(crate) args: Vec<&'a str>,
     pub(crate) meta: Vec<Option<String>>,
+    /// Of the few that something holds back, their flags; and those that wait for others.
+    flagged: Vec<Uuid>,
+    flags: Vec<i32>,
+    blocked: Vec<Uuid>,
 }
 
 impl<'a> Columns<'a> {
@@ -160,9 +161,16 @@ impl<'a> Columns<'a> {
         self.deadline.push(row.deadline);
         self.args.push(row.args);
         self.meta.push(row.meta);
+        if row.flags != 0 {
+            self.flagged.push(row.id);
+            self.flags.push(row.flags);
+        }
+        if row.blocked {
+            self.blocked.push(row.id);
+        }
     }
 
-    fn params<'p>(&'p self, now: &'p Option<i64>) -> [&'p (dyn tokio_postgres::types::ToSql + Sync); 15] {
+    fn params<'p>(&'p self, now: &'p Option<i64>) -> [&'p (dyn tokio_postgres::types::ToSql + Sync); 18] {
         [
             now,
             &self.id,
@@ -179,6 +187,9 @@ impl<'a> Columns<'a> {
             &self.deadline,
             &self.args,
             &self.meta,
+            &self.flagged,
+            &self.flags,
+            &self.blocked,
         ]
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use gristmill_core::kit::encode::{ms, to_json};
 use gristmill_core::{
     Advance, Advanced, Edit, EnqueueOutcome, Lead, NewSchedule, NewTask, Points, Schedule, ScheduleEdit, StoreError,
     StoreErrorKind, TICKS_KEPT, Tick, TickOutcome, TickRecord, Timestamp, WorkerId,
@@ -8,8 +9,7 @@ use gristmill_core::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::encode::{limit, ms, to_json};
-use super::{cancel, enqueue};
+use super::{cancel, enqueue, limit, storable};
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -194,7 +194,7 @@ async fn write_ticks(s: &mut Session<'_>, advances: &[Advance], ticks: &[(usize,
     let ats: Vec<i64> = ticks.iter().map(|(_, tick)| tick.at.as_millis()).collect();
     let outcomes: Vec<i16> = ticks.iter().map(|(_, tick)| code_of(tick.outcome)).collect();
     let tasks: Vec<Option<Uuid>> = ticks.iter().map(|(_, tick)| tick.task.as_ref().map(|task| task.id.as_uuid())).collect();
-    let reasons: Vec<_> = ticks.iter().map(|(_, tick)| tick.reason.as_deref().map(super::encode::storable)).collect();
+    let reasons: Vec<_> = ticks.iter().map(|(_, tick)| tick.reason.as_deref().map(storable)).collect();
     let rows = s.rows(Q::TickInsert, &[&s.now, &names, &ats, &outcomes, &tasks, &reasons]).await?;
     let mut written = HashSet::with_capacity(rows.len());
     for row in &rows {
@@ -205,7 +205,8 @@ async fn write_ticks(s: &mut Session<'_>, advances: &[Advance], ticks: &[(usize,
     Ok(new)
 }
 
-/// Enqueues the tasks of the ticks that are new; a tick whose task's id is another's is written as failed.
+/// Enqueues the tasks of the ticks that are new; a tick whose task's id is another's is written as failed, and one for which
+/// another task stands names that.
 async fn make_tasks(s: &mut Session<'_>, advances: &[Advance], ticks: &[(usize, &Tick)], new: &[bool]) -> Result<(), Fault> {
     let made: Vec<_> =
         ticks.iter().zip(new).filter(|(tick, new)| **new && tick.1.task.is_some()).map(|(tick, _)| *tick).collect();
@@ -214,16 +215,17 @@ async fn make_tasks(s: &mut Session<'_>, advances: &[Advance], ticks: &[(usize, 
         return Ok(());
     }
     let outcomes = enqueue(s, &tasks).await?;
-    let (mut names, mut ats, mut codes, mut reasons) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for ((n, tick), outcome) in made.iter().zip(outcomes).filter(|(_, outcome)| *outcome == EnqueueOutcome::Conflict) {
+    let (mut names, mut ats, mut codes, mut reasons, mut others) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for ((n, tick), outcome) in made.iter().zip(outcomes).filter(|(_, outcome)| *outcome != EnqueueOutcome::Created) {
         let record = TickRecord::of(tick, Some(outcome), Timestamp::MIN);
+        others.push(record.task.map(|task| task.as_uuid()));
         names.push(advances[*n].name.as_str());
         ats.push(tick.at.as_millis());
         codes.push(code_of(record.outcome));
         reasons.push(record.reason);
     }
     if !names.is_empty() {
-        s.execute(Q::TickRefused, &[&names, &ats, &codes, &reasons]).await?;
+        s.execute(Q::TickCorrect, &[&names, &ats, &codes, &reasons, &others]).await?;
     }
     Ok(())
 }

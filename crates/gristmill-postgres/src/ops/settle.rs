@@ -1,11 +1,15 @@
 use std::collections::{HashMap, HashSet};
 
-use gristmill_core::{Ending, Fence, LeaseRef, NewTask, Note, Points, Settled, Settlement, State, TaskId};
+use gristmill_core::kit::encode::{ms, to_json};
+use gristmill_core::{
+    Ending, EnqueueOutcome, Fence, LeaseKey, LeaseRef, NewTask, Note, Points, Settled, Settlement, State, TaskId,
+};
 use uuid::Uuid;
 
-use super::encode::{ms, storable, to_json};
+use super::ended::{Word, end_attempt};
 use super::enqueue::enqueue;
-use super::finish::{Taken, Word, finish};
+use super::storable;
+use super::taken::Taken;
 use super::writes::Writes;
 use crate::conn::Params;
 use crate::error::Fault;
@@ -14,8 +18,12 @@ use crate::sql::Q;
 
 /// The key of a lease: the order of arrival, and whether nothing is kept of a success, so that a settlement knows beforehand
 /// which statement is its.
-pub(crate) fn key(seq: i64, forget: bool) -> i64 {
-    (seq << 1) | i64::from(forget)
+pub(crate) fn key(seq: i64, forget: bool) -> LeaseKey {
+    LeaseKey::of_number((seq << 1) | i64::from(forget))
+}
+
+fn forgets(key: LeaseKey) -> bool {
+    key.number().is_some_and(|number| number & 1 == 1)
 }
 
 /// Writes the end of attempts, each if its claim is still the newest; all of them in one commit, so that an error means none.
@@ -73,7 +81,7 @@ impl Batch {
                 continue;
             }
             let plain = settlement.ending == Ending::Succeeded && settlement.children.is_empty();
-            match (plain, settlement.lease.key & 1 == 1) {
+            match (plain, forgets(settlement.lease.key)) {
                 (true, false) => batch.kept.push(n),
                 (true, true) => batch.forgotten.push(n),
                 (false, _) => batch.long.push(n),
@@ -127,14 +135,16 @@ async fn long(s: &mut Session<'_>, settlements: &[Settlement], which: &[usize], 
     let rows = s.rows(Q::LeaseTake, &[&s.now, &ids, &fences]).await?;
     let leases = Taken::all(s, &rows).await?.into_iter();
     let mut taken: HashMap<Mark, Taken> = leases.map(|lease| ((lease.id, lease.fence), lease)).collect();
-    let mut writes = Writes::default();
-    let mut children: Vec<NewTask> = Vec::new();
     // In the order in which they were given, so that children arrive in it.
     let mut which = which.to_vec();
     which.sort_unstable();
+    which.retain(|n| taken.contains_key(&mark(&settlements[*n].lease)));
+    let refused = bear(s, settlements, &which).await?;
+    let mut writes = Writes::default();
     for n in which {
-        let settlement = &settlements[n];
-        let Some(lease) = taken.remove(&mark(&settlement.lease)) else { continue };
+        let Some(lease) = taken.remove(&mark(&settlements[n].lease)) else { continue };
+        let failed = refused.get(&n).map(|child| settlements[n].refused(*child));
+        let settlement = failed.as_ref().unwrap_or(&settlements[n]);
         s.effects.points.add(Points::SETTLE);
         let silent = match settlement.ending {
             // It sat in a buffer and never ran.
@@ -151,17 +161,41 @@ async fn long(s: &mut Session<'_>, settlements: &[Settlement], which: &[usize], 
             logs: settlement.logs.as_deref(),
             progress: settlement.progress.as_deref(),
         };
-        let state = finish(lease, &word, &mut writes, &mut s.effects);
-        if state == State::Succeeded {
-            children.extend(settlement.children.iter().cloned());
+        answers[n] = Settled::Done(end_attempt(lease, &word, &mut writes, &mut s.effects));
+    }
+    writes.flush(s).await
+}
+
+/// Enqueues the children of those that succeeded. Of a settlement one of whose children is refused, as another task has its id,
+/// none is kept; these are returned with the refused one.
+async fn bear(s: &mut Session<'_>, settlements: &[Settlement], which: &[usize]) -> Result<HashMap<usize, TaskId>, Fault> {
+    let mut refused = HashMap::new();
+    loop {
+        let parents = which.iter().filter(|n| settlements[**n].ending == Ending::Succeeded && !refused.contains_key(*n));
+        let (mut children, mut parent_of): (Vec<NewTask>, Vec<usize>) = (Vec::new(), Vec::new());
+        for n in parents {
+            let own = &settlements[*n].children;
+            children.extend(own.iter().cloned());
+            parent_of.extend(own.iter().map(|_| *n));
         }
-        answers[n] = Settled::Done(state);
+        if children.is_empty() {
+            return Ok(refused);
+        }
+        // What was kept of a refused one's siblings has to go.
+        s.begin().await?;
+        s.savepoint().await?;
+        let outcomes = Box::pin(enqueue(s, &children)).await?;
+        let before = refused.len();
+        for ((n, child), outcome) in parent_of.iter().zip(&children).zip(outcomes) {
+            if outcome == EnqueueOutcome::Conflict {
+                refused.entry(*n).or_insert(child.id);
+            }
+        }
+        if refused.len() == before {
+            return Ok(refused);
+        }
+        s.undo_to_savepoint().await?;
     }
-    writes.flush(s).await?;
-    if !children.is_empty() {
-        Box::pin(enqueue(s, &children)).await?;
-    }
-    Ok(())
 }
 
 /// Records that handlers are about to run.
@@ -175,6 +209,7 @@ pub(crate) async fn start(s: &mut Session<'_>, leases: &[LeaseRef]) -> Result<Ve
 
 /// Keeps logs and progress of running attempts.
 pub(crate) async fn note(s: &mut Session<'_>, notes: &[Note]) -> Result<Vec<bool>, Fault> {
+    s.effects.changed = true;
     // Of several notes about one attempt the last word of each sort counts, as if they had come one by one.
     let mut last: HashMap<Mark, (Option<String>, Option<String>)> = HashMap::new();
     for note in notes {

@@ -1,32 +1,34 @@
 use std::time::Duration;
 
-use gristmill_core::{Ending, Points, State, TaskId};
+use gristmill_core::kit::served::{Served, Serves};
+use gristmill_core::{Ending, Place, Points, TaskId};
 
-use super::encode::limit;
-use super::finish::{Taken, Word, finish};
+use super::ended::{Unstarted, Waited, Word, end_attempt, end_unstarted};
+use super::limit;
 use super::schedule::prune_ticks;
-use super::waiting::{Waited, end_unstarted};
+use super::taken::Taken;
 use super::writes::Writes;
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
 use crate::sql::Q;
-use crate::workers::{Served, Serves};
 
 /// How long a dead worker's row is kept for people to see.
 const WORKER_KEPT_MS: i64 = 3_600_000;
+/// So many tasks of the version before are looked through in a sweep: tens of milliseconds, and nobody waits for it.
+const LABELLED_AT_ONCE: i64 = 5_000;
 /// How far a sweep looks into a queue for tasks that nobody serves.
 const HEAD: i64 = 2_000;
 
 /// Makes ready what is due. Returns how many.
 pub(crate) async fn promote(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
-    let promoted = s.execute(Q::Promote, &[&s.now, &limit(most)]).await?;
+    let promoted = s.row(Q::Promote, &[&s.now, &limit(most)]).await?.map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
     if promoted > 0 {
         s.effects.readied = true;
         s.own.returned_somewhere = true;
         s.effects.points.add(Points::PROMOTE);
     }
-    Ok(usize::try_from(promoted).unwrap_or(usize::MAX))
+    Ok(usize::try_from(promoted).unwrap_or_default())
 }
 
 /// Takes back what dead workers held. Needs a transaction.
@@ -36,7 +38,7 @@ pub(crate) async fn rescue(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
     for taken in Taken::all(s, &rows).await? {
         let silent = !taken.started;
         let id = TaskId::from_uuid(taken.id);
-        let state = finish(taken, &Word::of(Ending::Crashed, silent), &mut writes, &mut s.effects);
+        let state = end_attempt(taken, &Word::of(Ending::Crashed, silent), &mut writes, &mut s.effects);
         s.own.untold.extend(state.is_final().then_some(id));
     }
     writes.flush(s).await?;
@@ -49,7 +51,14 @@ pub(crate) async fn rescue(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
 /// Ends what was not started in time. Needs a transaction.
 pub(crate) async fn expire(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
     let mut waited: Vec<Waited> = Vec::new();
-    for query in [Q::ReadyExpire, Q::ScheduledExpire, Q::ParkedExpire] {
+    for place in Place::ALL {
+        let query = match place {
+            Place::Blocked => Q::BlockedExpire,
+            Place::Scheduled => Q::ScheduledExpire,
+            Place::Waiting => Q::WaitingExpire,
+            Place::Ready => Q::ReadyExpire,
+            Place::Parked => Q::ParkedExpire,
+        };
         let left = most - waited.len();
         if left == 0 {
             break;
@@ -58,7 +67,7 @@ pub(crate) async fn expire(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
             waited.push(Waited::read(&row)?);
         }
     }
-    end_unstarted(s, &waited, State::Expired).await?;
+    end_unstarted(s, &waited, &Unstarted::Expired).await?;
     s.own.untold.extend(waited.iter().map(|task| TaskId::from_uuid(task.id)));
     Ok(waited.len())
 }
@@ -112,6 +121,7 @@ pub(crate) async fn unpark(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
 
 /// Puts out of the way what nobody serves, at the heads of the queues that somebody does.
 pub(crate) async fn park(s: &mut Session<'_>) -> Result<(), Fault> {
+    s.effects.changed = true;
     let served = served(s).await?;
     for name in served.queues() {
         let Some(queue) = s.find(Sort::Queue, name).await? else { continue };
@@ -123,6 +133,16 @@ pub(crate) async fn park(s: &mut Session<'_>) -> Result<(), Fault> {
         if !unserved.is_empty() {
             s.execute(Q::Park, &[&queue, &unserved, &HEAD]).await?;
         }
+    }
+    Ok(())
+}
+
+/// Labels tasks that came before there were labels, the newest first, so that lists need not look through them any more.
+pub(crate) async fn fill_labels(s: &mut Session<'_>) -> Result<(), Fault> {
+    // A look at one row, mostly; this runs for as long as the tasks of the version before are kept.
+    let below: i64 = s.row(Q::LabelGap, &[]).await?.map_or(Ok(0), |row| row.try_get(0))?;
+    if below > 0 {
+        s.execute(Q::LabelFill, &[&LABELLED_AT_ONCE]).await?;
     }
     Ok(())
 }

@@ -1,25 +1,29 @@
 use std::time::Duration;
 
+use gristmill_core::kit::encode::{NONE, ms, to_json};
+use gristmill_core::kit::served::Serves;
 use gristmill_core::{Ending, Fence, KindSpec, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
 use serde_json::json;
 
-use super::encode::{NONE, ms, storable, to_json};
-use super::finish::{Taken, Word, finish};
+use super::ended::{Word, end_attempt};
 use super::settle::key;
+use super::storable;
 use super::sweep::unpark;
+use super::taken::Taken;
 use super::writes::Writes;
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
 use crate::sql::Q;
-use crate::workers::{Serves, Workers};
+use crate::workers::Workers;
 
 /// Parked tasks that a worker's entering brings back at once; sweeps bring the rest.
 const UNPARKED_MAX: usize = 10_000;
 
 /// Makes a worker known.
 pub(crate) async fn enter(s: &mut Session<'_>, workers: &Workers, spec: &WorkerSpec) -> Result<(), Fault> {
-    let serves = to_json(&Serves { kinds: spec.kinds.clone(), queues: spec.queues.clone() });
+    s.effects.changed = true;
+    let serves = to_json(&Serves { kinds: spec.kind_names().map(str::to_owned).collect(), queues: spec.queues.clone() });
     let (name, version) = (storable(&spec.name), storable(&spec.version));
     s.execute(Q::WorkerEnter, &[&s.now, &spec.id.as_uuid(), &name, &version, &serves, &ms(spec.lease)]).await?;
     workers.forget(spec.id);
@@ -36,7 +40,7 @@ pub(crate) async fn leave(s: &mut Session<'_>, workers: &Workers, worker: Worker
     for mut taken in Taken::all(s, &rows).await? {
         taken.name_worker(&name);
         let silent = !taken.started;
-        finish(taken, &Word::of(Ending::Released, silent), &mut writes, &mut s.effects);
+        end_attempt(taken, &Word::of(Ending::Released, silent), &mut writes, &mut s.effects);
     }
     writes.flush(s).await?;
     workers.forget(worker);
@@ -60,6 +64,7 @@ pub(crate) async fn heartbeat(s: &mut Session<'_>, worker: WorkerId, lease: Dura
 
 /// Records what task types declare.
 pub(crate) async fn declare(s: &mut Session<'_>, kinds: &[KindSpec]) -> Result<(), Fault> {
+    s.effects.changed = true;
     // The newest wins, within one call too; and one statement can't write a row twice.
     let mut newest = std::collections::BTreeMap::new();
     for kind in kinds {
@@ -81,6 +86,7 @@ pub(crate) async fn declare(s: &mut Session<'_>, kinds: &[KindSpec]) -> Result<(
 
 /// Stops or resumes the claims from a queue.
 pub(crate) async fn pause(s: &mut Session<'_>, queue: &str, paused: bool) -> Result<(), Fault> {
+    s.effects.changed = true;
     if queue.contains('\0') {
         return Err(Fault::invalid("a queue's name holds a NUL character, which PostgreSQL can't keep"));
     }

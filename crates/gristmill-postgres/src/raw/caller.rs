@@ -7,8 +7,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::conn::Connect;
 use crate::error::explain;
-use crate::ops::{NewRow, to_json};
 use crate::sql::{Q, Texts};
+use gristmill_core::kit::encode::to_json;
+use gristmill_core::kit::row::NewRow;
 
 /// An application that enqueues in its own transactions, on a connection that has nothing of ours.
 pub struct Caller {

@@ -1,10 +1,13 @@
 //! For measurements: the bare statements without pool and engine, a caller with a transaction of its own, and a look at the
-//! server meanwhile. Not for applications; it may change with any version.
+//! server meanwhile. For tests: an index that no table has by itself. Not for applications; it may change with any version.
 
 mod caller;
+mod index;
 mod server;
 mod statements;
 
+pub use crate::indexes::Index;
 pub use caller::Caller;
+pub use index::build_index;
 pub use server::Server;
 pub use statements::RawBench;

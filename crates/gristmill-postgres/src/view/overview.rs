@@ -1,15 +1,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use gristmill_core::kit::encode::ms;
+use gristmill_core::kit::served::{Served, Serves};
 use gristmill_core::{KindInfo, Pending, Policy, QueueInfo, Timestamp, WorkerId, WorkerInfo, limits};
 use serde::Deserialize;
 
 use crate::error::Fault;
 use crate::names::Sort;
-use crate::ops::{ms, parked_pairs, served};
+use crate::ops::{parked_pairs, served};
 use crate::session::Session;
 use crate::sql::Q;
-use crate::workers::{Served, Serves};
 
 const CAP: i64 = limits::COUNT_MAX as i64;
 
@@ -55,13 +56,19 @@ async fn queue(s: &mut Session<'_>, served: &Served, parked: &[i32], id: i32, na
     let unserved = |kind: i32| !s.name(Sort::Kind, kind).is_some_and(|kind| served.covers(&name, &kind));
     let unserved: i64 = counts.iter().filter(|(kind, _)| unserved(**kind)).map(|(_, count)| count).sum();
     let ready: i64 = counts.values().sum();
-    let scheduled = s.row(Q::ScheduledCount, &[&id, &CAP]).await?.map_or(Ok(0), |row| row.try_get(0))?;
+    let mut held = [0; 3];
+    for (count, query) in held.iter_mut().zip([Q::ScheduledCount, Q::BlockedCount, Q::WaitingCount]) {
+        *count = s.row(query, &[&id, &CAP]).await?.map_or(Ok(0), |row| row.try_get(0))?;
+    }
+    let [scheduled, blocked, waiting] = held;
     let count = |n: i64| u64::try_from(n.min(CAP)).unwrap_or(0);
     Ok(QueueInfo {
         name,
         paused: false,
         ready: count(ready),
         scheduled: count(scheduled),
+        blocked: count(blocked),
+        waiting: count(waiting),
         running: 0,
         unserved: count(unserved),
         oldest_ready_at: oldest_ready_at.map(Timestamp::from_millis),
@@ -77,6 +84,7 @@ pub(crate) async fn pending(s: &mut Session<'_>, queues: &[String], within: Dura
         let (queue, name, paused): (i32, &str, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         pending.scheduled |= row.try_get::<_, bool>(3)?;
         pending.running |= row.try_get::<_, bool>(4)?;
+        pending.held |= row.try_get::<_, bool>(5)?;
         pending.ready = pending.ready || (!paused && something_to_claim(s, &served, queue, name).await?);
     }
     Ok(pending)

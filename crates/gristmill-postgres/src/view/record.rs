@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use gristmill_core::kit::encode::ended_from;
+use gristmill_core::kit::row::count;
 use gristmill_core::{
     AttemptRecord, AttemptState, Failure, FailureReason, Progress, State, TaskId, TaskMeta, TaskRecord, Timestamp,
 };
@@ -9,7 +11,7 @@ use uuid::Uuid;
 
 use crate::error::Fault;
 use crate::names::Sort;
-use crate::ops::{count, ended_from};
+use crate::ops::place_of;
 use crate::session::Session;
 use crate::sql::Q;
 
@@ -33,14 +35,13 @@ pub(super) async fn records(s: &mut Session<'_>, ids: &[Uuid], history: bool) ->
 
 fn record(s: &Session<'_>, row: &Row) -> Result<TaskRecord, Fault> {
     let name = |name: Option<Arc<str>>| name.map_or_else(|| "?".to_owned(), |name| name.to_string());
-    let place: i32 = row.try_get(11)?;
+    let place: Option<i32> = row.try_get(11)?;
     let state = match place {
-        1 => State::Running,
-        2 => ended_from(row.try_get::<_, Option<i16>>(20)?.unwrap_or_default()),
-        3 => State::Scheduled,
-        4 => State::Ready,
+        Some(-1) => State::Running,
+        Some(-2) => ended_from(row.try_get::<_, Option<i16>>(20)?.unwrap_or_default().into()),
+        Some(code) => place_of(i16::try_from(code).unwrap_or_default()).state(),
         // No table has it, which can't be unless something else wrote to ours.
-        _ => State::Failed,
+        None => State::Failed,
     };
     let priority: i16 = row.try_get(4)?;
     let mut record = TaskRecord {
@@ -66,7 +67,7 @@ fn record(s: &Session<'_>, row: &Row) -> Result<TaskRecord, Fault> {
     if state != State::Succeeded {
         record.error = json(row, 24)?;
     }
-    if place == 0 && record.error.is_none() {
+    if place.is_none() && record.error.is_none() {
         record.error = Some(Failure::new(FailureReason::Corrupt, "the store lost track of this task; see `doctor`"));
     }
     if let Some(history) = json::<Vec<Past>>(row, 25)? {

@@ -1,11 +1,12 @@
 use std::time::Duration;
 
+use gristmill_core::kit::encode::ended_from;
 use gristmill_core::{Cursor, DueSchedules, Page, Schedule, State, TaskId, TickOutcome, TickRecord, Timestamp, limits};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::error::Fault;
-use crate::ops::ended_from;
+use crate::ops::place_of;
 use crate::session::Session;
 use crate::sql::Q;
 
@@ -82,12 +83,13 @@ pub(crate) async fn task_states(s: &mut Session<'_>, ids: &[TaskId]) -> Result<V
     let ids: Vec<Uuid> = ids.iter().map(TaskId::as_uuid).collect();
     let rows = s.rows(Q::TaskStates, &[&ids]).await?;
     let state = |row: &Row| {
-        Ok(match row.try_get::<_, i32>(0)? {
-            0 => None,
-            1 => Some(State::Running),
-            3 => Some(State::Scheduled),
-            code @ 10.. => Some(ended_from(i16::try_from(code - 10).unwrap_or_default())),
-            _ => Some(State::Ready),
+        Ok(match row.try_get::<_, Option<i32>>(0)? {
+            Some(-2) => None,
+            Some(-1) => Some(State::Running),
+            Some(code @ ..=-10) => Some(ended_from((-10 - code).into())),
+            Some(code) => Some(place_of(i16::try_from(code).unwrap_or_default()).state()),
+            // No table has it, which can't be unless something else wrote to ours.
+            None => Some(State::Failed),
         })
     };
     rows.iter().map(state).collect()

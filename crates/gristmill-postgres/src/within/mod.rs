@@ -14,6 +14,8 @@ pub(crate) mod tokio_postgres;
 use std::error::Error as StdError;
 use std::sync::Arc;
 
+use gristmill_core::kit::encode::{ms, to_json};
+use gristmill_core::kit::row::NewRow;
 use gristmill_core::{
     CancelOutcome, Doing, Edit, EnqueueOutcome, LeaseRef, NewTask, Schedule, ScheduleEdit, Settled, Settlement, State, Store,
     StoreError, StoreErrorKind, TaskId, Timestamp, limits, store_of,
@@ -24,7 +26,7 @@ use serde_json::Value;
 use crate::PostgresStore;
 use crate::error::of_code;
 use crate::inner::Inner;
-use crate::ops::{Edits, NewRow, check_tasks, ms, storable, to_json};
+use crate::ops::{Edits, check_tasks, storable};
 use crate::sql::{Q, Texts};
 use names::commit_names;
 
@@ -84,9 +86,9 @@ async fn insert_all(
         let (batch, later) = rest.split_at(batch_len(rest));
         let rows: Vec<_> = batch.iter().map(NewRow::of).collect();
         let codes: Vec<u8> = call(on, what, texts.text(Q::CallInsertTasks), &[Some(to_json(&rows))]).await?;
-        outcomes.extend(codes.into_iter().map(|code| match code {
+        outcomes.extend(codes.into_iter().zip(batch).map(|(code, task)| match code {
             0 => EnqueueOutcome::Created,
-            1 => EnqueueOutcome::Exists,
+            1 => EnqueueOutcome::Exists(task.id),
             _ => EnqueueOutcome::Conflict,
         }));
         rest = later;
@@ -138,10 +140,19 @@ fn settle<'a>(mut on: impl Foreign + 'a, store: &dyn Store, settlement: Settleme
         let inner = inner?;
         let Settlement { lease, ran_for, result, logs, progress, children, .. } = settlement;
         check_tasks(&children).map_err(|fault| fault.explain(SETTLING))?;
-        // As many children go along as one statement bears.
-        let (along, before) = children.split_at(if children.is_empty() { 0 } else { batch_len(&children) });
         commit_names(&inner, &children).await;
-        insert_all(&mut on, SETTLING, &inner.connect.texts, before).await?;
+        // The last of them go along, as many as one statement bears.
+        let mut along: &[NewTask] = &children;
+        while batch_len(along) < along.len() {
+            let (batch, rest) = along.split_at(batch_len(along));
+            let outcomes = insert_all(&mut on, SETTLING, &inner.connect.texts, batch).await?;
+            let refused = batch.iter().zip(outcomes).find(|(_, outcome)| *outcome == EnqueueOutcome::Conflict);
+            if let Some((child, _)) = refused {
+                let message = format!("{SETTLING}: its child has the id {}, which is another task's; roll it back", child.id);
+                return Err(StoreError::new(StoreErrorKind::Invalid, message));
+            }
+            along = rest;
+        }
         let params = [
             Some(lease.id.as_uuid().to_string()),
             Some(lease.fence.as_uuid().to_string()),

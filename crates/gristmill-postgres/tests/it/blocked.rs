@@ -101,7 +101,7 @@ impl Bench {
             id: worker,
             name: "w".to_owned(),
             lease: DEADLINE * 10,
-            kinds: vec!["work".to_owned()],
+            kinds: vec!["work".into()],
             queues: [("default".to_owned(), 1)].into(),
             version: String::new(),
         };

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use gristmill_conformance::{Subject, check_against_model, exercise};
+use gristmill_conformance::{Subject, check_against_model, exercise, exercise_source};
 use gristmill_core::{Env, Store, async_trait};
 use gristmill_postgres::PostgresStore;
 
@@ -29,7 +29,7 @@ impl Schemas {
     async fn empty(&self) {
         let client = client().await;
         let tables = "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                      WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> 'migration'";
+                      WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname NOT IN ('migration', 'addition')";
         for row in client.query(tables, &[&self.schema.0]).await.unwrap() {
             let table: &str = row.get(0);
             client.batch_execute(&format!("DELETE FROM {}.{table}", self.schema.0)).await.unwrap();
@@ -57,6 +57,11 @@ impl Subject for Schemas {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_does_what_every_store_does() {
     exercise(Schemas::direct()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_does_what_every_source_does() {
+    exercise_source(Schemas::direct()).await;
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn worker(env: &Env) -> WorkerSpec {
         id: env.worker_id(),
         name: "test".to_owned(),
         lease: Duration::from_secs(600),
-        kinds: vec!["mail".to_owned()],
+        kinds: vec!["mail".into()],
         queues: [("default".to_owned(), 1)].into(),
         version: String::new(),
     }

@@ -85,7 +85,7 @@ impl Day {
         let fate = |id: TaskId| FATES[all.iter().position(|known| *known == id).unwrap()];
         let new = [tasks, vec![waiting.clone()]].concat();
         for outcome in self.repeat(async || self.store.enqueue(new.clone()).await).await {
-            assert!(matches!(outcome, EnqueueOutcome::Created | EnqueueOutcome::Exists));
+            assert!(matches!(outcome, EnqueueOutcome::Created | EnqueueOutcome::Exists(_)));
         }
         self.enter().await;
         self.claim(all[..FATES.len()].iter().copied().collect()).await;
@@ -146,7 +146,7 @@ impl Day {
             id: self.worker,
             name: "w".to_owned(),
             lease: Duration::from_secs(30),
-            kinds: vec!["work".to_owned()],
+            kinds: vec!["work".into()],
             queues: [("default".to_owned(), 1), ("other".to_owned(), 1)].into(),
             version: String::new(),
         };

@@ -47,7 +47,7 @@ impl House {
             id: self.worker,
             name: "w".to_owned(),
             lease: 400 * DAY,
-            kinds: vec!["mail".to_owned()],
+            kinds: vec!["mail".into()],
             queues: [("default".to_owned(), 1)].into(),
             version: String::new(),
         };

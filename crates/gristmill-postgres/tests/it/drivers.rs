@@ -33,7 +33,7 @@ impl House {
             id: env.worker_id(),
             name: "w".to_owned(),
             lease: DEADLINE,
-            kinds: vec!["mail".to_owned()],
+            kinds: vec!["mail".into()],
             queues: [("default".to_owned(), 10)].into(),
             version: String::new(),
         };

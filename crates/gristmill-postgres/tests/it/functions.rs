@@ -315,7 +315,7 @@ async fn a_worker_gets_it_soon_after_the_commit_and_never_after_a_rollback() {
         id: env.worker_id(),
         name: "w".to_owned(),
         lease: DEADLINE,
-        kinds: vec!["mail".to_owned()],
+        kinds: vec!["mail".into()],
         queues: [("mails".to_owned(), 10)].into(),
         version: String::new(),
     };
@@ -357,7 +357,7 @@ async fn a_task_is_cancelled_from_sql_whatever_its_state() {
         id: env.worker_id(),
         name: "w".to_owned(),
         lease: DEADLINE,
-        kinds: vec!["mail".to_owned()],
+        kinds: vec!["mail".into()],
         queues: [("running".to_owned(), 1)].into(),
         version: String::new(),
     };

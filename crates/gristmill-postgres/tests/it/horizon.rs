@@ -27,7 +27,7 @@ async fn a_claim_costs_the_same_while_a_transaction_holds_the_horizon() {
         id: worker,
         name: "w".to_owned(),
         lease: DEADLINE,
-        kinds: vec!["work".to_owned()],
+        kinds: vec!["work".into()],
         queues: [("default".to_owned(), 1)].into(),
         version: String::new(),
     };

@@ -77,7 +77,8 @@ async fn a_nul_is_kept_as_its_escape_replaced_where_it_is_prose_and_refused_in_n
     refused(store.pause(&nul, true).await);
     let kind = KindSpec { name: nul.clone(), schema: json!({}), fields: Vec::new(), policy: Policy::default() };
     refused(store.declare(&[kind]).await);
-    refused(store.list(&Filter { queue: Some(nul.clone()), ..Filter::default() }, None, 10).await.map(drop));
+    let error = store.list(&Filter { queue: Some(nul.clone()), ..Filter::default() }, None, 10).await.map(drop).unwrap_err();
+    assert_eq!((error.kind(), error.to_string().contains("control character")), (StoreErrorKind::Invalid, true), "{error}");
     let wanted = vec![Wanted { queue: nul.as_str().into(), limit: 1 }];
     refused(store.claim(&Claim { worker: spec.id, fence: env.fence(), wanted, again: false }).await.map(drop));
     // And it goes on as if nothing had been said.
@@ -184,7 +185,7 @@ fn worker(env: &Env) -> WorkerSpec {
         id: env.worker_id(),
         name: "w".to_owned(),
         lease: LEASE,
-        kinds: vec!["work".to_owned()],
+        kinds: vec!["work".into()],
         queues: [("default".to_owned(), 1)].into(),
         version: String::new(),
     }

@@ -19,10 +19,13 @@ async fn columns_that_a_newer_version_added_are_no_hindrance() {
     let columns = tables.map(|table| format!("ALTER TABLE {}.{table} ADD COLUMN weight integer NOT NULL DEFAULT 1;", schema.0));
     let sql = client().await;
     sql.batch_execute(&columns.concat()).await.unwrap();
-    sql.batch_execute(&format!("INSERT INTO {}.migration VALUES (900, 'weights', 'x', 0)", schema.0)).await.unwrap();
+    sql.batch_execute(&format!("INSERT INTO {}.addition VALUES (900, 'weights', 'x', 0)", schema.0)).await.unwrap();
     yardstick.measure(&Day::new(store, &env).live().await, "on tables with one more column").await;
+    PostgresStore::connect(&schema.url(""), env.clone()).await.expect("one that is started anew goes on, too");
+    sql.batch_execute(&format!("INSERT INTO {}.migration VALUES (900, 'shards', 'x', 0)", schema.0)).await.unwrap();
     let error = PostgresStore::connect(&schema.url(""), env).await.map(drop).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::TooNew, "only those that run already go on: {error}");
+    assert!(error.to_string().contains("migration 900 (shards)"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +39,7 @@ async fn words_that_no_version_wrote_are_read_all_the_same() {
         id: env.worker_id(),
         name: "w".to_owned(),
         lease: Duration::from_secs(600),
-        kinds: vec!["work".to_owned()],
+        kinds: vec!["work".into()],
         queues: [("default".to_owned(), 1)].into(),
         version: String::new(),
     };

@@ -22,7 +22,7 @@ async fn a_claim_that_is_repeated_at_any_moment_knows_all_that_was_taken() {
         id: worker,
         name: "w".to_owned(),
         lease: Duration::from_secs(600),
-        kinds: vec!["work".to_owned()],
+        kinds: vec!["work".into()],
         queues: queues.map(|queue| (queue.to_owned(), 1)).into(),
         version: String::new(),
     };

@@ -27,7 +27,7 @@ fn worker(env: &Env, lease: Duration) -> WorkerSpec {
         id: env.worker_id(),
         name: "test".to_owned(),
         lease,
-        kinds: vec!["mail".to_owned()],
+        kinds: vec!["mail".into()],
         queues: [("default".to_owned(), 1)].into(),
         version: String::new(),
     }

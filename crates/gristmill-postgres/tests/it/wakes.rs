@@ -23,7 +23,7 @@ pub(crate) async fn news_travel(url: &str) {
         id: env.worker_id(),
         name: "w".to_owned(),
         lease: DEADLINE,
-        kinds: vec!["mail".to_owned()],
+        kinds: vec!["mail".into()],
         queues: [("default".to_owned(), 1)].into(),
         version: String::new(),
     };

@@ -109,7 +109,7 @@ pub(crate) async fn tasks_live_and_die_with_the_callers_transaction<D: Driver>()
     let mut later = f.task();
     later.delay = Duration::from_secs(3600);
     f.run("BEGIN").await;
-    assert_eq!(f.insert(&[&kept, &kept, &other, &later]).await, [Created, Exists, Conflict, Created]);
+    assert_eq!(f.insert(&[&kept, &kept, &other, &later]).await, [Created, Exists(kept.id), Conflict, Created]);
     assert_eq!(f.insert(&[&other]).await, [Conflict]);
     assert_eq!(f.state(&kept).await, None, "not before the commit");
     f.run("COMMIT").await;
@@ -118,11 +118,12 @@ pub(crate) async fn tasks_live_and_die_with_the_callers_transaction<D: Driver>()
 
     f.run("BEGIN").await;
     assert_eq!(f.insert(&[&dropped]).await, [Created]);
-    assert_eq!(f.insert(&[&kept]).await, [Exists]);
+    assert_eq!(f.insert(&[&kept]).await, [Exists(kept.id)]);
     assert_eq!(f.insert(&[]).await, []);
     f.run("ROLLBACK").await;
     assert_eq!(f.state(&dropped).await, None);
-    assert_eq!(f.store.enqueue(vec![kept, dropped]).await.unwrap(), [Exists, Created], "the store sees the same task");
+    let exists = Exists(kept.id);
+    assert_eq!(f.store.enqueue(vec![kept, dropped]).await.unwrap(), [exists, Created], "the store sees the same task");
 }
 
 pub(crate) async fn a_savepoint_that_is_rolled_back_takes_its_own_tasks_only<D: Driver>() {
@@ -145,7 +146,7 @@ pub(crate) async fn a_waiting_worker_finds_it_after_the_commit_and_not_before<D:
         id: f.env.worker_id(),
         name: "w".to_owned(),
         lease: DEADLINE,
-        kinds: vec!["mail".to_owned()],
+        kinds: vec!["mail".into()],
         queues: [("default".to_owned(), 1)].into(),
         version: String::new(),
     };
@@ -293,7 +294,7 @@ pub(crate) async fn a_serialization_failure_asks_for_another_try<D: Driver>() {
     assert_eq!(error.kind(), StoreErrorKind::Busy);
     assert!(error.is_transient() && error.to_string().contains("40001"), "{error}");
     f.run("ROLLBACK").await;
-    assert_eq!(f.insert(&[&mail]).await, [Exists]);
+    assert_eq!(f.insert(&[&mail]).await, [Exists(mail.id)]);
 }
 
 pub(crate) async fn a_store_of_another_sort_is_refused<D: Driver>() {

@@ -1,59 +1,52 @@
-use gristmill_core::{CancelOutcome, RetryOutcome, State, TaskId};
-use rusqlite::{OptionalExtension, Row, params};
+use gristmill_core::{CancelOutcome, Flags, RetryOutcome, Standing, State, TaskId, place as place_of};
+use rusqlite::{OptionalExtension, params};
 
-use super::settle::{Facts, end_unstarted, facts, make_ready};
+use super::ended::end_unstarted;
+use super::facts::{Facts, facts_of};
+use super::place::place;
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
+use crate::whereabouts::{self, Waiter};
 
 /// Cancels one task: at once if it waits, by request if it runs.
 pub(crate) fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Result<CancelOutcome, Fault> {
-    let Some((seq, facts)) = find(tx, id)? else { return Ok(CancelOutcome::NotFound) };
-    if tx.conn.prepare_cached(sql::LEASE_CANCEL)?.execute([seq])? > 0 {
+    tx.effects.changed = true;
+    let Some(facts) = facts_of(tx.conn, id)? else { return Ok(CancelOutcome::NotFound) };
+    if tx.conn.prepare_cached(sql::LEASE_CANCEL)?.execute([facts.key])? > 0 {
         return Ok(CancelOutcome::CancelRequested);
     }
-    let Some(counts) = take_waiting(tx, seq, &facts)? else { return Ok(CancelOutcome::AlreadyEnded) };
-    end_unstarted(tx, seq, id, facts.retention, State::Cancelled, counts)?;
+    let Some(waiter) = take_waiting(tx, &facts)? else { return Ok(CancelOutcome::AlreadyEnded) };
+    end_unstarted(tx, State::Cancelled, &waiter, Some(id), facts.retention)?;
     Ok(CancelOutcome::Cancelled)
 }
 
-/// Makes one ended task ready again.
+/// Makes one ended task run again, as soon as its limit admits it if it has one.
 pub(crate) fn retry(tx: &mut Tx<'_>, id: TaskId) -> Result<RetryOutcome, Fault> {
-    let Some((seq, facts)) = find(tx, id)? else { return Ok(RetryOutcome::NotFound) };
-    let last = tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([seq], |row| row.get::<_, u32>(0)).optional()?;
-    let Some(claim_no) = last else { return Ok(RetryOutcome::NotEnded) };
-    tx.conn.prepare_cached(sql::OUTCOME_REOPEN)?.execute(params![seq, claim_no])?;
+    let Some(facts) = facts_of(tx.conn, id)? else { return Ok(RetryOutcome::NotFound) };
+    let last = tx
+        .conn
+        .prepare_cached(sql::OUTCOME_FINAL)?
+        .query_row([facts.key], |row| Ok((row.get::<_, u32>(0)?, Flags::from_bits(row.get(5)?), Flags::from_bits(row.get(6)?))));
+    let Some((claim_no, flags, owed)) = last.optional()? else { return Ok(RetryOutcome::NotEnded) };
+    if !owed.is_none() {
+        // A newer version has yet to finish its end.
+        return Ok(RetryOutcome::NotEnded);
+    }
+    tx.conn.prepare_cached(sql::OUTCOME_REOPEN)?.execute(params![facts.key, claim_no])?;
     // Whoever retries wants it to run, however late it is.
-    tx.conn.prepare_cached(sql::TASK_UNEXPIRE)?.execute([seq])?;
-    make_ready(tx, (facts.queue, facts.priority, seq, facts.kind), (0, claim_no, 0))?;
+    tx.conn.prepare_cached(sql::TASK_UNEXPIRE)?.execute([facts.key])?;
+    let waits = place_of(Standing { limited: flags.has(Flags::LIMITED), ..Standing::default() });
+    place(tx, waits, &facts.waiter((0, claim_no, 0), flags))?;
     Ok(RetryOutcome::Ready)
 }
 
-fn find(tx: &Tx<'_>, id: TaskId) -> Result<Option<(i64, Facts)>, Fault> {
-    let seq = tx.conn.prepare_cached(sql::TASK_FIND)?.query_row([id.as_bytes().as_slice()], |row| row.get(0)).optional()?;
-    let Some(seq) = seq else { return Ok(None) };
-    Ok(facts(tx.conn, seq)?.map(|facts| (seq, facts)))
-}
-
-/// Takes a task that waits out of wherever it does; `None` if it does not wait. Returns attempt, claim number, crashes.
-pub(super) fn take_waiting(tx: &mut Tx<'_>, seq: i64, facts: &Facts) -> Result<Option<(u32, u32, u32)>, Fault> {
-    let conn = tx.conn;
-    let &Facts { queue, kind, priority, .. } = facts;
-    let counts = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let places: [(&str, &str, &[i64]); 3] = [
-        (sql::READY_GET, sql::READY_DELETE, &[queue, priority, seq]),
-        (sql::SCHEDULED_GET, sql::SCHEDULED_DELETE, &[seq]),
-        (sql::PARKED_GET, sql::PARKED_DELETE, &[queue, kind, priority, seq]),
-    ];
-    for (get, delete, key) in places {
-        let found = conn.prepare_cached(get)?.query_row(rusqlite::params_from_iter(key), counts).optional()?;
-        if let Some(found) = found {
-            conn.prepare_cached(delete)?.execute(rusqlite::params_from_iter(key))?;
-            if let Some(at) = facts.expires_at {
-                conn.prepare_cached(sql::EXPIRY_DELETE)?.execute(params![at, seq])?;
-            }
-            return Ok(Some(found));
-        }
+/// Takes a task that waits out of wherever it does; `None` if it does not wait.
+pub(super) fn take_waiting(tx: &mut Tx<'_>, facts: &Facts) -> Result<Option<Waiter>, Fault> {
+    let Some((place, waiter)) = whereabouts::find(tx.conn, &facts.address())? else { return Ok(None) };
+    whereabouts::remove(tx.conn, place, &waiter)?;
+    if let Some(at) = facts.expires_at {
+        tx.conn.prepare_cached(sql::EXPIRY_DELETE)?.execute(params![at, facts.key])?;
     }
-    Ok(None)
+    Ok(Some(waiter))
 }

@@ -1,18 +1,22 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use gristmill_core::kit::encode::{ack_from, retention_from};
+use gristmill_core::kit::served::Served;
 use gristmill_core::{
-    Ack, AttemptState, Claim, Claimed, Failure, FailureReason, Fence, LeaseRef, Points, State, TaskId, TaskMeta, limits,
+    Ack, Claim, Claimed, Fence, Flags, LeaseKey, LeaseRef, Points, Standing, State, TaskId, TaskMeta, limits, place as place_of,
 };
-use rusqlite::{CachedStatement, Row, params};
-use serde_json::json;
+use rusqlite::{CachedStatement, Connection, Row, params};
 
-use super::settle::{End, Facts, Outcome, end_unstarted, facts, mark, write_outcome};
-use super::{ack_from, retention_from};
+use super::aside::set_aside;
+use super::ended::end_unstarted;
+use super::place::place;
+use super::settle::mark;
 use crate::error::Fault;
-use crate::memory::{Served, Server};
+use crate::memory::{Server, served};
 use crate::sql;
 use crate::tx::Tx;
+use crate::whereabouts::{Line, Waiter};
 
 /// Tasks that one claim moves aside because nobody serves them.
 const PARKED_MAX: usize = 1_000;
@@ -73,31 +77,20 @@ fn given(tx: &mut Tx<'_>, claim: &Claim, server: &Server) -> Result<Vec<Claimed>
         if row.get_ref(8)?.as_blob().ok() != Some(&mark(body.id, claim.fence)) {
             continue;
         }
-        let (seq, queue, kind) = (row.get(9)?, row.get(10)?, row.get(11)?);
+        let (key, queue, kind) = (row.get(9)?, row.get(10)?, row.get(11)?);
         let names = &mut tx.memory.names;
         let (Some(queue), Some(kind)) = (names.queues.name(conn, queue)?, names.kinds.name(conn, kind)?) else { continue };
         let counts = (row.get(12)?, row.get(13)?, row.get(14)?);
-        given.push(body.claimed(claim.fence, seq, kind, queue, counts));
+        given.push(body.claimed(claim.fence, key, kind, queue, counts));
     }
     Ok(given)
-}
-
-/// A row of `ready`.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    priority: i64,
-    seq: i64,
-    kind: i64,
-    attempt: u32,
-    claim_no: u32,
-    crashes: u32,
 }
 
 /// What a look at the head of a queue found.
 #[derive(Default)]
 struct Scan {
-    mine: Vec<Place>,
-    unserved: Vec<Place>,
+    mine: Vec<Waiter>,
+    unserved: Vec<Waiter>,
     skipped: usize,
 }
 
@@ -129,20 +122,12 @@ impl Claiming<'_> {
         while self.claimed.len() < until {
             let room = until - self.claimed.len();
             let scan = self.scan(tx, queue, name, room)?;
-            for place in &scan.unserved {
-                self.delete.execute(params![queue, place.priority, place.seq])?;
-                tx.conn.prepare_cached(sql::PARKED_INSERT)?.execute(params![
-                    queue,
-                    place.kind,
-                    place.priority,
-                    place.seq,
-                    place.attempt,
-                    place.claim_no,
-                    place.crashes
-                ])?;
+            for waiter in &scan.unserved {
+                self.remove(tx.conn, waiter)?;
+                place(tx, place_of(Standing { unserved: true, ..Standing::default() }), waiter)?;
             }
-            for place in &scan.mine {
-                self.take(tx, queue, name, place)?;
+            for waiter in &scan.mine {
+                self.take(tx, name, waiter)?;
             }
             // Fewer than asked for: the queue's end, or too much that is not ours.
             if scan.mine.len() < room {
@@ -187,24 +172,24 @@ impl Claiming<'_> {
         let mut broken = None;
         let mut over = false;
         while let Some(row) = rows.next()? {
-            let place = place(row)?;
-            match self.whose(tx, name, place.kind)? {
+            let waiter = waiter(row, queue)?;
+            match self.whose(tx, name, &waiter)? {
                 Whose::Mine => {
-                    broken = Some(place.priority);
-                    scan.mine.push(place);
+                    broken = Some(waiter.priority);
+                    scan.mine.push(waiter);
                 }
                 Whose::Nobodys if self.parked < PARKED_MAX => {
                     self.parked += 1;
-                    scan.unserved.push(place);
+                    scan.unserved.push(waiter);
                 }
                 Whose::Others | Whose::Nobodys => {
                     scan.skipped += 1;
-                    if broken != Some(place.priority) {
-                        let run = lead.filter(|lead| lead.0 == place.priority).map_or(0, |lead| lead.2);
+                    if broken != Some(waiter.priority) {
+                        let run = lead.filter(|lead| lead.0 == waiter.priority).map_or(0, |lead| lead.2);
                         if run == 0 {
                             self.raise(tx, queue, lead);
                         }
-                        lead = Some((place.priority, place.seq, run + 1));
+                        lead = Some((waiter.priority, waiter.line.seq, run + 1));
                     }
                 }
             }
@@ -218,14 +203,20 @@ impl Claiming<'_> {
     }
 
     fn raise(&self, tx: &mut Tx<'_>, queue: i64, lead: Option<(i64, i64, usize)>) {
-        if let Some((priority, seq, run)) = lead
+        if let Some((priority, line, run)) = lead
             && run >= FLOOR_MIN
         {
-            tx.memory.raise_floor(self.server.key, queue, priority, seq);
+            // Below it, as others may stand at the same place in line.
+            tx.memory.raise_floor(self.server.key, queue, priority, line.saturating_sub(1));
         }
     }
 
-    fn whose(&mut self, tx: &mut Tx<'_>, queue: &str, kind: i64) -> Result<Whose, Fault> {
+    fn whose(&mut self, tx: &mut Tx<'_>, queue: &str, waiter: &Waiter) -> Result<Whose, Fault> {
+        if !waiter.flags.unknown().is_none() {
+            // What is unusual about it only newer versions know.
+            return Ok(Whose::Others);
+        }
+        let kind = waiter.kind;
         if let Some(known) = self.own.get(&kind) {
             return Ok(*known);
         }
@@ -235,7 +226,7 @@ impl Claiming<'_> {
             Some(name) if self.server.serves(&name) => Whose::Mine,
             Some(name) => {
                 if self.served.is_none() {
-                    self.served = Some(Served::load(tx.conn, tx.now)?);
+                    self.served = Some(served(tx.conn, tx.now)?);
                 }
                 let served = self.served.as_ref().is_some_and(|served| served.covers(queue, &name));
                 if served { Whose::Others } else { Whose::Nobodys }
@@ -245,11 +236,20 @@ impl Claiming<'_> {
         Ok(whose)
     }
 
+    fn remove(&mut self, conn: &Connection, waiter: &Waiter) -> Result<(), Fault> {
+        let Waiter { queue, priority, line, .. } = *waiter;
+        self.delete.execute([queue, priority, line.seq, line.turn])?;
+        if waiter.flags.has(Flags::MOVED) {
+            conn.prepare_cached(sql::MOVED_DELETE)?.execute([waiter.key])?;
+        }
+        Ok(())
+    }
+
     /// Moves one task from `ready` to this worker, unless it is too late for it or it can't be read.
-    fn take(&mut self, tx: &mut Tx<'_>, queue: i64, queue_name: &Arc<str>, place: &Place) -> Result<(), Fault> {
-        self.delete.execute(params![queue, place.priority, place.seq])?;
-        let kind = tx.memory.names.kinds.name(tx.conn, place.kind)?;
-        let mut rows = self.body.query([place.seq])?;
+    fn take(&mut self, tx: &mut Tx<'_>, queue_name: &Arc<str>, waiter: &Waiter) -> Result<(), Fault> {
+        self.remove(tx.conn, waiter)?;
+        let kind = tx.memory.names.kinds.name(tx.conn, waiter.kind)?;
+        let mut rows = self.body.query([waiter.key])?;
         let body = match rows.next()? {
             None => Err("its body is missing".to_owned()),
             Some(row) => read_body(row),
@@ -257,53 +257,58 @@ impl Claiming<'_> {
         drop(rows);
         let (body, kind) = match (body, kind) {
             (Ok(body), Some(kind)) => (body, kind),
-            (Err(why), _) => return set_aside(tx, queue, place, &why),
-            (Ok(_), None) => return set_aside(tx, queue, place, "its task type has no name"),
+            (Err(why), _) => return set_aside(tx, waiter, &why),
+            (Ok(_), None) => return set_aside(tx, waiter, "its task type has no name"),
         };
         let now = tx.now.as_millis();
-        if place.attempt == 0
+        if waiter.attempt == 0
             && let Some(at) = body.expires_at
         {
-            tx.conn.prepare_cached(sql::EXPIRY_DELETE)?.execute(params![at, place.seq])?;
+            tx.conn.prepare_cached(sql::EXPIRY_DELETE)?.execute(params![at, waiter.key])?;
             if at <= now {
                 tx.memory.note_expired(body.id);
-                return end_unstarted(tx, place.seq, body.id, body.retention, State::Expired, place.counts());
+                return end_unstarted(tx, State::Expired, waiter, Some(body.id), retention_from(body.retention));
             }
         }
-        let report_start = body.reports_start(place.crashes);
-        let (attempt, claim_no) = (place.attempt.saturating_add(1), place.claim_no.saturating_add(1));
+        let report_start = body.reports_start(waiter.crashes);
+        let (attempt, claim_no) = (waiter.attempt.saturating_add(1), waiter.claim_no.saturating_add(1));
         self.lease.execute(params![
-            place.seq,
+            waiter.key,
             mark(body.id, self.claim.fence),
             self.server.key,
-            queue,
+            waiter.queue,
             attempt,
             claim_no,
-            place.crashes,
+            waiter.crashes,
             !report_start,
             body.retention,
-            now
+            now,
+            // It has no place in line any more.
+            waiter.flags.without(Flags::MOVED).bits(),
         ])?;
-        let counts = (attempt, claim_no, place.crashes);
-        self.claimed.push(body.claimed(self.claim.fence, place.seq, kind, queue_name.clone(), counts));
+        let counts = (attempt, claim_no, waiter.crashes);
+        self.claimed.push(body.claimed(self.claim.fence, waiter.key, kind, queue_name.clone(), counts));
         Ok(())
     }
 }
 
-impl Place {
-    fn counts(&self) -> (u32, u32, u32) {
-        (self.attempt, self.claim_no, self.crashes)
-    }
-}
-
-fn place(row: &Row<'_>) -> rusqlite::Result<Place> {
-    Ok(Place {
-        priority: row.get(0)?,
-        seq: row.get(1)?,
+/// A row of `ready`.
+fn waiter(row: &Row<'_>, queue: i64) -> rusqlite::Result<Waiter> {
+    let seq: i64 = row.get(1)?;
+    let flags = Flags::from_bits(row.get(6)?);
+    // Nearly all stand where they arrived.
+    let (turn, key) = if flags.has(Flags::MOVED) { (row.get(7)?, row.get(8)?) } else { (0, seq) };
+    Ok(Waiter {
+        key,
+        queue,
         kind: row.get(2)?,
+        priority: row.get(0)?,
+        line: Line { seq, turn },
+        run_at: 0,
         attempt: row.get(3)?,
         claim_no: row.get(4)?,
         crashes: row.get(5)?,
+        flags,
     })
 }
 
@@ -323,10 +328,10 @@ impl Body {
         crashes > 0 || self.ack == Ack::Early
     }
 
-    fn claimed(self, fence: Fence, seq: i64, kind: Arc<str>, queue: Arc<str>, counts: (u32, u32, u32)) -> Claimed {
+    fn claimed(self, fence: Fence, key: i64, kind: Arc<str>, queue: Arc<str>, counts: (u32, u32, u32)) -> Claimed {
         let (attempt, claim_no, crashes) = counts;
         Claimed {
-            lease: LeaseRef { id: self.id, fence, key: seq },
+            lease: LeaseRef { id: self.id, fence, key: LeaseKey::of_number(key) },
             kind,
             queue,
             attempt,
@@ -361,34 +366,4 @@ fn read_body(row: &Row<'_>) -> Result<Body, String> {
             Some(meta) => Some(serde_json::from_str(meta).map_err(|error| format!("its meta can't be read: {error}"))?),
         },
     })
-}
-
-/// Takes a damaged task out of its queue, says why, and lets whoever waits for it know.
-fn set_aside(tx: &mut Tx<'_>, queue: i64, place: &Place, why: &str) -> Result<(), Fault> {
-    let Place { priority, seq, kind, attempt, claim_no, crashes } = *place;
-    tracing::error!(seq, why, "a task can't be read and was set aside");
-    let row = json!({
-        "queue": queue, "priority": priority, "seq": seq, "kind": kind,
-        "attempt": attempt, "claim_no": claim_no, "crashes": crashes
-    });
-    tx.conn.prepare_cached(sql::ASIDE_INSERT)?.execute(params![seq, tx.now.as_millis(), why, row.to_string()])?;
-    let Some(Facts { id: Some(id), retention, .. }) = facts(tx.conn, seq)? else { return Ok(()) };
-    let failure = Failure::new(FailureReason::Corrupt, format!("the task can't be read: {why}"));
-    write_outcome(
-        tx,
-        &Outcome {
-            seq,
-            claim_no: claim_no.saturating_add(1),
-            attempt,
-            crashes,
-            state: AttemptState::Failed,
-            end: Some(End { state: State::Failed, retention: retention_from(retention), id }),
-            started_at: None,
-            worker: None,
-            result: None,
-            error: Some(&failure),
-            logs: None,
-            progress: None,
-        },
-    )
 }

@@ -1,9 +1,16 @@
-//! What is done to tasks inside one write transaction.
+//! What is done to tasks inside one write transaction. A task comes to wherever it waits through [`place`], and ends through
+//! [`ended`].
 
+mod aside;
 mod cancel;
 mod claim;
-mod encode;
+mod ended;
 mod enqueue;
+mod facts;
+mod history;
+mod label;
+mod place;
+mod release;
 mod schedule;
 mod settle;
 mod sweep;
@@ -11,11 +18,12 @@ mod worker;
 
 pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;
-pub(crate) use encode::{ack_from, ack_of, ended_from, ended_of, meta_of, retention_from, retention_of, to_json};
 pub(crate) use enqueue::enqueue;
+pub(crate) use place::entry;
+pub(crate) use release::{admit, unblock};
 #[cfg(feature = "sqlx")]
 pub(crate) use schedule::standing;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};
-pub(crate) use settle::{note, settle, start};
-pub(crate) use sweep::{prune, sweep};
+pub(crate) use settle::{note, settle, settle_within, start};
+pub(crate) use sweep::{UNKNOWN, prune, sweep};
 pub(crate) use worker::{declare, enter, heartbeat, leave, pause};

@@ -1,28 +1,77 @@
-use std::sync::Arc;
+use std::borrow::Cow;
 use std::time::Duration;
 
+use gristmill_core::kit::encode::{retention_from, to_json};
 use gristmill_core::{
-    Ack, AttemptState, Ending, Failure, FailureReason, Fence, Held, LeaseRef, NewTask, Next, Note, Points, Progress, Retention,
-    Settled, Settlement, State, TaskId, Timestamp, judge,
+    Ack, AttemptState, Ending, EnqueueOutcome, Failure, Fence, Flags, Held, LeaseRef, Next, Note, Place, Points, Progress,
+    Retention, Settled, Settlement, State, TaskId, Timestamp, judge,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::encode::keep_until;
-use super::{ack_from, ended_of, enqueue, retention_from, to_json};
+use super::ended::{End, end};
+use super::enqueue;
+use super::facts::{Facts, facts};
+use super::history::{Attempt, Mark, write};
+use super::place::place;
 use crate::error::Fault;
 use crate::sql;
 use crate::text::Lossy;
-use crate::tx::Tx;
+use crate::tx::{Tx, whole};
 
-/// Writes the end of one attempt, if its claim is still the newest.
+/// Writes the end of one attempt, if its claim is still the newest. If one of its children is refused, as its id is another
+/// task's, none is kept and the attempt has failed.
 pub(crate) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, Fault> {
-    let Settlement { lease, ending, ran_for, result, failure, logs, progress, children } = settlement;
-    let Some(held) = take_lease(tx.conn, lease.key, &mark(lease.id, lease.fence))? else { return Ok(Settled::LeaseLost) };
+    let Some((key, lease)) = take(tx, &settlement.lease)? else { return Ok(Settled::LeaseLost) };
+    let state = match write_all(tx, key, &lease, settlement)? {
+        Ok(state) => state,
+        Err(child) => write_end(tx, key, &lease, &settlement.refused(child))?,
+    };
+    Ok(Settled::Done(state))
+}
+
+/// As [`settle`], in a transaction that the attempt itself may commit: if a child is refused, it is an error and nothing is
+/// written, as what else is in the transaction belongs to a success.
+pub(crate) fn settle_within(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled, Fault> {
+    let settled = whole(tx, |tx| {
+        let Some((key, lease)) = take(tx, &settlement.lease)? else { return Ok(Ok(Settled::LeaseLost)) };
+        Ok(write_all(tx, key, &lease, settlement)?.map(Settled::Done))
+    })?;
+    settled.map_err(|child| {
+        Fault::invalid(format!(
+            "the attempt enqueued a task with the id {child}, which is another task's; nothing was written: choose another id, and \
+             settle again"
+        ))
+    })
+}
+
+/// Takes the lease, if it is the one of this claim; with the task's key.
+fn take(tx: &mut Tx<'_>, lease: &LeaseRef) -> Result<Option<(i64, Lease)>, Fault> {
+    let Some(key) = lease.key.number() else { return Ok(None) };
+    let held = take_lease(tx.conn, key, &mark(lease.id, lease.fence))?;
+    Ok(held.map(|held| (key, held)))
+}
+
+/// Writes what becomes of the task, and with a success what its handler enqueued: all of it or, if a child is refused, nothing.
+fn write_all(tx: &mut Tx<'_>, key: i64, lease: &Lease, settlement: &Settlement) -> Result<Result<State, TaskId>, Fault> {
+    let Settlement { ending, children, .. } = settlement;
+    if children.is_empty() || *ending != Ending::Succeeded {
+        return write_end(tx, key, lease, settlement).map(Ok);
+    }
+    whole(tx, |tx| {
+        let state = write_end(tx, key, lease, settlement)?;
+        let outcomes = enqueue(tx, children)?;
+        let refused = children.iter().zip(outcomes).find(|(_, outcome)| *outcome == EnqueueOutcome::Conflict);
+        Ok(refused.map_or(Ok(state), |(child, _)| Err(child.id)))
+    })
+}
+
+fn write_end(tx: &mut Tx<'_>, key: i64, lease: &Lease, settlement: &Settlement) -> Result<State, Fault> {
+    let Settlement { ending, ran_for, result, failure, logs, progress, .. } = settlement;
     tx.effects.points.add(Points::SETTLE);
     let silent = match ending {
         // It sat in a buffer and never ran.
         Ending::Released => ran_for.is_zero(),
-        Ending::Crashed => !held.started,
+        Ending::Crashed => !lease.started,
         _ => false,
     };
     let word = Word {
@@ -33,29 +82,35 @@ pub(crate) fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<Settled
         failure: failure.as_deref(),
         logs: logs.as_deref(),
         progress: progress.as_deref(),
-        children,
     };
-    let state = finish(tx, lease.key, Some(lease.id), &held, &word)?;
-    Ok(Settled::Done(state))
+    finish(tx, key, Some(settlement.lease.id), lease, &word)
 }
 
 /// Records that handlers are about to run.
 pub(crate) fn start(tx: &mut Tx<'_>, leases: &[LeaseRef]) -> Result<Vec<bool>, Fault> {
     let mut update = tx.conn.prepare_cached(sql::LEASE_START)?;
     tx.effects.points.add(Points::START);
-    let held = leases.iter().map(|lease| Ok(update.execute(params![lease.key, mark(lease.id, lease.fence)])? > 0));
+    let held = leases.iter().map(|lease| match lease.key.number() {
+        Some(key) => Ok(update.execute(params![key, mark(lease.id, lease.fence)])? > 0),
+        None => Ok(false),
+    });
     held.collect()
 }
 
 /// Keeps logs and progress of running attempts.
 pub(crate) fn note(tx: &mut Tx<'_>, notes: &[Note]) -> Result<Vec<bool>, Fault> {
+    tx.effects.changed = true;
     let mut flag = tx.conn.prepare_cached(sql::LEASE_NOTE)?;
     let mut set = tx.conn.prepare_cached(sql::LIVE_SET)?;
     let mut held = Vec::with_capacity(notes.len());
     for note in notes {
-        let ours = flag.execute(params![note.lease.key, mark(note.lease.id, note.lease.fence)])? > 0;
+        let Some(key) = note.lease.key.number() else {
+            held.push(false);
+            continue;
+        };
+        let ours = flag.execute(params![key, mark(note.lease.id, note.lease.fence)])? > 0;
         if ours {
-            set.execute(params![note.lease.key, note.logs, note.progress.as_ref().map(to_json)])?;
+            set.execute(params![key, note.logs, note.progress.as_ref().map(to_json)])?;
         }
         held.push(ours);
     }
@@ -86,13 +141,14 @@ pub(super) struct Lease {
     pub(super) started: bool,
     cancel: bool,
     noted: bool,
-    retention: i64,
-    claimed_at: i64,
+    retention: Retention,
+    claimed_at: Timestamp,
+    flags: Flags,
 }
 
 /// Ends a lease; `None` if there is none with this mark.
-pub(super) fn take_lease(conn: &Connection, seq: i64, mark: &[u8]) -> Result<Option<Lease>, Fault> {
-    let lease = conn.prepare_cached(sql::LEASE_TAKE)?.query_row(params![seq, mark], |row| {
+pub(super) fn take_lease(conn: &Connection, key: i64, mark: &[u8]) -> Result<Option<Lease>, Fault> {
+    let lease = conn.prepare_cached(sql::LEASE_TAKE)?.query_row(params![key, mark], |row| {
         Ok(Lease {
             worker: row.get(0)?,
             attempt: row.get(1)?,
@@ -101,8 +157,9 @@ pub(super) fn take_lease(conn: &Connection, seq: i64, mark: &[u8]) -> Result<Opt
             started: row.get(4)?,
             cancel: row.get(5)?,
             noted: row.get(6)?,
-            retention: row.get(7)?,
-            claimed_at: row.get(8)?,
+            retention: retention_from(row.get(7)?),
+            claimed_at: Timestamp::from_millis(row.get(8)?),
+            flags: Flags::from_bits(row.get(9)?),
         })
     });
     Ok(lease.optional()?)
@@ -119,30 +176,22 @@ pub(super) struct Word<'a> {
     pub(super) failure: Option<&'a Failure>,
     pub(super) logs: Option<&'a str>,
     pub(super) progress: Option<&'a Progress>,
-    pub(super) children: &'a [NewTask],
 }
 
 impl Word<'_> {
     /// Without a word from the handler.
     pub(super) fn of(ending: Ending, silent: bool) -> Self {
-        Word { ending, ran_for: None, silent, result: None, failure: None, logs: None, progress: None, children: &[] }
+        Word { ending, ran_for: None, silent, result: None, failure: None, logs: None, progress: None }
     }
 }
 
 /// Decides and writes what becomes of a task whose lease was taken. Returns its state after.
-pub(super) fn finish(tx: &mut Tx<'_>, seq: i64, id: Option<TaskId>, lease: &Lease, word: &Word<'_>) -> Result<State, Fault> {
-    let conn = tx.conn;
-    let (mut logs, mut progress) = (None, None);
-    if lease.noted {
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<Lossy>>(0)?, row.get::<_, Option<Lossy>>(1)?));
-        let live = conn.prepare_cached(sql::LIVE_GET)?.query_row([seq], row).optional()?.unwrap_or_default();
-        (logs, progress) = (live.0.map(|Lossy(text)| text), live.1.map(|Lossy(text)| text));
-        conn.prepare_cached(sql::LIVE_DELETE)?.execute([seq])?;
-    }
-    // A plain success needs nothing that only the body knows.
+pub(super) fn finish(tx: &mut Tx<'_>, key: i64, id: Option<TaskId>, lease: &Lease, word: &Word<'_>) -> Result<State, Fault> {
+    let (noted_logs, noted_progress) = if lease.noted { take_notes(tx.conn, key)? } else { (None, None) };
+    // A success needs nothing that only the body knows.
     let facts = match word.ending {
         Ending::Succeeded => None,
-        _ => facts(conn, seq)?,
+        _ => facts(tx.conn, key)?,
     };
     let held = Held {
         attempt: lease.attempt,
@@ -152,196 +201,73 @@ pub(super) fn finish(tx: &mut Tx<'_>, seq: i64, id: Option<TaskId>, lease: &Leas
         ack: facts.as_ref().map_or(Ack::Late, |facts| facts.ack),
         started: lease.started,
         cancel_requested: lease.cancel,
+        flags: lease.flags,
     };
     let verdict = judge(&held, word.ending);
-    let retention = retention_from(lease.retention);
+    let default = if word.failure.is_none() { verdict.default_failure() } else { None };
     let id = id.or(facts.as_ref().and_then(|facts| facts.id));
-    let (state, crashes) = match (verdict.next, &facts) {
-        (Next::End(state), _) => (state, lease.crashes + u32::from(verdict.attempt == AttemptState::Crashed)),
-        (Next::Again { attempt, crashes, delay }, Some(facts)) => {
-            (put_back(tx, seq, facts, (attempt, lease.claim_no, crashes), delay)?, crashes)
+    let mut attempt = Attempt {
+        key,
+        claim_no: lease.claim_no,
+        attempt: lease.attempt,
+        crashes: lease.crashes,
+        state: verdict.attempt,
+        started_at: Some(word.ran_for.map_or(lease.claimed_at, |ran| tx.now.saturating_sub(ran).max(lease.claimed_at))),
+        worker: Some(lease.worker),
+        result: None,
+        error: word.failure.or(default.as_ref()),
+        logs: word.logs.or(noted_logs.as_deref()),
+        progress: word.progress.map(|progress| Cow::Owned(to_json(progress))).or(noted_progress.map(Cow::Owned)),
+    };
+    let state = match (verdict.next, &facts) {
+        (Next::Again { attempt: used, crashes, delay, place }, Some(facts)) => {
+            attempt.crashes = crashes;
+            if !word.silent {
+                write(tx, &attempt, &Mark::default())?;
+            }
+            return put_back(tx, place, facts, (used, lease.claim_no, crashes), lease.flags, delay);
         }
         // Its body is gone, so that nobody could run it again.
-        (Next::Again { crashes, .. }, None) => (State::Failed, crashes),
-    };
-    if state == State::Succeeded && retention == Retention::None {
-        conn.prepare_cached(sql::TASK_DELETE)?.execute([seq])?;
-        if lease.claim_no > 1 {
-            conn.prepare_cached(sql::OUTCOME_DELETE)?.execute([seq])?;
+        (Next::Again { crashes, .. }, None) => {
+            attempt.crashes = crashes;
+            State::Failed
         }
-        tx.effects.ended.extend(id);
-    } else if state.is_final() || !word.silent {
-        let default = if word.failure.is_none() { verdict.default_failure() } else { None };
-        let claimed_at = Timestamp::from_millis(lease.claimed_at);
-        let worker = tx.memory.worker_name(conn, lease.worker)?;
-        let end = match id {
-            Some(id) if state.is_final() => Some(End { state, retention, id }),
-            _ => None,
-        };
-        write_outcome(
-            tx,
-            &Outcome {
-                seq,
-                claim_no: lease.claim_no,
-                attempt: lease.attempt,
-                crashes,
-                state: verdict.attempt,
-                end,
-                started_at: Some(word.ran_for.map_or(claimed_at, |ran| tx.now.saturating_sub(ran).max(claimed_at))),
-                worker,
-                result: if state == State::Succeeded { word.result } else { None },
-                error: word.failure.or(default.as_ref()),
-                logs: word.logs.or(logs.as_deref()),
-                progress: word.progress.map(to_json).or(progress),
-            },
-        )?;
+        (Next::End(state), _) => {
+            attempt.crashes = attempt.crashes.saturating_add(u32::from(verdict.attempt == AttemptState::Crashed));
+            state
+        }
+    };
+    if state == State::Succeeded {
+        attempt.result = word.result;
     }
-    if state == State::Succeeded && !word.children.is_empty() {
-        enqueue(tx, word.children)?;
-    }
+    end(tx, &End { id, state, flags: lease.flags, retention: lease.retention, attempt })?;
     Ok(state)
 }
 
-/// What the body says that settling and cancelling need.
-pub(super) struct Facts {
-    /// `None` if it is damaged.
-    pub(super) id: Option<TaskId>,
-    pub(super) queue: i64,
-    pub(super) kind: i64,
-    pub(super) priority: i64,
-    max_attempts: u32,
-    max_crashes: u32,
-    ack: Ack,
-    pub(super) retention: i64,
-    pub(super) expires_at: Option<i64>,
+/// Logs and progress that were kept while it ran; they go with the lease.
+fn take_notes(conn: &Connection, key: i64) -> Result<(Option<String>, Option<String>), Fault> {
+    let notes = conn.prepare_cached(sql::LIVE_GET)?.query_row([key], |row| Ok((row.get(0)?, row.get(1)?)));
+    let (logs, progress) = notes.optional()?.unwrap_or_default();
+    conn.prepare_cached(sql::LIVE_DELETE)?.execute([key])?;
+    let text = |text: Option<Lossy>| text.map(|Lossy(text)| text);
+    Ok((text(logs), text(progress)))
 }
 
-pub(super) fn facts(conn: &Connection, seq: i64) -> Result<Option<Facts>, Fault> {
-    let facts = conn.prepare_cached(sql::TASK_FACTS)?.query_row([seq], |row| {
-        Ok(Facts {
-            id: row.get_ref(0)?.as_blob().ok().and_then(TaskId::from_slice),
-            queue: row.get(1)?,
-            kind: row.get(2)?,
-            priority: row.get(3)?,
-            max_attempts: row.get(4).unwrap_or(1),
-            max_crashes: row.get(5).unwrap_or(1),
-            ack: ack_from(row.get(6)?),
-            retention: row.get(7)?,
-            expires_at: row.get(8)?,
-        })
-    });
-    Ok(facts.optional()?)
-}
-
-/// Makes a task wait again: ready, or scheduled if there is a delay. `counts` are attempt, claim number and crashes.
-pub(super) fn put_back(
+/// Makes a task wait again after an attempt. `counts` are attempt, claim number and crashes.
+fn put_back(
     tx: &mut Tx<'_>,
-    seq: i64,
+    waits: Place,
     facts: &Facts,
     counts: (u32, u32, u32),
+    flags: Flags,
     delay: Duration,
 ) -> Result<State, Fault> {
-    let (attempt, claim_no, crashes) = counts;
-    if attempt == 0
+    if counts.0 == 0
         && let Some(at) = facts.expires_at
     {
-        tx.conn.prepare_cached(sql::EXPIRY_INSERT)?.execute(params![at, seq])?;
+        tx.conn.prepare_cached(sql::EXPIRY_INSERT)?.execute(params![at, facts.key])?;
     }
-    if delay.is_zero() {
-        make_ready(tx, (facts.queue, facts.priority, seq, facts.kind), counts)?;
-        return Ok(State::Ready);
-    }
-    let run_at = tx.now.saturating_add(delay).as_millis();
-    tx.conn.prepare_cached(sql::SCHEDULED_INSERT)?.execute(params![seq, run_at, facts.queue, attempt, claim_no, crashes])?;
-    tx.effects.scheduled = true;
-    Ok(State::Scheduled)
-}
-
-/// Puts a task that was there before back into its place in the queue.
-pub(super) fn make_ready(
-    tx: &mut Tx<'_>,
-    (queue, priority, seq, kind): (i64, i64, i64, i64),
-    (attempt, claim_no, crashes): (u32, u32, u32),
-) -> Result<(), Fault> {
-    tx.conn.prepare_cached(sql::READY_INSERT)?.execute(params![queue, priority, seq, kind, attempt, claim_no, crashes])?;
-    tx.memory.forget_floors();
-    tx.effects.readied = true;
-    Ok(())
-}
-
-/// One row of the history.
-pub(super) struct Outcome<'a> {
-    pub(super) seq: i64,
-    pub(super) claim_no: u32,
-    pub(super) attempt: u32,
-    pub(super) crashes: u32,
-    pub(super) state: AttemptState,
-    pub(super) end: Option<End>,
-    pub(super) started_at: Option<Timestamp>,
-    pub(super) worker: Option<Arc<str>>,
-    pub(super) result: Option<&'a str>,
-    pub(super) error: Option<&'a Failure>,
-    pub(super) logs: Option<&'a str>,
-    pub(super) progress: Option<String>,
-}
-
-/// That the task ended with it.
-pub(super) struct End {
-    pub(super) state: State,
-    pub(super) retention: Retention,
-    pub(super) id: TaskId,
-}
-
-pub(super) fn write_outcome(tx: &mut Tx<'_>, outcome: &Outcome<'_>) -> Result<(), Fault> {
-    let state = AttemptState::ALL.iter().position(|state| *state == outcome.state).unwrap_or_default();
-    tx.conn.prepare_cached(sql::OUTCOME_INSERT)?.execute(params![
-        outcome.seq,
-        outcome.claim_no,
-        outcome.attempt,
-        outcome.crashes,
-        state as i64,
-        outcome.end.as_ref().map_or(0, |end| ended_of(end.state)),
-        tx.now.as_millis(),
-        outcome.started_at.map(Timestamp::as_millis),
-        outcome.end.as_ref().and_then(|end| keep_until(end.retention, tx.now)),
-        outcome.worker,
-        outcome.result,
-        outcome.error.map(to_json),
-        outcome.logs,
-        outcome.progress,
-    ])?;
-    tx.effects.ended.extend(outcome.end.as_ref().map(|end| end.id));
-    Ok(())
-}
-
-/// Ends a task that waits: cancelled or expired. It has left its place in the queue before.
-pub(super) fn end_unstarted(
-    tx: &mut Tx<'_>,
-    seq: i64,
-    id: TaskId,
-    retention: i64,
-    state: State,
-    (attempt, claim_no, crashes): (u32, u32, u32),
-) -> Result<(), Fault> {
-    let (attempt_state, failure) = match state {
-        State::Expired => (AttemptState::Expired, Failure::new(FailureReason::Expired, "not started by its deadline")),
-        _ => (AttemptState::Cancelled, Failure::new(FailureReason::Cancelled, "cancelled before it started")),
-    };
-    write_outcome(
-        tx,
-        &Outcome {
-            seq,
-            claim_no: claim_no.saturating_add(1),
-            attempt,
-            crashes,
-            state: attempt_state,
-            end: Some(End { state, retention: retention_from(retention), id }),
-            started_at: None,
-            worker: None,
-            result: None,
-            error: Some(&failure),
-            logs: None,
-            progress: None,
-        },
-    )
+    let mut waiter = facts.waiter(counts, flags);
+    waiter.run_at = tx.now.saturating_add(delay).as_millis();
+    place(tx, waits, &waiter)
 }

@@ -1,13 +1,22 @@
-use gristmill_core::{Ending, Points, State, Swept, TaskId};
+use gristmill_core::{Ending, Flags, Place, Points, Standing, State, Swept, TaskId, Timestamp, place as place_of};
 use rusqlite::{Connection, params};
 
+use super::aside::set_aside;
 use super::cancel::take_waiting;
+use super::ended::end_unstarted;
+use super::facts::facts;
+use super::label;
+use super::place::place;
 use super::schedule::prune_ticks;
-use super::settle::{Word, end_unstarted, facts, finish, make_ready, take_lease};
+use super::settle::{Word, finish, take_lease};
 use crate::error::Fault;
-use crate::memory::Served;
+use crate::memory::served;
 use crate::sql;
 use crate::tx::Tx;
+use crate::whereabouts::{self, Line, Waiter};
+
+/// The flags that this version does not know: what has one is left to those that do.
+pub(crate) const UNKNOWN: i32 = !Flags::KNOWN.bits();
 
 /// How long a dead worker's row is kept for people to see.
 const WORKER_KEPT_MS: i64 = 3_600_000;
@@ -19,6 +28,7 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
     let rescued = rescue(tx, limit, &mut ended)?;
     let expired = expire(tx, limit, &mut ended)?;
     let unparked = unpark(tx, limit)?;
+    label::fill(tx.conn)?;
     if promoted > 0 {
         tx.effects.points.add(Points::PROMOTE);
     }
@@ -26,8 +36,10 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
         tx.effects.points.add(Points::RESCUE);
     }
     tx.effects.swept = true;
-    let next: Option<i64> = tx.conn.prepare_cached(sql::SCHEDULED_NEXT)?.query_row([], |row| row.get(0))?;
-    let next_due = next.map(|at| gristmill_core::Timestamp::from_millis(at).since(tx.now));
+    // What is due and still there is not for this version to promote, unless this was not all of it.
+    let after = if promoted < limit { tx.now.as_millis() } else { i64::MIN };
+    let next: Option<i64> = tx.conn.prepare_cached(sql::SCHEDULED_NEXT)?.query_row([after], |row| row.get(0))?;
+    let next_due = next.map(|at| Timestamp::from_millis(at).since(tx.now));
     Ok(Swept { promoted, rescued, expired, ended, unparked, next_due })
 }
 
@@ -37,39 +49,32 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
     conn.prepare_cached(sql::WORKER_PRUNE)?.execute([tx.now.as_millis().saturating_sub(WORKER_KEPT_MS)])?;
     let over: Vec<i64> = column(conn, sql::OUTCOME_OVER, tx.now.as_millis(), limit)?;
     let mut outcome = conn.prepare_cached(sql::OUTCOME_DELETE)?;
-    let mut task = conn.prepare_cached(sql::TASK_DELETE)?;
     for seq in &over {
         outcome.execute([seq])?;
-        task.execute([seq])?;
+        label::delete(conn, *seq)?;
     }
     Ok(over.len() + prune_ticks(tx, count(limit - over.len()))?)
 }
 
 fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
-    let due: Vec<(i64, u32, u32, u32)> = {
+    let due: Vec<(i64, u32, u32, u32, Flags)> = {
         let mut due = tx.conn.prepare_cached(sql::SCHEDULED_DUE)?;
-        let rows = due.query_map(params![tx.now.as_millis(), count(limit)], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        let rows = due.query_map(params![tx.now.as_millis(), count(limit), UNKNOWN], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, Flags::from_bits(row.get(4)?)))
         })?;
         rows.collect::<Result<_, _>>()?
     };
-    let mut delete = tx.conn.prepare_cached(sql::SCHEDULED_DELETE)?;
-    for &(seq, attempt, claim_no, crashes) in &due {
-        delete.execute([seq])?;
-        match facts(tx.conn, seq)? {
-            Some(facts) => {
-                make_ready(tx, (facts.queue, facts.priority, seq, facts.kind), (attempt, claim_no, crashes))?;
-            }
-            None => {
-                let row = serde_json::json!({"attempt": attempt, "claim_no": claim_no, "crashes": crashes});
-                tracing::error!(seq, "a scheduled task has no body and was set aside");
-                tx.conn.prepare_cached(sql::ASIDE_INSERT)?.execute(params![
-                    seq,
-                    tx.now.as_millis(),
-                    "its body is missing",
-                    row.to_string()
-                ])?;
-            }
+    for &(key, attempt, claim_no, crashes, flags) in &due {
+        let facts = facts(tx.conn, key)?;
+        let waiter = match &facts {
+            Some(facts) => facts.waiter((attempt, claim_no, crashes), flags),
+            None => Waiter { attempt, claim_no, crashes, flags, ..Waiter::unread(key) },
+        };
+        whereabouts::remove(tx.conn, Place::Scheduled, &waiter)?;
+        if facts.is_some() {
+            place(tx, place_of(Standing { limited: flags.has(Flags::LIMITED), ..Standing::default() }), &waiter)?;
+        } else {
+            set_aside(tx, &waiter, "its body is missing")?;
         }
     }
     Ok(due.len())
@@ -78,7 +83,7 @@ fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
 fn rescue(tx: &mut Tx<'_>, limit: usize, ended: &mut Vec<TaskId>) -> Result<usize, Fault> {
     let lost: Vec<(i64, Vec<u8>)> = {
         let mut lost = tx.conn.prepare_cached(sql::LEASE_LOST)?;
-        let rows = lost.query_map(params![tx.now.as_millis(), count(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = lost.query_map(params![tx.now.as_millis(), count(limit), UNKNOWN], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect::<Result<_, _>>()?
     };
     for (seq, mark) in &lost {
@@ -103,8 +108,8 @@ fn expire(tx: &mut Tx<'_>, limit: usize, ended: &mut Vec<TaskId>) -> Result<usiz
     for (at, seq) in due {
         tx.conn.prepare_cached(sql::EXPIRY_DELETE)?.execute(params![at, seq])?;
         let Some(facts) = facts(tx.conn, seq)? else { continue };
-        let (Some(id), Some(counts)) = (facts.id, take_waiting(tx, seq, &facts)?) else { continue };
-        end_unstarted(tx, seq, id, facts.retention, State::Expired, counts)?;
+        let (Some(id), Some(waiter)) = (facts.id, take_waiting(tx, &facts)?) else { continue };
+        end_unstarted(tx, State::Expired, &waiter, Some(id), facts.retention)?;
         ended.push(id);
         expired += 1;
     }
@@ -114,29 +119,42 @@ fn expire(tx: &mut Tx<'_>, limit: usize, ended: &mut Vec<TaskId>) -> Result<usiz
 /// Brings back what a live worker serves again.
 pub(super) fn unpark(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
     let conn = tx.conn;
-    let mut served = None;
+    let mut live = None;
     let mut unparked = 0;
     let mut pair = (i64::MIN, i64::MIN);
     while let Some((queue, kind)) = next_parked(conn, pair)? {
         pair = (queue, kind);
-        if served.is_none() {
-            served = Some(Served::load(conn, tx.now)?);
+        if live.is_none() {
+            live = Some(served(conn, tx.now)?);
         }
         let names = (tx.memory.names.queues.name(conn, queue)?, tx.memory.names.kinds.name(conn, kind)?);
         let (Some(queue_name), Some(kind_name)) = names else { continue };
-        if !served.as_ref().is_some_and(|served| served.covers(&queue_name, &kind_name)) {
+        if !live.as_ref().is_some_and(|served| served.covers(&queue_name, &kind_name)) {
             continue;
         }
-        let rows: Vec<(i64, i64, u32, u32, u32)> = {
+        let rows: Vec<Waiter> = {
             let mut scan = conn.prepare_cached(sql::PARKED_SCAN)?;
-            let rows = scan.query_map(params![queue, kind, count(limit - unparked)], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            let rows = scan.query_map(params![queue, kind, count(limit - unparked), UNKNOWN], |row| {
+                let line = Line { seq: row.get(1)?, turn: row.get(6)? };
+                let flags = Flags::from_bits(row.get(5)?);
+                let key = if flags.has(Flags::MOVED) { row.get(7)? } else { line.seq };
+                Ok(Waiter {
+                    queue,
+                    kind,
+                    priority: row.get(0)?,
+                    attempt: row.get(2)?,
+                    claim_no: row.get(3)?,
+                    crashes: row.get(4)?,
+                    line,
+                    flags,
+                    ..Waiter::unread(key)
+                })
             })?;
             rows.collect::<Result<_, _>>()?
         };
-        for (priority, seq, attempt, claim_no, crashes) in rows {
-            conn.prepare_cached(sql::PARKED_DELETE)?.execute(params![queue, kind, priority, seq])?;
-            make_ready(tx, (queue, priority, seq, kind), (attempt, claim_no, crashes))?;
+        for waiter in rows {
+            whereabouts::remove(conn, Place::Parked, &waiter)?;
+            place(tx, place_of(Standing::default()), &waiter)?;
             unparked += 1;
         }
         if unparked >= limit {

@@ -1,14 +1,15 @@
 use std::time::Duration;
 
-use gristmill_core::{Ending, KindSpec, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
+use gristmill_core::kit::encode::to_json;
+use gristmill_core::kit::served::Serves;
+use gristmill_core::{Ending, KindSpec, LeaseKey, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
 use super::settle::{Word, fence_of, finish, take_lease};
 use super::sweep::unpark;
-use super::to_json;
+use crate::driver::Driver;
 use crate::error::Fault;
-use crate::memory::Serves;
 use crate::sql;
 use crate::tx::Tx;
 
@@ -17,7 +18,8 @@ const UNPARKED_MAX: usize = 10_000;
 
 /// Makes a worker known.
 pub(crate) fn enter(tx: &mut Tx<'_>, spec: &WorkerSpec) -> Result<(), Fault> {
-    let serves = Serves { kinds: spec.kinds.clone(), queues: spec.queues.clone() };
+    tx.effects.changed = true;
+    let serves = Serves { kinds: spec.kind_names().map(str::to_owned).collect(), queues: spec.queues.clone() };
     tx.conn.prepare_cached(sql::WORKER_ENTER)?.execute(params![
         spec.id.as_bytes().as_slice(),
         spec.name,
@@ -65,7 +67,7 @@ pub(crate) fn heartbeat(tx: &mut Tx<'_>, worker: WorkerId, lease: Duration) -> R
     let mut cancelled = tx.conn.prepare_cached(sql::LEASE_CANCELLED)?;
     let rows = cancelled.query_map([key], |row| {
         let Some(id) = TaskId::from_slice(row.get_ref(2)?.as_blob()?) else { return Ok(None) };
-        let (key, fence) = (row.get(0)?, fence_of(id, row.get_ref(1)?.as_blob()?));
+        let (key, fence) = (LeaseKey::of_number(row.get(0)?), fence_of(id, row.get_ref(1)?.as_blob()?));
         Ok(fence.map(|fence| LeaseRef { id, fence, key }))
     })?;
     let cancel = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
@@ -74,6 +76,7 @@ pub(crate) fn heartbeat(tx: &mut Tx<'_>, worker: WorkerId, lease: Duration) -> R
 
 /// Records what task types declare.
 pub(crate) fn declare(tx: &mut Tx<'_>, kinds: &[KindSpec]) -> Result<(), Fault> {
+    tx.effects.changed = true;
     let mut declare = tx.conn.prepare_cached(sql::KIND_DECLARE)?;
     for kind in kinds {
         let spec = json!({"schema": kind.schema, "fields": kind.fields, "policy": kind.policy});
@@ -84,7 +87,8 @@ pub(crate) fn declare(tx: &mut Tx<'_>, kinds: &[KindSpec]) -> Result<(), Fault> 
 
 /// Stops or resumes the claims from a queue.
 pub(crate) fn pause(tx: &mut Tx<'_>, queue: &str, paused: bool) -> Result<(), Fault> {
-    let id = tx.memory.names.queues.intern(tx.conn, queue)?;
+    tx.effects.changed = true;
+    let id = Driver::new(tx.conn).name(&mut tx.memory.names.queues, queue)?;
     tx.conn.prepare_cached(sql::QUEUE_PAUSE)?.execute(params![id, paused])?;
     tx.effects.readied |= !paused;
     Ok(())

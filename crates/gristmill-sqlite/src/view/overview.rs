@@ -2,12 +2,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_core::{KindInfo, Pending, Policy, QueueInfo, Timestamp, WorkerId, WorkerInfo, limits};
+use gristmill_core::kit::served::{Served, Serves};
+use gristmill_core::{Flags, KindInfo, Pending, Policy, QueueInfo, Timestamp, WorkerId, WorkerInfo, limits};
 use rusqlite::{OptionalExtension, params};
 use serde::Deserialize;
 
 use crate::error::Fault;
-use crate::memory::{Served, Serves};
+use crate::memory::served;
+use crate::ops::UNKNOWN;
 use crate::reader::View;
 use crate::sql;
 use crate::text::Lossy;
@@ -17,7 +19,7 @@ pub(crate) fn queues(view: &mut View<'_>) -> Result<Vec<QueueInfo>, Fault> {
     let mut list = view.conn.prepare_cached(sql::QUEUE_LIST)?;
     let rows = list.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Lossy>(1)?.0, row.get::<_, bool>(2)?)))?;
     let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
-    let served = Served::load(view.conn, view.now)?;
+    let served = served(view.conn, view.now)?;
     let parked = parked(view)?;
     rows.into_iter().map(|(id, name, paused)| queue(view, &served, &parked, id, name, paused)).collect()
 }
@@ -41,7 +43,7 @@ fn queue(
         first = earlier(first, seq);
     }
     for priority in 0..=limits::PRIORITY_MAX {
-        let seq = conn.prepare_cached(sql::READY_OLDEST)?.query_row(params![id, priority], |row| row.get(0))?;
+        let seq = conn.prepare_cached(sql::READY_OLDEST)?.query_row(params![id, priority], |row| row.get(0)).optional()?;
         first = earlier(first, seq);
     }
     let oldest_ready_at: Option<i64> = match first {
@@ -56,7 +58,9 @@ fn queue(
         }
     }
     let ready = counts.iter().map(|(_, count)| count).sum::<i64>();
-    let scheduled: i64 = conn.prepare_cached(sql::SCHEDULED_COUNT)?.query_row(params![id, cap], |row| row.get(0))?;
+    let capped = |sql| conn.prepare_cached(sql)?.query_row(params![id, cap], |row| row.get::<_, i64>(0));
+    let scheduled = capped(sql::SCHEDULED_COUNT)?;
+    let (blocked, waiting) = (capped(sql::BLOCKED_COUNT)?, capped(sql::WAITING_COUNT)?);
     let running: i64 = conn.prepare_cached(sql::LEASE_COUNT)?.query_row([id], |row| row.get(0))?;
     let count = |n: i64| u64::try_from(n.min(cap)).unwrap_or(0);
     Ok(QueueInfo {
@@ -64,6 +68,8 @@ fn queue(
         paused,
         ready: count(ready),
         scheduled: count(scheduled),
+        blocked: count(blocked),
+        waiting: count(waiting),
         running: u64::try_from(running).unwrap_or(0),
         unserved: count(unserved),
         oldest_ready_at: oldest_ready_at.map(Timestamp::from_millis),
@@ -96,15 +102,17 @@ fn parked(view: &View<'_>) -> Result<HashMap<i64, Vec<i64>>, Fault> {
 /// What is left to do in these queues.
 pub(crate) fn pending(view: &mut View<'_>, queues: &[String], within: Duration) -> Result<Pending, Fault> {
     let conn = view.conn;
-    let served = Served::load(conn, view.now)?;
+    let served = served(conn, view.now)?;
     let until = view.now.saturating_add(within).as_millis();
     let mut pending = Pending::default();
     for name in queues {
         let Some(queue) = view.names.queues.find(conn, name)? else { continue };
         pending.scheduled |=
             conn.prepare_cached(sql::SCHEDULED_ANY)?.query_row(params![queue, until], |row| row.get::<_, bool>(0))?;
-        pending.running |= conn.prepare_cached(sql::LEASE_ANY)?.query_row([queue], |row| row.get::<_, bool>(0))?;
-        if conn.prepare_cached(sql::QUEUE_PAUSED)?.query_row([queue], |row| row.get::<_, bool>(0))? {
+        let any = |sql| conn.prepare_cached(sql)?.query_row([queue], |row| row.get::<_, bool>(0));
+        pending.running |= any(sql::LEASE_ANY)?;
+        pending.held = pending.held || any(sql::BLOCKED_ANY)? || any(sql::WAITING_ANY)?;
+        if any(sql::QUEUE_PAUSED)? {
             continue;
         }
         pending.ready = pending.ready || something_to_claim(view, &served, queue, name)?;
@@ -121,7 +129,9 @@ fn something_to_claim(view: &mut View<'_>, served: &Served, queue: i64, name: &s
     while let Some(row) = rows.next()? {
         let kind: i64 = row.get(2)?;
         let is_served = |kind: Arc<str>| served.covers(name, &kind);
-        if kinds.insert(kind) && view.names.kinds.name(view.conn, kind)?.is_some_and(is_served) {
+        // What only newer versions can claim is not for those that ask here.
+        let known = Flags::from_bits(row.get(6)?).unknown().is_none();
+        if known && kinds.insert(kind) && view.names.kinds.name(view.conn, kind)?.is_some_and(is_served) {
             return Ok(true);
         }
         seen += 1;
@@ -131,7 +141,8 @@ fn something_to_claim(view: &mut View<'_>, served: &Served, queue: i64, name: &s
         }
     }
     for kind in parked(view)?.remove(&queue).unwrap_or_default() {
-        if view.names.kinds.name(view.conn, kind)?.is_some_and(|kind| served.covers(name, &kind)) {
+        let is_served = view.names.kinds.name(view.conn, kind)?.is_some_and(|kind| served.covers(name, &kind));
+        if is_served && view.conn.prepare_cached(sql::PARKED_SCAN)?.exists(params![queue, kind, 1, UNKNOWN])? {
             return Ok(true);
         }
     }
@@ -168,7 +179,7 @@ pub(crate) fn kinds(view: &mut View<'_>) -> Result<Vec<KindInfo>, Fault> {
         schema: Option<serde_json::Value>,
         policy: Option<Policy>,
     }
-    let served = Served::load(view.conn, view.now)?;
+    let served = served(view.conn, view.now)?;
     let mut list = view.conn.prepare_cached(sql::KIND_LIST)?;
     let rows = list.query_map([], |row| {
         let (Lossy(name), text) = (row.get(0)?, row.get::<_, Option<Lossy>>(1)?);

@@ -1,28 +1,29 @@
+use gristmill_core::kit::encode::{attempt_state_from, ended_from};
 use gristmill_core::{
-    AttemptRecord, AttemptState, Failure, FailureReason, Progress, State, TaskId, TaskMeta, TaskRecord, Timestamp,
+    AttemptRecord, AttemptState, Failure, FailureReason, Place, Progress, State, TaskId, TaskMeta, TaskRecord, Timestamp,
 };
 use rusqlite::{OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
 use crate::error::Fault;
-use crate::ops::ended_from;
 use crate::reader::View;
 use crate::sql;
 use crate::text::Lossy;
+use crate::whereabouts::{self, Address, Waiter};
 
 /// One task with its history.
 pub(crate) fn get(view: &mut View<'_>, id: TaskId) -> Result<Option<TaskRecord>, Fault> {
     let find = view.conn.prepare_cached(sql::TASK_FIND)?.query_row([id.as_bytes().as_slice()], |row| row.get(0)).optional()?;
     let Some(seq) = find else { return Ok(None) };
-    let Some(place) = locate(view, seq)? else { return Ok(None) };
-    let Some(mut record) = load(view, seq, &place)? else { return Ok(None) };
+    let Some(stands) = locate(view, seq)? else { return Ok(None) };
+    let Some(mut record) = load(view, seq, &stands)? else { return Ok(None) };
     let mut history = view.conn.prepare_cached(sql::OUTCOME_HISTORY)?;
     let rows = history.query_map([seq], attempt)?;
     record.attempts = rows.collect::<Result<_, _>>()?;
-    if let Place::Running { worker, attempt, claim_no, claimed_at, .. } = place {
+    if let Stands::Running { worker, attempt, claim_no, claimed_at, .. } = stands {
         let live = |row: &Row<'_>| Ok((text(row, 0)?, json::<Progress>(row, 1)));
         let (logs, progress) = view.conn.prepare_cached(sql::LIVE_GET)?.query_row([seq], live).optional()?.unwrap_or_default();
-        let worker = view.conn.prepare_cached(sql::WORKER_NAME)?.query_row([worker], |row| text(row, 0)).optional()?.flatten();
+        let worker = worker_name(view, worker)?;
         record.attempts.push(AttemptRecord {
             attempt,
             claim_no,
@@ -40,16 +41,8 @@ pub(crate) fn get(view: &mut View<'_>, id: TaskId) -> Result<Option<TaskRecord>,
 
 /// Where a task stands, from the table that holds it.
 #[derive(Debug)]
-pub(super) enum Place {
-    Ready {
-        attempt: u32,
-        crashes: u32,
-    },
-    Scheduled {
-        run_at: Timestamp,
-        attempt: u32,
-        crashes: u32,
-    },
+pub(super) enum Stands {
+    Waits(Place, Waiter),
     Running {
         worker: i64,
         attempt: u32,
@@ -63,17 +56,16 @@ pub(super) enum Place {
         attempt: u32,
         crashes: u32,
         at: Timestamp,
-        result: Option<String>,
+        claim_no: u32,
     },
     /// No table has it, which can't be unless the file is damaged.
     Lost,
 }
 
-impl Place {
+impl Stands {
     pub(super) fn state(&self) -> State {
         match self {
-            Self::Ready { .. } => State::Ready,
-            Self::Scheduled { .. } => State::Scheduled,
+            Self::Waits(place, _) => place.state(),
             Self::Running { .. } => State::Running,
             Self::Ended { state, .. } => *state,
             Self::Lost => State::Failed,
@@ -82,11 +74,11 @@ impl Place {
 }
 
 /// `None` if there is no such task.
-pub(super) fn locate(view: &View<'_>, seq: i64) -> Result<Option<Place>, Fault> {
+pub(super) fn locate(view: &View<'_>, seq: i64) -> Result<Option<Stands>, Fault> {
     let conn = view.conn;
     let at = |row: &Row<'_>, column| row.get(column).map(Timestamp::from_millis);
     let running = conn.prepare_cached(sql::LEASE_GET)?.query_row([seq], |row| {
-        Ok(Place::Running {
+        Ok(Stands::Running {
             worker: row.get(0)?,
             attempt: row.get(1)?,
             crashes: row.get(2)?,
@@ -95,41 +87,43 @@ pub(super) fn locate(view: &View<'_>, seq: i64) -> Result<Option<Place>, Fault> 
             claimed_at: at(row, 5)?,
         })
     });
-    if let Some(place) = running.optional()? {
-        return Ok(Some(place));
+    if let Some(stands) = running.optional()? {
+        return Ok(Some(stands));
     }
     let ended = conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([seq], |row| {
-        Ok(Place::Ended {
+        Ok(Stands::Ended {
             state: ended_from(row.get(3)?),
             attempt: row.get(1)?,
             crashes: row.get(2)?,
             at: at(row, 4)?,
-            result: text(row, 5)?,
+            claim_no: row.get(0)?,
         })
     });
-    if let Some(place) = ended.optional()? {
-        return Ok(Some(place));
+    if let Some(stands) = ended.optional()? {
+        return Ok(Some(stands));
     }
-    let scheduled = conn
-        .prepare_cached(sql::SCHEDULED_GET)?
-        .query_row([seq], |row| Ok(Place::Scheduled { run_at: at(row, 3)?, attempt: row.get(0)?, crashes: row.get(2)? }));
-    if let Some(place) = scheduled.optional()? {
-        return Ok(Some(place));
+    let address = |row: &Row<'_>| Ok(Address { key: seq, queue: row.get(0)?, kind: row.get(1)?, priority: row.get(2)? });
+    let address = conn.prepare_cached(sql::TASK_PLACE)?.query_row([seq], address).optional()?;
+    let Some(address) = address else { return Ok(None) };
+    let found = whereabouts::find(conn, &address)?;
+    Ok(Some(found.map_or(Stands::Lost, |(place, waiter)| Stands::Waits(place, waiter))))
+}
+
+/// The name of the worker that runs a task, or else ran its last attempt.
+pub(super) fn last_worker(view: &View<'_>, seq: i64, stands: &Stands) -> Result<Option<String>, Fault> {
+    if let Stands::Running { worker, .. } = stands {
+        return worker_name(view, *worker);
     }
-    let key = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
-    let key = conn.prepare_cached(sql::TASK_PLACE)?.query_row([seq], key).optional()?;
-    let Some((queue, kind, priority)) = key else { return Ok(None) };
-    let ready = |row: &Row<'_>| Ok(Place::Ready { attempt: row.get(0)?, crashes: row.get(2)? });
-    let place = conn.prepare_cached(sql::READY_GET)?.query_row(params![queue, priority, seq], ready).optional()?;
-    if place.is_some() {
-        return Ok(place);
-    }
-    let place = conn.prepare_cached(sql::PARKED_GET)?.query_row(params![queue, kind, priority, seq], ready).optional()?;
-    Ok(Some(place.unwrap_or(Place::Lost)))
+    let last = view.conn.prepare_cached(sql::OUTCOME_WORKER)?.query_row([seq], |row| text(row, 0)).optional()?;
+    Ok(last.flatten())
+}
+
+fn worker_name(view: &View<'_>, key: i64) -> Result<Option<String>, Fault> {
+    Ok(view.conn.prepare_cached(sql::WORKER_NAME)?.query_row([key], |row| text(row, 0)).optional()?.flatten())
 }
 
 /// The record without its history. Damage is shown as far as it can be read, rather than hiding the task.
-pub(super) fn load(view: &mut View<'_>, seq: i64, place: &Place) -> Result<Option<TaskRecord>, Fault> {
+pub(super) fn load(view: &mut View<'_>, seq: i64, stands: &Stands) -> Result<Option<TaskRecord>, Fault> {
     let mut body = view.conn.prepare_cached(sql::TASK_RECORD)?;
     let mut rows = body.query([seq])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -139,7 +133,7 @@ pub(super) fn load(view: &mut View<'_>, seq: i64, place: &Place) -> Result<Optio
         id,
         queue: name(view.names.queues.name(view.conn, row.get(1)?)?),
         kind: name(view.names.kinds.name(view.conn, row.get(2)?)?),
-        state: place.state(),
+        state: stands.state(),
         attempt: 0,
         max_attempts: row.get(4).unwrap_or_default(),
         max_crashes: row.get(5).unwrap_or_default(),
@@ -155,20 +149,25 @@ pub(super) fn load(view: &mut View<'_>, seq: i64, place: &Place) -> Result<Optio
         meta: json::<TaskMeta>(row, 9).unwrap_or_default(),
         attempts: Vec::new(),
     };
-    match place {
-        Place::Ready { attempt, crashes } => (record.attempt, record.crashes) = (*attempt, *crashes),
-        Place::Scheduled { run_at, attempt, crashes } => {
-            (record.attempt, record.crashes, record.run_at) = (*attempt, *crashes, *run_at);
+    match stands {
+        Stands::Waits(place, waiter) => {
+            (record.attempt, record.crashes) = (waiter.attempt, waiter.crashes);
+            if matches!(place, Place::Blocked | Place::Scheduled) {
+                record.run_at = Timestamp::from_millis(waiter.run_at);
+            }
         }
-        Place::Running { attempt, crashes, cancel, .. } => {
+        Stands::Running { attempt, crashes, cancel, .. } => {
             (record.attempt, record.crashes, record.cancel_requested) = (*attempt, *crashes, *cancel);
         }
-        Place::Ended { attempt, crashes, at, result, .. } => {
+        Stands::Ended { state, attempt, crashes, at, claim_no } => {
             (record.attempt, record.crashes) = (*attempt, *crashes);
             record.ended_at = Some(*at);
-            record.result.clone_from(result);
+            if *state == State::Succeeded {
+                let mut result = view.conn.prepare_cached(sql::OUTCOME_RESULT)?;
+                record.result = result.query_row(params![seq, claim_no], |row| text(row, 0)).optional()?.flatten();
+            }
         }
-        Place::Lost => {
+        Stands::Lost => {
             record.error = Some(Failure::new(FailureReason::Corrupt, "the store lost track of this task; see `doctor`"));
         }
     }
@@ -180,12 +179,10 @@ pub(super) fn load(view: &mut View<'_>, seq: i64, place: &Place) -> Result<Optio
 }
 
 fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
-    let state: i64 = row.get(2)?;
-    let known = usize::try_from(state).ok().and_then(|place| AttemptState::ALL.get(place));
     Ok(AttemptRecord {
         attempt: row.get(0)?,
         claim_no: row.get(1)?,
-        state: known.copied().unwrap_or(AttemptState::Failed),
+        state: attempt_state_from(row.get(2)?),
         started_at: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_millis),
         finished_at: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_millis),
         worker: text(row, 5)?,
@@ -196,7 +193,7 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
 }
 
 /// A column of JSON; `None` if there is none or it can't be read.
-fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Option<T> {
+pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Option<T> {
     serde_json::from_str(&text(row, column).ok()??).ok()
 }
 

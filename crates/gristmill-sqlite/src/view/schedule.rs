@@ -3,8 +3,8 @@ use std::time::Duration;
 use gristmill_core::{Cursor, DueSchedules, Page, Schedule, State, TaskId, TickOutcome, TickRecord, Timestamp, limits};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::record::locate;
 use crate::error::Fault;
-use crate::ops::ended_from;
 use crate::reader::View;
 use crate::sql;
 use crate::text::Lossy;
@@ -55,17 +55,12 @@ pub(crate) fn ticks(view: &View<'_>, schedule: &str, after: Option<Cursor>, limi
 
 /// Where tasks stand.
 pub(crate) fn task_states(view: &View<'_>, ids: &[TaskId]) -> Result<Vec<Option<State>>, Fault> {
-    let mut look = view.conn.prepare_cached(sql::TASK_STATE)?;
-    let state = |row: &Row<'_>| {
-        let (ended, running, scheduled): (Option<i64>, bool, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(match ended {
-            Some(code) => ended_from(code),
-            None if running => State::Running,
-            None if scheduled => State::Scheduled,
-            None => State::Ready,
-        })
+    let state = |id: &TaskId| {
+        let mut find = view.conn.prepare_cached(sql::TASK_FIND)?;
+        let key = find.query_row([id.as_bytes().as_slice()], |row| row.get(0)).optional()?;
+        Ok(key.map_or(Ok(None), |key| locate(view, key))?.map(|stands| stands.state()))
     };
-    ids.iter().map(|id| Ok(look.query_row([id.as_bytes().as_slice()], state).optional()?)).collect()
+    ids.iter().map(state).collect()
 }
 
 fn bounded(limit: usize) -> i64 {

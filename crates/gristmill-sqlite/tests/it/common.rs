@@ -75,7 +75,7 @@ pub(crate) async fn enter(store: &SqliteStore, env: &Env, kinds: &[&str]) -> Wor
         id,
         name: format!("worker of {}", kinds.join(",")),
         lease: Duration::from_secs(30),
-        kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+        kinds: kinds.iter().map(|kind| (*kind).into()).collect(),
         queues: [("default".to_owned(), 8)].into(),
         version: "1".to_owned(),
     };

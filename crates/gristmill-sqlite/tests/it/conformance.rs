@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use gristmill_conformance::{Subject, check_against_model, exercise};
+use gristmill_conformance::{Subject, check_against_model, exercise, exercise_source};
 use gristmill_core::{Env, Store, async_trait};
 use gristmill_sqlite::SqliteStore;
 
@@ -34,6 +34,12 @@ impl Subject for Files {
 async fn it_does_what_every_store_does() {
     let _quiet = FAILPOINTS.read().await;
     exercise(Files::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_does_what_every_source_does() {
+    let _quiet = FAILPOINTS.read().await;
+    exercise_source(Files::default()).await;
 }
 
 #[test]

@@ -146,8 +146,8 @@ async fn check_names_what_is_wrong_and_how_to_mend_it() {
     fixture.clock.advance(Duration::from_secs(60));
     let raw = fixture.raw();
     raw.execute_batch(
-        "INSERT INTO gristmill_scheduled SELECT seq, 0, queue, 0, 0, 0 FROM gristmill_lease;
-         INSERT INTO gristmill_lease SELECT 999, mark, worker, queue, 1, 1, 0, 1, 0, 0, 0, 0 FROM gristmill_lease;
+        "INSERT INTO gristmill_scheduled SELECT seq, 0, queue, 0, 0, 0, 0 FROM gristmill_lease;
+         INSERT INTO gristmill_lease SELECT 999, mark, worker, queue, 1, 1, 0, 1, 0, 0, 0, 0, 0 FROM gristmill_lease;
          INSERT INTO gristmill_aside(seq, at, reason, row) VALUES (5, 0, 'torn', '{}');",
     )
     .unwrap();

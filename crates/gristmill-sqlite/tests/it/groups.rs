@@ -16,7 +16,7 @@ async fn concurrent_enqueuers_share_commits_and_each_is_answered() {
         callers.spawn(async move {
             let task = fixture.task("mail");
             let outcomes = fixture.store.enqueue(vec![task.clone(), task.clone()]).await.unwrap();
-            assert_eq!(outcomes, [EnqueueOutcome::Created, EnqueueOutcome::Exists]);
+            assert_eq!(outcomes, [EnqueueOutcome::Created, EnqueueOutcome::Exists(task.id)]);
             task
         });
     }

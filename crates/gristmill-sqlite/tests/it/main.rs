@@ -8,6 +8,7 @@ mod files;
 mod groups;
 mod lists;
 mod migrations;
+mod places;
 mod processes;
 mod schedules;
 mod transactions;

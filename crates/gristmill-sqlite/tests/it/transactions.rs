@@ -1,4 +1,6 @@
-use gristmill_core::{Claimed, EnqueueOutcome, NewTask, SettleWithin, Settled, State, Store, StoreError, StoreErrorKind, Within};
+use gristmill_core::{
+    Claimed, EnqueueOutcome, NewTask, SettleWithin, Settled, Settlement, Source, State, Store, StoreError, StoreErrorKind, Within,
+};
 use gristmill_sqlite::Rusqlite;
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -24,7 +26,7 @@ async fn tasks_live_and_die_with_the_callers_transaction() {
     let (kept, dropped) = (fixture.task("mail"), fixture.task("mail"));
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
     let outcomes = insert(&fixture, &tx, vec![kept.clone(), kept.clone()]).unwrap();
-    assert_eq!(outcomes, [EnqueueOutcome::Created, EnqueueOutcome::Exists]);
+    assert_eq!(outcomes, [EnqueueOutcome::Created, EnqueueOutcome::Exists(kept.id)]);
     assert_eq!(fixture.state(&kept).await, None, "not before the commit");
     tx.commit().unwrap();
     assert_eq!(fixture.state(&kept).await, Some(State::Ready));
@@ -84,4 +86,46 @@ async fn an_effect_and_its_settlement_commit_together_or_not_at_all() {
     assert_eq!(stale.unwrap(), Settled::LeaseLost);
     let held: Result<_, StoreError> = fixture.store.transaction(|conn| conn.hold(&*fixture.store, claimed[0].lease).into_inner());
     assert!(!held.unwrap(), "nor is there a lease to hold");
+}
+
+#[tokio::test]
+async fn a_child_that_is_refused_undoes_the_settlement_and_says_which() {
+    let fixture = Fixture::new();
+    let worker = fixture.worker(&["mail"]).await;
+    let (mail, other) = (fixture.task("mail"), fixture.task("other"));
+    fixture.store.enqueue(vec![mail.clone(), other.clone()]).await.unwrap();
+    let claimed = fixture.claim(worker, 1).await;
+    let (first, refused) = (fixture.task("first"), NewTask { id: other.id, ..fixture.task("mail") });
+    let settlement = Settlement { children: vec![first.clone(), refused], ..success(&claimed[0]) };
+    let kept: Result<(), StoreError> = fixture.store.transaction(|conn| {
+        let error = conn.settle(&*fixture.store, settlement.clone()).into_inner().unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Invalid);
+        assert!(error.to_string().contains(&other.id.to_string()), "{error}");
+        // Whoever commits nevertheless has not settled it.
+        Ok(())
+    });
+    kept.unwrap();
+    assert_eq!((fixture.state(&first).await, fixture.state(&mail).await), (None, Some(State::Running)));
+    let settled: Result<_, StoreError> = fixture.store.transaction(|conn| settle(&fixture, conn, &claimed[0]));
+    assert_eq!(settled.unwrap(), Settled::Done(State::Succeeded));
+}
+
+#[tokio::test]
+async fn names_given_for_children_that_were_refused_are_not_remembered() {
+    let fixture = Fixture::new();
+    let worker = fixture.worker(&["mail"]).await;
+    let (mail, other) = (fixture.task("mail"), fixture.task("mail"));
+    fixture.store.enqueue(vec![mail.clone(), other.clone()]).await.unwrap();
+    let claimed = fixture.claim(worker, 2).await;
+    let doomed = NewTask { queue: "doomed".to_owned(), ..fixture.task("huge") };
+    let refused = NewTask { id: other.id, ..fixture.task("tiny") };
+    let settlement = Settlement { children: vec![doomed, refused], ..success(&claimed[0]) };
+    assert_eq!(fixture.store.settle(vec![settlement]).await.unwrap(), [Settled::Done(State::Failed)]);
+    let small = NewTask { queue: "next".to_owned(), ..fixture.task("tiny") };
+    let last = NewTask { queue: "doomed".to_owned(), ..fixture.task("huge") };
+    fixture.store.enqueue(vec![small.clone(), last.clone()]).await.unwrap();
+    for task in [small, last] {
+        let record = fixture.store.get(task.id).await.unwrap().unwrap();
+        assert_eq!((record.queue, record.kind), (task.queue, task.kind));
+    }
 }

@@ -1,9 +1,13 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use gristmill_core::{Edit, EnqueueOutcome, NewSchedule, ScheduleEdit, ScheduleWithin, Schedules, State, StoreErrorKind, Within};
+use gristmill_core::{
+    Edit, EnqueueOutcome, Hold, NewSchedule, NewTask, Overrides, Retention, ScheduleEdit, ScheduleWithin, Schedules, State,
+    Store, StoreErrorKind, Within,
+};
 use sqlx::{Connection, SqliteConnection};
 
-use crate::common::Fixture;
+use crate::common::{Fixture, task};
 
 #[tokio::test]
 async fn tasks_live_and_die_with_the_callers_transaction() {
@@ -20,7 +24,7 @@ async fn tasks_live_and_die_with_the_callers_transaction() {
     let tasks = vec![kept.clone(), kept.clone(), other, later.clone()];
     let outcomes = Within::insert(&mut tx, &*fixture.store, tasks).await.unwrap();
     use EnqueueOutcome::{Conflict, Created, Exists};
-    assert_eq!(outcomes, [Created, Exists, Conflict, Created]);
+    assert_eq!(outcomes, [Created, Exists(kept.id), Conflict, Created]);
     assert_eq!(fixture.state(&kept).await, None, "not before the commit");
     tx.commit().await.unwrap();
     assert_eq!(fixture.state(&kept).await, Some(State::Ready));
@@ -30,6 +34,34 @@ async fn tasks_live_and_die_with_the_callers_transaction() {
     assert_eq!(Within::insert(&mut *tx, &*fixture.store, vec![dropped.clone()]).await.unwrap(), [Created]);
     tx.rollback().await.unwrap();
     assert_eq!(fixture.state(&dropped).await, None);
+}
+
+/// One plan, which both drivers run.
+#[tokio::test]
+async fn it_writes_what_the_store_writes() {
+    let (ours, theirs) = (Fixture::new(), Fixture::new());
+    let hold = |blocked, limited| NewTask { hold: Hold { blocked, limited }, ..ours.task("held") };
+    let long = Duration::from_secs(3600);
+    let over = Overrides { tags: vec!["t".to_owned()], expires: Some(long), priority: Some(2), ..Overrides::default() };
+    let mut tasks =
+        vec![ours.task("mail"), hold(true, false), hold(false, true), hold(true, true), task(&ours.env, "tagged", over)];
+    tasks.push(NewTask { delay: long, queue: "other".to_owned(), retention: Retention::Forever, ..ours.task("later") });
+    tasks.push(tasks[0].clone());
+    tasks.push(NewTask { args: "{}".to_owned(), ..tasks[0].clone() });
+    let outcomes = ours.store.enqueue(tasks.clone()).await.unwrap();
+    let mut conn = SqliteConnection::connect(&format!("sqlite:{}", theirs.store.path().display())).await.unwrap();
+    assert_eq!(Within::insert(&mut conn, &*theirs.store, tasks).await.unwrap(), outcomes);
+    for table in ["queue", "kind", "task", "ready", "scheduled", "waiting", "blocked", "expiry"] {
+        let dump = |fixture: &Fixture| -> Vec<String> {
+            let raw = fixture.raw();
+            let mut rows = raw.prepare(&format!("SELECT * FROM gristmill_{table}")).unwrap();
+            let columns = rows.column_count();
+            let row = |row: &rusqlite::Row<'_>| (0..columns).map(|at| row.get_ref(at).map(|it| format!("{it:?} "))).collect();
+            rows.query_map([], row).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        assert_eq!(dump(&ours), dump(&theirs), "{table}");
+        assert!(!dump(&ours).is_empty(), "{table}");
+    }
 }
 
 #[tokio::test]

@@ -5,13 +5,11 @@ use tokio::time::Instant;
 
 use super::definition::Definition;
 use super::error::ScheduleError;
-use crate::client::Client;
-use crate::core::{InvalidInput, KindInfo, NewTask, Policy, StoreError, Timestamp};
+use crate::core::{InvalidInput, KindInfo, NewTask, Policy, SCHEDULE_HEADER, Store, StoreError, Timestamp};
 use crate::registry::{self, Registered};
+use crate::runtime::Runtime;
 use crate::schema::Schema;
 
-/// The header of a tick's task that names its schedule.
-pub const SCHEDULE_HEADER: &str = "schedule";
 /// The header of a tick's task that holds the tick's instant, in RFC 3339.
 pub const TICK_HEADER: &str = "tick";
 
@@ -56,19 +54,20 @@ impl Maker {
     /// short time ago.
     pub(crate) async fn learn<'d>(
         &mut self,
-        client: &Client,
+        store: &dyn Store,
+        runtime: &Runtime,
         definitions: impl Iterator<Item = &'d Definition>,
     ) -> Result<(), StoreError> {
         let is_foreign = |d: &&Definition| {
-            let fits = |kind: &Registered| kind.check_args(&d.args_at(Timestamp::default()), client.limits()).is_ok();
-            !client.registry().get(&d.task).is_some_and(fits)
+            let fits = |kind: &Registered| kind.check_args(&d.args_at(Timestamp::default()), &runtime.limits).is_ok();
+            !runtime.registry.get(&d.task).is_some_and(fits)
         };
         let wanted: BTreeSet<_> = definitions.filter(is_foreign).map(|d| d.task.as_str()).collect();
         let is_fresh = self.learned_at.is_some_and(|at| at.elapsed() < LEARN_AGAIN);
         if wanted.iter().all(|task| is_fresh && self.elsewhere.contains_key(*task)) {
             return Ok(());
         }
-        let kinds = client.store().kinds().await?;
+        let kinds = store.kinds().await?;
         if !is_fresh {
             self.elsewhere.clear();
             self.learned_at = Some(Instant::now());
@@ -89,31 +88,31 @@ impl Maker {
     /// The task of a tick.
     pub(crate) fn make(
         &self,
-        client: &Client,
+        runtime: &Runtime,
         name: &str,
         definition: &Definition,
         tick: Timestamp,
     ) -> Result<NewTask, MakeError> {
         let task = &definition.task;
         let args = definition.args_at(tick);
-        let own = client.registry().get(task);
-        let policy = match (own.map(|kind| kind.check_args(&args, client.limits()).map(|()| kind)), self.elsewhere.get(task)) {
+        let own = runtime.registry.get(task);
+        let policy = match (own.map(|kind| kind.check_args(&args, &runtime.limits).map(|()| kind)), self.elsewhere.get(task)) {
             (Some(Ok(kind)), _) => &kind.spec.policy,
             // What does not fit here may be another version's, while a program is deployed.
             (_, Some(kind)) => {
-                kind.schema.check(&registry::object(&args, client.limits())?)?;
+                kind.schema.check(&registry::object(&args, &runtime.limits)?)?;
                 &kind.policy
             }
             (Some(Err(error)), None) => return Err(error.into()),
             (None, None) => {
                 let declared = self.names.iter().map(String::as_str);
-                let own = client.registry().names();
+                let own = runtime.registry.names();
                 return Err(MakeError::Unknown { task: task.clone(), near: registry::near(task, own.chain(declared)) });
             }
         };
         let mut over = definition.options.overrides();
         over.headers.insert(SCHEDULE_HEADER.to_owned(), name.to_owned());
         over.headers.insert(TICK_HEADER.to_owned(), tick.to_string());
-        Ok(NewTask::resolve(task, policy, args, over, client.env().task_id(), client.limits())?)
+        Ok(NewTask::resolve(task, policy, args, over, runtime.env.task_id(), &runtime.limits)?)
     }
 }

@@ -8,6 +8,7 @@ mod change;
 mod decide;
 mod definition;
 mod error;
+mod json;
 mod maker;
 mod memory;
 mod policies;
@@ -16,10 +17,12 @@ mod run;
 mod stored;
 mod sync;
 
+pub use crate::core::SCHEDULE_HEADER;
 pub use change::{Removed, Rescheduled, Scheduled};
 pub use definition::{Definition, Origin, TaskOptions, parse_args};
 pub use error::ScheduleError;
-pub use maker::{SCHEDULE_HEADER, TICK_HEADER};
+pub use json::{LastRunJson, ScheduleJson};
+pub use maker::TICK_HEADER;
 pub use memory::Memory;
 pub use policies::{CatchUp, Overlap};
 pub use record::{ScheduleRecord, ScheduleState};
@@ -32,4 +35,4 @@ pub(crate) use run::run;
 #[cfg(feature = "testing")]
 pub(crate) use run::{Beat, Next};
 pub(crate) use stored::read_definition;
-pub(crate) use sync::{check_one, sync, sync_own};
+pub(crate) use sync::{check_one, sync};

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -9,11 +10,11 @@ use super::decide::{Decision, Look, decide};
 use super::maker::Maker;
 use super::memory::{Memory, SET_ASIDE};
 use super::stored::{Stored, json, read_memory};
-use crate::client::Client;
 use crate::core::{
-    Advance, Advanced, DueSchedules, Schedule, State, StoreError, StoreErrorKind, TaskId, TickOutcome, Timestamp, Wake, WorkerId,
-    limits,
+    Advance, Advanced, DueSchedules, Schedule, State, Store, StoreError, StoreErrorKind, TaskId, TickOutcome, Timestamp, Wake,
+    WorkerId, limits,
 };
+use crate::runtime::Runtime;
 
 /// How long a beat leads without a word from it; another takes over within this and [`LOOK_EVERY`].
 const LEASE: Duration = Duration::from_secs(5);
@@ -38,10 +39,10 @@ pub struct RunningBeat {
 }
 
 impl RunningBeat {
-    pub(crate) fn start(client: Client) -> Self {
+    pub(crate) fn start(store: Arc<dyn Store>, runtime: Arc<Runtime>) -> Self {
         let stop = CancellationToken::new();
         // On a tracker, as all that has to be waited for; its handle is what waits.
-        let done = TaskTracker::new().spawn(run(client, stop.clone()));
+        let done = TaskTracker::new().spawn(run(store, runtime, stop.clone()));
         Self { stop, done }
     }
 
@@ -65,8 +66,8 @@ impl RunningBeat {
 }
 
 /// Turns ticks into tasks until `stop`.
-pub(crate) async fn run(client: Client, stop: CancellationToken) {
-    let mut beat = Beat::new(client);
+pub(crate) async fn run(store: Arc<dyn Store>, runtime: Arc<Runtime>, stop: CancellationToken) {
+    let mut beat = Beat::new(store, runtime);
     let mut errors = 0_u32;
     while !stop.is_cancelled() {
         let next = match beat.round().await {
@@ -90,7 +91,8 @@ pub(crate) async fn run(client: Client, stop: CancellationToken) {
 
 /// One of the beats of a store.
 pub(crate) struct Beat {
-    client: Client,
+    store: Arc<dyn Store>,
+    runtime: Arc<Runtime>,
     id: WorkerId,
     /// Until when it may act without asking again; `None` if it did not lead when it last asked.
     leads_until: Option<Instant>,
@@ -113,16 +115,16 @@ pub(crate) enum Next {
 }
 
 impl Beat {
-    pub(crate) fn new(client: Client) -> Self {
-        let id = client.env().worker_id();
-        Self { client, id, leads_until: None, term: None, stale: 0, maker: Maker::default() }
+    pub(crate) fn new(store: Arc<dyn Store>, runtime: Arc<Runtime>) -> Self {
+        let id = runtime.env.worker_id();
+        Self { store, runtime, id, leads_until: None, term: None, stale: 0, maker: Maker::default() }
     }
 
     /// Deals with what is due.
     pub(crate) async fn round(&mut self) -> Result<Next, StoreError> {
         let is_leader = self.leads_until.is_some();
         // One that leads not only asks whether there is anything to lead for.
-        let due = self.client.store().due_schedules(if is_leader { ROUND } else { 1 }).await?;
+        let due = self.store.due_schedules(if is_leader { ROUND } else { 1 }).await?;
         if due.schedules.is_empty() {
             return Ok(Next::Sleep(due.next_due.map_or(LOOK_EVERY, |next| next.min(LOOK_EVERY))));
         }
@@ -144,7 +146,7 @@ impl Beat {
             Next::More => tokio::task::yield_now().await,
             Next::Sleep(wait) => {
                 let at_most = tokio::time::sleep(wait.min(LOOK_AT_MOST));
-                self.client.store().wait(Wake::Scheduled, wait).await;
+                self.store.wait(Wake::Scheduled, wait).await;
                 at_most.await;
             }
             Next::Pause(wait) => tokio::time::sleep(wait).await,
@@ -156,7 +158,7 @@ impl Beat {
             return Ok(true);
         }
         let asked = Instant::now();
-        let lead = self.client.store().lead_beats(self.id, LEASE).await?;
+        let lead = self.store.lead_beats(self.id, LEASE).await?;
         if lead.leads && self.term.replace(lead.term) != Some(lead.term) {
             tracing::info!(beat = %self.id, term = lead.term, "this beat leads");
         }
@@ -168,7 +170,7 @@ impl Beat {
         if self.leads_until.is_none() {
             return;
         }
-        match tokio::time::timeout(LAST_WORD, self.client.store().resign_beat(self.id)).await {
+        match tokio::time::timeout(LAST_WORD, self.store.resign_beat(self.id)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(error = %error, "the lead could not be given up; it ends by itself"),
             Err(_) => tracing::debug!("the store does not answer; the lead ends by itself"),
@@ -179,9 +181,11 @@ impl Beat {
     async fn advance(&mut self, due: DueSchedules) -> Result<bool, StoreError> {
         let now = due.now;
         let read: Vec<_> = due.schedules.into_iter().map(|schedule| (Stored::read(&schedule), schedule)).collect();
-        self.maker.learn(&self.client, read.iter().filter_map(|(stored, _)| Some(&stored.as_ref().ok()?.definition))).await?;
+        self.maker
+            .learn(&*self.store, &self.runtime, read.iter().filter_map(|(stored, _)| Some(&stored.as_ref().ok()?.definition)))
+            .await?;
         let last: Vec<TaskId> = read.iter().filter_map(|(stored, _)| stored.as_ref().ok()?.memory.last_task).collect();
-        let states = self.client.store().task_states(&last).await?;
+        let states = self.store.task_states(&last).await?;
         let mut states = last.into_iter().zip(states).collect::<std::collections::HashMap<_, _>>();
         let (mut batch, mut written) = (Vec::new(), false);
         for (stored, schedule) in read {
@@ -208,7 +212,7 @@ impl Beat {
         memory.ended.take_if(|why| why.starts_with(SET_ASIDE));
         let look = Look { name: &schedule.name, definition: &definition, plan: &plan, memory, now, last_state };
         let Decision { due_at, memory, ticks, cancel } = decide(look, |tick| {
-            self.maker.make(&self.client, &schedule.name, &definition, tick).map_err(|error| error.to_string())
+            self.maker.make(&self.runtime, &schedule.name, &definition, tick).map_err(|error| error.to_string())
         });
         if let Some(why) = &memory.ended {
             tracing::info!(schedule = schedule.name, why, "the schedule has ended");
@@ -218,11 +222,11 @@ impl Beat {
 
     /// Half of it or more, so that beats that started together do not ask together for ever.
     fn share_of(&self, wait: Duration) -> Duration {
-        wait.mul_f64(0.5 + 0.5 * self.client.env().random())
+        wait.mul_f64(0.5 + 0.5 * self.runtime.env.random())
     }
 
     async fn write(&self, batch: Vec<Advance>) -> Result<bool, StoreError> {
-        match self.client.store().advance_schedules(batch.clone()).await {
+        match self.store.advance_schedules(batch.clone()).await {
             Ok(answers) => {
                 for (advance, answer) in batch.iter().zip(&answers) {
                     tell(advance, answer);
@@ -243,7 +247,7 @@ impl Beat {
                     let memory = serde_json::from_str(&advance.memory).unwrap_or_default();
                     set_aside(advance.name, advance.revision, memory, &why, None)
                 });
-                let answers = self.client.store().advance_schedules(aside.collect()).await?;
+                let answers = self.store.advance_schedules(aside.collect()).await?;
                 Ok(answers.iter().any(|answer| *answer != Advanced::Stale))
             }
             Err(error) => Err(error),

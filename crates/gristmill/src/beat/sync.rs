@@ -4,8 +4,8 @@ use super::change::{Change, Scheduled, define, withdraw};
 use super::definition::{Definition, Origin};
 use super::error::ScheduleError;
 use super::maker::Maker;
-use crate::client::Client;
-use crate::core::{InvalidInput, Timestamp, limits};
+use crate::core::{InvalidInput, Store, Timestamp, limits};
+use crate::runtime::Runtime;
 
 /// Schedules that one transaction edits.
 const BATCH: usize = 500;
@@ -28,20 +28,21 @@ pub struct SyncReport {
     pub unknown_tasks: Vec<String>,
 }
 
-/// Makes the stored schedules of `owner` what `schedules` say. See [`Client::sync_schedules`].
+/// Makes the stored schedules of `owner` what `schedules` say. See [`Client::sync_schedules`](crate::Client::sync_schedules).
 pub(crate) async fn sync(
-    client: &Client,
+    store: &dyn Store,
+    runtime: &Runtime,
     owner: &str,
     origin: Origin,
     schedules: Vec<(String, Definition)>,
 ) -> Result<SyncReport, ScheduleError> {
     limits::check_name("owner", owner).map_err(|error| ScheduleError::Invalid { name: owner.to_owned(), error })?;
-    let mut report = SyncReport { unknown_tasks: check(client, &schedules).await?, ..SyncReport::default() };
+    let mut report = SyncReport { unknown_tasks: check(store, runtime, &schedules).await?, ..SyncReport::default() };
     let defined: HashSet<String> = schedules.iter().map(|(name, _)| name.clone()).collect();
     for batch in schedules.chunks(BATCH) {
         let names: Vec<_> = batch.iter().map(|(name, _)| name.clone()).collect();
         let definitions = batch.iter().cloned().map(|(name, definition)| (name, Definition { origin, ..definition }));
-        for (name, became) in edit(client, &names, &define(owner.to_owned(), definitions.collect())).await? {
+        for (name, became) in edit(store, &names, &define(owner.to_owned(), definitions.collect())).await? {
             let list = match became {
                 Scheduled::Created => &mut report.created,
                 Scheduled::Changed => &mut report.changed,
@@ -53,11 +54,11 @@ pub(crate) async fn sync(
     }
     let mut after = None;
     loop {
-        let page = client.store().schedules(Some(owner), after.as_deref(), BATCH).await?;
+        let page = store.schedules(Some(owner), after.as_deref(), BATCH).await?;
         let is_last = page.len() < BATCH;
         after = page.last().map(|schedule| schedule.name.clone());
         let gone: Vec<_> = page.into_iter().map(|schedule| schedule.name).filter(|name| !defined.contains(name)).collect();
-        let withdrawn = edit(client, &gone, &withdraw(owner.to_owned())).await?;
+        let withdrawn = edit(store, &gone, &withdraw(owner.to_owned())).await?;
         report.withdrawn.extend(withdrawn.into_iter().filter(|(_, new)| *new).map(|(name, _)| name));
         if is_last {
             break;
@@ -67,32 +68,26 @@ pub(crate) async fn sync(
     Ok(report)
 }
 
-/// The schedules of the program itself.
-pub(crate) async fn sync_own(client: &Client) -> Result<SyncReport, ScheduleError> {
-    let (program, schedules) = client.own_schedules();
-    sync(client, program, Origin::Code, schedules.to_vec()).await
-}
-
 /// Checks one definition; a task type that nobody has declared is an error of its own.
-pub(crate) fn check_one(client: &Client, maker: &Maker, name: &str, definition: &Definition) -> Result<(), ScheduleError> {
+pub(crate) fn check_one(runtime: &Runtime, maker: &Maker, name: &str, definition: &Definition) -> Result<(), ScheduleError> {
     let invalid = |error| ScheduleError::Invalid { name: name.to_owned(), error };
     limits::check_name("name", name).map_err(invalid)?;
     definition.check().map_err(invalid)?;
     definition.timing.plan().map_err(|error| ScheduleError::Rule { name: name.to_owned(), error })?;
-    maker.make(client, name, definition, Timestamp::default()).map(drop).map_err(|error| error.of(name))
+    maker.make(runtime, name, definition, Timestamp::default()).map(drop).map_err(|error| error.of(name))
 }
 
 /// Checks all before anything is written; returns those whose task type nobody has declared, which may still come: a beat may
 /// be the first of the programs to start.
-async fn check(client: &Client, schedules: &[(String, Definition)]) -> Result<Vec<String>, ScheduleError> {
+async fn check(store: &dyn Store, runtime: &Runtime, schedules: &[(String, Definition)]) -> Result<Vec<String>, ScheduleError> {
     let (mut maker, mut unknown, mut seen) = (Maker::default(), Vec::new(), HashSet::new());
-    maker.learn(client, schedules.iter().map(|(_, definition)| definition)).await?;
+    maker.learn(store, runtime, schedules.iter().map(|(_, definition)| definition)).await?;
     for (name, definition) in schedules {
         if !seen.insert(name) {
             let error = InvalidInput::new("name", "is defined twice; give each its own");
             return Err(ScheduleError::Invalid { name: name.clone(), error });
         }
-        match check_one(client, &maker, name, definition) {
+        match check_one(runtime, &maker, name, definition) {
             Err(ScheduleError::UnknownTask { .. }) => unknown.push(name.clone()),
             other => other?,
         }
@@ -101,7 +96,7 @@ async fn check(client: &Client, schedules: &[(String, Definition)]) -> Result<Ve
 }
 
 async fn edit<T: Send + 'static>(
-    client: &Client,
+    store: &dyn Store,
     names: &[String],
     change: &Change<T>,
 ) -> Result<Vec<(String, T)>, ScheduleError> {
@@ -109,7 +104,7 @@ async fn edit<T: Send + 'static>(
         return Ok(Vec::new());
     }
     let (edit, answers) = change.ask();
-    client.store().edit_schedules(names, &edit).await?;
+    store.edit_schedules(names, &edit).await?;
     names.iter().map(|name| Ok((name.clone(), answers.take(name)?))).collect()
 }
 

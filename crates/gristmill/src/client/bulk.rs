@@ -1,8 +1,10 @@
+use serde::Serialize;
+
 use crate::client::Client;
 use crate::core::{CancelOutcome, Cursor, Filter, RetryOutcome, State, StoreError, TaskId, limits};
 
 /// How many tasks a bulk operation changed, and how many matched but did not need or allow it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BulkReport {
     /// Changed.
     pub changed: u64,
@@ -38,7 +40,9 @@ pub(crate) async fn retry(
     mut each: impl FnMut(TaskId, RetryOutcome),
 ) -> Result<BulkReport, StoreError> {
     let mut report = BulkReport::default();
-    let filter = only(filter, State::is_final);
+    // What has succeeded runs again only if somebody says so.
+    let wanted = |state: State| state.is_final() && (state != State::Succeeded || filter.states.contains(&state));
+    let filter = only(filter, wanted);
     let mut after = None;
     while let Some((ids, next)) = page(client, &filter, after).await? {
         for (id, outcome) in ids.iter().zip(client.store().retry(&ids).await?) {
@@ -69,6 +73,6 @@ async fn page(
     if filter.states.is_empty() {
         return Ok(None);
     }
-    let page = client.list(filter, after, limits::PAGE_ITEMS_MAX).await?;
-    Ok(Some((page.items.iter().map(|task| task.id).collect(), page.next)))
+    let page = client.store().list_ids(filter, after, limits::PAGE_ITEMS_MAX).await?;
+    Ok(Some((page.items, page.next)))
 }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::Task;
 use crate::attempt::Attempt;
 use crate::client::Client;
-use crate::core::{Failure, FailureReason, InvalidInput, NewTask, Overrides, StoreError, limits};
+use crate::core::{EnqueueOutcome, Failure, FailureReason, InvalidInput, NewTask, Overrides, StoreError, TaskId, limits};
 use crate::registry::Registered;
 use crate::worker::execute;
 
@@ -96,16 +96,17 @@ impl<O> fmt::Debug for Call<'_, O> {
 
 fn known<'c>(client: &'c Client, name: &str) -> Result<&'c Registered, CallError> {
     client
-        .registry()
+        .runtime()
+        .registry
         .get(name)
-        .ok_or_else(|| CallError::UnknownTask { name: name.to_owned(), near: client.registry().near(name) })
+        .ok_or_else(|| CallError::UnknownTask { name: name.to_owned(), near: client.runtime().registry.near(name) })
 }
 
 async fn run(client: &Client, kind: &Registered, args: String, over: Overrides) -> Result<String, CallError> {
     let timeout = over.timeout.or(kind.spec.policy.timeout);
-    let mut task = NewTask::of(&kind.spec, args, over, client.env().task_id(), client.limits())?;
+    let mut task = NewTask::of(&kind.spec, args, over, client.runtime().env.task_id(), client.limits())?;
     let args = std::mem::take(&mut task.args);
-    let attempt = Arc::new(Attempt::of_call(task, timeout, client));
+    let attempt = Arc::new(Attempt::of_call(task, timeout, client.ground()));
     let result = execute::run_handler(kind, &attempt, args).await.map_err(|error| match error.failure() {
         Some(failure) => CallError::Failed(Box::new(failure)),
         None => CallError::Snoozed,
@@ -113,7 +114,11 @@ async fn run(client: &Client, kind: &Registered, args: String, over: Overrides) 
     // The children of a call have no settlement to be committed with; they follow its success.
     let children = attempt.take_children();
     for batch in children.chunks(limits::BATCH_TASKS_MAX) {
-        client.store().enqueue(batch.to_vec()).await?;
+        let outcomes = client.store().enqueue(batch.to_vec()).await?;
+        let refused = batch.iter().zip(outcomes).find(|(_, outcome)| *outcome == EnqueueOutcome::Conflict);
+        if let Some((child, _)) = refused {
+            return Err(CallError::Refused { id: child.id });
+        }
     }
     Ok(result)
 }
@@ -139,6 +144,13 @@ pub enum CallError {
     /// The handler wants to be run later, which a call can't do.
     #[error("the task is not ready to run yet; enqueue it rather than calling it")]
     Snoozed,
+    /// The task succeeded, but another task has the id of one that it enqueued. The others of its children are kept, at most
+    /// up to the next thousand.
+    #[error("the task ran, but another task has the id {id} of one that it enqueued")]
+    Refused {
+        /// The id.
+        id: TaskId,
+    },
     /// The task succeeded, but what it enqueued could not be kept.
     #[error("the task ran, but its children could not be kept: {0}")]
     Store(#[from] StoreError),

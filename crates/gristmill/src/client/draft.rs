@@ -1,5 +1,5 @@
-use crate::client::Client;
 use crate::core::{InvalidInput, Policy};
+use crate::runtime::Runtime;
 use crate::{Error, Task, panics, twins};
 
 /// The name and the arguments; whether they fit the schema is known.
@@ -15,16 +15,16 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn typed<T: Task>(client: &Client, task: &T) -> Result<Self, InvalidInput> {
+    pub(super) fn typed<T: Task>(runtime: &Runtime, task: &T) -> Result<Self, InvalidInput> {
         let args = serde_json::to_string(task)
             .map_err(|error| InvalidInput::new("args", format!("can't be written as JSON: {error}")))?;
-        let policy = match client.registry().get(T::NAME) {
+        let policy = match runtime.registry.get(T::NAME) {
             // A client may enqueue what only other programs run; the type's own declaration is as good.
             None => T::policy(),
             Some(kind) => {
                 // Rust's types have checked the rest.
                 if kind.schema.is_demanding {
-                    kind.check_args(&args, client.limits())?;
+                    kind.check_args(&args, &runtime.limits)?;
                 }
                 kind.spec.policy.clone()
             }
@@ -36,18 +36,18 @@ impl Draft {
         Ok(Self { policy: Some(policy), title, ..Self::unknown(T::NAME, args) })
     }
 
-    pub(super) fn named(client: &Client, name: &str, args: String) -> Result<Self, InvalidInput> {
-        match client.registry().get(name) {
+    pub(super) fn named(runtime: &Runtime, name: &str, args: String) -> Result<Self, InvalidInput> {
+        match runtime.registry.get(name) {
             Some(kind) => {
-                kind.check_args(&args, client.limits())?;
+                kind.check_args(&args, &runtime.limits)?;
                 twins::check(&args)?;
                 Ok(Self { policy: Some(kind.spec.policy.clone()), ..Self::unknown(name, args) })
             }
             // Too large is told later, before so much is read.
-            None if args.len() > client.limits().args_bytes => Ok(Self::unknown(name, args)),
+            None if args.len() > runtime.limits.args_bytes => Ok(Self::unknown(name, args)),
             None => {
                 twins::check(&args)?;
-                Ok(Self { near: client.registry().near(name), ..Self::unknown(name, args) })
+                Ok(Self { near: runtime.registry.near(name), ..Self::unknown(name, args) })
             }
         }
     }

@@ -3,13 +3,14 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::Task;
 use crate::attempt::Attempt;
 use crate::client::draft::Draft;
 use crate::client::{Client, Handle};
 use crate::core::{
     Ack, Backoff, EnqueueOutcome, InvalidInput, NewTask, Overrides, Policy, Retention, StoreError, TaskId, Timestamp,
 };
+use crate::runtime::Runtime;
+use crate::{Child, Task};
 
 /// A task about to be enqueued: set options, then `.await`.
 ///
@@ -17,8 +18,8 @@ use crate::core::{
 /// [`Policy`](crate::Policy) holds. Nothing happens until it is awaited.
 #[must_use = "nothing is enqueued until it is awaited"]
 #[derive(Debug)]
-pub struct Enqueue<'c, O, W = Own> {
-    client: &'c Client,
+pub struct Enqueue<'c, O, W = Own<'c>> {
+    runtime: &'c Runtime,
     draft: Result<Draft, EnqueueError>,
     over: Overrides,
     force: bool,
@@ -27,22 +28,22 @@ pub struct Enqueue<'c, O, W = Own> {
 }
 
 /// Enqueued in a transaction of its own, committed when the `.await` returns.
-#[derive(Debug)]
-pub struct Own;
+#[derive(Clone, Copy, Debug)]
+pub struct Own<'c>(pub(super) &'c Client);
 
 /// Enqueued by a handler, committed with its success.
 #[derive(Debug)]
 pub struct InAttempt<'a>(pub(crate) &'a Attempt);
 
 impl<'c, O, W> Enqueue<'c, O, W> {
-    pub(crate) fn typed<T: Task>(client: &'c Client, task: &T, place: W) -> Self {
-        let draft = Draft::typed(client, task).map_err(EnqueueError::from);
-        Self { client, draft, over: Overrides::default(), force: false, place, output: PhantomData }
+    pub(crate) fn typed<T: Task>(runtime: &'c Runtime, task: &T, place: W) -> Self {
+        let draft = Draft::typed(runtime, task).map_err(EnqueueError::from);
+        Self { runtime, draft, over: Overrides::default(), force: false, place, output: PhantomData }
     }
 
-    pub(crate) fn named(client: &'c Client, name: &str, args: String, place: W) -> Self {
-        let draft = Draft::named(client, name, args).map_err(EnqueueError::from);
-        Self { client, draft, over: Overrides::default(), force: false, place, output: PhantomData }
+    pub(crate) fn named(runtime: &'c Runtime, name: &str, args: String, place: W) -> Self {
+        let draft = Draft::named(runtime, name, args).map_err(EnqueueError::from);
+        Self { runtime, draft, over: Overrides::default(), force: false, place, output: PhantomData }
     }
 
     /// Chooses the id, which makes the enqueue idempotent: again with the same id, type and arguments, it changes nothing.
@@ -168,15 +169,15 @@ impl<'c, O, W> Enqueue<'c, O, W> {
         self
     }
 
-    pub(super) fn at_place<V>(self, place: V) -> Enqueue<'c, O, V> {
-        let Self { client, draft, over, force, place: _, output } = self;
-        Enqueue { client, draft, over, force, place, output }
+    pub(super) fn at_place<V>(self, place: impl FnOnce(W) -> V) -> Enqueue<'c, O, V> {
+        let Self { runtime, draft, over, force, place: before, output } = self;
+        Enqueue { runtime, draft, over, force, place: place(before), output }
     }
 
-    pub(super) fn resolve(mut self) -> Result<(&'c Client, NewTask, W), EnqueueError> {
+    pub(super) fn resolve(mut self) -> Result<(NewTask, W), EnqueueError> {
         let draft = self.draft?;
         if let (Some(at), None) = (self.over.expires_at, self.over.run_at)
-            && at < self.client.env().now().saturating_add(self.over.delay.unwrap_or_default())
+            && at < self.runtime.env.now().saturating_add(self.over.delay.unwrap_or_default())
         {
             return Err(InvalidInput::new("expires_at", "is before the moment at which the task is due").into());
         }
@@ -187,19 +188,19 @@ impl<'c, O, W> Enqueue<'c, O, W> {
             None => return Err(EnqueueError::UnknownTask { name: draft.name, near: draft.near }),
         };
         let task =
-            NewTask::resolve(&draft.name, &policy, draft.args, self.over, self.client.env().task_id(), self.client.limits())?;
-        Ok((self.client, task, self.place))
+            NewTask::resolve(&draft.name, &policy, draft.args, self.over, self.runtime.env.task_id(), &self.runtime.limits)?;
+        Ok((task, self.place))
     }
 }
 
-impl<'c, O: 'c> IntoFuture for Enqueue<'c, O, Own> {
+impl<'c, O: 'c> IntoFuture for Enqueue<'c, O, Own<'c>> {
     type Output = Result<Handle<O>, EnqueueError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
 
     fn into_future(self) -> Self::IntoFuture {
         let resolved = self.resolve();
         Box::pin(async move {
-            let (client, task, _) = resolved?;
+            let (task, Own(client)) = resolved?;
             let id = task.id;
             let outcome = client.store().enqueue(vec![task]).await?;
             #[cfg(feature = "testing")]
@@ -212,7 +213,7 @@ impl<'c, O: 'c> IntoFuture for Enqueue<'c, O, Own> {
 }
 
 impl<'c, O> IntoFuture for Enqueue<'c, O, InAttempt<'_>> {
-    type Output = Result<Handle<O>, EnqueueError>;
+    type Output = Result<Child<O>, EnqueueError>;
     type IntoFuture = Ready<Self::Output>;
 
     fn into_future(mut self) -> Self::IntoFuture {
@@ -221,10 +222,10 @@ impl<'c, O> IntoFuture for Enqueue<'c, O, InAttempt<'_>> {
         for (name, value) in &parent.meta.headers {
             self.over.headers.entry(name.clone()).or_insert_with(|| value.clone());
         }
-        ready(self.resolve().and_then(|(client, task, place)| {
+        ready(self.resolve().and_then(|(task, InAttempt(parent))| {
             let id = task.id;
-            place.0.add_child(task)?;
-            Ok(Handle::new(client.clone(), id))
+            parent.add_child(task)?;
+            Ok(Child::new(id))
         }))
     }
 }
@@ -232,7 +233,8 @@ impl<'c, O> IntoFuture for Enqueue<'c, O, InAttempt<'_>> {
 pub(super) fn outcome_of<O>(client: &Client, id: TaskId, outcome: Option<&EnqueueOutcome>) -> Result<Handle<O>, EnqueueError> {
     match outcome {
         Some(EnqueueOutcome::Conflict) => Err(EnqueueError::Conflict { id }),
-        _ => Ok(Handle::new(client.clone(), id)),
+        Some(EnqueueOutcome::Exists(id)) => Ok(Handle::new(client.clone(), *id)),
+        Some(EnqueueOutcome::Created) | None => Ok(Handle::new(client.clone(), id)),
     }
 }
 

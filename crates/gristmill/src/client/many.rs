@@ -9,13 +9,13 @@ use crate::core::limits;
 /// Many tasks about to be enqueued: `.await` it. See [`Client::enqueue_many`].
 #[must_use = "nothing is enqueued until it is awaited"]
 #[derive(Debug)]
-pub struct EnqueueMany<'a, I, W = Own> {
+pub struct EnqueueMany<'a, I, W = Own<'a>> {
     pub(super) client: &'a Client,
     pub(super) tasks: I,
     pub(super) place: W,
 }
 
-impl<'a, 'c, O, I> IntoFuture for EnqueueMany<'a, I, Own>
+impl<'a, 'c, O, I> IntoFuture for EnqueueMany<'a, I, Own<'a>>
 where
     'c: 'a,
     O: 'a,
@@ -38,7 +38,7 @@ async fn many<'c, O>(client: &Client, tasks: impl Iterator<Item = Enqueue<'c, O>
     while tasks.peek().is_some() {
         for task in tasks.by_ref().take(limits::BATCH_TASKS_MAX) {
             match task.resolve() {
-                Ok((_, task, _)) => {
+                Ok((task, _)) => {
                     places.insert(batch.len(), answers.len());
                     answers.push(Ok(Handle::new(client.clone(), task.id)));
                     batch.push(task);

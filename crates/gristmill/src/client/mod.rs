@@ -1,5 +1,6 @@
 mod bulk;
 mod call;
+mod companion;
 mod draft;
 mod enqueue;
 mod handle;
@@ -9,9 +10,11 @@ mod timetable;
 mod within;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use bulk::BulkReport;
 pub use call::{Call, CallError};
+use companion::Beside;
 pub use enqueue::{Enqueue, EnqueueError, InAttempt, Own};
 pub use handle::{AwaitError, Handle};
 pub use many::EnqueueMany;
@@ -21,11 +24,11 @@ pub use within::{Cancel, InTransaction, Inserting};
 
 use crate::beat::{self, Definition, Origin, RunningBeat, ScheduleError, Scheduled, SyncReport};
 use crate::core::{
-    CancelOutcome, Cursor, Env, Filter, KindInfo, Limits, Page, QueueInfo, RetryOutcome, Store, StoreError, TaskId, TaskRecord,
-    WorkerInfo,
+    CancelOutcome, Changes, Cursor, Filter, KindInfo, Limits, Mark, Page, QueueInfo, RetryOutcome, Store, StoreError, TaskId,
+    TaskRecord, Wake, WorkerInfo,
 };
-use crate::hooks::Hooks;
 use crate::registry::Registry;
+use crate::runtime::{Ground, Runtime};
 use crate::schedule::Timing;
 use crate::{Task, WorkerBuilder};
 
@@ -39,10 +42,7 @@ pub struct Client {
 
 struct Inner {
     store: Arc<dyn Store>,
-    registry: Registry,
-    limits: Limits,
-    env: Env,
-    hooks: Hooks,
+    ground: Arc<Ground>,
     program: Program,
     #[cfg(feature = "testing")]
     inline: std::sync::OnceLock<crate::testing::Inline>,
@@ -56,21 +56,11 @@ pub(crate) struct Program {
 }
 
 impl Client {
-    pub(crate) fn new(
-        store: Arc<dyn Store>,
-        registry: Registry,
-        limits: Limits,
-        env: Env,
-        hooks: Hooks,
-        program: Program,
-    ) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, runtime: Arc<Runtime>, program: Program) -> Self {
         Self {
             inner: Arc::new(Inner {
+                ground: Arc::new(Ground::of_store(store.clone(), runtime)),
                 store,
-                registry,
-                limits,
-                env,
-                hooks,
                 program,
                 #[cfg(feature = "testing")]
                 inline: std::sync::OnceLock::new(),
@@ -91,12 +81,12 @@ impl Client {
     /// # }
     /// ```
     pub fn enqueue<T: Task>(&self, task: T) -> Enqueue<'_, T::Output> {
-        Enqueue::typed(self, &task, Own)
+        Enqueue::typed(self.runtime(), &task, Own(self))
     }
 
     /// Enqueues a task by the name of its type, with arguments as JSON text. They are checked against the type's schema.
     pub fn enqueue_named(&self, name: &str, args: impl Into<String>) -> Enqueue<'_, serde_json::Value> {
-        Enqueue::named(self, name, args.into(), Own)
+        Enqueue::named(self.runtime(), name, args.into(), Own(self))
     }
 
     /// Enqueues many tasks in few commits, each with its own options and its own outcome: one bad item hinders no other.
@@ -119,7 +109,7 @@ impl Client {
     where
         I: IntoIterator<Item = Enqueue<'c, O>>,
     {
-        EnqueueMany { client: self, tasks, place: Own }
+        EnqueueMany { client: self, tasks, place: Own(self) }
     }
 
     /// Tells waiting workers that a transaction of the caller's own was committed, so that they look at once. Without it they find
@@ -139,6 +129,33 @@ impl Client {
     /// ```
     pub fn nudge(&self) {
         self.store().nudge();
+    }
+
+    /// What happened in the store since `after`, for whoever shows it; waits for up to `timeout` until there is something. Begin with
+    /// [`Store::changes`] and `None`, and resume from each answer's mark. See [`Changes`] for what it can't know.
+    ///
+    /// Cancel safe: nothing is lost, as the mark stays with the caller.
+    ///
+    /// ```
+    /// # use gristmill::{Client, core::{Changes, Mark}};
+    /// # use std::time::Duration;
+    /// # async fn example(client: Client) {
+    /// let mut mark: Mark = client.store().changes(None).mark;
+    /// loop {
+    ///     let Changes { mark: next, ended, missed } = client.changes(mark, Duration::from_secs(20)).await;
+    ///     if missed {
+    ///         println!("read all again");
+    ///     }
+    ///     for id in ended {
+    ///         println!("{id} has ended");
+    ///     }
+    ///     mark = next;
+    /// }
+    /// # }
+    /// ```
+    pub async fn changes(&self, after: Mark, timeout: Duration) -> Changes {
+        self.store().wait(Wake::Changed(after), timeout).await;
+        self.store().changes(Some(after))
     }
 
     /// Runs a task here and now and gives back its result: the synchronous pathway. It is checked and timed as a queued
@@ -200,7 +217,8 @@ impl Client {
         bulk::cancel(self, filter, each).await
     }
 
-    /// Retries all tasks that match and have ended. `each` hears of every one, as it happens.
+    /// Retries all tasks that match and have ended. Those that have succeeded are left alone, unless
+    /// [`Filter::states`](crate::core::Filter::states) names them. `each` hears of every one, as it happens.
     ///
     /// # Errors
     /// As [`cancel_all`](Self::cancel_all).
@@ -250,7 +268,7 @@ impl Client {
 
     /// Builds a worker that runs in this process.
     pub fn worker(&self) -> WorkerBuilder {
-        WorkerBuilder::new(self.clone())
+        WorkerBuilder::new(self.ground().clone(), Some(Box::new(Beside(self.clone()))))
     }
 
     /// Starts a beat in this process: it turns the ticks of stored schedules into tasks. Any number may run, in any number of
@@ -260,8 +278,8 @@ impl Client {
     /// # Errors
     /// A schedule of the program that can't be, or whose name is another's; or the store's.
     pub async fn beat(&self) -> Result<RunningBeat, ScheduleError> {
-        beat::sync_own(self).await?;
-        Ok(RunningBeat::start(self.clone()))
+        self.sync_own_schedules().await?;
+        Ok(RunningBeat::start(self.store().clone(), self.runtime().clone()))
     }
 
     /// Writes a schedule, whether there is one of this name or not. What has run stays remembered; a changed timing counts from
@@ -327,7 +345,13 @@ impl Client {
         origin: Origin,
         schedules: Vec<(String, Definition)>,
     ) -> Result<SyncReport, ScheduleError> {
-        beat::sync(self, owner, origin, schedules).await
+        beat::sync(&**self.store(), self.runtime(), owner, origin, schedules).await
+    }
+
+    /// Writes the schedules of the program itself.
+    pub(crate) async fn sync_own_schedules(&self) -> Result<SyncReport, ScheduleError> {
+        let Program { name, schedules } = &self.inner.program;
+        self.sync_schedules(name, Origin::Code, schedules.clone()).await
     }
 
     /// The store, for what has no method here.
@@ -337,23 +361,21 @@ impl Client {
 
     /// The limits on what comes from outside.
     pub fn limits(&self) -> &Limits {
-        &self.inner.limits
+        &self.runtime().limits
     }
 
     pub(crate) fn registry(&self) -> &Registry {
-        &self.inner.registry
+        &self.runtime().registry
     }
 
-    pub(crate) fn own_schedules(&self) -> (&str, &[(String, Definition)]) {
-        (&self.inner.program.name, &self.inner.program.schedules)
+    /// What this program knows of tasks.
+    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
+        &self.ground().runtime
     }
 
-    pub(crate) fn env(&self) -> &Env {
-        &self.inner.env
-    }
-
-    pub(crate) fn hooks(&self) -> &Hooks {
-        &self.inner.hooks
+    /// What attempts stand on that run here.
+    pub(crate) fn ground(&self) -> &Arc<Ground> {
+        &self.inner.ground
     }
 
     #[cfg(feature = "testing")]

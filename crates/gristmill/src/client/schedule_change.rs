@@ -10,7 +10,7 @@ use crate::core::{InvalidInput, Schedule, ScheduleWithin, StoreError};
 
 /// A schedule about to be changed: `.await` it. Nothing happens until then.
 #[must_use = "nothing is changed until it is awaited"]
-pub struct ScheduleChange<'c, T, W = Own> {
+pub struct ScheduleChange<'c, T, W = Own<'c>> {
     client: &'c Client,
     drafted: Result<Drafted<T>, ScheduleError>,
     place: W,
@@ -27,19 +27,19 @@ impl<'c> ScheduleChange<'c, Scheduled> {
     pub(super) fn put(client: &'c Client, name: String, definition: Result<Definition, InvalidInput>, create: bool) -> Self {
         let draft = || {
             let definition = definition.map_err(|error| ScheduleError::Invalid { name: name.clone(), error })?;
-            let unchecked = match check_one(client, &Maker::default(), &name, &definition) {
+            let unchecked = match check_one(client.runtime(), &Maker::default(), &name, &definition) {
                 Err(unknown @ ScheduleError::UnknownTask { .. }) => Some(Box::new((definition.clone(), unknown))),
                 checked => checked.map(|()| None)?,
             };
             Ok(Drafted { name, change: put(definition, create), unchecked })
         };
-        Self { client, drafted: draft(), place: Own }
+        Self { client, drafted: draft(), place: Own(client) }
     }
 }
 
 impl<'c, T> ScheduleChange<'c, T> {
     pub(super) fn new(client: &'c Client, name: String, change: Result<Change<T>, ScheduleError>) -> Self {
-        Self { client, drafted: change.map(|change| Drafted { name, change, unchecked: None }), place: Own }
+        Self { client, drafted: change.map(|change| Drafted { name, change, unchecked: None }), place: Own(client) }
     }
 
     /// Changes it in the caller's own open transaction on gristmill's database: it commits and rolls back with it. Until then
@@ -67,8 +67,8 @@ impl<'c, T> ScheduleChange<'c, T> {
     /// # }
     /// # }
     /// ```
-    pub fn within<X: ScheduleWithin<D>, D>(self, transaction: X) -> ScheduleChange<'c, T, InTransaction<X, D>> {
-        ScheduleChange { client: self.client, drafted: self.drafted, place: InTransaction::new(transaction) }
+    pub fn within<X: ScheduleWithin<D>, D>(self, transaction: X) -> ScheduleChange<'c, T, InTransaction<'c, X, D>> {
+        ScheduleChange { client: self.client, drafted: self.drafted, place: InTransaction::new(self.client, transaction) }
     }
 }
 
@@ -77,13 +77,13 @@ impl<'c, T: Send + 'static> IntoFuture for ScheduleChange<'c, T> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { client, drafted, place: Own } = self;
+        let Self { client, drafted, .. } = self;
         Box::pin(async move {
             let Drafted { name, change, unchecked } = drafted?;
             if let Some(unchecked) = unchecked {
                 let mut maker = Maker::default();
-                maker.learn(client, once(&unchecked.0)).await?;
-                check_one(client, &maker, &name, &unchecked.0)?;
+                maker.learn(&**client.store(), client.runtime(), once(&unchecked.0)).await?;
+                check_one(client.runtime(), &maker, &name, &unchecked.0)?;
             }
             let (edit, answers) = change.ask();
             client.store().edit_schedules(std::slice::from_ref(&name), &edit).await?;
@@ -95,7 +95,7 @@ impl<'c, T: Send + 'static> IntoFuture for ScheduleChange<'c, T> {
 /// The driver's part and what it answers then; or why nothing is sent.
 type Begun<F, T> = Result<(F, Answer<T>), ScheduleError>;
 
-impl<T: Send + 'static, X: ScheduleWithin<D>, D> ScheduleChange<'_, T, InTransaction<X, D>> {
+impl<'c, T: Send + 'static, X: ScheduleWithin<D>, D> ScheduleChange<'c, T, InTransaction<'c, X, D>> {
     fn begin(self) -> Begun<X::Doing<Option<Schedule>>, T> {
         let Drafted { name, change, unchecked } = self.drafted?;
         if let Some(unchecked) = unchecked {
@@ -107,7 +107,7 @@ impl<T: Send + 'static, X: ScheduleWithin<D>, D> ScheduleChange<'_, T, InTransac
     }
 }
 
-impl<T: Send + 'static, X: ScheduleWithin<D>, D> IntoFuture for ScheduleChange<'_, T, InTransaction<X, D>> {
+impl<'c, T: Send + 'static, X: ScheduleWithin<D>, D> IntoFuture for ScheduleChange<'c, T, InTransaction<'c, X, D>> {
     type Output = Result<T, ScheduleError>;
     type IntoFuture = Changing<X::Doing<Option<Schedule>>, T>;
 
@@ -119,7 +119,7 @@ impl<T: Send + 'static, X: ScheduleWithin<D>, D> IntoFuture for ScheduleChange<'
     }
 }
 
-impl<T, X, D> ScheduleChange<'_, T, InTransaction<X, D>>
+impl<'c, T, X, D> ScheduleChange<'c, T, InTransaction<'c, X, D>>
 where
     T: Send + 'static,
     X: ScheduleWithin<D, Doing<Option<Schedule>> = Ready<Result<Option<Schedule>, StoreError>>>,

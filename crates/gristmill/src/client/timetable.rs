@@ -71,8 +71,8 @@ impl<'c> Timetable<'c> {
             let mut definition = beat::read_definition(&schedule)
                 .map_err(|problem| ScheduleError::Unreadable { name: name.to_owned(), problem })?;
             change(&mut definition);
-            maker.learn(self.client, once(&definition)).await?;
-            beat::check_one(self.client, &maker, name, &definition)?;
+            maker.learn(&**store, self.client.runtime(), once(&definition)).await?;
+            beat::check_one(self.client.runtime(), &maker, name, &definition)?;
             let (edit, answers) = beat::put_over(definition, schedule.revision).ask();
             let after = store.edit_schedules(&[name.to_owned()], &edit).await?;
             if answers.take(name)?
@@ -126,14 +126,14 @@ impl<'c> Timetable<'c> {
             let schedule = store.schedule(name).await?.ok_or_else(|| ScheduleError::NotFound { name: name.to_owned() })?;
             let definition = beat::read_definition(&schedule)
                 .map_err(|problem| ScheduleError::Unreadable { name: name.to_owned(), problem })?;
-            maker.learn(self.client, once(&definition)).await?;
+            maker.learn(&**store, self.client.runtime(), once(&definition)).await?;
             let mut at = store.due_schedules(1).await?.now.max(after(before));
             // A tick of the rule at the same instant would find its place taken, and have no task.
             if definition.timing.plan().is_ok_and(|plan| plan.last_until(at) == Some(at)) {
                 at = after(at);
             }
             before = at;
-            let task = maker.make(self.client, name, &definition, at).map_err(|error| error.of(name))?;
+            let task = maker.make(self.client.runtime(), name, &definition, at).map_err(|error| error.of(name))?;
             let id = task.id;
             let tick = Tick { at, task: Some(task), outcome: TickOutcome::Manual, reason: Some("run by hand".to_owned()) };
             let advance = Advance {

@@ -3,21 +3,22 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::client::enqueue::{Enqueue, EnqueueError, outcome_of};
+use crate::client::enqueue::{Enqueue, EnqueueError, Own, outcome_of};
 use crate::client::many::EnqueueMany;
 use crate::client::{Client, Handle};
 use crate::core::{CancelOutcome, CancelWithin, EnqueueOutcome, StoreError, TaskId, Within};
 
 /// Done in the caller's transaction; lives and dies with it.
 #[derive(Debug)]
-pub struct InTransaction<X, D> {
+pub struct InTransaction<'c, X, D> {
+    client: &'c Client,
     transaction: X,
     driver: PhantomData<fn() -> D>,
 }
 
-impl<X, D> InTransaction<X, D> {
-    pub(super) fn new(transaction: X) -> Self {
-        Self { transaction, driver: PhantomData }
+impl<'c, X, D> InTransaction<'c, X, D> {
+    pub(super) fn new(client: &'c Client, transaction: X) -> Self {
+        Self { client, transaction, driver: PhantomData }
     }
 
     pub(super) fn into_inner(self) -> X {
@@ -25,7 +26,7 @@ impl<X, D> InTransaction<X, D> {
     }
 }
 
-impl<'c, O, W> Enqueue<'c, O, W> {
+impl<'c, O> Enqueue<'c, O> {
     /// Puts the task into the caller's own open transaction: it commits and rolls back with it.
     ///
     /// Pass `&transaction` of rusqlite or of tokio-postgres (feature `tokio-postgres`), `&mut transaction` of sqlx (`sqlx-sqlite`,
@@ -53,8 +54,8 @@ impl<'c, O, W> Enqueue<'c, O, W> {
     /// # }
     /// # }
     /// ```
-    pub fn within<X: Within<D>, D>(self, transaction: X) -> Enqueue<'c, O, InTransaction<X, D>> {
-        self.at_place(InTransaction::new(transaction))
+    pub fn within<X: Within<D>, D>(self, transaction: X) -> Enqueue<'c, O, InTransaction<'c, X, D>> {
+        self.at_place(|Own(client)| InTransaction::new(client, transaction))
     }
 }
 
@@ -63,8 +64,8 @@ impl<'a, I> EnqueueMany<'a, I> {
     /// [`Enqueue::within`], but the answer is one for all: the handles in order, or the first refusal. What arguments or options
     /// refuse is found before anything is sent. After a conflict the others stand in the transaction: roll it back, or commit
     /// without the one.
-    pub fn within<X: Within<D>, D>(self, transaction: X) -> EnqueueMany<'a, I, InTransaction<X, D>> {
-        EnqueueMany { client: self.client, tasks: self.tasks, place: InTransaction::new(transaction) }
+    pub fn within<X: Within<D>, D>(self, transaction: X) -> EnqueueMany<'a, I, InTransaction<'a, X, D>> {
+        EnqueueMany { client: self.client, tasks: self.tasks, place: InTransaction::new(self.client, transaction) }
     }
 }
 
@@ -90,7 +91,7 @@ impl Client {
     /// # Errors
     /// If the transaction can't write, its database has no tables of gristmill, or the client's store is of another sort.
     pub fn cancel_within<X: CancelWithin<D>, D>(&self, transaction: X, id: TaskId) -> Cancel<'_, X, D> {
-        Cancel { client: self, id, place: InTransaction::new(transaction) }
+        Cancel { id, place: InTransaction::new(self, transaction) }
     }
 }
 
@@ -98,9 +99,8 @@ impl Client {
 #[must_use = "nothing is cancelled until it is awaited"]
 #[derive(Debug)]
 pub struct Cancel<'c, X, D> {
-    client: &'c Client,
     id: TaskId,
-    place: InTransaction<X, D>,
+    place: InTransaction<'c, X, D>,
 }
 
 impl<X: CancelWithin<D>, D> IntoFuture for Cancel<'_, X, D> {
@@ -108,7 +108,7 @@ impl<X: CancelWithin<D>, D> IntoFuture for Cancel<'_, X, D> {
     type IntoFuture = X::Doing<CancelOutcome>;
 
     fn into_future(self) -> Self::IntoFuture {
-        self.place.transaction.cancel(self.client.store().as_ref(), self.id)
+        self.place.transaction.cancel(self.place.client.store().as_ref(), self.id)
     }
 }
 
@@ -131,22 +131,22 @@ type Answer<'c, T> = Box<dyn FnOnce(Outcomes) -> Result<T, EnqueueError> + Send 
 /// The driver's part and then ours; or why nothing is sent.
 type Begun<'c, F, T> = Result<(F, Answer<'c, T>), EnqueueError>;
 
-impl<'c, O: 'c, X: Within<D>, D> Enqueue<'c, O, InTransaction<X, D>> {
+impl<'c, O: 'c, X: Within<D>, D> Enqueue<'c, O, InTransaction<'c, X, D>> {
     fn begin(self) -> Begun<'c, X::Doing<Outcomes>, Handle<O>> {
-        let (client, task, place) = self.resolve()?;
+        let (task, InTransaction { client, transaction, driver: _ }) = self.resolve()?;
         let id = task.id;
-        let insert = place.transaction.insert(client.store().as_ref(), vec![task]);
+        let insert = transaction.insert(client.store().as_ref(), vec![task]);
         Ok((insert, Box::new(move |outcomes| outcome_of(client, id, outcomes.first()))))
     }
 }
 
-impl<'a, 'c, O, I, X: Within<D>, D> EnqueueMany<'a, I, InTransaction<X, D>>
+impl<'a, 'c, O, I, X: Within<D>, D> EnqueueMany<'a, I, InTransaction<'a, X, D>>
 where
     I: IntoIterator<Item = Enqueue<'c, O>>,
 {
     fn begin(self) -> Begun<'a, X::Doing<Outcomes>, Vec<Handle<O>>> {
         let Self { client, tasks, place } = self;
-        let tasks = tasks.into_iter().map(|task| Ok(task.resolve()?.1)).collect::<Result<Vec<_>, EnqueueError>>()?;
+        let tasks = tasks.into_iter().map(|task| Ok(task.resolve()?.0)).collect::<Result<Vec<_>, EnqueueError>>()?;
         let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
         let insert = place.transaction.insert(client.store().as_ref(), tasks);
         let answer = move |outcomes: Outcomes| {
@@ -156,7 +156,7 @@ where
     }
 }
 
-impl<'c, O: 'c, X: Within<D>, D> IntoFuture for Enqueue<'c, O, InTransaction<X, D>> {
+impl<'c, O: 'c, X: Within<D>, D> IntoFuture for Enqueue<'c, O, InTransaction<'c, X, D>> {
     type Output = Result<Handle<O>, EnqueueError>;
     type IntoFuture = Inserting<'c, X::Doing<Outcomes>, Handle<O>>;
 
@@ -165,7 +165,7 @@ impl<'c, O: 'c, X: Within<D>, D> IntoFuture for Enqueue<'c, O, InTransaction<X, 
     }
 }
 
-impl<'a, 'c, O, I, X: Within<D>, D> IntoFuture for EnqueueMany<'a, I, InTransaction<X, D>>
+impl<'a, 'c, O, I, X: Within<D>, D> IntoFuture for EnqueueMany<'a, I, InTransaction<'a, X, D>>
 where
     I: IntoIterator<Item = Enqueue<'c, O>>,
 {
@@ -177,7 +177,7 @@ where
     }
 }
 
-impl<'c, O: 'c, X, D> Enqueue<'c, O, InTransaction<X, D>>
+impl<'c, O: 'c, X, D> Enqueue<'c, O, InTransaction<'c, X, D>>
 where
     X: Within<D, Doing<Outcomes> = Ready<Result<Outcomes, StoreError>>>,
 {
@@ -191,7 +191,7 @@ where
     }
 }
 
-impl<'c, O, I, X, D> EnqueueMany<'_, I, InTransaction<X, D>>
+impl<'a, 'c, O, I, X, D> EnqueueMany<'a, I, InTransaction<'a, X, D>>
 where
     I: IntoIterator<Item = Enqueue<'c, O>>,
     X: Within<D, Doing<Outcomes> = Ready<Result<Outcomes, StoreError>>>,

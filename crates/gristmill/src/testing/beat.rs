@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::Harness;
 use crate::Timestamp;
-use crate::beat::{self, Beat, Next, ScheduleError};
+use crate::beat::{Beat, Next, ScheduleError};
 
 impl Harness {
     /// Runs a beat, and everything that it makes ready, while the clock goes from tick to tick up to `until`: a year of a
@@ -35,8 +35,8 @@ impl Harness {
     /// # Errors
     /// A schedule of the application that can't be; what [`drain`](Self::drain) says.
     pub async fn beat_until(&self, until: Timestamp) -> Result<usize, ScheduleError> {
-        beat::sync_own(&self.client).await?;
-        let mut beat = Beat::new(self.client.clone());
+        self.client.sync_own_schedules().await?;
+        let mut beat = Beat::new(self.client.store().clone(), self.client.runtime().clone());
         let mut attempts = 0;
         loop {
             match beat.round().await? {

@@ -60,7 +60,7 @@ impl<S> Context<S> {
         W: for<'t> AsyncFnOnce(&mut D::Conn<'t>) -> Result<T>,
     {
         let attempt = self.inner();
-        let store = attempt.client.store().as_ref();
+        let store = attempt.store()?;
         let mut open = db.open().await?;
         let outcome = work(D::conn(&mut open)).await;
         let plan = attempt.plan(&outcome);

@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use crate::attempt::Attempt;
-use crate::core::{Effects, Ending, LeaseRef, OnError, Policy, Settled, Settlement, StoreError};
+use crate::core::{Effects, Ending, LeaseRef, OnError, Policy, Settled, Settlement, State, StoreError};
 use crate::error::BoxError;
 use crate::worker::execute;
 use crate::{Error, LeaseLost, Result};
@@ -34,7 +34,7 @@ impl Attempt {
         let result = serde_json::to_string(output).map_err(unwritten)?;
         let oversize = self.policy().map(|policy| policy.large_result).unwrap_or_default();
         let mut settlement = Settlement::new(lease, Ending::Succeeded);
-        settlement.result = Some(execute::bound_result(result, oversize, self.client.limits())?);
+        settlement.result = Some(execute::bound_result(result, oversize, &self.runtime().limits)?);
         settlement.ran_for = self.since.elapsed();
         self.leave_in(&mut settlement);
         Ok(settlement)
@@ -49,7 +49,13 @@ impl Attempt {
     }
 
     pub(crate) fn check_settled(&self, settled: Result<Settled, StoreError>) -> Result<(), Undo> {
-        self.check_held(settled.map(|settled| settled != Settled::LeaseLost))
+        match settled? {
+            Settled::LeaseLost => self.check_held(Ok(false)),
+            Settled::Done(State::Succeeded) => Ok(()),
+            // Nothing but a child that can't be kept stands against a success. Committed now, its effect would stay, and the
+            // next attempt do it again.
+            Settled::Done(_) => Err(Undo::Because(Error::retry("a task that this one enqueued can't be kept"))),
+        }
     }
 
     pub(crate) fn check_held(&self, held: Result<bool, StoreError>) -> Result<(), Undo> {
@@ -57,7 +63,7 @@ impl Attempt {
     }
 
     fn policy(&self) -> Option<&Policy> {
-        self.client.registry().get(&self.kind).map(|kind| &kind.spec.policy)
+        self.runtime().registry.get(&self.kind).map(|kind| &kind.spec.policy)
     }
 }
 

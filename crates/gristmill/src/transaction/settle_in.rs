@@ -64,8 +64,10 @@ impl<'a, X: SettleWithin<D>, D> IntoFuture for SettleIn<'a, X, D> {
         let Self { attempt, settlement, transaction, driver: _ } = self;
         let step = match settlement {
             None => Step::Over(Some(Ok(()))),
-            Some(Err(error)) => Step::Over(Some(Err(error))),
-            Some(Ok(settlement)) => Step::Running(Box::pin(transaction.settle(attempt.client.store().as_ref(), settlement))),
+            Some(settlement) => match settlement.and_then(|settlement| Ok((attempt.store()?, settlement))) {
+                Ok((store, settlement)) => Step::Running(Box::pin(transaction.settle(store, settlement))),
+                Err(error) => Step::Over(Some(Err(error))),
+            },
         };
         Settling { attempt, step }
     }
@@ -82,7 +84,7 @@ where
     pub fn run(self) -> Result<()> {
         let Self { attempt, settlement, transaction, driver: _ } = self;
         let Some(settlement) = settlement else { return Ok(()) };
-        attempt.settled_within(transaction.settle(attempt.client.store().as_ref(), settlement?).into_inner())
+        attempt.settled_within(transaction.settle(attempt.store()?, settlement?).into_inner())
     }
 }
 

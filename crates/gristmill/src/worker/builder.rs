@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::beat::{self, ScheduleError};
-use crate::client::Client;
+use crate::beat::ScheduleError;
 use crate::core::{InvalidInput, StoreError, limits};
+use crate::runtime::Ground;
+use crate::worker::companion::Companion;
 use crate::worker::run::{self, Running};
 
 /// Options of a worker, then [`start`](Self::start).
@@ -22,8 +24,9 @@ use crate::worker::run::{self, Running};
 #[must_use = "a worker does nothing until it is started"]
 #[derive(Debug)]
 pub struct WorkerBuilder {
-    pub(crate) client: Client,
-    pub(crate) config: Config,
+    ground: Arc<Ground>,
+    companion: Option<Box<dyn Companion>>,
+    config: Config,
     queues: Vec<(String, u32)>,
 }
 
@@ -43,7 +46,7 @@ pub(crate) struct Config {
 }
 
 impl WorkerBuilder {
-    pub(crate) fn new(client: Client) -> Self {
+    pub(crate) fn new(ground: Arc<Ground>, companion: Option<Box<dyn Companion>>) -> Self {
         let config = Config {
             name: default_name(),
             queues: BTreeMap::new(),
@@ -57,7 +60,12 @@ impl WorkerBuilder {
             maintain: true,
             beat: true,
         };
-        Self { client, config, queues: Vec::new() }
+        Self { ground, companion, config, queues: Vec::new() }
+    }
+
+    #[cfg(all(test, feature = "testing"))]
+    pub(crate) fn beside(self, companion: impl Companion) -> Self {
+        Self { companion: Some(Box::new(companion)), ..self }
     }
 
     /// Serves a queue with its own concurrency: at most so many tasks of it run at once in this worker. Without any, the
@@ -119,7 +127,8 @@ impl WorkerBuilder {
     }
 
     /// Whether a beat runs inside, which turns the ticks of stored schedules into tasks, and whether the program's own schedules
-    /// are written before; yes by default, but not in a worker that [drains](Self::drain). See [`Client::beat`].
+    /// are written before; yes by default, but not in a worker that [drains](Self::drain), nor on a source that is no store. See
+    /// [`Client::beat`](crate::Client::beat).
     pub fn beat(mut self, beat: bool) -> Self {
         self.config.beat = beat;
         self
@@ -146,7 +155,7 @@ impl WorkerBuilder {
         limits::check_name("worker name", &self.config.name)?;
         if self.queues.is_empty() {
             let cores = std::thread::available_parallelism().map_or(2, |n| u32::try_from(n.get()).unwrap_or(2));
-            let mut names: Vec<_> = self.client.registry().specs().into_iter().map(|kind| kind.policy.queue).collect();
+            let mut names: Vec<_> = self.ground.runtime.registry.specs().into_iter().map(|kind| kind.policy.queue).collect();
             names.push("default".to_owned());
             names.sort();
             names.dedup();
@@ -164,11 +173,11 @@ impl WorkerBuilder {
         if let Some(name) = self.config.prefetch_of.keys().find(|name| !self.config.queues.contains_key(*name)) {
             return Err(invalid(name, "a prefetch is set for it, but this worker does not serve the queue"));
         }
-        self.config.beat &= !self.config.drain;
-        if self.config.beat {
-            beat::sync_own(&self.client).await?;
+        let companion = self.companion.filter(|_| self.config.beat && !self.config.drain);
+        if let Some(companion) = &companion {
+            companion.prepare().await?;
         }
-        Ok(run::start(self.client, self.config).await?)
+        Ok(run::start(self.ground, self.config, companion).await?)
     }
 }
 

@@ -10,10 +10,11 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::attempt::{Attempt, NotesQueue, OwnSettlement, Why};
-use crate::client::Client;
 use crate::core::{Claimed, Ending, FailureReason, LeaseRef, Limits, Oversize, Settlement, State, failpoint, format_duration};
 use crate::error::{What, When};
+use crate::handler::HandlerFuture;
 use crate::registry::Registered;
+use crate::runtime::Ground;
 use crate::worker::shared::{Settler, Shared, micros};
 use crate::{Error, Result, panics};
 
@@ -45,7 +46,7 @@ async fn attempt(shared: &Shared, mut claimed: Claimed) -> Option<Settlement> {
         return None;
     }
     if claimed.report_start {
-        match shared.store().start(&[lease]).await {
+        match shared.source().start(&[lease]).await {
             Ok(started) if started.first() == Some(&true) => {}
             Ok(_) => return None,
             Err(error) => {
@@ -54,9 +55,9 @@ async fn attempt(shared: &Shared, mut claimed: Claimed) -> Option<Settlement> {
             }
         }
     }
-    let attempt = Arc::new(prepare(&shared.client, &mut claimed, Some(shared)));
+    let attempt = Arc::new(prepare(&shared.ground, &mut claimed, Some(shared)));
     shared.hold(lease, &attempt);
-    let settlement = run(&shared.client, &attempt, claimed).await;
+    let settlement = run(&attempt, claimed).await;
     shared.let_go(&lease);
     if let Some(OwnSettlement::Committed(state)) = attempt.settled() {
         shared.counts.settled(state);
@@ -68,22 +69,34 @@ async fn attempt(shared: &Shared, mut claimed: Claimed) -> Option<Settlement> {
 }
 
 /// Makes the attempt of a claimed task.
-pub(crate) fn prepare(client: &Client, claimed: &mut Claimed, shared: Option<&Shared>) -> Attempt {
-    let policy = client.registry().get(&claimed.kind).map(|kind| &kind.spec.policy);
+pub(crate) fn prepare(ground: &Arc<Ground>, claimed: &mut Claimed, shared: Option<&Shared>) -> Attempt {
+    let policy = ground.runtime.registry.get(&claimed.kind).map(|kind| &kind.spec.policy);
     let own = claimed.meta.as_ref().and_then(|meta| meta.timeout_ms).map(Duration::from_millis);
     let timeout = own.or_else(|| policy.and_then(|policy| policy.timeout));
     let notes: Option<Arc<NotesQueue>> = shared.map(|shared| shared.notes.clone());
-    let mut attempt = Attempt::of(claimed, timeout, client, notes);
+    let mut attempt = Attempt::of(claimed, timeout, ground, notes);
     if let Some(shared) = shared {
         attempt.abandon = shared.abandon.clone();
     }
     attempt
 }
 
-/// Runs the handler and says how the attempt ended.
-pub(crate) async fn run(client: &Client, attempt: &Arc<Attempt>, claimed: Claimed) -> Option<Settlement> {
+/// Runs the handler and says how the attempt ended. A panic of the application's code costs one attempt, wherever it happens.
+pub(crate) async fn run(attempt: &Arc<Attempt>, claimed: Claimed) -> Option<Settlement> {
     let lease = claimed.lease;
-    let Some(kind) = client.registry().get(&claimed.kind) else {
+    match panics::caught(pin!(run_to_end(attempt, claimed))).await {
+        Ok(settlement) => settlement,
+        // Outside of the handler, as when its error is dropped.
+        Err(panicked) => {
+            let kind = attempt.runtime().registry.get(&attempt.kind)?;
+            settlement(kind, attempt, lease, Err(panicked.into()), attempt.since.elapsed())
+        }
+    }
+}
+
+async fn run_to_end(attempt: &Arc<Attempt>, claimed: Claimed) -> Option<Settlement> {
+    let (lease, runtime) = (claimed.lease, attempt.runtime());
+    let Some(kind) = runtime.registry.get(&claimed.kind) else {
         // A store gives a worker only what it has registered; should one not, the task must not be burnt for it.
         return Some(Settlement::new(lease, Ending::Snooze { delay: Duration::from_secs(60) }));
     };
@@ -91,7 +104,7 @@ pub(crate) async fn run(client: &Client, attempt: &Arc<Attempt>, claimed: Claime
         return Some(Settlement::new(lease, Ending::Released));
     }
     let started = Instant::now();
-    let outcome = if kind.typed && !kind.schema.is_demanding { Ok(()) } else { kind.check_kept(&claimed.args, client.limits()) };
+    let outcome = if kind.typed && !kind.schema.is_demanding { Ok(()) } else { kind.check_kept(&claimed.args, &runtime.limits) };
     let outcome = match outcome {
         Ok(()) => run_handler(kind, attempt, claimed.args).await,
         Err(invalid) => Err(Error::new(What::Fail, FailureReason::InvalidArgs, invalid)),
@@ -99,10 +112,10 @@ pub(crate) async fn run(client: &Client, attempt: &Arc<Attempt>, claimed: Claime
     let ran_for = started.elapsed();
     // An error here stands for nothing that could be told to anybody: only `abort` and `sleep` mean something.
     let _ = failpoint::pass("execute.after");
-    if attempt.settled() == Some(OwnSettlement::Perhaps) && was_committed(client, attempt).await {
+    if attempt.settled() == Some(OwnSettlement::Perhaps) && was_committed(attempt).await {
         attempt.set_settled(OwnSettlement::Committed(State::Succeeded));
     }
-    settlement(client, kind, attempt, lease, outcome, ran_for)
+    settlement(kind, attempt, lease, outcome, ran_for)
 }
 
 /// Runs a handler until it ends or has to: a panic is an error, and whoever is asked to end gets a moment to do so.
@@ -111,7 +124,7 @@ pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args:
     if !attempt.meta.headers.is_empty() && !span.is_disabled() {
         span.record("headers", headers(&attempt.meta.headers));
     }
-    let mut handler = pin!(Guarded { handler: kind.run.run(attempt.clone(), args), attempt }.instrument(span));
+    let mut handler = pin!(Guarded { handler: Some(kind.run.run(attempt.clone(), args)), attempt }.instrument(span));
     let outcome = tokio::select! {
         biased;
         outcome = &mut handler => return after_asking(attempt, Some(outcome)),
@@ -197,25 +210,24 @@ fn after_asking(attempt: &Attempt, outcome: Option<Result<String>>) -> Result<St
 
 /// Whether the store has the settlement that a handler wrote itself. If not, it was rolled back, and what the handler returned
 /// counts; should it be on its way still, the fence keeps that from being written, too.
-async fn was_committed(client: &Client, attempt: &Attempt) -> bool {
+async fn was_committed(attempt: &Attempt) -> bool {
     if !attempt.confirm().await.is_err_and(|error| error.is_lease_lost()) {
         return false;
     }
     // The lease is gone, perhaps to another worker. Of a success of which nothing is kept there is no record.
-    let record = client.store().get(attempt.id).await;
+    let record = attempt.ground.source.record(attempt.id).await;
     !record.is_ok_and(|record| record.is_some_and(|record| record.state != State::Succeeded))
 }
 
 /// Turns the outcome of a handler into what the store is told.
 fn settlement(
-    client: &Client,
     kind: &Registered,
     attempt: &Attempt,
     lease: LeaseRef,
     outcome: Result<String>,
     ran_for: Duration,
 ) -> Option<Settlement> {
-    let policy = &kind.spec.policy;
+    let (policy, runtime) = (&kind.spec.policy, attempt.runtime());
     if matches!(attempt.settled(), Some(OwnSettlement::Committed(_))) {
         match outcome {
             Ok(_) => tell_success(attempt, policy.quiet, ran_for),
@@ -228,7 +240,7 @@ fn settlement(
     if attempt.why() == Why::LeaseLost {
         return None;
     }
-    let outcome = outcome.and_then(|result| bound_result(result, policy.large_result, client.limits()));
+    let outcome = outcome.and_then(|result| bound_result(result, policy.large_result, &runtime.limits));
     let mut settlement = Settlement::new(lease, Ending::Succeeded);
     // Zero tells the store that the handler never ran.
     settlement.ran_for = ran_for.max(Duration::from_micros(1));
@@ -241,15 +253,16 @@ fn settlement(
             let failed = attempt.attempt.saturating_sub(attempt.crashes);
             let backoff = || {
                 let backoff = attempt.meta.backoff.as_ref().unwrap_or(&policy.backoff);
-                backoff.delay(failed, client.env().random())
+                backoff.delay(failed, runtime.env.random())
             };
-            settlement.ending = error.ending(backoff, || client.env().now());
+            settlement.ending = error.ending(backoff, || runtime.env.now());
             settlement.failure = error.failure().map(|mut failure| {
-                failure.bound(client.limits().error_bytes);
+                failure.bound(runtime.limits.error_bytes);
                 Box::new(failure)
             });
             let next = next(settlement.ending, failed >= attempt.max_attempts);
-            tracing::warn!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, next, error = %error, "did not succeed");
+            let error = settlement.failure.as_ref().map_or_else(|| error.to_string(), |failure| failure.message.clone());
+            tracing::warn!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, next, error, "did not succeed");
         }
     }
     attempt.leave_in(&mut settlement);
@@ -300,23 +313,36 @@ pub(crate) fn bound_result(result: String, oversize: Oversize, limits: &Limits) 
 }
 
 /// A handler's future that turns panics into errors and marks when it is being polled, for the stall watch.
-struct Guarded<'a, F> {
-    handler: F,
+struct Guarded<'a> {
+    /// There until this is dropped.
+    handler: Option<HandlerFuture<'a>>,
     attempt: &'a Arc<Attempt>,
 }
 
-impl<F: Future<Output = Result<String>> + Unpin> Future for Guarded<'_, F> {
+impl Future for Guarded<'_> {
     type Output = Result<String>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let attempt = self.attempt;
+        let Some(handler) = &mut self.handler else { return Poll::Pending };
         attempt.polled_since.store(micros(Instant::now()), Ordering::Relaxed);
         #[cfg(feature = "log-capture")]
-        let polled =
-            crate::log_capture::CURRENT.sync_scope(attempt.clone(), || panics::catch(|| Pin::new(&mut self.handler).poll(cx)));
+        let polled = crate::log_capture::CURRENT.sync_scope(attempt.clone(), || panics::catch(|| handler.as_mut().poll(cx)));
         #[cfg(not(feature = "log-capture"))]
-        let polled = panics::catch(|| Pin::new(&mut self.handler).poll(cx));
+        let polled = panics::catch(|| handler.as_mut().poll(cx));
         attempt.polled_since.store(0, Ordering::Relaxed);
         polled.unwrap_or_else(|panicked| Poll::Ready(Err(panicked.into())))
+    }
+}
+
+impl Drop for Guarded<'_> {
+    /// What a handler holds when it is dropped half way is the application's, and may panic as well: a client of a blocking
+    /// library does, that may not be dropped on the runtime. How the attempt ends is decided by then.
+    fn drop(&mut self) {
+        let (handler, attempt) = (self.handler.take(), self.attempt);
+        if let Err(panicked) = panics::catch(|| drop(handler)) {
+            let error = Error::from(panicked);
+            tracing::error!(task = %attempt.id, kind = %attempt.kind, error = %error, "the handler panicked when it was dropped");
+        }
     }
 }

@@ -33,10 +33,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         let claim = unanswered_before.unwrap_or_else(|| Claim {
             worker: shared.id(),
-            fence: shared.client.env().fence(),
+            fence: shared.runtime().env.fence(),
             wanted: wanted.into_iter().filter(|wanted| wanted.limit > 0).collect(),
             again: false,
         });
+        let was_idle = shared.is_idle();
         let fetched = tokio::select! {
             fetched = fetch(&shared, &claim, &mut appetites) => fetched,
             // What it may have taken is released when the worker signs off.
@@ -47,15 +48,17 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         match fetched {
             Ok(Fetched::SomeQueueHasMore) => {}
-            Ok(Fetched::AllThereIs) => {
-                if shared.config.drain && is_drained(&shared).await {
+            Ok(fetched) => {
+                // What ran before this claim may have left more, which it would have brought.
+                let is_over = fetched == Fetched::Nothing && was_idle;
+                if shared.config.drain && is_over && is_drained(&shared).await {
                     shared.stopping.cancel();
                     break;
                 }
                 let poll =
                     if shared.config.drain { shared.config.poll.min(Duration::from_millis(100)) } else { shared.config.poll };
                 tokio::select! {
-                    () = shared.store().wait(Wake::Ready, jittered(&shared, poll)) => {}
+                    () = shared.source().wait(Wake::Ready, jittered(&shared, poll)) => {}
                     () = shared.stopping.cancelled() => {}
                 }
             }
@@ -72,21 +75,28 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
+#[derive(PartialEq)]
 enum Fetched {
     /// A queue gave all that was asked for, so it may have more.
     SomeQueueHasMore,
     /// No queue has more than it gave: nothing to do until the store wakes us.
     AllThereIs,
+    /// No queue gave anything.
+    Nothing,
 }
 
 async fn fetch(shared: &Shared, claim: &Claim, appetites: &mut [Appetite]) -> Result<Fetched, crate::core::StoreError> {
-    let mut claimed = shared.store().claim(claim).await?;
+    let mut claimed = shared.source().claim(claim).await?;
     if claim.worker != shared.id() {
         // The worker was given up while the claim was under way; what it got lapses with the old id.
         return Ok(Fetched::SomeQueueHasMore);
     }
     shared.counts.claimed.fetch_add(claimed.len() as u64, Ordering::Relaxed);
-    let mut answer = if claim.again { Fetched::SomeQueueHasMore } else { Fetched::AllThereIs };
+    let mut answer = match claimed.len() {
+        _ if claim.again => Fetched::SomeQueueHasMore,
+        0 => Fetched::Nothing,
+        _ => Fetched::AllThereIs,
+    };
     for (lane, appetite) in shared.lanes.iter().zip(appetites) {
         let of_lane: Vec<_> = claimed.extract_if(.., |task| task.queue == lane.queue).collect();
         if of_lane.is_empty() {
@@ -117,7 +127,7 @@ fn prefetch(shared: &Shared, lane: &Lane) -> usize {
 
 async fn is_drained(shared: &Shared) -> bool {
     let queues: Vec<_> = shared.config.queues.keys().cloned().collect();
-    match shared.store().pending(&queues, SOON).await {
+    match shared.source().pending(&queues, SOON).await {
         Ok(pending) => pending.is_idle(),
         Err(error) => {
             shared.store_failed("what is left to do can't be read", &error);
@@ -128,5 +138,5 @@ async fn is_drained(shared: &Shared) -> bool {
 
 /// Up to a tenth more or less, so that many workers do not ask at one moment.
 fn jittered(shared: &Shared, duration: Duration) -> Duration {
-    duration.mul_f64(0.9 + 0.2 * shared.client.env().random())
+    duration.mul_f64(0.9 + 0.2 * shared.runtime().env.random())
 }

@@ -25,7 +25,7 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: Cancellation
         wait = beat;
         let sent = Instant::now();
         let answer = tokio::select! {
-            answer = shared.store().heartbeat(shared.id(), shared.config.lease) => answer,
+            answer = shared.source().heartbeat(shared.id(), shared.config.lease) => answer,
             () = end.cancelled() => return,
         };
         errors = if answer.is_err() { errors + 1 } else { 0 };
@@ -58,10 +58,10 @@ fn cancel(shared: &Shared, lease: LeaseRef, settler: &Settler) {
     let buffered = shared.lanes.iter().find_map(|lane| lane.take_one(|claimed| claimed.lease == lease));
     if let Some(claimed) = buffered {
         let settlement = Settlement::new(claimed.lease, Ending::Cancelled);
-        if let Err(error) = settler.try_send(settlement) {
+        if settler.try_send(settlement).is_err() {
             // No room: put it back, and the next heartbeat brings the request again.
             let lane = shared.lanes.iter().find(|lane| lane.queue == claimed.queue);
-            tracing::debug!(task = %lease.id, error = %error, "the cancellation waits for the next heartbeat");
+            tracing::debug!(task = %lease.id, "the cancellation waits for the next heartbeat");
             if let Some(lane) = lane {
                 lane.add(vec![claimed]);
             }

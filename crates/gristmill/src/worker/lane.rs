@@ -79,7 +79,7 @@ impl Lane {
 
     /// A slot is free again.
     pub(crate) fn done(&self) {
-        self.busy.fetch_sub(1, Ordering::Relaxed);
+        self.busy.fetch_sub(1, Ordering::Release);
         self.done.fetch_add(1, Ordering::Relaxed);
         if self.buffer().is_empty() {
             self.hungry.notify_one();
@@ -103,6 +103,12 @@ impl Lane {
         let mut buffer = self.buffer();
         let index = buffer.iter().position(wanted)?;
         buffer.remove(index)
+    }
+
+    /// Whether nothing is buffered and nothing runs.
+    pub(crate) fn is_idle(&self) -> bool {
+        let buffer = self.buffer();
+        buffer.is_empty() && self.busy.load(Ordering::Acquire) == 0
     }
 
     /// Lets the slots end once they have run what they run.

@@ -1,9 +1,11 @@
 mod builder;
+mod companion;
 pub(crate) mod execute;
 mod fetch;
 mod heartbeat;
 mod lane;
 mod notes;
+mod part;
 mod report;
 mod run;
 mod settle;
@@ -13,5 +15,6 @@ mod sweep;
 mod tell;
 
 pub use builder::{WorkerBuilder, WorkerError};
+pub(crate) use companion::{Companion, Doing};
 pub use report::ExitReport;
 pub use run::{Running, Stop};

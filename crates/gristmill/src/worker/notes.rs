@@ -21,7 +21,7 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
         let running = dirty.iter().filter(|attempt| attempt.lease.is_some_and(|lease| shared.attempt(&lease).is_some()));
         let notes: Vec<Note> = running.filter_map(|attempt| attempt.note()).collect();
         for batch in notes.chunks(limits::BATCH_TASKS_MAX) {
-            if let Err(error) = shared.store().note(batch.to_vec()).await {
+            if let Err(error) = shared.source().note(batch.to_vec()).await {
                 // They are still in memory and go along with the next write or the settlement.
                 tracing::warn!(error = %error, "logs and progress can't be written now");
             }

@@ -29,6 +29,9 @@ pub struct ExitReport {
     pub unsettled: u64,
     /// Ends that the application's hooks were not told, because they were slower than the failures.
     pub untold: u64,
+    /// Parts of the worker itself that panicked, and what they said. That stopped it: start another. It is a mistake of gristmill
+    /// or of the source of tasks, never of a handler, whose panics end its attempt.
+    pub panicked: Vec<String>,
     /// Why the store can't be used until somebody mends it, if that ended a drain.
     pub store_error: Option<String>,
 }
@@ -54,6 +57,9 @@ impl fmt::Display for ExitReport {
         }
         if self.rescued > 0 {
             write!(f, "; {} rescued from dead workers", self.rescued)?;
+        }
+        for part in &self.panicked {
+            write!(f, "; stopped by a panic: {part}")?;
         }
         Ok(())
     }
@@ -100,6 +106,7 @@ impl Counts {
             unsettled: read(&self.unsettled),
             untold: read(&self.untold),
             abandoned,
+            panicked: Vec::new(),
             store_error: None,
         }
     }

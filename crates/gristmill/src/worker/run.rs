@@ -2,16 +2,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::attempt::Why;
-use crate::beat;
-use crate::client::Client;
 use crate::core::{Ending, Settlement, StoreError};
+use crate::runtime::Ground;
 use crate::worker::builder::Config;
+use crate::worker::companion::Companion;
+use crate::worker::part::supervised;
 use crate::worker::report::ExitReport;
 use crate::worker::shared::{Settler, Shared};
 use crate::worker::{execute, fetch, heartbeat, notes, settle, stall, sweep, tell};
@@ -56,7 +56,7 @@ impl Running {
     pub async fn ended(self) -> ExitReport {
         self.done.await.unwrap_or_else(|error| {
             tracing::error!(error = %error, "the worker's own task failed");
-            ExitReport::default()
+            ExitReport { panicked: vec![format!("worker: {error}")], ..ExitReport::default() }
         })
     }
 }
@@ -88,47 +88,52 @@ impl fmt::Debug for Stop {
 }
 
 /// Makes the worker known to its store and starts its parts.
-pub(crate) async fn start(client: Client, config: Config) -> Result<Running, StoreError> {
-    let shared = Arc::new(Shared::new(client, config));
+pub(crate) async fn start(
+    ground: Arc<Ground>,
+    config: Config,
+    companion: Option<Box<dyn Companion>>,
+) -> Result<Running, StoreError> {
+    let shared = Arc::new(Shared::new(ground, config));
     shared.enter().await?;
     let stop = Stop { graceful: shared.stopping.clone(), now: shared.abandon.clone() };
     let tracker = TaskTracker::new();
-    let done = tracker.spawn(supervise(shared));
+    let done = tracker.spawn(supervise(shared, companion));
     tracker.close();
     Ok(Running { stop, done })
 }
 
-async fn supervise(shared: Arc<Shared>) -> ExitReport {
-    let (settler, settlements) = mpsc::channel(SETTLE_BUFFER);
+async fn supervise(shared: Arc<Shared>, companion: Option<Box<dyn Companion>>) -> ExitReport {
+    let (settler, settlements) = shared.settler(SETTLE_BUFFER);
     let (last, end) = (CancellationToken::new(), CancellationToken::new());
     let (slots, parts, writers) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
     for (index, lane) in shared.lanes.iter().enumerate() {
         for _ in 0..lane.concurrency {
-            slots.spawn(execute::slot(shared.clone(), index, settler.clone()));
+            slots.spawn(supervised(shared.clone(), "slot", execute::slot(shared.clone(), index, settler.clone())));
         }
     }
     slots.close();
-    writers.spawn(settle::run(shared.clone(), settlements, last.clone()));
+    writers.spawn(supervised(shared.clone(), "settle", settle::run(shared.clone(), settlements, last.clone())));
     writers.close();
-    parts.spawn(heartbeat::run(shared.clone(), settler.clone(), end.clone()));
-    parts.spawn(unless_over(end.clone(), notes::run(shared.clone(), end.clone())));
+    parts.spawn(keep_lease(shared.clone(), settler.clone(), end.clone()));
+    parts.spawn(supervised(shared.clone(), "notes", unless_over(end.clone(), notes::run(shared.clone(), end.clone()))));
     if shared.config.maintain {
-        parts.spawn(unless_over(end.clone(), sweep::run(shared.clone(), end.clone())));
+        parts.spawn(supervised(shared.clone(), "sweep", unless_over(end.clone(), sweep::run(shared.clone(), end.clone()))));
     }
-    if shared.config.beat {
+    if let Some(companion) = companion {
         // It stops first, so that another takes the lead while tasks still have their grace.
-        parts.spawn(unless_over(end.clone(), beat::run(shared.client.clone(), shared.stopping.clone())));
+        let beside = companion.run(shared.stopping.clone());
+        parts.spawn(supervised(shared.clone(), companion.name(), unless_over(end.clone(), beside)));
     }
     parts.close();
     let (told, tellers) = (CancellationToken::new(), TaskTracker::new());
     if shared.teller.is_some() {
-        tellers.spawn(tell::run(shared.clone(), told.clone()));
+        tellers.spawn(supervised(shared.clone(), "tell", tell::run(shared.clone(), told.clone())));
     }
     tellers.close();
     stall::watch(&shared);
 
     // Ends when the worker is asked to stop, or has drained its queues.
-    fetch::run(shared.clone()).await;
+    supervised(shared.clone(), "fetch", fetch::run(shared.clone())).await;
     let abandoned = stop(&shared, &slots, settler).await;
     last.cancel();
     // The heartbeat goes on until the last outcomes are written: without a lease they would be refused.
@@ -138,16 +143,28 @@ async fn supervise(shared: Arc<Shared>) -> ExitReport {
     }
     end.cancel();
     parts.wait().await;
-    if abandoned.is_empty()
-        && let Err(error) = shared.store().leave(shared.id()).await
-    {
-        tracing::warn!(error = %error, "the worker could not be signed off; what it held is free when its lease ends");
+    if abandoned.is_empty() {
+        supervised(shared.clone(), "leave", leave(&shared)).await;
     }
     told.cancel();
     if tokio::time::timeout(LAST_HOOKS, tellers.wait()).await.is_err() {
         tracing::error!("a failure hook does not return; the worker ends without it");
     }
-    ExitReport { store_error: shared.broken.get().cloned(), ..shared.counts.report(abandoned) }
+    let (panicked, store_error) = (shared.panicked(), shared.broken.get().cloned());
+    ExitReport { panicked, store_error, ..shared.counts.report(abandoned) }
+}
+
+/// Beats until `end`, and after a panic, too: the stop that follows it needs the lease, or outcomes would be refused.
+async fn keep_lease(shared: Arc<Shared>, settler: Settler, end: CancellationToken) {
+    while !end.is_cancelled() {
+        supervised(shared.clone(), "heartbeat", heartbeat::run(shared.clone(), settler.clone(), end.clone())).await;
+    }
+}
+
+async fn leave(shared: &Shared) {
+    if let Err(error) = shared.source().leave(shared.id()).await {
+        tracing::warn!(error = %error, "the worker could not be signed off; what it held is free when its lease ends");
+    }
 }
 
 /// Drops a part that waits for the store although all has ended. What it was about, other workers do as well.
@@ -195,9 +212,43 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// that has just come back is not asked by all its workers at one moment.
 pub(crate) async fn pause(shared: &Shared, errors: u32) {
     let ceiling = Duration::from_millis(20).saturating_mul(1 << errors.min(8)).min(PAUSE_MAX);
-    let wait = ceiling.mul_f64(0.5 + 0.5 * shared.client.env().random());
+    let wait = ceiling.mul_f64(0.5 + 0.5 * shared.runtime().env.random());
     tokio::select! {
         () = tokio::time::sleep(wait) => {}
         () = shared.abandon.cancelled() => {}
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::App;
+    use crate::core::Env;
+    use crate::testing::MemoryBroker;
+    use crate::worker::{Doing, WorkerError};
+
+    #[derive(Debug)]
+    struct Panics;
+
+    impl Companion for Panics {
+        fn name(&self) -> &'static str {
+            "beat"
+        }
+
+        fn prepare(&self) -> Doing<'_, Result<(), WorkerError>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn run(&self, _: CancellationToken) -> Doing<'static, ()> {
+            Box::pin(async { panic!("out of step") })
+        }
+    }
+
+    #[tokio::test]
+    async fn what_runs_beside_a_worker_is_supervised_too() {
+        let broker = MemoryBroker::new(Env::system());
+        let builder = App::new(()).worker_on(broker).unwrap();
+        let worker = builder.beside(Panics).start().await.unwrap();
+        assert_eq!(worker.ended().await.panicked, ["beat panicked: out of step"]);
     }
 }

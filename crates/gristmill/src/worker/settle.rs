@@ -1,10 +1,12 @@
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::core::{Settled, Settlement, limits};
+use crate::core::{Ending, Settled, Settlement, State, limits};
+use crate::panics;
 use crate::worker::run::pause;
 use crate::worker::shared::Shared;
 
@@ -19,7 +21,14 @@ pub(crate) async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Set
                 if count == 0 {
                     return;
                 }
-                write(&shared, std::mem::take(&mut batch)).await;
+                let batch = std::mem::take(&mut batch);
+                let count = batch.len();
+                // A panic here costs this batch. Others are written still, as the stop that follows depends on it.
+                if let Err(panicked) = panics::caught(pin!(write(&shared, batch))).await {
+                    shared.counts.unsettled.fetch_add(count as u64, Ordering::Relaxed);
+                    shared.part_panicked("settle", panicked);
+                }
+                shared.written(count);
             }
             // A slot that is stuck still has its sender; what is in the channel is received all the same.
             () = last.cancelled() => settlements.close(),
@@ -30,11 +39,15 @@ pub(crate) async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Set
 async fn write(shared: &Shared, batch: Vec<Settlement>) {
     let mut errors = 0;
     loop {
-        match shared.store().settle(batch.clone()).await {
+        match shared.source().settle(batch.clone()).await {
             Ok(answers) => {
                 for (settlement, answer) in batch.into_iter().zip(answers) {
                     match answer {
                         Settled::Done(state) => {
+                            if settlement.ending == Ending::Succeeded && state != State::Succeeded {
+                                let task = settlement.lease.id;
+                                tracing::warn!(%task, state = %state, "did not succeed: a task that it enqueued can't be kept");
+                            }
                             shared.counts.settled(state);
                             if let Some(teller) = &shared.teller {
                                 teller.settled(settlement, state, shared);

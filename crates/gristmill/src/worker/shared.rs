@@ -1,14 +1,16 @@
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::Error;
 use crate::attempt::{Attempt, NotesQueue, Why};
-use crate::client::Client;
 use crate::core::{LeaseRef, Settlement, Source, StoreError, WorkerId, WorkerSpec};
+use crate::panics::Panicked;
+use crate::runtime::{Ground, Runtime};
 use crate::worker::builder::Config;
 use crate::worker::lane::Lane;
 use crate::worker::report::Counts;
@@ -17,7 +19,7 @@ use crate::worker::tell::Teller;
 /// What the parts of one worker share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) client: Client,
+    pub(crate) ground: Arc<Ground>,
     pub(crate) config: Config,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) hungry: Arc<Notify>,
@@ -32,6 +34,10 @@ pub(crate) struct Shared {
     pub(crate) abandon: CancellationToken,
     /// What ended a drain that could get no further.
     pub(crate) broken: OnceLock<String>,
+    /// Parts that panicked, and what they said.
+    panicked: Mutex<BTreeMap<&'static str, String>>,
+    /// Ends of attempts that are on their way to the source.
+    unwritten: Arc<AtomicUsize>,
     id: Mutex<WorkerId>,
     held: Mutex<HashMap<LeaseRef, Arc<Attempt>>>,
     /// What was complained of, and when.
@@ -42,13 +48,13 @@ pub(crate) struct Shared {
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 
 impl Shared {
-    pub(crate) fn new(client: Client, config: Config) -> Self {
+    pub(crate) fn new(ground: Arc<Ground>, config: Config) -> Self {
         let hungry = Arc::new(Notify::new());
         let lanes = config.queues.iter().map(|(queue, concurrency)| Lane::new(queue, *concurrency, hungry.clone())).collect();
-        let id = Mutex::new(client.env().worker_id());
-        let teller = (!client.hooks().is_empty()).then(Teller::new);
+        let id = Mutex::new(ground.runtime.env.worker_id());
+        let teller = (!ground.runtime.hooks.is_empty()).then(Teller::new);
         Self {
-            client,
+            ground,
             config,
             lanes,
             hungry,
@@ -59,14 +65,39 @@ impl Shared {
             stopping: CancellationToken::new(),
             abandon: CancellationToken::new(),
             broken: OnceLock::new(),
+            panicked: Mutex::default(),
+            unwritten: Arc::default(),
             id,
             held: Mutex::default(),
             said: Mutex::default(),
         }
     }
 
-    pub(crate) fn store(&self) -> &dyn Source {
-        &**self.client.store() as &dyn Source
+    /// Where tasks come from.
+    pub(crate) fn source(&self) -> &dyn Source {
+        &*self.ground.source
+    }
+
+    /// What the program knows of tasks.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.ground.runtime
+    }
+
+    /// The way for slots to have the ends of attempts written, and where they arrive.
+    pub(crate) fn settler(&self, buffer: usize) -> (Settler, mpsc::Receiver<Settlement>) {
+        let (sender, receiver) = mpsc::channel(buffer);
+        (Settler { sender, unwritten: self.unwritten.clone() }, receiver)
+    }
+
+    /// So many ends of attempts are written, or given up.
+    pub(crate) fn written(&self, count: usize) {
+        self.unwritten.fetch_sub(count, Ordering::AcqRel);
+    }
+
+    /// Whether this worker has nothing under way, so that the source knows of all there is to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        // In this order: an end is counted as unwritten before its slot is free.
+        self.lanes.iter().all(Lane::is_idle) && self.unwritten.load(Ordering::Acquire) == 0
     }
 
     /// The id under which it claims now.
@@ -76,17 +107,17 @@ impl Shared {
 
     /// Makes it known to the store under a new id, and trusts that for one lease.
     pub(crate) async fn enter(&self) -> Result<(), StoreError> {
-        let id = self.client.env().worker_id();
+        let id = self.runtime().env.worker_id();
         let spec = WorkerSpec {
             id,
             name: self.config.name.clone(),
             lease: self.config.lease,
-            kinds: self.client.registry().specs().into_iter().map(|kind| kind.name).collect(),
+            kinds: self.runtime().registry.served(),
             queues: self.config.queues.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let sent = Instant::now();
-        self.store().enter(&spec).await?;
+        self.source().enter(&spec).await?;
         *self.id.lock().unwrap_or_else(PoisonError::into_inner) = id;
         self.trust.renew(sent + self.config.lease);
         Ok(())
@@ -108,6 +139,22 @@ impl Shared {
             let _ = self.broken.set(error.to_string());
             self.stopping.cancel();
         }
+    }
+
+    /// A part of this worker has panicked: it stops, as it can't do its work without.
+    pub(crate) fn part_panicked(&self, name: &'static str, panicked: Panicked) {
+        let error = Error::from(panicked);
+        let trace = error.trace.as_deref().unwrap_or_default();
+        tracing::error!(part = name, error = %error, trace, "a part of the worker panicked; the worker stops");
+        let mut said = self.panicked.lock().unwrap_or_else(PoisonError::into_inner);
+        said.entry(name).or_insert_with(|| error.to_string());
+        self.stopping.cancel();
+    }
+
+    /// The parts that panicked, for the report.
+    pub(crate) fn panicked(&self) -> Vec<String> {
+        let panicked = self.panicked.lock().unwrap_or_else(PoisonError::into_inner);
+        panicked.iter().map(|(name, said)| format!("{name} {said}")).collect()
     }
 
     /// Whether the log has the same complaint from a moment ago: a store that is away for an hour must not fill the disk.
@@ -203,4 +250,31 @@ pub(crate) fn micros(at: Instant) -> u64 {
 }
 
 /// Where slots put the ends of attempts.
-pub(crate) type Settler = mpsc::Sender<Settlement>;
+#[derive(Clone, Debug)]
+pub(crate) struct Settler {
+    sender: mpsc::Sender<Settlement>,
+    unwritten: Arc<AtomicUsize>,
+}
+
+impl Settler {
+    /// Waits for room.
+    pub(crate) async fn send(&self, settlement: Settlement) -> Result<(), Unsettled> {
+        self.unwritten.fetch_add(1, Ordering::AcqRel);
+        self.sender.send(settlement).await.map_err(|_| self.refused())
+    }
+
+    /// Fails if there is no room now.
+    pub(crate) fn try_send(&self, settlement: Settlement) -> Result<(), Unsettled> {
+        self.unwritten.fetch_add(1, Ordering::AcqRel);
+        self.sender.try_send(settlement).map_err(|_| self.refused())
+    }
+
+    fn refused(&self) -> Unsettled {
+        self.unwritten.fetch_sub(1, Ordering::AcqRel);
+        Unsettled
+    }
+}
+
+/// There is nobody who would write it, or no room.
+#[derive(Debug)]
+pub(crate) struct Unsettled;

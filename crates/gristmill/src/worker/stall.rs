@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::core::LeaseRef;
+use crate::panics;
 use crate::worker::shared::{Shared, micros};
 
 /// Watches from a thread of its own, since the runtime's threads may be the ones that are stuck: names every handler that
@@ -13,8 +14,15 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
     let look_every = (shared.config.stall / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
     let spawned = std::thread::Builder::new().name("gristmill-stall".to_owned()).spawn(move || {
         let mut named = HashSet::new();
-        while look(&weak, &mut named) {
-            std::thread::park_timeout(look_every);
+        loop {
+            match panics::catch(|| look(&weak, &mut named)) {
+                Ok(true) => std::thread::park_timeout(look_every),
+                Ok(false) => return,
+                Err(panicked) => {
+                    let Some(shared) = weak.upgrade() else { return };
+                    return shared.part_panicked("stall watch", panicked);
+                }
+            }
         }
     });
     if let Err(error) = spawned {

@@ -23,8 +23,8 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
     let mut errors = 0;
     let mut pruned_at = Instant::now();
     while !end.is_cancelled() {
-        let mut wait = every.mul_f64(0.8 + 0.2 * shared.client.env().random());
-        match shared.store().sweep(BATCH).await {
+        let mut wait = every.mul_f64(0.8 + 0.2 * shared.runtime().env.random());
+        match shared.source().sweep(BATCH).await {
             Ok(swept) => {
                 errors = 0;
                 if let Some(teller) = &shared.teller {
@@ -46,7 +46,7 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
         // Housekeeping waits for idle time, but not for ever: a store that is never idle would never shrink.
         let idle = shared.running().is_empty();
         if pruned_at.elapsed() >= if idle { PRUNE_EVERY } else { PRUNE_EVERY * 5 } {
-            match shared.client.store().prune(BATCH).await {
+            match shared.source().prune(BATCH).await {
                 // Go on at once if there is more.
                 Ok(BATCH..) => wait = Duration::ZERO,
                 Ok(_) => pruned_at = Instant::now(),
@@ -58,7 +58,7 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
         }
         if !wait.is_zero() {
             tokio::select! {
-                () = shared.store().wait(Wake::Scheduled, wait) => {}
+                () = shared.source().wait(Wake::Scheduled, wait) => {}
                 () = end.cancelled() => {}
             }
         }

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attempt::Attempt;
 use crate::core::{Ending, LeaseRef, Settlement, State, TaskId};
 use crate::hooks::Notice;
+use crate::panics;
 use crate::worker::shared::Shared;
 
 /// Ends that wait for the application's hooks. Beyond it they are dropped: settling waits for nobody's hook.
@@ -32,14 +34,14 @@ impl Teller {
 
     /// Keeps what a settlement does not say, until it is written.
     pub(crate) fn keep(&self, settlement: &Settlement, attempt: &Arc<Attempt>) {
-        if settlement.ending != Ending::Succeeded {
+        if may_fail(settlement) {
             self.attempts().insert(settlement.lease, attempt.clone());
         }
     }
 
     /// A settlement was acknowledged.
     pub(crate) fn settled(&self, settlement: Settlement, state: State, shared: &Shared) {
-        if settlement.ending == Ending::Succeeded {
+        if !may_fail(&settlement) {
             return;
         }
         let attempt = self.attempts().remove(&settlement.lease);
@@ -71,6 +73,11 @@ impl Teller {
     }
 }
 
+/// Whether there may be something to tell of it: a success fails if a child of it can't be kept.
+fn may_fail(settlement: &Settlement) -> bool {
+    settlement.ending != Ending::Succeeded || !settlement.children.is_empty()
+}
+
 /// Calls the hooks. After `last`, which is set when nothing more will be written, it ends once everything is told.
 pub(crate) async fn run(shared: Arc<Shared>, last: CancellationToken) {
     let receiver =
@@ -85,14 +92,10 @@ pub(crate) async fn run(shared: Arc<Shared>, last: CancellationToken) {
                 if count == 0 {
                     return;
                 }
-                let mut events = Vec::with_capacity(count);
-                for notice in notices.drain(..) {
-                    events.extend(notice.events(&shared.client).await);
-                }
-                let hooks = shared.client.hooks().clone();
-                let told = tokio::task::spawn_blocking(move || events.iter().for_each(|event| hooks.tell(event))).await;
-                if let Err(error) = told {
-                    tracing::error!(error = %error, "failure hooks could not be called");
+                // A panic here costs these; others are told still.
+                if let Err(panicked) = panics::caught(pin!(tell(&shared, std::mem::take(&mut notices)))).await {
+                    shared.counts.untold.fetch_add(count as u64, Ordering::Relaxed);
+                    shared.part_panicked("tell", panicked);
                 }
                 let now = shared.counts.untold.load(Ordering::Relaxed);
                 if now > untold {
@@ -102,5 +105,17 @@ pub(crate) async fn run(shared: Arc<Shared>, last: CancellationToken) {
             }
             () = last.cancelled() => receiver.close(),
         }
+    }
+}
+
+async fn tell(shared: &Shared, notices: Vec<Notice>) {
+    let mut events = Vec::with_capacity(notices.len());
+    for notice in notices {
+        events.extend(notice.events(shared.source()).await);
+    }
+    let hooks = shared.runtime().hooks.clone();
+    let told = tokio::task::spawn_blocking(move || events.iter().for_each(|event| hooks.tell(event))).await;
+    if let Err(error) = told {
+        tracing::error!(error = %error, "failure hooks could not be called");
     }
 }

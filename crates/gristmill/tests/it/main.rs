@@ -11,10 +11,13 @@ mod beat_time;
 mod client;
 #[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
 mod cut;
+mod faulty;
 mod macros;
 mod schedule;
+mod source;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod supervision;
 mod support;
 #[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
 mod transactions;

@@ -415,7 +415,7 @@ async fn a_dead_workers_tasks_are_rescued_by_another() {
     // A worker that claims and is never heard of again.
     let id = Env::system().worker_id();
     let lease = Duration::from_millis(1);
-    let (kinds, queues) = (vec!["note".to_owned()], BTreeMap::from([("default".to_owned(), 1)]));
+    let (kinds, queues) = (vec!["note".into()], BTreeMap::from([("default".to_owned(), 1)]));
     let spec = WorkerSpec { id, name: "dead".into(), lease, kinds, queues, version: String::new() };
     client.store().enter(&WorkerSpec { lease: Duration::from_secs(60), ..spec.clone() }).await.unwrap();
     let wanted = vec![Wanted { queue: "default".into(), limit: 1 }];
@@ -656,7 +656,7 @@ async fn hooks_are_told_of_what_nobody_ran_to_its_end() {
     let crashed = client.enqueue(Note { what: "crashed".into() }).queue("gone").max_crashes(1).await.unwrap();
     // A worker that claims and is never heard of again.
     let id = Env::system().worker_id();
-    let (kinds, queues) = (vec!["note".to_owned()], BTreeMap::from([("gone".to_owned(), 1)]));
+    let (kinds, queues) = (vec!["note".into()], BTreeMap::from([("gone".to_owned(), 1)]));
     let spec = WorkerSpec { id, name: "dead".into(), lease: Duration::from_secs(60), kinds, queues, version: String::new() };
     client.store().enter(&spec).await.unwrap();
     let wanted = vec![Wanted { queue: "gone".into(), limit: 1 }];

@@ -1,6 +1,7 @@
 //! `gristmill bench`: measures the store and the engine on this machine, and with `--raw` the store's bare statements in
 //! the same run, so that the engine's share is a ratio and not a number that depends on the machine.
 
+mod lists;
 mod measure;
 mod server;
 mod usage;
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     /// How long the tasks are kept, such as 7d or none
     #[arg(long, default_value = "7d", value_parser = retention)]
     retention: Retention,
+    /// Measure nothing but the first page of each filter of `tasks list`, in the store as it is
+    #[arg(long)]
+    lists: bool,
     /// Be the other process of the latency across processes
     #[arg(long, hide = true)]
     latency_worker: bool,
@@ -89,6 +93,8 @@ struct Report {
 pub(crate) async fn run(args: Args, store: Option<String>, out: &Out) -> Result<(), CliError> {
     let report = match store {
         Some(url) if args.latency_worker => return measure::be_the_other(&url).await,
+        None if args.lists => return Err(CliError::usage("which store's lists? give --store")),
+        Some(url) if args.lists => return lists::run(&url, args.repeat, out).await,
         Some(url) if is_postgres(&url) => in_a_schema(&url, &args).await?,
         Some(url) => {
             note(&format!("measuring on {}: its {} and more tasks stay there for their retention", shown(&url), args.tasks));

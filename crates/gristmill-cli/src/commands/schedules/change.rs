@@ -1,11 +1,11 @@
 //! What an operator does to schedules. Beats that run see it within a second.
 
-use gristmill::beat::{Definition, Removed, ScheduleError, ScheduleRecord};
+use gristmill::beat::{Definition, Removed, ScheduleError, ScheduleJson, ScheduleRecord};
 use gristmill::core::limits::check_name;
 use gristmill::{Client, TaskId, Timestamp};
 use serde::Serialize;
 
-use super::view::ScheduleView;
+use super::view::line;
 use super::{Add, Edit, explain, find};
 use crate::exit::CliError;
 use crate::output::Out;
@@ -15,7 +15,7 @@ pub(super) async fn add(args: Add, client: &Client, out: &Out) -> Result<(), Cli
     check_name("a schedule's name", &name).map_err(|error| CliError::usage(error.to_string()))?;
     let definition = args.said.define(args.task)?;
     client.schedules().create(&name, definition).await?;
-    out.value(&ScheduleView::of(find(&name, client).await?), ScheduleView::line)
+    out.value(&ScheduleJson::of(find(&name, client).await?), line)
 }
 
 pub(super) async fn edit(args: Edit, client: &Client, out: &Out) -> Result<(), CliError> {
@@ -68,7 +68,7 @@ pub(super) async fn remove(name: &str, client: &Client, out: &Out) -> Result<(),
 /// Says how a schedule stands now, or why it was not changed.
 async fn answer(changed: Result<ScheduleRecord, ScheduleError>, name: &str, client: &Client, out: &Out) -> Result<(), CliError> {
     match changed {
-        Ok(record) => out.value(&ScheduleView::of(record), ScheduleView::line),
+        Ok(record) => out.value(&ScheduleJson::of(record), line),
         Err(error) => Err(explain(error, name, client).await),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gristmill::Client;
 use gristmill::beat::{ScheduleError, ScheduleState};
-use gristmill::core::{Finding, Severity, limits};
+use gristmill::core::{Finding, limits};
 
 /// A beat that lives deals with what is due within seconds, though it may have to take over from a dead one first.
 const OVERDUE: Duration = Duration::from_secs(60);
@@ -21,22 +21,15 @@ pub(crate) async fn check(client: &Client) -> Result<Vec<Finding>, ScheduleError
     if !aside.is_empty() {
         let more = if aside.len() > NAMES_SHOWN { ", ..." } else { "" };
         let names = aside.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-        findings.push(Finding {
-            severity: Severity::Error,
-            code: "schedules_aside".to_owned(),
-            message: format!("{} schedules are set aside and do not tick: {names}{more}", aside.len()),
-            hint: "`schedules show` says why; edit them, or remove them and add them anew".to_owned(),
-        });
+        let message = format!("{} schedules are set aside and do not tick: {names}{more}", aside.len());
+        let hint = "`schedules show` says why; edit them, or remove them and add them anew";
+        findings.push(Finding::error("schedules_aside", message, hint));
     }
     let due = client.store().due_schedules(1).await?;
     let first = due.schedules.first().and_then(|schedule| Some((&schedule.name, due.now.since(schedule.due_at?))));
     if let Some((name, _)) = first.filter(|(_, since)| *since > OVERDUE) {
-        findings.push(Finding {
-            severity: Severity::Warning,
-            code: "schedules_overdue".to_owned(),
-            message: format!("the schedule `{name}` is due for more than a minute: no beat runs"),
-            hint: "start `beat`, or a worker without --no-beat".to_owned(),
-        });
+        let message = format!("the schedule `{name}` is due for more than a minute: no beat runs");
+        findings.push(Finding::warning("schedules_overdue", message, "start `beat`, or a worker without --no-beat"));
     }
     Ok(findings)
 }

@@ -1,48 +1,26 @@
 //! What schedules are there, when they tick, and what became of their ticks.
 
 use gristmill::Client;
-use gristmill::beat::{Definition, ScheduleState};
-use gristmill::core::Page;
-use serde::Serialize;
+use gristmill::beat::{Definition, ScheduleJson, ScheduleState};
+use gristmill::core::json::{PageJson, TickJson};
 
-use super::view::{ScheduleView, TickView, upcoming};
+use super::view::{runs_left, standing, text, upcoming};
 use super::{History, List, find};
 use crate::exit::CliError;
-use crate::output::{self, Format, Out, table};
-
-/// A part of a list, and where the next one begins.
-#[derive(Serialize)]
-struct Part<T> {
-    items: Vec<T>,
-    next: Option<String>,
-}
-
-impl<T: Serialize> Part<T> {
-    fn write(self, out: &Out, headers: &[&str], row: impl Fn(&T) -> Vec<String>) -> Result<(), CliError> {
-        match out.format {
-            Format::Json => return out.value(&self, |_| String::new()),
-            Format::Jsonl => out.lines(&self.items)?,
-            Format::Table => out.raw(&table(headers, self.items.iter().map(row)))?,
-        }
-        if let Some(next) = self.next {
-            output::note(&format!("there is more: --cursor {next}"));
-        }
-        Ok(())
-    }
-}
+use crate::output::{self, Format, Out};
 
 pub(super) async fn list(args: &List, client: &Client, out: &Out) -> Result<(), CliError> {
     let limit = usize::from(args.limit);
     let found = client.schedules().list(args.owner.as_deref(), args.cursor.as_deref(), limit).await?;
     let next = found.last().filter(|_| found.len() == limit).map(|last| last.name.clone());
-    let part = Part { items: found.into_iter().map(ScheduleView::of).collect(), next };
-    part.write(out, &["name", "when", "task", "state", "next", "last run"], |schedule| {
+    let page = PageJson::new(found.into_iter().map(ScheduleJson::of).collect(), next);
+    out.page(&page, &["name", "when", "task", "state", "next", "last run"], |schedule| {
         let time = schedule.last.as_ref().and_then(|last| last.at).map(|at| at.to_string());
         vec![
             schedule.name.clone(),
             schedule.when.clone().unwrap_or_default(),
             schedule.definition.as_ref().map(|definition| definition.task.clone()).unwrap_or_default(),
-            schedule.standing(),
+            standing(schedule),
             schedule.next.as_ref().map(|next| local(&next.local, schedule.definition.as_ref())).unwrap_or_default(),
             time.unwrap_or_default(),
         ]
@@ -50,15 +28,15 @@ pub(super) async fn list(args: &List, client: &Client, out: &Out) -> Result<(), 
 }
 
 pub(super) async fn one(name: &str, client: &Client, out: &Out) -> Result<(), CliError> {
-    out.value(&ScheduleView::of(find(name, client).await?), ScheduleView::text)
+    out.value(&ScheduleJson::of(find(name, client).await?), text)
 }
 
 pub(super) async fn next(name: &str, count: usize, client: &Client, out: &Out) -> Result<(), CliError> {
-    let view = ScheduleView::of(find(name, client).await?);
-    let count = view.runs_left().map_or(count, |left| usize::try_from(left).unwrap_or(count).min(count));
+    let view = ScheduleJson::of(find(name, client).await?);
+    let count = runs_left(&view).map_or(count, |left| usize::try_from(left).unwrap_or(count).min(count));
     let ticks = client.schedules().next(name, count).await?;
     if view.state != ScheduleState::Active {
-        output::note(&format!("`{name}` is {}: it has these ticks only if it is active then", view.standing()));
+        output::note(&format!("`{name}` is {}: it has these ticks only if it is active then", standing(&view)));
     }
     match out.format {
         Format::Jsonl => out.lines(&ticks),
@@ -68,16 +46,15 @@ pub(super) async fn next(name: &str, count: usize, client: &Client, out: &Out) -
 
 pub(super) async fn history(args: &History, client: &Client, out: &Out) -> Result<(), CliError> {
     let name = &args.which.name;
-    let Page { items, next } = client.schedules().history(name, args.cursor, args.limit.into()).await?;
+    let page = client.schedules().history(name, args.cursor, args.limit.into()).await?;
     // A schedule's ticks outlive it, so its name need not be there any more.
-    if items.is_empty() && args.cursor.is_none() {
+    if page.items.is_empty() && args.cursor.is_none() {
         find(name, client).await?;
     }
-    let part = Part { items: items.into_iter().map(TickView::from).collect(), next: next.map(|next| next.to_string()) };
-    part.write(out, &["tick", "outcome", "late by", "task", "reason"], |tick| {
+    out.page(&PageJson::of(page, TickJson::from), &["tick", "outcome", "late by", "task", "reason"], |tick| {
         vec![
             tick.tick.to_string(),
-            tick.outcome.to_owned(),
+            tick.outcome.as_str().to_owned(),
             gristmill::core::format_duration(std::time::Duration::from_millis(tick.lateness_ms)),
             tick.task.map(|id| id.to_string()).unwrap_or_default(),
             tick.reason.clone().unwrap_or_default(),

@@ -1,136 +1,60 @@
-//! A schedule as it is shown: the JSON that scripts depend on, and the text for people.
+//! A schedule as text for people; scripts read its JSON form, [`ScheduleJson`].
 
-use gristmill::beat::{Definition, Origin, ScheduleRecord, ScheduleState};
-use gristmill::core::{TickRecord, format_duration};
+use gristmill::Timestamp;
+use gristmill::beat::{Definition, LastRunJson, Origin, ScheduleJson};
+use gristmill::core::format_duration;
 use gristmill::schedule::Upcoming;
-use gristmill::{TaskId, Timestamp};
-use serde::Serialize;
 
 use crate::output::{escape, table};
 use crate::policies::{catch_up_text, overlap_text};
 
-/// A schedule.
-#[derive(Debug, Serialize)]
-pub(super) struct ScheduleView {
-    pub(super) name: String,
-    /// When, in words; `null` if the definition can't be read.
-    pub(super) when: Option<String>,
-    pub(super) state: ScheduleState,
-    /// Why it has ended or was set aside.
-    pub(super) reason: Option<String>,
-    pub(super) next: Option<Upcoming>,
-    pub(super) last: Option<LastRun>,
-    runs: u64,
-    /// In a row.
-    failures: u32,
-    pub(super) owner: Option<String>,
-    created_at: Timestamp,
-    edited_at: Timestamp,
-    pub(super) definition: Option<Definition>,
+/// A schedule with all that is set.
+pub(super) fn text(schedule: &ScheduleJson) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        if !value.is_empty() {
+            text.push_str(&format!("{name:<12}{}\n", escape(value)));
+        }
+    };
+    line("name", &schedule.name);
+    line("when", schedule.when.as_deref().unwrap_or_default());
+    line("state", &standing(schedule));
+    if let Some(next) = &schedule.next {
+        line("next", &format!("{} ({})", next.local, next.utc));
+        line("", next.remark.as_deref().unwrap_or_default());
+    }
+    if let Some(LastRunJson { at: Some(at), task, .. }) = &schedule.last {
+        line("last run", &format!("{at} {}", task.map(|id| id.to_string()).unwrap_or_default()));
+    }
+    line("runs", &format!("{}, {} failures in a row", schedule.runs, schedule.failures));
+    if let Some(definition) = &schedule.definition {
+        describe(definition, &mut line);
+        line("from", &origin(definition, schedule.owner.as_deref()));
+    }
+    line("created", &schedule.created_at.to_string());
+    line("edited", &schedule.edited_at.to_string());
+    text
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct LastRun {
-    tick: Option<Timestamp>,
-    task: Option<TaskId>,
-    pub(super) at: Option<Timestamp>,
+/// One line about what was done to it.
+pub(super) fn line(schedule: &ScheduleJson) -> String {
+    let next = schedule.next.as_ref().map(|next| format!("; next {}", next.local)).unwrap_or_default();
+    let when = schedule.when.as_deref().unwrap_or("?");
+    format!("{}: {when}; {}{next}\n", escape(&schedule.name), escape(&standing(schedule)))
 }
 
-/// One line of a history.
-#[derive(Debug, Serialize)]
-pub(super) struct TickView {
-    pub(super) tick: Timestamp,
-    pub(super) task: Option<TaskId>,
-    pub(super) lateness_ms: u64,
-    pub(super) outcome: &'static str,
-    pub(super) reason: Option<String>,
-}
-
-impl ScheduleView {
-    pub(super) fn of(record: ScheduleRecord) -> Self {
-        let plan = record.definition.as_ref().and_then(|definition| definition.timing.plan().ok());
-        let memory = record.memory;
-        let last = LastRun { tick: memory.last_tick, task: memory.last_task, at: memory.last_run_at };
-        Self {
-            next: record.next.and_then(|tick| Some(plan.as_ref()?.upcoming(tick))),
-            when: plan.map(|_| record.rule),
-            state: record.state,
-            // The state says already that it was set aside.
-            reason: record.why.map(|why| why.strip_prefix("set aside: ").map_or(why.clone(), str::to_owned)),
-            last: last.at.is_some().then_some(last),
-            runs: memory.runs,
-            failures: memory.failures,
-            name: record.name,
-            owner: record.owner,
-            created_at: record.created_at,
-            edited_at: record.edited_at,
-            definition: record.definition,
-        }
-    }
-
-    /// State and reason, for people.
-    pub(super) fn standing(&self) -> String {
-        match &self.reason {
-            Some(reason) => format!("{}: {reason}", self.word()),
-            None => self.word(),
-        }
-    }
-
-    fn word(&self) -> String {
-        self.state.to_string().replace('_', " ")
-    }
-
-    /// The text for people.
-    pub(super) fn text(&self) -> String {
-        let mut text = String::new();
-        let mut line = |name: &str, value: &str| {
-            if !value.is_empty() {
-                text.push_str(&format!("{name:<12}{}\n", escape(value)));
-            }
-        };
-        line("name", &self.name);
-        line("when", self.when.as_deref().unwrap_or_default());
-        line("state", &self.standing());
-        if let Some(next) = &self.next {
-            line("next", &format!("{} ({})", next.local, next.utc));
-            line("", next.remark.as_deref().unwrap_or_default());
-        }
-        if let Some(LastRun { at: Some(at), task, .. }) = &self.last {
-            line("last run", &format!("{at} {}", task.map(|id| id.to_string()).unwrap_or_default()));
-        }
-        line("runs", &format!("{}, {} failures in a row", self.runs, self.failures));
-        if let Some(definition) = &self.definition {
-            describe(definition, &mut line);
-            line("from", &origin(definition, self.owner.as_deref()));
-        }
-        line("created", &self.created_at.to_string());
-        line("edited", &self.edited_at.to_string());
-        text
-    }
-
-    /// How many runs its bound leaves; `None` if it has none.
-    pub(super) fn runs_left(&self) -> Option<u64> {
-        Some(self.definition.as_ref()?.max_runs?.saturating_sub(self.runs))
-    }
-
-    /// One line about what was done to it.
-    pub(super) fn line(&self) -> String {
-        let next = self.next.as_ref().map(|next| format!("; next {}", next.local)).unwrap_or_default();
-        let when = self.when.as_deref().unwrap_or("?");
-        format!("{}: {when}; {}{next}\n", escape(&self.name), escape(&self.standing()))
+/// State and reason.
+pub(super) fn standing(schedule: &ScheduleJson) -> String {
+    let word = schedule.state.to_string().replace('_', " ");
+    match &schedule.reason {
+        Some(reason) => format!("{word}: {reason}"),
+        None => word,
     }
 }
 
-impl From<TickRecord> for TickView {
-    fn from(tick: TickRecord) -> Self {
-        Self {
-            tick: tick.at,
-            task: tick.task,
-            lateness_ms: u64::try_from(tick.written_at.since(tick.at).as_millis()).unwrap_or(u64::MAX),
-            outcome: tick.outcome.as_str(),
-            reason: tick.reason,
-        }
-    }
+/// How many runs its bound leaves; `None` if it has none.
+pub(super) fn runs_left(schedule: &ScheduleJson) -> Option<u64> {
+    Some(schedule.definition.as_ref()?.max_runs?.saturating_sub(schedule.runs))
 }
 
 /// Ticks to come, for people.

@@ -1,0 +1,239 @@
+//! The doctor: what each store is looked at for, and what is said of it.
+//!
+//! A store brings its [`Answers`] to what all of them are asked; none can be left out. What only one of them has, its file or its
+//! server, it says by itself.
+
+use crate::{Finding, Severity};
+
+/// Rows up to which a store counts where there may be many; that far it is the number, and from there on "at least".
+pub const COUNT_MAX: i64 = 10_000;
+/// Tasks that should have been promoted this long ago, in milliseconds, show that nobody sweeps.
+pub const LATE_MS: i64 = 60_000;
+
+/// What a store found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// Leases of tasks that do not exist.
+    pub orphan_leases: i64,
+    /// Leases whose workers are dead.
+    pub lost_leases: i64,
+    /// Tasks that are in two places at once.
+    pub overlap: Overlap,
+    /// Leases of tasks that have ended.
+    pub ended_leases: i64,
+    /// Ends of which something is [owed](crate::Ended::owed).
+    pub owed: i64,
+    /// Tasks that are parked.
+    pub unserved: i64,
+    /// Tasks that are scheduled and due for [`LATE_MS`].
+    pub overdue: i64,
+    /// Tasks that could not be read.
+    pub aside: Aside,
+}
+
+/// How many tasks are in two places at once, of those that the store looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// Of those in any place, or with a lease.
+    All(i64),
+    /// Of those with a lease.
+    Running(i64),
+}
+
+/// Tasks that could not be read and were taken out of the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aside {
+    /// The table in which they are.
+    pub table: &'static str,
+    /// Why, and how many for that.
+    pub reasons: Vec<(String, i64)>,
+}
+
+impl Answers {
+    /// What is said of them, in the order in which they are asked.
+    #[must_use]
+    pub fn findings(self) -> Vec<Finding> {
+        let Self { orphan_leases, lost_leases, overlap, ended_leases, owed, unserved, overdue, aside } = self;
+        let counts = [
+            (Case::OrphanLease, orphan_leases),
+            (Case::LostLease, lost_leases),
+            match overlap {
+                Overlap::All(count) => (Case::Overlap, count),
+                Overlap::Running(count) => (Case::RunningOverlap, count),
+            },
+            (Case::EndedLease, ended_leases),
+            (Case::Owed, owed),
+            (Case::Unserved, unserved),
+            (Case::Overdue, overdue),
+        ];
+        counts.into_iter().map(|(case, count)| case.finding(count)).chain([aside.finding()]).collect()
+    }
+}
+
+/// A count that should be zero. One that [`Answers::findings`] leaves out is never constructed, at which the compiler complains.
+#[derive(Clone, Copy, Debug)]
+enum Case {
+    OrphanLease,
+    LostLease,
+    Overlap,
+    RunningOverlap,
+    EndedLease,
+    Owed,
+    Unserved,
+    Overdue,
+}
+
+struct Text {
+    code: &'static str,
+    severity: Severity,
+    /// What is counted.
+    what: &'static str,
+    hint: &'static str,
+}
+
+impl Case {
+    const fn text(self) -> Text {
+        use Severity::{Error, Warning};
+        let (code, severity, what, hint) = match self {
+            Self::OrphanLease => (
+                "orphan_lease",
+                Error,
+                "leases of tasks that do not exist",
+                "any worker's sweep removes them once their worker has gone; if they stay, restore a backup",
+            ),
+            Self::LostLease => (
+                "lost_lease",
+                Warning,
+                "tasks held by workers that are dead",
+                "start a worker: any worker's sweep takes them back",
+            ),
+            Self::Overlap => (
+                "overlap",
+                Error,
+                "tasks that are in two places at once",
+                "something else wrote to gristmill's tables; cancel these tasks and check that program",
+            ),
+            Self::RunningOverlap => return Text { what: "tasks that run and wait at the same time", ..Self::Overlap.text() },
+            Self::EndedLease => (
+                "ended_lease",
+                Error,
+                "tasks that run though they have ended",
+                "something else wrote to gristmill's tables; check that program",
+            ),
+            Self::Owed => (
+                "owed",
+                Warning,
+                "ends that a newer version has to finish",
+                "start a worker of the newer version; until then these tasks are kept and can't be retried",
+            ),
+            Self::Unserved => (
+                "unserved",
+                Warning,
+                "ready tasks of types that no worker serves",
+                "start a worker that has these task types, or cancel the tasks; `queues` shows where they are",
+            ),
+            Self::Overdue => (
+                "overdue",
+                Warning,
+                "scheduled tasks that are due for more than a minute",
+                "start a worker: workers make due tasks ready",
+            ),
+        };
+        Text { code, severity, what, hint }
+    }
+
+    fn finding(self, count: i64) -> Finding {
+        let Text { code, severity, what, hint } = self.text();
+        match count {
+            0 => Finding::ok(code, format!("no {what}")),
+            COUNT_MAX.. => Finding::new(severity, code, format!("at least {count} {what}"), hint),
+            _ => Finding::new(severity, code, format!("{count} {what}"), hint),
+        }
+    }
+}
+
+impl Aside {
+    fn finding(self) -> Finding {
+        if self.reasons.is_empty() {
+            return Finding::ok("aside", "no task was set aside as unreadable");
+        }
+        let reasons: Vec<_> = self.reasons.into_iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
+        let message = format!("tasks that could not be read were set aside: {}", reasons.join(", "));
+        Finding::error("aside", message, format!("look at them in the table {}; delete the rows when you are done", self.table))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Severity::{Error, Warning};
+    use super::*;
+
+    fn answers(count: i64, overlap: Overlap, reasons: &[(&str, i64)]) -> Answers {
+        Answers {
+            orphan_leases: count,
+            lost_leases: count,
+            overlap,
+            ended_leases: count,
+            owed: count,
+            unserved: count,
+            overdue: count,
+            aside: Aside {
+                table: "aside",
+                reasons: reasons.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+            },
+        }
+    }
+
+    /// Scripts go by the codes, and operators search for the texts.
+    #[test]
+    fn what_is_wrong_is_said_in_these_words() {
+        let findings = answers(2, Overlap::All(2), &[("torn", 3), ("no kind", 1)]).findings();
+        let said: Vec<_> =
+            findings.iter().map(|finding| (finding.code.as_str(), finding.severity, finding.message.as_str())).collect();
+        let expected = [
+            ("orphan_lease", Error, "2 leases of tasks that do not exist"),
+            ("lost_lease", Warning, "2 tasks held by workers that are dead"),
+            ("overlap", Error, "2 tasks that are in two places at once"),
+            ("ended_lease", Error, "2 tasks that run though they have ended"),
+            ("owed", Warning, "2 ends that a newer version has to finish"),
+            ("unserved", Warning, "2 ready tasks of types that no worker serves"),
+            ("overdue", Warning, "2 scheduled tasks that are due for more than a minute"),
+            ("aside", Error, "tasks that could not be read were set aside: torn (3), no kind (1)"),
+        ];
+        assert_eq!(said, expected);
+        assert!(findings.iter().all(|finding| !finding.hint.is_empty()), "{findings:?}");
+        assert_eq!(findings[7].hint, "look at them in the table aside; delete the rows when you are done");
+    }
+
+    #[test]
+    fn what_is_well_is_said_too_and_asks_for_nothing() {
+        let findings = answers(0, Overlap::All(0), &[]).findings();
+        let asking = |finding: &&Finding| finding.severity != Severity::Ok || !finding.hint.is_empty();
+        assert_eq!(findings.iter().find(asking), None);
+        let said: Vec<_> = findings.iter().map(|finding| (finding.code.as_str(), finding.message.as_str())).collect();
+        let expected = [
+            ("orphan_lease", "no leases of tasks that do not exist"),
+            ("lost_lease", "no tasks held by workers that are dead"),
+            ("overlap", "no tasks that are in two places at once"),
+            ("ended_lease", "no tasks that run though they have ended"),
+            ("owed", "no ends that a newer version has to finish"),
+            ("unserved", "no ready tasks of types that no worker serves"),
+            ("overdue", "no scheduled tasks that are due for more than a minute"),
+            ("aside", "no task was set aside as unreadable"),
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn a_store_claims_no_more_than_it_has_looked_at() {
+        let overlap = |overlap| answers(0, overlap, &[]).findings().remove(2);
+        let (all, running) = (overlap(Overlap::All(1)), overlap(Overlap::Running(1)));
+        assert_eq!(running, Finding { message: "1 tasks that run and wait at the same time".to_owned(), ..all });
+        assert_eq!(overlap(Overlap::Running(0)).message, "no tasks that run and wait at the same time");
+        let said = |count| Case::Unserved.finding(count).message;
+        assert_eq!(said(COUNT_MAX - 1), "9999 ready tasks of types that no worker serves");
+        assert_eq!(said(COUNT_MAX), "at least 10000 ready tasks of types that no worker serves");
+        // It counts so far in each of several places.
+        assert_eq!(Case::Overlap.finding(COUNT_MAX + 1).message, "at least 10001 tasks that are in two places at once");
+    }
+}

@@ -1,0 +1,2 @@
+-- Index: none: one row.
+SELECT below FROM {s}.label_gap

@@ -1,0 +1,6 @@
+-- Index: none on lease, as leases are few.
+-- Of what is read: how many rows, the lowest place in the order of arrival, and those that match.
+SELECT count(*), min(seq), array_agg(id) FILTER (WHERE ok), array_agg(seq) FILTER (WHERE ok) FROM (
+  SELECT id, seq, $4::integer IS NULL OR queue = $4 AS ok
+  FROM (SELECT id, seq, queue FROM {s}.lease WHERE seq < $1 AND seq > $2 ORDER BY seq DESC LIMIT $3) t
+) x

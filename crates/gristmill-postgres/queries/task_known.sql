@@ -1,0 +1,2 @@
+-- Index: the primary key.
+SELECT id FROM {s}.task WHERE id = ANY($1)

@@ -1,2 +1,0 @@
--- Index: task_seq, in its order.
-SELECT id, seq, queue, kind FROM {s}.task WHERE seq < $1 ORDER BY seq DESC LIMIT $2

@@ -1,0 +1,159 @@
+//! What happens when a task ends, whoever ends it: the door out. An attempt that ends is judged here first; if its task goes on, it
+//! leaves by the door [in](super::place).
+//!
+//! The statements that end tasks without a word from here take their text from [`doors`](crate::doors): plain successes
+//! (`settle_plain.sql`, `settle_forget.sql`), expiries that a claim finds (`claim.sql`), cancellations and the settlement in a handler's
+//! transaction (functions of `additions/0002_doors.sql`).
+
+use std::time::Duration;
+
+use gristmill_core::kit::encode::{attempt_state_of, ended_of, keep_until_of, retention_from, to_json};
+use gristmill_core::{
+    AttemptState, Effects, Ended, Ending, Failure, FailureReason, Follower, Keep, Next, Progress, State, TaskId, Timestamp,
+    ended, judge,
+};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::place::Placed;
+use super::storable;
+use super::taken::Taken;
+use super::writes::{Outcome, Writes};
+use crate::error::Fault;
+use crate::session::Session;
+use crate::sql::Q;
+
+/// How an attempt ended, whoever says so.
+pub(super) struct Word<'a> {
+    pub(super) ending: Ending,
+    /// `None`: since it was claimed, as nobody measured.
+    pub(super) ran_for: Option<Duration>,
+    /// Nothing ran: leave no trace in the history.
+    pub(super) silent: bool,
+    pub(super) result: Option<&'a str>,
+    pub(super) failure: Option<&'a Failure>,
+    pub(super) logs: Option<&'a str>,
+    pub(super) progress: Option<&'a Progress>,
+}
+
+impl Word<'_> {
+    /// Without a word from the handler.
+    pub(super) fn of(ending: Ending, silent: bool) -> Self {
+        Word { ending, ran_for: None, silent, result: None, failure: None, logs: None, progress: None }
+    }
+}
+
+/// Decides what becomes of a task whose lease was taken, and what has to be written for it. Returns its state after.
+pub(super) fn end_attempt(taken: Taken, word: &Word<'_>, writes: &mut Writes, effects: &mut Effects) -> State {
+    let verdict = judge(&taken.held(), word.ending);
+    let (state, crashes) = match (verdict.next, &taken.facts) {
+        (Next::End(state), _) => (state, taken.crashes + u32::from(verdict.attempt == AttemptState::Crashed)),
+        (Next::Again { attempt, crashes, delay, place }, Some(facts)) => {
+            writes.place(place, Placed::again(&taken, facts, (attempt, crashes), delay));
+            (place.state(), crashes)
+        }
+        // Its body is gone, so that nobody could run it again.
+        (Next::Again { crashes, .. }, None) => (State::Failed, crashes),
+    };
+    let ended = state.is_final().then(|| ended(state, taken.flags, retention_from(taken.retention), taken.now));
+    if let Some(ended) = &ended {
+        tell(ended, taken.id, effects);
+    }
+    if ended.is_some_and(|ended| ended.keep == Keep::Nothing) {
+        writes.tasks_gone.push(taken.id);
+        if taken.claim_no > 1 {
+            writes.histories_gone.push(taken.id);
+        }
+    } else if ended.is_some() || !word.silent {
+        let claimed_at = Timestamp::from_millis(taken.claimed_at);
+        let default = || verdict.default_failure();
+        writes.outcome(Outcome {
+            id: taken.id,
+            seq: taken.seq,
+            claim_no: taken.claim_no,
+            attempt: taken.attempt,
+            crashes,
+            state: verdict.attempt,
+            end: ended.map(|ended| (state, ended)),
+            finished_at: taken.now,
+            started_at: Some(word.ran_for.map_or(claimed_at, |ran| taken.now.saturating_sub(ran).max(claimed_at))),
+            worker: taken.worker,
+            result: word.result.filter(|_| state == State::Succeeded).map(|result| storable(result).into_owned()),
+            error: word.failure.cloned().or_else(default),
+            logs: word.logs.map(|logs| storable(logs).into_owned()).or(taken.logs),
+            progress: word.progress.map(to_json).or(taken.progress),
+        });
+    }
+    state
+}
+
+/// What a row that ends a task says of it: the code of its state, until when it is kept, and what is owed.
+pub(super) fn end_columns(state: State, ended: &Ended) -> (i16, Option<i64>, i32) {
+    (ended_of(state), keep_until_of(ended.keep), ended.owed.bits())
+}
+
+/// Lets everybody know who waits for the end of a task.
+fn tell(ended: &Ended, id: Uuid, effects: &mut Effects) {
+    for follower in ended.followers() {
+        match follower {
+            Follower::Awaiter => effects.ended.push(TaskId::from_uuid(id)),
+        }
+    }
+}
+
+/// A task that was taken out of where it waited, with its counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waited {
+    pub(super) id: Uuid,
+    pub(super) attempt: i32,
+    pub(super) claim_no: i32,
+    pub(super) crashes: i32,
+    pub(super) flags: i32,
+}
+
+impl Waited {
+    pub(super) fn read(row: &Row) -> Result<Self, Fault> {
+        Ok(Self {
+            id: row.try_get(0)?,
+            attempt: row.try_get(1)?,
+            claim_no: row.try_get(2)?,
+            crashes: row.try_get(3)?,
+            flags: row.try_get(4)?,
+        })
+    }
+}
+
+/// Why a task ends that was not started.
+pub(super) enum Unstarted {
+    /// Not by its deadline.
+    Expired,
+    /// It can't be read.
+    Corrupt(String),
+}
+
+/// Ends tasks that waited and are out of their places.
+pub(super) async fn end_unstarted(s: &mut Session<'_>, waited: &[Waited], why: &Unstarted) -> Result<(), Fault> {
+    if waited.is_empty() {
+        return Ok(());
+    }
+    let (attempt_state, state, failure) = match why {
+        Unstarted::Expired => (AttemptState::Expired, State::Expired, expired()),
+        Unstarted::Corrupt(why) => {
+            (AttemptState::Failed, State::Failed, Failure::new(FailureReason::Corrupt, format!("the task can't be read: {why}")))
+        }
+    };
+    let ids: Vec<Uuid> = waited.iter().map(|task| task.id).collect();
+    let attempts: Vec<i32> = waited.iter().map(|task| task.attempt).collect();
+    let claims: Vec<i32> = waited.iter().map(|task| task.claim_no).collect();
+    let crashes: Vec<i32> = waited.iter().map(|task| task.crashes).collect();
+    let flags: Vec<i32> = waited.iter().map(|task| task.flags).collect();
+    let (how, ended, why) = (attempt_state_of(attempt_state), ended_of(state), to_json(&failure));
+    s.execute(Q::OutcomeUnstarted, &[&s.now, &ids, &attempts, &claims, &crashes, &flags, &how, &ended, &why]).await?;
+    s.effects.ended.extend(ids.into_iter().map(TaskId::from_uuid));
+    Ok(())
+}
+
+/// What the history says of a task that was not started in time.
+pub(super) fn expired() -> Failure {
+    Failure::new(FailureReason::Expired, "not started by its deadline")
+}

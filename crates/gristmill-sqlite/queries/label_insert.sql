@@ -1,0 +1,2 @@
+-- Index: the primary key.
+INSERT OR IGNORE INTO gristmill_label(label, seq) VALUES (?1, ?2)

@@ -1,2 +1,0 @@
--- Index: the primary key.
-SELECT seq FROM gristmill_lease WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2

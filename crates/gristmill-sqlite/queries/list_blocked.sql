@@ -1,0 +1,2 @@
+-- Index: the primary key, in its order.
+SELECT seq, queue FROM gristmill_blocked WHERE seq < ?1 AND seq > ?2 ORDER BY seq DESC LIMIT ?3

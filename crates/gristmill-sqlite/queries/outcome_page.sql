@@ -1,2 +1,0 @@
--- Index: gristmill_outcome_bad, in its order; the literal lets the partial index match.
-SELECT seq FROM gristmill_outcome WHERE ended > 1 AND ended = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2

@@ -1,0 +1,3 @@
+-- Index: the primary key.
+INSERT INTO gristmill_ready(queue, priority, seq, kind, attempt, claim_no, crashes, turn, task, flags)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)

@@ -1,0 +1,2 @@
+-- Index: gristmill_waiting_queue.
+SELECT EXISTS (SELECT 1 FROM gristmill_waiting WHERE queue = ?1)

@@ -1,0 +1,2 @@
+-- Index: the primary key.
+SELECT attempt, claim_no, crashes, flags FROM gristmill_waiting WHERE seq = ?1

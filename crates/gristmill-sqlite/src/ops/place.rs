@@ -1,0 +1,81 @@
+use gristmill_core::{Effects, Flags, Place, State};
+use rusqlite::{OptionalExtension, params_from_iter};
+
+use crate::error::Fault;
+use crate::sql;
+use crate::step::{Statement, Step, Value};
+use crate::tx::Tx;
+use crate::whereabouts::{Line, Waiter};
+
+/// The one door in: writes a task into the place where it waits from now on, whatever brings it there. Where that is,
+/// [`gristmill_core::place`] says; it has left the place where it was. Returns its state.
+pub(super) fn place(tx: &mut Tx<'_>, place: Place, waiter: &Waiter) -> Result<State, Fault> {
+    let step = entry(place, waiter);
+    tx.conn.prepare_cached(step.statement.sql())?.execute(params_from_iter(step.values()))?;
+    announce(tx.effects, place);
+    if place == Place::Ready {
+        if waiter.flags.has(Flags::MOVED) {
+            let &Waiter { key, queue, priority, line, .. } = waiter;
+            tx.conn.prepare_cached(sql::MOVED_INSERT)?.execute([key, queue, priority, line.seq, line.turn])?;
+        }
+        // It comes back to a place that they may hide.
+        tx.memory.forget_floors();
+    }
+    Ok(place.state())
+}
+
+/// The row that a task gets there. An enqueue writes the same, by whatever driver.
+pub(crate) fn entry<'a>(place: Place, waiter: &Waiter) -> Step<'a> {
+    use Statement::{BlockedInsert, ParkedInsert, ReadyInsert, ReadyInsertFlagged, ScheduledInsert, WaitingInsert};
+    let &Waiter { key, queue, kind, priority, run_at, .. } = waiter;
+    let (attempt, claim_no, crashes) = (waiter.attempt.into(), waiter.claim_no.into(), waiter.crashes.into());
+    let line = waiter.line;
+    let moved = waiter.flags.has(Flags::MOVED);
+    let task = if moved { key } else { 0 };
+    let flags = i64::from(waiter.flags.bits());
+    // A place in line is given up for any place that has none.
+    let arrived = i64::from(waiter.flags.without(Flags::MOVED).bits());
+    let int = Value::Int;
+    match place {
+        Place::Blocked => Step::new(BlockedInsert, [key, run_at, queue, attempt, claim_no, crashes, arrived].map(int)),
+        Place::Scheduled => Step::new(ScheduledInsert, [key, run_at, queue, attempt, claim_no, crashes, arrived].map(int)),
+        Place::Waiting => Step::new(WaitingInsert, [key, queue, attempt, claim_no, crashes, arrived].map(int)),
+        Place::Ready if flags == 0 => {
+            Step::new(ReadyInsert, [queue, priority, line.seq, kind, attempt, claim_no, crashes].map(int))
+        }
+        Place::Ready => Step::new(
+            ReadyInsertFlagged,
+            [queue, priority, line.seq, kind, attempt, claim_no, crashes, line.turn, task, flags].map(int),
+        ),
+        Place::Parked => Step::new(
+            ParkedInsert,
+            [queue, kind, priority, line.seq, attempt, claim_no, crashes, line.turn, task, flags].map(int),
+        ),
+    }
+}
+
+/// Tells those who look out for what came to a place.
+pub(super) fn announce(effects: &mut Effects, place: Place) {
+    match place {
+        Place::Ready => effects.readied = true,
+        Place::Scheduled => effects.scheduled = true,
+        // Nobody looks for it before something else happens.
+        Place::Blocked | Place::Waiting | Place::Parked => {}
+    }
+}
+
+/// The same task at the end of its line, behind all that are ready, as one that was held back and comes only now: at the place of
+/// its arrival it would pass by those that were ready long before it.
+pub(super) fn behind(tx: &Tx<'_>, waiter: Waiter) -> Result<Waiter, Fault> {
+    let last = |sql| {
+        let mut last = tx.conn.prepare_cached(sql)?;
+        last.query_row([waiter.queue, waiter.priority], |row| Ok(Line { seq: row.get(0)?, turn: row.get(1)? })).optional()
+    };
+    // Those that are parked keep their places in line, and may come back to them.
+    let last = last(sql::READY_LAST)?.max(last(sql::PARKED_LAST)?);
+    let arrival = Line::of_arrival(waiter.key);
+    Ok(match last.filter(|last| *last > arrival) {
+        Some(last) => Waiter { line: last.behind(), flags: waiter.flags.with(Flags::MOVED), ..waiter },
+        None => Waiter { line: arrival, flags: waiter.flags.without(Flags::MOVED), ..waiter },
+    })
+}

@@ -1,0 +1,163 @@
+use gristmill_core::kit::list::labels_of;
+use gristmill_core::kit::row::NewRow;
+use gristmill_core::{EnqueueOutcome, Flags, NewTask, Place, TaskId, Timestamp};
+
+use crate::names::{Names, Naming};
+use crate::ops::entry;
+use crate::step::{Answer, Next, Statement, Step, Value};
+use crate::whereabouts::Waiter;
+
+/// The enqueue of one task, in steps that every driver runs alike. Pure: it reads no clock and touches no file.
+pub(crate) struct Plan<'a> {
+    row: NewRow<'a>,
+    now: i64,
+    place: Place,
+    queue: i64,
+    kind: i64,
+    key: i64,
+    /// What the task is filed under, so far as it is not written yet.
+    labels: Vec<String>,
+    /// That of the statement before.
+    label: String,
+    stage: Stage,
+}
+
+/// What was asked for last.
+enum Stage {
+    Queue(Naming),
+    Kind(Naming),
+    Body,
+    Same,
+    Label,
+    Place,
+    Expiry,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(task: &'a NewTask, now: Timestamp) -> Self {
+        let row = NewRow::of(task);
+        let place = row.place(now);
+        let stage = Stage::Queue(Naming::default());
+        let labels = task.meta.as_deref().map(labels_of).unwrap_or_default();
+        Self { row, now: now.as_millis(), place, queue: 0, kind: 0, key: 0, labels, label: String::new(), stage }
+    }
+
+    /// Where the task waits first.
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Goes on with what the step before brought; the first time with nothing.
+    pub(crate) fn step(&mut self, names: &mut Names, answer: Answer) -> Next<'_, EnqueueOutcome> {
+        loop {
+            match &mut self.stage {
+                Stage::Queue(naming) => match naming.step(&mut names.queues, self.row.queue, answer) {
+                    Next::Run(step) => return Next::Run(step),
+                    Next::Done(queue) => (self.queue, self.stage) = (queue, Stage::Kind(Naming::default())),
+                },
+                Stage::Kind(naming) => match naming.step(&mut names.kinds, self.row.kind, answer) {
+                    Next::Run(step) => return Next::Run(step),
+                    Next::Done(kind) => {
+                        (self.kind, self.stage) = (kind, Stage::Body);
+                        return Next::Run(self.body());
+                    }
+                },
+                Stage::Body if answer.changed == 0 => {
+                    self.stage = Stage::Same;
+                    let values = [Value::Blob(self.row.id.as_bytes()), Value::Int(self.kind), Value::Text(self.row.args)];
+                    return Next::Run(Step::new(Statement::TaskSame, values));
+                }
+                Stage::Body => (self.key, self.stage) = (answer.key, Stage::Label),
+                Stage::Label => {
+                    if let Some(label) = self.labels.pop() {
+                        self.label = label;
+                        let values = [Value::Text(&self.label), Value::Int(self.key)];
+                        return Next::Run(Step::new(Statement::LabelInsert, values));
+                    }
+                    self.stage = Stage::Place;
+                    return Next::Run(entry(self.place, &self.waiter()));
+                }
+                Stage::Same if answer.found == Some(1) => {
+                    return Next::Done(EnqueueOutcome::Exists(TaskId::from_uuid(self.row.id)));
+                }
+                Stage::Same => return Next::Done(EnqueueOutcome::Conflict),
+                Stage::Place => {
+                    self.stage = Stage::Expiry;
+                    if let Some(at) = self.row.expires_at(self.now) {
+                        return Next::Run(Step::new(Statement::ExpiryInsert, [Value::Int(at), Value::Int(self.key)]));
+                    }
+                }
+                Stage::Expiry => return Next::Done(EnqueueOutcome::Created),
+            }
+        }
+    }
+
+    fn body(&self) -> Step<'_> {
+        let NewRow { id, priority, max_attempts, max_crashes, ack, retention, args, meta, .. } = &self.row;
+        let values = [
+            Value::Blob(id.as_bytes()),
+            Value::Int(self.queue),
+            Value::Int(self.kind),
+            Value::Int((*priority).into()),
+            Value::Int((*max_attempts).into()),
+            Value::Int((*max_crashes).into()),
+            Value::Int((*ack).into()),
+            Value::Int(*retention),
+            Value::Int(self.now),
+            Value::Int(self.row.due(self.now)),
+            self.row.expires_at(self.now).into(),
+            Value::Text(args),
+            meta.as_deref().into(),
+        ];
+        Step::new(Statement::TaskInsert, values)
+    }
+
+    fn waiter(&self) -> Waiter {
+        Waiter {
+            queue: self.queue,
+            kind: self.kind,
+            priority: self.row.priority.into(),
+            run_at: self.row.due(self.now),
+            flags: Flags::from_bits(self.row.flags),
+            ..Waiter::unread(self.key)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_asked_for_once_and_a_task_costs_two_statements() {
+        let env = gristmill_core::Env::virtual_time(Timestamp::from_millis(5), 1).0;
+        let task = |args: &str| {
+            let (policy, over) = Default::default();
+            NewTask::resolve("mail", &policy, args.to_owned(), over, env.task_id(), &gristmill_core::Limits::default()).unwrap()
+        };
+        let mut names = Names::default();
+        let mut run = |task: &NewTask, answers: &[Answer]| {
+            let mut plan = Plan::new(task, Timestamp::from_millis(5));
+            let mut answers = answers.iter().copied();
+            let mut ran = Vec::new();
+            let mut answer = Answer::default();
+            loop {
+                match plan.step(&mut names, answer) {
+                    Next::Run(step) => ran.push(step.statement),
+                    Next::Done(outcome) => return (ran, outcome),
+                }
+                answer = answers.next().unwrap();
+            }
+        };
+        use Statement::{KindAdd, KindFind, QueueFind, ReadyInsert, TaskInsert, TaskSame};
+        let found = |found| Answer { found, ..Answer::default() };
+        let added = |key| Answer { changed: 1, key, ..Answer::default() };
+        let (one, two) = (task("{}"), task("{}"));
+        let first = run(&one, &[found(Some(3)), found(None), added(4), added(1), added(1)]);
+        assert_eq!(first, (vec![QueueFind, KindFind, KindAdd, TaskInsert, ReadyInsert], EnqueueOutcome::Created));
+        assert_eq!(run(&two, &[added(2), added(2)]), (vec![TaskInsert, ReadyInsert], EnqueueOutcome::Created));
+        let again = run(&two, &[Answer::default(), found(Some(1))]);
+        assert_eq!(again, (vec![TaskInsert, TaskSame], EnqueueOutcome::Exists(two.id)));
+        assert_eq!(run(&two, &[Answer::default(), found(Some(0))]).1, EnqueueOutcome::Conflict);
+    }
+}
