@@ -4,7 +4,7 @@ use std::time::Duration;
 use gristmill_core::kit::encode::{ms, to_json};
 use gristmill_core::{
     Advance, Advanced, Edit, EnqueueOutcome, Lead, NewSchedule, NewTask, Points, Schedule, ScheduleEdit, StoreError,
-    StoreErrorKind, TICKS_KEPT, Tick, TickOutcome, TickRecord, Timestamp, WorkerId,
+    StoreErrorKind, TICKS_KEPT, TaskId, Tick, TickOutcome, TickRecord, Timestamp, WorkerId,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -138,21 +138,36 @@ fn read<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T, Fault> {
     })
 }
 
+/// Cancels what was asked for so far, and writes the ticks so far; of each whether it is new.
+async fn cancel_and_tick(
+    s: &mut Session<'_>,
+    advances: &[Advance],
+    cancelled: &mut Vec<TaskId>,
+    ticks: &mut Vec<(usize, &Tick)>,
+) -> Result<Vec<bool>, Fault> {
+    if !cancelled.is_empty() {
+        cancel(s, &std::mem::take(cancelled)).await?;
+    }
+    write_ticks(s, advances, &std::mem::take(ticks)).await
+}
+
 /// Writes what a beat decided about each schedule that is still as it was. Needs a transaction.
 pub(crate) async fn advance_schedules(s: &mut Session<'_>, advances: &[Advance]) -> Result<Vec<Advanced>, Fault> {
     let current = advance_rows(s, advances).await?;
     let mut answers: Vec<_> = advances.iter().map(|_| Advanced::Stale).collect();
-    let mut cancelled = Vec::new();
-    let mut ticks = Vec::new();
+    let (mut cancelled, mut ticks, mut new) = (Vec::new(), Vec::new(), Vec::new());
     for (n, advance) in advances.iter().enumerate().filter(|(n, _)| current.contains(n)) {
+        let is_made =
+            |id: &TaskId| ticks.iter().any(|(_, tick): &(usize, &Tick)| tick.task.as_ref().is_some_and(|task| task.id == *id));
+        if advance.cancel.iter().any(is_made) {
+            // All that come before it have to be written first, or there would be nothing to cancel yet.
+            new.extend(cancel_and_tick(s, advances, &mut cancelled, &mut ticks).await?);
+        }
         cancelled.extend_from_slice(&advance.cancel);
         ticks.extend(advance.ticks.iter().map(|tick| (n, tick)));
         answers[n] = Advanced::Done(vec![false; advance.ticks.len()]);
     }
-    if !cancelled.is_empty() {
-        cancel(s, &cancelled).await?;
-    }
-    let new = write_ticks(s, advances, &ticks).await?;
+    new.extend(cancel_and_tick(s, advances, &mut cancelled, &mut ticks).await?);
     let mut at = 0;
     for answer in &mut answers {
         if let Advanced::Done(of) = answer {
