@@ -226,6 +226,7 @@ impl Tables {
 
     fn index(&mut self, seq: i64) {
         let Some(task) = self.tasks.get(&seq) else { return };
+        self.news.changed = true;
         match &task.place {
             Place::Ready => {
                 self.news.ready = true;
