@@ -73,7 +73,7 @@ pub trait Schedules: Send + Sync {
 
     /// What became of a schedule's ticks, the latest instant first, at most
     /// [`PAGE_ITEMS_MAX`](crate::limits::PAGE_ITEMS_MAX). They outlive the schedule, and
-    /// [`Store::prune`](crate::Store::prune) deletes them [`TICKS_KEPT`] after they were written.
+    /// [`Source::prune`](crate::Source::prune) deletes them [`TICKS_KEPT`] after they were written.
     ///
     /// # Errors
     /// If the store can't be read.
