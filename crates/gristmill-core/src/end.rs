@@ -14,6 +14,11 @@ impl Follower {
     /// All of them.
     pub const ALL: [Self; 1] = [Self::Awaiter];
 
+    /// Those who may wait for the end of a task with these flags.
+    pub fn of(flags: Flags) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |follower| follower.may_follow(flags))
+    }
+
     /// Whether one may wait for the end of a task with these flags.
     const fn may_follow(self, _: Flags) -> bool {
         match self {
@@ -71,8 +76,7 @@ pub fn ended(state: State, flags: Flags, retention: Retention, now: Timestamp) -
 impl Ended {
     /// Who has to be told.
     pub fn followers(&self) -> impl Iterator<Item = Follower> {
-        let flags = self.flags;
-        Follower::ALL.into_iter().filter(move |follower| follower.may_follow(flags))
+        Follower::of(self.flags)
     }
 }
 

@@ -72,8 +72,9 @@ END $gristmill$;
 CREATE TRIGGER label_new AFTER INSERT ON {s}.task FOR EACH ROW WHEN (NEW.meta IS NOT NULL) EXECUTE FUNCTION {s}.label_new();
 CREATE TRIGGER label_old AFTER DELETE ON {s}.task FOR EACH ROW WHEN (OLD.meta IS NOT NULL) EXECUTE FUNCTION {s}.label_old();
 
--- As in 0001_places.sql, with the labels of the day, so that a program of the version before makes their partition, too: else all of a
--- day's labels would have to be moved at once later.
+-- As in migrations/0003_days.sql, but looking only once the lock is held: who looked before it and waited for nothing would make at
+-- midnight what another process has made meanwhile, and leave the days alone for its error. And with the labels of the day, so that a
+-- program of the version before makes their partition, too: else all of a day's labels would have to be moved at once later.
 CREATE OR REPLACE FUNCTION {s}.make_day(day bigint) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
   SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' SET enable_seqscan = off AS $gristmill$
 DECLARE

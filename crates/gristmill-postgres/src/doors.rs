@@ -218,3 +218,22 @@ pub(crate) fn owed() -> String {
 pub(crate) fn unknown() -> String {
     format!("({})", !Flags::KNOWN.bits())
 }
+
+#[cfg(test)]
+mod tests {
+    use gristmill_core::kit::fnv;
+
+    use super::*;
+
+    /// A store that has taken the step keeps the functions as they were then, and the checksum of the step is that of its text without
+    /// this one: who changes what stands here would have new stores and old ones do different things, and no other test would see it.
+    #[test]
+    fn functions_that_stores_have_are_not_changed_under_them() {
+        let filled = fill(include_str!("../additions/0002_doors.sql"));
+        assert_eq!(
+            format!("{:016x}", fnv(filled.bytes().filter(|byte| *byte != b'\r'))),
+            "b21e5a75d20a30de",
+            "the text of the doors has changed: add a step that makes these functions anew, if this one was released; then its sum goes here"
+        );
+    }
+}

@@ -7,5 +7,7 @@ pub mod list;
 pub mod migrate;
 pub mod row;
 pub mod served;
+mod word;
 
 pub use fnv::fnv;
+pub use word::Word;

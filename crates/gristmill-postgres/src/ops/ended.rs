@@ -5,12 +5,10 @@
 //! (`settle_plain.sql`, `settle_forget.sql`), expiries that a claim finds (`claim.sql`), cancellations and the settlement in a handler's
 //! transaction (functions of `additions/0002_doors.sql`).
 
-use std::time::Duration;
-
+use gristmill_core::kit::Word;
 use gristmill_core::kit::encode::{attempt_state_of, ended_of, keep_until_of, retention_from, to_json};
 use gristmill_core::{
-    AttemptState, Effects, Ended, Ending, Failure, FailureReason, Follower, Keep, Next, Progress, State, TaskId, Timestamp,
-    ended, judge,
+    AttemptState, Effects, Ended, Failure, FailureReason, Flags, Follower, Keep, Next, State, TaskId, Timestamp, ended, judge,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -22,26 +20,6 @@ use super::writes::{Outcome, Writes};
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
-
-/// How an attempt ended, whoever says so.
-pub(super) struct Word<'a> {
-    pub(super) ending: Ending,
-    /// `None`: since it was claimed, as nobody measured.
-    pub(super) ran_for: Option<Duration>,
-    /// Nothing ran: leave no trace in the history.
-    pub(super) silent: bool,
-    pub(super) result: Option<&'a str>,
-    pub(super) failure: Option<&'a Failure>,
-    pub(super) logs: Option<&'a str>,
-    pub(super) progress: Option<&'a Progress>,
-}
-
-impl Word<'_> {
-    /// Without a word from the handler.
-    pub(super) fn of(ending: Ending, silent: bool) -> Self {
-        Word { ending, ran_for: None, silent, result: None, failure: None, logs: None, progress: None }
-    }
-}
 
 /// Decides what becomes of a task whose lease was taken, and what has to be written for it. Returns its state after.
 pub(super) fn end_attempt(taken: Taken, word: &Word<'_>, writes: &mut Writes, effects: &mut Effects) -> State {
@@ -57,7 +35,7 @@ pub(super) fn end_attempt(taken: Taken, word: &Word<'_>, writes: &mut Writes, ef
     };
     let ended = state.is_final().then(|| ended(state, taken.flags, retention_from(taken.retention), taken.now));
     if let Some(ended) = &ended {
-        tell(ended, taken.id, effects);
+        tell(ended.followers(), taken.id, effects);
     }
     if ended.is_some_and(|ended| ended.keep == Keep::Nothing) {
         writes.tasks_gone.push(taken.id);
@@ -93,8 +71,8 @@ pub(super) fn end_columns(state: State, ended: &Ended) -> (i16, Option<i64>, i32
 }
 
 /// Lets everybody know who waits for the end of a task.
-fn tell(ended: &Ended, id: Uuid, effects: &mut Effects) {
-    for follower in ended.followers() {
+fn tell(followers: impl Iterator<Item = Follower>, id: Uuid, effects: &mut Effects) {
+    for follower in followers {
         match follower {
             Follower::Awaiter => effects.ended.push(TaskId::from_uuid(id)),
         }
@@ -149,7 +127,9 @@ pub(super) async fn end_unstarted(s: &mut Session<'_>, waited: &[Waited], why: &
     let flags: Vec<i32> = waited.iter().map(|task| task.flags).collect();
     let (how, ended, why) = (attempt_state_of(attempt_state), ended_of(state), to_json(&failure));
     s.execute(Q::OutcomeUnstarted, &[&s.now, &ids, &attempts, &claims, &crashes, &flags, &how, &ended, &why]).await?;
-    s.effects.ended.extend(ids.into_iter().map(TaskId::from_uuid));
+    for task in waited {
+        tell(Follower::of(Flags::from_bits(task.flags)), task.id, &mut s.effects);
+    }
     Ok(())
 }
 

@@ -1,12 +1,13 @@
 use std::collections::{HashMap, HashSet};
 
+use gristmill_core::kit::Word;
 use gristmill_core::kit::encode::{ms, to_json};
 use gristmill_core::{
     Ending, EnqueueOutcome, Fence, LeaseKey, LeaseRef, NewTask, Note, Points, Settled, Settlement, State, TaskId,
 };
 use uuid::Uuid;
 
-use super::ended::{Word, end_attempt};
+use super::ended::end_attempt;
 use super::enqueue::enqueue;
 use super::storable;
 use super::taken::Taken;
@@ -146,21 +147,7 @@ async fn long(s: &mut Session<'_>, settlements: &[Settlement], which: &[usize], 
         let failed = refused.get(&n).map(|child| settlements[n].refused(*child));
         let settlement = failed.as_ref().unwrap_or(&settlements[n]);
         s.effects.points.add(Points::SETTLE);
-        let silent = match settlement.ending {
-            // It sat in a buffer and never ran.
-            Ending::Released => settlement.ran_for.is_zero(),
-            Ending::Crashed => !lease.started,
-            _ => false,
-        };
-        let word = Word {
-            ending: settlement.ending,
-            ran_for: (settlement.ending != Ending::Crashed).then_some(settlement.ran_for),
-            silent,
-            result: settlement.result.as_deref(),
-            failure: settlement.failure.as_deref(),
-            logs: settlement.logs.as_deref(),
-            progress: settlement.progress.as_deref(),
-        };
+        let word = Word::of(settlement, lease.started);
         answers[n] = Settled::Done(end_attempt(lease, &word, &mut writes, &mut s.effects));
     }
     writes.flush(s).await

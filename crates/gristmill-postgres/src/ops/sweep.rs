@@ -1,9 +1,10 @@
 use std::time::Duration;
 
+use gristmill_core::kit::Word;
 use gristmill_core::kit::served::{Served, Serves};
 use gristmill_core::{Ending, Place, Points, TaskId};
 
-use super::ended::{Unstarted, Waited, Word, end_attempt, end_unstarted};
+use super::ended::{Unstarted, Waited, end_attempt, end_unstarted};
 use super::limit;
 use super::schedule::prune_ticks;
 use super::taken::Taken;
@@ -36,9 +37,9 @@ pub(crate) async fn rescue(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
     let rows = s.rows(Q::LeaseTakeLost, &[&s.now, &limit(most)]).await?;
     let mut writes = Writes::default();
     for taken in Taken::all(s, &rows).await? {
-        let silent = !taken.started;
         let id = TaskId::from_uuid(taken.id);
-        let state = end_attempt(taken, &Word::of(Ending::Crashed, silent), &mut writes, &mut s.effects);
+        let word = Word::without(Ending::Crashed, taken.started);
+        let state = end_attempt(taken, &word, &mut writes, &mut s.effects);
         s.own.untold.extend(state.is_final().then_some(id));
     }
     writes.flush(s).await?;

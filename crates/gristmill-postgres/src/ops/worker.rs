@@ -1,11 +1,12 @@
 use std::time::Duration;
 
+use gristmill_core::kit::Word;
 use gristmill_core::kit::encode::{NONE, ms, to_json};
 use gristmill_core::kit::served::Serves;
 use gristmill_core::{Ending, Fence, KindSpec, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
 use serde_json::json;
 
-use super::ended::{Word, end_attempt};
+use super::ended::end_attempt;
 use super::settle::key;
 use super::storable;
 use super::sweep::unpark;
@@ -39,8 +40,8 @@ pub(crate) async fn leave(s: &mut Session<'_>, workers: &Workers, worker: Worker
     let mut writes = Writes::default();
     for mut taken in Taken::all(s, &rows).await? {
         taken.name_worker(&name);
-        let silent = !taken.started;
-        end_attempt(taken, &Word::of(Ending::Released, silent), &mut writes, &mut s.effects);
+        let word = Word::without(Ending::Released, taken.started);
+        end_attempt(taken, &word, &mut writes, &mut s.effects);
     }
     writes.flush(s).await?;
     workers.forget(worker);

@@ -1,10 +1,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use gristmill_core::kit::Word;
 use gristmill_core::kit::encode::{retention_from, to_json};
 use gristmill_core::{
-    Ack, AttemptState, Ending, EnqueueOutcome, Failure, Fence, Flags, Held, LeaseRef, Next, Note, Place, Points, Progress,
-    Retention, Settled, Settlement, State, TaskId, Timestamp, judge,
+    Ack, AttemptState, Ending, EnqueueOutcome, Fence, Flags, Held, LeaseRef, Next, Note, Place, Points, Retention, Settled,
+    Settlement, State, TaskId, Timestamp, judge,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -66,24 +67,8 @@ fn write_all(tx: &mut Tx<'_>, key: i64, lease: &Lease, settlement: &Settlement) 
 }
 
 fn write_end(tx: &mut Tx<'_>, key: i64, lease: &Lease, settlement: &Settlement) -> Result<State, Fault> {
-    let Settlement { ending, ran_for, result, failure, logs, progress, .. } = settlement;
     tx.effects.points.add(Points::SETTLE);
-    let silent = match ending {
-        // It sat in a buffer and never ran.
-        Ending::Released => ran_for.is_zero(),
-        Ending::Crashed => !lease.started,
-        _ => false,
-    };
-    let word = Word {
-        ending: *ending,
-        ran_for: (*ending != Ending::Crashed).then_some(*ran_for),
-        silent,
-        result: result.as_deref(),
-        failure: failure.as_deref(),
-        logs: logs.as_deref(),
-        progress: progress.as_deref(),
-    };
-    finish(tx, key, Some(settlement.lease.id), lease, &word)
+    finish(tx, key, Some(settlement.lease.id), lease, &Word::of(settlement, lease.started))
 }
 
 /// Records that handlers are about to run.
@@ -163,26 +148,6 @@ pub(super) fn take_lease(conn: &Connection, key: i64, mark: &[u8]) -> Result<Opt
         })
     });
     Ok(lease.optional()?)
-}
-
-/// How an attempt ended, whoever says so.
-pub(super) struct Word<'a> {
-    pub(super) ending: Ending,
-    /// `None`: since it was claimed, as nobody measured.
-    pub(super) ran_for: Option<Duration>,
-    /// Nothing ran: leave no trace in the history.
-    pub(super) silent: bool,
-    pub(super) result: Option<&'a str>,
-    pub(super) failure: Option<&'a Failure>,
-    pub(super) logs: Option<&'a str>,
-    pub(super) progress: Option<&'a Progress>,
-}
-
-impl Word<'_> {
-    /// Without a word from the handler.
-    pub(super) fn of(ending: Ending, silent: bool) -> Self {
-        Word { ending, ran_for: None, silent, result: None, failure: None, logs: None, progress: None }
-    }
 }
 
 /// Decides and writes what becomes of a task whose lease was taken. Returns its state after.

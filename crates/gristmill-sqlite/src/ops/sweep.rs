@@ -1,3 +1,4 @@
+use gristmill_core::kit::Word;
 use gristmill_core::{Ending, Flags, Place, Points, Standing, State, Swept, TaskId, Timestamp, place as place_of};
 use rusqlite::{Connection, params};
 
@@ -8,7 +9,7 @@ use super::facts::facts;
 use super::label;
 use super::place::place;
 use super::schedule::prune_ticks;
-use super::settle::{Word, finish, take_lease};
+use super::settle::{finish, take_lease};
 use crate::error::Fault;
 use crate::memory::served;
 use crate::sql;
@@ -88,8 +89,7 @@ fn rescue(tx: &mut Tx<'_>, limit: usize, ended: &mut Vec<TaskId>) -> Result<usiz
     };
     for (seq, mark) in &lost {
         if let Some(lease) = take_lease(tx.conn, *seq, mark)? {
-            let silent = !lease.started;
-            let state = finish(tx, *seq, None, &lease, &Word::of(Ending::Crashed, silent))?;
+            let state = finish(tx, *seq, None, &lease, &Word::without(Ending::Crashed, lease.started))?;
             if state.is_final() {
                 ended.extend(facts(tx.conn, *seq)?.and_then(|facts| facts.id));
             }

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
+use gristmill_core::kit::Word;
 use gristmill_core::kit::encode::to_json;
 use gristmill_core::kit::served::Serves;
 use gristmill_core::{Ending, KindSpec, LeaseKey, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
 use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
-use super::settle::{Word, fence_of, finish, take_lease};
+use super::settle::{fence_of, finish, take_lease};
 use super::sweep::unpark;
 use crate::driver::Driver;
 use crate::error::Fault;
@@ -45,8 +46,7 @@ pub(crate) fn leave(tx: &mut Tx<'_>, worker: WorkerId) -> Result<u64, Fault> {
     };
     for (seq, mark) in &held {
         if let Some(lease) = take_lease(tx.conn, *seq, mark)? {
-            let silent = !lease.started;
-            finish(tx, *seq, None, &lease, &Word::of(Ending::Released, silent))?;
+            finish(tx, *seq, None, &lease, &Word::without(Ending::Released, lease.started))?;
         }
     }
     tx.conn.prepare_cached(sql::WORKER_DELETE)?.execute([key])?;
