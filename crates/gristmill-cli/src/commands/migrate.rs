@@ -59,7 +59,6 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: &Args, session: Session<
     }
     let roles = if args.roles { stores::grant_roles(&store).await? } else { Vec::new() };
     let status = stores::migration_status(&store).await?;
-    let pending = status.iter().filter(|step| step.applied_at.is_none()).count();
     let (breaking, adding): (Vec<_>, Vec<_>) = status.into_iter().partition(|step| step.effect == Effect::Breaks);
     let rows = |steps: Vec<Migration>| steps.into_iter().map(Row::from).collect();
     let answer = Answer { store: stores::shown(&store), migrations: rows(breaking), additions: rows(adding), roles };
@@ -76,9 +75,12 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: &Args, session: Session<
         }
         text
     })?;
-    if pending > 0 {
-        return Err(CliError::failed(format!("{pending} migrations are pending"))
-            .with_hint("`migrate` applies them, as does any other command"));
+    let pending = |rows: &[Row]| rows.iter().filter(|row| row.applied_at.is_none()).count();
+    match (pending(&answer.migrations), pending(&answer.additions)) {
+        (0, 0) => Ok(()),
+        (0, adding) => Err(CliError::failed(format!("additions are pending: {adding}"))
+            .with_hint("`migrate` applies them, as does any other command; programs of the version before go on beside them")),
+        (breaking, adding) => Err(CliError::failed(format!("migrations are pending: {breaking}, additions: {adding}"))
+            .with_hint("`migrate` applies them, as does any other command; stop programs of the version before first")),
     }
-    Ok(())
 }

@@ -56,6 +56,7 @@ fn deploy_and_roll_back(sandbox: &Sandbox) {
     // What there is to do is nothing that would stop the older programs; it is done while they work.
     let said = sandbox.run(&["migrate", "--check", "-o", "json"]);
     assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("additions are pending") && said.stderr.contains("go on beside them"), "{said:?}");
     let steps: Value = serde_json::from_str(&said.stdout).unwrap();
     let pending = |list: &str| steps[list].as_array().unwrap().iter().filter(|step| step["applied_at"].is_null()).count();
     assert_eq!(pending("migrations"), 0, "{steps:#}");
