@@ -40,4 +40,3 @@ WITH alive AS MATERIALIZED (
 SELECT b.id, b.seq, b.kind, b.attempt + 1, b.claim_no + 1, b.crashes, b.priority, b.late,
        b.ack, b.retention, b.max_attempts, b.created_at, b.args, b.meta, coalesce(b.arrival, b.seq)
 FROM alive LEFT JOIN body b ON true
-ORDER BY b.priority, b.seq
