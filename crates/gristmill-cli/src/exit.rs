@@ -15,33 +15,40 @@ use crate::output;
 pub(crate) struct CliError {
     code: u8,
     message: String,
+    /// Lines that belong below the message: marks that point into it, or further mistakes.
+    below: Vec<String>,
     hint: Option<String>,
 }
 
 impl CliError {
     /// The task or the operation failed.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self { code: 1, message: message.into(), hint: None }
+        Self { code: 1, message: message.into(), below: Vec::new(), hint: None }
     }
 
     /// What was asked for makes no sense.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { code: 2, message: message.into(), hint: None }
+        Self { code: 2, message: message.into(), below: Vec::new(), hint: None }
     }
 
     /// The store can't be used.
     pub(crate) fn store(message: impl Into<String>) -> Self {
-        Self { code: 3, message: message.into(), hint: None }
+        Self { code: 3, message: message.into(), below: Vec::new(), hint: None }
     }
 
     /// It took too long.
     pub(crate) fn timed_out(message: impl Into<String>) -> Self {
-        Self { code: 4, message: message.into(), hint: None }
+        Self { code: 4, message: message.into(), below: Vec::new(), hint: None }
     }
 
     /// Whoever read our output has seen enough: no error, and nobody to tell.
     pub(crate) fn unread() -> Self {
-        Self { code: 0, message: String::new(), hint: None }
+        Self { code: 0, message: String::new(), below: Vec::new(), hint: None }
+    }
+
+    pub(crate) fn with_below(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.below.extend(lines);
+        self
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
@@ -53,6 +60,7 @@ impl CliError {
     pub(crate) fn tell(self) -> ExitCode {
         if self.code != 0 {
             output::note(&format!("error: {}", self.message));
+            self.below.iter().for_each(|line| output::note(line));
             if let Some(hint) = self.hint {
                 output::note(&format!("hint: {hint}"));
             }
@@ -76,7 +84,7 @@ impl From<StoreError> for CliError {
             StoreErrorKind::Invalid | StoreErrorKind::TooNew => None,
             _ => Some("the store is --store, GRISTMILL_STORE, or `store` in gristmill.toml; `doctor` looks into it"),
         };
-        Self { code, message: error.to_string(), hint: hint.map(str::to_owned) }
+        Self { code, message: error.to_string(), below: Vec::new(), hint: hint.map(str::to_owned) }
     }
 }
 
@@ -91,7 +99,13 @@ impl From<ConnectError> for CliError {
 
 impl From<ConfigError> for CliError {
     fn from(error: ConfigError) -> Self {
-        Self::usage(error.to_string())
+        let mut mistakes = error.mistakes();
+        let (message, mut below) = mistakes.next().unwrap_or_default();
+        for (message, lines) in mistakes {
+            below.push(format!("error: {message}"));
+            below.extend(lines);
+        }
+        Self::usage(message).with_below(below)
     }
 }
 
@@ -119,8 +133,8 @@ impl From<EnqueueError> for CliError {
 
 impl From<RuleError> for CliError {
     fn from(error: RuleError) -> Self {
-        let pointer = error.pointer().map(|pointer| format!("\n{pointer}")).unwrap_or_default();
-        Self::usage(format!("{error}{pointer}"))
+        let pointer = error.pointer().unwrap_or_default();
+        Self::usage(error.to_string()).with_below(pointer.lines().map(str::to_owned))
     }
 }
 

@@ -47,6 +47,7 @@ mod logging;
 mod output;
 mod policies;
 mod stores;
+mod visible;
 
 use std::process::ExitCode;
 

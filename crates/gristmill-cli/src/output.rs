@@ -6,6 +6,8 @@ use gristmill::core::json::{ListJson, PageJson};
 use serde::Serialize;
 
 use crate::exit::CliError;
+use crate::visible;
+pub(crate) use crate::visible::escape;
 
 /// The form of the data on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -45,6 +47,11 @@ impl Out {
     /// Writes a line of text.
     pub(crate) fn line(&self, text: &str) -> Result<(), CliError> {
         self.raw(&format!("{text}\n"))
+    }
+
+    /// Writes a value that is JSON text already.
+    pub(crate) fn json_text(&self, text: &str) -> Result<(), CliError> {
+        self.line(&visible::json(text.to_owned(), self.format != Format::Jsonl))
     }
 
     /// Writes one value: as JSON, or as what `table` makes of it.
@@ -95,15 +102,15 @@ impl Out {
     }
 }
 
-/// Says something to the person at the terminal: a line on standard error. Never fails; there may be nobody.
+/// Says something to the person at the terminal: one line on standard error. Never fails; there may be nobody.
 pub(crate) fn note(text: &str) {
-    let text: String = text.split('\n').map(escape).collect::<Vec<_>>().join("\n");
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", escape(text));
 }
 
 fn json(value: &impl Serialize, pretty: bool) -> Result<String, CliError> {
     let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-    text.map_err(|error| CliError::failed(format!("the answer can't be written as JSON: {error}")))
+    let text = text.map_err(|error| CliError::failed(format!("the answer can't be written as JSON: {error}")))?;
+    Ok(visible::json(text, pretty))
 }
 
 /// A table in columns. Without rows, only its header.
@@ -120,12 +127,6 @@ pub(crate) fn table(headers: &[&str], rows: impl Iterator<Item = Vec<String>>) -
         text.push('\n');
     }
     text
-}
-
-/// Makes control characters visible: printed as they are, they could move the cursor or recolour the terminal, and what a
-/// task is called or logs comes from anywhere.
-pub(crate) fn escape(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
 #[cfg(test)]

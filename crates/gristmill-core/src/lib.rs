@@ -57,7 +57,7 @@ pub use source::{Claim, Claimed, Note, Pending, Pulse, ServedKind, Source, Swept
 pub use state::{AttemptState, Event, Illegal, State, step};
 pub use store::{CancelOutcome, EnqueueOutcome, Finding, KindInfo, QueueInfo, RetryOutcome, Severity, Store, WorkerInfo};
 pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
-pub use time::{Timestamp, format_duration, parse_duration};
+pub use time::{Timestamp, format_duration, parse_duration, rough_duration};
 pub use transact::{Doing, Driver, Transact};
 pub use within::{CancelWithin, ScheduleWithin, SettleWithin, Within, store_of};
 pub use words::words;

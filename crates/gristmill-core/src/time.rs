@@ -149,6 +149,21 @@ pub fn format_duration(duration: Duration) -> String {
     format!("{}{name}", ms / unit)
 }
 
+/// The units of a [`rough_duration`]; a year has 365 days.
+const ROUGH: [(&str, u64); 5] = [("y", 365 * 86_400_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+
+/// Writes a duration for people, who want to know about how long it is: by its two largest units, rounded down, as `6y 332d`,
+/// `3h 5m` or `12s`; below a second in milliseconds. [`format_duration`] writes all of it.
+pub fn rough_duration(duration: Duration) -> String {
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut units = ROUGH.iter().skip_while(|(_, unit)| ms < *unit);
+    let Some((name, unit)) = units.next() else { return format!("{ms}ms") };
+    match units.next().map(|(name, smaller)| (name, ms % unit / smaller)) {
+        Some((smaller, rest)) if rest > 0 => format!("{}{name} {rest}{smaller}", ms / unit),
+        _ => format!("{}{name}", ms / unit),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +180,22 @@ mod tests {
         }
         for text in ["100ms", "5s", "90m", "1d", "0s", "7d"] {
             assert_eq!(format_duration(parse_duration(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn long_times_are_told_roughly() {
+        for (ms, text) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (59_999, "59s"),
+            (60_000, "1m"),
+            (11_105_000, "3h 5m"),
+            (86_399_999, "23h 59m"),
+            (218_065_000_865, "6y 333d"),
+            (u64::MAX, "584942417y 129d"),
+        ] {
+            assert_eq!(rough_duration(Duration::from_millis(ms)), text);
         }
     }
 

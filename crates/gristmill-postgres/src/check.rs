@@ -23,6 +23,7 @@ pub(crate) async fn check(s: &mut Session<'_>, env: &Env, options: &PostgresOpti
     findings.push(indexes(s, options).await?);
     findings.extend(tables(s, options).await?);
     findings.push(days(s).await?);
+    findings.extend(locks(s).await?);
     if options.pgbouncer {
         let message = "pgbouncer=true: no wake-ups from other processes, no prepared statements, no timeouts of our own";
         findings.push(Finding::ok("pooler", message));
@@ -200,4 +201,57 @@ async fn days(s: &Session<'_>) -> Result<Finding, Fault> {
         return Ok(Finding::warning("days", message, hint));
     }
     Ok(Finding::ok("days", message))
+}
+
+async fn locks(s: &Session<'_>) -> Result<Option<Finding>, Fault> {
+    let Some(row) = s.row(Q::CheckLocks, &[]).await? else { return Ok(None) };
+    let room = Room { each: row.try_get(2)?, connections: row.try_get(3)? };
+    Ok(Some(room.for_days(row.try_get(0)?, row.try_get(1)?)))
+}
+
+/// The server's table of locks, which all its databases share.
+struct Room {
+    /// `max_locks_per_transaction`.
+    each: i64,
+    /// How many times it is there.
+    connections: i64,
+}
+
+impl Room {
+    /// A statement that goes through all days locks all their tables and indexes. Two of them at once should find room, and what
+    /// the applications lock besides.
+    fn for_days(&self, days: i64, relations: i64) -> Finding {
+        let all = self.each.saturating_mul(self.connections);
+        let message = format!("{days} days have partitions, {relations} tables and indexes; the server has room for {all} locks");
+        if relations.saturating_mul(2) <= all {
+            return Finding::ok("locks", message);
+        }
+        let enough = (relations.saturating_mul(4) / self.connections.max(1)).saturating_add(1);
+        let hint = format!(
+            "raise max_locks_per_transaction from {} to {enough} (the server restarts for it), or shorten the retention of what is \
+             kept for long, so that days are dropped: a claim or a sweep may lock all of them, and without room fails with \"out \
+             of shared memory\", as do the application's own statements",
+            self.each
+        );
+        Finding::warning("locks", message, hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gristmill_core::Severity;
+
+    use super::*;
+
+    #[test]
+    fn days_beyond_the_room_for_locks_are_told_with_what_to_do() {
+        let room = Room { each: 64, connections: 100 };
+        assert_eq!(room.for_days(290, 3_190).severity, Severity::Ok);
+        let told = room.for_days(369, 4_059);
+        assert_eq!((told.severity, told.code.as_str()), (Severity::Warning, "locks"));
+        assert_eq!(told.message, "369 days have partitions, 4059 tables and indexes; the server has room for 6400 locks");
+        assert!(told.hint.starts_with("raise max_locks_per_transaction from 64 to 163 "), "{}", told.hint);
+        assert_eq!(Room { each: 163, ..room }.for_days(369, 4_059).severity, Severity::Ok, "what is advised is enough");
+        assert_eq!(Room { each: 1, connections: 0 }.for_days(1, i64::MAX).severity, Severity::Warning);
+    }
 }

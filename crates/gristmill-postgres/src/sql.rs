@@ -47,6 +47,7 @@ queries! {
     CheckEndedLeases "check_ended_leases" [];
     CheckHorizon "check_horizon" [];
     CheckIndexes "check_indexes" [TEXT];
+    CheckLocks "check_locks" [];
     CheckLostLeases "check_lost_leases" [INT8];
     CheckOrphanLeases "check_orphan_leases" [];
     CheckOverlap "check_overlap" [];

@@ -100,6 +100,12 @@ impl Error {
         Self { what: What::Snooze(delay), reason: FailureReason::Error, trace: None, source: None }
     }
 
+    /// As [`snooze`](Self::snooze), with the reason, which is kept with the attempt and shown as the task's error for as long as
+    /// it waits: nobody would see otherwise why a task comes back again and again.
+    pub fn snooze_because(delay: Duration, why: impl Into<BoxError>) -> Self {
+        Self::new(What::Snooze(delay), FailureReason::Error, why)
+    }
+
     pub(crate) fn new(what: What, reason: FailureReason, source: impl Into<BoxError>) -> Self {
         Self { what, reason, trace: None, source: Some(source.into()) }
     }
@@ -126,9 +132,14 @@ impl Error {
         }
     }
 
-    /// What is kept of it with the attempt; a snooze and a release are no failures.
+    /// Whether nothing failed: it is to be run again, at no cost.
+    pub(crate) fn is_no_failure(&self) -> bool {
+        matches!(self.what, What::Snooze(_) | What::Release)
+    }
+
+    /// What is kept of it with the attempt. A release is no failure, and a snooze without a reason has nothing to say.
     pub(crate) fn failure(&self) -> Option<Failure> {
-        if matches!(self.what, What::Snooze(_) | What::Release) {
+        if self.what == What::Release || (self.is_no_failure() && self.source.is_none()) {
             return None;
         }
         let told = panics::catch(|| match self.source.as_deref() {
@@ -184,10 +195,10 @@ pub trait ResultExt<T> {
     /// The error, as [`Error::cancel`].
     fn or_cancel(self) -> Result<T>;
 
-    /// On error, run again after `delay` without using up an attempt.
+    /// On error, run again after `delay` without using up an attempt; the error is kept as the reason.
     ///
     /// # Errors
-    /// [`Error::snooze`].
+    /// The error, as [`Error::snooze_because`].
     fn or_snooze(self, delay: Duration) -> Result<T>;
 }
 
@@ -201,6 +212,6 @@ impl<T, E: Into<BoxError>> ResultExt<T> for std::result::Result<T, E> {
     }
 
     fn or_snooze(self, delay: Duration) -> Result<T> {
-        self.map_err(|_| Error::snooze(delay))
+        self.map_err(|error| Error::snooze_because(delay, error))
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
@@ -15,31 +16,47 @@ tokio::task_local! {
     pub(crate) static CURRENT: Arc<Attempt>;
 }
 
-/// A layer that copies every event of a running handler into the log of its attempt, in one line each.
+/// A layer that copies the events of a running handler into the log of its attempt, in one line each: those at `INFO` and above,
+/// of whatever target. What HTTP clients and drivers say of their connections at lower levels would bury what the handler says.
+///
+/// For more, raise the [level](CaptureLayer::level), and let a filter keep the libraries out:
 ///
 /// ```
-/// use tracing_subscriber::layer::SubscriberExt;
-/// let subscriber = tracing_subscriber::registry().with(gristmill::log_capture::layer());
+/// use tracing_subscriber::filter::{LevelFilter, Targets};
+/// use tracing_subscriber::layer::{Layer, SubscriberExt};
+///
+/// let kept = Targets::new().with_default(LevelFilter::INFO).with_target("my_app", LevelFilter::TRACE);
+/// let capture = gristmill::log_capture::layer().level(LevelFilter::TRACE).with_filter(kept);
+/// let subscriber = tracing_subscriber::registry().with(capture);
 /// # let _ = subscriber;
 /// ```
 pub fn layer() -> CaptureLayer {
-    CaptureLayer { _private: () }
+    CaptureLayer { level: LevelFilter::INFO }
 }
 
 /// See [`layer`].
 #[derive(Debug)]
 pub struct CaptureLayer {
-    _private: (),
+    level: LevelFilter,
+}
+
+impl CaptureLayer {
+    /// Copies events of this level and above; `INFO` unless said.
+    #[must_use]
+    pub fn level(self, level: LevelFilter) -> Self {
+        Self { level }
+    }
 }
 
 impl<S: Subscriber> Layer<S> for CaptureLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
         // What the engine itself says about the task would only repeat the history.
-        if event.metadata().target().starts_with("gristmill") {
+        if *metadata.level() > self.level || metadata.target().starts_with("gristmill") {
             return;
         }
         let _ = CURRENT.try_with(|attempt| {
-            let mut line = Line(event.metadata().level().to_string());
+            let mut line = Line(metadata.level().to_string());
             event.record(&mut line);
             attempt.log(&line.0);
         });

@@ -114,7 +114,7 @@ async fn one(args: Args, client: &Client, out: &Out) -> Result<(), CliError> {
     };
     let (id, state) = (task.id, task.state);
     match state {
-        State::Succeeded => out.line(task.result.as_deref().unwrap_or("null")),
+        State::Succeeded => out.json_text(task.result.as_deref().unwrap_or("null")),
         State::Failed => {
             let why = task.error.map(|failure| format!(": {}", failure.message)).unwrap_or_default();
             Err(CliError::failed(format!("task {id} failed{why}")))

@@ -8,27 +8,52 @@ use toml::de::{DeTable, DeValue};
 
 use super::plain::plain;
 
-/// A mistake in the configuration: `FILE:LINE:COLUMN: message`, and what would be right.
+/// A mistake in the configuration: `FILE:LINE:COLUMN: message`, and what would be right; and those that were found beside it.
 #[derive(Debug)]
 pub(crate) struct ConfigError {
     path: PathBuf,
     place: Option<(usize, usize)>,
     message: String,
+    /// The wrong text with marks below it, as lines.
+    pointer: String,
+    more: Vec<Self>,
 }
 
 impl ConfigError {
     pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
-        Self { path: path.to_owned(), place: None, message: format!("the configuration can't be read: {error}") }
+        Self::new(path, None, format!("the configuration can't be read: {error}"))
+    }
+
+    fn new(path: &Path, place: Option<(usize, usize)>, message: String) -> Self {
+        Self { path: path.to_owned(), place, message, pointer: String::new(), more: Vec::new() }
+    }
+
+    /// Several mistakes as one error, in the order of the file; `None` if there are none.
+    pub(super) fn all(mut mistakes: Vec<Self>) -> Option<Self> {
+        mistakes.sort_by_key(|mistake| mistake.place);
+        let mut mistakes = mistakes.into_iter();
+        let first = mistakes.next()?;
+        Some(Self { more: mistakes.collect(), ..first })
+    }
+
+    pub(super) fn pointing(self, pointer: Option<String>) -> Self {
+        Self { pointer: pointer.unwrap_or_default(), ..self }
+    }
+
+    /// Each mistake with its place, and the lines that belong below it.
+    pub(crate) fn mistakes(&self) -> impl Iterator<Item = (String, Vec<String>)> {
+        std::iter::once(self).chain(&self.more).map(|mistake| {
+            let place = mistake.place.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default();
+            let text = format!("{}{place}: {}", mistake.path.display(), mistake.message);
+            (text, mistake.pointer.lines().map(str::to_owned).collect())
+        })
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())?;
-        if let Some((line, column)) = self.place {
-            write!(f, ":{line}:{column}")?;
-        }
-        write!(f, ": {}", self.message)
+        let lines = self.mistakes().flat_map(|(text, below)| std::iter::once(text).chain(below));
+        f.write_str(&lines.collect::<Vec<_>>().join("\n"))
     }
 }
 
@@ -56,7 +81,8 @@ impl Source<'_> {
 
     /// A mistake that the parser found.
     pub(super) fn explain(&self, error: &toml::de::Error) -> ConfigError {
-        let said = error.message().trim();
+        let said = error.message().lines().map(str::trim).collect::<Vec<_>>().join("; ");
+        let said = said.as_str();
         if let (true, Some(span)) = (said.starts_with("duplicate key"), error.span()) {
             return self.duplicate(span);
         }
@@ -127,7 +153,7 @@ impl Source<'_> {
     }
 
     fn mistake(&self, span: Option<Range<usize>>, message: String) -> ConfigError {
-        ConfigError { path: self.path.to_owned(), place: span.map(|span| self.place(&span)), message }
+        ConfigError::new(self.path, span.map(|span| self.place(&span)), message)
     }
 
     /// Line and column.

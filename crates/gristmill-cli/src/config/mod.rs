@@ -82,9 +82,7 @@ impl Config {
         }
         let worker = file.worker.resolve(source)?;
         let tasks = file.tasks.into_iter().map(|(name, entry)| entry.resolve(name, &limits, source)).collect::<Result<_, _>>()?;
-        let schedules = file.schedule.into_iter().enumerate().map(|(number, entry)| entry.resolve(number, source));
-        let schedules = schedules.collect::<Result<Vec<_>, _>>()?;
-        schedule::check_names(&schedules, source)?;
+        let schedules = schedule::resolve(file.schedule, source)?;
         Ok(Self { path: Some(path.to_owned()), store: file.store, limits, worker, tasks, schedules })
     }
 }
@@ -261,6 +259,21 @@ catch_up = "all:5,10m"
             let error = read(text).expect_err(text);
             assert!(error.starts_with(at) && error.contains(says), "{text}\ngave {error}\nwanted {at} {says}");
         }
+    }
+
+    #[test]
+    fn every_bad_schedule_is_told() {
+        let schedule = |name: &str, rule: &str| format!("[[schedule]]\nname = \"{name}\"\ntask = \"t\"\n{rule}\n");
+        let text = [
+            schedule("a", "cron = \"0 24 * * *\""),
+            schedule("b", "cron = \"@daily\""),
+            schedule("c", "every = \"0s\""),
+            schedule("b", "every = \"1h\""),
+        ];
+        let error = read(&text.concat()).unwrap_err();
+        let told: Vec<_> = error.lines().filter_map(|line| line.get(..12).filter(|at| at.starts_with("g.toml"))).collect();
+        assert_eq!(told, ["g.toml:4:1: ", "g.toml:12:1:", "g.toml:14:1:"], "{error}");
+        assert!(error.contains("\n0 24 * * *\n  ^^\n"), "{error}");
     }
 
     #[test]

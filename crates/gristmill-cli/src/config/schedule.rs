@@ -60,9 +60,34 @@ pub(super) struct ScheduleEntry {
     description: String,
 }
 
+/// Checks all schedules of the file, so that whoever mends it sees all that is wrong with them.
+pub(super) fn resolve(entries: Vec<ScheduleEntry>, source: Source<'_>) -> Result<Vec<ConfigSchedule>, ConfigError> {
+    let mut mistakes = same_names(&entries, source);
+    let mut schedules = Vec::with_capacity(entries.len());
+    for (number, entry) in entries.into_iter().enumerate() {
+        match entry.resolve(number, source) {
+            Ok(schedule) => schedules.push(schedule),
+            Err(mistake) => mistakes.push(mistake),
+        }
+    }
+    ConfigError::all(mistakes).map_or(Ok(schedules), Err)
+}
+
+/// Names that are there twice, told by the second.
+fn same_names(entries: &[ScheduleEntry], source: Source<'_>) -> Vec<ConfigError> {
+    let second = |(number, entry): (usize, &ScheduleEntry)| {
+        let twice = entries[..number].iter().any(|earlier| earlier.name == entry.name);
+        twice.then(|| {
+            let at = ["schedule", &number.to_string(), "name"];
+            source.at(&at, format!("there are two schedules `{}`; each has a name of its own", entry.name))
+        })
+    };
+    entries.iter().enumerate().filter_map(second).collect()
+}
+
 impl ScheduleEntry {
     /// Checks the `number`th schedule of the file.
-    pub(super) fn resolve(self, number: usize, source: Source<'_>) -> Result<ConfigSchedule, ConfigError> {
+    fn resolve(self, number: usize, source: Source<'_>) -> Result<ConfigSchedule, ConfigError> {
         let number = number.to_string();
         let wrong = |key: &str, message: &dyn std::fmt::Display| source.at(&["schedule", &number, key], message);
         check_name("a schedule's name", &self.name).map_err(|error| wrong("name", &error))?;
@@ -84,10 +109,7 @@ impl ScheduleEntry {
             jitter: self.jitter.map_or(Duration::ZERO, |span| span.0),
             ..Timing::new(rule)
         };
-        timing.plan().map_err(|error| {
-            let pointer = error.pointer().map(|pointer| format!("\n{pointer}")).unwrap_or_default();
-            wrong(key_of(&error, rule_key), &format!("{error}{pointer}"))
-        })?;
+        timing.plan().map_err(|error| wrong(key_of(&error, rule_key), &error).pointing(error.pointer()))?;
         let mut definition = Definition::new(timing, self.task);
         definition.args = self.args;
         definition.tick_arg = self.tick_arg;
@@ -202,15 +224,4 @@ impl<'de> Deserialize<'de> for OverlapEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         policies::overlap(&String::deserialize(deserializer)?).map(Self).map_err(de::Error::custom)
     }
-}
-
-/// Names that are there twice, told by the second.
-pub(super) fn check_names(schedules: &[ConfigSchedule], source: Source<'_>) -> Result<(), ConfigError> {
-    for (number, schedule) in schedules.iter().enumerate() {
-        if schedules[..number].iter().any(|earlier| earlier.name == schedule.name) {
-            let at = ["schedule", &number.to_string(), "name"];
-            return Err(source.at(&at, format!("there are two schedules `{}`; each has a name of its own", schedule.name)));
-        }
-    }
-    Ok(())
 }

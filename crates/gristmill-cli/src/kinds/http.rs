@@ -1,5 +1,6 @@
 //! A task type that is an HTTP target: arguments posted as JSON, the body of a 2xx answer is the result.
 
+use std::num::IntErrorKind;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -13,8 +14,11 @@ use super::signature::Secret;
 
 /// However long a target asks us to wait, we look again after this.
 const SNOOZE_MAX: Duration = Duration::from_secs(86_400);
-/// A target that says "retry after 0 seconds" must not be asked in a tight loop, as a snooze costs no attempt.
+/// A target that says "retry after 0 seconds" must not be asked in a tight loop, as a snooze costs no attempt: the first wait is at
+/// least so long, the second twice as long, and so on.
 const SNOOZE_MIN: Duration = Duration::from_secs(1);
+/// So often a target may put a task off at no cost. One that never does anything else would be asked for ever.
+const SNOOZES_MAX: u32 = 100;
 /// A target that does not even accept the connection by then is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of a refusal's body goes into the failure's message.
@@ -79,10 +83,17 @@ impl Http {
             return Err(Error::fail(redirected(status, &self.url, response.headers())));
         }
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
-            && let Some(delay) = retry_after(response.headers())
+            && let Some(asked) = retry_after(response.headers())
         {
-            cx.log(format!("{status}: asked to come back in {} s", delay.as_secs()));
-            return Err(Error::snooze(delay));
+            // Claims that used up no attempt: nearly all of them were put off like this one.
+            let before = cx.fencing_token().saturating_sub(cx.attempt());
+            let wait = asked.clamp(SNOOZE_MIN * before.saturating_add(1).min(SNOOZES_MAX), SNOOZE_MAX);
+            let said = format!("{} answered {status}, and to come back in {} s", place(&self.url), wait.as_secs());
+            return Err(if before < SNOOZES_MAX {
+                Error::snooze_because(wait, said)
+            } else {
+                Error::retry_after(wait, format!("{said}; it has put the task off {before} times"))
+            });
         }
         let refusal = self.refusal(response).await;
         if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS && !self.retry_4xx {
@@ -184,11 +195,12 @@ fn header(what: &str, value: &str) -> Result<HeaderValue> {
     HeaderValue::from_str(value).map_err(|_| Error::fail(format!("the {what} can't be sent in an HTTP header")))
 }
 
-/// How long the target wants to be left alone: seconds, or a date.
+/// How long the target wants to be left alone: seconds, however many digits they have, or a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => SNOOZE_MAX,
         Err(_) => {
             let at = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
             let now = u64::try_from(Env::system().now().as_millis()).ok()?;
@@ -208,6 +220,7 @@ mod tests {
         assert_eq!(wait("120"), Some(Duration::from_secs(120)));
         assert_eq!(wait("0"), Some(SNOOZE_MIN));
         assert_eq!(wait("99999999999"), Some(SNOOZE_MAX));
+        assert_eq!(wait("99999999999999999999"), Some(SNOOZE_MAX));
         assert_eq!(wait("Fri, 31 Dec 9999 23:59:59 GMT"), Some(SNOOZE_MAX));
         assert_eq!(wait("Thu, 01 Jan 1970 00:00:01 GMT"), Some(SNOOZE_MIN));
         assert_eq!(wait("soon"), None);

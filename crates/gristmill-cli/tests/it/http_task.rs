@@ -78,8 +78,47 @@ fn a_target_that_is_busy_is_left_alone_as_long_as_it_asks() {
         );
         assert_eq!(server.seen().len(), 1);
     }
+    // A time beyond all numbers is as long as any.
+    let server = Server::saying("429 Too Many Requests", "retry-after: 99999999999999999999\r\n", "");
+    let (sandbox, task) = call(&server, "", "{}");
+    assert_eq!((&task["state"], &task["attempt"]), (&json!("scheduled"), &json!(0)), "{task}");
+    let why = task["error"]["message"].as_str().unwrap();
+    assert!(why.contains("/hook answered 429 Too Many Requests, and to come back in 86400 s"), "{task}");
+    assert!(
+        sandbox.ok(&["tasks", "list"]).contains(&why[..40])
+            && sandbox.ok(&["tasks", "show", task["id"].as_str().unwrap()]).contains(why)
+    );
     // Without a time it is an error like others.
     failed(&call(&Server::saying("429 Too Many Requests", "", ""), "", "{}").1, 2, "429");
+}
+
+#[test]
+fn a_target_that_puts_off_for_ever_uses_up_attempts_in_the_end() {
+    let server = Server::saying("503 Service Unavailable", "retry-after: 0\r\n", "");
+    let (sandbox, task) = call_url(&format!("http://127.0.0.1:{}/", server.port), "", "max_attempts = 1", "{}");
+    assert_eq!((&task["state"], &task["attempts"][0]["state"]), (&json!("scheduled"), &json!("snoozed")), "{task}");
+    let conn = gristmill_sqlite::rusqlite::Connection::open(sandbox.path("gristmill.db")).unwrap();
+    // As if it had been put off before, and its time had come.
+    let put_off = |times: u32| {
+        conn.execute("UPDATE gristmill_scheduled SET run_at = 0, claim_no = ?1", [times]).unwrap();
+        sandbox.ok(&["worker", "--drain"]);
+        sandbox.show(task["id"].as_str().unwrap())
+    };
+    let again = put_off(30);
+    assert_eq!((&again["state"], &again["attempt"]), (&json!("scheduled"), &json!(0)), "{again}");
+    assert!(again["error"]["message"].as_str().unwrap().contains("to come back in 31 s"), "each wait is longer: {again}");
+    failed(&put_off(100), 1, "to come back in 100 s; it has put the task off 100 times");
+}
+
+#[test]
+fn no_library_speaks_in_the_log_of_an_attempt() {
+    let server = Server::saying("200 OK", "", "1");
+    let (sandbox, task) = call(&server, "", "{}");
+    assert_eq!((&task["state"], &task["attempts"][0]["logs"]), (&json!("succeeded"), &Value::Null), "{task}");
+    // Unless somebody wants to hear it.
+    let id = sandbox.enqueue("hook.call", "{}");
+    sandbox.ok(&["worker", "--drain", "--log", "warn,hyper_util=trace"]);
+    assert!(sandbox.show(&id)["attempts"][0]["logs"].as_str().unwrap().contains("TRACE"));
 }
 
 #[test]

@@ -22,4 +22,5 @@ mod server;
 mod server_faults;
 mod tasks;
 mod versions;
+mod visible;
 mod worker;

@@ -164,6 +164,10 @@ fn what_makes_no_sense_is_refused_and_nothing_is_made() {
         (&["--solar", "sunet", "--at", "51.5,-0.1"], &["Did you mean `sunset`?"]),
         (&["--solar", "sunset"], &["--at"]),
         (&["--on", "tomorrow"], &["RFC 3339"]),
+        (&["--on", "2020-01-01T00:00:00Z"], &["2020-01-01T00:00:00.000Z has passed, 6y", "`enqueue` makes a task now"]),
+        (&["--crontab", "0 0 * * 1/9"], &["a step only after `*` or a range; allowed is 0 to 6 or SUN to SAT\n"]),
+        (&["--cron", "* * L-3 * *"], &["a distance from it, as in L-3, is not supported"]),
+        (&["--cron", "0\u{a0}0 * * *"], &["U+00A0"]),
         (&["--every", "1h", "--cron", "@daily"], &["cannot be used with"]),
         (&["--every", "1h", "--jitter", "8d"], &["at most"]),
         (&["--every", "1h", "--catch-up", "all:5"], &["all:N,WINDOW"]),
@@ -193,12 +197,55 @@ fn a_name_is_taken_once_and_a_wrong_one_is_told() {
     let error = sandbox.fails(1, &["schedules", "add", "nightly", "--task", "echo", "--every", "1h"]);
     assert!(error.contains("there is a schedule `nightly` already"), "{error}");
     for command in ["show", "edit", "pause", "resume", "run-now", "remove", "next", "history"] {
-        let error = sandbox.fails(1, &["schedules", command, "nigthly"]);
+        let edit: &[&str] = if command == "edit" { &["--every", "1h"] } else { &[] };
+        let error = sandbox.fails(1, &[&["schedules", command, "nigthly"], edit].concat());
         assert!(error.contains("there is no schedule `nigthly`") && error.contains("did you mean `nightly`?"), "{error}");
     }
     let error = sandbox.fails(2, &["schedules", "edit", "nightly", "--cron", "60 * * * *"]);
     assert!(error.contains("\n60 * * * *\n^^"), "{error}");
+    let error = sandbox.fails(2, &["schedules", "edit", "nightly"]);
+    assert!(error.contains("nothing to change") && error.contains("--help"), "{error}");
+    sandbox.fails(2, &["schedules", "edit", "nightly", "--on", "2020-01-01T00:00:00Z"]);
     assert_eq!(show(&sandbox, "nightly")["definition"]["rule"]["expr"], YEARLY[1], "nothing was changed");
+}
+
+#[test]
+fn a_date_that_has_passed_is_run_only_if_it_is_said() {
+    let sandbox = Sandbox::with_echo();
+    let ended =
+        sandbox.run(&["schedules", "add", "past", "--task", "echo", "--on", "2020-01-01T00:00:00Z", "--catch-up", "latest"]);
+    assert!(ended.code == Some(0) && ended.stderr.contains("2020-01-01T00:00:00.000Z was 6y"), "{ended:?}");
+    let _beat = beat(&sandbox);
+    until("it has its run", || !history(&sandbox, "past").is_empty());
+    let [tick] = &history(&sandbox, "past")[..] else { panic!("one tick") };
+    assert!(
+        tick["reason"].as_str().unwrap().starts_with("6y ") && tick["reason"].as_str().unwrap().ends_with("d late"),
+        "{tick}"
+    );
+    let text = sandbox.ok(&["schedules", "history", "past"]);
+    assert!(!text.contains("ms"), "people count in years: {text}");
+}
+
+#[test]
+fn what_another_cron_would_make_of_a_rule_is_told() {
+    let sandbox = Sandbox::with_echo();
+    let notice = "would want both";
+    let add = |name: &str, rule: &[&str]| sandbox.run(&[&["schedules", "add", name, "--task", "echo"], rule].concat());
+    let ended = add("odd", &["--cron", "0 0 */2 * MON"]);
+    assert!(ended.code == Some(0) && ended.stderr.contains(notice), "{ended:?}");
+    let ended = add("even", &["--cron", "0 0 */2 * *"]);
+    assert!(ended.code == Some(0) && !ended.stderr.contains(notice), "{ended:?}");
+    let ended = sandbox.run(&["schedules", "edit", "even", "--cron", "0 0 13 * */2"]);
+    assert!(ended.code == Some(0) && ended.stderr.contains(notice), "{ended:?}");
+}
+
+#[test]
+fn every_bad_schedule_of_the_file_is_told() {
+    let schedule = |name: &str, rule: &str| format!("[[schedule]]\nname = \"{name}\"\ntask = \"echo\"\ncron = \"{rule}\"\n");
+    let sandbox = Sandbox::new(&[schedule("a", "0 24 * * *"), schedule("b", "@daily"), schedule("c", "@dialy")].concat());
+    let error = sandbox.fails(2, &["beat"]);
+    assert!(error.contains("error: gristmill.toml:4:1: ") && error.contains("\n0 24 * * *\n  ^^\n"), "{error}");
+    assert!(error.contains("\nerror: gristmill.toml:12:1: `@dialy`"), "{error}");
 }
 
 #[test]

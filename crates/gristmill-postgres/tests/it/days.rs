@@ -334,6 +334,27 @@ async fn nobody_waits_long_while_days_are_made_and_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_counts_what_days_take_of_the_room_for_locks() {
+    let house = House::new().await;
+    let finding = async || house.store.check().await.unwrap().into_iter().find(|finding| finding.code == "locks").unwrap();
+    let count = |message: &str| message.split(' ').filter_map(|word| word.parse::<u64>().ok()).collect::<Vec<_>>();
+    let before = finding().await;
+    let [days, relations, room] = count(&before.message)[..] else { panic!("{before:?}") };
+    assert!(days == 4 && relations > 4 * days && room > relations, "{before:?}");
+    let today = START.as_millis() / 86_400_000;
+    for day in today - 20..today - 10 {
+        house.sql.execute("SELECT make_day($1)", &[&day]).await.unwrap();
+    }
+    let after = finding().await;
+    let grown = count(&after.message);
+    assert_eq!(grown[0], 14, "{after:?}");
+    assert!(
+        (grown[1] - relations).is_multiple_of(10) && (grown[1] - relations) / 10 >= 6,
+        "each day has as many: {before:?} {after:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_misses_the_partitions_of_tomorrow() {
     let house = House::new().await;
     let finding = async || house.store.check().await.unwrap().into_iter().find(|finding| finding.code == "days").unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::definition::Definition;
 use super::memory::Memory;
 use super::policies::{CatchUp, Overlap};
-use crate::core::{NewTask, State, TaskId, Tick, TickOutcome, Timestamp, format_duration};
+use crate::core::{NewTask, State, TaskId, Tick, TickOutcome, Timestamp, format_duration, rough_duration};
 use crate::schedule::Plan;
 
 /// A tick that is found later than this is missed, and the catch-up policy decides about it. As long as another beat may take
@@ -132,7 +132,7 @@ impl<F: FnMut(Timestamp) -> Result<NewTask, String>> Deciding<'_, F> {
         if let (Some(least), Some(last)) = (definition.min_distance, self.memory.last_run_at) {
             let since = self.look.now.since(last);
             if since < least {
-                let reason = format!("the last run was {} ago, less than {}", format_duration(since), format_duration(least));
+                let reason = format!("the last run was {} ago, less than {}", rough_duration(since), format_duration(least));
                 return self.record(tick, TickOutcome::Suppressed, reason);
             }
         }
@@ -161,7 +161,7 @@ impl<F: FnMut(Timestamp) -> Result<NewTask, String>> Deciding<'_, F> {
             Err(why) => return self.record(tick, TickOutcome::Failed, why),
         };
         let late = self.look.now.since(self.look.plan.starts_at(self.look.name, tick));
-        let reason = reason.or_else(|| (late > LATE_AFTER).then(|| format!("{} late", format_duration(late))));
+        let reason = reason.or_else(|| (late > LATE_AFTER).then(|| format!("{} late", rough_duration(late))));
         self.memory.last_task = Some(task.id);
         self.memory.last_tick = Some(tick);
         self.memory.last_run_at = Some(self.look.now);

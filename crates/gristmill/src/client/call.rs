@@ -108,8 +108,8 @@ async fn run(client: &Client, kind: &Registered, args: String, over: Overrides) 
     let args = std::mem::take(&mut task.args);
     let attempt = Arc::new(Attempt::of_call(task, timeout, client.ground()));
     let result = execute::run_handler(kind, &attempt, args).await.map_err(|error| match error.failure() {
-        Some(failure) => CallError::Failed(Box::new(failure)),
-        None => CallError::Snoozed,
+        Some(failure) if !error.is_no_failure() => CallError::Failed(Box::new(failure)),
+        _ => CallError::Snoozed,
     })?;
     // The children of a call have no settlement to be committed with; they follow its success.
     let children = attempt.take_children();

@@ -162,6 +162,18 @@ impl Plan {
         &self.description
     }
 
+    /// What other programs would make of the same expression, where that is not what is made of it here: a line that was copied
+    /// from a crontab would change its meaning without a word.
+    pub fn notice(&self) -> Option<&'static str> {
+        match &self.engine {
+            Engine::Local(Pattern::Cron(cron)) if cron.days.starred => Some(
+                "either of its days suffices; cron on Debian and elsewhere takes a field that begins with `*` for no restriction, \
+                 and would want both",
+            ),
+            _ => None,
+        }
+    }
+
     fn first(&self) -> Option<Timestamp> {
         self.next_after(Timestamp::MIN)
     }

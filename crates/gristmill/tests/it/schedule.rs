@@ -77,7 +77,7 @@ fn crontab_agrees_with_celery_and_zoneinfo() {
     assert_all_ticks_agree(include_str!("../oracle/crontab.tsv"), |expr| Rule::crontab(expr));
 }
 
-/// To the minute anywhere. An ordinary day agrees to some seconds; on the first and last days of an event (astronomical dawn
+/// To the minute, up to 80 degrees. An ordinary day agrees to some seconds; on the first and last days of an event (astronomical dawn
 /// in June in London, sunrise in Tromso) the sun goes along its line, and a thousandth of a degree is half a minute.
 #[test]
 fn the_sun_agrees_with_ephem_to_the_minute() {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gristmill::core::WorkerSpec;
-use gristmill::core::{Claim, Env, Wanted};
+use gristmill::core::{AttemptState, Claim, Env, Wanted, WorkerSpec};
 use gristmill::{
-    Ack, App, AwaitError, CancelOutcome, Context, Error, FailureReason, Filter, Limits, Result, RetryOutcome, State, task,
+    Ack, App, AwaitError, CallError, CancelOutcome, Context, Error, FailureReason, Filter, Limits, Result, ResultExt,
+    RetryOutcome, State, task,
 };
 
 use crate::support::{Heard, Probe, in_memory, within};
@@ -27,6 +27,7 @@ async fn fail(cx: &Context<Probe>, how: String) -> Result<u32> {
         "fail" => Err(Error::fail("never")),
         "cancel" => Err(Error::cancel("unwanted")),
         "snooze" if cx.state.seen().len() == 1 => Err(Error::snooze(Duration::from_millis(1))),
+        "wait" => Err::<u32, _>("not there yet").or_snooze(Duration::from_secs(3_600)),
         "panic" => panic!("out of order"),
         _ => Ok(cx.attempt()),
     }
@@ -142,6 +143,29 @@ async fn a_snooze_gives_the_attempt_back() {
     assert_eq!(within(handle.result()).await.unwrap(), 1);
     assert_eq!(probe.seen(), ["snooze 1", "snooze 1"]);
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_snooze_says_why_if_it_can() {
+    let probe = Probe::default();
+    let client = in_memory(told(&probe)).await;
+    let worker = client.worker().queue("default", 1).start().await.unwrap();
+    let handle = client.enqueue(Fail { how: "wait".into() }).await.unwrap();
+    let task = within(async {
+        loop {
+            let task = handle.status().await.unwrap().unwrap();
+            if task.state == State::Scheduled {
+                return task;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let task = task.await;
+    assert_eq!((task.attempt, task.attempts[0].state), (0, AttemptState::Snoozed));
+    assert_eq!(task.error.unwrap().message, "not there yet");
+    worker.stop().await;
+    assert_eq!(probe.seen(), ["wait 1"], "no hook takes it for a failure");
+    assert!(matches!(client.call(Fail { how: "wait".into() }).await, Err(CallError::Snoozed)));
 }
 
 #[tokio::test]
@@ -577,6 +601,7 @@ async fn what_a_handler_says_through_tracing_is_kept_with_its_attempt() {
     #[task(name = "speak", max_attempts = 2, backoff = fixed("0s"))]
     async fn speak(cx: &Context) -> Result<()> {
         tracing::info!(attempt = cx.attempt(), "speaking");
+        tracing::debug!(target: "hyper", "pooling an idle connection");
         tokio::task::yield_now().await;
         tracing::warn!(target: "elsewhere", "still \u{7}here");
         Err(Error::retry("hoarse"))

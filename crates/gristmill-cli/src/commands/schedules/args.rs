@@ -12,7 +12,7 @@ use crate::exit::CliError;
 use crate::policies::{catch_up, overlap, place};
 
 /// What may be said of a schedule; what is left out stays as it is, or is the default.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, PartialEq, clap::Args)]
 pub(super) struct Said {
     /// Its tasks' arguments, a JSON object
     #[arg(long, value_name = "JSON", value_parser = object)]
@@ -28,7 +28,7 @@ pub(super) struct Said {
     description: Option<String>,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, PartialEq, clap::Args)]
 #[command(next_help_heading = "When it ticks")]
 struct When {
     /// Five fields, six with seconds first, or @daily and its like
@@ -43,7 +43,7 @@ struct When {
     /// What the sun does, such as sunset
     #[arg(long, value_name = "EVENT", group = "rule", requires = "at")]
     solar: Option<SolarEvent>,
-    /// Once, such as 2027-01-31T09:00:00Z
+    /// Once, such as 2027-01-31T09:00:00Z; with --catch-up also a date that has passed
     #[arg(long, value_name = "RFC3339", group = "rule")]
     on: Option<Timestamp>,
     /// With --solar: where, in degrees north and east
@@ -72,7 +72,7 @@ struct When {
     max_runs: Option<OrNone<u64>>,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, PartialEq, clap::Args)]
 #[command(next_help_heading = "What becomes of ticks")]
 struct Policies {
     /// Ticks for which no beat ran: none, latest, or all:N,WINDOW such as all:100,1h [default: latest]
@@ -89,7 +89,7 @@ struct Policies {
     penalty: Option<u32>,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, PartialEq, clap::Args)]
 #[command(next_help_heading = "Its tasks")]
 struct Tasks {
     /// Another queue than the task type's; empty for that one again
@@ -107,7 +107,7 @@ struct Tasks {
 }
 
 /// A value, or `none`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct OrNone<T>(Option<T>);
 
 impl Said {
@@ -120,6 +120,11 @@ impl Said {
         let mut definition = Definition::new(Timing::new(rule), task);
         self.apply(&mut definition);
         Ok(definition)
+    }
+
+    /// The date that is said, and whether it is said what becomes of one that has passed.
+    pub(super) fn date(&self) -> Option<(Timestamp, bool)> {
+        Some((self.when.on?, self.policies.catch_up.is_some()))
     }
 
     /// Changes what is said, and nothing else.

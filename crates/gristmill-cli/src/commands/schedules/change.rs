@@ -2,31 +2,61 @@
 
 use gristmill::beat::{Definition, Removed, ScheduleError, ScheduleJson, ScheduleRecord};
 use gristmill::core::limits::check_name;
+use gristmill::core::rough_duration;
 use gristmill::{Client, TaskId, Timestamp};
 use serde::Serialize;
 
+use super::args::Said;
 use super::view::line;
 use super::{Add, Edit, explain, find};
 use crate::exit::CliError;
-use crate::output::Out;
+use crate::output::{self, Out};
 
 pub(super) async fn add(args: Add, client: &Client, out: &Out) -> Result<(), CliError> {
     let name = args.which.name;
     check_name("a schedule's name", &name).map_err(|error| CliError::usage(error.to_string()))?;
     let definition = args.said.define(args.task)?;
+    check_date(&args.said, client).await?;
+    let plan = definition.timing.plan()?;
     client.schedules().create(&name, definition).await?;
+    plan.notice().into_iter().for_each(output::note);
     out.value(&ScheduleJson::of(find(&name, client).await?), line)
 }
 
 pub(super) async fn edit(args: Edit, client: &Client, out: &Out) -> Result<(), CliError> {
     let Edit { which, task, said } = args;
+    if task.is_none() && said == Said::default() {
+        let error = CliError::usage("nothing to change: say a rule, --task, --args or another option");
+        return Err(error.with_hint("`schedules edit --help` lists them"));
+    }
+    check_date(&said, client).await?;
     let change = |definition: &mut Definition| {
         if let Some(task) = &task {
             definition.task.clone_from(task);
         }
         said.apply(definition);
     };
-    answer(client.schedules().edit(&which.name, change).await, &which.name, client, out).await
+    let edited = client.schedules().edit(&which.name, change).await;
+    if let Some(plan) = edited.as_ref().ok().and_then(|record| record.definition.as_ref()?.timing.plan().ok()) {
+        plan.notice().into_iter().for_each(output::note);
+    }
+    answer(edited, &which.name, client, out).await
+}
+
+/// Refuses a date that has passed, which mostly is a slip and would be run at once, unless it is said what becomes of it.
+async fn check_date(said: &Said, client: &Client) -> Result<(), CliError> {
+    let Some((at, wanted)) = said.date() else { return Ok(()) };
+    let now = client.store().due_schedules(1).await?.now;
+    if at > now {
+        return Ok(());
+    }
+    let ago = rough_duration(now.since(at));
+    if wanted {
+        output::note(&format!("{at} was {ago} ago: a beat does with it at once what --catch-up says"));
+        return Ok(());
+    }
+    Err(CliError::usage(format!("{at} has passed, {ago} ago"))
+        .with_hint("`enqueue` makes a task now; with --catch-up latest the schedule makes one as soon as a beat runs"))
 }
 
 pub(super) async fn pause(name: &str, paused: bool, client: &Client, out: &Out) -> Result<(), CliError> {

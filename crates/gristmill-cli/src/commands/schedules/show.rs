@@ -1,8 +1,11 @@
 //! What schedules are there, when they tick, and what became of their ticks.
 
+use std::time::Duration;
+
 use gristmill::Client;
 use gristmill::beat::{Definition, ScheduleJson, ScheduleState};
 use gristmill::core::json::{PageJson, TickJson};
+use gristmill::core::rough_duration;
 
 use super::view::{runs_left, standing, text, upcoming};
 use super::{History, List, find};
@@ -55,7 +58,7 @@ pub(super) async fn history(args: &History, client: &Client, out: &Out) -> Resul
         vec![
             tick.tick.to_string(),
             tick.outcome.as_str().to_owned(),
-            gristmill::core::format_duration(std::time::Duration::from_millis(tick.lateness_ms)),
+            rough_duration(Duration::from_millis(tick.lateness_ms)),
             tick.task.map(|id| id.to_string()).unwrap_or_default(),
             tick.reason.clone().unwrap_or_default(),
         ]

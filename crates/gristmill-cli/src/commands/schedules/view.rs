@@ -40,7 +40,7 @@ pub(super) fn text(schedule: &ScheduleJson) -> String {
 pub(super) fn line(schedule: &ScheduleJson) -> String {
     let next = schedule.next.as_ref().map(|next| format!("; next {}", next.local)).unwrap_or_default();
     let when = schedule.when.as_deref().unwrap_or("?");
-    format!("{}: {when}; {}{next}\n", escape(&schedule.name), escape(&standing(schedule)))
+    format!("{}\n", escape(&format!("{}: {when}; {}{next}", schedule.name, standing(schedule))))
 }
 
 /// State and reason.

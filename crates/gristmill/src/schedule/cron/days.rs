@@ -23,6 +23,9 @@ pub(crate) struct Days {
     pub(crate) week_restricted: bool,
     /// Celery's way: both must match. Cron's: either, where both are restricted.
     pub(crate) both: bool,
+    /// Both are restricted and either suffices, though one begins with `*`: for Vixie's cron, and those that come from it, such a
+    /// field restricts nothing, and they want both.
+    pub(crate) starred: bool,
 }
 
 impl Days {

@@ -36,12 +36,14 @@ impl Field {
             (self.value(first, dialect)?, self.value(last, dialect)?)
         } else {
             let first = self.value(range, dialect)?;
-            match (step, dialect) {
+            match (&step, dialect) {
                 (None, _) => (first, first),
                 (Some(_), Dialect::Cron) => (first, self.max),
-                (Some((step, _)), Dialect::Celery) => {
+                (Some((step, written)), Dialect::Celery) => {
                     let error = self.error(item, "Celery takes a step only after `*` or a range");
-                    return Err(error.suggest(format!("{first}-{}/{step}", self.max)));
+                    // One that is longer than the field would be the first value alone, which nobody means.
+                    let meant = (*step < self.cycle()).then(|| format!("{first}-{}/{}", self.max, written.text));
+                    return Err(meant.into_iter().fold(error, FieldError::suggest));
                 }
             }
         };
@@ -51,11 +53,16 @@ impl Field {
 
     /// The values from `first` to `last`, around the end of the field where `last` is the smaller one. Cron's Sunday 7 is 0.
     fn expand(&self, first: u8, last: u8, step: u8) -> u64 {
-        let cycle = self.max - self.min + 1;
+        let cycle = self.cycle();
         let (first, last) = if first > self.max { (first - cycle, last % cycle) } else { (first, last) };
         let length = if last < first { last + cycle - first } else { last - first };
         let value = |n: u8| self.min + (first - self.min + n) % cycle;
         (0..=length).step_by(usize::from(step)).fold(0, |bits, n| bits | 1 << value(n))
+    }
+
+    /// How many values there are.
+    const fn cycle(&self) -> u8 {
+        self.max - self.min + 1
     }
 
     /// One value: a number, or a name by its first three letters or more.
@@ -78,7 +85,7 @@ impl Field {
     }
 
     fn step(&self, part: Part<'_>, dialect: Dialect) -> Result<u8, Box<FieldError>> {
-        let cycle = u32::from(self.max - self.min) + 1;
+        let cycle = u32::from(self.cycle());
         match digits(part.text) {
             Some(0) => Err(self.error(part, "a step of 0 goes nowhere")),
             Some(step) if step < cycle => Ok(u8::try_from(step).unwrap_or(u8::MAX)),
@@ -102,6 +109,12 @@ impl Field {
         let upper = part.text.to_uppercase();
         if upper == "?" {
             return error.suggest("*".to_owned());
+        }
+        let is_day = self.name == DAY.name || self.name == WEEKDAY.name;
+        if dialect == Dialect::Cron && is_day && matches!(upper.as_str(), "L" | "LW" | "WL") {
+            let problem =
+                format!("`{}` goes with no range and no step; a distance from it, as in L-3, is not supported", part.text);
+            return self.error(part, &problem);
         }
         if dialect == Dialect::Celery && upper.contains(['L', 'W', '#']) && upper.contains(|c: char| c.is_ascii_digit())
             || upper == "L"

@@ -24,10 +24,13 @@ impl Cron {
             let problem = format!("it has {} bytes, and {EXPRESSION_MAX} are allowed", expr.len());
             return Err(RuleError::Expression { expr: expr.chars().take(40).collect(), problem });
         }
-        let expr = match expr.trim().strip_prefix('@') {
-            Some(_) if dialect == Dialect::Cron => alias(expr.trim())?,
-            _ => expr,
-        };
+        if let Some(odd) = expr.chars().find(|c| c.is_whitespace() && !is_blank(*c)) {
+            let code = u32::from(odd);
+            let problem = format!("it has the character U+{code:04X}, and fields are separated by spaces and tabs only");
+            return Err(RuleError::Expression { expr: expr.to_owned(), problem });
+        }
+        let whole = expr.trim_matches(is_blank);
+        let expr = if whole.starts_with('@') && dialect == Dialect::Cron { alias(whole)? } else { expr };
         let cron = Self::read(expr, dialect)?;
         if cron.names_a_day() {
             return Ok(cron);
@@ -37,7 +40,7 @@ impl Cron {
     }
 
     fn read(expr: &str, dialect: Dialect) -> Result<Self, RuleError> {
-        let parts: Vec<_> = Part::whole(expr).split(char::is_whitespace).filter(|part| !part.text.is_empty()).collect();
+        let parts: Vec<_> = Part::whole(expr).split(is_blank).filter(|part| !part.text.is_empty()).collect();
         let (seconds, [minute, hour, day, month, weekday]) = match (parts.as_slice(), dialect) {
             (&[minute, hour, day, month, weekday], _) => (1, [minute, hour, day, month, weekday]),
             (&[second, minute, hour, day, month, weekday], Dialect::Cron) => {
@@ -54,6 +57,11 @@ impl Cron {
             steps: [minute, hour].iter().any(|part| part.text.contains(['*', '/'])),
         })
     }
+}
+
+/// What separates fields. Of what looks like a space, and is none, nobody would see how it was read.
+fn is_blank(c: char) -> bool {
+    c == ' ' || c == '\t'
 }
 
 fn alias(name: &str) -> Result<&'static str, RuleError> {
@@ -94,6 +102,8 @@ fn days(day: Part<'_>, weekday: Part<'_>, dialect: Dialect) -> Result<Days, Box<
         both: dialect == Dialect::Celery,
         ..Days::default()
     };
+    let starred = day.text.starts_with('*') || weekday.text.starts_with('*');
+    days.starred = dialect == Dialect::Cron && starred && days.month_restricted && days.week_restricted;
     for item in day.split(|c| c == ',') {
         day_item(&mut days, item, dialect)?;
     }

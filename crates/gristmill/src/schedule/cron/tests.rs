@@ -88,6 +88,9 @@ fn mistakes_are_pointed_at() {
         ("*/90 * * * *", "minute", "  ^^", None),
         ("? * * * *", "minute", "^", Some("*")),
         ("L * * * *", "minute", "^", None),
+        ("0 0 L-3 * *", "day of month", "    ^", None),
+        ("0 0 LW-1 * *", "day of month", "    ^^", None),
+        ("0 0 * * L-3", "day of week", "        ^", None),
         ("0 0 é * *", "day of month", "    ^", None),
         ("  0 99999999999 * * *", "hour", "    ^^^^^^^^^^^", None),
         ("-5 * * * *", "minute", "^", None),
@@ -98,9 +101,15 @@ fn mistakes_are_pointed_at() {
         let RuleError::Field(error) = error else { panic!("{expr}: {error}") };
         assert_eq!((error.field, error.suggestion.as_deref()), (field, suggestion), "{expr}: {error}");
     }
-    for (expr, suggestion) in
-        [("0 0 * * 7", Some("0")), ("5/10 * * * *", Some("5-59/10")), ("0 0 L * *", None), ("0 0 15W * *", None)]
-    {
+    for (expr, suggestion) in [
+        ("0 0 * * 7", Some("0")),
+        ("5/10 * * * *", Some("5-59/10")),
+        ("0 0 * * 1/9", None),
+        ("5/60 * * * *", None),
+        ("0 5/300 * * *", None),
+        ("0 0 L * *", None),
+        ("0 0 15W * *", None),
+    ] {
         let RuleError::Field(error) = Cron::parse(expr, Dialect::Celery).unwrap_err() else { panic!("{expr}") };
         assert_eq!(error.suggestion.as_deref(), suggestion, "{expr}: {error}");
     }
@@ -114,6 +123,16 @@ fn errors_read_well() {
             "0 0 * * MUN",
             Dialect::Cron,
             "`0 0 * * MUN`, day of week: `MUN` is not a value; allowed is 0 to 6 or SUN to SAT. Did you mean `MON`?",
+        ),
+        (
+            "* * L-3 * *",
+            Dialect::Cron,
+            "`* * L-3 * *`, day of month: `L` goes with no range and no step; a distance from it, as in L-3, is not supported; allowed is 1 to 31",
+        ),
+        (
+            "0\u{a0}0 * * *",
+            Dialect::Celery,
+            "`0\u{a0}0 * * *` is not an expression: it has the character U+00A0, and fields are separated by spaces and tabs only",
         ),
         (
             "0 0 * *",
@@ -143,6 +162,31 @@ fn errors_read_well() {
     ] {
         assert_eq!(Cron::parse(expr, dialect).unwrap_err().to_string(), text);
     }
+}
+
+#[test]
+fn blanks_are_spaces_and_tabs() {
+    assert_eq!(cron("\t0  3\t* * *  ").hours, bits(&[3]));
+    assert_eq!(cron(" @daily\t").hours, bits(&[0]));
+    for expr in ["0\u{a0}0 * * *", "0 0 * * *\n", "@daily\n", "0\u{2003}0 * * *", "0 0 * *\u{85}*"] {
+        assert!(matches!(Cron::parse(expr, Dialect::Cron), Err(RuleError::Expression { .. })), "{expr:?}");
+    }
+}
+
+/// Where Vixie's cron would want both days.
+#[test]
+fn a_starred_day_beside_another_is_noticed() {
+    for (expr, starred) in [
+        ("0 0 */2 * MON", true),
+        ("0 0 13 * */2", true),
+        ("0 0 */2,5 * MON", true),
+        ("0 0 * * MON", false),
+        ("0 0 */2 * *", false),
+        ("0 0 13 * FRI", false),
+    ] {
+        assert_eq!(cron(expr).days.starred, starred, "{expr}");
+    }
+    assert!(!Cron::parse("0 0 */2 * mon", Dialect::Celery).unwrap().days.starred);
 }
 
 #[test]
