@@ -19,13 +19,25 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut errors = 0;
     // A claim that ended in an error may have taken tasks all the same, which nobody else would run while we live.
     let mut unanswered: Option<Claim> = None;
+    // Lanes whose queues had no more when they were asked: they are not asked again before there is news.
+    let mut dry = vec![false; shared.lanes.len()];
+    let mut news = None;
     while !shared.stopping.is_cancelled() {
-        let wanted: Vec<_> = (shared.lanes.iter().zip(&mut appetites))
-            .map(|(lane, appetite)| Wanted { queue: lane.queue.clone(), limit: lane.want(appetite, prefetch(&shared, lane)) })
+        let wanted: Vec<_> = (shared.lanes.iter().zip(&mut appetites).zip(&dry))
+            .map(|((lane, appetite), dry)| {
+                let limit = if *dry { 0 } else { lane.want(appetite, prefetch(&shared, lane)) };
+                Wanted { queue: lane.queue.clone(), limit }
+            })
             .collect();
         let unanswered_before = unanswered.take().filter(|claim| claim.worker == shared.id());
         if unanswered_before.is_none() && wanted.iter().all(|wanted| wanted.limit == 0) {
             tokio::select! {
+                biased;
+                () = until(&mut news) => {
+                    news = None;
+                    dry.fill(false);
+                }
+                // A lane that was not asked, as it had enough, has slots free: others that are dry must not make it wait.
                 () = shared.hungry.notified() => {}
                 () = shared.stopping.cancelled() => {}
             }
@@ -38,8 +50,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             again: false,
         });
         let was_idle = shared.is_idle();
+        let mut full = Vec::new();
         let fetched = tokio::select! {
-            fetched = fetch(&shared, &claim, &mut appetites) => fetched,
+            fetched = fetch(&shared, &claim, &mut appetites, &mut full) => fetched,
             // What it may have taken is released when the worker signs off.
             () = no_longer_wanted(&shared) => break,
         };
@@ -47,19 +60,33 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             tracing::info!("the store answers again");
         }
         match fetched {
-            Ok(Fetched::SomeQueueHasMore) => {}
             Ok(fetched) => {
+                let asked_all = claim.wanted.len() == shared.lanes.len();
                 // What ran before this claim may have left more, which it would have brought.
-                let is_over = fetched == Fetched::Nothing && was_idle;
+                let is_over = fetched == Fetched::Nothing && asked_all && was_idle;
                 if shared.config.drain && is_over && is_drained(&shared).await {
                     shared.stopping.cancel();
                     break;
                 }
-                let poll =
-                    if shared.config.drain { shared.config.poll.min(Duration::from_millis(100)) } else { shared.config.poll };
-                tokio::select! {
-                    () = shared.source().wait(Wake::Ready, jittered(&shared, poll)) => {}
-                    () = shared.stopping.cancelled() => {}
+                if !claim.again {
+                    for (lane, dry) in shared.lanes.iter().zip(&mut dry) {
+                        *dry |= claim.wanted.iter().any(|wanted| wanted.queue == lane.queue) && !full.contains(&lane.queue);
+                    }
+                }
+                if dry.contains(&true) && news.is_none() {
+                    let poll =
+                        if shared.config.drain { shared.config.poll.min(Duration::from_millis(100)) } else { shared.config.poll };
+                    news = Some(shared.source().wait(Wake::Ready, jittered(&shared, poll)));
+                    // It listens from now on, and goes on through the claims for other lanes: those count as looks of this
+                    // worker, and news in between would be lost.
+                    tokio::select! {
+                        biased;
+                        () = until(&mut news) => {
+                            news = None;
+                            dry.fill(false);
+                        }
+                        () = std::future::ready(()) => {}
+                    }
                 }
             }
             Err(error) => {
@@ -75,35 +102,43 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
+/// Resolves with the news that is listened for, if it is.
+async fn until(news: &mut Option<impl Future<Output = ()> + Unpin>) {
+    match news {
+        Some(news) => news.await,
+        None => std::future::pending().await,
+    }
+}
+
 #[derive(PartialEq)]
 enum Fetched {
-    /// A queue gave all that was asked for, so it may have more.
-    SomeQueueHasMore,
-    /// No queue has more than it gave: nothing to do until the store wakes us.
-    AllThereIs,
+    Something,
     /// No queue gave anything.
     Nothing,
 }
 
-async fn fetch(shared: &Shared, claim: &Claim, appetites: &mut [Appetite]) -> Result<Fetched, crate::core::StoreError> {
+/// Brings tasks to their lanes; `full` gets the queues that gave all that was asked for, and so may have more.
+async fn fetch(
+    shared: &Shared,
+    claim: &Claim,
+    appetites: &mut [Appetite],
+    full: &mut Vec<Arc<str>>,
+) -> Result<Fetched, crate::core::StoreError> {
     let mut claimed = shared.source().claim(claim).await?;
     if claim.worker != shared.id() {
         // The worker was given up while the claim was under way; what it got lapses with the old id.
-        return Ok(Fetched::SomeQueueHasMore);
+        full.extend(claim.wanted.iter().map(|wanted| wanted.queue.clone()));
+        return Ok(Fetched::Something);
     }
     shared.counts.claimed.fetch_add(claimed.len() as u64, Ordering::Relaxed);
-    let mut answer = match claimed.len() {
-        _ if claim.again => Fetched::SomeQueueHasMore,
-        0 => Fetched::Nothing,
-        _ => Fetched::AllThereIs,
-    };
+    let answer = if claimed.is_empty() && !claim.again { Fetched::Nothing } else { Fetched::Something };
     for (lane, appetite) in shared.lanes.iter().zip(appetites) {
         let of_lane: Vec<_> = claimed.extract_if(.., |task| task.queue == lane.queue).collect();
         if of_lane.is_empty() {
             continue;
         }
         if claim.wanted.iter().any(|wanted| wanted.queue == lane.queue && wanted.limit <= of_lane.len()) {
-            answer = Fetched::SomeQueueHasMore;
+            full.push(lane.queue.clone());
         }
         appetite.ate(&of_lane);
         lane.add(of_lane);

@@ -12,7 +12,9 @@ mod client;
 #[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
 mod cut;
 mod faulty;
+mod lanes;
 mod macros;
+mod recorded;
 mod schedule;
 mod source;
 #[cfg(feature = "sqlite")]

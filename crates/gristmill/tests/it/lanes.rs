@@ -1,0 +1,60 @@
+//! How a worker shares itself among its queues.
+
+use std::time::Duration;
+
+use gristmill::core::{Env, NewTask, Overrides};
+use gristmill::testing::MemoryBroker;
+use gristmill::{App, Context, Limits, Result, Task, task};
+
+use crate::recorded::Recorded;
+use crate::support::{Probe, within};
+
+#[task(name = "nap")]
+async fn nap(cx: &Context<Probe>, ms: u64) -> Result<()> {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    cx.state.saw("napped");
+    Ok(())
+}
+
+fn app(probe: &Probe) -> App<Probe> {
+    App::new(probe.clone()).register::<Nap>()
+}
+
+fn publish<T: Task>(broker: &MemoryBroker, env: &Env, task: &T, over: Overrides) {
+    let args = serde_json::to_string(task).unwrap();
+    broker.publish(NewTask::of(&T::kind(), args, over, env.task_id(), &Limits::default()).unwrap());
+}
+
+fn count(seen: &[String], what: &str) -> usize {
+    seen.iter().filter(|seen| *seen == what).count()
+}
+
+/// A worker that waits for news of one queue still hears that slots of another are free.
+#[tokio::test(start_paused = true)]
+async fn an_idle_queue_does_not_slow_a_busy_one() {
+    for (prefetch, drain) in [(2_000, false), (0, false), (2_000, true), (0, true)] {
+        let (probe, env) = (Probe::default(), Env::system());
+        let broker = MemoryBroker::new(env.clone());
+        let source = Recorded::new(broker.clone());
+        let mut builder = app(&probe).worker_on(source.clone()).unwrap().queue("default", 2).prefetch(prefetch);
+        for n in 0..8 {
+            builder = builder.queue(format!("idle {n}"), 2);
+        }
+        for _ in 0..200 {
+            publish(&broker, &env, &Nap { ms: 10 }, Overrides::default());
+        }
+        let began = tokio::time::Instant::now();
+        // Nothing but a free slot makes the worker ask in time.
+        let worker = builder.poll(Duration::from_secs(3600)).drain(drain).start().await.unwrap();
+        within(probe.until(|seen| count(seen, "napped") == 200)).await;
+        let took = began.elapsed();
+        // On the clock of the test, on which claims take no time: 200 tasks of 10 ms in two slots.
+        assert!(took < Duration::from_millis(1_050), "prefetch {prefetch}, drain {drain}: {took:?}");
+        assert!(source.claims_of("default") > 2);
+        if !drain {
+            assert_eq!(source.claims_of("idle 0"), 1, "who has nothing is not asked each time: {:?}", source.claims());
+        }
+        let report = if drain { worker.ended().await } else { worker.stop().await };
+        assert_eq!(report.succeeded, 200);
+    }
+}
