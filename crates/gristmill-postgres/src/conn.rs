@@ -128,6 +128,7 @@ impl Connect {
         format!(
             "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = '60s'; \
              SET search_path = pg_catalog; SET default_transaction_isolation = 'read committed'; SET jit = off; \
+             SET standard_conforming_strings = on; \
              SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
              SET enable_sort = off; SET plan_cache_mode = force_generic_plan; \
              SELECT set_config('client_connection_check_interval', '2s', false) WHERE version() LIKE '%linux%'",

@@ -225,15 +225,20 @@ mod tests {
 
     use super::*;
 
-    /// A store that has taken the step keeps the functions as they were then, and the checksum of the step is that of its text without
+    /// A store that has taken a step keeps the functions as they were then, and the checksum of the step is that of its text without
     /// this one: who changes what stands here would have new stores and old ones do different things, and no other test would see it.
     #[test]
     fn functions_that_stores_have_are_not_changed_under_them() {
-        let filled = fill(include_str!("../additions/0002_doors.sql"));
-        assert_eq!(
-            format!("{:016x}", fnv(filled.bytes().filter(|byte| *byte != b'\r'))),
-            "b21e5a75d20a30de",
-            "the text of the doors has changed: add a step that makes these functions anew, if this one was released; then its sum goes here"
-        );
+        for (text, sum) in [
+            (include_str!("../additions/0002_doors.sql"), "b21e5a75d20a30de"),
+            (include_str!("../additions/0004_checks.sql"), "6d8454bd4513a6ba"),
+        ] {
+            assert_eq!(
+                format!("{:016x}", fnv(fill(text).bytes().filter(|byte| *byte != b'\r'))),
+                sum,
+                "the text of the doors has changed: add a step that makes these functions anew, if this one was released; then its sum \
+                 goes here"
+            );
+        }
     }
 }

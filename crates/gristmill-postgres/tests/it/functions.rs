@@ -385,3 +385,15 @@ async fn a_task_is_cancelled_from_sql_whatever_its_state() {
     }
     assert_eq!(cancel(env.task_id()).await, "not_found");
 }
+
+/// Databases of old applications have it off; days were not found then, and nothing was deleted any more.
+#[tokio::test]
+async fn the_functions_do_not_depend_on_how_the_session_reads_strings() {
+    let schema = Schema::new();
+    let (store, client, kind) = store(&schema).await;
+    client.batch_execute("SET standard_conforming_strings = off").await.unwrap();
+    let id = enqueue(&client, &schema, &kind.name, &json!({"to": "a"}), &json!({})).await.unwrap();
+    assert!(store.get(id).await.unwrap().is_some());
+    let days = format!("SELECT count(*) FROM {}.days()", schema.0);
+    assert!(client.query_one(&days, &[]).await.unwrap().get::<_, i64>(0) > 0, "those that are made ahead");
+}

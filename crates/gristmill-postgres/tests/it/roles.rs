@@ -238,6 +238,72 @@ async fn an_enqueuer_calls_functions_and_sees_no_table() {
     assert!(error.to_string().contains("the role lacks this right"), "{error}");
 }
 
+/// A task of numbers that no driver sends would stop whoever claims, sweeps or settles others' tasks with it.
+#[tokio::test]
+async fn what_an_enqueuer_gives_is_checked_in_full() {
+    let (granted, env) = (Granted::new(Schema::new()).await, Env::system());
+    let s = &granted.schema.0;
+    let client = granted.client(&granted.logins.roles.enqueue).await;
+    let insert = async |over: &str| {
+        let task = "jsonb_build_object('id', gen_random_uuid(), 'queue', 'q', 'kind', 'k', 'priority', 5, 'max_attempts', 1,
+                    'max_crashes', 1, 'ack', 0, 'retention', 0, 'args', '{}')";
+        client.execute(&format!("SELECT {s}.insert_tasks(jsonb_build_array({task} || $1::text::jsonb))"), &[&over]).await
+    };
+    for (over, field) in [
+        (r#"{"priority": 42}"#, "priority"),
+        (r#"{"priority": -1}"#, "priority"),
+        (r#"{"priority": null}"#, "priority"),
+        (r#"{"max_attempts": 0}"#, "max_attempts"),
+        (r#"{"max_crashes": -5}"#, "max_crashes"),
+        (r#"{"ack": 7}"#, "ack"),
+        (r#"{"retention": 9223372036854775807}"#, "retention"),
+        (r#"{"retention": -99}"#, "retention"),
+        (r#"{"deadline": 9223372036854775807}"#, "deadline"),
+        (r#"{"at": -9000000000000000000}"#, "at"),
+        (r#"{"at": 9000000000000000000, "deadline": 1}"#, "at"),
+        (r#"{"delay": -1}"#, "delay"),
+        (r#"{"expires": 9223372036854775807}"#, "expires"),
+        (r#"{"meta": "[]"}"#, "meta"),
+        (r#"{"args": null}"#, "args"),
+        (r#"{"id": null}"#, "id"),
+        (r#"{"queue": ""}"#, "queue"),
+        (r#"{"kind": "a\nb"}"#, "kind"),
+    ] {
+        let error = insert(over).await.expect_err(over);
+        let error = error.as_db_error().expect(over);
+        assert_eq!(error.code().code(), "22023", "{over}: {error}");
+        assert!(error.message().contains(field), "{over}: {error}");
+    }
+    for fine in
+        ["{}", r#"{"retention": -2}"#, r#"{"retention": 2305843009213693952, "delay": 5}"#, r#"{"meta": "{\"title\": \"t\"}"}"#]
+    {
+        insert(fine).await.expect(fine);
+    }
+    let error = insert(r#"{"meta": "{"}"#).await.unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "22P02", "{error}");
+    // Nobody else is stopped by any of it.
+    let owner = PostgresStore::connect(&url(&granted.schema, ""), env).await.unwrap();
+    owner.sweep(100).await.unwrap();
+    assert_eq!(owner.list(&Filter::default(), None, 10).await.unwrap().items.len(), 4);
+}
+
+#[tokio::test]
+async fn the_clock_is_not_an_enqueuers() {
+    let granted = Granted::new(Schema::new()).await;
+    let s = &granted.schema.0;
+    let client = granted.client(&granted.logins.roles.enqueue).await;
+    for now in ["-9000000000000000000", "9000000000000000000"] {
+        let force = format!("SELECT {s}.enqueue('mail', '{{}}', '{{\"force\": true}}')");
+        let id: uuid::Uuid = client.query_one(&force, &[]).await.unwrap().get(0);
+        client.execute(&format!("SELECT {s}.cancel_tasks(ARRAY[$1::uuid], {now})"), &[&id]).await.unwrap();
+        let right = format!(
+            "SELECT abs(finished_at - extract(epoch FROM now()) * 1000) < 3600000 AND keep_until > finished_at FROM {s}.outcome
+             WHERE id = $1"
+        );
+        assert!(self::client().await.query_one(&right, &[&id]).await.unwrap().get::<_, bool>(0), "{now}");
+    }
+}
+
 #[tokio::test]
 async fn nobody_else_may_call_a_function() {
     let granted = Granted::new(Schema::new()).await;
