@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gristmill_core::{Effects, StoreError, TaskId};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_postgres::{AsyncMessage, Client};
 use uuid::Uuid;
 
@@ -141,6 +142,7 @@ impl Inner {
         let look = client.prepare_typed(self.connect.texts.text(Q::Snapshot), &[]).await.map_err(broken)?;
         self.signals.changed();
         let mut snapshot = String::new();
+        let mut looked = Instant::now();
         loop {
             let every = match (self.signals.is_ready_awaited(), self.signals.is_change_awaited()) {
                 (true, _) => POLL_EVERY.mul_f64(0.8 + 0.4 * self.env.random()),
@@ -156,7 +158,9 @@ impl Inner {
                         tokio::time::sleep(NOTIFY_EVERY).await;
                     }
                 }
-                () = tokio::time::sleep(every) => {
+                // Counted from the last look: from here on, what there is to tell twenty times a second would put it off for ever.
+                () = tokio::time::sleep_until(looked + every) => {
+                    looked = Instant::now();
                     let Ok(seen) = tokio::time::timeout(PROBE_TIMEOUT, client.query_one(&look, &[])).await else { return Ok(()) };
                     let seen = seen.and_then(|row| row.try_get(0)).map_err(broken)?;
                     if seen != snapshot {

@@ -193,7 +193,7 @@ impl<S: Send + Sync + 'static> App<S> {
     /// store counts as known here, so that [`enqueue_named`](Client::enqueue_named) checks the arguments and takes the
     /// options of the task type. The declarations are read once, now.
     ///
-    /// A worker of such a client would fail those tasks; start workers on a client of [`connect`](Self::connect).
+    /// A worker of such a client serves the program's own types only: the others wait for a program that has their code.
     ///
     /// ```
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -219,7 +219,7 @@ impl<S: Send + Sync + 'static> App<S> {
             {
                 let spec = KindSpec { name, schema, fields: Vec::new(), policy };
                 // A newer version may have declared what this one can't read; that type stays unknown.
-                let _ = self.registry.add(spec, Box::new(Dynamic(Elsewhere)), false);
+                let _ = self.registry.borrow(spec, Box::new(Dynamic(Elsewhere)));
             }
         }
         Ok(self.on(store))

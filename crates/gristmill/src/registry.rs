@@ -20,10 +20,21 @@ pub(crate) struct Registered {
     pub(crate) run: Box<dyn Run>,
     /// Whether arguments are deserialized into a Rust type, which checks types and presence by itself.
     pub(crate) typed: bool,
+    /// Whether its code is in another program, which has declared it: it is enqueued here and never served.
+    borrowed: bool,
 }
 
 impl Registry {
     pub(crate) fn add(&mut self, spec: KindSpec, run: Box<dyn Run>, typed: bool) -> Result<(), RegisterError> {
+        self.insert(spec, run, typed, false)
+    }
+
+    /// Makes a task type known whose code is in another program.
+    pub(crate) fn borrow(&mut self, spec: KindSpec, run: Box<dyn Run>) -> Result<(), RegisterError> {
+        self.insert(spec, run, false, true)
+    }
+
+    fn insert(&mut self, spec: KindSpec, run: Box<dyn Run>, typed: bool, borrowed: bool) -> Result<(), RegisterError> {
         let name = spec.name.clone();
         let fail = |problem: String| RegisterError { name: name.clone(), problem };
         limits::check_name("name", &spec.name).map_err(|error| fail(error.to_string()))?;
@@ -32,7 +43,7 @@ impl Registry {
         if self.kinds.contains_key(name.as_str()) {
             return Err(fail("two task types have this name; give each its own".to_owned()));
         }
-        self.kinds.insert(name.as_str().into(), Registered { spec, schema, run, typed });
+        self.kinds.insert(name.as_str().into(), Registered { spec, schema, run, typed, borrowed });
         Ok(())
     }
 
@@ -40,9 +51,9 @@ impl Registry {
         self.kinds.get(name)
     }
 
-    /// What all task types declare, by name.
+    /// What the program's own task types declare, by name.
     pub(crate) fn specs(&self) -> Vec<KindSpec> {
-        let mut specs: Vec<_> = self.kinds.values().map(|kind| kind.spec.clone()).collect();
+        let mut specs: Vec<_> = self.kinds.values().filter(|kind| !kind.borrowed).map(|kind| kind.spec.clone()).collect();
         specs.sort_by(|a, b| a.name.cmp(&b.name));
         specs
     }

@@ -397,3 +397,38 @@ async fn the_functions_do_not_depend_on_how_the_session_reads_strings() {
     let days = format!("SELECT count(*) FROM {}.days()", schema.0);
     assert!(client.query_one(&days, &[]).await.unwrap().get::<_, i64>(0) > 0, "those that are made ahead");
 }
+
+/// Numbers of names are 32 bits wide; a program that starts every second must not use them up.
+#[tokio::test]
+async fn names_that_are_there_use_up_no_numbers() {
+    let schema = Schema::new();
+    let (_, client, kind) = store(&schema).await;
+    let used = async || -> (i64, i64) {
+        let sql = format!("SELECT (SELECT last_value FROM {0}.kind_id_seq), (SELECT last_value FROM {0}.queue_id_seq)", schema.0);
+        let row = client.query_one(&sql, &[]).await.unwrap();
+        (row.get(0), row.get(1))
+    };
+    let start = async || {
+        let env = Env::system();
+        let store = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
+        store.declare(std::slice::from_ref(&kind)).await.unwrap();
+        store.pause("mails", false).await.unwrap();
+        let spec = WorkerSpec {
+            id: env.worker_id(),
+            name: "one of many".to_owned(),
+            lease: DEADLINE,
+            kinds: vec![kind.name.as_str().into()],
+            queues: BTreeMap::from([("mails".to_owned(), 1)]),
+            version: String::new(),
+        };
+        store.enter(&spec).await.unwrap();
+        let wanted = vec![Wanted { queue: "mails".into(), limit: 1 }];
+        store.claim(&Claim { worker: spec.id, fence: env.fence(), wanted, again: false }).await.unwrap();
+    };
+    start().await;
+    let before = used().await;
+    for _ in 0..3 {
+        start().await;
+    }
+    assert_eq!(used().await, before);
+}

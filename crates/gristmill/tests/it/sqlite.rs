@@ -207,6 +207,12 @@ async fn a_client_knows_what_other_programs_declared() {
     let unknown = client.enqueue_named("bok", "{}").await.unwrap_err();
     assert!(unknown.to_string().contains("did you mean book"), "{unknown}");
     let handle = client.enqueue_named("book", r#"{"cents": 2}"#).await.unwrap();
+    // What it only enqueues is not its to run, and not its to fail.
+    let idle = client.worker().queue("default", 4).poll(std::time::Duration::from_millis(10)).start().await.unwrap();
+    let served = client.workers().await.unwrap();
+    assert!(served.iter().all(|worker| worker.kinds.is_empty()), "{served:?}");
+    idle.stop().await;
+    assert_eq!(client.get(handle.id()).await.unwrap().unwrap().state, State::Ready);
     let worker = owner.worker().start().await.unwrap();
     assert_eq!(within(handle.result()).await.unwrap(), 2);
     worker.stop().await;
