@@ -3,7 +3,7 @@
 //!
 //! The statements that end tasks without a word from here take their text from [`doors`](crate::doors): plain successes
 //! (`settle_plain.sql`, `settle_forget.sql`), expiries that a claim finds (`claim.sql`), cancellations and the settlement in a handler's
-//! transaction (functions of `additions/0002_doors.sql`).
+//! transaction (the newest text of each function in `additions/`).
 
 use gristmill_core::kit::Word;
 use gristmill_core::kit::encode::{attempt_state_of, ended_of, keep_until_of, retention_from, to_json};
