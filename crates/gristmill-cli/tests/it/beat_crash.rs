@@ -106,8 +106,9 @@ impl Beats {
     }
 }
 
-fn newest(sandbox: &Sandbox) -> Value {
-    all(sandbox, &["schedules", "history", "s000"])[0]["tick"].clone()
+/// None as long as there was no tick, which the first leader may have been killed before.
+fn newest(sandbox: &Sandbox) -> Option<Value> {
+    all(sandbox, &["schedules", "history", "s000"]).first().cloned()
 }
 
 /// How many schedules it is about.
@@ -126,8 +127,9 @@ fn storm(sandbox: &Sandbox) {
 
         let (paused, led) = beats.take_leader();
         // Just after a tick it is idle. Paused while it writes, it would keep SQLite's one lock from everybody.
-        let before = newest(sandbox);
-        until("a tick is written", || newest(sandbox) != before);
+        let tick = || newest(sandbox).map(|newest| newest["tick"].clone());
+        let before = tick();
+        until("a tick is written", || tick() != before);
         paused.signal(Signal::STOP);
         // The next one stops as it should, and gives up the lead; the paused one goes on in the belief that it has it.
         let (stopped, _) = beats.take_leader();
@@ -138,7 +140,7 @@ fn storm(sandbox: &Sandbox) {
         beats.add(sandbox);
     }
     drop(beats.take_leader());
-    until("ticks go on", || all(sandbox, &["schedules", "history", "s000"])[0]["lateness_ms"].as_u64() < Some(1_000));
+    until("ticks go on", || newest(sandbox).is_some_and(|newest| newest["lateness_ms"].as_u64() < Some(1_000)));
     for (beat, _) in beats.0 {
         beat.signal(Signal::TERM);
         let (status, said) = beat.ended();
