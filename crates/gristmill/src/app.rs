@@ -193,7 +193,8 @@ impl<S: Send + Sync + 'static> App<S> {
     /// store counts as known here, so that [`enqueue_named`](Client::enqueue_named) checks the arguments and takes the
     /// options of the task type. The declarations are read once, now.
     ///
-    /// A worker of such a client serves the program's own types only: the others wait for a program that has their code.
+    /// A worker of such a client serves the program's own types only: the others wait for a program that has their code. Without
+    /// any of its own it does not start.
     ///
     /// ```
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -58,6 +58,11 @@ impl Registry {
         specs
     }
 
+    /// Whether there are task types, and none of them is the program's own.
+    pub(crate) fn only_borrows(&self) -> bool {
+        !self.kinds.is_empty() && self.kinds.values().all(|kind| kind.borrowed)
+    }
+
     /// What a worker says that it serves, by name.
     pub(crate) fn served(&self) -> Vec<ServedKind> {
         self.specs().iter().map(ServedKind::from).collect()

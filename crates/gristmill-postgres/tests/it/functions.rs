@@ -394,6 +394,18 @@ async fn the_functions_do_not_depend_on_how_the_session_reads_strings() {
     client.batch_execute("SET standard_conforming_strings = off").await.unwrap();
     let id = enqueue(&client, &schema, &kind.name, &json!({"to": "a"}), &json!({})).await.unwrap();
     assert!(store.get(id).await.unwrap().is_some());
+    let careless: Vec<String> = client
+        .query(
+            "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = $1::text::regnamespace AND strpos(prosrc, chr(92)) > 0
+               AND NOT coalesce(proconfig, '{}') @> ARRAY['standard_conforming_strings=on']",
+            &[&schema.0],
+        )
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert!(careless.is_empty(), "a step made functions with a backslash, and without this setting: {careless:?}");
     let days = format!("SELECT count(*) FROM {}.days()", schema.0);
     assert!(client.query_one(&days, &[]).await.unwrap().get::<_, i64>(0) > 0, "those that are made ahead");
 }

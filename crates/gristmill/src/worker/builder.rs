@@ -143,7 +143,8 @@ impl WorkerBuilder {
     /// Makes the worker known to the store and starts it on the current tokio runtime.
     ///
     /// # Errors
-    /// Options that are out of range, a schedule of the program that can't be, or a store that can't be written.
+    /// Options that are out of range, a client that only enqueues others' types
+    /// ([`connect_to_enqueue`](crate::App::connect_to_enqueue)), a schedule of the program that can't be, or a store that can't be written.
     pub async fn start(mut self) -> Result<Running, WorkerError> {
         let invalid = |field: &str, problem: &str| WorkerError::Invalid(InvalidInput::new(field, problem));
         if self.config.lease < limits::LEASE_MIN || self.config.lease > limits::DURATION_MAX {
@@ -153,6 +154,12 @@ impl WorkerBuilder {
             return Err(invalid("poll", "is at least 10ms"));
         }
         limits::check_name("worker name", &self.config.name)?;
+        if self.ground.runtime.registry.only_borrows() {
+            return Err(invalid(
+                "task types",
+                "this client only enqueues those of other programs; register some to have a worker",
+            ));
+        }
         if self.queues.is_empty() {
             let cores = std::thread::available_parallelism().map_or(2, |n| u32::try_from(n.get()).unwrap_or(2));
             let mut names: Vec<_> = self.ground.runtime.registry.specs().into_iter().map(|kind| kind.policy.queue).collect();

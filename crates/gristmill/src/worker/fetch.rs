@@ -23,6 +23,16 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut dry = vec![false; shared.lanes.len()];
     let mut news = None;
     while !shared.stopping.is_cancelled() {
+        // Looked at each time, not only when all lanes have enough: one that never has must not keep the others waiting. It
+        // listens through the claims for other lanes; those count as looks of this worker, and news in between would be lost.
+        tokio::select! {
+            biased;
+            () = until(&mut news) => {
+                news = None;
+                dry.fill(false);
+            }
+            () = std::future::ready(()) => {}
+        }
         let wanted: Vec<_> = (shared.lanes.iter().zip(&mut appetites).zip(&dry))
             .map(|((lane, appetite), dry)| {
                 let limit = if *dry { 0 } else { lane.want(appetite, prefetch(&shared, lane)) };
@@ -77,16 +87,6 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                     let poll =
                         if shared.config.drain { shared.config.poll.min(Duration::from_millis(100)) } else { shared.config.poll };
                     news = Some(shared.source().wait(Wake::Ready, jittered(&shared, poll)));
-                    // It listens from now on, and goes on through the claims for other lanes: those count as looks of this
-                    // worker, and news in between would be lost.
-                    tokio::select! {
-                        biased;
-                        () = until(&mut news) => {
-                            news = None;
-                            dry.fill(false);
-                        }
-                        () = std::future::ready(()) => {}
-                    }
                 }
             }
             Err(error) => {

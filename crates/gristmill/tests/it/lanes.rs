@@ -58,3 +58,26 @@ async fn an_idle_queue_does_not_slow_a_busy_one() {
         assert_eq!(report.succeeded, 200);
     }
 }
+
+/// Nor does a busy one keep an idle one from what comes there.
+#[tokio::test(start_paused = true)]
+async fn a_busy_queue_does_not_keep_an_idle_one_waiting() {
+    for prefetch in [2_000, 0] {
+        let (probe, env) = (Probe::default(), Env::system());
+        let broker = MemoryBroker::new(env.clone());
+        let source = Recorded::new(broker.clone());
+        let builder = app(&probe).worker_on(source.clone()).unwrap().queue("default", 2).queue("idle", 2).prefetch(prefetch);
+        for _ in 0..200 {
+            publish(&broker, &env, &Nap { ms: 10 }, Overrides::default());
+        }
+        let worker = builder.poll(Duration::from_millis(50)).start().await.unwrap();
+        within(probe.until(|seen| count(seen, "napped") >= 4)).await;
+        publish(&broker, &env, &Nap { ms: 0 }, Overrides { queue: Some("idle".to_owned()), ..Overrides::default() });
+        // Long before the busy queue is empty.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(source.claims_of("idle") > 1, "prefetch {prefetch}: {:?}", source.claims());
+        assert!(count(&probe.seen(), "napped") < 150);
+        within(probe.until(|seen| count(seen, "napped") == 201)).await;
+        worker.stop().await;
+    }
+}

@@ -196,6 +196,11 @@ async fn a_worker_that_lost_the_task_commits_nothing_even_then() {
     assert_eq!(bank.cents(), [3, -3], "once each, by the worker that had it");
 }
 
+#[task(name = "own")]
+async fn own() -> Result<()> {
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_client_knows_what_other_programs_declared() {
     let folder = tempfile::tempdir().unwrap();
@@ -208,10 +213,13 @@ async fn a_client_knows_what_other_programs_declared() {
     assert!(unknown.to_string().contains("did you mean book"), "{unknown}");
     let handle = client.enqueue_named("book", r#"{"cents": 2}"#).await.unwrap();
     // What it only enqueues is not its to run, and not its to fail.
-    let idle = client.worker().queue("default", 4).poll(std::time::Duration::from_millis(10)).start().await.unwrap();
-    let served = client.workers().await.unwrap();
-    assert!(served.iter().all(|worker| worker.kinds.is_empty()), "{served:?}");
-    idle.stop().await;
+    let refused = client.worker().queue("default", 4).start().await.unwrap_err();
+    assert!(refused.to_string().contains("only enqueues"), "{refused}");
+    let both = App::new(()).register::<Own>().connect_to_enqueue(&url).await.unwrap();
+    let own = both.enqueue(Own {}).await.unwrap();
+    let worker = both.worker().queue("default", 4).start().await.unwrap();
+    within(own.result()).await.unwrap();
+    worker.stop().await;
     assert_eq!(client.get(handle.id()).await.unwrap().unwrap().state, State::Ready);
     let worker = owner.worker().start().await.unwrap();
     assert_eq!(within(handle.result()).await.unwrap(), 2);
