@@ -26,7 +26,9 @@ BEGIN
   ELSIF task ->> 'args' IS NULL OR octet_length(task ->> 'args') > 16777216 THEN
     PERFORM {s}.refuse(format('task %s: args', nth), 'is missing, or larger than 16 MiB', 'Give JSON as text.');
   END IF;
-  PERFORM {s}.refuse(format('task %s: meta', nth), 'is no JSON object, or larger than 16 MiB', 'Give a JSON object as text, or leave it away.');
+  -- A row for each label goes with the task, in the transaction of whoever deletes it together with others'.
+  PERFORM {s}.refuse(format('task %s: meta', nth), 'is no JSON object, is larger than 16 MiB, or has more than 1000 tags and words to be found by',
+                     'Give a JSON object as text, with a shorter title or fewer tags, or leave it away.');
 END $gristmill$;
 
 -- A test's clock is for whoever may write the table anyway: in others' hands it would decide until when a record is kept.
@@ -70,7 +72,8 @@ BEGIN
         AND task.ack IN (0, 1) AND task.retention BETWEEN -2 AND most AND coalesce(task.delay, 0) BETWEEN 0 AND most
         AND coalesce(task.expires, 0) BETWEEN 0 AND most AND coalesce(task.at, 0) BETWEEN -most AND most
         AND coalesce(task.deadline, 0) BETWEEN -most AND most AND octet_length(task.args) <= 16777216
-        AND (task.meta IS NULL OR octet_length(task.meta) <= 16777216 AND json_typeof(task.meta::json) = 'object')) IS NOT TRUE THEN
+        AND (task.meta IS NULL OR octet_length(task.meta) <= 16777216 AND json_typeof(task.meta::json) = 'object'
+             AND (octet_length(task.meta) < 2000 OR cardinality({s}.labels_of(task.meta)) <= 1000))) IS NOT TRUE THEN
       PERFORM {s}.refuse_task(task.nth, to_jsonb(task));
     END IF;
     IF task.queue IS DISTINCT FROM queue.name THEN
@@ -142,8 +145,9 @@ BEGIN
         answer := 'not_found';
         EXIT;
       END IF;
-      UPDATE {s}.lease l SET cancel = true WHERE l.id = t.id;
-      IF FOUND THEN
+      -- Once only: who settles finds a lease that was written again in another place, and has to begin anew.
+      UPDATE {s}.lease l SET cancel = true WHERE l.id = t.id AND NOT l.cancel;
+      IF FOUND OR EXISTS (SELECT FROM {s}.lease l WHERE l.id = t.id AND l.cancel) THEN
         answer := 'cancel_requested';
         EXIT;
       END IF;

@@ -130,7 +130,7 @@ impl Connect {
              SET search_path = pg_catalog; SET default_transaction_isolation = 'read committed'; SET jit = off; \
              SET standard_conforming_strings = on; \
              SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
-             SET enable_sort = off; SET plan_cache_mode = force_generic_plan; \
+             SET enable_sort = off; SET plan_cache_mode = auto; \
              SELECT set_config('client_connection_check_interval', '2s', false) WHERE version() LIKE '%linux%'",
             statement_timeout.as_millis().min(i32::MAX as u128),
             lock_timeout.as_millis().min(i32::MAX as u128),

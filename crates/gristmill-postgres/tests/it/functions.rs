@@ -444,3 +444,30 @@ async fn names_that_are_there_use_up_no_numbers() {
     }
     assert_eq!(used().await, before);
 }
+
+/// Who settles finds a lease by its place, and has to begin anew if it was written again.
+#[tokio::test]
+async fn what_is_asked_to_stop_again_is_not_written_again() {
+    let schema = Schema::new();
+    let (store, client, kind) = store(&schema).await;
+    let env = Env::system();
+    let id = enqueue(&client, &schema, &kind.name, &json!({"to": "a"}), &json!({})).await.unwrap();
+    let spec = WorkerSpec {
+        id: env.worker_id(),
+        name: "one".to_owned(),
+        lease: DEADLINE,
+        kinds: vec![kind.name.as_str().into()],
+        queues: BTreeMap::from([("mails".to_owned(), 1)]),
+        version: String::new(),
+    };
+    store.enter(&spec).await.unwrap();
+    let wanted = vec![Wanted { queue: "mails".into(), limit: 1 }];
+    let claimed = store.claim(&Claim { worker: spec.id, fence: env.fence(), wanted, again: false }).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    let place =
+        async || -> String { client.query_one(&format!("SELECT ctid::text FROM {}.lease", schema.0), &[]).await.unwrap().get(0) };
+    assert_eq!(store.cancel(&[id]).await.unwrap(), [CancelOutcome::CancelRequested]);
+    let before = place().await;
+    assert_eq!(store.cancel(&[id]).await.unwrap(), [CancelOutcome::CancelRequested]);
+    assert_eq!(place().await, before);
+}

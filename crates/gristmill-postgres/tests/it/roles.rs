@@ -279,6 +279,11 @@ async fn what_an_enqueuer_gives_is_checked_in_full() {
     {
         insert(fine).await.expect(fine);
     }
+    // The rows of its labels would be deleted together with others' tasks.
+    let words: String = (0..2_000).map(|n| format!("w{n} ")).collect();
+    let over = serde_json::json!({"meta": serde_json::json!({"title": words}).to_string()}).to_string();
+    let error = insert(&over).await.unwrap_err();
+    assert!(error.as_db_error().unwrap().message().contains("meta: "), "{error}");
     let error = insert(r#"{"meta": "{"}"#).await.unwrap_err();
     assert_eq!(error.code().unwrap().code(), "22P02", "{error}");
     // Nobody else is stopped by any of it.

@@ -93,15 +93,18 @@ impl Lane {
         self.available.add_permits(count);
     }
 
-    /// Takes away what was not started.
+    /// Takes away what was not started. No slot will say that it has room: the fetcher is told here, or it might wait for ever.
     pub(crate) fn take_buffered(&self) -> Vec<Claimed> {
-        self.buffer().drain(..).collect()
+        let taken = self.buffer().drain(..).collect();
+        self.hungry.notify_one();
+        taken
     }
 
     /// Takes away one task that was not started.
     pub(crate) fn take_one(&self, wanted: impl Fn(&Claimed) -> bool) -> Option<Claimed> {
         let mut buffer = self.buffer();
         let index = buffer.iter().position(wanted)?;
+        self.hungry.notify_one();
         buffer.remove(index)
     }
 
@@ -155,6 +158,44 @@ impl Appetite {
             self.per_second = self.per_second.midpoint(rate);
             self.done = done;
             self.measured_at = Instant::now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Env, LeaseKey, LeaseRef, Timestamp};
+
+    fn claimed() -> Claimed {
+        let env = Env::system();
+        Claimed {
+            lease: LeaseRef { id: env.task_id(), fence: env.fence(), key: LeaseKey::of_number(1) },
+            kind: "k".into(),
+            queue: "q".into(),
+            attempt: 1,
+            claim_no: 1,
+            crashes: 0,
+            max_attempts: 1,
+            report_start: false,
+            created_at: Timestamp::from_millis(0),
+            args: "{}".to_owned(),
+            meta: None,
+        }
+    }
+
+    /// A fetcher that waits for a slot to be free would wait for ever otherwise: what was taken away, no slot runs to its end.
+    #[tokio::test]
+    async fn what_is_taken_away_makes_room_that_is_told() {
+        let takes: [fn(&Lane) -> usize; 2] =
+            [|lane| lane.take_buffered().len(), |lane| usize::from(lane.take_one(|_| true).is_some())];
+        for take in takes {
+            let hungry = Arc::new(Notify::new());
+            let lane = Lane::new("q", 1, hungry.clone());
+            lane.add(vec![claimed()]);
+            assert_eq!(take(&lane), 1);
+            tokio::time::timeout(Duration::from_secs(60), hungry.notified()).await.expect("the fetcher is told");
+            assert_eq!(lane.want(&mut Appetite::new(), 0), 1);
         }
     }
 }
