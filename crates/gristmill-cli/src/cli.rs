@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{bench, completions, dev, enqueue, init, migrate, queues, schedules, tasks, worker};
+use crate::commands::{bench, completions, dev, enqueue, init, migrate, queues, schedules, tasks, worker, workers};
 use crate::output::Format;
 
 /// One task system for a backend: enqueue, run, watch and mend tasks.
@@ -49,17 +49,17 @@ pub(crate) enum Command {
     Beat,
     /// Add a task, or many from a file of JSON lines
     Enqueue(Box<enqueue::Args>),
-    /// List, show, cancel and retry tasks
+    /// List, show, cancel, retry and release tasks
     #[command(subcommand)]
     Tasks(tasks::Args),
-    /// List, show, make, edit, pause and run schedules
+    /// List, show, make, edit, pause, reset and run schedules
     #[command(subcommand)]
     Schedules(schedules::Args),
     /// List, pause and resume queues
     #[command(subcommand)]
     Queues(queues::Args),
-    /// List the workers
-    Workers,
+    /// List the workers, or forget one
+    Workers(workers::Args),
     /// List the task types that the store knows
     Kinds,
     /// Bring the store's tables up to date

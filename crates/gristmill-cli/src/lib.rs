@@ -130,7 +130,7 @@ fn dispatch<S: Send + Sync + 'static>(app: App<S>, cli: Cli, out: &Out) -> Resul
             Command::Enqueue(args) => enqueue::run(*args, session, out).await,
             Command::Tasks(args) => tasks::run(args, session, out).await,
             Command::Queues(args) => queues::run(args, session, out).await,
-            Command::Workers => workers::run(session, out).await,
+            Command::Workers(args) => workers::run(args, session, out).await,
             Command::Kinds => kinds_command::run(session, out).await,
             Command::Migrate(args) => migrate::run(&args, session, out).await,
             Command::Doctor => doctor::run(session, out).await,

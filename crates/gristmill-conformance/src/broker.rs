@@ -244,7 +244,7 @@ impl Broker {
         let Unacked { message, .. } = self.unacked.remove(place);
         let state = self.end(message, settlement.ending, now);
         if state == State::Succeeded {
-            for child in settlement.children {
+            for child in settlement.children.iter().cloned() {
                 self.publish(child, now);
             }
         }

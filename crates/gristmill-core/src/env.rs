@@ -1,5 +1,5 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ pub struct Env {
 #[derive(Debug)]
 struct Virtual {
     now: Timestamp,
+    passed: Duration,
     rng: fastrand::Rng,
 }
 
@@ -28,7 +29,7 @@ impl Env {
 
     /// A clock that starts at `start` and moves only by [`VirtualTime`], and randomness drawn from `seed`.
     pub fn virtual_time(start: Timestamp, seed: u64) -> (Self, VirtualTime) {
-        let inner = Arc::new(Mutex::new(Virtual { now: start, rng: fastrand::Rng::with_seed(seed) }));
+        let inner = Arc::new(Mutex::new(Virtual { now: start, passed: Duration::ZERO, rng: fastrand::Rng::with_seed(seed) }));
         (Self { inner: Some(inner.clone()) }, VirtualTime { inner })
     }
 
@@ -41,6 +42,16 @@ impl Env {
                 let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
                 Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
             }
+        }
+    }
+
+    /// How much time has passed since some moment of this process, whatever is done to the wall clock. It stands still while the
+    /// machine is suspended, on systems where the monotonic clock does.
+    pub fn monotonic(&self) -> Duration {
+        static SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match &self.inner {
+            Some(inner) => lock(inner).passed,
+            None => SINCE.elapsed(),
         }
     }
 
@@ -99,13 +110,14 @@ pub struct VirtualTime {
 }
 
 impl VirtualTime {
-    /// Moves the clock forward.
+    /// Lets time pass, on the wall clock and on the monotonic one.
     pub fn advance(&self, by: Duration) {
         let mut inner = lock(&self.inner);
         inner.now = inner.now.saturating_add(by);
+        inner.passed = inner.passed.saturating_add(by);
     }
 
-    /// Sets the clock, backward too, as an administrator or a time service may.
+    /// Sets the wall clock, backward too, as an administrator or a time service may. No time passes by that.
     pub fn set(&self, now: Timestamp) {
         lock(&self.inner).now = now;
     }

@@ -55,7 +55,9 @@ pub use settlement::{Ending, Held, Next, Settled, Settlement, Verdict, judge};
 pub use signals::{Signals, Waiter};
 pub use source::{Claim, Claimed, Note, Pending, Pulse, ServedKind, Source, Swept, Wake, Wanted, WorkerSpec};
 pub use state::{AttemptState, Event, Illegal, State, step};
-pub use store::{CancelOutcome, EnqueueOutcome, Finding, KindInfo, QueueInfo, RetryOutcome, Severity, Store, WorkerInfo};
+pub use store::{
+    CancelOutcome, EnqueueOutcome, Finding, KindInfo, QueueInfo, ReleaseOutcome, RetryOutcome, Severity, Store, WorkerInfo,
+};
 pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
 pub use time::{Timestamp, format_duration, parse_duration, rough_duration};
 pub use transact::{Doing, Driver, Transact};

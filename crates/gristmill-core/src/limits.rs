@@ -12,6 +12,8 @@ pub const JSON_DEPTH_MAX: usize = 128;
 pub const ARGS_BYTES_CEILING: usize = 16 * 1024 * 1024;
 /// The most tasks that one store operation takes; the client splits larger batches.
 pub const BATCH_TASKS_MAX: usize = 1_000;
+/// The most bytes of results, logs and enqueued tasks that a worker settles at once, unless one attempt alone has more.
+pub const SETTLE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The most items a page of a list holds.
 pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// The most rows that one page reads to find its items, so that a rare filter over a long history answers in bounded
@@ -57,11 +59,21 @@ pub struct Limits {
     pub log_bytes: usize,
     /// The most tasks that one attempt may enqueue through its context.
     pub children: usize,
+    /// The most bytes of arguments and of what else is said of them that these tasks may have together: 16 MiB. They wait in
+    /// memory for the attempt's success and are written in one transaction, during which nobody else writes to a SQLite file.
+    pub children_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { args_bytes: 256 * 1024, result_bytes: 256 * 1024, error_bytes: 16 * 1024, log_bytes: 64 * 1024, children: 10_000 }
+        Self {
+            args_bytes: 256 * 1024,
+            result_bytes: 256 * 1024,
+            error_bytes: 16 * 1024,
+            log_bytes: 64 * 1024,
+            children: 10_000,
+            children_bytes: 16 * 1024 * 1024,
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
@@ -22,8 +23,9 @@ pub struct Settlement {
     pub logs: Option<String>,
     /// How far it came, if it said.
     pub progress: Option<Box<Progress>>,
-    /// What the handler enqueued through its context: committed with a success, dropped otherwise.
-    pub children: Vec<NewTask>,
+    /// What the handler enqueued through its context: committed with a success, dropped otherwise. Shared, as there may be many
+    /// of them and a settlement is handed over anew with each try.
+    pub children: Arc<[NewTask]>,
 }
 
 impl Settlement {
@@ -37,8 +39,19 @@ impl Settlement {
             failure: None,
             logs: None,
             progress: None,
-            children: Vec::new(),
+            children: Arc::default(),
         }
+    }
+
+    /// About how many tasks it writes: its own, and those that it enqueues.
+    pub fn weight(&self) -> usize {
+        1 + self.children.len()
+    }
+
+    /// About how many bytes it writes.
+    pub fn bytes(&self) -> usize {
+        let own = self.result.as_ref().map_or(0, String::len) + self.logs.as_ref().map_or(0, String::len);
+        self.children.iter().fold(own, |sum, child| sum.saturating_add(child.bytes()))
     }
 }
 
@@ -214,7 +227,7 @@ impl Settlement {
             ending: Ending::Failed,
             result: None,
             failure: Some(Box::new(Failure::new(FailureReason::Error, message))),
-            children: Vec::new(),
+            children: Arc::default(),
             ..self.clone()
         }
     }

@@ -35,7 +35,9 @@ pub trait Source: Send + Sync + 'static {
     /// If the store can't be written; the leases then run out by themselves.
     async fn leave(&self, worker: WorkerId) -> Result<u64, StoreError>;
 
-    /// Extends the worker's lease on all that it holds, and brings what it should know.
+    /// Extends the worker's lease on all that it holds, and brings what it should know. One that comes late may still be in time,
+    /// as long as nobody has taken the worker for dead: the clock may have been set, and nothing else be wrong. A worker finds out
+    /// by its own clock that it was away for longer than its lease, and then does not rely on it.
     ///
     /// # Errors
     /// If the store can't be written; the lease then runs on.
@@ -246,7 +248,7 @@ pub struct Note {
 /// What a heartbeat brings back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pulse {
-    /// False if the lease ran out before: everything that was held is somebody else's now.
+    /// False if the worker was taken for dead: everything that was held is somebody else's now.
     pub alive: bool,
     /// Running tasks that somebody wants to stop.
     pub cancel: Vec<LeaseRef>,
@@ -267,7 +269,7 @@ pub struct Swept {
     pub ended: Vec<TaskId>,
     /// Tasks that came back because a worker serves their type again.
     pub unparked: usize,
-    /// How long until the next task is due, if one is; zero if the limit was reached and more is waiting.
+    /// How long until the next task is due, if one is; zero if a limit was reached and more may be waiting, of whatever it did.
     pub next_due: Option<Duration>,
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Changes, Cursor, Filter, KindSpec, Mark, NewTask, Page, Policy, Schedules, Source, State, StoreError, TaskId, TaskRecord,
-    Timestamp,
+    Timestamp, WorkerId,
 };
 
 /// What clients and operators need of a store, beside what workers do ([`Source`]) and beats ([`Schedules`]).
@@ -75,6 +75,26 @@ pub trait Store: Source + Schedules {
     /// # Errors
     /// If the store can't be written; then nothing was retried.
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError>;
+
+    /// Lets tasks run now, by hand: one that runs is taken from its worker, at the cost of no attempt, and one that is scheduled
+    /// waits no longer. For what nothing else sets free, such as a task of a worker that hangs and still beats, or one that is
+    /// due in years as a clock was wrong when it was enqueued. One answer each, in order.
+    ///
+    /// The worker is not told: its handler runs on until it finds out or ends, and whatever it then reports is refused by the
+    /// fence. Meanwhile another worker may run the task. As with a worker that stops, one that had started and runs at most once
+    /// has failed then, and one that somebody cancelled is cancelled.
+    ///
+    /// # Errors
+    /// If the store can't be written; then nothing has changed.
+    async fn release(&self, ids: &[TaskId]) -> Result<Vec<ReleaseOutcome>, StoreError>;
+
+    /// Takes a worker for dead, by hand and at once: what it holds is rescued as what dead workers held, so that an attempt which
+    /// had started counts as a crash, and its row is gone. How many tasks it held; `None` if there is no such worker. If it lives
+    /// all the same, its next heartbeat is told that it is dead.
+    ///
+    /// # Errors
+    /// If the store can't be written. What it held may have been taken in part then; a repetition, or any sweep, takes the rest.
+    async fn forget_worker(&self, worker: WorkerId) -> Result<Option<u64>, StoreError>;
 
     /// Says of blocked tasks that what they waited for is done: each goes on to where it belongs. One that becomes ready stands
     /// behind all that are ready by then, in the order of the ids. One answer each: its state then, `None` if it is not
@@ -157,6 +177,22 @@ pub enum RetryOutcome {
     Ready,
     /// It has not ended; nothing changed.
     NotEnded,
+    /// There is no such task.
+    NotFound,
+}
+
+/// What became of one task that was to be released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseOutcome {
+    /// It waits for a worker now, or for its limit if it has one.
+    Released,
+    /// It ran and has ended with that: it runs at most once and had started, or somebody had cancelled it.
+    Ended,
+    /// It neither ran nor was it scheduled, but waits for a worker, its limit or other tasks; nothing changed.
+    Waits,
+    /// It had ended before.
+    AlreadyEnded,
     /// There is no such task.
     NotFound,
 }

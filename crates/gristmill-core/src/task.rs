@@ -45,6 +45,17 @@ pub struct NewTask {
     pub hold: Hold,
 }
 
+impl NewTask {
+    /// About how many bytes are kept of it.
+    pub fn bytes(&self) -> usize {
+        let texts = |meta: &TaskMeta| {
+            let headers = meta.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+            headers + meta.tags.iter().map(String::len).sum::<usize>() + meta.title.as_ref().map_or(0, String::len)
+        };
+        self.args.len() + self.meta.as_deref().map_or(0, texts)
+    }
+}
+
 /// The parts of a task that most do without; kept as one JSON value beside it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

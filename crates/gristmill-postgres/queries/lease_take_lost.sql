@@ -1,7 +1,7 @@
 -- Index: none for finding them, as leases are few; the primary keys of lease, worker and task. By id as in lease_take.
 WITH lost AS MATERIALIZED (
   SELECT l.id FROM {s}.lease l
-  WHERE NOT EXISTS (SELECT FROM {s}.worker w WHERE w.key = l.worker AND w.expires_at > {now}) AND l.flags & {unknown} = 0
+  WHERE NOT EXISTS (SELECT FROM {s}.worker w WHERE w.key = l.worker AND NOT w.lost) AND l.flags & {unknown} = 0
   ORDER BY l.seq LIMIT $2 FOR UPDATE OF l SKIP LOCKED
 ), gone AS (
   DELETE FROM {s}.lease WHERE id = ANY (ARRAY(SELECT id FROM lost)) RETURNING *

@@ -1,6 +1,6 @@
--- Index: the unique index on id of worker, then lease_cancel.
+-- Index: the unique index on id of worker, then lease_cancel. However late: as long as nobody took it for dead, nobody took its tasks.
 WITH beat AS (
-  UPDATE {s}.worker SET expires_at = {now} + $3 WHERE id = $2 AND expires_at > {now} RETURNING key
+  UPDATE {s}.worker SET expires_at = {now} + $3, lease = $3 WHERE id = $2 AND NOT lost RETURNING key
 )
 SELECT l.id, l.fence, l.seq, l.retention
 FROM beat LEFT JOIN LATERAL (

@@ -1,4 +1,4 @@
-use gristmill_core::kit::check::{Answers, Aside, COUNT_MAX, LATE_MS, Overlap};
+use gristmill_core::kit::check::{AHEAD_MS, Answers, Aside, COUNT_MAX, LATE_MS, Overlap};
 use gristmill_core::kit::migrate;
 use gristmill_core::{Env, Finding};
 use tokio_postgres::types::ToSql;
@@ -94,6 +94,7 @@ async fn answers(s: &Session<'_>) -> Result<Answers, Fault> {
         owed: count(s, Q::CheckOwed, &[&COUNT_MAX]).await?,
         unserved: count(s, Q::CheckParked, &[&COUNT_MAX]).await?,
         overdue: count(s, Q::CheckDue, &[&s.now, &COUNT_MAX, &LATE_MS]).await?,
+        ahead: count(s, Q::CheckAhead, &[&s.now, &COUNT_MAX, &AHEAD_MS]).await?,
         aside: Aside { table: "aside", reasons: aside(s).await? },
     })
 }

@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use gristmill_core::kit::watch::Watch;
 use gristmill_core::{EnqueueOutcome, Env, NewTask, Signals, StoreError, StoreErrorKind, TaskId, failpoint};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -43,6 +44,8 @@ pub(crate) struct Inner {
     pub(crate) closing: CancellationToken,
     /// What ended for good and no sweep has told yet.
     untold: Mutex<Vec<TaskId>>,
+    /// What sweeps have seen of the workers.
+    pub(crate) watch: Mutex<Watch>,
     pub(crate) days: Days,
     pub(crate) building: Building,
 }
@@ -101,6 +104,7 @@ impl Inner {
             gather: Gather::default(),
             herald: Herald::default(),
             untold: Mutex::default(),
+            watch: Mutex::default(),
             tasks,
             closing: CancellationToken::new(),
             days: Days::default(),

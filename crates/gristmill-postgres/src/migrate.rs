@@ -27,6 +27,7 @@ const STEPS: &[Step] = &[
     Step::adds(2, "doors", include_str!("../additions/0002_doors.sql")),
     Step::adds(3, "lists", include_str!("../additions/0003_lists.sql")),
     Step::adds(4, "checks", include_str!("../additions/0004_checks.sql")),
+    Step::adds(5, "clocks", include_str!("../additions/0005_clocks.sql")),
 ];
 
 const MIGRATION_CREATE: &str = include_str!("../queries/migration_create.sql");

@@ -42,6 +42,7 @@ queries! {
     CallSettleSucceeded "call_settle_succeeded" [TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT];
     CallWriteSchedules "call_write_schedules" [TEXT, TEXT, TEXT];
     Cancel "cancel" [INT8, UUID_ARRAY];
+    CheckAhead "check_ahead" [INT8, INT8, INT8];
     CheckDays "check_days" [INT8];
     CheckDue "check_due" [INT8, INT8, INT8];
     CheckEndedLeases "check_ended_leases" [];
@@ -79,6 +80,7 @@ queries! {
     LeaseNote "lease_note" [UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY];
     LeaseStart "lease_start" [UUID_ARRAY, UUID_ARRAY];
     LeaseTake "lease_take" [INT8, UUID_ARRAY, UUID_ARRAY];
+    LeaseTakeAny "lease_take_any" [INT8, UUID_ARRAY];
     LeaseTakeLost "lease_take_lost" [INT8, INT8];
     LeaseTakeOfWorker "lease_take_of_worker" [INT8, INT8];
     ListBlocked "list_blocked" [INT8, INT8, INT8, INT4, INT4_ARRAY];
@@ -136,6 +138,7 @@ queries! {
     ScheduledCount "scheduled_count" [INT4, INT8];
     ScheduledExpire "scheduled_expire" [INT8, INT8];
     ScheduledNext "scheduled_next" [INT8];
+    ScheduledRelease "scheduled_release" [INT8, UUID_ARRAY];
     SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL];
     SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL];
     Snapshot "snapshot" [];
@@ -160,6 +163,9 @@ queries! {
     WorkerGet "worker_get" [INT8, UUID];
     WorkerLeave "worker_leave" [UUID];
     WorkerList "worker_list" [INT8];
+    WorkerLook "worker_look" [INT8];
+    WorkerLose "worker_lose" [INT8, INT8_ARRAY, INT8_ARRAY];
+    WorkerLoseOne "worker_lose_one" [INT8, UUID];
     WorkerPrune "worker_prune" [INT8, INT8];
     WorkerRenew "worker_renew" [INT8, UUID];
     WorkerServes "worker_serves" [INT8];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gristmill_core::{
     CancelOutcome, Changes, Claim, Claimed, Cursor, Effects, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef,
-    Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Source, State, Store, StoreError,
+    Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Source, State, Store, StoreError,
     StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
 use tokio_postgres::error::SqlState;
@@ -168,7 +168,10 @@ impl Source for PostgresStore {
         let inner = &self.inner;
         inner.make_days().await;
         let promoted: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => ops::promote(&mut s, limit));
-        let rescued: Result<_, StoreError> = run!(inner, pool, Kind::Transaction, s => ops::rescue(&mut s, limit));
+        let rescued: Result<_, StoreError> = run!(inner, pool, Kind::Transaction, s => async {
+            ops::lose_the_dead(&s, &inner.watch, inner.env.monotonic()).await?;
+            ops::rescue(&mut s, limit).await
+        });
         let expired: Result<_, StoreError> = run!(inner, pool, Kind::Transaction, s => ops::expire(&mut s, limit));
         let rest: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => async {
             let unparked = ops::unpark(&mut s, limit).await?;
@@ -270,6 +273,27 @@ impl Store for PostgresStore {
 
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
         run!(&self.inner, pool, Kind::Transaction, s => ops::retry(&mut s, ids))
+    }
+
+    async fn release(&self, ids: &[TaskId]) -> Result<Vec<ReleaseOutcome>, StoreError> {
+        run!(&self.inner, pool, Kind::Transaction, s => ops::release(&mut s, ids))
+    }
+
+    async fn forget_worker(&self, worker: WorkerId) -> Result<Option<u64>, StoreError> {
+        let inner = &self.inner;
+        let held: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => ops::lose_worker(&mut s, worker));
+        let Some(held) = held? else { return Ok(None) };
+        // One transaction after the other, so that nobody waits for all of them.
+        loop {
+            let rescued: Result<usize, StoreError> =
+                run!(inner, pool, Kind::Transaction, s => ops::rescue(&mut s, limits::BATCH_TASKS_MAX));
+            if rescued? < limits::BATCH_TASKS_MAX {
+                break;
+            }
+        }
+        let buried: Result<(), StoreError> =
+            run!(inner, pool, Kind::Single, s => ops::bury_worker(&mut s, &inner.workers, worker));
+        buried.map(|()| Some(held))
     }
 
     async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {

@@ -1,4 +1,4 @@
-use gristmill_core::kit::check::{Answers, Aside, COUNT_MAX, LATE_MS, Overlap};
+use gristmill_core::kit::check::{AHEAD_MS, Answers, Aside, COUNT_MAX, LATE_MS, Overlap};
 use gristmill_core::kit::migrate;
 use gristmill_core::{Finding, StoreError, StoreErrorKind};
 use rusqlite::{Connection, ToSql, TransactionBehavior, params};
@@ -50,6 +50,7 @@ fn answers(conn: &Connection, now: i64) -> Result<Answers, Fault> {
         owed: count(sql::CHECK_OWED, &[&COUNT_MAX])?,
         unserved: count(sql::CHECK_PARKED, &[&COUNT_MAX])?,
         overdue: count(sql::CHECK_DUE, &[&now.saturating_sub(LATE_MS), &COUNT_MAX])?,
+        ahead: count(sql::CHECK_AHEAD, &[&now.saturating_add(AHEAD_MS), &COUNT_MAX])?,
         aside: Aside { table: "gristmill_aside", reasons: aside(conn)? },
     })
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gristmill_core::kit::served::{Served, Serves};
+use gristmill_core::kit::watch::Watch;
 use gristmill_core::{TaskId, Timestamp, WorkerId};
 use rusqlite::{Connection, OptionalExtension};
 
@@ -10,8 +11,8 @@ use crate::names::Names;
 use crate::sql;
 use crate::text::Lossy;
 
-/// Expiries that claims found and no sweep of this process has told yet; a process without sweeps tells nobody.
-const EXPIRED_MAX: usize = 10_000;
+/// Ends that others than sweeps brought about and no sweep of this process has told yet; a process without sweeps tells nobody.
+const UNTOLD_MAX: usize = 10_000;
 /// Floors hide rows that other processes put back below them; this is for how long.
 const FLOORS_AGE_MAX: Duration = Duration::from_secs(1);
 
@@ -24,7 +25,10 @@ pub(crate) struct Memory {
     worker_names: HashMap<i64, Option<Arc<str>>>,
     floors: HashMap<(i64, i64, i64), i64>,
     floors_since: Option<Instant>,
-    expired: Vec<TaskId>,
+    served: Option<(Vec<String>, Arc<Served>)>,
+    untold: Vec<TaskId>,
+    /// What sweeps have seen of the workers, which no rollback takes back.
+    pub(crate) watch: Watch,
 }
 
 /// A worker, as far as claims ask.
@@ -42,12 +46,13 @@ impl Server {
 
 impl Memory {
     pub(crate) fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self { watch: std::mem::take(&mut self.watch), ..Self::default() };
     }
 
     /// As [`forget`](Self::forget), for a part of a transaction: what claims before it found stays true.
     pub(crate) fn forget_file(&mut self) {
-        *self = Self { expired: std::mem::take(&mut self.expired), ..Self::default() };
+        let (untold, watch) = (std::mem::take(&mut self.untold), std::mem::take(&mut self.watch));
+        *self = Self { untold, watch, ..Self::default() };
     }
 
     /// The worker, if it is alive.
@@ -55,7 +60,7 @@ impl Memory {
         let mut get = conn.prepare_cached(sql::WORKER_GET)?;
         let mut rows = get.query([id.as_bytes().as_slice()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
-        if row.get::<_, i64>(3)? <= now.as_millis() {
+        if row.get::<_, i64>(3)? <= now.as_millis() || row.get(4)? {
             return Ok(None);
         }
         let (key, Lossy(text)) = (row.get::<_, i64>(0)?, row.get(2)?);
@@ -106,15 +111,26 @@ impl Memory {
         self.floors.insert((worker, queue, priority), seq);
     }
 
-    /// A claim found that this task is too late; the next sweep tells it.
-    pub(crate) fn note_expired(&mut self, id: TaskId) {
-        if self.expired.len() < EXPIRED_MAX {
-            self.expired.push(id);
+    /// A task ended for good by other means than a sweep; the next one tells it.
+    pub(crate) fn note_ended(&mut self, id: TaskId) {
+        if self.untold.len() < UNTOLD_MAX {
+            self.untold.push(id);
         }
     }
 
-    pub(crate) fn take_expired(&mut self) -> Vec<TaskId> {
-        std::mem::take(&mut self.expired)
+    pub(crate) fn take_untold(&mut self) -> Vec<TaskId> {
+        std::mem::take(&mut self.untold)
+    }
+
+    /// What live workers serve. Their rows are read; their texts are read again only when there are others.
+    pub(crate) fn served(&mut self, conn: &Connection, now: Timestamp) -> rusqlite::Result<Arc<Served>> {
+        let texts = serving(conn, now)?;
+        if let Some((_, served)) = self.served.as_ref().filter(|(known, _)| *known == texts) {
+            return Ok(served.clone());
+        }
+        let served = Arc::new(read(&texts));
+        self.served = Some((texts, served.clone()));
+        Ok(served)
     }
 
     /// To be called whenever a task comes back to a place that a floor may hide.
@@ -126,10 +142,15 @@ impl Memory {
 
 /// What live workers serve.
 pub(crate) fn served(conn: &Connection, now: Timestamp) -> rusqlite::Result<Served> {
+    Ok(read(&serving(conn, now)?))
+}
+
+fn serving(conn: &Connection, now: Timestamp) -> rusqlite::Result<Vec<String>> {
     let mut list = conn.prepare_cached(sql::WORKER_SERVES)?;
-    let all = list.query_map([now.as_millis()], |row| {
-        let Lossy(serves) = row.get(0)?;
-        Ok(serde_json::from_str::<Serves>(&serves).unwrap_or_default())
-    })?;
-    all.collect::<Result<_, _>>().map(Served)
+    let all = list.query_map([now.as_millis()], |row| row.get(0).map(|Lossy(serves)| serves))?;
+    all.collect()
+}
+
+fn read(texts: &[String]) -> Served {
+    Served(texts.iter().map(|text| serde_json::from_str::<Serves>(text).unwrap_or_default()).collect())
 }

@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -10,6 +11,7 @@ use crate::error::Fault;
 use crate::names::Names;
 use crate::open;
 use crate::options::SqliteOptions;
+use crate::writer::panicked;
 
 /// Two: a long page of a list does not keep a single look waiting.
 const THREADS: usize = 2;
@@ -33,7 +35,14 @@ where
     let (reply, answer) = oneshot::channel();
     let what = what.to_owned();
     let query = move |conn: &Connection, names: &mut Names| {
-        let brought = snapshot(conn, names, now, look).map_err(|fault| fault.explain(&what));
+        let looked = catch_unwind(AssertUnwindSafe(|| snapshot(conn, names, now, look)));
+        let brought = looked.unwrap_or_else(|panic| {
+            if !conn.is_autocommit() {
+                let _ = conn.execute_batch("ROLLBACK");
+            }
+            Err(panicked(&what, &*panic).into())
+        });
+        let brought = brought.map_err(|fault| fault.explain(&what));
         // A caller that has gone away does not want to know.
         let _ = reply.send(brought);
     };

@@ -24,6 +24,7 @@ statements! {
     BLOCKED_DELETE = "blocked_delete",
     BLOCKED_GET = "blocked_get",
     BLOCKED_INSERT = "blocked_insert",
+    CHECK_AHEAD = "check_ahead",
     CHECK_DUE = "check_due",
     CHECK_ENDED_LEASES = "check_ended_leases",
     CHECK_LOST_LEASES = "check_lost_leases",
@@ -56,6 +57,7 @@ statements! {
     LEASE_GIVEN = "lease_given",
     LEASE_INSERT = "lease_insert",
     LEASE_LOST = "lease_lost",
+    LEASE_MARK = "lease_mark",
     LEASE_NOTE = "lease_note",
     LEASE_OF_WORKER = "lease_of_worker",
     LEASE_START = "lease_start",
@@ -89,6 +91,7 @@ statements! {
     MIGRATION_TABLES = "migration_tables",
     MOVED_DELETE = "moved_delete",
     MOVED_INSERT = "moved_insert",
+    MOVED_OLDEST = "moved_oldest",
     OUTCOME_DELETE = "outcome_delete",
     OUTCOME_ERROR = "outcome_error",
     OUTCOME_FINAL = "outcome_final",
@@ -163,7 +166,10 @@ statements! {
     WORKER_DELETE = "worker_delete",
     WORKER_ENTER = "worker_enter",
     WORKER_GET = "worker_get",
+    WORKER_HELD = "worker_held",
     WORKER_LIST = "worker_list",
+    WORKER_LOOK = "worker_look",
+    WORKER_LOSE = "worker_lose",
     WORKER_NAME = "worker_name",
     WORKER_PRUNE = "worker_prune",
     WORKER_SERVES = "worker_serves",
@@ -194,7 +200,7 @@ mod tests {
     ];
 
     /// Bounded by their LIMIT, in whatever order; or asked for by a person, and only of a small file.
-    const BOUNDED: [&str; 6] = ["check_overlap", "check_owed", "check_parked", "check_text", "label_lacking", "label_lacks"];
+    const BOUNDED: [&str; 8] = ["moved_oldest", "check_ahead", "check_overlap", "check_owed", "check_parked", "check_text", "label_lacking", "label_lacks"];
 
     #[test]
     fn no_statement_reads_through_a_table_that_grows() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gristmill_core::{
     CancelOutcome, Changes, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, Mark,
-    NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Signals, Source, State, Store, StoreError,
+    NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Signals, Source, State, Store, StoreError,
     StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -222,7 +222,8 @@ impl Source for SqliteStore {
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
-        self.write(settlements.len(), move |tx| settlements.iter().map(|settlement| ops::settle(tx, settlement)).collect()).await
+        let weight = settlements.iter().map(Settlement::weight).sum();
+        self.write(weight, move |tx| settlements.iter().map(|settlement| ops::settle(tx, settlement)).collect()).await
     }
 
     async fn note(&self, notes: Vec<Note>) -> Result<Vec<bool>, StoreError> {
@@ -316,6 +317,19 @@ impl Store for SqliteStore {
         self.write(ids.len(), move |tx| ids.iter().map(|id| ops::retry(tx, *id)).collect()).await
     }
 
+    async fn release(&self, ids: &[TaskId]) -> Result<Vec<ReleaseOutcome>, StoreError> {
+        let ids = ids.to_vec();
+        self.write(ids.len(), move |tx| ids.iter().map(|id| ops::release(tx, *id)).collect()).await
+    }
+
+    async fn forget_worker(&self, worker: WorkerId) -> Result<Option<u64>, StoreError> {
+        let Some(held) = self.write(1, move |tx| ops::lose_worker(tx, worker)).await? else { return Ok(None) };
+        // One transaction after the other, so that others write in between.
+        while self.write(ops::RESCUED_AT_ONCE, ops::rescue_for_hand).await? {}
+        self.write(1, move |tx| ops::bury_worker(tx, worker)).await?;
+        Ok(Some(held))
+    }
+
     async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
         let ids = ids.to_vec();
         self.write(ids.len(), move |tx| ids.iter().map(|id| ops::unblock(tx, *id)).collect()).await
@@ -355,11 +369,79 @@ impl Drop for SqliteStore {
     }
 }
 
+/// Nobody opens it again, so that whoever tries for ever is to know.
 fn closed() -> StoreError {
-    StoreError::new(StoreErrorKind::Closed, "the store is closed")
+    StoreError::new(StoreErrorKind::Closed, "the store is closed").lasting()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What these hold is only ever replaced or taken as a whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use gristmill_core::{Limits, NewTask, Overrides, Policy};
+
+    use super::*;
+
+    fn task(env: &Env) -> NewTask {
+        NewTask::resolve("mail", &Policy::default(), "{}".into(), Overrides::default(), env.task_id(), &Limits::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_panics_costs_nobody_else_anything() {
+        let (dir, env) = (tempfile::tempdir().unwrap(), Env::system());
+        let store = SqliteStore::connect(&format!("sqlite:{}", dir.path().join("a.db").display()), env.clone()).unwrap();
+        // Whatever waits while the file is locked is one group.
+        let blocker = open::writer(&store.options).unwrap();
+        blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let (kept, doomed) = (task(&env), task(&env));
+        let (first, second) = (kept.clone(), doomed.clone());
+        let panics = store.write(1, move |tx| -> Result<(), Fault> {
+            ops::enqueue(tx, std::slice::from_ref(&second))?;
+            panic!("out of order")
+        });
+        let release = async { blocker.execute_batch("ROLLBACK").unwrap() };
+        let (enqueued, panicked, ()) = tokio::join!(store.enqueue(vec![first]), panics, release);
+        assert!(enqueued.is_ok(), "{enqueued:?}");
+        let error = panicked.unwrap_err();
+        assert!(error.to_string().contains("out of order") && error.is_transient(), "{error}");
+        assert!(store.get(kept.id).await.unwrap().is_some());
+        assert!(store.get(doomed.id).await.unwrap().is_none(), "nothing of it was kept");
+
+        for _ in 0..3 {
+            let error = store.read(|_| -> Result<(), Fault> { panic!("unreadable") }).await.unwrap_err();
+            assert!(error.to_string().contains("unreadable"), "{error}");
+        }
+        assert!(store.get(kept.id).await.unwrap().is_some());
+        store.enqueue(vec![doomed]).await.unwrap();
+        store.close();
+        assert!(store.enqueue(vec![task(&env)]).await.unwrap_err().is_lasting(), "nobody opens it again");
+    }
+
+    #[tokio::test]
+    async fn a_group_that_takes_long_is_committed_in_parts() {
+        let (dir, env) = (tempfile::tempdir().unwrap(), Env::system());
+        let store = SqliteStore::connect(&format!("sqlite:{}", dir.path().join("a.db").display()), env).unwrap();
+        let blocker = open::writer(&store.options).unwrap();
+        blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+        // Each takes longer than a group may, and says when its transaction began.
+        let slow = || {
+            store.write(1, |tx| {
+                let before = tx.conn.query_row("SELECT count(*) FROM gristmill_aside", [], |row| row.get::<_, i64>(0))?;
+                tx.conn.execute(sql::ASIDE_INSERT, rusqlite::params![0, 0, "a test", "x"])?;
+                let since = std::time::Instant::now();
+                while since.elapsed() < Duration::from_millis(60) {
+                    std::hint::spin_loop();
+                }
+                Ok((before, tx.now))
+            })
+        };
+        let release = async { blocker.execute_batch("ROLLBACK").unwrap() };
+        let (a, b, ()) = tokio::join!(slow(), slow(), release);
+        let ((_, first), (before, second)) = (a.unwrap(), b.unwrap());
+        assert_eq!(before, 1);
+        assert!(second > first, "the second has a transaction of its own, which began later");
+    }
 }

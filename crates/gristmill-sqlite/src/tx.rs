@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use gristmill_core::{Effects, Timestamp};
 use rusqlite::Connection;
 
@@ -8,6 +10,8 @@ use crate::memory::Memory;
 pub(crate) struct Tx<'a> {
     pub(crate) conn: &'a Connection,
     pub(crate) now: Timestamp,
+    /// The monotonic clock.
+    pub(crate) passed: Duration,
     pub(crate) memory: &'a mut Memory,
     pub(crate) effects: &'a mut Effects,
 }

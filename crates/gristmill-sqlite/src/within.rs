@@ -1,4 +1,5 @@
 use std::future::{Ready, ready};
+use std::time::Duration;
 
 use gristmill_core::{
     CancelOutcome, CancelWithin, Effects, EnqueueOutcome, LeaseRef, NewTask, Note, Schedule, ScheduleEdit, ScheduleWithin,
@@ -92,7 +93,7 @@ fn run<T>(
 ) -> Result<T, StoreError> {
     let now = store_of::<SqliteStore>(store, SQLITE)?.env().now();
     // Nothing is remembered: the caller may roll back.
-    let mut tx = Tx { conn, now, memory: &mut Memory::default(), effects: &mut Effects::default() };
+    let mut tx = Tx { conn, now, passed: Duration::ZERO, memory: &mut Memory::default(), effects: &mut Effects::default() };
     work(&mut tx).map_err(|fault| {
         let error = fault.explain(what);
         if is_foreign(&error) { foreign(what, error) } else { error }

@@ -1,3 +1,5 @@
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -18,9 +20,11 @@ use crate::tx::Tx;
 /// caller of the group should not wait longer.
 const GROUP_JOBS_MAX: usize = 512;
 const GROUP_WEIGHT_MAX: usize = 5_000;
+/// After so long a transaction is committed and the rest of its group waits for the next: other processes want to write, too.
+const GROUP_TIME: Duration = Duration::from_millis(50);
 /// How often the file is looked at for other processes' commits, while somebody waits: often after one, then less.
 const POLL_MIN: Duration = Duration::from_millis(2);
-const POLL_MAX: Duration = Duration::from_millis(10);
+const POLL_MAX: Duration = Duration::from_millis(4);
 /// After this long without work the WAL is copied back, so that the next burst begins with an empty one.
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -191,27 +195,30 @@ impl Writer {
     }
 
     fn run(&mut self, mut group: Vec<Box<dyn Job>>) {
-        match self.transact(&mut group) {
-            Ok(outcomes) => {
-                for (job, outcome) in group.into_iter().zip(outcomes) {
-                    job.answer(outcome);
+        while !group.is_empty() {
+            match self.transact(&mut group) {
+                Ok(outcomes) => {
+                    let rest = group.split_off(outcomes.len());
+                    for (job, outcome) in std::mem::replace(&mut group, rest).into_iter().zip(outcomes) {
+                        job.answer(outcome);
+                    }
                 }
-            }
-            Err(Aborted { alone: true, .. }) if group.len() > 1 => {
-                // One of them failed and took the others' work with it. Alone, each fails or succeeds by itself.
-                for job in group {
-                    self.run(vec![job]);
+                Err(Aborted { alone: true, .. }) if group.len() > 1 => {
+                    // One of them failed and took the others' work with it. Alone, each fails or succeeds by itself.
+                    for job in group.drain(..) {
+                        self.run(vec![job]);
+                    }
                 }
-            }
-            Err(Aborted { error, .. }) => {
-                for job in group {
-                    job.answer(Err(error.duplicate()));
+                Err(Aborted { error, .. }) => {
+                    for job in group.drain(..) {
+                        job.answer(Err(error.duplicate()));
+                    }
                 }
             }
         }
     }
 
-    /// Runs all in one transaction. Returns each one's outcome, or why nothing was committed.
+    /// Runs as many in one transaction as its time allows, and at least one. Returns their outcomes, or why nothing was committed.
     fn transact(&mut self, group: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, Aborted> {
         let mut effects = Effects::default();
         let done = self.attempt(group, &mut effects);
@@ -247,11 +254,17 @@ impl Writer {
         let before = conn.total_changes();
         let mut outcomes = Vec::with_capacity(group.len());
         let mut points = Vec::with_capacity(group.len());
-        let now = env.now();
+        let (now, passed, begun) = (env.now(), env.monotonic(), Instant::now());
         for job in group.iter_mut() {
+            if !outcomes.is_empty() && begun.elapsed() >= GROUP_TIME {
+                break;
+            }
             let untouched = conn.total_changes();
             effects.points = Points::default();
-            let outcome = job.run(&mut Tx { conn, now, memory, effects });
+            let mut tx = Tx { conn, now, passed, memory, effects };
+            // What it has written is rolled back, and what is remembered forgotten: nothing is left of it that could be half done.
+            let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut tx)))
+                .map_err(|panic| Aborted { error: panicked(what, &*panic), alone: true })?;
             points.push(effects.points);
             match outcome {
                 Ok(()) => outcomes.push(Ok(())),
@@ -302,6 +315,14 @@ impl Writer {
             Err(error) => tracing::error!(%error, "the store's connection is broken and could not be replaced"),
         }
     }
+}
+
+/// What callers are told of a mistake in an operation. Those that come after them are served as before.
+pub(crate) fn panicked(what: &str, panic: &(dyn Any + Send)) -> StoreError {
+    let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let said = said.unwrap_or("it did not say why");
+    tracing::error!(store = what, panic = said, "an operation of the store panicked; nothing of it was kept");
+    StoreError::new(StoreErrorKind::Other, format!("{what}: an operation panicked, and nothing of it was kept: {said}"))
 }
 
 /// Why a transaction was not committed.

@@ -12,6 +12,10 @@ use crate::core::{
 use crate::runtime::{Ground, Runtime};
 use crate::{LeaseLost, Result};
 
+/// Logs above this are rewritten less often while an attempt runs: each time it is all of them.
+const LARGE_BYTES: usize = 8 * 1024;
+const LARGE_EVERY: Duration = Duration::from_secs(1);
+
 /// One run of a task in this process: what its context shows, and what it leaves behind.
 #[derive(Debug)]
 pub(crate) struct Attempt {
@@ -47,8 +51,12 @@ pub(crate) struct Attempt {
 struct Left {
     logs: String,
     logs_cut: bool,
+    /// There are lines that were not handed over yet, to be kept while it runs.
+    logs_unnoted: bool,
+    noted_at: Option<Instant>,
     progress: Option<Progress>,
     children: Vec<NewTask>,
+    children_bytes: usize,
     /// Set when the handler put the settlement into a transaction of its own.
     settled: Option<OwnSettlement>,
 }
@@ -173,6 +181,7 @@ impl Attempt {
             let mut left = self.left();
             left.logs.extend(line.chars().filter(|c| !c.is_control() || *c == '\t'));
             left.logs.push('\n');
+            left.logs_unnoted = true;
             if left.logs.len() > max {
                 // The newest lines matter most; cut to three quarters so that not every line moves the text.
                 let mut from = left.logs.len() - max / 4 * 3;
@@ -188,8 +197,9 @@ impl Attempt {
     }
 
     pub(crate) fn set_progress(self: &Arc<Self>, progress: Progress) {
-        self.left().progress = Some(progress);
-        self.mark_noted();
+        if self.left().progress.replace(progress.clone()) != Some(progress) {
+            self.mark_noted();
+        }
     }
 
     fn mark_noted(self: &Arc<Self>) {
@@ -200,12 +210,27 @@ impl Attempt {
         }
     }
 
-    /// Logs and progress so far, to be kept while it runs.
+    /// Logs and progress so far, to be kept while it runs; of logs that are kept already, no word.
     pub(crate) fn note(&self) -> Option<Note> {
         self.noted.store(false, Ordering::Release);
         let lease = self.lease?;
+        let mut left = self.left();
+        left.noted_at = Some(Instant::now());
+        let logs = if std::mem::take(&mut left.logs_unnoted) { left.logs_text() } else { None };
+        Some(Note { lease, logs, progress: left.progress.clone() })
+    }
+
+    /// What was to be noted was not written: it goes along with the next note.
+    pub(crate) fn note_again(self: &Arc<Self>) {
+        self.left().logs_unnoted = true;
+        self.mark_noted();
+    }
+
+    /// Whether it says more than is rewritten as often as others, and has just been noted.
+    pub(crate) fn may_be_noted_later(&self) -> bool {
         let left = self.left();
-        Some(Note { lease, logs: left.logs_text(), progress: left.progress.clone() })
+        let large = left.logs_unnoted && left.logs.len() > LARGE_BYTES;
+        large && left.noted_at.is_some_and(|at| at.elapsed() < LARGE_EVERY)
     }
 
     pub(crate) fn add_child(&self, child: NewTask) -> Result<(), InvalidInput> {
@@ -214,6 +239,13 @@ impl Attempt {
         if left.children.len() >= max {
             return Err(InvalidInput::new("children", format!("one attempt may enqueue at most {max} tasks")));
         }
+        let bytes = left.children_bytes.saturating_add(child.bytes());
+        let most = self.runtime().limits.children_bytes;
+        if bytes > most {
+            let problem = format!("the tasks that one attempt enqueues may have at most {most} bytes together; this one makes it {bytes}");
+            return Err(InvalidInput::new("children", problem));
+        }
+        left.children_bytes = bytes;
         left.children.push(child);
         Ok(())
     }
@@ -225,10 +257,19 @@ impl Attempt {
     /// Puts what was left behind into a settlement. It stays here, too: a handler's transaction may be rolled back.
     pub(crate) fn leave_in(&self, settlement: &mut Settlement) {
         let left = self.left();
-        settlement.logs = left.logs_text();
-        settlement.progress = left.progress.clone().map(Box::new);
+        left.say_in(settlement);
         if settlement.ending == Ending::Succeeded {
-            settlement.children.clone_from(&left.children);
+            settlement.children = left.children.as_slice().into();
+        }
+    }
+
+    /// The same once the handler has ended: nobody needs here any more what it enqueued, of which there may be much.
+    pub(crate) fn move_to(&self, settlement: &mut Settlement) {
+        let mut left = self.left();
+        left.say_in(settlement);
+        let children = std::mem::take(&mut left.children);
+        if settlement.ending == Ending::Succeeded {
+            settlement.children = children.into();
         }
     }
 
@@ -260,6 +301,11 @@ impl Attempt {
 }
 
 impl Left {
+    fn say_in(&self, settlement: &mut Settlement) {
+        settlement.logs = self.logs_text();
+        settlement.progress = self.progress.clone().map(Box::new);
+    }
+
     fn logs_text(&self) -> Option<String> {
         match (self.logs.is_empty(), self.logs_cut) {
             (true, _) => None,

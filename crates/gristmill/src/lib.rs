@@ -76,7 +76,7 @@ pub use error::{BoxError, Error, Result, ResultExt};
 pub use from_ref::{FromRef, Stateless};
 pub use gristmill_core::{
     Ack, Backoff, CancelOutcome, Failure, FailureReason, Filter, InvalidInput, KindSpec, Limits, OnError, Oversize, Policy,
-    Retention, RetryOutcome, State, TaskId, TaskRecord, Timestamp, parse_duration,
+    ReleaseOutcome, Retention, RetryOutcome, State, TaskId, TaskRecord, Timestamp, parse_duration,
 };
 pub use gristmill_macros::{Task, task};
 pub use handler::{Handler, HandlerFuture};

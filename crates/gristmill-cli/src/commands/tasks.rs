@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use gristmill::core::json::{OutcomeJson, PageJson, TaskJson};
 use gristmill::core::{Cursor, Env, Page, limits};
-use gristmill::{BulkReport, CancelOutcome, Client, Filter, RetryOutcome, State, TaskId, TaskRecord, Timestamp};
+use gristmill::{BulkReport, CancelOutcome, Client, Filter, ReleaseOutcome, RetryOutcome, State, TaskId, TaskRecord, Timestamp};
 use serde::Serialize;
 
 use super::record::{failure_line, text};
@@ -23,6 +23,8 @@ pub(crate) enum Args {
     Cancel(Bulk),
     /// Make ended tasks ready again, with fresh attempts and their history
     Retry(Bulk),
+    /// Let tasks run now: take those that run from their workers, at the cost of no attempt, and those that are scheduled from their time
+    Release(Release),
 }
 
 /// Arguments of `tasks list`.
@@ -56,6 +58,14 @@ pub(crate) struct Bulk {
     /// All tasks
     #[arg(long)]
     all: bool,
+}
+
+/// Arguments of `tasks release`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Release {
+    /// The tasks' ids
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<TaskId>,
 }
 
 /// Which tasks.
@@ -106,7 +116,7 @@ enum Moment {
 pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
     let filter = match &args {
         Args::List(args) => args.filter.filter()?,
-        Args::Show(_) => Filter::default(),
+        Args::Show(_) | Args::Release(_) => Filter::default(),
         Args::Cancel(bulk) | Args::Retry(bulk) => {
             let filter = bulk.filter.filter()?;
             bulk.check(&filter)?;
@@ -119,6 +129,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         Args::Show(args) => show(args.id, &client, out).await,
         Args::Cancel(args) => cancel(&args, &filter, &client, out).await,
         Args::Retry(args) => retry(&args, &filter, &client, out).await,
+        Args::Release(args) => release(&args.ids, &client, out).await,
     }
 }
 
@@ -193,6 +204,20 @@ async fn retry(args: &Bulk, filter: &Filter, client: &Client, out: &Out) -> Resu
     all_done(
         rows.iter().filter(|row| row.outcome != RetryOutcome::Ready).count(),
         "could not be retried: they have not ended, or are not there",
+    )
+}
+
+async fn release(ids: &[TaskId], client: &Client, out: &Out) -> Result<(), CliError> {
+    let mut rows = Vec::new();
+    for ids in ids.chunks(limits::BATCH_TASKS_MAX) {
+        let outcomes = client.store().release(ids).await?;
+        rows.extend(ids.iter().zip(outcomes).map(|(id, outcome)| OutcomeJson { id: *id, outcome }));
+    }
+    out.list(&rows, &["id", "outcome"], |row| vec![row.id.to_string(), word(&row.outcome)])?;
+    let good = |outcome| matches!(outcome, ReleaseOutcome::Released | ReleaseOutcome::Ended);
+    all_done(
+        rows.iter().filter(|row| !good(row.outcome)).count(),
+        "could not be released: they neither run nor are scheduled, or are not there",
     )
 }
 

@@ -1,9 +1,44 @@
+use gristmill::Client;
+use gristmill::core::WorkerId;
+use serde::Serialize;
+
 use crate::connect::Session;
 use crate::exit::CliError;
 use crate::output::Out;
 
-pub(crate) async fn run<S: Send + Sync + 'static>(session: Session<S>, out: &Out) -> Result<(), CliError> {
-    let workers = session.connect().await?.workers().await?;
+/// Arguments of `workers`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List the workers
+    List,
+    /// Take a worker for dead, at once: what it held runs again, and what had started counts as a crash
+    Forget(Forget),
+}
+
+/// Arguments of `workers forget`.
+#[derive(Debug, clap::Args)]
+struct Forget {
+    /// The worker's id, as `workers -o json` shows it
+    #[arg(value_name = "ID")]
+    id: WorkerId,
+}
+
+pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
+    let client = session.connect().await?;
+    match args.command {
+        None | Some(Command::List) => list(&client, out).await,
+        Some(Command::Forget(args)) => forget(args.id, &client, out).await,
+    }
+}
+
+async fn list(client: &Client, out: &Out) -> Result<(), CliError> {
+    let workers = client.workers().await?;
     out.list(&workers, &["worker", "name", "state", "running", "queues", "since", "version"], |worker| {
         let queues: Vec<_> = worker.queues.iter().map(|(name, concurrency)| format!("{name}={concurrency}")).collect();
         vec![
@@ -16,4 +51,17 @@ pub(crate) async fn run<S: Send + Sync + 'static>(session: Session<S>, out: &Out
             worker.version.clone(),
         ]
     })
+}
+
+async fn forget(id: WorkerId, client: &Client, out: &Out) -> Result<(), CliError> {
+    #[derive(Serialize)]
+    struct Forgotten {
+        worker: String,
+        /// How many tasks it held.
+        tasks: u64,
+    }
+    let Some(tasks) = client.forget_worker(id).await? else {
+        return Err(CliError::failed(format!("there is no worker {id}")).with_hint("`workers` lists them"));
+    };
+    out.value(&Forgotten { worker: id.to_string(), tasks }, |_| format!("forgotten; {tasks} tasks were taken from it\n"))
 }

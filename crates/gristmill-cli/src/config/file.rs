@@ -76,6 +76,7 @@ impl LimitsSection {
             error_bytes: bytes("error_bytes", limits::ERROR_BYTES_MIN, self.error_bytes, default.error_bytes)?,
             log_bytes: bytes("log_bytes", 1, self.log_bytes, default.log_bytes)?,
             children: self.children.unwrap_or(default.children),
+            ..default
         })
     }
 }

@@ -154,7 +154,7 @@ fn the_doctor_does_not_send_to_the_doctor() {
 fn a_newer_store_is_refused_in_one_sentence() {
     let sandbox = Sandbox::with_echo();
     sandbox.enqueue("echo", "{}");
-    let conn = gristmill_sqlite::rusqlite::Connection::open(sandbox.path("gristmill.db")).unwrap();
+    let conn = gristmill_sqlite::gristmill::rusqlite::Connection::open(sandbox.path("gristmill.db")).unwrap();
     conn.execute("INSERT INTO gristmill_migration VALUES (900, 'sharding', 'x', 0)", []).unwrap();
     let said = sandbox.fails(3, &["tasks", "list"]);
     assert_eq!(said.matches("newer").count(), 1, "{said}");
@@ -171,4 +171,78 @@ fn a_queue_that_nobody_named_before_is_told() {
         "the queue `mailign` is new: no task, task type or worker has named it so far; did you mean `mailing`?\n"
     );
     assert_eq!(sandbox.run(&["queues", "resume", "mailign"]).stderr, "", "known by now");
+}
+
+/// What a worker held that hangs, or that only looks alive, is set free by hand.
+#[test]
+fn workers_are_forgotten_and_tasks_released() {
+    let sandbox = Sandbox::new("[tasks.hang]\ncommand = [\"sleep\", \"600\"]\nmax_attempts = 1\n");
+    let (first, second) = (sandbox.enqueue("hang", "{}"), sandbox.enqueue("hang", "{}"));
+    let worker = sandbox.worker(&["--queues", "default=2"]);
+    sandbox.until_state(&first, "running");
+    sandbox.until_state(&second, "running");
+    worker.signal(Signal::STOP);
+    let id = sandbox.json(&["workers"])["items"][0]["id"].as_str().unwrap().to_owned();
+
+    let released = sandbox.json(&["tasks", "release", &first]);
+    assert_eq!(released, json!({ "items": [{ "id": first, "outcome": "released" }] }));
+    let task = sandbox.show(&first);
+    assert_eq!((&task["state"], &task["attempt"], &task["crashes"]), (&json!("ready"), &json!(0), &json!(0)));
+    let again = sandbox.run(&["tasks", "release", &first, "-o", "json"]);
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(again.stdout.contains("waits") && again.stderr.contains("neither run nor are scheduled"), "{again:?}");
+
+    assert_eq!(sandbox.json(&["workers", "forget", &id]), json!({ "worker": id, "tasks": 1 }));
+    let task = sandbox.show(&second);
+    assert_eq!((&task["state"], &task["crashes"]), (&json!("ready"), &json!(1)));
+    assert_eq!(sandbox.json(&["workers", "list"])["items"], json!([]));
+    assert!(sandbox.fails(1, &["workers", "forget", &id]).contains("there is no worker"));
+    sandbox.fails(2, &["workers", "forget", "nobody"]);
+    sandbox.fails(2, &["tasks", "release"]);
+
+    let later = sandbox.ok(&["enqueue", "hang", "--in", "100d"]);
+    assert_eq!(sandbox.json(&["tasks", "release", &later])["items"][0]["outcome"], "released");
+    assert_eq!(sandbox.show(&later)["state"], "ready");
+
+    // It finds out that it was forgotten, and goes on under another name.
+    worker.signal(Signal::CONT);
+    sandbox.until_state(&later, "running");
+    worker.signal(Signal::KILL);
+}
+
+/// What the clock did while it was ahead is named, and mended.
+#[test]
+fn the_doctor_names_what_a_clock_that_was_ahead_left_behind() {
+    let sandbox = Sandbox::with_echo();
+    let task = sandbox.ok(&["enqueue", "echo", "--in", "1h"]);
+    sandbox.ok(&["schedules", "add", "hourly", "--task", "echo", "--every", "1h"]);
+    sandbox.ok(&["schedules", "add", "nightly", "--task", "echo", "--cron", "0 3 * * *"]);
+    let file = gristmill::rusqlite::Connection::open(sandbox.path("gristmill.db")).unwrap();
+    // As if all of it had been done a thousand days from now.
+    let ms = 1_000_i64 * 86_400_000;
+    file.execute("UPDATE gristmill_task SET created_at = created_at + ?1", [ms]).unwrap();
+    file.execute(
+        "UPDATE gristmill_schedule SET due_at = due_at + ?1, memory = replace(memory, '\"after\":\"2', '\"after\":\"3')",
+        [ms],
+    )
+    .unwrap();
+    let finding = |code: &str| {
+        let findings = sandbox.json(&["doctor"])["items"].clone();
+        findings.as_array().unwrap().iter().find(|finding| finding["code"] == code).cloned()
+    };
+    let ahead = finding("clock_ahead").unwrap();
+    assert_eq!((&ahead["severity"], ahead["hint"].as_str().unwrap().contains("tasks release")), (&json!("warning"), true));
+    let frozen = finding("schedules_ahead").unwrap();
+    assert!(frozen["message"].as_str().unwrap().contains("2 schedules wait") && frozen["severity"] == "warning", "{frozen}");
+
+    sandbox.ok(&["tasks", "release", &task]);
+    assert_eq!(finding("clock_ahead").unwrap()["severity"], "ok");
+    sandbox.ok(&["schedules", "reset", "hourly"]);
+    assert!(finding("schedules_ahead").unwrap()["message"].as_str().unwrap().contains("nightly"));
+    let reset = sandbox.json(&["schedules", "reset", "--all"]);
+    assert_eq!(reset["items"].as_array().unwrap().len(), 2);
+    assert_eq!(finding("schedules_ahead"), None);
+    sandbox.fails(2, &["schedules", "reset"]);
+    sandbox.fails(2, &["schedules", "reset", "hourly", "--all"]);
+    sandbox.fails(1, &["schedules", "reset", "nothing"]);
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gristmill_core::{
     CancelOutcome, Changes, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, Mark,
-    NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Settled, Settlement, Severity, Source, State, Store,
+    NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Severity, Source, State, Store,
     StoreError, Swept, TaskId, TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec,
 };
 
@@ -71,6 +71,12 @@ impl MemoryStore {
         self.signals.nudge();
     }
 
+    /// Forgets what only the process knows, as one that has died and begins anew.
+    #[cfg(feature = "suite")]
+    pub(crate) fn reopened(&self) {
+        self.run(|tables, _| tables.forget_looks());
+    }
+
     /// Runs one operation alone, at one instant, and tells those who wait what it brought about.
     fn run<T>(&self, operation: impl FnOnce(&mut Tables, Timestamp) -> T) -> T {
         // A panic in an operation can only come from a bug in this crate; the tables are then as good as they were.
@@ -118,7 +124,7 @@ impl Source for MemoryStore {
 
     async fn sweep(&self, limit: usize) -> Result<Swept, StoreError> {
         self.signals.scheduled.looked();
-        Ok(self.run(|tables, now| tables.sweep(limit, now)))
+        Ok(self.run(|tables, now| tables.sweep(limit, now, self.env.monotonic())))
     }
 
     async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
@@ -182,6 +188,14 @@ impl Store for MemoryStore {
 
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
         Ok(self.run(|tables, _| ids.iter().map(|id| tables.retry(*id)).collect()))
+    }
+
+    async fn release(&self, ids: &[TaskId]) -> Result<Vec<ReleaseOutcome>, StoreError> {
+        Ok(self.run(|tables, now| ids.iter().map(|id| tables.release(*id, now)).collect()))
+    }
+
+    async fn forget_worker(&self, worker: WorkerId) -> Result<Option<u64>, StoreError> {
+        Ok(self.run(|tables, now| tables.forget_worker(worker, now)))
     }
 
     async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {

@@ -1,5 +1,5 @@
 use gristmill_core::{
-    AttemptState, CancelOutcome, Failure, FailureReason, LeaseKey, LeaseRef, RetryOutcome, Standing, State, TaskId, Timestamp,
+    AttemptState, CancelOutcome, Ending, Failure, FailureReason, LeaseKey, LeaseRef, ReleaseOutcome, RetryOutcome, Standing, State, TaskId, Timestamp,
 };
 
 use super::tables::{Place, Tables};
@@ -36,6 +36,26 @@ impl Tables {
             task.place = Place::of(Standing { limited: task.new.hold.limited, ..Standing::default() }, task.due);
         });
         RetryOutcome::Ready
+    }
+
+    /// Takes a running task from its worker, or a scheduled one from its time.
+    pub(super) fn release(&mut self, id: TaskId, now: Timestamp) -> ReleaseOutcome {
+        let Some((seq, task)) = self.by_id(id) else { return ReleaseOutcome::NotFound };
+        match task.place {
+            Place::Ended(_) => ReleaseOutcome::AlreadyEnded,
+            Place::Blocked(_) | Place::Waiting | Place::Ready => ReleaseOutcome::Waits,
+            Place::Scheduled(_) => {
+                self.update(seq, |task| {
+                    task.place = Place::of(Standing { limited: task.new.hold.limited, ..Standing::default() }, task.due)
+                });
+                ReleaseOutcome::Released
+            }
+            Place::Running(_) => {
+                self.end_for_worker(seq, Ending::Released, now);
+                let ended = self.by_id(id).is_none_or(|(_, task)| task.state().is_final());
+                if ended { ReleaseOutcome::Ended } else { ReleaseOutcome::Released }
+            }
+        }
     }
 
     /// Lets a blocked task go on to where it belongs.

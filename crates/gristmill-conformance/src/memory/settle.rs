@@ -110,8 +110,8 @@ impl Tables {
             }
         });
         if state == State::Succeeded {
-            for child in settlement.children {
-                self.enqueue(child, now);
+            for child in settlement.children.iter() {
+                self.enqueue(child.clone(), now);
             }
         }
         self.forget_if_unwanted(seq);

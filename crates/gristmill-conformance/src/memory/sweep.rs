@@ -9,15 +9,19 @@ use super::tables::{End, Place, Tables};
 const DEAD_WORKER_KEPT: Duration = Duration::from_secs(3600);
 
 impl Tables {
-    pub(super) fn sweep(&mut self, limit: usize, now: Timestamp) -> Swept {
+    /// `passed` is the monotonic clock.
+    pub(super) fn sweep(&mut self, limit: usize, now: Timestamp, passed: Duration) -> Swept {
+        self.lose_the_dead(now, passed);
+        let (promoted, rescued, expired) = (self.promote(limit, now), self.rescue(limit, now), self.expire_due(limit, now));
+        let more = promoted.max(rescued).max(expired) >= limit;
         Swept {
-            promoted: self.promote(limit, now),
-            rescued: self.rescue(limit, now),
-            expired: self.expire_due(limit, now),
+            promoted,
+            rescued,
+            expired,
             ended: std::mem::take(&mut self.untold),
             // A task that nobody serves stays where it is here, as it costs nobody anything.
             unparked: 0,
-            next_due: self.scheduled.first().map(|(run_at, _)| run_at.since(now)),
+            next_due: if more { Some(Duration::ZERO) } else { self.scheduled.first().map(|(run_at, _)| run_at.since(now)) },
         }
     }
 
@@ -31,8 +35,8 @@ impl Tables {
         due.len()
     }
 
-    fn rescue(&mut self, limit: usize, now: Timestamp) -> usize {
-        let dead = |worker| self.workers.get(worker).is_none_or(|worker| !worker.is_alive(now));
+    pub(super) fn rescue(&mut self, limit: usize, now: Timestamp) -> usize {
+        let dead = |worker| self.workers.get(worker).is_none_or(|worker| worker.lost);
         let mut orphans: Vec<_> =
             self.held.iter().filter(|(worker, _)| dead(worker)).flat_map(|(_, held)| held).copied().collect();
         orphans.sort_unstable();

@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
+use gristmill_core::kit::watch::Watch;
 use gristmill_core::{
     AttemptRecord, AttemptState, Fence, Hold, KindSpec, NewTask, Progress, Standing, State, TaskId, Timestamp, WorkerId,
     WorkerSpec, place,
@@ -26,6 +28,9 @@ pub(super) struct Tables {
     pub(super) kept_until: BTreeSet<(Timestamp, i64)>,
     pub(super) held: BTreeMap<WorkerId, BTreeSet<i64>>,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
+    pub(super) last_worker: i64,
+    /// What sweeps have seen of them.
+    pub(super) watch: Watch,
     /// Every queue that was ever used, and whether it is paused.
     pub(super) queues: BTreeMap<String, bool>,
     /// Every task type that was ever enqueued or declared.
@@ -97,6 +102,12 @@ pub(super) struct Worker {
     pub(super) spec: WorkerSpec,
     pub(super) started_at: Timestamp,
     pub(super) expires_at: Timestamp,
+    /// Its key among workers.
+    pub(super) key: i64,
+    /// How long its lease is.
+    pub(super) lease: Duration,
+    /// It was taken for dead.
+    pub(super) lost: bool,
 }
 
 impl Place {
@@ -170,7 +181,7 @@ impl Task {
 
 impl Worker {
     pub(super) fn is_alive(&self, now: Timestamp) -> bool {
-        self.expires_at > now
+        !self.lost && self.expires_at > now
     }
 
     pub(super) fn serves(&self, queue: &str, kind: &str) -> bool {

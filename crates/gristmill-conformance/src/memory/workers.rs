@@ -1,13 +1,15 @@
 use std::time::Duration;
 
+use gristmill_core::kit::watch::{Beat, Watch};
 use gristmill_core::{Ending, LeaseKey, LeaseRef, Pulse, Timestamp, WorkerId, WorkerSpec};
 
 use super::tables::{Tables, Worker};
 
 impl Tables {
     pub(super) fn enter(&mut self, spec: &WorkerSpec, now: Timestamp) {
-        let worker = Worker { spec: spec.clone(), started_at: now, expires_at: now.saturating_add(spec.lease) };
-        self.workers.insert(spec.id, worker);
+        self.last_worker += 1;
+        let (key, lease, expires_at) = (self.last_worker, spec.lease, now.saturating_add(spec.lease));
+        self.workers.insert(spec.id, Worker { spec: spec.clone(), started_at: now, expires_at, key, lease, lost: false });
         // Tasks that nobody served may be claimed from now on.
         self.news.ready = true;
     }
@@ -21,17 +23,53 @@ impl Tables {
         held.len() as u64
     }
 
-    /// Extends a live worker's lease. A dead one stays dead: its tasks may be somebody else's already.
+    /// Extends a worker's lease, however late. One that was taken for dead stays dead: its tasks may be somebody else's already.
     pub(super) fn heartbeat(&mut self, id: WorkerId, lease: Duration, now: Timestamp) -> Pulse {
-        let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.is_alive(now)) else {
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.lost) else {
             return Pulse { alive: false, cancel: Vec::new() };
         };
         worker.expires_at = now.saturating_add(lease);
+        worker.lease = lease;
         let to_cancel = |seq: i64| {
             let task = self.tasks.get(&seq)?;
             let lease = task.lease().filter(|lease| lease.cancel_requested)?;
             Some(LeaseRef { id: task.new.id, fence: lease.fence, key: LeaseKey::of_number(seq) })
         };
         Pulse { alive: true, cancel: self.held_by(id).into_iter().filter_map(to_cancel).collect() }
+    }
+
+    /// Takes for dead who is. `passed` is the monotonic clock.
+    pub(super) fn lose_the_dead(&mut self, now: Timestamp, passed: Duration) {
+        let living = self.workers.values().filter(|worker| !worker.lost);
+        let beats: Vec<_> = living
+            .map(|worker| Beat { worker: worker.key, expires_at: worker.expires_at, lease: Some(worker.lease) })
+            .collect();
+        let dead = self.watch.dead(now, passed, &beats);
+        for worker in self.workers.values_mut().filter(|worker| dead.iter().any(|beat| beat.worker == worker.key)) {
+            worker.lose(now);
+        }
+    }
+
+    /// Takes a worker for dead by hand; how many tasks it held.
+    pub(super) fn forget_worker(&mut self, id: WorkerId, now: Timestamp) -> Option<u64> {
+        self.workers.get_mut(&id)?.lose(now);
+        let held = self.held_by(id).len() as u64;
+        self.rescue(usize::MAX, now);
+        self.workers.remove(&id);
+        self.news.changed = true;
+        Some(held)
+    }
+
+    /// As a process that begins anew, and has seen nothing of the workers.
+    #[cfg(feature = "suite")]
+    pub(super) fn forget_looks(&mut self) {
+        self.watch = Watch::default();
+    }
+}
+
+impl Worker {
+    fn lose(&mut self, now: Timestamp) {
+        self.lost = true;
+        self.expires_at = self.expires_at.min(now);
     }
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, EnqueueOutcome, Fence, LeaseKey, LeaseRef, NewTask, Note, Pulse, RetryOutcome, Settled,
+    CancelOutcome, Claim, Claimed, EnqueueOutcome, Fence, LeaseKey, LeaseRef, NewTask, Note, Pulse, ReleaseOutcome, RetryOutcome, Settled,
     Settlement, State, Store, StoreError, StoreErrorKind, Swept, TaskId, WorkerId, WorkerSpec,
 };
 
@@ -37,6 +37,8 @@ pub(super) enum Call {
     Note(Held, Note),
     Cancel(Vec<TaskId>),
     Retry(Vec<TaskId>),
+    Release(Vec<TaskId>),
+    Forget(WorkerId),
     Unblock(Vec<TaskId>),
     Admit(Vec<TaskId>),
     Pause(&'static str, bool),
@@ -54,6 +56,8 @@ pub(super) enum Answer {
     Settled(Vec<Settled>),
     Cancelled(Vec<CancelOutcome>),
     Retried(Vec<RetryOutcome>),
+    Released(Vec<ReleaseOutcome>),
+    Forgot(Option<u64>),
     WentOn(Vec<Option<State>>),
     Swept(Swept),
     Error(StoreErrorKind, String),
@@ -103,6 +107,8 @@ impl Call {
             Self::Note(held, note) => Answer::Each(store.note(vec![Note { lease: held.on(side), ..note.clone() }]).await?),
             Self::Cancel(ids) => Answer::Cancelled(store.cancel(ids).await?),
             Self::Retry(ids) => Answer::Retried(store.retry(ids).await?),
+            Self::Release(ids) => Answer::Released(store.release(ids).await?),
+            Self::Forget(worker) => Answer::Forgot(store.forget_worker(*worker).await?),
             Self::Unblock(ids) => Answer::WentOn(store.unblock(ids).await?),
             Self::Admit(ids) => Answer::WentOn(store.admit(ids).await?),
             Self::Pause(queue, paused) => {
@@ -134,6 +140,8 @@ impl fmt::Display for Answer {
             Self::Settled(settled) => write!(f, "{settled:?}"),
             Self::Cancelled(outcomes) => write!(f, "{outcomes:?}"),
             Self::Retried(outcomes) => write!(f, "{outcomes:?}"),
+            Self::Released(outcomes) => write!(f, "{outcomes:?}"),
+            Self::Forgot(held) => write!(f, "{held:?}"),
             Self::WentOn(states) => write!(f, "{states:?}"),
             // Which expiries a claim had found before is each store's own affair; the suite looks at what is told.
             Self::Swept(swept) => write!(f, "{:?}", Swept { unparked: 0, ended: Vec::new(), ..swept.clone() }),

@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
 use gristmill_core::{
-    AttemptState, CancelOutcome, EnqueueOutcome, FailureReason, Fence, RetryOutcome, Settled, State, TaskId, TaskRecord,
+    AttemptState, CancelOutcome, EnqueueOutcome, FailureReason, Fence, ReleaseOutcome, RetryOutcome, Settled, State, TaskId, TaskRecord,
     Timestamp, WorkerId,
 };
 
@@ -82,6 +82,22 @@ impl Invariants {
                     }
                 }
             }
+            (Call::Release(ids), Answer::Released(outcomes)) => {
+                for (id, outcome) in ids.iter().zip(outcomes) {
+                    if matches!(outcome, ReleaseOutcome::Released | ReleaseOutcome::Ended) {
+                        self.held.remove(id);
+                    }
+                    if *outcome == ReleaseOutcome::Ended {
+                        self.ended.insert(*id);
+                    }
+                }
+            }
+            (Call::Forget(worker), Answer::Forgot(_)) => {
+                self.alive_until.remove(worker);
+                self.held.retain(|_, (holder, _)| holder != worker);
+                // What others held that were taken for dead before goes with it.
+                self.swept(now);
+            }
             (Call::Sweep(_), Answer::Swept(_)) => self.swept(now),
             _ => {}
         }
@@ -90,7 +106,9 @@ impl Invariants {
 
     /// A sweep may have taken everything from workers that are not alive.
     pub(super) fn swept(&mut self, now: Timestamp) {
-        let alive = |worker: &WorkerId| self.alive_until.get(worker).is_some_and(|until| *until > now);
+        // A lease that ends later than it can is from a clock that was ahead.
+        let can_be = |until: &Timestamp| *until > now && *until <= now.saturating_add(LEASE);
+        let alive = |worker: &WorkerId| self.alive_until.get(worker).is_some_and(can_be);
         self.held.retain(|_, (holder, _)| alive(holder));
     }
 

@@ -32,7 +32,7 @@ const LOOK_EVERY: usize = 10;
 /// periodically, all that can be read.
 ///
 /// The sequences hold ordinary work by several workers, and what goes wrong in a bad week: workers that crash, leases that
-/// were lost, answers that were lost and operations that were repeated, a clock that is set forward and back, a store whose process died. What must hold
+/// were lost, answers that were lost and operations that were repeated, a clock that is set forward and back, by which workers look dead that live, a store whose process died. What must hold
 /// whatever the answers are is checked besides: a settled task is not claimed again, a task has one live lease, claims are
 /// numbered in order, crashes and attempts keep to their limits.
 ///
@@ -114,11 +114,17 @@ impl Case<'_> {
                 // Workers may live again whose task types were put aside; a store finds that out in a sweep.
                 return self.sweep().await;
             }
+            Op::SetForward(by) => {
+                self.log.push(format!("set the clock forward by {by:?}"));
+                self.time.set(self.env.now().saturating_add(*by));
+                return Ok(());
+            }
             Op::Reopen => {
                 self.log.push("the process of the store dies; reopen it".to_owned());
                 // The subject gets the only handle, so that the old store can be gone before the new one is there.
                 let dead = std::mem::replace(&mut self.store, self.model.clone());
                 self.store = self.subject.reopen(dead, self.env.clone()).await;
+                self.model.reopened();
                 return Ok(());
             }
             Op::SweepInSteps(limit) => return self.sweep_in_steps(*limit).await,
@@ -134,8 +140,9 @@ impl Case<'_> {
             call = call.again();
         }
         self.call(&call, false).await?;
-        if matches!(call, Call::Enter(_)) {
-            // As a worker does that starts; only then does a store have to know what is served.
+        if matches!(call, Call::Enter(_) | Call::Heartbeat(_)) {
+            // As a worker does that starts; only then does a store have to know what is served. A heartbeat may be of one that
+            // did not live by the clock, and whose tasks were put aside.
             self.sweep().await?;
         }
         Ok(())

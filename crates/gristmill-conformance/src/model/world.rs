@@ -78,13 +78,20 @@ impl World {
             }
             Op::Cancel(tasks) => Call::Cancel(self.some_tasks(tasks)?),
             Op::Retry(tasks) => Call::Retry(self.some_tasks(tasks)?),
+            Op::Release(tasks) => Call::Release(self.some_tasks(tasks)?),
+            Op::Forget(worker) => Call::Forget(self.some_worker(*worker)?.id),
             Op::Unblock(tasks) => Call::Unblock(self.some_tasks(tasks)?),
             Op::Admit(tasks) => Call::Admit(self.some_tasks(tasks)?),
             Op::Pause { queue, paused } => Call::Pause(NAMES[*queue], *paused),
             // These are no single call; see `Case::step`.
-            Op::Advance(_) | Op::SetBack(_) | Op::Reopen | Op::SweepInSteps(_) | Op::PruneInSteps(_) | Op::Plan(_) | Op::Look => {
-                return None;
-            }
+            Op::Advance(_)
+            | Op::SetBack(_)
+            | Op::SetForward(_)
+            | Op::Reopen
+            | Op::SweepInSteps(_)
+            | Op::PruneInSteps(_)
+            | Op::Plan(_)
+            | Op::Look => return None,
         })
     }
 
@@ -119,7 +126,7 @@ impl World {
             }
             (Call::Claim(claim), Answer::Error(..), _) => self.retire(claim.worker),
             (Call::Heartbeat(worker), Answer::Pulse(pulse), _) if !pulse.alive => self.retire(*worker),
-            (Call::Leave(worker), ..) => self.retire(*worker),
+            (Call::Leave(worker) | Call::Forget(worker), ..) => self.retire(*worker),
             _ => {}
         }
     }
@@ -190,7 +197,7 @@ impl World {
             failure: failed.then(|| Box::new(Failure::new(FailureReason::Error, format!("failed at {now}")))),
             logs: says("ended"),
             progress: end.says.then(|| Box::new(Progress { done: 2, total: Some(2), ..Progress::default() })),
-            children: self.children(end, now),
+            children: self.children(end, now).into(),
             ..Settlement::new(lease, end.ending)
         };
         Some((held, settlement))

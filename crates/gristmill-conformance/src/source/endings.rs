@@ -80,7 +80,7 @@ async fn only_the_children_of_a_success_are_delivered(bench: SourceBench) {
         let claimed = bench.claim_one(worker).await;
         let child = bench.task();
         let id = child.id;
-        let settlement = Settlement { children: vec![child], ..Settlement::new(claimed.lease, ending) };
+        let settlement = Settlement { children: [child].into(), ..Settlement::new(claimed.lease, ending) };
         assert_eq!(bench.source.settle(vec![settlement]).await.expect("settle"), [Settled::Done(state)]);
         let expected = if state == State::Succeeded { vec![id] } else { Vec::new() };
         assert_eq!(bench.claim_ids(worker, ALL).await, expected);

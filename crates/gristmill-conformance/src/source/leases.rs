@@ -42,6 +42,8 @@ async fn a_dead_worker_is_told_so_and_stays_dead(bench: SourceBench) {
     bench.add().await;
     bench.claim_one(worker).await;
     bench.pass(LEASE);
+    let other = bench.worker().await;
+    bench.claim_one(other).await;
     assert!(!beat(&bench, worker).await);
     assert!(!beat(&bench, worker).await, "a heartbeat that comes too late revives nobody");
     let refused = bench.source.claim(&bench.wanted(worker, ALL)).await.expect_err("a dead worker gets nothing");

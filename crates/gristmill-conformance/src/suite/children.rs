@@ -44,7 +44,7 @@ pub async fn children_of_any_other_ending_are_dropped(bench: Bench<'_>) {
         let lease = bench.claim_one(worker).await.lease;
         let child = bench.task();
         let id = child.id;
-        bench.settle_with(Settlement { children: vec![child], ..Settlement::new(lease, ending) }).await;
+        bench.settle_with(Settlement { children: [child].into(), ..Settlement::new(lease, ending) }).await;
         assert_eq!(bench.find(id).await, None, "{ending:?}");
     }
     // Asked to stop, and stopped.
@@ -52,7 +52,7 @@ pub async fn children_of_any_other_ending_are_dropped(bench: Bench<'_>) {
     assert_eq!(bench.store.cancel(&[parent.id]).await.expect("the store answers"), [CancelOutcome::CancelRequested]);
     let child = bench.task();
     let id = child.id;
-    bench.settle_with(Settlement { children: vec![child], ..Settlement::new(parent, Ending::Failed) }).await;
+    bench.settle_with(Settlement { children: [child].into(), ..Settlement::new(parent, Ending::Failed) }).await;
     assert_eq!(bench.find(id).await, None);
 }
 
@@ -125,7 +125,7 @@ pub async fn a_refused_child_hinders_no_other_settlement(bench: Bench<'_>) {
         let child = bench.task();
         children.push(child.id);
         let own = if n == 1 { vec![child, conflict.clone()] } else { vec![child] };
-        settlements.push(Settlement { children: own, ..Settlement::new(lease, Ending::Succeeded) });
+        settlements.push(Settlement { children: own.into(), ..Settlement::new(lease, Ending::Succeeded) });
     }
     let settled = bench.store.settle(settlements).await.expect("settle");
     let done = Settled::Done;
@@ -146,5 +146,5 @@ pub async fn children_outlive_a_parent_of_which_nothing_is_kept(bench: Bench<'_>
 }
 
 async fn succeed(bench: &Bench<'_>, lease: LeaseRef, children: Vec<NewTask>) -> Settled {
-    bench.settle_with(Settlement { children, ..Settlement::new(lease, Ending::Succeeded) }).await
+    bench.settle_with(Settlement { children: children.into(), ..Settlement::new(lease, Ending::Succeeded) }).await
 }

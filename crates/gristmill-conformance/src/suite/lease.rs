@@ -11,6 +11,7 @@ use super::list;
 list![
     a_heartbeat_keeps_all_that_a_worker_holds,
     a_dead_worker_is_told_so_and_stays_dead,
+    a_late_heartbeat_is_in_time_as_long_as_nobody_took_its_tasks,
     the_tasks_of_a_dead_worker_run_again,
     a_crash_is_an_attempt_and_ends_at_its_limit,
     crashes_use_up_no_attempts,
@@ -41,17 +42,33 @@ pub async fn a_heartbeat_keeps_all_that_a_worker_holds(bench: Bench<'_>) {
     }
 }
 
-/// A heartbeat that comes too late revives nobody, even if no task was rescued yet, nor does one of a stranger.
+/// A heartbeat revives nobody who was taken for dead, even if he held nothing, nor does one of a stranger.
 pub async fn a_dead_worker_is_told_so_and_stays_dead(bench: Bench<'_>) {
     let dead = Pulse { alive: false, cancel: Vec::new() };
-    let worker = bench.worker().await;
+    let (worker, idle) = (bench.worker().await, bench.worker().await);
     bench.add().await;
     bench.claim_one(worker).await;
     bench.pass(LEASE);
-    assert_eq!(bench.store.heartbeat(worker, LEASE).await.ok(), Some(dead.clone()));
     assert_eq!(bench.sweep().await.rescued, 1);
-    assert_eq!(bench.store.heartbeat(worker, LEASE).await.ok(), Some(dead.clone()));
+    for worker in [worker, idle, worker] {
+        assert_eq!(bench.store.heartbeat(worker, LEASE).await.ok(), Some(dead.clone()));
+    }
+    let error = bench.store.claim(&bench.wanted(worker, ALL)).await.expect_err("it is not alive");
+    assert_eq!(error.kind(), StoreErrorKind::Invalid, "{error}");
     assert_eq!(bench.store.heartbeat(bench.env.worker_id(), LEASE).await.ok(), Some(dead));
+}
+
+/// A lease that is over by the clock is no more than a reason to look: as long as nobody has done that, the worker has it still.
+pub async fn a_late_heartbeat_is_in_time_as_long_as_nobody_took_its_tasks(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    bench.add().await;
+    let held = bench.claim_one(worker).await;
+    bench.pass(LEASE * 2);
+    bench.beat(worker).await;
+    assert_eq!(bench.sweep().await.rescued, 0);
+    bench.add().await;
+    assert_eq!(bench.claim_ids(worker, ALL).await.len(), 1);
+    assert_eq!(bench.settle(held.lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
 }
 
 /// What a worker held when it died is ready again for the others, as a further attempt.
@@ -279,7 +296,7 @@ async fn refuses_everything(bench: &Bench<'_>, stale: LeaseRef, what: &str) {
     let success = Settlement {
         result: Some("1".to_owned()),
         logs: Some("stale".to_owned()),
-        children: vec![child],
+        children: [child].into(),
         ..Settlement::new(stale, Ending::Succeeded)
     };
     assert_eq!(bench.settle_with(success).await, Settled::LeaseLost, "a lease {what} was settled with a result");

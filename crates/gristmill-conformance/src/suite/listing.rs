@@ -54,7 +54,7 @@ pub async fn what_a_task_says_of_itself_finds_it(bench: Bench<'_>) {
     let title = |title: &str| TaskMeta { title: name(title), ..TaskMeta::default() };
     let child = NewTask { meta: meta(TaskMeta { parent: Some(parent), ..title("Rechnung 42, für Zoë") }), ..bench.task() };
     let child_id = child.id;
-    bench.settle_with(Settlement { children: vec![child], ..Settlement::new(lease, Ending::Succeeded) }).await;
+    bench.settle_with(Settlement { children: [child].into(), ..Settlement::new(lease, Ending::Succeeded) }).await;
     let headers = [(SCHEDULE_HEADER.to_owned(), "nightly".to_owned())].into();
     let ticked = bench.enqueue(NewTask { meta: meta(TaskMeta { headers, ..title("42") }), ..bench.task() }).await;
     let tags = vec!["eu-west".to_owned(), "back\\slash \"quoted\"".to_owned()];

@@ -4,9 +4,11 @@
 //! virtual time; it fails by panicking with its name, and none takes longer than its deadline.
 
 pub mod at_most_once;
+pub mod by_hand;
 pub mod cancel;
 pub mod children;
 pub mod claim;
+pub mod clock;
 pub mod durability;
 pub mod enqueue;
 pub mod expiry;
@@ -111,6 +113,8 @@ pub fn checks() -> impl Iterator<Item = Check> {
         cancel::CHECKS,
         retry::CHECKS,
         lease::CHECKS,
+        clock::CHECKS,
+        by_hand::CHECKS,
         at_most_once::CHECKS,
         schedule::CHECKS,
         expiry::CHECKS,

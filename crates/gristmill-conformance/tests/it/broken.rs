@@ -11,7 +11,7 @@ use gristmill_conformance::suite::{checks, exercise};
 use gristmill_conformance::{MemoryStore, Subject, check_against_model};
 use gristmill_core::{
     Advance, Advanced, CancelOutcome, Changes, Claim, Claimed, Cursor, DueSchedules, Edit, EnqueueOutcome, Env, Fence, Filter,
-    Finding, KindInfo, KindSpec, Lead, LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, RetryOutcome, Schedule,
+    Finding, KindInfo, KindSpec, Lead, LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Schedule,
     ScheduleEdit, Schedules, Settled, Settlement, Source, State, Store, StoreError, Swept, TaskId, TaskRecord, TickRecord, Wake,
     WorkerId, WorkerInfo, WorkerSpec, async_trait,
 };
@@ -235,13 +235,13 @@ impl Source for Broken {
         if self.has(Fault::LosesRefusedChildren) {
             for settlement in &mut settlements {
                 let mut kept = Vec::new();
-                for child in std::mem::take(&mut settlement.children) {
+                for child in settlement.children.iter().cloned() {
                     let known = self.inner.get(child.id).await?;
                     if known.is_none_or(|known| known.args == child.args) {
                         kept.push(child);
                     }
                 }
-                settlement.children = kept;
+                settlement.children = kept.into();
             }
         }
         let children: Vec<_> = settlements.iter().map(|settlement| (settlement.lease.id, settlement.children.clone())).collect();
@@ -252,7 +252,7 @@ impl Source for Broken {
                 self.inner.retry(&[id]).await?;
             }
             if *state != State::Succeeded && self.has(Fault::KeepsChildrenOfFailures) {
-                self.inner.enqueue(children).await?;
+                self.inner.enqueue(children.to_vec()).await?;
             }
         }
         Ok(settled)
@@ -414,6 +414,14 @@ impl Store for Broken {
 
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
         self.inner.retry(ids).await
+    }
+
+    async fn release(&self, ids: &[TaskId]) -> Result<Vec<ReleaseOutcome>, StoreError> {
+        self.inner.release(ids).await
+    }
+
+    async fn forget_worker(&self, worker: WorkerId) -> Result<Option<u64>, StoreError> {
+        self.inner.forget_worker(worker).await
     }
 
     async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {

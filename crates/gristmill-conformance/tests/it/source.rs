@@ -100,9 +100,10 @@ impl Source for Broken {
         for settlement in &mut settlements {
             match (&mut settlement.ending, self.fault) {
                 (Ending::Retry { delay }, Fault::ForgetsDelays) => *delay = Duration::ZERO,
-                (_, Fault::DropsChildren) => settlement.children.clear(),
+                (_, Fault::DropsChildren) => settlement.children = [].into(),
                 (Ending::Retry { .. }, Fault::KeepsChildrenOfFailures) => {
-                    settlement.children.drain(..).for_each(|child| self.inner.publish(child));
+                    settlement.children.iter().cloned().for_each(|child| self.inner.publish(child));
+                    settlement.children = [].into();
                 }
                 _ => {}
             }

@@ -10,6 +10,10 @@ pub const COUNT_MAX: i64 = 10_000;
 /// Tasks that should have been promoted this long ago, in milliseconds, show that nobody sweeps.
 pub const LATE_MS: i64 = 60_000;
 
+/// A task that was enqueued so much later than now, in milliseconds, was enqueued while the clock was ahead. Less is what the
+/// clocks of several machines may differ by.
+pub const AHEAD_MS: i64 = 60_000;
+
 /// What a store found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answers {
@@ -27,6 +31,8 @@ pub struct Answers {
     pub unserved: i64,
     /// Tasks that are scheduled and due for [`LATE_MS`].
     pub overdue: i64,
+    /// Tasks that are scheduled and were enqueued more than [`AHEAD_MS`] from now.
+    pub ahead: i64,
     /// Tasks that could not be read.
     pub aside: Aside,
 }
@@ -53,7 +59,7 @@ impl Answers {
     /// What is said of them, in the order in which they are asked.
     #[must_use]
     pub fn findings(self) -> Vec<Finding> {
-        let Self { orphan_leases, lost_leases, overlap, ended_leases, owed, unserved, overdue, aside } = self;
+        let Self { orphan_leases, lost_leases, overlap, ended_leases, owed, unserved, overdue, ahead, aside } = self;
         let counts = [
             (Case::OrphanLease, orphan_leases),
             (Case::LostLease, lost_leases),
@@ -65,6 +71,7 @@ impl Answers {
             (Case::Owed, owed),
             (Case::Unserved, unserved),
             (Case::Overdue, overdue),
+            (Case::Ahead, ahead),
         ];
         counts.into_iter().map(|(case, count)| case.finding(count)).chain([aside.finding()]).collect()
     }
@@ -81,6 +88,7 @@ enum Case {
     Owed,
     Unserved,
     Overdue,
+    Ahead,
 }
 
 struct Text {
@@ -138,6 +146,12 @@ impl Case {
                 "scheduled tasks that are due for more than a minute",
                 "start a worker: workers make due tasks ready",
             ),
+            Self::Ahead => (
+                "clock_ahead",
+                Warning,
+                "scheduled tasks that were enqueued in the future",
+                "the clock was ahead then, and they are due as much later; `tasks release` runs them now",
+            ),
         };
         Text { code, severity, what, hint }
     }
@@ -177,6 +191,7 @@ mod tests {
             owed: count,
             unserved: count,
             overdue: count,
+            ahead: count,
             aside: Aside {
                 table: "aside",
                 reasons: reasons.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
@@ -198,11 +213,12 @@ mod tests {
             ("owed", Warning, "2 ends that a newer version has to finish"),
             ("unserved", Warning, "2 ready tasks of types that no worker serves"),
             ("overdue", Warning, "2 scheduled tasks that are due for more than a minute"),
+            ("clock_ahead", Warning, "2 scheduled tasks that were enqueued in the future"),
             ("aside", Error, "tasks that could not be read were set aside: torn (3), no kind (1)"),
         ];
         assert_eq!(said, expected);
         assert!(findings.iter().all(|finding| !finding.hint.is_empty()), "{findings:?}");
-        assert_eq!(findings[7].hint, "look at them in the table aside; delete the rows when you are done");
+        assert_eq!(findings[8].hint, "look at them in the table aside; delete the rows when you are done");
     }
 
     #[test]
@@ -219,6 +235,7 @@ mod tests {
             ("owed", "no ends that a newer version has to finish"),
             ("unserved", "no ready tasks of types that no worker serves"),
             ("overdue", "no scheduled tasks that are due for more than a minute"),
+            ("clock_ahead", "no scheduled tasks that were enqueued in the future"),
             ("aside", "no task was set aside as unreadable"),
         ];
         assert_eq!(said, expected);

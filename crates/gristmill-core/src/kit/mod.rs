@@ -7,6 +7,7 @@ pub mod list;
 pub mod migrate;
 pub mod row;
 pub mod served;
+pub mod watch;
 mod word;
 
 pub use fnv::fnv;

@@ -1,8 +1,10 @@
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use gristmill_core::kit::Word;
 use gristmill_core::kit::served::{Served, Serves};
-use gristmill_core::{Ending, Place, Points, TaskId};
+use gristmill_core::kit::watch::{Beat, Watch};
+use gristmill_core::{Ending, Place, Points, TaskId, Timestamp};
 
 use super::ended::{Unstarted, Waited, end_attempt, end_unstarted};
 use super::limit;
@@ -32,7 +34,26 @@ pub(crate) async fn promote(s: &mut Session<'_>, most: usize) -> Result<usize, F
     Ok(usize::try_from(promoted).unwrap_or_default())
 }
 
-/// Takes back what dead workers held. Needs a transaction.
+/// Takes for dead who is, whatever was done to the server's clock meanwhile. Needs a transaction, for what follows.
+pub(crate) async fn lose_the_dead(s: &Session<'_>, watch: &Mutex<Watch>, passed: Duration) -> Result<(), Fault> {
+    let rows = s.rows(Q::WorkerLook, &[&s.now]).await?;
+    let Some(now) = rows.first().map(|row| row.try_get(0)).transpose()? else { return Ok(()) };
+    let mut beats = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let Some(worker) = row.try_get(1)? else { continue };
+        let lease: Option<i64> = row.try_get(3)?;
+        let lease = lease.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+        beats.push(Beat { worker, expires_at: Timestamp::from_millis(row.try_get(2)?), lease });
+    }
+    let dead = watch.lock().unwrap_or_else(PoisonError::into_inner).dead(Timestamp::from_millis(now), passed, &beats);
+    if !dead.is_empty() {
+        let (keys, seen): (Vec<i64>, Vec<i64>) = dead.iter().map(|beat| (beat.worker, beat.expires_at.as_millis())).unzip();
+        s.execute(Q::WorkerLose, &[&s.now, &keys, &seen]).await?;
+    }
+    Ok(())
+}
+
+/// Takes back what workers held that were taken for dead. Needs a transaction.
 pub(crate) async fn rescue(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
     let rows = s.rows(Q::LeaseTakeLost, &[&s.now, &limit(most)]).await?;
     let mut writes = Writes::default();

@@ -108,7 +108,7 @@ impl Day {
             "retried" => Settlement::new(*lease, Ending::Retry { delay }),
             "failed" => Settlement::new(*lease, Ending::Failed),
             "cancelled" => Settlement::new(*lease, Ending::Cancelled),
-            "parent" => Settlement { children: vec![child.clone()], ..succeeded(*lease) },
+            "parent" => Settlement { children: [child.clone()].into(), ..succeeded(*lease) },
             _ => succeeded(*lease),
         });
         // A batch that looks plain and holds one that is not, then one that is mixed.

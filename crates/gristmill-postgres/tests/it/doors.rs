@@ -332,7 +332,7 @@ impl Way {
                 house.settle(Settlement::new(lease, Ending::Retry { delay: DAY })).await
             }
             Self::Rescued => {
-                house.sql.execute("UPDATE worker SET expires_at = 0 WHERE id = $1", &[&worker.as_uuid()]).await.unwrap();
+                house.sql.execute("UPDATE worker SET lost = true WHERE id = $1", &[&worker.as_uuid()]).await.unwrap();
                 let rescued = house.store.sweep(1_000).await.unwrap().rescued;
                 if flags == 0 {
                     assert_eq!(rescued, 1);

@@ -129,7 +129,7 @@ async fn who_holds_the_lease_keeps_it_from_rescuers_until_the_commit() {
     let lease = house.claimed(Overrides::default()).await.lease;
     house.client.batch_execute("BEGIN").await.unwrap();
     assert!(house.hold(&lease).await);
-    let expire = format!("UPDATE {}.worker SET expires_at = 0", house.schema.0);
+    let expire = format!("UPDATE {}.worker SET expires_at = 0, lost = true", house.schema.0);
     client().await.batch_execute(&expire).await.unwrap();
     assert_eq!(house.store.sweep(10).await.unwrap().rescued, 0);
     assert!(house.settle(&lease, None, &[]).await);

@@ -9,11 +9,12 @@ use gristmill_core::{
 use rusqlite::{CachedStatement, Connection, Row, params};
 
 use super::aside::set_aside;
+use super::budget::Budget;
 use super::ended::end_unstarted;
 use super::place::place;
 use super::settle::mark;
 use crate::error::Fault;
-use crate::memory::{Server, served};
+use crate::memory::Server;
 use crate::sql;
 use crate::tx::Tx;
 use crate::whereabouts::{Line, Waiter};
@@ -22,6 +23,9 @@ use crate::whereabouts::{Line, Waiter};
 const PARKED_MAX: usize = 1_000;
 /// Tasks of other workers that one claim passes over; the floor remembers how far it came.
 const SKIPPED_MAX: usize = 10_000;
+/// Tasks that one claim takes out of its way because they are too late or can't be read. There may be any number of them, and
+/// nobody else writes while it is at it; sweeps and the next claims take the rest.
+const WASTED_MAX: usize = 1_000;
 /// Fewer foreign tasks than this at the head of a queue cost less than remembering them.
 const FLOOR_MIN: usize = 64;
 
@@ -46,6 +50,7 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Vec<Claimed>, Faul
         served: None,
         own: HashMap::new(),
         parked: 0,
+        wasted: Budget::new(WASTED_MAX),
         body: conn.prepare_cached(sql::TASK_BODY)?,
         delete: conn.prepare_cached(sql::READY_DELETE)?,
         lease: conn.prepare_cached(sql::LEASE_INSERT)?,
@@ -59,6 +64,8 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Vec<Claimed>, Faul
         }
     }
     tx.effects.looked.push(claim.worker);
+    // Whoever asks is to ask again at once: what stands behind those that were in its way is his.
+    tx.effects.readied |= claiming.wasted.is_spent();
     if !claiming.claimed.is_empty() {
         tx.effects.points.add(Points::CLAIM);
     }
@@ -98,9 +105,10 @@ struct Claiming<'a> {
     claim: &'a Claim,
     server: Arc<Server>,
     /// What live workers serve; read when the first task comes up that this worker does not.
-    served: Option<Served>,
+    served: Option<Arc<Served>>,
     own: HashMap<i64, Whose>,
     parked: usize,
+    wasted: Budget,
     body: CachedStatement<'a>,
     delete: CachedStatement<'a>,
     lease: CachedStatement<'a>,
@@ -127,7 +135,9 @@ impl Claiming<'_> {
                 place(tx, place_of(Standing { unserved: true, ..Standing::default() }), waiter)?;
             }
             for waiter in &scan.mine {
-                self.take(tx, name, waiter)?;
+                if !self.take(tx, name, waiter)? {
+                    return Ok(());
+                }
             }
             // Fewer than asked for: the queue's end, or too much that is not ours.
             if scan.mine.len() < room {
@@ -226,7 +236,7 @@ impl Claiming<'_> {
             Some(name) if self.server.serves(&name) => Whose::Mine,
             Some(name) => {
                 if self.served.is_none() {
-                    self.served = Some(served(tx.conn, tx.now)?);
+                    self.served = Some(tx.memory.served(tx.conn, tx.now)?);
                 }
                 let served = self.served.as_ref().is_some_and(|served| served.covers(queue, &name));
                 if served { Whose::Others } else { Whose::Nobodys }
@@ -245,9 +255,9 @@ impl Claiming<'_> {
         Ok(())
     }
 
-    /// Moves one task from `ready` to this worker, unless it is too late for it or it can't be read.
-    fn take(&mut self, tx: &mut Tx<'_>, queue_name: &Arc<str>, waiter: &Waiter) -> Result<(), Fault> {
-        self.remove(tx.conn, waiter)?;
+    /// Moves one task from `ready` to this worker, unless it is too late for it or it can't be read. False if it is one of those
+    /// and this claim has had enough of them.
+    fn take(&mut self, tx: &mut Tx<'_>, queue_name: &Arc<str>, waiter: &Waiter) -> Result<bool, Fault> {
         let kind = tx.memory.names.kinds.name(tx.conn, waiter.kind)?;
         let mut rows = self.body.query([waiter.key])?;
         let body = match rows.next()? {
@@ -255,19 +265,25 @@ impl Claiming<'_> {
             Some(row) => read_body(row),
         };
         drop(rows);
+        let now = tx.now.as_millis();
+        let late = waiter.attempt == 0 && body.as_ref().is_ok_and(|body| body.expires_at.is_some_and(|at| at <= now));
+        if (late || body.is_err() || kind.is_none()) && !self.wasted.take() {
+            return Ok(false);
+        }
+        self.remove(tx.conn, waiter)?;
         let (body, kind) = match (body, kind) {
             (Ok(body), Some(kind)) => (body, kind),
-            (Err(why), _) => return set_aside(tx, waiter, &why),
-            (Ok(_), None) => return set_aside(tx, waiter, "its task type has no name"),
+            (Err(why), _) => return set_aside(tx, waiter, &why).map(|()| true),
+            (Ok(_), None) => return set_aside(tx, waiter, "its task type has no name").map(|()| true),
         };
-        let now = tx.now.as_millis();
         if waiter.attempt == 0
             && let Some(at) = body.expires_at
         {
             tx.conn.prepare_cached(sql::EXPIRY_DELETE)?.execute(params![at, waiter.key])?;
-            if at <= now {
-                tx.memory.note_expired(body.id);
-                return end_unstarted(tx, State::Expired, waiter, Some(body.id), retention_from(body.retention));
+            if late {
+                tx.memory.note_ended(body.id);
+                end_unstarted(tx, State::Expired, waiter, Some(body.id), retention_from(body.retention))?;
+                return Ok(true);
             }
         }
         let report_start = body.reports_start(waiter.crashes);
@@ -288,7 +304,7 @@ impl Claiming<'_> {
         ])?;
         let counts = (attempt, claim_no, waiter.crashes);
         self.claimed.push(body.claimed(self.claim.fence, waiter.key, kind, queue_name.clone(), counts));
-        Ok(())
+        Ok(true)
     }
 }
 

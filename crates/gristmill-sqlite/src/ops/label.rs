@@ -2,6 +2,7 @@ use gristmill_core::TaskMeta;
 use gristmill_core::kit::list::labels_of;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::budget::Budget;
 use crate::error::Fault;
 use crate::sql;
 use crate::text::Lossy;
@@ -27,7 +28,11 @@ pub(super) fn fill(conn: &Connection) -> Result<(), Fault> {
     let lacking: Vec<_> = lacking.collect::<Result<_, _>>()?;
     let mut label = conn.prepare_cached(sql::LABEL_INSERT)?;
     let mut done = conn.prepare_cached(sql::LABEL_DONE)?;
+    let mut budget = Budget::new(lacking.len());
     for (seq, meta) in lacking {
+        if !budget.take() {
+            break;
+        }
         for name in labels_of(&meta) {
             label.execute((name, seq))?;
         }

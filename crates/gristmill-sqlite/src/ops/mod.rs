@@ -2,6 +2,8 @@
 //! [`ended`].
 
 mod aside;
+mod budget;
+mod by_hand;
 mod cancel;
 mod claim;
 mod ended;
@@ -16,6 +18,7 @@ mod settle;
 mod sweep;
 mod worker;
 
+pub(crate) use by_hand::{bury_worker, lose_worker, release};
 pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;
 pub(crate) use enqueue::enqueue;
@@ -25,5 +28,5 @@ pub(crate) use release::{admit, unblock};
 pub(crate) use schedule::standing;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};
 pub(crate) use settle::{note, settle, settle_within, start};
-pub(crate) use sweep::{UNKNOWN, prune, sweep};
+pub(crate) use sweep::{RESCUED_AT_ONCE, UNKNOWN, prune, rescue_for_hand, sweep};
 pub(crate) use worker::{declare, enter, heartbeat, leave, pause};

@@ -1,8 +1,12 @@
+use std::time::Duration;
+
 use gristmill_core::kit::Word;
+use gristmill_core::kit::watch::Beat;
 use gristmill_core::{Ending, Flags, Place, Points, Standing, State, Swept, TaskId, Timestamp, place as place_of};
 use rusqlite::{Connection, params};
 
 use super::aside::set_aside;
+use super::budget::Budget;
 use super::cancel::take_waiting;
 use super::ended::end_unstarted;
 use super::facts::facts;
@@ -11,7 +15,6 @@ use super::place::place;
 use super::schedule::prune_ticks;
 use super::settle::{finish, take_lease};
 use crate::error::Fault;
-use crate::memory::served;
 use crate::sql;
 use crate::tx::Tx;
 use crate::whereabouts::{self, Line, Waiter};
@@ -22,25 +25,33 @@ pub(crate) const UNKNOWN: i32 = !Flags::KNOWN.bits();
 /// How long a dead worker's row is kept for people to see.
 const WORKER_KEPT_MS: i64 = 3_600_000;
 
-/// Does the work that no task waits for in particular, at most `limit` tasks of each.
+/// What a worker held that is forgotten by hand comes back so many tasks at once.
+pub(crate) const RESCUED_AT_ONCE: usize = 1_000;
+
+/// Does the work that no task waits for in particular, at most `limit` tasks of each and as much as may be done at once.
 pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
     let promoted = promote(tx, limit)?;
-    let mut ended = tx.memory.take_expired();
+    let mut ended = tx.memory.take_untold();
+    lose_the_dead(tx)?;
     let rescued = rescue(tx, limit, &mut ended)?;
-    let expired = expire(tx, limit, &mut ended)?;
+    let (expiring, expired) = expire(tx, limit, &mut ended)?;
     let unparked = unpark(tx, limit)?;
     label::fill(tx.conn)?;
-    if promoted > 0 {
+    if promoted.done() > 0 {
         tx.effects.points.add(Points::PROMOTE);
     }
-    if rescued > 0 {
+    if rescued.done() > 0 {
         tx.effects.points.add(Points::RESCUE);
     }
     tx.effects.swept = true;
-    // What is due and still there is not for this version to promote, unless this was not all of it.
-    let after = if promoted < limit { tx.now.as_millis() } else { i64::MIN };
-    let next: Option<i64> = tx.conn.prepare_cached(sql::SCHEDULED_NEXT)?.query_row([after], |row| row.get(0))?;
-    let next_due = next.map(|at| Timestamp::from_millis(at).since(tx.now));
+    let next_due = if [&promoted, &rescued, &expiring, &unparked].iter().any(|part| part.is_spent()) {
+        Some(Duration::ZERO)
+    } else {
+        // What is due and still there is not for this version to promote.
+        let next: Option<i64> = tx.conn.prepare_cached(sql::SCHEDULED_NEXT)?.query_row([tx.now.as_millis()], |row| row.get(0))?;
+        next.map(|at| Timestamp::from_millis(at).since(tx.now))
+    };
+    let [promoted, rescued, unparked] = [promoted, rescued, unparked].map(|part| part.done());
     Ok(Swept { promoted, rescued, expired, ended, unparked, next_due })
 }
 
@@ -50,14 +61,18 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
     conn.prepare_cached(sql::WORKER_PRUNE)?.execute([tx.now.as_millis().saturating_sub(WORKER_KEPT_MS)])?;
     let over: Vec<i64> = column(conn, sql::OUTCOME_OVER, tx.now.as_millis(), limit)?;
     let mut outcome = conn.prepare_cached(sql::OUTCOME_DELETE)?;
+    let mut budget = Budget::new(limit);
     for seq in &over {
+        if !budget.take() {
+            return Ok(budget.done());
+        }
         outcome.execute([seq])?;
         label::delete(conn, *seq)?;
     }
     Ok(over.len() + prune_ticks(tx, count(limit - over.len()))?)
 }
 
-fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
+fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<Budget, Fault> {
     let due: Vec<(i64, u32, u32, u32, Flags)> = {
         let mut due = tx.conn.prepare_cached(sql::SCHEDULED_DUE)?;
         let rows = due.query_map(params![tx.now.as_millis(), count(limit), UNKNOWN], |row| {
@@ -65,7 +80,11 @@ fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
         })?;
         rows.collect::<Result<_, _>>()?
     };
+    let mut budget = Budget::new(limit);
     for &(key, attempt, claim_no, crashes, flags) in &due {
+        if !budget.take() {
+            break;
+        }
         let facts = facts(tx.conn, key)?;
         let waiter = match &facts {
             Some(facts) => facts.waiter((attempt, claim_no, crashes), flags),
@@ -78,16 +97,36 @@ fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
             set_aside(tx, &waiter, "its body is missing")?;
         }
     }
-    Ok(due.len())
+    Ok(budget)
 }
 
-fn rescue(tx: &mut Tx<'_>, limit: usize, ended: &mut Vec<TaskId>) -> Result<usize, Fault> {
-    let lost: Vec<(i64, Vec<u8>)> = {
-        let mut lost = tx.conn.prepare_cached(sql::LEASE_LOST)?;
-        let rows = lost.query_map(params![tx.now.as_millis(), count(limit), UNKNOWN], |row| Ok((row.get(0)?, row.get(1)?)))?;
+/// Takes for dead who is, whatever was done to the clock meanwhile.
+fn lose_the_dead(tx: &mut Tx<'_>) -> Result<(), Fault> {
+    let beats: Vec<Beat> = {
+        let mut look = tx.conn.prepare_cached(sql::WORKER_LOOK)?;
+        let rows = look.query_map([], |row| {
+            let lease = row.get::<_, Option<u64>>(2)?.map(Duration::from_millis);
+            Ok(Beat { worker: row.get(0)?, expires_at: Timestamp::from_millis(row.get(1)?), lease })
+        })?;
         rows.collect::<Result<_, _>>()?
     };
+    for dead in tx.memory.watch.dead(tx.now, tx.passed, &beats) {
+        tx.conn.prepare_cached(sql::WORKER_LOSE)?.execute(params![dead.worker, tx.now.as_millis()])?;
+    }
+    Ok(())
+}
+
+fn rescue(tx: &mut Tx<'_>, limit: usize, ended: &mut Vec<TaskId>) -> Result<Budget, Fault> {
+    let lost: Vec<(i64, Vec<u8>)> = {
+        let mut lost = tx.conn.prepare_cached(sql::LEASE_LOST)?;
+        let rows = lost.query_map(params![count(limit), UNKNOWN], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    let mut budget = Budget::new(limit);
     for (seq, mark) in &lost {
+        if !budget.take() {
+            break;
+        }
         if let Some(lease) = take_lease(tx.conn, *seq, mark)? {
             let state = finish(tx, *seq, None, &lease, &Word::without(Ending::Crashed, lease.started))?;
             if state.is_final() {
@@ -95,17 +134,32 @@ fn rescue(tx: &mut Tx<'_>, limit: usize, ended: &mut Vec<TaskId>) -> Result<usiz
             }
         }
     }
-    Ok(lost.len())
+    Ok(budget)
 }
 
-fn expire(tx: &mut Tx<'_>, limit: usize, ended: &mut Vec<TaskId>) -> Result<usize, Fault> {
+/// Takes back what lost workers held, for whoever has just lost one by hand; true if there may be more. The next sweep tells what
+/// ended so.
+pub(crate) fn rescue_for_hand(tx: &mut Tx<'_>) -> Result<bool, Fault> {
+    let mut ended = Vec::new();
+    let rescued = rescue(tx, RESCUED_AT_ONCE, &mut ended)?;
+    ended.into_iter().for_each(|id| tx.memory.note_ended(id));
+    if rescued.done() > 0 {
+        tx.effects.points.add(Points::RESCUE);
+    }
+    Ok(rescued.is_spent())
+}
+
+fn expire(tx: &mut Tx<'_>, limit: usize, ended: &mut Vec<TaskId>) -> Result<(Budget, usize), Fault> {
     let due: Vec<(i64, i64)> = {
         let mut due = tx.conn.prepare_cached(sql::EXPIRY_DUE)?;
         let rows = due.query_map(params![tx.now.as_millis(), count(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect::<Result<_, _>>()?
     };
-    let mut expired = 0;
+    let (mut budget, mut expired) = (Budget::new(limit), 0);
     for (at, seq) in due {
+        if !budget.take() {
+            break;
+        }
         tx.conn.prepare_cached(sql::EXPIRY_DELETE)?.execute(params![at, seq])?;
         let Some(facts) = facts(tx.conn, seq)? else { continue };
         let (Some(id), Some(waiter)) = (facts.id, take_waiting(tx, &facts)?) else { continue };
@@ -113,19 +167,19 @@ fn expire(tx: &mut Tx<'_>, limit: usize, ended: &mut Vec<TaskId>) -> Result<usiz
         ended.push(id);
         expired += 1;
     }
-    Ok(expired)
+    Ok((budget, expired))
 }
 
 /// Brings back what a live worker serves again.
-pub(super) fn unpark(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
+pub(super) fn unpark(tx: &mut Tx<'_>, limit: usize) -> Result<Budget, Fault> {
     let conn = tx.conn;
+    let mut budget = Budget::new(limit);
     let mut live = None;
-    let mut unparked = 0;
     let mut pair = (i64::MIN, i64::MIN);
     while let Some((queue, kind)) = next_parked(conn, pair)? {
         pair = (queue, kind);
         if live.is_none() {
-            live = Some(served(conn, tx.now)?);
+            live = Some(tx.memory.served(conn, tx.now)?);
         }
         let names = (tx.memory.names.queues.name(conn, queue)?, tx.memory.names.kinds.name(conn, kind)?);
         let (Some(queue_name), Some(kind_name)) = names else { continue };
@@ -134,7 +188,7 @@ pub(super) fn unpark(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
         }
         let rows: Vec<Waiter> = {
             let mut scan = conn.prepare_cached(sql::PARKED_SCAN)?;
-            let rows = scan.query_map(params![queue, kind, count(limit - unparked), UNKNOWN], |row| {
+            let rows = scan.query_map(params![queue, kind, count(limit - budget.done()), UNKNOWN], |row| {
                 let line = Line { seq: row.get(1)?, turn: row.get(6)? };
                 let flags = Flags::from_bits(row.get(5)?);
                 let key = if flags.has(Flags::MOVED) { row.get(7)? } else { line.seq };
@@ -153,15 +207,17 @@ pub(super) fn unpark(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
             rows.collect::<Result<_, _>>()?
         };
         for waiter in rows {
+            if !budget.take() {
+                break;
+            }
             whereabouts::remove(conn, Place::Parked, &waiter)?;
             place(tx, place_of(Standing::default()), &waiter)?;
-            unparked += 1;
         }
-        if unparked >= limit {
+        if budget.is_spent() {
             break;
         }
     }
-    Ok(unparked)
+    Ok(budget)
 }
 
 fn next_parked(conn: &Connection, after: (i64, i64)) -> Result<Option<(i64, i64)>, Fault> {

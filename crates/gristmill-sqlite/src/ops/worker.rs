@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use gristmill_core::kit::Word;
-use gristmill_core::kit::encode::to_json;
+use gristmill_core::kit::encode::{ms, to_json};
 use gristmill_core::kit::served::Serves;
 use gristmill_core::{Ending, KindSpec, LeaseKey, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
 use rusqlite::{OptionalExtension, params};
@@ -28,6 +28,7 @@ pub(crate) fn enter(tx: &mut Tx<'_>, spec: &WorkerSpec) -> Result<(), Fault> {
         to_json(&serves),
         tx.now.as_millis(),
         tx.now.saturating_add(spec.lease).as_millis(),
+        ms(spec.lease),
     ])?;
     if let Some(key) = key(tx, spec.id)? {
         tx.memory.forget_worker(spec.id, key);
@@ -56,10 +57,10 @@ pub(crate) fn leave(tx: &mut Tx<'_>, worker: WorkerId) -> Result<u64, Fault> {
     Ok(held.len() as u64)
 }
 
-/// Extends a worker's lease, unless it ran out.
+/// Extends a worker's lease, unless it was taken for dead.
 pub(crate) fn heartbeat(tx: &mut Tx<'_>, worker: WorkerId, lease: Duration) -> Result<Pulse, Fault> {
     let until = tx.now.saturating_add(lease).as_millis();
-    let beat = params![worker.as_bytes().as_slice(), until, tx.now.as_millis()];
+    let beat = params![worker.as_bytes().as_slice(), until, ms(lease)];
     if tx.conn.prepare_cached(sql::WORKER_BEAT)?.execute(beat)? == 0 {
         return Ok(Pulse { alive: false, cancel: Vec::new() });
     }
@@ -94,7 +95,7 @@ pub(crate) fn pause(tx: &mut Tx<'_>, queue: &str, paused: bool) -> Result<(), Fa
     Ok(())
 }
 
-fn key(tx: &Tx<'_>, worker: WorkerId) -> Result<Option<i64>, Fault> {
+pub(super) fn key(tx: &Tx<'_>, worker: WorkerId) -> Result<Option<i64>, Fault> {
     let mut get = tx.conn.prepare_cached(sql::WORKER_GET)?;
     Ok(get.query_row([worker.as_bytes().as_slice()], |row| row.get(0)).optional()?)
 }

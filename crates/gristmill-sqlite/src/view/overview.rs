@@ -46,6 +46,7 @@ fn queue(
         let seq = conn.prepare_cached(sql::READY_OLDEST)?.query_row(params![id, priority], |row| row.get(0)).optional()?;
         first = earlier(first, seq);
     }
+    first = earlier(first, conn.prepare_cached(sql::MOVED_OLDEST)?.query_row(params![id, cap], |row| row.get(0)).optional()?);
     let oldest_ready_at: Option<i64> = match first {
         Some(seq) => conn.prepare_cached(sql::TASK_CREATED)?.query_row([seq], |row| row.get(0)).optional()?,
         None => None,
@@ -161,7 +162,7 @@ pub(crate) fn workers(view: &mut View<'_>) -> Result<Vec<WorkerInfo>, Fault> {
             id: id.map_or_else(|| "?".to_owned(), |id| id.to_string()),
             name: row.get::<_, Lossy>(1)?.0,
             version: row.get::<_, Lossy>(2)?.0,
-            alive: expires_at > now,
+            alive: expires_at > now && !row.get::<_, bool>(7)?,
             started_at: Timestamp::from_millis(row.get(4)?),
             expires_at: Timestamp::from_millis(expires_at),
             queues: serves.queues,

@@ -1,6 +1,7 @@
 //! What the SQLite store has beyond the common contract: its file, its threads, its transactions.
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod budgets;
 mod common;
 mod conformance;
 mod corrupt;

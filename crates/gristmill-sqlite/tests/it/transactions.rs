@@ -96,7 +96,7 @@ async fn a_child_that_is_refused_undoes_the_settlement_and_says_which() {
     fixture.store.enqueue(vec![mail.clone(), other.clone()]).await.unwrap();
     let claimed = fixture.claim(worker, 1).await;
     let (first, refused) = (fixture.task("first"), NewTask { id: other.id, ..fixture.task("mail") });
-    let settlement = Settlement { children: vec![first.clone(), refused], ..success(&claimed[0]) };
+    let settlement = Settlement { children: [first.clone(), refused].into(), ..success(&claimed[0]) };
     let kept: Result<(), StoreError> = fixture.store.transaction(|conn| {
         let error = conn.settle(&*fixture.store, settlement.clone()).into_inner().unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Invalid);
@@ -119,7 +119,7 @@ async fn names_given_for_children_that_were_refused_are_not_remembered() {
     let claimed = fixture.claim(worker, 2).await;
     let doomed = NewTask { queue: "doomed".to_owned(), ..fixture.task("huge") };
     let refused = NewTask { id: other.id, ..fixture.task("tiny") };
-    let settlement = Settlement { children: vec![doomed, refused], ..success(&claimed[0]) };
+    let settlement = Settlement { children: [doomed, refused].into(), ..success(&claimed[0]) };
     assert_eq!(fixture.store.settle(vec![settlement]).await.unwrap(), [Settled::Done(State::Failed)]);
     let small = NewTask { queue: "next".to_owned(), ..fixture.task("tiny") };
     let last = NewTask { queue: "doomed".to_owned(), ..fixture.task("huge") };

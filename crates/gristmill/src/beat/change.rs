@@ -123,7 +123,7 @@ pub(crate) fn put(definition: Definition, create: bool) -> Change<Scheduled> {
                     owner.clone_from(&schedule.owner);
                     definition.origin = before.origin;
                     definition.edited = before.edited;
-                    if same(&before, &definition) && !memory.is_set_aside() {
+                    if same(&before, &definition) && !memory.is_set_aside() && !memory.is_ahead(now) {
                         return Ok((Edit::Keep, Scheduled::Unchanged));
                     }
                     definition.edited = owner.is_some();
@@ -172,7 +172,7 @@ pub(crate) fn define(owner: String, definitions: HashMap<String, Definition>) ->
             definition.paused |= before.paused;
             let is_mine = found.is_some_and(|found| found.owner.as_ref() == Some(&owner));
             // What was set aside has another chance with each start: the version that could not read it may be gone.
-            if is_mine && same(before, &definition) && !memory.is_set_aside() {
+            if is_mine && same(before, &definition) && !memory.is_set_aside() && !memory.is_ahead(now) {
                 return Ok((Edit::Keep, Scheduled::Unchanged));
             }
         }
@@ -200,14 +200,29 @@ pub(crate) fn withdraw(owner: String) -> Change<bool> {
 pub(crate) fn pause(paused: bool) -> Change<()> {
     Change::new(move |name, found, now| {
         let schedule = found.ok_or_else(|| ScheduleError::NotFound { name: name.to_owned() })?;
-        let (before, _) = read(schedule)?;
+        let (before, memory) = read(schedule)?;
         let unreadable = |error: RuleError| ScheduleError::Unreadable { name: name.to_owned(), problem: error.to_string() };
         before.timing.plan().map_err(unreadable)?;
-        if before.paused == paused {
+        if before.paused == paused && !memory.is_ahead(now) {
             return Ok((Edit::Keep, ()));
         }
         let definition = Definition { paused, ..before };
         Ok((Edit::Put(rewrite(name, schedule.owner.clone(), definition, found, now)?.new), ()))
+    })
+}
+
+/// Lets it count from now, whatever it remembers.
+pub(crate) fn reset() -> Change<()> {
+    Change::new(|name, found, now| {
+        let schedule = found.ok_or_else(|| ScheduleError::NotFound { name: name.to_owned() })?;
+        let unreadable = |problem| ScheduleError::Unreadable { name: name.to_owned(), problem };
+        let definition = read_definition(schedule).map_err(unreadable)?;
+        // One that can't be read begins anew.
+        let mut memory = read_memory(schedule).unwrap_or_default();
+        memory.reset(now);
+        let before = Some((&definition, &memory));
+        let written = write(name, schedule.owner.clone(), definition.clone(), before, now);
+        Ok((Edit::Put(written.map_err(|error| unreadable(error.to_string()))?.new), ()))
     })
 }
 

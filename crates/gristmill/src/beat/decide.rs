@@ -57,7 +57,9 @@ pub(crate) struct Decision {
 /// tick, or says why it can't.
 pub(crate) fn decide(look: Look<'_>, make: impl FnMut(Timestamp) -> Result<NewTask, String>) -> Decision {
     let running = look.memory.last_task.is_some() && look.last_state.is_some_and(|state| !state.is_final());
-    let mut deciding = Deciding { ticks: Vec::new(), cancel: Vec::new(), memory: look.memory.clone(), running, look, make };
+    let mut memory = look.memory.clone();
+    memory.come_back(look.now);
+    let mut deciding = Deciding { ticks: Vec::new(), cancel: Vec::new(), memory, running, look, make };
     deciding.judge();
     deciding.release();
     let more = deciding.deal_with_due();

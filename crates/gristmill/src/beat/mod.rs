@@ -29,7 +29,7 @@ pub use record::{ScheduleRecord, ScheduleState};
 pub use run::RunningBeat;
 pub use sync::SyncReport;
 
-pub(crate) use change::{Answers, Change, pause, put, put_over, remove, reschedule};
+pub(crate) use change::{Answers, Change, pause, put, put_over, remove, reschedule, reset};
 pub(crate) use maker::Maker;
 pub(crate) use run::run;
 #[cfg(feature = "testing")]

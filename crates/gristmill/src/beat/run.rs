@@ -8,10 +8,11 @@ use tokio_util::task::TaskTracker;
 
 use super::decide::{Decision, Look, decide};
 use super::maker::Maker;
-use super::memory::{Memory, SET_ASIDE};
-use super::stored::{Stored, json, read_memory};
+use super::memory::{AHEAD_MAX, Memory, SET_ASIDE};
+use super::stored::{Stored, is_frozen, json, read_memory};
 use crate::core::{
-    Advance, Advanced, DueSchedules, Schedule, State, Store, StoreError, StoreErrorKind, TaskId, TickOutcome, Timestamp, Wake,
+    Advance, Advanced, DueSchedules, Schedule, State, Store, StoreError, StoreErrorKind, TaskId, Tick, TickOutcome, Timestamp,
+    Wake,
     WorkerId, limits,
 };
 use crate::runtime::Runtime;
@@ -26,6 +27,8 @@ const LOOK_AFTER_OTHERS: Duration = Duration::from_millis(200);
 const LOOK_AT_MOST: Duration = Duration::from_millis(10);
 /// How often a definition is looked at again that could not be read.
 const READ_AGAIN: Duration = Duration::from_secs(60);
+/// How often schedules are looked for that wait for a time to which the clock was once set, if another beat is to mend them.
+const MEND_AGAIN: Duration = Duration::from_secs(60);
 /// Schedules that one round deals with.
 const ROUND: usize = 500;
 /// Giving up the lead may take so long; it ends by itself otherwise.
@@ -100,6 +103,10 @@ pub(crate) struct Beat {
     term: Option<i64>,
     /// Rounds on end in which others were changing all that was due.
     stale: u32,
+    /// The store's time at the last look.
+    looked_at: Timestamp,
+    /// When all schedules are to be looked through for those that the clock has frozen; at first, and when it was set back.
+    mend_at: Option<Instant>,
     maker: Maker,
 }
 
@@ -117,7 +124,9 @@ pub(crate) enum Next {
 impl Beat {
     pub(crate) fn new(store: Arc<dyn Store>, runtime: Arc<Runtime>) -> Self {
         let id = runtime.env.worker_id();
-        Self { store, runtime, id, leads_until: None, term: None, stale: 0, maker: Maker::default() }
+        let mend_at = Some(Instant::now());
+        let (looked_at, maker) = (Timestamp::MIN, Maker::default());
+        Self { store, runtime, id, leads_until: None, term: None, stale: 0, looked_at, mend_at, maker }
     }
 
     /// Deals with what is due.
@@ -125,6 +134,12 @@ impl Beat {
         let is_leader = self.leads_until.is_some();
         // One that leads not only asks whether there is anything to lead for.
         let due = self.store.due_schedules(if is_leader { ROUND } else { 1 }).await?;
+        if std::mem::replace(&mut self.looked_at, due.now) > due.now.saturating_add(AHEAD_MAX) {
+            self.mend_at = Some(Instant::now());
+        }
+        if self.mend_at.is_some_and(|at| at <= Instant::now()) && self.mend(due.now).await? {
+            return Ok(Next::More);
+        }
         if due.schedules.is_empty() {
             return Ok(Next::Sleep(due.next_due.map_or(LOOK_EVERY, |next| next.min(LOOK_EVERY))));
         }
@@ -138,6 +153,30 @@ impl Beat {
         }
         self.stale += 1;
         Ok(Next::Pause(self.share_of(LOOK_AT_MOST.saturating_mul(1 << self.stale.min(5)).min(LOOK_AFTER_OTHERS))))
+    }
+
+    /// Looks through all schedules for those that the clock has frozen, and deals with them; true if there were any. Every beat
+    /// does so once, at its start, as nobody knows what the clock was before, and again whenever it was set back.
+    async fn mend(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        let (mut after, mut mended) = (None, false);
+        loop {
+            let page = self.store.schedules(None, after.as_deref(), ROUND).await?;
+            let is_last = page.len() < ROUND;
+            after = page.last().map(|schedule| schedule.name.clone());
+            let schedules: Vec<_> = page.into_iter().filter(|schedule| is_frozen(schedule, now)).collect();
+            if !schedules.is_empty() {
+                if !self.leads().await? {
+                    self.mend_at = Some(Instant::now() + MEND_AGAIN);
+                    return Ok(mended);
+                }
+                tracing::warn!(schedules = schedules.len(), "the clock was ahead when these schedules last ticked; they go on now");
+                mended |= self.advance(DueSchedules { now, schedules, next_due: None }).await?;
+            }
+            if is_last {
+                self.mend_at = None;
+                return Ok(mended);
+            }
+        }
     }
 
     pub(crate) async fn wait(&self, next: Next) {
@@ -281,6 +320,7 @@ fn tell(advance: &Advance, answer: &Advanced) {
     let Advanced::Done(new) = answer else {
         return tracing::debug!(schedule = advance.name, "the schedule was changed meanwhile; it is looked at again");
     };
+    let mut left_out: Vec<(TickOutcome, Vec<&Tick>)> = Vec::new();
     for (tick, new) in advance.ticks.iter().zip(new) {
         let reason = tick.reason.as_deref().unwrap_or_default();
         let (schedule, at, outcome) = (&advance.name, tick.at, tick.outcome.as_str());
@@ -288,7 +328,22 @@ fn tell(advance: &Advance, answer: &Advanced) {
             (false, _) => tracing::warn!(schedule, tick = %at, "the tick had its task before; it gets no other"),
             (true, TickOutcome::Enqueued | TickOutcome::Manual) => tracing::debug!(schedule, tick = %at, outcome, reason),
             (true, TickOutcome::Failed) => tracing::error!(schedule, tick = %at, outcome, reason),
-            (true, _) => tracing::warn!(schedule, tick = %at, outcome, reason),
+            (true, _) => match left_out.last_mut().filter(|(same, _)| *same == tick.outcome) {
+                Some((_, ticks)) => ticks.push(tick),
+                None => left_out.push((tick.outcome, vec![tick])),
+            },
         }
+    }
+    // A line for all that follow each other: there may be a hundred of them after a night without a beat.
+    for (outcome, ticks) in left_out {
+        let [first, .., last] = ticks.as_slice() else {
+            let Some(tick) = ticks.first() else { continue };
+            let reason = tick.reason.as_deref().unwrap_or_default();
+            tracing::warn!(schedule = advance.name, tick = %tick.at, outcome = outcome.as_str(), reason);
+            continue;
+        };
+        let reason = last.reason.as_deref().unwrap_or_default();
+        let (schedule, outcome, count) = (&advance.name, outcome.as_str(), ticks.len());
+        tracing::warn!(schedule, ticks = count, first = %first.at, last = %last.at, outcome, reason);
     }
 }

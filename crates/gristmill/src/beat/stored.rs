@@ -1,5 +1,5 @@
 use super::definition::Definition;
-use super::memory::Memory;
+use super::memory::{AHEAD_MAX, Memory};
 use crate::core::{NewSchedule, Schedule, Timestamp};
 use crate::schedule::{Plan, Rule, RuleError};
 
@@ -18,6 +18,17 @@ impl Stored {
         let plan = definition.timing.plan().map_err(|error| error.to_string())?;
         Ok(Self { definition, plan, memory: read_memory(schedule)? })
     }
+}
+
+/// Whether it waits for longer than its rule says: the clock was ahead when it was last dealt with. No beat would look at it before.
+pub(crate) fn is_frozen(schedule: &Schedule, now: Timestamp) -> bool {
+    let Some(due_at) = schedule.due_at.filter(|due_at| *due_at > now.saturating_add(AHEAD_MAX)) else { return false };
+    let Ok(Stored { plan, mut memory, .. }) = Stored::read(schedule) else {
+        // It is looked at again each minute.
+        return true;
+    };
+    memory.come_back(now);
+    plan.next_after(memory.after).is_some_and(|next| plan.starts_at(&schedule.name, next) < due_at)
 }
 
 /// What a schedule is, though it may say what can't be.
@@ -52,6 +63,7 @@ pub(crate) fn write(
     now: Timestamp,
 ) -> Result<Written, RuleError> {
     let mut memory = before.map_or_else(Memory::default, |(_, memory)| memory.clone());
+    memory.come_back(now);
     let same = before.filter(|(before, _)| same_timing(before, &definition));
     match same {
         Some((before, _)) => definition.timing.anchor = before.timing.anchor,

@@ -24,8 +24,8 @@ pub use within::{Cancel, InTransaction, Inserting};
 
 use crate::beat::{self, Definition, Origin, RunningBeat, ScheduleError, Scheduled, SyncReport};
 use crate::core::{
-    CancelOutcome, Changes, Cursor, Filter, KindInfo, Limits, Mark, Page, QueueInfo, RetryOutcome, Store, StoreError, TaskId,
-    TaskRecord, Wake, WorkerInfo,
+    CancelOutcome, Changes, Cursor, Filter, KindInfo, Limits, Mark, Page, QueueInfo, ReleaseOutcome, RetryOutcome, Store,
+    StoreError, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo,
 };
 use crate::registry::Registry;
 use crate::runtime::{Ground, Runtime};
@@ -207,6 +207,25 @@ impl Client {
     /// If the store can't be written.
     pub async fn retry(&self, id: TaskId) -> Result<RetryOutcome, StoreError> {
         Ok(self.store().retry(&[id]).await?.into_iter().next().unwrap_or(RetryOutcome::NotFound))
+    }
+
+    /// Lets a task run now, by hand: takes one that runs from its worker, at the cost of no attempt, and one that is scheduled from
+    /// its time. What a handler does that still runs it is not undone; its end is refused. See [`Store::release`].
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    pub async fn release(&self, id: TaskId) -> Result<ReleaseOutcome, StoreError> {
+        let outcomes = self.store().release(&[id]).await?;
+        Ok(outcomes.first().copied().unwrap_or(ReleaseOutcome::NotFound))
+    }
+
+    /// Takes a worker for dead, by hand and at once: what it held runs again, and an attempt that had started has crashed. How many
+    /// tasks it held; `None` if there is no such worker. See [`Store::forget_worker`].
+    ///
+    /// # Errors
+    /// If the store can't be written; a repetition takes what is left.
+    pub async fn forget_worker(&self, worker: WorkerId) -> Result<Option<u64>, StoreError> {
+        self.store().forget_worker(worker).await
     }
 
     /// Cancels all tasks that match and have not ended. `each` hears of every one, as it happens.

@@ -114,6 +114,16 @@ impl<'c> Timetable<'c> {
         self.set_paused(name, false).await
     }
 
+    /// Lets a schedule count from the store's now, whatever the beats remember of it: what is overdue is left out, a run that waits
+    /// for the one before it is dropped, and failures in a row are forgotten. How often it ran stays. For a schedule that waits for
+    /// a time to which the clock was set by mistake; beats find those by themselves, if one runs.
+    ///
+    /// # Errors
+    /// [`ScheduleError::NotFound`], [`ScheduleError::Unreadable`], or the store's.
+    pub async fn reset(&self, name: &str) -> Result<ScheduleRecord, ScheduleError> {
+        self.change(name, beat::reset()).await
+    }
+
     /// Makes a run out of turn, at the store's now, whether the schedule is paused or has ended; its ticks come as before.
     /// Returns the task's id.
     ///
@@ -176,7 +186,11 @@ impl<'c> Timetable<'c> {
     }
 
     async fn set_paused(&self, name: &str, paused: bool) -> Result<ScheduleRecord, ScheduleError> {
-        let (edit, answers) = beat::pause(paused).ask();
+        self.change(name, beat::pause(paused)).await
+    }
+
+    async fn change(&self, name: &str, change: beat::Change<()>) -> Result<ScheduleRecord, ScheduleError> {
+        let (edit, answers) = change.ask();
         let after = self.client.store().edit_schedules(&[name.to_owned()], &edit).await?;
         answers.take(name)?;
         let after = after.into_iter().next().flatten();

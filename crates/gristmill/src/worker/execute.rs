@@ -265,7 +265,7 @@ fn settlement(
             tracing::warn!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, next, error, "did not succeed");
         }
     }
-    attempt.leave_in(&mut settlement);
+    attempt.move_to(&mut settlement);
     Some(settlement)
 }
 

@@ -18,13 +18,19 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
         }
         let dirty = std::mem::take(&mut *shared.notes.dirty.lock().unwrap_or_else(PoisonError::into_inner));
         // An attempt that has ended meanwhile took its notes along into the settlement.
-        let running = dirty.iter().filter(|attempt| attempt.lease.is_some_and(|lease| shared.attempt(&lease).is_some()));
-        let notes: Vec<Note> = running.filter_map(|attempt| attempt.note()).collect();
-        for batch in notes.chunks(limits::BATCH_TASKS_MAX) {
-            if let Err(error) = shared.source().note(batch.to_vec()).await {
+        let running = dirty.into_iter().filter(|attempt| attempt.lease.is_some_and(|lease| shared.attempt(&lease).is_some()));
+        let (later, now): (Vec<_>, Vec<_>) = running.partition(|attempt| attempt.may_be_noted_later());
+        for batch in now.chunks(limits::BATCH_TASKS_MAX) {
+            let notes: Vec<Note> = batch.iter().filter_map(|attempt| attempt.note()).collect();
+            if let Err(error) = shared.source().note(notes).await {
                 // They are still in memory and go along with the next write or the settlement.
                 tracing::warn!(error = %error, "logs and progress can't be written now");
+                batch.iter().for_each(|attempt| attempt.note_again());
             }
+        }
+        if !later.is_empty() {
+            shared.notes.dirty.lock().unwrap_or_else(PoisonError::into_inner).extend(later);
+            shared.notes.wake.notify_one();
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}

@@ -175,3 +175,86 @@ async fn a_clock_that_is_set_back_doubles_nothing_and_one_that_is_set_forward_ma
     assert_eq!(tasks, count(&all, TickOutcome::Enqueued));
     beat.stop().await;
 }
+
+/// A clock that is set years ahead and right again: the schedules go on by themselves, without a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn schedules_go_on_after_the_clock_was_years_ahead() {
+    let every = with(Timing::new(Rule::every(Duration::from_secs(1))));
+    let (client, time, beat) = running("s", every).await;
+    client.schedule("nightly", with(Timing::new(Rule::cron("30 2 * * *")))).await.unwrap();
+    pass(&client, &time, 2).await;
+    let start = at("2027-01-01T00:00:02Z");
+    time.set(start.saturating_add(TEN_YEARS));
+    all_dealt_with(&client).await;
+    let next = async |name: &str| client.schedules().get(name).await.unwrap().unwrap().next.unwrap();
+    assert!(next("nightly").await > start.saturating_add(TEN_YEARS));
+
+    time.set(start);
+    client.nudge();
+    within(async {
+        while next("nightly").await != at("2027-01-01T02:30:00Z") || next("s").await > start.saturating_add(HOUR) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    let before = count(&ticks(&client, "s").await, TickOutcome::Enqueued);
+    pass(&client, &time, 3).await;
+    assert_eq!(count(&ticks(&client, "s").await, TickOutcome::Enqueued), before + 3);
+    beat.stop().await;
+}
+
+/// A beat that starts after the clock was set right knows nothing of what it was, and finds out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beat_that_starts_finds_what_the_clock_has_frozen() {
+    let (env, time) = Env::virtual_time(at("2037-01-01T00:00:00Z"), 1);
+    let store: Arc<dyn Store> = MemoryStore::new(env.clone());
+    let client = app().env(env).with_store(store).await.unwrap();
+    client.schedule("hourly", with(Timing::new(Rule::cron("0 * * * *")))).await.unwrap();
+    client.schedule("one-off", with(at("2040-01-01T00:00:00Z").into())).await.unwrap();
+    time.set(at("2027-01-01T00:00:00Z"));
+    let beat = client.beat().await.unwrap();
+    let next = async |name: &str| client.schedules().get(name).await.unwrap().unwrap().next.unwrap();
+    within(async {
+        while next("hourly").await != at("2027-01-01T01:00:00Z") {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    assert_eq!(next("one-off").await, at("2040-01-01T00:00:00Z"), "that is its date");
+    beat.stop().await;
+}
+
+/// By hand, where no beat runs: an edit, a pause with a resume, a new start of the program, and a reset.
+#[tokio::test]
+async fn whatever_an_operator_does_to_a_frozen_schedule_mends_it() {
+    let (env, time) = Env::virtual_time(at("2037-01-01T00:00:00Z"), 1);
+    let store: Arc<dyn Store> = MemoryStore::new(env.clone());
+    let client = app().env(env).with_store(store).await.unwrap();
+    let hourly = || with(Timing::new(Rule::cron("0 * * * *")));
+    let schedules = client.schedules();
+    let frozen = async |name: &str| {
+        time.set(at("2037-01-01T00:00:00Z"));
+        client.schedule(name, hourly()).await.unwrap();
+        time.set(at("2027-01-01T00:00:00Z"));
+        assert_eq!(schedules.get(name).await.unwrap().unwrap().next, Some(at("2037-01-01T01:00:00Z")));
+    };
+    frozen("edited").await;
+    schedules.edit("edited", |_| {}).await.unwrap();
+    frozen("resumed").await;
+    schedules.pause("resumed").await.unwrap();
+    schedules.resume("resumed").await.unwrap();
+    frozen("defined").await;
+    client.schedule("defined", hourly()).await.unwrap();
+    frozen("reset").await;
+    schedules.reset("reset").await.unwrap();
+    for name in ["edited", "resumed", "defined", "reset"] {
+        let record = schedules.get(name).await.unwrap().unwrap();
+        assert_eq!(record.next, Some(at("2027-01-01T01:00:00Z")), "{name}");
+        assert_eq!(record.edited_at, at("2027-01-01T00:00:00Z"), "{name}");
+    }
+    // A reset drops what is overdue, and leaves how often it ran.
+    time.advance(HOUR * 3);
+    let record = schedules.reset("reset").await.unwrap();
+    assert_eq!((record.next, record.memory.runs), (Some(at("2027-01-01T04:00:00Z")), 0));
+    assert!(schedules.reset("nothing").await.is_err());
+}

@@ -184,7 +184,7 @@ async fn a_worker_that_lost_the_task_commits_nothing_even_then() {
             .await;
         };
         until(1).await;
-        bank.open().execute("UPDATE gristmill_worker SET expires_at = 0", []).unwrap();
+        bank.open().execute("UPDATE gristmill_worker SET expires_at = 0, lost = 1", []).unwrap();
         let other = client.worker().queue("default", 1).start().await.unwrap();
         until(2).await;
         std::fs::write(&go, "").unwrap();

@@ -112,7 +112,7 @@ async fn a_worker_that_lost_the_task_commits_nothing_whatever_the_policy() {
             let enqueue = home.client.enqueue(BookAnyway { via, then: Then::Pass { fail } });
             let handle = enqueue.max_attempts(1).await.unwrap();
             home.bank.probe.until(|seen| seen.iter().filter(|entry| *entry == "written").count() % 2 == 1).await;
-            sqlx::query("UPDATE worker SET expires_at = 0").execute(&home.bank.pool).await.unwrap();
+            sqlx::query("UPDATE worker SET expires_at = 0, lost = true").execute(&home.bank.pool).await.unwrap();
             let other = home.client.worker().queue("default", 1).start().await.unwrap();
             assert_eq!(within(handle.ended()).await.unwrap().state, ends, "{via:?}, by the other worker");
             home.bank.probe.open();

@@ -1,16 +1,16 @@
 //! What an operator does to schedules. Beats that run see it within a second.
 
 use gristmill::beat::{Definition, Removed, ScheduleError, ScheduleJson, ScheduleRecord};
-use gristmill::core::limits::check_name;
+use gristmill::core::limits::{PAGE_ITEMS_MAX, check_name};
 use gristmill::core::rough_duration;
 use gristmill::{Client, TaskId, Timestamp};
 use serde::Serialize;
 
 use super::args::Said;
 use super::view::line;
-use super::{Add, Edit, explain, find};
+use super::{Add, Edit, Reset, explain, find};
 use crate::exit::CliError;
-use crate::output::{self, Out};
+use crate::output::{self, Out, note};
 
 pub(super) async fn add(args: Add, client: &Client, out: &Out) -> Result<(), CliError> {
     let name = args.which.name;
@@ -63,6 +63,34 @@ pub(super) async fn pause(name: &str, paused: bool, client: &Client, out: &Out) 
     let schedules = client.schedules();
     let changed = if paused { schedules.pause(name).await } else { schedules.resume(name).await };
     answer(changed, name, client, out).await
+}
+
+pub(super) async fn reset(args: Reset, client: &Client, out: &Out) -> Result<(), CliError> {
+    let schedules = client.schedules();
+    if let Some(name) = args.name {
+        return answer(schedules.reset(&name).await, &name, client, out).await;
+    }
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = schedules.list(None, after.as_deref(), PAGE_ITEMS_MAX).await?;
+        let is_last = page.len() < PAGE_ITEMS_MAX;
+        after = page.last().map(|last| last.name.clone());
+        for record in page {
+            match schedules.reset(&record.name).await {
+                Ok(record) => all.push(ScheduleJson::of(record)),
+                // Somebody has removed it meanwhile, or only its removal helps; the doctor names it.
+                Err(error @ (ScheduleError::NotFound { .. } | ScheduleError::Unreadable { .. })) => note(&error.to_string()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    out.list(&all, &["name", "state", "next"], |schedule| {
+        let next = schedule.next.as_ref().map(|next| next.local.clone()).unwrap_or_default();
+        vec![schedule.name.clone(), schedule.state.to_string(), next]
+    })
 }
 
 pub(super) async fn run_now(name: &str, client: &Client, out: &Out) -> Result<(), CliError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gristmill::Client;
-use gristmill::beat::{ScheduleError, ScheduleState};
+use gristmill::beat::{ScheduleError, ScheduleRecord, ScheduleState};
 use gristmill::core::{Finding, limits};
 
 /// A beat that lives deals with what is due within seconds, though it may have to take over from a dead one first.
@@ -17,15 +17,22 @@ const NAMES_SHOWN: usize = 10;
 /// If the store can't be read.
 pub(crate) async fn check(client: &Client) -> Result<Vec<Finding>, ScheduleError> {
     let mut findings = Vec::new();
-    let aside = set_aside(client).await?;
+    let aside = names(client, |record| record.state == ScheduleState::SetAside).await?;
     if !aside.is_empty() {
-        let more = if aside.len() > NAMES_SHOWN { ", ..." } else { "" };
-        let names = aside.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let message = format!("{} schedules are set aside and do not tick: {names}{more}", aside.len());
+        let message = format!("{} schedules are set aside and do not tick: {}", aside.len(), some(&aside));
         let hint = "`schedules show` says why; edit them, or remove them and add them anew";
         findings.push(Finding::error("schedules_aside", message, hint));
     }
     let due = client.store().due_schedules(1).await?;
+    let ahead = names(client, |record| {
+        record.state == ScheduleState::Active && record.memory.after > due.now.saturating_add(OVERDUE)
+    });
+    let ahead = ahead.await?;
+    if !ahead.is_empty() {
+        let message = format!("{} schedules wait for a time to which the clock was set by mistake: {}", ahead.len(), some(&ahead));
+        let hint = "a beat brings them back within a minute, if one runs; `schedules reset` does it now";
+        findings.push(Finding::warning("schedules_ahead", message, hint));
+    }
     let first = due.schedules.first().and_then(|schedule| Some((&schedule.name, due.now.since(schedule.due_at?))));
     if let Some((name, _)) = first.filter(|(_, since)| *since > OVERDUE) {
         let message = format!("the schedule `{name}` is due for more than a minute: no beat runs");
@@ -34,13 +41,19 @@ pub(crate) async fn check(client: &Client) -> Result<Vec<Finding>, ScheduleError
     Ok(findings)
 }
 
-async fn set_aside(client: &Client) -> Result<Vec<String>, ScheduleError> {
+/// The first of them.
+fn some(names: &[String]) -> String {
+    let more = if names.len() > NAMES_SHOWN { ", ..." } else { "" };
+    names.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ") + more
+}
+
+async fn names(client: &Client, which: impl Fn(&ScheduleRecord) -> bool) -> Result<Vec<String>, ScheduleError> {
     let (mut names, mut after) = (Vec::new(), None);
     loop {
         let page = client.schedules().list(None, after.as_deref(), limits::PAGE_ITEMS_MAX).await?;
         let is_last = page.len() < limits::PAGE_ITEMS_MAX;
         after = page.last().map(|last| last.name.clone());
-        names.extend(page.into_iter().filter(|record| record.state == ScheduleState::SetAside).map(|record| record.name));
+        names.extend(page.into_iter().filter(&which).map(|record| record.name));
         if is_last {
             return Ok(names);
         }

@@ -35,6 +35,8 @@ pub(crate) enum Args {
     Pause(Name),
     /// Let it tick again; what fell due meanwhile is not made up for
     Resume(Name),
+    /// Let it count from now, as if it had just been made: for one that waits for a time to which the clock was set by mistake
+    Reset(Reset),
     /// Make its task now, out of turn
     RunNow(Name),
     /// Delete it; its tasks and its history stay
@@ -61,6 +63,17 @@ pub(crate) struct Name {
     /// The schedule
     #[arg(value_name = "NAME")]
     name: String,
+}
+
+/// Arguments of `schedules reset`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Reset {
+    /// The schedule
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    name: Option<String>,
+    /// All schedules
+    #[arg(long)]
+    all: bool,
 }
 
 /// Arguments of `schedules next`.
@@ -121,6 +134,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         Args::Edit(args) => change::edit(*args, &client, out).await,
         Args::Pause(which) => change::pause(&which.name, true, &client, out).await,
         Args::Resume(which) => change::pause(&which.name, false, &client, out).await,
+        Args::Reset(args) => change::reset(args, &client, out).await,
         Args::RunNow(which) => change::run_now(&which.name, &client, out).await,
         Args::Remove(which) => change::remove(&which.name, &client, out).await,
     }

@@ -227,3 +227,18 @@ fn a_clock_that_is_set_back_runs_nothing_twice() {
     assert_eq!(s.look_after(SECOND), []);
     assert_eq!(s.look_after(SECOND * 2), [(3, Enqueued)]);
 }
+
+#[test]
+fn a_clock_that_was_ahead_freezes_nothing() {
+    let mut s = Subject::every_second(|d| {
+        d.overlap = Overlap::Allow;
+        d.min_distance = Some(SECOND);
+    });
+    assert_eq!(s.look_after(SECOND).len(), 1);
+    let before = s.now;
+    s.look_after(SECOND * 1_000_000);
+    s.now = before;
+    assert_eq!(s.look_after(Duration::ZERO), [], "it counts from now");
+    assert_eq!(s.due_at, Some(before.saturating_add(SECOND)));
+    assert_eq!(s.look_after(SECOND), [(2, Enqueued)]);
+}

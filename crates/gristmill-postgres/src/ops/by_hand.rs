@@ -1,0 +1,64 @@
+use std::collections::HashMap;
+
+use gristmill_core::kit::Word;
+use gristmill_core::{Ending, Points, ReleaseOutcome, TaskId, WorkerId};
+use uuid::Uuid;
+
+use super::ended::end_attempt;
+use super::place::{arrived, place_of};
+use super::taken::Taken;
+use super::writes::Writes;
+use crate::error::Fault;
+use crate::session::Session;
+use crate::sql::Q;
+use crate::view;
+use crate::workers::Workers;
+
+/// Takes running tasks from their workers, and scheduled ones from their time. Needs a transaction.
+pub(crate) async fn release(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<ReleaseOutcome>, Fault> {
+    s.effects.changed = true;
+    let mut asked: Vec<Uuid> = ids.iter().map(TaskId::as_uuid).collect();
+    asked.sort_unstable();
+    asked.dedup();
+    let mut released = HashMap::new();
+    let rows = s.rows(Q::LeaseTakeAny, &[&s.now, &asked]).await?;
+    let mut writes = Writes::default();
+    for taken in Taken::all(s, &rows).await? {
+        let (id, word) = (taken.id, Word::without(Ending::Released, taken.started));
+        let state = end_attempt(taken, &word, &mut writes, &mut s.effects);
+        released.insert(id, if state.is_final() { ReleaseOutcome::Ended } else { ReleaseOutcome::Released });
+    }
+    writes.flush(s).await?;
+    if !released.is_empty() {
+        s.effects.points.add(Points::RELEASE);
+    }
+    asked.retain(|id| !released.contains_key(id));
+    for row in s.rows(Q::ScheduledRelease, &[&s.now, &asked]).await? {
+        released.insert(row.try_get(0)?, ReleaseOutcome::Released);
+        arrived(s, place_of(row.try_get(1)?));
+        s.own.returned_somewhere = true;
+    }
+    let states = view::task_states(s, ids).await?;
+    let answer = |(id, state): (&TaskId, Option<gristmill_core::State>)| match (released.remove(&id.as_uuid()), state) {
+        (Some(outcome), _) => outcome,
+        (None, None) => ReleaseOutcome::NotFound,
+        (None, Some(state)) if state.is_final() => ReleaseOutcome::AlreadyEnded,
+        (None, Some(_)) => ReleaseOutcome::Waits,
+    };
+    Ok(ids.iter().zip(states).map(answer).collect())
+}
+
+/// Takes a worker for dead; how many tasks it holds, `None` if there is none of this id.
+pub(crate) async fn lose_worker(s: &mut Session<'_>, worker: WorkerId) -> Result<Option<u64>, Fault> {
+    let Some(row) = s.row(Q::WorkerLoseOne, &[&s.now, &worker.as_uuid()]).await? else { return Ok(None) };
+    s.effects.changed = true;
+    Ok(Some(row.try_get::<_, i64>(0)?.unsigned_abs()))
+}
+
+/// Deletes the row of a worker from which everything was taken.
+pub(crate) async fn bury_worker(s: &mut Session<'_>, workers: &Workers, worker: WorkerId) -> Result<(), Fault> {
+    s.row(Q::WorkerLeave, &[&worker.as_uuid()]).await?;
+    workers.forget(worker);
+    s.effects.left.push(worker);
+    Ok(())
+}

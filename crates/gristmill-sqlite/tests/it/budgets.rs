@@ -1,0 +1,87 @@
+//! What one transaction does is bounded, whatever lies in its way.
+
+use std::time::Duration;
+
+use gristmill_core::{NewTask, Overrides, Source, Store, Wake};
+
+use crate::common::{Fixture, enter, task};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Fifty thousand tasks that are too late lie before one that is not: claims get there in steps, and others write in between.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_works_through_a_backlog_of_expired_tasks_in_steps() {
+    const LATE: usize = 50_000;
+    let fixture = Fixture::new();
+    let over = || Overrides { expires: Some(Duration::from_secs(1)), ..Overrides::default() };
+    for _ in 0..LATE / 1_000 {
+        let late: Vec<NewTask> = (0..1_000).map(|_| task(&fixture.env, "mail", over())).collect();
+        fixture.store.enqueue(late).await.unwrap();
+    }
+    fixture.clock.advance(Duration::from_secs(2));
+    let (other, raw) = (fixture.again(""), fixture.raw());
+    let good = fixture.task("mail");
+    fixture.store.enqueue(vec![good.clone()]).await.unwrap();
+    let worker = fixture.worker(&["mail"]).await;
+    let ended = || -> i64 { raw.query_row("SELECT count(*) FROM gristmill_outcome", [], |row| row.get(0)).unwrap() };
+    let (mut before, mut claims) = (ended(), 0);
+    loop {
+        let claimed = fixture.claim(worker, 10).await;
+        let now = ended();
+        assert!(now - before <= 1_000, "one claim ended {} tasks", now - before);
+        claims += 1;
+        // Another process writes whenever it wants to.
+        other.enqueue(vec![task(&fixture.env, "other", Overrides::default())]).await.unwrap();
+        if !claimed.is_empty() {
+            assert_eq!(claimed[0].lease.id, good.id);
+            break;
+        }
+        assert!(now > before, "each claim gets further");
+        // And whoever asks is to ask again at once.
+        let wait = fixture.store.wait(Wake::Ready, PATIENCE * 10);
+        tokio::time::timeout(PATIENCE, wait).await.expect("there is more behind");
+        before = now;
+    }
+    assert!(claims >= LATE / 1_000, "{claims}");
+    let told = fixture.store.sweep(1_000).await.unwrap();
+    assert!(!told.ended.is_empty());
+}
+
+/// What is in the way of one queue is not in the way of another.
+#[tokio::test]
+async fn a_backlog_of_expired_tasks_holds_up_no_other_queue() {
+    let fixture = Fixture::new();
+    for _ in 0..3 {
+        let over = || Overrides { queue: Some("late".to_owned()), expires: Some(Duration::from_secs(1)), ..Overrides::default() };
+        fixture.store.enqueue((0..1_000).map(|_| task(&fixture.env, "mail", over())).collect()).await.unwrap();
+    }
+    fixture.clock.advance(Duration::from_secs(2));
+    let good = fixture.task("mail");
+    fixture.store.enqueue(vec![good.clone()]).await.unwrap();
+    let worker = fixture.worker(&["mail"]).await;
+    let wanted = ["late", "default"].map(|queue| gristmill_core::Wanted { queue: queue.into(), limit: 10 });
+    let claim = gristmill_core::Claim { worker, fence: fixture.env.fence(), wanted: wanted.to_vec(), again: false };
+    let claimed = fixture.store.claim(&claim).await.unwrap();
+    assert_eq!(claimed.iter().map(|claimed| claimed.lease.id).collect::<Vec<_>>(), [good.id]);
+}
+
+/// A sweep that could not do all of anything is to be repeated at once, whatever it was.
+#[tokio::test]
+async fn a_sweep_that_has_reached_a_limit_is_due_again_at_once() {
+    let fixture = Fixture::new();
+    let expiring = || Overrides { expires: Some(Duration::from_secs(1)), ..Overrides::default() };
+    fixture.store.enqueue((0..3).map(|_| task(&fixture.env, "mail", expiring())).collect()).await.unwrap();
+    fixture.clock.advance(Duration::from_secs(2));
+    let due = async || fixture.store.sweep(2).await.map(|swept| (swept.expired, swept.next_due)).unwrap();
+    assert_eq!(due().await, (2, Some(Duration::ZERO)));
+    assert_eq!(due().await, (1, None));
+
+    let worker = enter(&fixture.store, &fixture.env, &["mail"]).await;
+    fixture.store.enqueue((0..3).map(|_| fixture.task("mail")).collect()).await.unwrap();
+    assert_eq!(fixture.claim(worker, 3).await.len(), 3);
+    fixture.store.sweep(10).await.unwrap();
+    fixture.clock.advance(Duration::from_secs(31));
+    let due = async || fixture.store.sweep(2).await.map(|swept| (swept.rescued, swept.next_due)).unwrap();
+    assert_eq!(due().await, (2, Some(Duration::ZERO)));
+    assert_eq!(due().await, (1, None));
+}
