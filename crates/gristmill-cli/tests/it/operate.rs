@@ -154,7 +154,7 @@ fn the_doctor_does_not_send_to_the_doctor() {
 fn a_newer_store_is_refused_in_one_sentence() {
     let sandbox = Sandbox::with_echo();
     sandbox.enqueue("echo", "{}");
-    let conn = gristmill_sqlite::gristmill::rusqlite::Connection::open(sandbox.path("gristmill.db")).unwrap();
+    let conn = gristmill_sqlite::rusqlite::Connection::open(sandbox.path("gristmill.db")).unwrap();
     conn.execute("INSERT INTO gristmill_migration VALUES (900, 'sharding', 'x', 0)", []).unwrap();
     let said = sandbox.fails(3, &["tasks", "list"]);
     assert_eq!(said.matches("newer").count(), 1, "{said}");
@@ -217,7 +217,7 @@ fn the_doctor_names_what_a_clock_that_was_ahead_left_behind() {
     let task = sandbox.ok(&["enqueue", "echo", "--in", "1h"]);
     sandbox.ok(&["schedules", "add", "hourly", "--task", "echo", "--every", "1h"]);
     sandbox.ok(&["schedules", "add", "nightly", "--task", "echo", "--cron", "0 3 * * *"]);
-    let file = gristmill::rusqlite::Connection::open(sandbox.path("gristmill.db")).unwrap();
+    let file = gristmill_sqlite::rusqlite::Connection::open(sandbox.path("gristmill.db")).unwrap();
     // As if all of it had been done a thousand days from now.
     let ms = 1_000_i64 * 86_400_000;
     file.execute("UPDATE gristmill_task SET created_at = created_at + ?1", [ms]).unwrap();

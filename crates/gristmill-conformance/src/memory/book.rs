@@ -87,14 +87,18 @@ impl Book {
         DueSchedules { now, schedules, next_due }
     }
 
-    pub(super) fn has_tick(&self, name: &str, at: Timestamp) -> bool {
-        self.ticks.contains_key(&(name.to_owned(), at))
+    /// Whether a tick was written. One without a task that was written in the future, while the clock was ahead, stands in no one's
+    /// way when its time comes.
+    pub(super) fn has_tick(&self, name: &str, at: Timestamp, now: Timestamp) -> bool {
+        self.ticks.get(&(name.to_owned(), at)).is_some_and(|tick| tick.task.is_some() || tick.written_at <= now)
     }
 
     pub(super) fn add_tick(&mut self, name: &str, tick: TickRecord) {
         let key = (name.to_owned(), tick.at);
         self.tick_ages.insert((tick.written_at, key.clone()));
-        self.ticks.insert(key, tick);
+        if let Some(before) = self.ticks.insert(key.clone(), tick) {
+            self.tick_ages.remove(&(before.written_at, key));
+        }
     }
 
     pub(super) fn ticks(&self, name: &str, after: Option<Cursor>, limit: usize) -> Page<TickRecord> {

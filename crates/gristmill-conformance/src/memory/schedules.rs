@@ -76,7 +76,7 @@ impl Tables {
 
     /// Writes a tick and makes its task; false if it was written before.
     fn tick(&mut self, name: &str, tick: Tick, now: Timestamp) -> bool {
-        if self.book.has_tick(name, tick.at) {
+        if self.book.has_tick(name, tick.at, now) {
             return false;
         }
         let made = tick.task.clone().map(|task| self.enqueue(task, now));

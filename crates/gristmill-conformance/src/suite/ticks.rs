@@ -18,6 +18,7 @@ list![
     an_advance_is_written_once,
     a_stale_advance_writes_nothing,
     a_tick_makes_its_task_once,
+    a_tick_that_was_left_out_while_the_clock_was_ahead_has_its_time_still_to_come,
     a_task_that_is_there_is_the_ticks_and_another_is_not,
     an_advance_cancels_as_a_cancellation_does,
     bad_batches_of_advances_are_refused,
@@ -123,6 +124,29 @@ pub async fn a_tick_makes_its_task_once(bench: Bench<'_>) {
     let anew = vec![tick(at, Some(again.clone()))];
     assert_eq!(advance_one(&bench, advance(&other, anew)).await, Advanced::Done(vec![true]));
     assert_eq!((bench.state(first.id).await, bench.state(again.id).await), (State::Ready, State::Ready));
+}
+
+/// What was missed by a clock that was years ahead was not missed; what was made then was made.
+pub async fn a_tick_that_was_left_out_while_the_clock_was_ahead_has_its_time_still_to_come(bench: Bench<'_>) {
+    let start = bench.env.now();
+    let at = |n| start.saturating_add(secs(n));
+    bench.time.set(start.saturating_add(secs(4 * 365 * 86_400)));
+    let schedule = put(&bench, "a", plan(Some(start))).await;
+    let (early, late, again) = (bench.task(), bench.task(), bench.task());
+    let then = vec![tick(at(1), None), tick(at(2), Some(early.clone())), tick(at(3), None)];
+    assert_eq!(advance_one(&bench, advance(&schedule, then)).await, Advanced::Done(vec![true; 3]));
+    bench.time.set(at(2));
+    let schedule = get(&bench, "a").await.expect("it is there");
+    let now = vec![tick(at(1), Some(late.clone())), tick(at(2), Some(again.clone()))];
+    assert_eq!(advance_one(&bench, advance(&schedule, now)).await, Advanced::Done(vec![true, false]));
+    assert_eq!((bench.state(late.id).await, bench.find(again.id).await), (State::Ready, None));
+    let history = ticks(&bench, "a").await;
+    let seen: Vec<_> = history.iter().map(|tick| (tick.at, tick.task)).collect();
+    assert_eq!(seen, [(at(3), None), (at(2), Some(early.id)), (at(1), Some(late.id))]);
+    assert_eq!(history[2].written_at, at(2));
+    let schedule = get(&bench, "a").await.expect("it is there");
+    let twice = vec![tick(at(1), Some(again))];
+    assert_eq!(advance_one(&bench, advance(&schedule, twice)).await, Advanced::Done(vec![false]));
 }
 
 /// As an enqueue does: the same task is no conflict, another one with its id is, and hinders no other tick.

@@ -76,7 +76,7 @@ fn advance_one(tx: &mut Tx<'_>, advance: &Advance) -> Result<Advanced, Fault> {
 fn write_tick(tx: &mut Tx<'_>, name: &str, tick: &Tick) -> Result<bool, Fault> {
     let conn = tx.conn;
     let at = tick.at.as_millis();
-    if conn.prepare_cached(sql::TICK_KNOWN)?.query_row(params![name, at], |row| row.get(0))? {
+    if conn.prepare_cached(sql::TICK_KNOWN)?.query_row(params![name, at, tx.now.as_millis()], |row| row.get(0))? {
         return Ok(false);
     }
     let made = match &tick.task {
