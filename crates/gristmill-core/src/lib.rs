@@ -53,7 +53,7 @@ pub use schedule::{
 };
 pub use settlement::{Ending, Held, Next, Settled, Settlement, Verdict, judge};
 pub use signals::{Signals, Waiter};
-pub use source::{Claim, Claimed, Note, Pending, Pulse, ServedKind, Source, Swept, Wake, Wanted, WorkerSpec};
+pub use source::{Claim, Claimed, Fleet, Note, Pending, Pulse, ServedKind, Source, Swept, Wake, Wanted, WorkerSpec};
 pub use state::{AttemptState, Event, Illegal, State, step};
 pub use store::{
     CancelOutcome, EnqueueOutcome, Finding, KindInfo, QueueInfo, ReleaseOutcome, RetryOutcome, Severity, Store, WorkerInfo,

@@ -91,6 +91,21 @@ impl Signals {
         }
     }
 
+    /// A worker is about to look for ready tasks. For stores whose looks take a while, in which others commit what they do not see;
+    /// the others say it with [`Effects::looked`].
+    pub fn looking_for_tasks(&self, worker: WorkerId) {
+        let mut state = self.state();
+        let look = Look::at(state.readied);
+        state.looks.insert(worker, look);
+    }
+
+    /// Somebody else may have ended tasks.
+    pub fn look_for_ends(&self) {
+        for (_, notify) in self.state().ended.values() {
+            notify.notify_waiters();
+        }
+    }
+
     /// Somebody is about to look for due schedules.
     pub fn looking_for_schedules(&self) {
         let mut state = self.state();

@@ -98,6 +98,25 @@ pub trait Source: Send + Sync + 'static {
         Ok(Swept::default())
     }
 
+    /// The part of a [`sweep`](Self::sweep) that cannot wait for its turn: makes ready what is due, at most about `limit` tasks, and
+    /// says when the next is. Called whenever something is due and whenever [`Wake::Scheduled`] says that something may be sooner.
+    ///
+    /// By default all of a sweep, which does that too.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    async fn promote(&self, limit: usize) -> Result<Swept, StoreError> {
+        self.sweep(limit).await
+    }
+
+    /// With how many others the housekeeping of this source is shared, as the last heartbeat has told: each then sweeps as much more
+    /// seldom, and the first of them alone does what must be done in time.
+    ///
+    /// By default it is shared with nobody.
+    fn fleet(&self) -> Fleet {
+        Fleet::default()
+    }
+
     /// Deletes ended tasks whose retention is over, and ticks that were written [`TICKS_KEPT`](crate::TICKS_KEPT) ago; at most
     /// `limit` in all; returns how many. Called in idle time.
     ///
@@ -252,6 +271,32 @@ pub struct Pulse {
     pub alive: bool,
     /// Running tasks that somebody wants to stop.
     pub cancel: Vec<LeaseRef>,
+}
+
+/// The living workers of a source, in an order on which all of them agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fleet {
+    /// How many they are; never zero.
+    pub size: u32,
+    /// How many come before this process's worker.
+    pub rank: u32,
+}
+
+/// One alone, as is right to suppose until more is known: too many do the work then, and not too few.
+impl Default for Fleet {
+    fn default() -> Self {
+        Self { size: 1, rank: 0 }
+    }
+}
+
+impl Fleet {
+    /// Whether it is this one's turn among `most`, for something that has the number `lot`, the same for all of them.
+    pub const fn is_chosen(self, lot: u32, most: u32) -> bool {
+        let size = if self.size == 0 { 1 } else { self.size };
+        // 64 bits, as the sum of two ranks may not fit into 32.
+        let place = (self.rank as u64 + size as u64 - (lot % size) as u64) % size as u64;
+        place < most as u64
+    }
 }
 
 /// What a sweep did.

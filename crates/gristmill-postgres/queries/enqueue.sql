@@ -20,4 +20,4 @@ WITH new AS MATERIALIZED (
     SELECT k.*, 0 AS attempt, 0 AS claim_no, 0 AS crashes, k.id = ANY($18) AS blocked FROM kept k
   ) k
 ), {enter}
-SELECT id, place{tell} FROM placed
+SELECT id, place, greatest(run_at, 0) - now{tell} FROM placed

@@ -1,3 +1,6 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use gristmill_core::{Effects, TaskId};
 
 /// What an operation has to tell once it is committed; nothing, if it is not.
@@ -9,9 +12,16 @@ pub(crate) struct Tidings {
     pub(crate) own: Own,
 }
 
-/// What only the process itself wants to know.
+/// A queue and a task type, by their numbers.
+pub(crate) type Line = (i32, i32);
+
+/// What is told in this store's own terms, or to its own process only.
 #[derive(Debug, Default)]
 pub(crate) struct Own {
+    /// So many tasks became ready in these lines. Where it is not known, [`Effects::readied`] says so.
+    pub(crate) came: BTreeMap<Line, u32>,
+    /// The soonest of the tasks that were scheduled is due in this time. Where it is not known, [`Effects::scheduled`] says so.
+    pub(crate) due: Option<Duration>,
     /// These ended and nobody who made it happen says so, as they expired or crashed once too often.
     pub(crate) untold: Vec<TaskId>,
     /// Tasks came back to these places in line, which the floors of claims may have passed: queue, priority, number.

@@ -1,63 +1,91 @@
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gristmill_core::{Effects, StoreError, TaskId};
+use gristmill_core::kit::fnv;
+use gristmill_core::{Effects, StoreError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_postgres::{AsyncMessage, Client};
-use uuid::Uuid;
 
+use crate::effects::Tidings;
 use crate::error::explain;
 use crate::inner::Inner;
+use crate::news::News;
 use crate::sql::Q;
 
-/// At least so long between two notifications: each takes a lock that all of a database's notifying commits share.
+/// At least so long between two notifications: each takes a lock that all of a database's notifying commits share. What is heard
+/// is acted upon no more often either, as anybody who may connect may notify.
 const NOTIFY_EVERY: Duration = Duration::from_millis(5);
-/// Ends that one notification names, as its text is bounded; with more, whoever waits for any looks.
-const ENDED_MAX: usize = 200;
+/// The same of what is heard and not understood, which has to be taken for anything.
+const UNKNOWN_EVERY: Duration = Duration::from_millis(40);
 /// How often we look whether anybody committed anything, while somebody waits for ready tasks: notifications are a courtesy,
 /// and those who enqueue in their own transactions give none.
-const POLL_EVERY: Duration = Duration::from_millis(40);
-/// The same for those who only show what there is.
+const LOOK_EVERY: Duration = Duration::from_millis(40);
+/// A look that brings nothing puts off the next by a quarter, for as long as the looks of all such workers together are as many as
+/// one alone makes; but not beyond this.
+const LOOK_SELDOM: Duration = Duration::from_millis(500);
+/// So many of the idle workers that serve a line answer to a notification of one task in it. More than one, as who is chosen may be
+/// busy; the others find by their looks what is left.
+const ANSWERS: u32 = 3;
+/// How often those look who only show what there is.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
 /// How often the line is tried while nobody waits: one that is dead at its other end says nothing by itself.
 const PROBE_EVERY: Duration = Duration::from_secs(20);
 /// The longest that the line may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Who has said that it awaits ends is told of them for so long, and says so again in time.
+const AWAITED_FOR: Duration = Duration::from_secs(60);
+const AWAITS_AGAIN: Duration = Duration::from_secs(30);
+/// How often scheduled tasks are looked for behind a pooler, where nobody can say that one is due sooner.
+const DUE_EVERY: Duration = Duration::from_millis(200);
 
 /// Tells other processes of commits, and hears of theirs, on a connection of its own.
 #[derive(Default)]
 pub(crate) struct Herald {
     started: AtomicBool,
-    news: Mutex<News>,
+    state: Mutex<State>,
     stir: Notify,
+    /// Looks since the last that brought something.
+    vain: AtomicU32,
 }
 
-/// What other processes were not told yet.
-#[derive(Debug, Default, PartialEq)]
-struct News {
-    readied: bool,
-    scheduled: bool,
-    ended: Vec<TaskId>,
-    /// More ended than are named.
-    ended_many: bool,
+#[derive(Default)]
+struct State {
+    /// What other processes were not told yet.
+    news: News,
+    /// Until when some other process wants to hear of ends.
+    awaited: Option<Instant>,
+    /// When we said that we do.
+    announced: Option<Instant>,
 }
 
 impl Herald {
     /// Takes what others should hear; true if that is anything.
-    pub(crate) fn tell(&self, effects: &Effects) -> bool {
-        if !effects.readied && !effects.scheduled && effects.ended.is_empty() {
-            return false;
+    pub(crate) fn tell(&self, news: News) -> bool {
+        let mut state = self.state();
+        state.news.add(news);
+        state.news != News::default()
+    }
+
+    /// Whether another process waits for ends.
+    pub(crate) fn are_ends_awaited(&self) -> bool {
+        self.state().awaited.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Somebody here waits for an end.
+    pub(crate) fn await_ends(&self) {
+        let mut state = self.state();
+        if state.announced.is_none_or(|at| at.elapsed() > AWAITS_AGAIN) {
+            state.announced = Some(Instant::now());
+            state.news.awaits = true;
         }
-        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
-        news.readied |= effects.readied;
-        news.scheduled |= effects.scheduled;
-        let room = ENDED_MAX - news.ended.len().min(ENDED_MAX);
-        news.ended_many |= effects.ended.len() > room;
-        news.ended.extend(effects.ended.iter().take(room));
-        true
+    }
+
+    /// A worker here found something to do.
+    pub(crate) fn found(&self) {
+        self.vain.store(0, Ordering::Relaxed);
     }
 
     /// Tells and hears nothing: for measurements of bare statements.
@@ -66,7 +94,12 @@ impl Herald {
     }
 
     fn take(&self) -> News {
-        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.state().news)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // News that are added whole, and times.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -104,8 +137,9 @@ impl Inner {
                     tracing::debug!(%error, "no wake-ups from other processes; polling meanwhile");
                 }
             }
-            // Nobody heard anything meanwhile.
+            // Nobody heard anything meanwhile, nor said that ends are awaited.
             self.signals.changed();
+            self.herald.state().announced = None;
             let most = Duration::from_millis(50).saturating_mul(1 << failures.min(4));
             tokio::time::sleep(most.mul_f64(0.5 + 0.5 * self.env.random())).await;
         }
@@ -116,16 +150,7 @@ impl Inner {
         let (client, mut connection) = self.connect.client().await?;
         let me = format!("{:08x}", self.env.fence().as_uuid().as_u128() as u32);
         let channel = self.connect.texts.channel();
-        let hear = async {
-            while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
-                match message {
-                    Ok(AsyncMessage::Notification(note)) => self.heard(note.payload(), &me),
-                    Ok(_) => {}
-                    Err(error) => return Err(explain(error, &self.connect.what)),
-                }
-            }
-            Ok(())
-        };
+        let hear = self.hear(&mut connection, &me);
         let tell = self.tell_and_look(&client, &channel, &me);
         tokio::select! {
             heard = hear => heard,
@@ -144,11 +169,9 @@ impl Inner {
         let mut snapshot = String::new();
         let mut looked = Instant::now();
         loop {
-            let every = match (self.signals.is_ready_awaited(), self.signals.is_change_awaited()) {
-                (true, _) => POLL_EVERY.mul_f64(0.8 + 0.4 * self.env.random()),
-                (false, true) => SHOW_EVERY,
-                (false, false) => PROBE_EVERY,
-            };
+            if self.signals.is_end_awaited() {
+                self.herald.await_ends();
+            }
             tokio::select! {
                 () = self.herald.stir.notified() => {
                     let news = self.herald.take();
@@ -159,8 +182,9 @@ impl Inner {
                     }
                 }
                 // Counted from the last look: from here on, what there is to tell twenty times a second would put it off for ever.
-                () = tokio::time::sleep_until(looked + every) => {
+                () = tokio::time::sleep_until(looked + self.look_every()) => {
                     looked = Instant::now();
+                    self.herald.vain.fetch_add(1, Ordering::Relaxed);
                     let Ok(seen) = tokio::time::timeout(PROBE_TIMEOUT, client.query_one(&look, &[])).await else { return Ok(()) };
                     let seen = seen.and_then(|row| row.try_get(0)).map_err(broken)?;
                     if seen != snapshot {
@@ -172,25 +196,75 @@ impl Inner {
         }
     }
 
-    fn heard(&self, payload: &str, me: &str) {
-        let Some((from, rest)) = payload.split_at_checked(8) else { return self.signals.changed() };
-        if from == me {
-            return;
-        }
-        match News::read(rest) {
-            Some(News { ended_many: false, readied, scheduled, ended }) => {
-                self.signals.committed(&Effects { readied, scheduled, ended, ..Effects::default() });
+    /// How long after a look the next one is.
+    fn look_every(&self) -> Duration {
+        match (self.signals.is_ready_awaited(), self.signals.is_change_awaited()) {
+            (true, _) => {
+                let vain = i32::try_from(self.herald.vain.load(Ordering::Relaxed)).unwrap_or(i32::MAX);
+                let together = LOOK_EVERY.saturating_mul(self.fleets().alike.size).min(LOOK_SELDOM);
+                let stretched = LOOK_EVERY.as_secs_f64() * 1.25f64.powi(vain.min(20));
+                together.min(Duration::from_secs_f64(stretched)).mul_f64(0.8 + 0.4 * self.env.random())
             }
-            // More than is named, or in a newer version's words.
-            _ => self.signals.changed(),
+            (false, true) => SHOW_EVERY,
+            (false, false) => PROBE_EVERY,
         }
+    }
+
+    /// Hears what others tell until the line breaks, and serves the line meanwhile.
+    async fn hear<S, T>(&self, connection: &mut tokio_postgres::Connection<S, T>, me: &str) -> Result<(), StoreError>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    {
+        let mut heard = Heard::default();
+        loop {
+            let act = async {
+                match heard.act_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                message = poll_fn(|cx| connection.poll_message(cx)) => match message {
+                    Some(Ok(AsyncMessage::Notification(note))) => heard.add(note.payload(), me),
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Err(explain(error, &self.connect.what)),
+                    None => return Ok(()),
+                },
+                () = act => self.act_on(heard.take()),
+            }
+        }
+    }
+
+    /// Passes on to those who wait here what others have told.
+    fn act_on(&self, Hearsay { news, unknown, own, lot }: Hearsay) {
+        if unknown || news.ended_many {
+            // More than is named, or in a newer version's words.
+            self.signals.changed();
+        }
+        if own {
+            // From here on others tell of ends; what ended before they heard of it is seen by another look.
+            self.signals.look_for_ends();
+        }
+        if news.awaits {
+            self.herald.state().awaited = Some(Instant::now() + AWAITED_FOR);
+        }
+        let fleet = self.fleets().alike;
+        let is_ours = |(line, count): (&_, &u32)| self.serves(*line) && fleet.is_chosen(lot, ANSWERS.max(*count));
+        let readied = news.readied || news.came.iter().any(is_ours);
+        let due = news.due.map(|due| std::time::Instant::now() + due);
+        let scheduled = news.scheduled | due.is_some_and(|due| self.dues.heard(due));
+        // What became ready for others is news to those who show what there is.
+        let changed = !news.came.is_empty();
+        self.signals.committed(&Effects { readied, scheduled, changed, ended: news.ended, ..Effects::default() });
     }
 
     /// Behind a pooler nobody can listen; looking is all there is.
     async fn poll_through_pool(&self) {
         let mut snapshot = String::new();
+        let mut looked_for_due = Instant::now();
         loop {
-            tokio::time::sleep(POLL_EVERY.mul_f64(0.8 + 0.4 * self.env.random())).await;
+            tokio::time::sleep(LOOK_EVERY.mul_f64(0.8 + 0.4 * self.env.random())).await;
             if !self.signals.is_awaited() {
                 self.herald.take();
                 self.herald.stir.notified().await;
@@ -202,72 +276,81 @@ impl Inner {
             if let Ok(seen) = seen.and_then(|rows| rows.first().map_or(Ok(String::new()), |row| row.try_get(0))) {
                 held.release();
                 if seen != snapshot {
-                    self.signals.changed();
+                    self.signals.ready();
+                    self.signals.look_for_ends();
+                    if looked_for_due.elapsed() >= DUE_EVERY {
+                        looked_for_due = Instant::now();
+                        self.signals.changed();
+                    }
                 }
                 snapshot = seen;
             }
         }
     }
-}
 
-impl News {
-    /// As it travels: `r`, `s`, `e` and the ids, or `E` for more than could be named.
-    fn text(&self) -> String {
-        let mut text = String::new();
-        text.extend(self.readied.then_some('r'));
-        text.extend(self.scheduled.then_some('s'));
-        if self.ended_many {
-            text.push('E');
-        } else if !self.ended.is_empty() {
-            text.push('e');
-            for id in &self.ended {
-                text.push_str(&id.as_uuid().simple().to_string());
-            }
+    /// Tells of a commit, in this process at once and in others soon.
+    pub(crate) fn tell(self: &Arc<Self>, Tidings { mut effects, own }: Tidings) {
+        self.keep(&own);
+        let now = std::time::Instant::now();
+        let mut news = News { readied: effects.readied, scheduled: effects.scheduled, ..News::default() };
+        own.came.iter().for_each(|(line, count)| news.add_came(*line, *count));
+        if self.herald.are_ends_awaited() {
+            news.add_ended(&effects.ended);
         }
-        text
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        let mut news = Self::default();
-        for (at, letter) in text.char_indices() {
-            match letter {
-                'r' => news.readied = true,
-                's' => news.scheduled = true,
-                'E' => news.ended_many = true,
-                'e' => {
-                    let (ids, rest) = text.get(at + 1..)?.as_bytes().as_chunks::<32>();
-                    if !rest.is_empty() {
-                        return None;
-                    }
-                    let id = |id: &[u8; 32]| Uuid::try_parse_ascii(id).ok().map(TaskId::from_uuid);
-                    news.ended = ids.iter().map(id).collect::<Option<_>>()?;
-                    return Some(news);
-                }
-                _ => return None,
-            }
+        news.due = own.due.filter(|due| self.dues.is_to_be_told(now + *due));
+        effects.changed |= !own.came.is_empty();
+        effects.readied |= own.came.keys().any(|line| self.serves(*line));
+        effects.scheduled |= own.due.is_some_and(|due| self.dues.is_sooner(now + due));
+        self.signals.committed(&effects);
+        if news != News::default() && self.herald.tell(news) {
+            self.start_herald();
         }
-        Some(news)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What was heard and not acted upon yet.
+#[derive(Default)]
+struct Heard {
+    what: Hearsay,
+    /// When to act on it.
+    act_at: Option<Instant>,
+    /// Not before this.
+    not_before: Option<Instant>,
+}
 
-    #[test]
-    fn news_survive_their_journey() {
-        let (env, _) = gristmill_core::Env::virtual_time(gristmill_core::Timestamp::from_millis(0), 1);
-        let ended: Vec<_> = (0..ENDED_MAX).map(|_| env.task_id()).collect();
-        for news in [
-            News { readied: true, ..News::default() },
-            News { scheduled: true, ended_many: true, ..News::default() },
-            News { readied: true, scheduled: true, ended, ended_many: false },
-        ] {
-            let text = news.text();
-            assert!(text.len() < 7_900, "the server takes no more than 8000 bytes");
-            assert_eq!(News::read(&text), Some(news));
+#[derive(Default)]
+struct Hearsay {
+    news: News,
+    unknown: bool,
+    /// Our own word that we await ends has come round.
+    own: bool,
+    /// The same for all who heard the same, to tell whose turn it is.
+    lot: u32,
+}
+
+impl Heard {
+    fn add(&mut self, payload: &str, me: &str) {
+        let (from, rest) = payload.split_at_checked(8).unwrap_or_default();
+        let news = if from.is_empty() { None } else { News::read(rest) };
+        if from == me {
+            let Some(News { awaits: true, .. }) = news else { return };
+            self.what.own = true;
+        } else {
+            self.what.lot = self.what.lot.wrapping_add(fnv(payload.bytes()) as u32);
+            match news {
+                Some(news) => self.what.news.add(news),
+                None => self.what.unknown = true,
+            }
         }
-        assert_eq!(News::read("x"), None);
-        assert_eq!(News::read("e123"), None);
+        let now = Instant::now();
+        let at = self.not_before.map_or(now, |before| before.max(now));
+        self.act_at.get_or_insert(at);
+    }
+
+    fn take(&mut self) -> Hearsay {
+        let what = std::mem::take(&mut self.what);
+        self.act_at = None;
+        self.not_before = Some(Instant::now() + if what.unknown { UNKNOWN_EVERY } else { NOTIFY_EVERY });
+        what
     }
 }

@@ -8,7 +8,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::conn::Connect;
 use crate::days::Days;
-use crate::effects::Tidings;
+use crate::dues::Dues;
+use crate::effects::{Line, Own};
 use crate::gather::Gather;
 use crate::herald::Herald;
 use crate::indexes::Building;
@@ -16,7 +17,7 @@ use crate::names::Names;
 use crate::ops;
 use crate::pool::{Pool, closed};
 use crate::session::Session;
-use crate::workers::Workers;
+use crate::workers::{Fleets, Workers};
 
 /// How often work is done again that the server undid for another's sake.
 pub(crate) const TRIES: u32 = 6;
@@ -40,6 +41,8 @@ pub(crate) struct Inner {
     pub(crate) signals: Arc<Signals>,
     pub(crate) gather: Gather,
     pub(crate) herald: Herald,
+    pub(crate) dues: Dues,
+    fleets: Mutex<Fleets>,
     pub(crate) tasks: TaskTracker,
     pub(crate) closing: CancellationToken,
     /// What ended for good and no sweep has told yet.
@@ -103,6 +106,8 @@ impl Inner {
             signals: Arc::default(),
             gather: Gather::default(),
             herald: Herald::default(),
+            dues: Dues::default(),
+            fleets: Mutex::default(),
             untold: Mutex::default(),
             watch: Mutex::default(),
             tasks,
@@ -142,8 +147,8 @@ impl Inner {
         }
     }
 
-    /// Tells of a commit, in this process at once and in others soon.
-    pub(crate) fn tell(self: &Arc<Self>, Tidings { effects, own }: Tidings) {
+    /// Keeps what a commit means to this process.
+    pub(crate) fn keep(&self, own: &Own) {
         if !own.untold.is_empty() {
             self.untold.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&own.untold);
         }
@@ -151,10 +156,20 @@ impl Inner {
             self.workers.forget_floors();
         }
         self.workers.lower(&own.returned);
-        self.signals.committed(&effects);
-        if self.herald.tell(&effects) {
-            self.start_herald();
-        }
+    }
+
+    /// Whether a worker of this process may take tasks of a line. Where there is none, whoever waits is told of all.
+    pub(crate) fn serves(&self, (queue, kind): Line) -> bool {
+        self.workers.serve(&self.names, queue, kind)
+    }
+
+    /// The living workers, as the last heartbeat told.
+    pub(crate) fn fleets(&self) -> Fleets {
+        *self.fleets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn keep_fleets(&self, fleets: Fleets) {
+        *self.fleets.lock().unwrap_or_else(PoisonError::into_inner) = fleets;
     }
 
     /// What ended for good since this was last asked.

@@ -183,13 +183,17 @@ impl<'a> Session<'a> {
         let rows = self.rows(query, &[param]).await?;
         for row in rows {
             let name: &str = row.try_get(1)?;
-            let named = Named { id: row.try_get(0)?, name: name.into(), known: row.try_get(2)? };
-            match sort {
-                Sort::Queue => self.queues.keep(named),
-                Sort::Kind => self.kinds.keep(named),
-            }
+            self.keep_name(sort, Named { id: row.try_get(0)?, name: name.into(), known: row.try_get(2)? });
         }
         Ok(())
+    }
+
+    /// Keeps a name that a statement brought along.
+    pub(crate) fn keep_name(&mut self, sort: Sort, named: Named) {
+        match sort {
+            Sort::Queue => self.queues.keep(named),
+            Sort::Kind => self.kinds.keep(named),
+        }
     }
 
     fn named(&self, sort: Sort, name: &str) -> Option<Named> {

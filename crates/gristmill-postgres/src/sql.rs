@@ -127,6 +127,7 @@ queries! {
     ReadyCounts "ready_counts" [INT4, INT8];
     ReadyExpire "ready_expire" [INT8, INT8];
     ReadyHeadKinds "ready_head_kinds" [INT4, INT8];
+    ReadyLook "ready_look" [INT8, INT8, INT4, TEXT_ARRAY, INT4_ARRAY];
     ReadyOldest "ready_oldest" [INT4];
     ReadySomeKinds "ready_some_kinds" [INT4, INT8];
     Record "record" [UUID_ARRAY, BOOL];
@@ -137,7 +138,6 @@ queries! {
     SchedulePage "schedule_page" [TEXT, INT8];
     ScheduledCount "scheduled_count" [INT4, INT8];
     ScheduledExpire "scheduled_expire" [INT8, INT8];
-    ScheduledNext "scheduled_next" [INT8];
     ScheduledRelease "scheduled_release" [INT8, UUID_ARRAY];
     SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL];
     SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL];

@@ -3,9 +3,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::{
-    CancelOutcome, Changes, Claim, Claimed, Cursor, Effects, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef,
-    Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Source, State, Store, StoreError,
-    StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
+    CancelOutcome, Changes, Claim, Claimed, Cursor, Effects, EnqueueOutcome, Env, Filter, Finding, Fleet, KindInfo, KindSpec,
+    LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Source,
+    State, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait,
+    limits,
 };
 use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
@@ -128,22 +129,37 @@ impl Source for PostgresStore {
 
     async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
         let beat = async { run!(&self.inner, beats, Kind::Single, s => ops::heartbeat(&mut s, worker, lease)) };
-        match beat.await {
+        let (pulse, fleets) = match beat.await {
             // The reserved connection broke, and others have taken its place on the server: any of ours will do.
             Err(error) if sqlstate(&error) == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
                 run!(&self.inner, pool, Kind::Single, s => ops::heartbeat(&mut s, worker, lease))
             }
             beat => beat,
+        }?;
+        if !pulse.alive {
+            self.inner.workers.leave(worker);
         }
+        self.inner.keep_fleets(fleets);
+        Ok(pulse)
+    }
+
+    fn fleet(&self) -> Fleet {
+        self.inner.fleets().all
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
         // What the server undid may have been the second of several statements, and the first has taken tasks.
         let mut again = claim.again;
-        run!(&self.inner, pool, Kind::Single, s => {
+        // Before the look, as what comes while it is under way may not be seen by it.
+        self.inner.signals.looking_for_tasks(claim.worker);
+        let claimed: Result<Vec<Claimed>, StoreError> = run!(&self.inner, pool, Kind::Single, s => {
             let again = std::mem::replace(&mut again, true);
             ops::claim(&mut s, &self.inner.workers, claim, again)
-        })
+        });
+        if claimed.as_ref().is_ok_and(|claimed| !claimed.is_empty()) {
+            self.inner.herald.found();
+        }
+        claimed
     }
 
     async fn start(&self, leases: &[LeaseRef]) -> Result<Vec<bool>, StoreError> {
@@ -167,7 +183,7 @@ impl Source for PostgresStore {
     async fn sweep(&self, limit: usize) -> Result<Swept, StoreError> {
         let inner = &self.inner;
         inner.make_days().await;
-        let promoted: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => ops::promote(&mut s, limit));
+        let promoted = self.promote(limit).await;
         let rescued: Result<_, StoreError> = run!(inner, pool, Kind::Transaction, s => async {
             ops::lose_the_dead(&s, &inner.watch, inner.env.monotonic()).await?;
             ops::rescue(&mut s, limit).await
@@ -180,11 +196,18 @@ impl Source for PostgresStore {
                 // Lists look through them meanwhile; nothing else is to wait for it.
                 tracing::warn!(error = %error.explain(&inner.connect.what), "tasks that came before there were labels could not be labelled");
             }
-            Ok((unparked, ops::next_due(&mut s).await?))
+            Ok(unparked)
         });
-        let (unparked, next_due) = rest?;
-        let (promoted, rescued, expired) = (promoted?, rescued?, expired?);
-        Ok(Swept { promoted, rescued, expired, ended: inner.take_untold(), unparked, next_due })
+        let (unparked, promoted, rescued, expired) = (rest?, promoted?, rescued?, expired?);
+        Ok(Swept { rescued, expired, ended: inner.take_untold(), unparked, ..promoted })
+    }
+
+    async fn promote(&self, limit: usize) -> Result<Swept, StoreError> {
+        let inner = &self.inner;
+        inner.dues.look();
+        let promoted: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => ops::promote(&mut s, limit));
+        let (promoted, next) = promoted?;
+        Ok(Swept { promoted, next_due: inner.dues.found(next), ..Swept::default() })
     }
 
     async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
@@ -205,6 +228,9 @@ impl Source for PostgresStore {
     async fn wait(&self, wake: Wake, timeout: Duration) {
         let (waiter, first) = self.inner.signals.enlist(wake);
         if first {
+            if let Wake::Ended(_) = wake {
+                self.inner.herald.await_ends();
+            }
             self.inner.start_herald();
         }
         let missed = async {

@@ -1,8 +1,10 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use gristmill_core::WorkerId;
+use gristmill_core::{Fleet, WorkerId, WorkerSpec};
+
+use crate::names::{Names, Sort};
 
 /// A floor hides what other processes put back below it; this is for how long.
 const FLOOR_AGE: Duration = Duration::from_secs(1);
@@ -17,9 +19,27 @@ pub(crate) struct Server {
     pub(crate) kinds: Vec<i32>,
 }
 
+/// The living workers, from the point of view of one of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fleets {
+    pub(crate) all: Fleet,
+    /// Those that serve the same.
+    pub(crate) alike: Fleet,
+}
+
+/// What a worker of this process serves.
+#[derive(Debug)]
+struct Serving {
+    queues: HashSet<String>,
+    kinds: HashSet<String>,
+}
+
 /// What is remembered of workers between their claims. All of it can be read again.
 #[derive(Debug, Default)]
 pub(crate) struct Workers {
+    here: Mutex<HashMap<WorkerId, Serving>>,
+    /// Until when looks at the heads of queues are not made.
+    dear: Mutex<Option<Instant>>,
     servers: Mutex<HashMap<WorkerId, Arc<Server>>>,
     floors: Mutex<HashMap<(i64, i32), Floor>>,
 }
@@ -39,6 +59,25 @@ struct Floor {
 pub(crate) const PRIORITIES: usize = 10;
 
 impl Workers {
+    /// A worker of this process begins.
+    pub(crate) fn enter(&self, spec: &WorkerSpec) {
+        let serving =
+            Serving { queues: spec.queues.keys().cloned().collect(), kinds: spec.kind_names().map(str::to_owned).collect() };
+        lock(&self.here).insert(spec.id, serving);
+    }
+
+    /// Whether one may take tasks of this queue and type; yes if there is none, as somebody else may wait for them.
+    pub(crate) fn serve(&self, names: &Names, queue: i32, kind: i32) -> bool {
+        let here = lock(&self.here);
+        let is_among = |sort, number, of: &HashSet<String>| match names.by_id(sort, number) {
+            Some(name) => of.contains(&*name),
+            // Another's, unless it is one of ours whose number was not learned yet.
+            None => of.iter().any(|name| names.by_name(sort, name).is_none()),
+        };
+        let serves = |of: &Serving| is_among(Sort::Queue, queue, &of.queues) && is_among(Sort::Kind, kind, &of.kinds);
+        here.is_empty() || here.values().any(serves)
+    }
+
     pub(crate) fn server(&self, id: WorkerId) -> Option<Arc<Server>> {
         lock(&self.servers).get(&id).cloned()
     }
@@ -51,10 +90,27 @@ impl Workers {
         servers.insert(id, server);
     }
 
+    /// It ended.
+    pub(crate) fn leave(&self, id: WorkerId) {
+        lock(&self.here).remove(&id);
+        self.forget(id);
+    }
+
     pub(crate) fn forget(&self, id: WorkerId) {
         if let Some(server) = lock(&self.servers).remove(&id) {
             lock(&self.floors).retain(|(worker, _), _| *worker != server.key);
         }
+    }
+
+    /// Whether a look at the heads of queues is worth its while: one that took long, through dead rows that something holds there, is
+    /// not made again soon.
+    pub(crate) fn may_look(&self) -> bool {
+        lock(&self.dear).is_none_or(|until| Instant::now() >= until)
+    }
+
+    /// The heads of queues were looked at.
+    pub(crate) fn looked_around(&self, cost: Duration) {
+        *lock(&self.dear) = (cost > LOOK_CHEAP).then(|| Instant::now() + cost * 20);
     }
 
     /// From where on to look; `None` for the whole queue.

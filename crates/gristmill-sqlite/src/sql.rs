@@ -200,7 +200,16 @@ mod tests {
     ];
 
     /// Bounded by their LIMIT, in whatever order; or asked for by a person, and only of a small file.
-    const BOUNDED: [&str; 8] = ["moved_oldest", "check_ahead", "check_overlap", "check_owed", "check_parked", "check_text", "label_lacking", "label_lacks"];
+    const BOUNDED: [&str; 8] = [
+        "moved_oldest",
+        "check_ahead",
+        "check_overlap",
+        "check_owed",
+        "check_parked",
+        "check_text",
+        "label_lacking",
+        "label_lacks",
+    ];
 
     #[test]
     fn no_statement_reads_through_a_table_that_grows() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use gristmill_core::{
     CancelOutcome, Changes, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, Mark,
-    NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Signals, Source, State, Store, StoreError,
-    StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
+    NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Signals, Source, State,
+    Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
@@ -386,7 +386,8 @@ mod tests {
     use super::*;
 
     fn task(env: &Env) -> NewTask {
-        NewTask::resolve("mail", &Policy::default(), "{}".into(), Overrides::default(), env.task_id(), &Limits::default()).unwrap()
+        NewTask::resolve("mail", &Policy::default(), "{}".into(), Overrides::default(), env.task_id(), &Limits::default())
+            .unwrap()
     }
 
     #[tokio::test]

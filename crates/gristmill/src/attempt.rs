@@ -242,7 +242,8 @@ impl Attempt {
         let bytes = left.children_bytes.saturating_add(child.bytes());
         let most = self.runtime().limits.children_bytes;
         if bytes > most {
-            let problem = format!("the tasks that one attempt enqueues may have at most {most} bytes together; this one makes it {bytes}");
+            let problem =
+                format!("the tasks that one attempt enqueues may have at most {most} bytes together; this one makes it {bytes}");
             return Err(InvalidInput::new("children", problem));
         }
         left.children_bytes = bytes;

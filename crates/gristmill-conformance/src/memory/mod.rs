@@ -19,8 +19,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gristmill_core::{
     CancelOutcome, Changes, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, Mark,
-    NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Severity, Source, State, Store,
-    StoreError, Swept, TaskId, TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec,
+    NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Severity, Source, State,
+    Store, StoreError, Swept, TaskId, TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec,
 };
 
 use signal::Signals;

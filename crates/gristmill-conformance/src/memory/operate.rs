@@ -1,5 +1,6 @@
 use gristmill_core::{
-    AttemptState, CancelOutcome, Ending, Failure, FailureReason, LeaseKey, LeaseRef, ReleaseOutcome, RetryOutcome, Standing, State, TaskId, Timestamp,
+    AttemptState, CancelOutcome, Ending, Failure, FailureReason, LeaseKey, LeaseRef, ReleaseOutcome, RetryOutcome, Standing,
+    State, TaskId, Timestamp,
 };
 
 use super::tables::{Place, Tables};

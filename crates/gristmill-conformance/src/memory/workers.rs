@@ -41,9 +41,8 @@ impl Tables {
     /// Takes for dead who is. `passed` is the monotonic clock.
     pub(super) fn lose_the_dead(&mut self, now: Timestamp, passed: Duration) {
         let living = self.workers.values().filter(|worker| !worker.lost);
-        let beats: Vec<_> = living
-            .map(|worker| Beat { worker: worker.key, expires_at: worker.expires_at, lease: Some(worker.lease) })
-            .collect();
+        let beats: Vec<_> =
+            living.map(|worker| Beat { worker: worker.key, expires_at: worker.expires_at, lease: Some(worker.lease) }).collect();
         let dead = self.watch.dead(now, passed, &beats);
         for worker in self.workers.values_mut().filter(|worker| dead.iter().any(|beat| beat.worker == worker.key)) {
             worker.lose(now);

@@ -1,8 +1,8 @@
 use std::fmt;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, EnqueueOutcome, Fence, LeaseKey, LeaseRef, NewTask, Note, Pulse, ReleaseOutcome, RetryOutcome, Settled,
-    Settlement, State, Store, StoreError, StoreErrorKind, Swept, TaskId, WorkerId, WorkerSpec,
+    CancelOutcome, Claim, Claimed, EnqueueOutcome, Fence, LeaseKey, LeaseRef, NewTask, Note, Pulse, ReleaseOutcome, RetryOutcome,
+    Settled, Settlement, State, Store, StoreError, StoreErrorKind, Swept, TaskId, WorkerId, WorkerSpec,
 };
 
 use super::op::LEASE;

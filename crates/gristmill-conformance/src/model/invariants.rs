@@ -1,8 +1,8 @@
 use std::collections::{HashMap, HashSet};
 
 use gristmill_core::{
-    AttemptState, CancelOutcome, EnqueueOutcome, FailureReason, Fence, ReleaseOutcome, RetryOutcome, Settled, State, TaskId, TaskRecord,
-    Timestamp, WorkerId,
+    AttemptState, CancelOutcome, EnqueueOutcome, FailureReason, Fence, ReleaseOutcome, RetryOutcome, Settled, State, TaskId,
+    TaskRecord, Timestamp, WorkerId,
 };
 
 use super::call::{Answer, Call};

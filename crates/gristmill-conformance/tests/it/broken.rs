@@ -11,9 +11,9 @@ use gristmill_conformance::suite::{checks, exercise};
 use gristmill_conformance::{MemoryStore, Subject, check_against_model};
 use gristmill_core::{
     Advance, Advanced, CancelOutcome, Changes, Claim, Claimed, Cursor, DueSchedules, Edit, EnqueueOutcome, Env, Fence, Filter,
-    Finding, KindInfo, KindSpec, Lead, LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Schedule,
-    ScheduleEdit, Schedules, Settled, Settlement, Source, State, Store, StoreError, Swept, TaskId, TaskRecord, TickRecord, Wake,
-    WorkerId, WorkerInfo, WorkerSpec, async_trait,
+    Finding, KindInfo, KindSpec, Lead, LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome,
+    RetryOutcome, Schedule, ScheduleEdit, Schedules, Settled, Settlement, Source, State, Store, StoreError, Swept, TaskId,
+    TaskRecord, TickRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]

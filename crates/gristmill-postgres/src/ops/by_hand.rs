@@ -5,7 +5,7 @@ use gristmill_core::{Ending, Points, ReleaseOutcome, TaskId, WorkerId};
 use uuid::Uuid;
 
 use super::ended::end_attempt;
-use super::place::{arrived, place_of};
+use super::place::{arrived_somewhere, place_of};
 use super::taken::Taken;
 use super::writes::Writes;
 use crate::error::Fault;
@@ -35,7 +35,7 @@ pub(crate) async fn release(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<R
     asked.retain(|id| !released.contains_key(id));
     for row in s.rows(Q::ScheduledRelease, &[&s.now, &asked]).await? {
         released.insert(row.try_get(0)?, ReleaseOutcome::Released);
-        arrived(s, place_of(row.try_get(1)?));
+        arrived_somewhere(s, place_of(row.try_get(1)?));
         s.own.returned_somewhere = true;
     }
     let states = view::task_states(s, ids).await?;

@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use gristmill_core::{CancelOutcome, RetryOutcome, TaskId};
 use uuid::Uuid;
 
-use super::place::{arrived, place_of};
+use super::place::{arrived_somewhere, place_of};
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -44,7 +44,7 @@ pub(crate) async fn retry(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ret
         s.own.returned_somewhere = true;
     }
     for place in again.values() {
-        arrived(s, *place);
+        arrived_somewhere(s, *place);
     }
     let rows = s.rows(Q::TaskKnown, &[&all]).await?;
     let there = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<HashSet<Uuid>, Fault>>()?;

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use super::ended::{Unstarted, Waited, end_unstarted, expired};
 use super::limit;
 use super::settle::key;
 use crate::error::Fault;
-use crate::names::Sort;
+use crate::names::{Named, Sort};
 use crate::session::Session;
 use crate::sql::Q;
 use crate::workers::{PRIORITIES, Server, Workers};
@@ -37,15 +38,17 @@ pub(crate) async fn claim(s: &mut Session<'_>, workers: &Workers, claim: &Claim,
         None => server(s, workers, claim.worker).await?,
     };
     let mut claiming = Claiming { s, workers, claim, server, claimed: Vec::new(), was_alive: !was_known };
+    let worth = if claim.wanted.len() > 1 { claiming.look().await? } else { None };
     for wanted in &claim.wanted {
-        claiming.serve(&wanted.queue, wanted.limit).await?;
+        if worth.as_ref().is_none_or(|worth| worth.contains(&*wanted.queue)) {
+            claiming.serve(&wanted.queue, wanted.limit).await?;
+        }
     }
     if !claiming.was_alive {
         // No statement ran that would have told.
         server_is_alive(claiming.s, workers, claim.worker).await?;
     }
     let claimed = claiming.claimed;
-    s.effects.looked.push(claim.worker);
     if !claimed.is_empty() {
         s.effects.points.add(Points::CLAIM);
     }
@@ -114,6 +117,33 @@ struct Claiming<'c, 'a> {
 }
 
 impl Claiming<'_, '_> {
+    /// Which of the wanted queues have something, so that several that are mostly empty cost one statement and not one each. `None`
+    /// if that is not to be known from here, and they are all to be asked.
+    async fn look(&mut self) -> Result<Option<HashSet<String>>, Fault> {
+        if !self.workers.may_look() {
+            return Ok(None);
+        }
+        let names: Vec<&str> = self.claim.wanted.iter().map(|wanted| &*wanted.queue).collect();
+        let Server { key, epoch, kinds } = &*self.server;
+        let since = Instant::now();
+        let rows = self.s.rows(Q::ReadyLook, &[&self.s.now, key, epoch, &names, kinds]).await?;
+        self.workers.looked_around(since.elapsed());
+        let mut worth = HashSet::new();
+        for row in &rows {
+            // What a claim says of a worker that has changed or is none any more is said by one.
+            if !row.try_get::<_, bool>(0)? {
+                return Ok(None);
+            }
+            let Some(name) = row.try_get::<_, Option<&str>>(2)? else { continue };
+            self.s.keep_name(Sort::Queue, Named { id: row.try_get(1)?, name: name.into(), known: row.try_get(3)? });
+            if row.try_get(4)? {
+                worth.insert(name.to_owned());
+            }
+        }
+        self.was_alive = true;
+        Ok(Some(worth))
+    }
+
     async fn serve(&mut self, name: &Arc<str>, wanted: usize) -> Result<(), Fault> {
         if wanted == 0 {
             return Ok(());

@@ -8,3 +8,8 @@ pub(crate) fn limit(limit: usize) -> i64 {
 pub(crate) fn storable(text: &str) -> std::borrow::Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
+
+/// Milliseconds as a statement worked them out; none if they are over.
+pub(crate) fn wait(ms: i64) -> std::time::Duration {
+    std::time::Duration::from_millis(u64::try_from(ms).unwrap_or_default())
+}

@@ -5,6 +5,7 @@ use gristmill_core::{EnqueueOutcome, NewTask, Points, StoreError, StoreErrorKind
 use uuid::Uuid;
 
 use super::place::{arrived, place_of};
+use super::wait;
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
@@ -69,8 +70,12 @@ async fn insert(
     let rows = s.rows(Q::Enqueue, &columns.params(&s.now)).await?;
     let mut created = HashSet::with_capacity(rows.len());
     for row in &rows {
-        created.insert(row.try_get::<_, Uuid>(0)?);
-        arrived(s, place_of(row.try_get(1)?));
+        let id = row.try_get::<_, Uuid>(0)?;
+        created.insert(id);
+        let Some(task) = first.get(&id).map(|n| &tasks[*n]) else { continue };
+        let line =
+            [(Sort::Queue, &task.queue), (Sort::Kind, &task.kind)].map(|(sort, name)| s.id(sort, name).unwrap_or_default());
+        arrived(s, place_of(row.try_get(1)?), line.into(), wait(row.try_get(2)?));
     }
     if !created.is_empty() {
         s.effects.points.add(Points::ENQUEUE);

@@ -17,7 +17,7 @@ mod writes;
 pub(crate) use by_hand::{bury_worker, lose_worker, release};
 pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;
-pub(crate) use encode::{limit, storable};
+pub(crate) use encode::{limit, storable, wait};
 pub(crate) use enqueue::enqueue;
 #[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use enqueue::{check as check_tasks, know};
@@ -26,5 +26,5 @@ pub(crate) use place::{admit, place_of, unblock};
 pub(crate) use schedule::Edits;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};
 pub(crate) use settle::{note, settle, start};
-pub(crate) use sweep::{expire, fill_labels, lose_the_dead, next_due, park, parked_pairs, promote, prune, rescue, served, unpark};
+pub(crate) use sweep::{expire, fill_labels, lose_the_dead, park, parked_pairs, promote, prune, rescue, served, unpark};
 pub(crate) use worker::{declare, enter, heartbeat, leave, pause};

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::taken::{Facts, Taken};
 use crate::doors::code;
+use crate::effects::Line;
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -26,6 +27,8 @@ pub(super) struct Placed {
     priority: i16,
     flags: Flags,
     run_at: Timestamp,
+    /// From now until then.
+    wait: Duration,
 }
 
 impl Placed {
@@ -44,6 +47,7 @@ impl Placed {
             priority: facts.priority,
             flags: taken.flags.without(Flags::MOVED),
             run_at: taken.now.saturating_add(delay),
+            wait: delay,
         }
     }
 }
@@ -63,6 +67,7 @@ pub(super) struct Places {
     priority: Vec<i16>,
     flags: Vec<i32>,
     run_at: Vec<i64>,
+    wait: Vec<Duration>,
 }
 
 impl Places {
@@ -79,6 +84,7 @@ impl Places {
         self.priority.push(task.priority);
         self.flags.push(task.flags.bits());
         self.run_at.push(task.run_at.as_millis());
+        self.wait.push(task.wait);
     }
 
     /// Writes all of them, and says in the session's effects what that brings about.
@@ -105,7 +111,7 @@ impl Places {
         )
         .await?;
         for (n, place) in self.place.iter().enumerate() {
-            arrived(s, place_of(*place));
+            arrived(s, place_of(*place), (self.queue[n], self.kind[n]), self.wait[n]);
             if *place == code(Place::Ready) {
                 s.own.returned.push((self.queue[n], self.priority[n], self.seq[n]));
             }
@@ -114,12 +120,27 @@ impl Places {
     }
 }
 
-/// Tells who waits for what is now in a place.
-pub(super) fn arrived(s: &mut Session<'_>, place: Place) {
+/// Tells who waits for what is now in a place: in which line, and due in what time.
+pub(super) fn arrived(s: &mut Session<'_>, place: Place, line: Line, wait: Duration) {
+    match place {
+        Place::Ready => came(s, line, 1),
+        Place::Scheduled => s.own.due = Some(s.own.due.map_or(wait, |due| due.min(wait))),
+        // Nobody waits for these: what lets them go tells.
+        Place::Blocked | Place::Waiting | Place::Parked => {}
+    }
+}
+
+/// Tells who waits for ready tasks that so many came to a line.
+pub(super) fn came(s: &mut Session<'_>, line: Line, count: u32) {
+    let sum = s.own.came.entry(line).or_default();
+    *sum = sum.saturating_add(count);
+}
+
+/// The same, of a task whose line and time a statement does not say.
+pub(super) fn arrived_somewhere(s: &mut Session<'_>, place: Place) {
     match place {
         Place::Ready => s.effects.readied = true,
         Place::Scheduled => s.effects.scheduled = true,
-        // Nobody waits for these: what lets them go tells.
         Place::Blocked | Place::Waiting | Place::Parked => {}
     }
 }
@@ -158,7 +179,7 @@ fn once(ids: &[TaskId]) -> Vec<Uuid> {
 fn went_on(s: &mut Session<'_>, ids: &[TaskId], gone: Vec<(Uuid, Place)>) -> Vec<Option<State>> {
     let mut gone: std::collections::HashMap<_, _> = gone.into_iter().collect();
     for place in gone.values() {
-        arrived(s, *place);
+        arrived_somewhere(s, *place);
     }
     // A second time in one call it has gone already.
     ids.iter().map(|id| gone.remove(&id.as_uuid()).map(Place::state)).collect()

@@ -7,10 +7,11 @@ use gristmill_core::kit::watch::{Beat, Watch};
 use gristmill_core::{Ending, Place, Points, TaskId, Timestamp};
 
 use super::ended::{Unstarted, Waited, end_attempt, end_unstarted};
-use super::limit;
+use super::place::{came, place_of};
 use super::schedule::prune_ticks;
 use super::taken::Taken;
 use super::writes::Writes;
+use super::{limit, wait};
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
@@ -23,15 +24,24 @@ const LABELLED_AT_ONCE: i64 = 5_000;
 /// How far a sweep looks into a queue for tasks that nobody serves.
 const HEAD: i64 = 2_000;
 
-/// Makes ready what is due. Returns how many.
-pub(crate) async fn promote(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
-    let promoted = s.row(Q::Promote, &[&s.now, &limit(most)]).await?.map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
+/// Makes ready what is due. Returns how many, and how long it is until the next.
+pub(crate) async fn promote(s: &mut Session<'_>, most: usize) -> Result<(usize, Option<Duration>), Fault> {
+    s.effects.swept = true;
+    let (mut promoted, mut next) = (0, None);
+    for row in s.rows(Q::Promote, &[&s.now, &limit(most)]).await? {
+        next = row.try_get::<_, Option<i64>>(4)?;
+        let (Some(place), Some(count)) = (row.try_get(0)?, row.try_get::<_, Option<i64>>(3)?) else { continue };
+        promoted += usize::try_from(count).unwrap_or_default();
+        if place_of(place) == Place::Ready {
+            came(s, (row.try_get(1)?, row.try_get(2)?), u32::try_from(count).unwrap_or(u32::MAX));
+        }
+    }
     if promoted > 0 {
-        s.effects.readied = true;
         s.own.returned_somewhere = true;
         s.effects.points.add(Points::PROMOTE);
     }
-    Ok(usize::try_from(promoted).unwrap_or_default())
+    let next = if promoted >= most { Some(Duration::ZERO) } else { next.map(wait) };
+    Ok((promoted, next))
 }
 
 /// Takes for dead who is, whatever was done to the server's clock meanwhile. Needs a transaction, for what follows.
@@ -94,14 +104,6 @@ pub(crate) async fn expire(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
     Ok(waited.len())
 }
 
-/// How long until the next task is due, if one is.
-pub(crate) async fn next_due(s: &mut Session<'_>) -> Result<Option<Duration>, Fault> {
-    s.effects.swept = true;
-    let Some(row) = s.row(Q::ScheduledNext, &[&s.now]).await? else { return Ok(None) };
-    let next: Option<i64> = row.try_get(0)?;
-    Ok(next.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default())))
-}
-
 /// What live workers serve.
 pub(crate) async fn served(s: &Session<'_>) -> Result<Served, Fault> {
     let rows = s.rows(Q::WorkerServes, &[&s.now]).await?;
@@ -132,10 +134,12 @@ pub(crate) async fn unpark(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
             continue;
         }
         let moved = s.execute(Q::Unpark, &[&queue, &kind, &limit(most - unparked)]).await?;
+        if moved > 0 {
+            came(s, (queue, kind), u32::try_from(moved).unwrap_or(u32::MAX));
+        }
         unparked += usize::try_from(moved).unwrap_or(usize::MAX);
     }
     if unparked > 0 {
-        s.effects.readied = true;
         s.own.returned_somewhere = true;
     }
     Ok(unparked)

@@ -3,7 +3,7 @@ use std::time::Duration;
 use gristmill_core::kit::Word;
 use gristmill_core::kit::encode::{NONE, ms, to_json};
 use gristmill_core::kit::served::Serves;
-use gristmill_core::{Ending, Fence, KindSpec, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
+use gristmill_core::{Ending, Fence, Fleet, KindSpec, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
 use serde_json::json;
 
 use super::ended::end_attempt;
@@ -16,7 +16,7 @@ use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
 use crate::sql::Q;
-use crate::workers::Workers;
+use crate::workers::{Fleets, Workers};
 
 /// Parked tasks that a worker's entering brings back at once; sweeps bring the rest.
 const UNPARKED_MAX: usize = 10_000;
@@ -28,6 +28,7 @@ pub(crate) async fn enter(s: &mut Session<'_>, workers: &Workers, spec: &WorkerS
     let (name, version) = (storable(&spec.name), storable(&spec.version));
     s.execute(Q::WorkerEnter, &[&s.now, &spec.id.as_uuid(), &name, &version, &serves, &ms(spec.lease)]).await?;
     workers.forget(spec.id);
+    workers.enter(spec);
     unpark(s, UNPARKED_MAX).await?;
     Ok(())
 }
@@ -44,23 +45,30 @@ pub(crate) async fn leave(s: &mut Session<'_>, workers: &Workers, worker: Worker
         end_attempt(taken, &word, &mut writes, &mut s.effects);
     }
     writes.flush(s).await?;
-    workers.forget(worker);
+    workers.leave(worker);
     s.effects.left.push(worker);
     s.effects.points.add(Points::RELEASE);
     Ok(rows.len() as u64)
 }
 
-/// Extends a worker's lease, unless it ran out.
-pub(crate) async fn heartbeat(s: &mut Session<'_>, worker: WorkerId, lease: Duration) -> Result<Pulse, Fault> {
+/// Extends a worker's lease, unless it ran out, and counts those that live.
+pub(crate) async fn heartbeat(s: &mut Session<'_>, worker: WorkerId, lease: Duration) -> Result<(Pulse, Fleets), Fault> {
     let rows = s.rows(Q::WorkerBeat, &[&s.now, &worker.as_uuid(), &ms(lease)]).await?;
     let mut pulse = Pulse { alive: !rows.is_empty(), cancel: Vec::new() };
+    let mut fleets = Fleets::default();
     for row in &rows {
+        let fleet = |size: i64, rank: i64| {
+            let [others, rank] = [size, rank].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+            Fleet { size: others.saturating_add(1), rank }
+        };
+        fleets.all = fleet(row.try_get(4)?, row.try_get(5)?);
+        fleets.alike = fleet(row.try_get(6)?, row.try_get(7)?);
         let Some(id) = row.try_get(0)? else { continue };
         let (fence, seq, retention): (_, i64, i64) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
         let lease = LeaseRef { id: TaskId::from_uuid(id), fence: Fence::from_uuid(fence), key: key(seq, retention == NONE) };
         pulse.cancel.push(lease);
     }
-    Ok(pulse)
+    Ok((pulse, fleets))
 }
 
 /// Records what task types declare.

@@ -15,8 +15,7 @@ use crate::whereabouts;
 pub(crate) fn release(tx: &mut Tx<'_>, id: TaskId) -> Result<ReleaseOutcome, Fault> {
     tx.effects.changed = true;
     let Some(facts) = facts_of(tx.conn, id)? else { return Ok(ReleaseOutcome::NotFound) };
-    let mark: Option<Vec<u8>> =
-        tx.conn.prepare_cached(sql::LEASE_MARK)?.query_row([facts.key], |row| row.get(0)).optional()?;
+    let mark: Option<Vec<u8>> = tx.conn.prepare_cached(sql::LEASE_MARK)?.query_row([facts.key], |row| row.get(0)).optional()?;
     if let Some(mark) = mark
         && let Some(lease) = take_lease(tx.conn, facts.key, &mark)?
     {

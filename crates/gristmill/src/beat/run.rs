@@ -12,8 +12,7 @@ use super::memory::{AHEAD_MAX, Memory, SET_ASIDE};
 use super::stored::{Stored, is_frozen, json, read_memory};
 use crate::core::{
     Advance, Advanced, DueSchedules, Schedule, State, Store, StoreError, StoreErrorKind, TaskId, Tick, TickOutcome, Timestamp,
-    Wake,
-    WorkerId, limits,
+    Wake, WorkerId, limits,
 };
 use crate::runtime::Runtime;
 
@@ -169,7 +168,10 @@ impl Beat {
                     self.mend_at = Some(Instant::now() + MEND_AGAIN);
                     return Ok(mended);
                 }
-                tracing::warn!(schedules = schedules.len(), "the clock was ahead when these schedules last ticked; they go on now");
+                tracing::warn!(
+                    schedules = schedules.len(),
+                    "the clock was ahead when these schedules last ticked; they go on now"
+                );
                 mended |= self.advance(DueSchedules { now, schedules, next_due: None }).await?;
             }
             if is_last {

@@ -7,6 +7,8 @@ use crate::worker::lane::{Appetite, Lane};
 use crate::worker::run::pause;
 use crate::worker::shared::Shared;
 
+/// A worker that finds nothing polls twice as seldom each time, so many times.
+const POLL_DOUBLINGS: i32 = 3;
 /// `--drain` waits for what is due within this time.
 const SOON: Duration = Duration::from_secs(1);
 /// A claim that is under way when the worker is asked to stop may take so long: one that waits for a server that is away, or
@@ -22,6 +24,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     // Lanes whose queues had no more when they were asked: they are not asked again before there is news.
     let mut dry = vec![false; shared.lanes.len()];
     let mut news = None;
+    // Claims since the last that brought anything.
+    let mut vain = 0;
     while !shared.stopping.is_cancelled() {
         // Looked at each time, not only when all lanes have enough: one that never has must not keep the others waiting. It
         // listens through the claims for other lanes; those count as looks of this worker, and news in between would be lost.
@@ -74,6 +78,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 let asked_all = claim.wanted.len() == shared.lanes.len();
                 // What ran before this claim may have left more, which it would have brought.
                 let is_over = fetched == Fetched::Nothing && asked_all && was_idle;
+                vain = if fetched == Fetched::Nothing { vain + 1 } else { 0 };
                 if shared.config.drain && is_over && is_drained(&shared).await {
                     shared.stopping.cancel();
                     break;
@@ -84,8 +89,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                     }
                 }
                 if dry.contains(&true) && news.is_none() {
-                    let poll =
-                        if shared.config.drain { shared.config.poll.min(Duration::from_millis(100)) } else { shared.config.poll };
+                    let poll = match (shared.config.drain, shared.config.poll) {
+                        (true, poll) => poll.min(Duration::from_millis(100)),
+                        // Only for news that got lost: fifty idle workers must not ask as if each were the only one.
+                        (false, poll) => poll.saturating_mul(1 << (vain - 1).clamp(0, POLL_DOUBLINGS)),
+                    };
                     news = Some(shared.source().wait(Wake::Ready, jittered(&shared, poll)));
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::core::Wake;
+use crate::core::{Fleet, Swept, Wake};
 use crate::worker::run::pause;
 use crate::worker::shared::Shared;
 
@@ -13,42 +13,45 @@ use crate::worker::shared::Shared;
 const BATCH: usize = 1_000;
 /// Sweeps happen at least so often, or twice a lease if that is shorter: rescues and expiries are noticed by looking.
 const EVERY: Duration = Duration::from_secs(1);
+/// The longest between two turns of one worker, however many share them.
+const TURN_MAX: Duration = Duration::from_secs(15);
 /// Ended tasks past their retention are looked for so often.
 const PRUNE_EVERY: Duration = Duration::from_secs(2);
 
-/// The store's housekeeping, which any worker may do, until `end`: promotes what is due, rescues what dead workers held,
-/// and in idle time deletes what is past its retention.
+/// The source's housekeeping, which any worker may do, until `end`: promotes what is due, rescues what dead workers held, and in idle
+/// time deletes what is past its retention. Where it is shared by many they take turns, so that it costs no more with fifty than with
+/// one; the first of them alone promotes at the very moment, and whoever has the next turn does if that one has died.
 pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
-    let every = EVERY.min(shared.config.lease / 2);
     let mut errors = 0;
     let mut pruned_at = Instant::now();
+    let mut sweep_at = Instant::now();
     while !end.is_cancelled() {
-        let mut wait = every.mul_f64(0.8 + 0.2 * shared.runtime().env.random());
-        match shared.source().sweep(BATCH).await {
-            Ok(swept) => {
-                errors = 0;
-                if let Some(teller) = &shared.teller {
-                    teller.swept(swept.ended, &shared);
-                }
-                if swept.rescued > 0 {
-                    shared.counts.rescued.fetch_add(swept.rescued as u64, Ordering::Relaxed);
-                    tracing::warn!(tasks = swept.rescued, "rescued from dead workers");
-                }
-                wait = swept.next_due.map_or(wait, |due| due.min(wait));
-            }
+        let fleet = shared.source().fleet();
+        let is_turn = Instant::now() >= sweep_at;
+        let done = if is_turn { shared.source().sweep(BATCH).await } else { shared.source().promote(BATCH).await };
+        let swept = match done {
+            Ok(swept) => swept,
             Err(error) => {
                 errors += 1;
                 shared.store_failed("the sweep failed", &error);
                 pause(&shared, errors).await;
                 continue;
             }
+        };
+        errors = 0;
+        if is_turn {
+            let is_full = [swept.rescued, swept.expired, swept.unparked].iter().any(|count| *count >= BATCH);
+            sweep_at = Instant::now() + if is_full { Duration::ZERO } else { turn(&shared, fleet) };
         }
+        let next_due = swept.next_due;
+        tell(&shared, swept);
         // Housekeeping waits for idle time, but not for ever: a store that is never idle would never shrink.
         let idle = shared.running().is_empty();
-        if pruned_at.elapsed() >= if idle { PRUNE_EVERY } else { PRUNE_EVERY * 5 } {
+        let prune_every = if idle { PRUNE_EVERY } else { PRUNE_EVERY * 5 };
+        if is_turn && pruned_at.elapsed() >= prune_every {
             match shared.source().prune(BATCH).await {
                 // Go on at once if there is more.
-                Ok(BATCH..) => wait = Duration::ZERO,
+                Ok(BATCH..) => sweep_at = Instant::now(),
                 Ok(_) => pruned_at = Instant::now(),
                 Err(error) => {
                     tracing::warn!(error = %error, "ended tasks can't be deleted now");
@@ -56,11 +59,35 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
                 }
             }
         }
-        if !wait.is_zero() {
-            tokio::select! {
-                () = shared.source().wait(Wake::Scheduled, wait) => {}
-                () = end.cancelled() => {}
+        let until_turn = sweep_at.saturating_duration_since(Instant::now());
+        let news = async {
+            if fleet.rank == 0 {
+                shared.source().wait(Wake::Scheduled, next_due.map_or(until_turn, |due| due.min(until_turn))).await;
+            } else if next_due != Some(Duration::ZERO) {
+                tokio::time::sleep(until_turn).await;
             }
+        };
+        tokio::select! {
+            () = news => {}
+            () = end.cancelled() => {}
         }
+    }
+}
+
+/// How long until it is this worker's turn again.
+fn turn(shared: &Shared, fleet: Fleet) -> Duration {
+    let every = EVERY.min(shared.config.lease / 2).mul_f64(0.8 + 0.2 * shared.runtime().env.random());
+    // Turns by chance, as nobody has to agree on them; at most so far apart that a fleet that has shrunk is soon seen to.
+    every.saturating_mul(fleet.size).min(TURN_MAX)
+}
+
+/// Tells the log and the application's hooks what a sweep found.
+fn tell(shared: &Arc<Shared>, swept: Swept) {
+    if let Some(teller) = &shared.teller {
+        teller.swept(swept.ended, shared);
+    }
+    if swept.rescued > 0 {
+        shared.counts.rescued.fetch_add(swept.rescued as u64, Ordering::Relaxed);
+        tracing::warn!(tasks = swept.rescued, "rescued from dead workers");
     }
 }
