@@ -350,3 +350,22 @@ pub enum Wake {
     /// Anything happened since that mark, as [`Store::changes`](crate::Store::changes) gave it.
     Changed(Mark),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_are_chosen_as_are_wanted_whatever_the_lot() {
+        for size in [1, 2, 3, 50] {
+            for lot in [0, 1, 49, u32::MAX] {
+                let chosen = |most| (0..size).filter(|rank| Fleet { size, rank: *rank }.is_chosen(lot, most)).count();
+                assert_eq!(chosen(3), 3.min(size as usize), "of {size} by {lot}");
+                assert_eq!(chosen(u32::MAX), size as usize);
+            }
+        }
+        // What a store counts may be from two moments.
+        assert!(Fleet { size: 0, rank: 7 }.is_chosen(5, 3));
+        assert!(Fleet { size: 1, rank: u32::MAX }.is_chosen(u32::MAX, 1));
+    }
+}

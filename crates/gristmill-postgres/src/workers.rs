@@ -181,3 +181,40 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Maps, which are whole at every moment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use gristmill_core::Env;
+
+    use super::*;
+    use crate::names::Named;
+
+    #[test]
+    fn only_what_is_known_to_be_anothers_is_passed_over() {
+        let (names, workers, env) = (Names::default(), Workers::default(), Env::system());
+        let know = |sort, name: &str, id| names.keep(sort, Named { name: name.into(), id, known: true });
+        know(Sort::Queue, "mail", 1);
+        know(Sort::Queue, "other", 2);
+        know(Sort::Kind, "send", 1);
+        assert!(workers.serve(&names, 2, 9), "nobody here serves anything, so that whoever waits waits for all");
+        let spec = |queues: &[&str]| WorkerSpec {
+            id: env.worker_id(),
+            name: String::new(),
+            lease: Duration::from_secs(1),
+            kinds: vec!["send".into()],
+            queues: queues.iter().map(|queue| ((*queue).to_owned(), 1)).collect(),
+            version: String::new(),
+        };
+        let worker = spec(&["mail"]);
+        workers.enter(&worker);
+        assert!(workers.serve(&names, 1, 1));
+        assert!(!workers.serve(&names, 2, 1), "another queue");
+        assert!(!workers.serve(&names, 1, 2), "another type, as all of ours have their numbers");
+        assert!(!workers.serve(&names, 3, 1), "another queue, whatever its name");
+        let late = spec(&["mail", "not there yet"]);
+        workers.enter(&late);
+        assert!(workers.serve(&names, 3, 1), "it may be the one that was not there yet");
+        workers.leave(late.id);
+        assert!(!workers.serve(&names, 3, 1));
+    }
+}
