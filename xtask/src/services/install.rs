@@ -70,6 +70,15 @@ impl Programs {
         self.postgres.join(name)
     }
 
+    /// Whether it has the extension that counts statements, which some keep in a package of its own.
+    pub(super) fn counts_statements(&self) -> bool {
+        let output = Command::new(self.postgres("pg_config")).arg("--pkglibdir").output();
+        let told = output.ok().map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+        // Debian has pg_config only where programs are built.
+        let folders = [told, self.postgres.parent().map(|root| root.join("lib"))];
+        folders.iter().flatten().any(|folder| folder.join("pg_stat_statements.so").is_file())
+    }
+
     pub(super) fn pgbouncer(&self) -> &Path {
         &self.pgbouncer
     }

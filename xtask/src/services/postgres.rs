@@ -10,7 +10,8 @@ const SERVER: &str = "postgres";
 
 /// Makes a cluster and starts it; its port.
 ///
-/// Its settings are those of initdb, but for the number of connections, as tests run side by side, and for `syncs`.
+/// Its settings are those of initdb, but for the number of connections, as tests run side by side, for `syncs`, and for the extension
+/// that counts statements, if it is there: `bench --fleet` asks it.
 pub(super) fn start(run: &Run, programs: &Programs, password: &str, syncs: Syncs) -> Result<u16> {
     let (account, place) = (run.account(), run.place());
     let data = place.join("data");
@@ -29,6 +30,9 @@ pub(super) fn start(run: &Run, programs: &Programs, password: &str, syncs: Syncs
         command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port, "-c", "max_connections=200", "-k"]).arg(place);
         if syncs == Syncs::Off {
             command.args(["-c", "fsync=off"]);
+        }
+        if programs.counts_statements() {
+            command.args(["-c", "shared_preload_libraries=pg_stat_statements"]);
         }
         run.spawn(SERVER, &mut command)?;
         run.ready(SERVER, || {

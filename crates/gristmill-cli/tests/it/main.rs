@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper that can not go on fails its test, which is what it is for")]
 
 mod beat_crash;
+mod bench_fleet;
 #[allow(dead_code, reason = "the tests of the store use all of it")]
 #[path = "../../../gristmill-postgres/tests/it/cluster.rs"]
 mod cluster;

@@ -2,12 +2,14 @@
 //! server meanwhile. For tests: an index that no table has by itself. Not for applications; it may change with any version.
 
 mod caller;
+mod counts;
 mod index;
 mod server;
 mod statements;
 
 pub use crate::indexes::Index;
 pub use caller::Caller;
+pub use counts::Counts;
 pub use index::build_index;
 pub use server::Server;
 pub use statements::RawBench;

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use gristmill_core::{StoreError, StoreErrorKind};
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::FromSql;
+use tokio_postgres::types::{FromSql, Type};
+use tokio_postgres::{Client, Row};
 use tokio_util::task::TaskTracker;
 
 use crate::conn::Connect;
@@ -13,7 +13,7 @@ use crate::sql::Texts;
 /// A look at the server, on a connection of its own.
 pub struct Server {
     client: Client,
-    texts: Arc<Texts>,
+    pub(super) texts: Arc<Texts>,
     what: String,
 }
 
@@ -97,13 +97,26 @@ impl Server {
         self.batch(&self.texts.fill("DROP SCHEMA IF EXISTS {s} CASCADE")).await
     }
 
-    async fn batch(&self, sql: &str) -> Result<(), StoreError> {
-        self.client.batch_execute(sql).await.map_err(|error| explain(error, &self.what))
+    pub(super) async fn batch(&self, sql: &str) -> Result<(), StoreError> {
+        self.client.batch_execute(sql).await.map_err(|error| self.explain(error))
     }
 
-    async fn value<T: for<'a> FromSql<'a>>(&self, sql: &str) -> Result<T, StoreError> {
+    /// The only row that a statement with one text brings.
+    pub(super) async fn row(&self, sql: &str, text: &str) -> Result<Row, StoreError> {
+        let rows = self.client.query_typed(sql, &[(&text, Type::TEXT)]).await.map_err(|error| self.explain(error))?;
+        rows.into_iter().next().ok_or_else(|| self.no_answer(sql))
+    }
+
+    pub(super) fn explain(&self, error: tokio_postgres::Error) -> StoreError {
+        explain(error, &self.what)
+    }
+
+    fn no_answer(&self, sql: &str) -> StoreError {
+        StoreError::new(StoreErrorKind::Other, format!("{}: no answer to {sql}", self.what))
+    }
+
+    pub(super) async fn value<T: for<'a> FromSql<'a>>(&self, sql: &str) -> Result<T, StoreError> {
         let read = async { self.client.query_typed(sql, &[]).await?.first().map(|row| row.try_get(0)).transpose() };
-        let value = read.await.map_err(|error| explain(error, &self.what))?;
-        value.ok_or_else(|| StoreError::new(StoreErrorKind::Other, format!("{}: no answer to {sql}", self.what)))
+        read.await.map_err(|error| self.explain(error))?.ok_or_else(|| self.no_answer(sql))
     }
 }

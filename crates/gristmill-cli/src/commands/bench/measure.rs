@@ -87,7 +87,7 @@ pub(super) async fn be_the_other(url: &str) -> Result<()> {
 /// Does nothing, but says when it was started if it is one of the latency samples: on the monotonic clock, which all
 /// processes of a machine share.
 #[task(name = "gristmill.bench", queue = "bench", quiet)]
-async fn nothing(cx: &Context<mpsc::UnboundedSender<u64>>, n: u64) -> gristmill::Result<u64> {
+pub(super) async fn nothing(cx: &Context<mpsc::UnboundedSender<u64>>, n: u64) -> gristmill::Result<u64> {
     if cx.meta().tags.is_empty() {
         return Ok(n);
     }
@@ -178,7 +178,7 @@ async fn latency_within(client: &Client, bench: &Args, started: &mut mpsc::Unbou
     Ok(percentiles(samples))
 }
 
-async fn latency_across(client: &Client, url: &str, bench: &Args) -> Result<(f64, f64)> {
+pub(super) async fn latency_across(client: &Client, url: &str, bench: &Args) -> Result<(f64, f64)> {
     let failed = |error: std::io::Error| CliError::failed(format!("the second process failed: {error}"));
     let mut other = tokio::process::Command::new(std::env::current_exe().map_err(failed)?)
         .args(["--store", url, "bench", "--latency-worker"])

@@ -1,6 +1,7 @@
 //! `gristmill bench`: measures the store and the engine on this machine, and with `--raw` the store's bare statements in
 //! the same run, so that the engine's share is a ratio and not a number that depends on the machine.
 
+mod fleet;
 mod lists;
 mod measure;
 mod server;
@@ -42,6 +43,8 @@ pub(crate) struct Args {
     /// Measure nothing but the first page of each filter of `tasks list`, in the store as it is
     #[arg(long)]
     lists: bool,
+    #[command(flatten)]
+    fleet: fleet::Size,
     /// Be the other process of the latency across processes
     #[arg(long, hide = true)]
     latency_worker: bool,
@@ -93,6 +96,8 @@ struct Report {
 pub(crate) async fn run(args: Args, store: Option<String>, out: &Out) -> Result<(), CliError> {
     let report = match store {
         Some(url) if args.latency_worker => return measure::be_the_other(&url).await,
+        Some(url) if !args.fleet.member_of.is_empty() => return fleet::be_one(&url, &args).await,
+        store if args.fleet.fleet => return fleet::run(store.as_deref(), &args, out).await,
         None if args.lists => return Err(CliError::usage("which store's lists? give --store")),
         Some(url) if args.lists => return lists::run(&url, args.repeat, out).await,
         Some(url) if is_postgres(&url) => in_a_schema(&url, &args).await?,

@@ -25,18 +25,8 @@ pub(super) async fn measure(
     url: &str,
     bench: &Args,
 ) -> Result<InTransaction> {
-    let caller = Caller::connect(url).await?;
-    let (mut enqueues, mut inserts) = (Vec::new(), Vec::new());
-    // In turn, as a disk has better and worse moments.
-    for n in 0..PAIRS * bench.repeat as usize {
-        let task = task(n, None, bench)?;
-        let since = Instant::now();
-        caller.enqueue(&task).await?;
-        enqueues.push(since.elapsed().as_secs_f64() * 1e3);
-        let since = Instant::now();
-        caller.insert(&task).await?;
-        inserts.push(since.elapsed().as_secs_f64() * 1e3);
-    }
+    let caller = connect(url).await?;
+    let (enqueue_ms, insert_ms) = pairs(&caller, bench).await?;
     drain(client, bench).await?;
 
     let worker = client.worker().queue(QUEUE, bench.concurrency).start().await?;
@@ -51,7 +41,28 @@ pub(super) async fn measure(
     }
     worker.stop().await;
     let (latency_p50_ms, latency_p99_ms) = percentiles(samples);
-    Ok(InTransaction { enqueue_ms: median(enqueues), insert_ms: median(inserts), latency_p50_ms, latency_p99_ms })
+    Ok(InTransaction { enqueue_ms, insert_ms, latency_p50_ms, latency_p99_ms })
+}
+
+/// An application with a connection of its own.
+pub(in super::super) async fn connect(url: &str) -> Result<Caller> {
+    Ok(Caller::connect(url).await?)
+}
+
+/// What a transaction with one enqueue takes, and one with one plain insert, in milliseconds.
+pub(in super::super) async fn pairs(caller: &Caller, bench: &Args) -> Result<(f64, f64)> {
+    let (mut enqueues, mut inserts) = (Vec::new(), Vec::new());
+    // In turn, as a disk has better and worse moments.
+    for n in 0..PAIRS * bench.repeat as usize {
+        let task = task(n, None, bench)?;
+        let since = Instant::now();
+        caller.enqueue(&task).await?;
+        enqueues.push(since.elapsed().as_secs_f64() * 1e3);
+        let since = Instant::now();
+        caller.insert(&task).await?;
+        inserts.push(since.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok((median(enqueues), median(inserts)))
 }
 
 fn task(n: usize, tag: Option<&str>, bench: &Args) -> Result<NewTask> {

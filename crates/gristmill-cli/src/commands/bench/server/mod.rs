@@ -1,7 +1,7 @@
 //! What only a PostgreSQL store has: transactions of others, a write-ahead log, processes of its own.
 
 mod backlog;
-mod caller;
+pub(super) mod caller;
 mod held;
 mod idle;
 mod single;
