@@ -28,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(40);
 const LOOK_SELDOM: Duration = Duration::from_millis(500);
 /// So many of the idle workers that serve a line answer to a notification of one task in it. More than one, as who is chosen may be
 /// busy; the others find by their looks what is left.
-const ANSWERS: u32 = 3;
+const ANSWERS: u32 = 2;
 /// How often those look who only show what there is.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
 /// How often the line is tried while nobody waits: one that is dead at its other end says nothing by itself.
@@ -138,6 +138,7 @@ impl Inner {
                 }
             }
             // Nobody heard anything meanwhile, nor said that ends are awaited.
+            self.workers.hints.came_somewhere();
             self.signals.changed();
             self.herald.state().announced = None;
             let most = Duration::from_millis(50).saturating_mul(1 << failures.min(4));
@@ -165,6 +166,7 @@ impl Inner {
         client.batch_execute(&listen).await.map_err(broken)?;
         // Parsed once, as it is asked some twenty times a second.
         let look = client.prepare_typed(self.connect.texts.text(Q::Snapshot), &[]).await.map_err(broken)?;
+        self.workers.hints.came_somewhere();
         self.signals.changed();
         let mut snapshot = String::new();
         let mut looked = Instant::now();
@@ -188,6 +190,7 @@ impl Inner {
                     let Ok(seen) = tokio::time::timeout(PROBE_TIMEOUT, client.query_one(&look, &[])).await else { return Ok(()) };
                     let seen = seen.and_then(|row| row.try_get(0)).map_err(broken)?;
                     if seen != snapshot {
+                        self.workers.hints.came_somewhere();
                         self.signals.ready();
                     }
                     snapshot = seen;
@@ -240,6 +243,7 @@ impl Inner {
     fn act_on(&self, Hearsay { news, unknown, own, lot }: Hearsay) {
         if unknown || news.ended_many {
             // More than is named, or in a newer version's words.
+            self.workers.hints.came_somewhere();
             self.signals.changed();
         }
         if own {
@@ -250,8 +254,16 @@ impl Inner {
             self.herald.state().awaited = Some(Instant::now() + AWAITED_FOR);
         }
         let fleet = self.fleets().alike;
-        let is_ours = |(line, count): (&_, &u32)| self.serves(*line) && fleet.is_chosen(lot, ANSWERS.max(*count));
-        let readied = news.readied || news.came.iter().any(is_ours);
+        let mut readied = news.readied;
+        if readied {
+            self.workers.hints.came_somewhere();
+        }
+        for (line, count) in &news.came {
+            if self.serves(*line) && fleet.is_chosen(lot, ANSWERS.max(*count)) {
+                self.workers.hints.came(line.0);
+                readied = true;
+            }
+        }
         let due = news.due.map(|due| std::time::Instant::now() + due);
         let scheduled = news.scheduled | due.is_some_and(|due| self.dues.heard(due));
         // What became ready for others is news to those who show what there is.
@@ -276,6 +288,7 @@ impl Inner {
             if let Ok(seen) = seen.and_then(|rows| rows.first().map_or(Ok(String::new()), |row| row.try_get(0))) {
                 held.release();
                 if seen != snapshot {
+                    self.workers.hints.came_somewhere();
                     self.signals.ready();
                     self.signals.look_for_ends();
                     if looked_for_due.elapsed() >= DUE_EVERY {
@@ -293,13 +306,26 @@ impl Inner {
         self.keep(&own);
         let now = std::time::Instant::now();
         let mut news = News { readied: effects.readied, scheduled: effects.scheduled, ..News::default() };
-        own.came.iter().for_each(|(line, count)| news.add_came(*line, *count));
+        if effects.readied {
+            self.workers.hints.came_somewhere();
+        }
+        let is_awaited = self.signals.is_ready_awaited();
+        for (line, count) in &own.came {
+            let serves = self.serves(*line);
+            if serves {
+                self.workers.hints.came(line.0);
+                effects.readied = true;
+            }
+            // Whoever waits here takes it at once: others would look for nothing.
+            if !(serves && is_awaited && self.workers.hints.has_room(line.0, *count)) {
+                news.add_came(*line, *count);
+            }
+        }
         if self.herald.are_ends_awaited() {
             news.add_ended(&effects.ended);
         }
         news.due = own.due.filter(|due| self.dues.is_to_be_told(now + *due));
         effects.changed |= !own.came.is_empty();
-        effects.readied |= own.came.keys().any(|line| self.serves(*line));
         effects.scheduled |= own.due.is_some_and(|due| self.dues.is_sooner(now + due));
         self.signals.committed(&effects);
         if news != News::default() && self.herald.tell(news) {

@@ -30,6 +30,7 @@ mod effects;
 mod error;
 mod gather;
 mod herald;
+mod hints;
 mod indexes;
 mod inner;
 mod locks;

@@ -120,7 +120,12 @@ impl PostgresStore {
 impl Source for PostgresStore {
     async fn enter(&self, worker: &WorkerSpec) -> Result<(), StoreError> {
         self.inner.beats.reserve().await;
-        run!(&self.inner, pool, Kind::Single, s => ops::enter(&mut s, &self.inner.workers, worker))
+        let entered: Result<(), StoreError> =
+            run!(&self.inner, pool, Kind::Single, s => ops::enter(&mut s, &self.inner.workers, worker));
+        entered?;
+        // Learns how many there are: fifty that start at once must not each take itself for the only one until they beat.
+        self.heartbeat(worker.id, worker.lease).await?;
+        Ok(())
     }
 
     async fn leave(&self, worker: WorkerId) -> Result<u64, StoreError> {

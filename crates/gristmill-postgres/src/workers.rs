@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use gristmill_core::{Fleet, WorkerId, WorkerSpec};
 
+use crate::hints::Hints;
 use crate::names::{Names, Sort};
 
 /// A floor hides what other processes put back below it; this is for how long.
@@ -37,6 +38,7 @@ struct Serving {
 /// What is remembered of workers between their claims. All of it can be read again.
 #[derive(Debug, Default)]
 pub(crate) struct Workers {
+    pub(crate) hints: Hints,
     here: Mutex<HashMap<WorkerId, Serving>>,
     /// Until when looks at the heads of queues are not made.
     dear: Mutex<Option<Instant>>,
@@ -93,6 +95,7 @@ impl Workers {
     /// It ended.
     pub(crate) fn leave(&self, id: WorkerId) {
         lock(&self.here).remove(&id);
+        self.hints.forget();
         self.forget(id);
     }
 

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,7 +38,8 @@ pub(crate) async fn claim(s: &mut Session<'_>, workers: &Workers, claim: &Claim,
         None => server(s, workers, claim.worker).await?,
     };
     let mut claiming = Claiming { s, workers, claim, server, claimed: Vec::new(), was_alive: !was_known };
-    let worth = if claim.wanted.len() > 1 { claiming.look().await? } else { None };
+    let hints = workers.hints.take();
+    let worth = if claim.wanted.len() > 1 { claiming.look(hints).await? } else { None };
     for wanted in &claim.wanted {
         if worth.as_ref().is_none_or(|worth| worth.contains(&*wanted.queue)) {
             claiming.serve(&wanted.queue, wanted.limit).await?;
@@ -119,7 +120,14 @@ struct Claiming<'c, 'a> {
 impl Claiming<'_, '_> {
     /// Which of the wanted queues have something, so that several that are mostly empty cost one statement and not one each. `None`
     /// if that is not to be known from here, and they are all to be asked.
-    async fn look(&mut self) -> Result<Option<HashSet<String>>, Fault> {
+    async fn look(&mut self, hints: Option<BTreeSet<i32>>) -> Result<Option<HashSet<String>>, Fault> {
+        if let Some(hints) = hints {
+            let names = hints.into_iter().filter_map(|queue| self.s.name(Sort::Queue, queue));
+            let worth: HashSet<String> = names.map(|name| name.as_ref().to_owned()).collect();
+            if self.claim.wanted.iter().any(|wanted| worth.contains(&*wanted.queue)) {
+                return Ok(Some(worth));
+            }
+        }
         if !self.workers.may_look() {
             return Ok(None);
         }
@@ -149,7 +157,8 @@ impl Claiming<'_, '_> {
             return Ok(());
         }
         let Some(queue) = self.s.find(Sort::Queue, name).await? else { return Ok(()) };
-        let until = self.claimed.len().saturating_add(wanted);
+        let before = self.claimed.len();
+        let until = before.saturating_add(wanted);
         while self.claimed.len() < until {
             let room = (until - self.claimed.len()).min(BATCH_MAX);
             let floor = self.workers.floor(self.server.key, queue);
@@ -167,6 +176,7 @@ impl Claiming<'_, '_> {
                 break;
             }
         }
+        self.workers.hints.claimed(queue, wanted, self.claimed.len() - before);
         Ok(())
     }
 

@@ -12,10 +12,13 @@ use crate::worker::shared::{Settler, Shared};
 /// The longest between two heartbeats, so that a request to cancel arrives soon even under a long lease.
 const BEAT_MAX: Duration = Duration::from_secs(5);
 
+/// The first comes sooner: it tells those that started together of one another.
+const FIRST_BEAT: Duration = Duration::from_secs(1);
+
 /// Keeps the worker's lease, one row for the whole process, until `end`.
 pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: CancellationToken) {
     let beat = (shared.config.lease / 3).min(BEAT_MAX);
-    let mut wait = beat;
+    let mut wait = beat.min(FIRST_BEAT);
     let mut errors = 0;
     loop {
         tokio::select! {
