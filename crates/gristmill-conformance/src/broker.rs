@@ -242,7 +242,9 @@ impl Broker {
             return Settled::LeaseLost;
         };
         let Unacked { message, .. } = self.unacked.remove(place);
-        let state = self.end(message, settlement.ending, now);
+        // Where its worker says that it never ran, it may run again whatever it is.
+        let started = settlement.ending != Ending::Released || !settlement.ran_for.is_zero();
+        let state = self.end(message, settlement.ending, started, now);
         if state == State::Succeeded {
             for child in settlement.children.iter().cloned() {
                 self.publish(child, now);
@@ -257,21 +259,21 @@ impl Broker {
         self.unacked = kept;
         let count = back.len() as u64;
         for unacked in back {
-            self.end(unacked.message, ending, now);
+            // A broker can't tell a message that waited in its worker's buffer from one that ran.
+            self.end(unacked.message, ending, true, now);
         }
         count
     }
 
     /// Ends an attempt: the message is acknowledged, or put back as the next one.
-    fn end(&mut self, message: Message, ending: Ending, now: Timestamp) -> State {
+    fn end(&mut self, message: Message, ending: Ending, started: bool, now: Timestamp) -> State {
         let held = Held {
             attempt: message.attempt,
             crashes: message.crashes,
             max_attempts: message.task.max_attempts,
             max_crashes: message.task.max_crashes,
             ack: message.task.ack,
-            // A broker can't tell a message that waited in its worker's buffer from one that ran.
-            started: true,
+            started,
             cancel_requested: false,
             flags: Flags::NONE,
         };
@@ -305,6 +307,7 @@ impl Unacked {
             max_attempts: task.max_attempts,
             report_start: false,
             created_at: *published_at,
+            expires_in: None,
             args: task.args.clone(),
             meta: task.meta.clone(),
         }

@@ -247,6 +247,10 @@ pub struct Claimed {
     pub report_start: bool,
     /// When it was enqueued.
     pub created_at: Timestamp,
+    /// How long after the claim, by the source's clock, it is too late to start it; of first attempts only, as others no longer
+    /// expire. A worker gives back what it does not start within it, and the source ends it as `expired`. `None` if it never is
+    /// too late, or the source does not say.
+    pub expires_in: Option<Duration>,
     /// The arguments, as JSON text.
     pub args: String,
     /// Parent, tags, context, overrides.

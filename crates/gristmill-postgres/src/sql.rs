@@ -76,7 +76,7 @@ queries! {
     LabelGap "label_gap" [];
     LeaseAny "lease_any" [];
     LeaseDrop "lease_drop" [UUID, UUID];
-    LeaseGiven "lease_given" [INT8, UUID];
+    LeaseGiven "lease_given" [INT8, INT8, UUID];
     LeaseNote "lease_note" [UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY];
     LeaseStart "lease_start" [UUID_ARRAY, UUID_ARRAY];
     LeaseTake "lease_take" [INT8, UUID_ARRAY, UUID_ARRAY];

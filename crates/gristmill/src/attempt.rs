@@ -141,6 +141,7 @@ impl Attempt {
             max_attempts: 1,
             report_start: false,
             created_at: env.now(),
+            expires_in: None,
             args: String::new(),
             meta: task.meta,
         };

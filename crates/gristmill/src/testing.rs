@@ -275,6 +275,7 @@ impl<'h, T: Task + Sync> IntoFuture for Perform<'h, T> {
                 max_attempts: task.max_attempts,
                 report_start: false,
                 created_at: env.now(),
+                expires_in: None,
                 args: task.args,
                 meta: Some(Box::new(self.meta)),
             };

@@ -12,7 +12,8 @@ impl Tables {
             return Err(StoreError::new(StoreErrorKind::Invalid, message));
         };
         if claim.again {
-            let mut given: Vec<_> = self.held_by(claim.worker).into_iter().filter_map(|seq| self.given(seq, claim)).collect();
+            let mut given: Vec<_> =
+                self.held_by(claim.worker).into_iter().filter_map(|seq| self.given(seq, claim, now)).collect();
             if !given.is_empty() {
                 given.sort_by_key(|(priority, claimed)| (*priority, claimed.lease.key.number()));
                 return Ok(given.into_iter().map(|(_, claimed)| claimed).collect());
@@ -59,7 +60,7 @@ impl Tables {
                     progress: None,
                 });
             });
-            claimed.extend(self.claimed(seq, claim));
+            claimed.extend(self.claimed(seq, claim, now));
             left -= 1;
         }
     }
@@ -69,7 +70,7 @@ impl Tables {
         kinds.iter().filter_map(first_of).min().map(|(_, _, seq)| seq)
     }
 
-    fn claimed(&self, seq: i64, claim: &Claim) -> Option<Claimed> {
+    fn claimed(&self, seq: i64, claim: &Claim, now: Timestamp) -> Option<Claimed> {
         let task = self.tasks.get(&seq)?;
         Some(Claimed {
             lease: LeaseRef { id: task.new.id, fence: claim.fence, key: LeaseKey::of_number(seq) },
@@ -81,15 +82,16 @@ impl Tables {
             max_attempts: task.new.max_attempts,
             report_start: !task.lease()?.started,
             created_at: task.created_at,
+            expires_in: task.expires_at.filter(|_| task.attempt == 1).map(|at| at.since(now)),
             args: task.new.args.clone(),
             meta: task.new.meta.clone(),
         })
     }
 
     /// What this very claim took, if it did.
-    fn given(&self, seq: i64, claim: &Claim) -> Option<(u8, Claimed)> {
+    fn given(&self, seq: i64, claim: &Claim, now: Timestamp) -> Option<(u8, Claimed)> {
         let task = self.tasks.get(&seq).filter(|task| task.lease().is_some_and(|lease| lease.fence == claim.fence))?;
-        Some((task.new.priority, self.claimed(seq, claim)?))
+        Some((task.new.priority, self.claimed(seq, claim, now)?))
     }
 
     /// Records that the handler is about to run; false if the lease is lost.

@@ -1,6 +1,8 @@
 //! Tasks that are not worth starting any more.
 
-use gristmill_core::{AttemptState, Ending, FailureReason, NewTask, State, TaskMeta};
+use std::time::Duration;
+
+use gristmill_core::{AttemptState, Claim, Ending, FailureReason, NewTask, Settled, State, TaskMeta};
 
 use super::bench::{ALL, Bench, secs};
 use super::list;
@@ -13,6 +15,7 @@ list![
     late_tasks_do_not_count_to_a_claim,
     a_moment_given_is_the_deadline_whatever_the_delay,
     what_was_too_late_is_told_once,
+    a_claim_says_how_long_its_tasks_may_wait,
 ];
 
 /// A task past its deadline ends as expired instead of being claimed, and its history says so.
@@ -104,4 +107,29 @@ pub async fn what_was_too_late_is_told_once(bench: Bench<'_>) {
     both.sort_unstable();
     assert_eq!(ended, both);
     assert_eq!(bench.sweep().await.ended, []);
+}
+
+/// A worker starts nothing that has become too late in its buffer: it gives it back, and it ends as expired.
+pub async fn a_claim_says_how_long_its_tasks_may_wait(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let id = bench.enqueue(NewTask { expires: Some(secs(5)), ..bench.task() }).await;
+    bench.add().await;
+    bench.pass(secs(2));
+    let claim = bench.wanted(worker, ALL);
+    let again = Claim { again: true, ..claim.clone() };
+    for claim in [claim, again] {
+        let claimed = bench.store.claim(&claim).await.expect("claim");
+        assert_eq!(claimed.iter().map(|claimed| claimed.expires_in).collect::<Vec<_>>(), [Some(secs(3)), None]);
+        if claim.again {
+            bench.pass(secs(3));
+            assert_eq!(bench.settle(claimed[0].lease, Ending::Released).await, Settled::Done(State::Ready));
+        }
+    }
+    assert_eq!(bench.claim_ids(worker, ALL).await, []);
+    assert_eq!(bench.state(id).await, State::Expired);
+    let retried = bench.enqueue(NewTask { id: bench.env.task_id(), expires: Some(secs(5)), ..bench.task() }).await;
+    let first = bench.claim_one(worker).await;
+    bench.settle(first.lease, Ending::Retry { delay: Duration::ZERO }).await;
+    let second = bench.claim_one(worker).await;
+    assert_eq!((second.lease.id, second.expires_in), (retried, None), "what was attempted once no longer expires");
 }

@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gristmill_core::kit::encode::{NONE, ack_from, to_json};
 use gristmill_core::kit::row::count;
@@ -66,10 +66,10 @@ async fn given(s: &mut Session<'_>, workers: &Workers, claim: &Claim) -> Result<
     let Some(row) = s.row(Q::WorkerRenew, &[&s.now, &worker]).await? else { return Err(dead(claim.worker)) };
     let key: i64 = row.try_get(0)?;
     s.rows(Q::WorkerEpoch, &[&key]).await?;
-    let rows = s.rows(Q::LeaseGiven, &[&key, &claim.fence.as_uuid()]).await?;
+    let rows = s.rows(Q::LeaseGiven, &[&s.now, &key, &claim.fence.as_uuid()]).await?;
     let mut given = Vec::with_capacity(rows.len());
     for row in &rows {
-        let queue: i32 = row.try_get(15)?;
+        let queue: i32 = row.try_get(16)?;
         s.read_names(Sort::Queue, [queue].into_iter()).await?;
         s.read_names(Sort::Kind, [row.try_get(2)?].into_iter()).await?;
         let Some(queue) = s.name(Sort::Queue, queue) else { continue };
@@ -289,6 +289,7 @@ fn read(s: &Session<'_>, row: &Row, fence: Fence, queue: &Arc<str>) -> Result<Re
         max_attempts: count(row.try_get(10)?),
         report_start: crashes > 0 || ack_from(row.try_get::<_, i16>(8)?.into()) == Ack::Early,
         created_at: Timestamp::from_millis(row.try_get(11)?),
+        expires_in: row.try_get::<_, Option<i64>>(15)?.map(|left| Duration::from_millis(left.try_into().unwrap_or(0))),
         args: args.to_owned(),
         meta,
     }))

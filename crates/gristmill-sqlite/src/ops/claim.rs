@@ -4,7 +4,8 @@ use std::sync::Arc;
 use gristmill_core::kit::encode::{ack_from, retention_from};
 use gristmill_core::kit::served::Served;
 use gristmill_core::{
-    Ack, Claim, Claimed, Fence, Flags, LeaseKey, LeaseRef, Points, Standing, State, TaskId, TaskMeta, limits, place as place_of,
+    Ack, Claim, Claimed, Fence, Flags, LeaseKey, LeaseRef, Points, Standing, State, TaskId, TaskMeta, Timestamp, limits,
+    place as place_of,
 };
 use rusqlite::{CachedStatement, Connection, Row, params};
 
@@ -88,7 +89,7 @@ fn given(tx: &mut Tx<'_>, claim: &Claim, server: &Server) -> Result<Vec<Claimed>
         let names = &mut tx.memory.names;
         let (Some(queue), Some(kind)) = (names.queues.name(conn, queue)?, names.kinds.name(conn, kind)?) else { continue };
         let counts = (row.get(12)?, row.get(13)?, row.get(14)?);
-        given.push(body.claimed(claim.fence, key, kind, queue, counts));
+        given.push(body.claimed(claim.fence, key, (kind, queue), counts, tx.now));
     }
     Ok(given)
 }
@@ -303,7 +304,7 @@ impl Claiming<'_> {
             waiter.flags.without(Flags::MOVED).bits(),
         ])?;
         let counts = (attempt, claim_no, waiter.crashes);
-        self.claimed.push(body.claimed(self.claim.fence, waiter.key, kind, queue_name.clone(), counts));
+        self.claimed.push(body.claimed(self.claim.fence, waiter.key, (kind, queue_name.clone()), counts, tx.now));
         Ok(true)
     }
 }
@@ -344,8 +345,15 @@ impl Body {
         crashes > 0 || self.ack == Ack::Early
     }
 
-    fn claimed(self, fence: Fence, key: i64, kind: Arc<str>, queue: Arc<str>, counts: (u32, u32, u32)) -> Claimed {
-        let (attempt, claim_no, crashes) = counts;
+    fn claimed(
+        self,
+        fence: Fence,
+        key: i64,
+        (kind, queue): (Arc<str>, Arc<str>),
+        (attempt, claim_no, crashes): (u32, u32, u32),
+        now: Timestamp,
+    ) -> Claimed {
+        let expires_at = self.expires_at.filter(|_| attempt == 1).map(Timestamp::from_millis);
         Claimed {
             lease: LeaseRef { id: self.id, fence, key: LeaseKey::of_number(key) },
             kind,
@@ -355,7 +363,8 @@ impl Body {
             crashes,
             max_attempts: self.max_attempts,
             report_start: self.reports_start(crashes),
-            created_at: gristmill_core::Timestamp::from_millis(self.created_at),
+            created_at: Timestamp::from_millis(self.created_at),
+            expires_in: expires_at.map(|at| at.since(now)),
             args: self.args,
             meta: self.meta,
         }

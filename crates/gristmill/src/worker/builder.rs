@@ -95,7 +95,8 @@ impl WorkerBuilder {
     }
 
     /// The most tasks of a queue it claims ahead of its free slots, 2,000 by default. It claims ahead only what it runs
-    /// within about 50 ms, so that slow tasks are not held back from other workers.
+    /// within about 50 ms, and gives back what does not start within a second, or sooner if all slots are busy and none ends:
+    /// slow tasks are not held back from other workers.
     pub fn prefetch(mut self, tasks: usize) -> Self {
         self.config.prefetch = tasks;
         self

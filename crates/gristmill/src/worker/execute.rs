@@ -15,6 +15,7 @@ use crate::error::{What, When};
 use crate::handler::HandlerFuture;
 use crate::registry::Registered;
 use crate::runtime::Ground;
+use crate::worker::lane::Buffered;
 use crate::worker::shared::{Settler, Shared, micros};
 use crate::{Error, Result, panics};
 
@@ -28,8 +29,8 @@ const HEADERS_BYTES_MAX: usize = 1024;
 /// A slot of a lane: runs one task after another until the lane is closed.
 pub(crate) async fn slot(shared: Arc<Shared>, lane: usize, settler: Settler) {
     let lane = &shared.lanes[lane];
-    while let Some(claimed) = lane.next().await {
-        if let Some(settlement) = attempt(&shared, claimed).await {
+    while let Some(buffered) = lane.next().await {
+        if let Some(settlement) = attempt(&shared, buffered).await {
             // Waits when the store does not keep up: then nothing more is started, and memory stays bounded.
             if settler.send(settlement).await.is_err() {
                 return;
@@ -40,11 +41,17 @@ pub(crate) async fn slot(shared: Arc<Shared>, lane: usize, settler: Settler) {
 }
 
 /// Runs one claimed task. `None` if there is nothing to settle: the lease is lost, or the handler settled by itself.
-async fn attempt(shared: &Shared, mut claimed: Claimed) -> Option<Settlement> {
-    let lease = claimed.lease;
+async fn attempt(shared: &Shared, buffered: Buffered) -> Option<Settlement> {
+    let lease = buffered.claimed.lease;
     if !shared.trust.holds() {
         return None;
     }
+    if buffered.is_late() {
+        // The source ends it, which knows how, and tells who waits for it.
+        tracing::debug!(task = %lease.id, "too late to start; the task is given back");
+        return Some(Settlement::new(lease, Ending::Released));
+    }
+    let mut claimed = buffered.claimed;
     if claimed.report_start {
         match shared.source().start(&[lease]).await {
             Ok(started) if started.first() == Some(&true) => {}

@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::core::{Claim, StoreErrorKind, Wake, Wanted};
-use crate::worker::lane::{Appetite, Lane};
+use crate::worker::lane::{Appetite, Buffered, Lane};
 use crate::worker::run::pause;
 use crate::worker::shared::Shared;
 
@@ -132,6 +132,7 @@ async fn fetch(
     appetites: &mut [Appetite],
     full: &mut Vec<Arc<str>>,
 ) -> Result<Fetched, crate::core::StoreError> {
+    let since = tokio::time::Instant::now();
     let mut claimed = shared.source().claim(claim).await?;
     if claim.worker != shared.id() {
         // The worker was given up while the claim was under way; what it got lapses with the old id.
@@ -141,7 +142,8 @@ async fn fetch(
     shared.counts.claimed.fetch_add(claimed.len() as u64, Ordering::Relaxed);
     let answer = if claimed.is_empty() && !claim.again { Fetched::Nothing } else { Fetched::Something };
     for (lane, appetite) in shared.lanes.iter().zip(appetites) {
-        let of_lane: Vec<_> = claimed.extract_if(.., |task| task.queue == lane.queue).collect();
+        let of_lane = claimed.extract_if(.., |task| task.queue == lane.queue);
+        let of_lane: Vec<_> = of_lane.map(|claimed| Buffered { claimed, worker: claim.worker, since }).collect();
         if of_lane.is_empty() {
             continue;
         }
@@ -150,6 +152,7 @@ async fn fetch(
         }
         appetite.ate(&of_lane);
         lane.add(of_lane);
+        shared.buffered.notify_one();
     }
     Ok(answer)
 }

@@ -59,14 +59,14 @@ fn cancel(shared: &Shared, lease: LeaseRef, settler: &Settler) {
         return;
     }
     let buffered = shared.lanes.iter().find_map(|lane| lane.take_one(|claimed| claimed.lease == lease));
-    if let Some(claimed) = buffered {
-        let settlement = Settlement::new(claimed.lease, Ending::Cancelled);
+    if let Some(buffered) = buffered {
+        let settlement = Settlement::new(lease, Ending::Cancelled);
         if settler.try_send(settlement).is_err() {
             // No room: put it back, and the next heartbeat brings the request again.
-            let lane = shared.lanes.iter().find(|lane| lane.queue == claimed.queue);
+            let lane = shared.lanes.iter().find(|lane| lane.queue == buffered.claimed.queue);
             tracing::debug!(task = %lease.id, "the cancellation waits for the next heartbeat");
             if let Some(lane) = lane {
-                lane.add(vec![claimed]);
+                lane.add(vec![buffered]);
             }
         }
     }

@@ -1,15 +1,19 @@
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore};
 
-use crate::core::{Claimed, limits};
+use crate::core::{Claimed, WorkerId, limits};
 
 /// How far ahead a lane claims: what it runs in this time. Long enough to hide a claim behind the work, short enough that
 /// no task waits in a buffer while another worker idles.
 const AHEAD: Duration = Duration::from_millis(50);
+/// What has waited so long in a buffer was claimed on a wrong estimate.
+const AHEAD_MAX: Duration = AHEAD.saturating_mul(20);
+/// While all slots are busy and none ends, what is buffered waits at least so long before it is given back, and at most `AHEAD_MAX`.
+const PATIENCE_MIN: Duration = Duration::from_millis(200);
 /// The rate is measured over at least this time.
 const MEASURE: Duration = Duration::from_millis(5);
 /// The arguments that a lane buffers are at most about so many bytes.
@@ -20,14 +24,49 @@ const BUFFER_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) struct Lane {
     pub(crate) queue: Arc<str>,
     pub(crate) concurrency: u32,
-    buffer: Mutex<VecDeque<Claimed>>,
+    buffer: Mutex<VecDeque<Buffered>>,
     /// One permit a buffered task: slots wait for it in turn.
     available: Semaphore,
     busy: AtomicUsize,
     done: AtomicU64,
     /// When the buffer falls to this, the fetcher is told.
     low_water: AtomicUsize,
+    /// The rate on which it last claimed ahead, as the bits of an `f64`.
+    per_second: AtomicU64,
+    /// What it claimed ahead was given back, so that the rate is not to be relied on.
+    misjudged: AtomicBool,
     hungry: Arc<Notify>,
+}
+
+/// A claimed task that waits for a slot.
+#[derive(Debug)]
+pub(crate) struct Buffered {
+    pub(crate) claimed: Claimed,
+    /// The id under which it was claimed.
+    pub(crate) worker: WorkerId,
+    /// When the claim was sent.
+    pub(crate) since: tokio::time::Instant,
+}
+
+impl Buffered {
+    /// Whether it may not be started any more. Counted from before the claim, so that nothing starts after its expiry.
+    pub(crate) fn is_late(&self) -> bool {
+        self.claimed.expires_in.is_some_and(|left| self.since.elapsed() >= left)
+    }
+}
+
+/// What is remembered of a lane between looks at whether it goes on.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    done: u64,
+    /// Since when nothing has ended.
+    since: tokio::time::Instant,
+}
+
+impl Pace {
+    pub(crate) fn new() -> Self {
+        Self { done: 0, since: tokio::time::Instant::now() }
+    }
 }
 
 /// What the fetcher remembers about a lane between claims.
@@ -49,30 +88,32 @@ impl Lane {
             busy: AtomicUsize::new(0),
             done: AtomicU64::new(0),
             low_water: AtomicUsize::new(0),
+            per_second: AtomicU64::new(0),
+            misjudged: AtomicBool::new(false),
             hungry,
         }
     }
 
     /// The next task for a slot; `None` when the lane is closed. The slot calls [`done`](Self::done) when it has run it.
-    pub(crate) async fn next(&self) -> Option<Claimed> {
+    pub(crate) async fn next(&self) -> Option<Buffered> {
         loop {
             self.available.acquire().await.ok()?.forget();
-            let (claimed, left) = {
+            let (next, left) = {
                 let mut buffer = self.buffer();
-                let claimed = buffer.pop_front();
-                if claimed.is_some() {
+                let next = buffer.pop_front();
+                if next.is_some() {
                     // Under the lock: seen as neither buffered nor busy, the task would be taken for a free slot, and one
                     // too many would be claimed.
                     self.busy.fetch_add(1, Ordering::Relaxed);
                 }
-                (claimed, buffer.len())
+                (next, buffer.len())
             };
             // Empty if the buffer was taken away in between.
-            if let Some(claimed) = claimed {
+            if let Some(next) = next {
                 if left <= self.low_water.load(Ordering::Relaxed) {
                     self.hungry.notify_one();
                 }
-                return Some(claimed);
+                return Some(next);
             }
         }
     }
@@ -87,25 +128,59 @@ impl Lane {
     }
 
     /// Adds claimed tasks and wakes as many slots.
-    pub(crate) fn add(&self, claimed: Vec<Claimed>) {
-        let count = claimed.len();
-        self.buffer().extend(claimed);
+    pub(crate) fn add(&self, tasks: Vec<Buffered>) {
+        let count = tasks.len();
+        self.buffer().extend(tasks);
         self.available.add_permits(count);
     }
 
     /// Takes away what was not started. No slot will say that it has room: the fetcher is told here, or it might wait for ever.
-    pub(crate) fn take_buffered(&self) -> Vec<Claimed> {
+    pub(crate) fn take_buffered(&self) -> Vec<Buffered> {
         let taken = self.buffer().drain(..).collect();
         self.hungry.notify_one();
         taken
     }
 
     /// Takes away one task that was not started.
-    pub(crate) fn take_one(&self, wanted: impl Fn(&Claimed) -> bool) -> Option<Claimed> {
+    pub(crate) fn take_one(&self, wanted: impl Fn(&Claimed) -> bool) -> Option<Buffered> {
         let mut buffer = self.buffer();
-        let index = buffer.iter().position(wanted)?;
+        let index = buffer.iter().position(|buffered| wanted(&buffered.claimed))?;
         self.hungry.notify_one();
         buffer.remove(index)
+    }
+
+    /// Takes away what was claimed ahead if the estimate behind it has proved wrong, so that others can run it: it waits far longer
+    /// than it was to, or all slots are busy and none has ended for as long as two rounds of them should take.
+    pub(crate) fn take_stalled(&self, pace: &mut Pace) -> Vec<Buffered> {
+        let now = tokio::time::Instant::now();
+        let done = self.done.load(Ordering::Relaxed);
+        if done != pace.done {
+            *pace = Pace { done, since: now };
+        }
+        let stalled = {
+            let mut buffer = self.buffer();
+            let Some(first) = buffer.front().map(|first| first.since) else { return Vec::new() };
+            let all_busy = self.busy.load(Ordering::Relaxed) >= self.concurrency as usize;
+            let stands = all_busy && now - first.max(pace.since) >= self.patience();
+            if !stands && now - first < AHEAD_MAX {
+                return Vec::new();
+            }
+            buffer.drain(..).collect()
+        };
+        self.misjudged.store(true, Ordering::Relaxed);
+        self.hungry.notify_one();
+        stalled
+    }
+
+    fn patience(&self) -> Duration {
+        let per_second = f64::from_bits(self.per_second.load(Ordering::Relaxed));
+        let two_rounds = Duration::try_from_secs_f64(2.0 * f64::from(self.concurrency) / per_second);
+        two_rounds.unwrap_or(AHEAD_MAX).clamp(PATIENCE_MIN, AHEAD_MAX)
+    }
+
+    /// Whether anything waits for a slot.
+    pub(crate) fn has_buffered(&self) -> bool {
+        !self.buffer().is_empty()
     }
 
     /// Whether nothing is buffered and nothing runs.
@@ -121,7 +196,11 @@ impl Lane {
 
     /// How many tasks to claim now; zero while enough are buffered.
     pub(crate) fn want(&self, appetite: &mut Appetite, prefetch_max: usize) -> usize {
+        if self.misjudged.swap(false, Ordering::Relaxed) {
+            appetite.begin_anew(self.done.load(Ordering::Relaxed));
+        }
         appetite.measure(self.done.load(Ordering::Relaxed));
+        self.per_second.store(appetite.per_second.to_bits(), Ordering::Relaxed);
         let (busy, buffered) = {
             let buffer = self.buffer();
             (self.busy.load(Ordering::Relaxed), buffer.len())
@@ -135,7 +214,7 @@ impl Lane {
         if buffered > ahead / 2 || buffered >= target { 0 } else { (target - buffered).min(limits::BATCH_TASKS_MAX) }
     }
 
-    fn buffer(&self) -> MutexGuard<'_, VecDeque<Claimed>> {
+    fn buffer(&self) -> MutexGuard<'_, VecDeque<Buffered>> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -146,9 +225,14 @@ impl Appetite {
     }
 
     /// Remembers how large the arguments are.
-    pub(crate) fn ate(&mut self, claimed: &[Claimed]) {
-        let bytes: usize = claimed.iter().map(|claimed| claimed.args.len() + 256).sum();
-        self.args_bytes = self.args_bytes.max(1.0).midpoint(bytes as f64 / claimed.len().max(1) as f64);
+    pub(crate) fn ate(&mut self, tasks: &[Buffered]) {
+        let bytes: usize = tasks.iter().map(|buffered| buffered.claimed.args.len() + 256).sum();
+        self.args_bytes = self.args_bytes.max(1.0).midpoint(bytes as f64 / tasks.len().max(1) as f64);
+    }
+
+    /// Forgets the rate: what was fast is no measure of what comes now.
+    fn begin_anew(&mut self, done: u64) {
+        *self = Self { args_bytes: self.args_bytes, done, ..Self::new() };
     }
 
     fn measure(&mut self, done: u64) {
@@ -167,9 +251,9 @@ mod tests {
     use super::*;
     use crate::core::{Env, LeaseKey, LeaseRef, Timestamp};
 
-    fn claimed() -> Claimed {
+    fn buffered() -> Buffered {
         let env = Env::system();
-        Claimed {
+        let claimed = Claimed {
             lease: LeaseRef { id: env.task_id(), fence: env.fence(), key: LeaseKey::of_number(1) },
             kind: "k".into(),
             queue: "q".into(),
@@ -179,9 +263,11 @@ mod tests {
             max_attempts: 1,
             report_start: false,
             created_at: Timestamp::from_millis(0),
+            expires_in: None,
             args: "{}".to_owned(),
             meta: None,
-        }
+        };
+        Buffered { claimed, worker: env.worker_id(), since: tokio::time::Instant::now() }
     }
 
     /// A fetcher that waits for a slot to be free would wait for ever otherwise: what was taken away, no slot runs to its end.
@@ -192,10 +278,48 @@ mod tests {
         for take in takes {
             let hungry = Arc::new(Notify::new());
             let lane = Lane::new("q", 1, hungry.clone());
-            lane.add(vec![claimed()]);
+            lane.add(vec![buffered()]);
             assert_eq!(take(&lane), 1);
             tokio::time::timeout(Duration::from_secs(60), hungry.notified()).await.expect("the fetcher is told");
             assert_eq!(lane.want(&mut Appetite::new(), 0), 1);
         }
+    }
+
+    /// A lane of two slots that both are busy, which was so fast before and has claimed three ahead on that.
+    async fn stuck(per_second: f64) -> Lane {
+        let lane = Lane::new("q", 2, Arc::default());
+        lane.per_second.store(per_second.to_bits(), Ordering::Relaxed);
+        lane.add((0..5).map(|_| buffered()).collect());
+        for _ in 0..2 {
+            lane.next().await.unwrap();
+        }
+        lane
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_claimed_ahead_is_given_back_when_nothing_ends_any_more() {
+        for (per_second, patience) in [(1_000.0, 200), (10.0, 400), (0.1, 1_000), (0.0, 1_000)] {
+            let (lane, mut pace) = (stuck(per_second).await, Pace::new());
+            tokio::time::advance(Duration::from_millis(patience - 1)).await;
+            assert!(lane.take_stalled(&mut pace).is_empty(), "{per_second}: it may be a slow one");
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert_eq!(lane.take_stalled(&mut pace).len(), 3, "{per_second}");
+            let mut appetite = Appetite { per_second: 1_000.0, ..Appetite::new() };
+            assert_eq!(lane.want(&mut appetite, 2_000), 0, "and not claimed again at once");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_that_goes_on_keeps_what_it_claimed_for_a_second_at_most() {
+        let (lane, mut pace) = (stuck(1_000.0).await, Pace::new());
+        for _ in 0..9 {
+            tokio::time::advance(Duration::from_millis(100)).await;
+            lane.done();
+            lane.busy.fetch_add(1, Ordering::Relaxed);
+            assert!(lane.take_stalled(&mut pace).is_empty());
+        }
+        tokio::time::advance(Duration::from_millis(100)).await;
+        lane.done();
+        assert_eq!(lane.take_stalled(&mut pace).len(), 3, "whether a slot is free or not");
     }
 }

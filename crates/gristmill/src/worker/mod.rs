@@ -2,6 +2,7 @@ mod builder;
 mod companion;
 pub(crate) mod execute;
 mod fetch;
+mod give_back;
 mod heartbeat;
 mod lane;
 mod notes;

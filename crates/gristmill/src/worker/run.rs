@@ -11,10 +11,11 @@ use crate::core::{Ending, Settlement, StoreError};
 use crate::runtime::Ground;
 use crate::worker::builder::Config;
 use crate::worker::companion::Companion;
+use crate::worker::lane::Buffered;
 use crate::worker::part::supervised;
 use crate::worker::report::ExitReport;
 use crate::worker::shared::{Settler, Shared};
-use crate::worker::{execute, fetch, heartbeat, notes, settle, stall, sweep, tell};
+use crate::worker::{execute, fetch, give_back, heartbeat, notes, settle, stall, sweep, tell};
 
 /// Ended attempts that wait to be written; when it is full, no more tasks are started.
 const SETTLE_BUFFER: usize = 4_096;
@@ -115,6 +116,7 @@ async fn supervise(shared: Arc<Shared>, companion: Option<Box<dyn Companion>>) -
     writers.spawn(supervised(shared.clone(), "settle", settle::run(shared.clone(), settlements, last.clone())));
     writers.close();
     parts.spawn(keep_lease(shared.clone(), settler.clone(), end.clone()));
+    parts.spawn(supervised(shared.clone(), "give back", give_back::run(shared.clone(), settler.clone())));
     parts.spawn(supervised(shared.clone(), "notes", unless_over(end.clone(), notes::run(shared.clone(), end.clone()))));
     if shared.config.maintain {
         parts.spawn(supervised(shared.clone(), "sweep", unless_over(end.clone(), sweep::run(shared.clone(), end.clone()))));
@@ -183,7 +185,7 @@ async fn unless_over(end: CancellationToken, part: impl Future<Output = ()>) {
 async fn stop(shared: &Shared, slots: &TaskTracker, settler: Settler) -> Vec<String> {
     for lane in &shared.lanes {
         lane.close();
-        for claimed in lane.take_buffered() {
+        for Buffered { claimed, .. } in lane.take_buffered() {
             // The writer is alive until all senders are gone; a full channel is waited for.
             let _ = settler.send(Settlement::new(claimed.lease, Ending::Released)).await;
         }

@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) hungry: Arc<Notify>,
+    /// Told when something was buffered.
+    pub(crate) buffered: Notify,
     pub(crate) notes: Arc<NotesQueue>,
     pub(crate) counts: Counts,
     pub(crate) trust: Trust,
@@ -58,6 +60,7 @@ impl Shared {
             config,
             lanes,
             hungry,
+            buffered: Notify::new(),
             notes: Arc::default(),
             counts: Counts::default(),
             trust: Trust::default(),
@@ -267,6 +270,11 @@ impl Settler {
     pub(crate) fn try_send(&self, settlement: Settlement) -> Result<(), Unsettled> {
         self.unwritten.fetch_add(1, Ordering::AcqRel);
         self.sender.try_send(settlement).map_err(|_| self.refused())
+    }
+
+    /// Whether the source keeps up with what ends.
+    pub(crate) fn has_room(&self) -> bool {
+        self.sender.capacity() > 0
     }
 
     fn refused(&self) -> Unsettled {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill::core::{Env, NewTask, Overrides};
+use gristmill::core::{Ack, Env, NewTask, Overrides};
 use gristmill::testing::MemoryBroker;
 use gristmill::{App, Context, Limits, Result, Task, task};
 
@@ -11,6 +11,9 @@ use crate::support::{Probe, within};
 
 #[task(name = "nap")]
 async fn nap(cx: &Context<Probe>, ms: u64) -> Result<()> {
+    if ms > 1_000 {
+        cx.state.saw("lies down");
+    }
     tokio::time::sleep(Duration::from_millis(ms)).await;
     cx.state.saw("napped");
     Ok(())
@@ -79,5 +82,44 @@ async fn a_busy_queue_does_not_keep_an_idle_one_waiting() {
         assert!(count(&probe.seen(), "napped") < 150);
         within(probe.until(|seen| count(seen, "napped") == 201)).await;
         worker.stop().await;
+    }
+}
+
+/// Slow tasks after a burst of fast ones are not kept in the buffer of the worker that was fast.
+#[tokio::test(start_paused = true)]
+async fn what_was_claimed_ahead_goes_to_who_has_slots_free() {
+    let (probe, env) = (Probe::default(), Env::system());
+    let broker = MemoryBroker::new(env.clone());
+    for _ in 0..5_000 {
+        publish(&broker, &env, &Nap { ms: 0 }, Overrides::default());
+    }
+    for _ in 0..20 {
+        publish(&broker, &env, &Nap { ms: 3_600_000 }, Overrides::default());
+    }
+    let start = || app(&probe).worker_on(broker.clone()).unwrap().queue("default", 2).start();
+    let fast = start().await.unwrap();
+    within(probe.until(|seen| count(seen, "lies down") == 2)).await;
+    let idle = start().await.unwrap();
+    within(probe.until(|seen| count(seen, "lies down") == 4)).await;
+    for worker in [fast, idle] {
+        worker.stopper().now();
+        within(worker.ended()).await;
+    }
+    assert_eq!(broker.len(), 20, "it cost nobody an attempt");
+}
+
+/// A task that became too late while it waited for a slot goes back to its source, which ends it.
+#[tokio::test(start_paused = true)]
+async fn what_has_become_too_late_is_given_back() {
+    for ack in [Ack::Late, Ack::Early] {
+        let (probe, env) = (Probe::default(), Env::system());
+        let broker = MemoryBroker::new(env.clone());
+        let source = Recorded::new(broker.clone());
+        source.answer_late();
+        publish(&broker, &env, &Nap { ms: 0 }, Overrides { ack: Some(ack), ..Overrides::default() });
+        let worker = app(&probe).worker_on(source).unwrap().queue("default", 2).start().await.unwrap();
+        within(probe.until(|seen| count(seen, "napped") == 1)).await;
+        let report = within(worker.stop()).await;
+        assert_eq!((report.claimed, report.released, report.succeeded), (2, 1, 1));
     }
 }

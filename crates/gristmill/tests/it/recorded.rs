@@ -1,5 +1,6 @@
 //! A source of tasks that brings no news, as one whose tasks come from other machines, and that records what is asked of it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,11 +10,17 @@ use gristmill::testing::MemoryBroker;
 pub(crate) struct Recorded {
     inner: Arc<MemoryBroker>,
     claims: Mutex<Vec<Vec<(String, usize)>>>,
+    late: AtomicBool,
 }
 
 impl Recorded {
     pub(crate) fn new(inner: Arc<MemoryBroker>) -> Arc<Self> {
-        Arc::new(Self { inner, claims: Mutex::default() })
+        Arc::new(Self { inner, claims: Mutex::default(), late: AtomicBool::new(false) })
+    }
+
+    /// What the next claim brings is too late to start as soon as it is there.
+    pub(crate) fn answer_late(&self) {
+        self.late.store(true, Ordering::SeqCst);
     }
 
     /// What each claim wanted.
@@ -43,7 +50,11 @@ impl Source for Recorded {
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
         self.claims.lock().unwrap().push(claim.wanted.iter().map(|w| (w.queue.to_string(), w.limit)).collect());
-        self.inner.claim(claim).await
+        let mut claimed = self.inner.claim(claim).await?;
+        if !claimed.is_empty() && self.late.swap(false, Ordering::SeqCst) {
+            claimed.iter_mut().for_each(|claimed| claimed.expires_in = Some(Duration::ZERO));
+        }
+        Ok(claimed)
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {

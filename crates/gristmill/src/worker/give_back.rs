@@ -1,0 +1,44 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::{Ending, Settlement};
+use crate::worker::lane::{Lane, Pace};
+use crate::worker::shared::{Settler, Shared};
+
+/// How often it is looked whether what is buffered comes to its turn.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Gives back what was claimed ahead and does not come to its turn, until the worker stops: other workers may have slots free, and
+/// what arrived meanwhile may be more urgent.
+pub(crate) async fn run(shared: Arc<Shared>, settler: Settler) {
+    let mut paces: Vec<_> = shared.lanes.iter().map(|_| Pace::new()).collect();
+    while !shared.stopping.is_cancelled() {
+        tokio::select! {
+            () = until_buffered(&shared) => {}
+            () = shared.stopping.cancelled() => return,
+        }
+        // Slots that wait for the source to keep up are not slow, and it must not have yet more to write.
+        if !settler.has_room() {
+            continue;
+        }
+        for (lane, pace) in shared.lanes.iter().zip(&mut paces) {
+            let stalled = lane.take_stalled(pace);
+            if !stalled.is_empty() {
+                tracing::debug!(queue = %lane.queue, tasks = stalled.len(), "slower than before; what was claimed ahead is given back");
+            }
+            for buffered in stalled {
+                if settler.send(Settlement::new(buffered.claimed.lease, Ending::Released)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Resolves a moment after something is buffered.
+async fn until_buffered(shared: &Shared) {
+    if !shared.lanes.iter().any(Lane::has_buffered) {
+        shared.buffered.notified().await;
+    }
+    tokio::time::sleep(LOOK_EVERY).await;
+}
