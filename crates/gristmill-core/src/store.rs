@@ -215,6 +215,8 @@ pub struct QueueInfo {
     pub waiting: u64,
     /// Tasks that run.
     pub running: u64,
+    /// Tasks that workers have claimed ahead, and that wait for one of their slots. Their state is `running`, too.
+    pub buffered: u64,
     /// Ready tasks of types that no live worker serves, at most the limit of counts.
     pub unserved: u64,
     /// When the longest waiting ready task was enqueued.
@@ -240,8 +242,10 @@ pub struct WorkerInfo {
     pub queues: BTreeMap<String, u32>,
     /// The task types it serves.
     pub kinds: Vec<String>,
-    /// Tasks it holds.
+    /// Tasks that it runs: those that it holds, as far as it has slots for them.
     pub running: u64,
+    /// Tasks that it has claimed ahead, and that wait for one of its slots.
+    pub buffered: u64,
 }
 
 /// A task type, as the store knows it.
@@ -319,11 +323,12 @@ mod tests {
             blocked: 4,
             waiting: 5,
             running: 3,
+            buffered: 6,
             unserved: 0,
             oldest_ready_at: Some(Timestamp::from_millis(1_000)),
         };
         let expected = concat!(
-            r#"{"name":"mail","paused":false,"ready":1,"scheduled":2,"blocked":4,"waiting":5,"running":3,"unserved":0,"#,
+            r#"{"name":"mail","paused":false,"ready":1,"scheduled":2,"blocked":4,"waiting":5,"running":3,"buffered":6,"unserved":0,"#,
             r#""oldest_ready_at":"1970-01-01T00:00:01.000Z"}"#
         );
         assert_eq!(serde_json::to_string(&queue).unwrap(), expected);
@@ -337,10 +342,11 @@ mod tests {
             queues: [("mail".to_owned(), 8)].into(),
             kinds: vec!["mail.send".to_owned()],
             running: 0,
+            buffered: 0,
         };
         let expected = concat!(
             r#"{"id":"w","name":"host:1","version":"1","alive":true,"started_at":"1970-01-01T00:00:01.000Z","#,
-            r#""expires_at":"1970-01-01T00:00:02.000Z","queues":{"mail":8},"kinds":["mail.send"],"running":0}"#
+            r#""expires_at":"1970-01-01T00:00:02.000Z","queues":{"mail":8},"kinds":["mail.send"],"running":0,"buffered":0}"#
         );
         assert_eq!(serde_json::to_string(&worker).unwrap(), expected);
         let kind = KindInfo { name: "mail.send".to_owned(), schema: None, policy: None, workers: 2 };

@@ -74,9 +74,9 @@ queries! {
     LabelDayDrop "label_day_drop" [];
     LabelFill "label_fill" [INT8];
     LabelGap "label_gap" [];
-    LeaseAny "lease_any" [];
     LeaseDrop "lease_drop" [UUID, UUID];
     LeaseGiven "lease_given" [INT8, INT8, UUID];
+    LeaseHeld "lease_held" [];
     LeaseNote "lease_note" [UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY];
     LeaseStart "lease_start" [UUID_ARRAY, UUID_ARRAY];
     LeaseTake "lease_take" [INT8, UUID_ARRAY, UUID_ARRAY];

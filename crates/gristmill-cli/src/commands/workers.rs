@@ -39,13 +39,14 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
 
 async fn list(client: &Client, out: &Out) -> Result<(), CliError> {
     let workers = client.workers().await?;
-    out.list(&workers, &["worker", "name", "state", "running", "queues", "since", "version"], |worker| {
+    out.list(&workers, &["worker", "name", "state", "running", "buffered", "queues", "since", "version"], |worker| {
         let queues: Vec<_> = worker.queues.iter().map(|(name, concurrency)| format!("{name}={concurrency}")).collect();
         vec![
             worker.id.clone(),
             worker.name.clone(),
             if worker.alive { "alive" } else { "dead" }.to_owned(),
             worker.running.to_string(),
+            worker.buffered.to_string(),
             queues.join(","),
             worker.started_at.to_string(),
             worker.version.clone(),

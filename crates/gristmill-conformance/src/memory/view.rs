@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use gristmill_core::kit::served::{Holding, Serves};
 use gristmill_core::limits::{COUNT_MAX, PAGE_ITEMS_MAX, PAGE_ROWS_MAX};
 use gristmill_core::{
     AttemptRecord, AttemptState, Cursor, Filter, KindInfo, Page, Pending, QueueInfo, State, TaskId, TaskMeta, TaskRecord,
-    Timestamp, WorkerInfo,
+    Timestamp, WorkerId, WorkerInfo,
 };
 
 use super::tables::{Place, Tables, Task};
@@ -72,6 +74,7 @@ impl Tables {
             blocked: 0,
             waiting: 0,
             running: 0,
+            buffered: 0,
             unserved: 0,
             oldest_ready_at: None,
         };
@@ -86,10 +89,15 @@ impl Tables {
                 State::Scheduled => info.scheduled += 1,
                 State::Blocked => info.blocked += 1,
                 State::Waiting => info.waiting += 1,
-                State::Running => info.running += 1,
+                State::Running => {}
                 State::Succeeded | State::Failed | State::Cancelled | State::Expired => {}
             }
         }
+        let held = self.held.keys().fold(Holding::default(), |mut held, worker| {
+            held += self.holding(*worker, Some(name));
+            held
+        });
+        (info.running, info.buffered) = (held.running, held.buffered);
         for count in [&mut info.ready, &mut info.scheduled, &mut info.blocked, &mut info.waiting, &mut info.unserved] {
             *count = (*count).min(COUNT_MAX);
         }
@@ -100,10 +108,25 @@ impl Tables {
         self.workers.values().any(|worker| worker.is_alive(now) && worker.serves(queue, kind))
     }
 
+    /// What a worker holds, of one queue or of all.
+    fn holding(&self, worker: WorkerId, queue: Option<&str>) -> Holding {
+        let mut held: BTreeMap<&str, u64> = BTreeMap::new();
+        for task in self.held_by(worker).iter().filter_map(|seq| self.tasks.get(seq)) {
+            *held.entry(&task.new.queue).or_default() += 1;
+        }
+        let queues = self.workers.get(&worker).map(|worker| worker.spec.queues.clone()).unwrap_or_default();
+        let serves = Serves { queues, ..Serves::default() };
+        let mut all = Holding::default();
+        for (name, held) in held.into_iter().filter(|(name, _)| queue.is_none_or(|queue| queue == *name)) {
+            all += serves.holding(name, held);
+        }
+        all
+    }
+
     pub(super) fn worker_infos(&self, now: Timestamp) -> Vec<WorkerInfo> {
         let mut newest_first: Vec<_> = self.workers.iter().collect();
         newest_first.sort_by_key(|(id, worker)| std::cmp::Reverse((worker.started_at, **id)));
-        let info = |(id, worker): (&_, &super::tables::Worker)| WorkerInfo {
+        let info = |(id, worker): (&WorkerId, &super::tables::Worker)| WorkerInfo {
             id: worker.spec.id.to_string(),
             name: worker.spec.name.clone(),
             version: worker.spec.version.clone(),
@@ -112,7 +135,8 @@ impl Tables {
             expires_at: worker.expires_at,
             queues: worker.spec.queues.clone(),
             kinds: worker.spec.kind_names().map(str::to_owned).collect(),
-            running: self.held.get(id).map_or(0, |held| held.len() as u64),
+            running: self.holding(*id, None).running,
+            buffered: self.holding(*id, None).buffered,
         };
         newest_first.into_iter().map(info).collect()
     }

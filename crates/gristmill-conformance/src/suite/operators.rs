@@ -1,14 +1,15 @@
 //! What operators see: queues, workers, task types, and whether all is well.
 
-use gristmill_core::{KindSpec, NewTask, Policy, Severity};
+use gristmill_core::{KindSpec, NewTask, Policy, Severity, Wanted, WorkerId, WorkerSpec};
 
-use super::bench::{Bench, LEASE, QUEUE, secs};
+use super::bench::{ALL, Bench, KIND, LEASE, QUEUE, secs};
 use super::list;
 
 list![
     queues_are_counted_by_state,
     the_oldest_ready_task_of_a_queue_is_shown,
     workers_are_shown_with_what_they_said,
+    what_was_claimed_ahead_is_not_counted_as_running,
     task_types_are_known_once_enqueued_or_declared,
     the_newest_declaration_wins,
     a_healthy_store_has_no_findings_against_it,
@@ -63,6 +64,29 @@ pub async fn workers_are_shown_with_what_they_said(bench: Bench<'_>) {
     assert_eq!(kinds, ["other", "work"]);
     let entered_at = bench.env.now().saturating_sub(secs(10));
     assert_eq!((newest.started_at, newest.expires_at), (entered_at, entered_at.saturating_add(LEASE)));
+}
+
+/// A worker runs as many tasks of a queue as it has slots there; others that it holds wait.
+pub async fn what_was_claimed_ahead_is_not_counted_as_running(bench: Bench<'_>) {
+    let few = WorkerSpec { queues: [(QUEUE.to_owned(), 2), ("a".to_owned(), 1)].into(), ..bench.worker_spec(&[], &[KIND]) };
+    bench.store.enter(&few).await.expect("the store answers");
+    let many = bench.worker().await;
+    for queue in [QUEUE; 8].into_iter().chain(["a"; 2]) {
+        bench.enqueue(NewTask { id: bench.env.task_id(), queue: queue.to_owned(), ..bench.task() }).await;
+    }
+    let mut claim = bench.wanted(few.id, 5);
+    claim.wanted.push(Wanted { queue: "a".into(), limit: ALL });
+    assert_eq!(bench.store.claim(&claim).await.expect("claim").len(), 7);
+    assert_eq!(bench.claim(many, ALL).await.len(), 3);
+    let queues = bench.store.queues().await.expect("the store answers");
+    let counts: Vec<_> = queues.iter().map(|queue| (queue.name.as_str(), queue.running, queue.buffered)).collect();
+    assert_eq!(counts, [("a", 1, 1), (QUEUE, 5, 3)]);
+    let workers = bench.store.workers().await.expect("the store answers");
+    let counts = |id: WorkerId| {
+        let worker = workers.iter().find(|worker| worker.id == id.to_string()).expect("it is listed");
+        (worker.running, worker.buffered)
+    };
+    assert_eq!((counts(few.id), counts(many)), ((3, 4), (3, 0)));
 }
 
 /// A type without a declaration is shown with what is known: its name, and who serves it.

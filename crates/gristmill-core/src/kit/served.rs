@@ -1,6 +1,7 @@
 //! Which tasks have somebody to run them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,31 @@ pub struct Serves {
     pub kinds: Vec<String>,
     /// Queues, with its concurrency in each.
     pub queues: BTreeMap<String, u32>,
+}
+
+/// What workers hold, as lists count it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// What runs.
+    pub running: u64,
+    /// What was claimed ahead and waits for a slot.
+    pub buffered: u64,
+}
+
+impl Serves {
+    /// What it does with the tasks that it holds of a queue: a worker that holds more than run leaves no slot free.
+    pub fn holding(&self, queue: &str, held: u64) -> Holding {
+        let slots = self.queues.get(queue).map_or(u64::MAX, |slots| u64::from(*slots));
+        let running = held.min(slots);
+        Holding { running, buffered: held - running }
+    }
+}
+
+impl AddAssign for Holding {
+    fn add_assign(&mut self, other: Self) {
+        self.running = self.running.saturating_add(other.running);
+        self.buffered = self.buffered.saturating_add(other.buffered);
+    }
 }
 
 /// What all live workers serve.

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use gristmill_core::kit::encode::ms;
-use gristmill_core::kit::served::{Served, Serves};
+use gristmill_core::kit::served::{Holding, Served, Serves};
 use gristmill_core::{KindInfo, Pending, Policy, QueueInfo, Timestamp, WorkerId, WorkerInfo, limits};
 use serde::Deserialize;
 
@@ -21,17 +21,13 @@ pub(crate) async fn queues(s: &mut Session<'_>) -> Result<Vec<QueueInfo>, Fault>
     for (queue, kind) in parked_pairs(s).await? {
         parked.entry(queue).or_default().push(kind);
     }
-    let mut running: HashMap<i32, i64> = HashMap::new();
-    for row in s.rows(Q::LeaseAny, &[]).await? {
-        running.insert(row.try_get(0)?, row.try_get(1)?);
-    }
+    let held = held(s, |_, queue| queue.into()).await?;
     let mut queues = Vec::new();
     for row in s.rows(Q::QueueList, &[]).await? {
         let (id, name, paused): (i32, String, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let count = running.get(&id).copied().unwrap_or_default();
-        let mut info = queue(s, &served, parked.get(&id).map_or(&[], Vec::as_slice), id, name).await?;
-        (info.paused, info.running) = (paused, u64::try_from(count).unwrap_or_default());
-        queues.push(info);
+        let Holding { running, buffered } = held.get(&id.into()).copied().unwrap_or_default();
+        let info = queue(s, &served, parked.get(&id).map_or(&[], Vec::as_slice), id, name).await?;
+        queues.push(QueueInfo { paused, running, buffered, ..info });
     }
     Ok(queues)
 }
@@ -70,9 +66,23 @@ async fn queue(s: &mut Session<'_>, served: &Served, parked: &[i32], id: i32, na
         blocked: count(blocked),
         waiting: count(waiting),
         running: 0,
+        buffered: 0,
         unserved: count(unserved),
         oldest_ready_at: oldest_ready_at.map(Timestamp::from_millis),
     })
+}
+
+/// What workers hold, summed up by worker or by queue.
+async fn held(s: &Session<'_>, by: impl Fn(i64, i32) -> i64) -> Result<HashMap<i64, Holding>, Fault> {
+    let mut held: HashMap<i64, Holding> = HashMap::new();
+    for row in s.rows(Q::LeaseHeld, &[]).await? {
+        let (queue, serves): (Option<&str>, Option<&str>) = (row.try_get(2)?, row.try_get(3)?);
+        let serves: Serves = serves.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let count: i64 = row.try_get(4)?;
+        *held.entry(by(row.try_get(0)?, row.try_get(1)?)).or_default() +=
+            serves.holding(queue.unwrap_or_default(), count.unsigned_abs());
+    }
+    Ok(held)
 }
 
 /// What is left to do in these queues.
@@ -107,9 +117,11 @@ async fn something_to_claim(s: &mut Session<'_>, served: &Served, queue: i32, na
 
 /// All workers that have a row, newest first.
 pub(crate) async fn workers(s: &mut Session<'_>) -> Result<Vec<WorkerInfo>, Fault> {
+    let held = held(s, |worker, _| worker).await?;
     let rows = s.rows(Q::WorkerList, &[&s.now]).await?;
     let worker = |row: &tokio_postgres::Row| {
         let serves: Serves = serde_json::from_str(row.try_get(3)?).unwrap_or_default();
+        let Holding { running, buffered } = held.get(&row.try_get(7)?).copied().unwrap_or_default();
         Ok(WorkerInfo {
             id: WorkerId::from_uuid(row.try_get(0)?).to_string(),
             name: row.try_get(1)?,
@@ -119,7 +131,8 @@ pub(crate) async fn workers(s: &mut Session<'_>) -> Result<Vec<WorkerInfo>, Faul
             expires_at: Timestamp::from_millis(row.try_get(5)?),
             queues: serves.queues,
             kinds: serves.kinds,
-            running: u64::try_from(row.try_get::<_, i64>(7)?).unwrap_or_default(),
+            running,
+            buffered,
         })
     };
     rows.iter().map(worker).collect()

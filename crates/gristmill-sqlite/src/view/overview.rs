@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_core::kit::served::{Served, Serves};
+use gristmill_core::kit::served::{Holding, Served, Serves};
 use gristmill_core::{Flags, KindInfo, Pending, Policy, QueueInfo, Timestamp, WorkerId, WorkerInfo, limits};
 use rusqlite::{OptionalExtension, params};
 use serde::Deserialize;
@@ -21,7 +21,12 @@ pub(crate) fn queues(view: &mut View<'_>) -> Result<Vec<QueueInfo>, Fault> {
     let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
     let served = served(view.conn, view.now)?;
     let parked = parked(view)?;
-    rows.into_iter().map(|(id, name, paused)| queue(view, &served, &parked, id, name, paused)).collect()
+    let held = held(view, |_, queue| queue)?;
+    let info = |(id, name, paused)| {
+        let Holding { running, buffered } = held.get(&id).copied().unwrap_or_default();
+        Ok(QueueInfo { paused, running, buffered, ..queue(view, &served, &parked, id, name)? })
+    };
+    rows.into_iter().map(info).collect()
 }
 
 fn queue(
@@ -30,7 +35,6 @@ fn queue(
     parked: &HashMap<i64, Vec<i64>>,
     id: i64,
     name: String,
-    paused: bool,
 ) -> Result<QueueInfo, Fault> {
     let conn = view.conn;
     let cap = limits::COUNT_MAX as i64;
@@ -62,19 +66,32 @@ fn queue(
     let capped = |sql| conn.prepare_cached(sql)?.query_row(params![id, cap], |row| row.get::<_, i64>(0));
     let scheduled = capped(sql::SCHEDULED_COUNT)?;
     let (blocked, waiting) = (capped(sql::BLOCKED_COUNT)?, capped(sql::WAITING_COUNT)?);
-    let running: i64 = conn.prepare_cached(sql::LEASE_COUNT)?.query_row([id], |row| row.get(0))?;
     let count = |n: i64| u64::try_from(n.min(cap)).unwrap_or(0);
     Ok(QueueInfo {
         name,
-        paused,
+        paused: false,
         ready: count(ready),
         scheduled: count(scheduled),
         blocked: count(blocked),
         waiting: count(waiting),
-        running: u64::try_from(running).unwrap_or(0),
+        running: 0,
+        buffered: 0,
         unserved: count(unserved),
         oldest_ready_at: oldest_ready_at.map(Timestamp::from_millis),
     })
+}
+
+/// What workers hold, summed up by worker or by queue.
+fn held(view: &View<'_>, by: impl Fn(i64, i64) -> i64) -> Result<HashMap<i64, Holding>, Fault> {
+    let mut list = view.conn.prepare_cached(sql::LEASE_HELD)?;
+    let mut rows = list.query([])?;
+    let mut held: HashMap<i64, Holding> = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let text = |at| Ok::<_, rusqlite::Error>(row.get::<_, Option<Lossy>>(at)?.map(|Lossy(text)| text).unwrap_or_default());
+        let serves: Serves = serde_json::from_str(&text(3)?).unwrap_or_default();
+        *held.entry(by(row.get(0)?, row.get(1)?)).or_default() += serves.holding(&text(2)?, row.get::<_, i64>(4)?.unsigned_abs());
+    }
+    Ok(held)
 }
 
 fn earlier(a: Option<i64>, b: Option<i64>) -> Option<i64> {
@@ -152,12 +169,14 @@ fn something_to_claim(view: &mut View<'_>, served: &Served, queue: i64, name: &s
 
 /// All workers that have a row, newest first.
 pub(crate) fn workers(view: &mut View<'_>) -> Result<Vec<WorkerInfo>, Fault> {
+    let held = held(view, |worker, _| worker)?;
     let mut list = view.conn.prepare_cached(sql::WORKER_LIST)?;
     let now = view.now.as_millis();
     let rows = list.query_map([], |row| {
         let id = row.get_ref(0)?.as_blob().ok().and_then(WorkerId::from_slice);
         let serves: Serves = serde_json::from_str(&row.get::<_, Lossy>(3)?.0).unwrap_or_default();
         let expires_at: i64 = row.get(5)?;
+        let Holding { running, buffered } = held.get(&row.get(6)?).copied().unwrap_or_default();
         Ok(WorkerInfo {
             id: id.map_or_else(|| "?".to_owned(), |id| id.to_string()),
             name: row.get::<_, Lossy>(1)?.0,
@@ -167,7 +186,8 @@ pub(crate) fn workers(view: &mut View<'_>) -> Result<Vec<WorkerInfo>, Fault> {
             expires_at: Timestamp::from_millis(expires_at),
             queues: serves.queues,
             kinds: serves.kinds,
-            running: u64::try_from(row.get::<_, i64>(6)?).unwrap_or(0),
+            running,
+            buffered,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
