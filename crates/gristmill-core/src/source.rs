@@ -43,6 +43,18 @@ pub trait Source: Send + Sync + 'static {
     /// If the store can't be written; the lease then runs on.
     async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError>;
 
+    /// The same for a worker whose runtime is held up, by handlers that compute without an `.await`: its heartbeat does not come to its
+    /// turn, and yet it runs what it holds. Called from a thread of its own, on a runtime that lasts as long as the call: whatever the
+    /// source drives on the application's runtime stands still, its connections included.
+    ///
+    /// By default [`heartbeat`](Self::heartbeat), which is right for a source that needs nothing of the application's runtime.
+    ///
+    /// # Errors
+    /// As there.
+    async fn heartbeat_apart(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
+        self.heartbeat(worker, lease).await
+    }
+
     /// Takes tasks for a worker: for each wanted queue, lowest priority number first, then in the order of arrival; only
     /// task types that the worker serves; nothing from a paused queue. A task past its expiry ends instead as `expired`.
     /// The attempt is counted with the claim, so that a crash counts.

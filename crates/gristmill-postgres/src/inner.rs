@@ -2,7 +2,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gristmill_core::kit::watch::Watch;
-use gristmill_core::{EnqueueOutcome, Env, NewTask, Signals, StoreError, StoreErrorKind, TaskId, failpoint};
+use gristmill_core::{
+    EnqueueOutcome, Env, NewTask, Pulse, Signals, StoreError, StoreErrorKind, TaskId, WorkerId, failpoint,
+};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -10,6 +12,7 @@ use crate::conn::Connect;
 use crate::days::Days;
 use crate::dues::Dues;
 use crate::effects::{Line, Own};
+use crate::error::Fault;
 use crate::gather::Gather;
 use crate::herald::Herald;
 use crate::indexes::Building;
@@ -145,6 +148,16 @@ impl Inner {
                 Err(StoreError::new(StoreErrorKind::Unreachable, message))
             }
         }
+    }
+
+    /// A heartbeat on a connection of its own: those of the pools are driven by a runtime that is held up.
+    pub(crate) async fn beat_apart(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
+        let pool = Pool::new(self.connect.clone(), 1, PATIENCE_OF_BEATS, self.env.clone());
+        let mut session = self.session(&pool, Kind::Single).await?;
+        let explain = |fault: Fault| fault.explain(&self.connect.what);
+        let (pulse, _) = self.answer(ops::heartbeat(&mut session, worker, lease)).await?.map_err(explain)?;
+        let (_, reply) = self.answer(session.end()).await?.map_err(explain)?;
+        reply.map(|()| pulse)
     }
 
     /// Keeps what a commit means to this process.

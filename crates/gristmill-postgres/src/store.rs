@@ -152,6 +152,10 @@ impl Source for PostgresStore {
         self.inner.fleets().all
     }
 
+    async fn heartbeat_apart(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
+        self.inner.beat_apart(worker, lease).await
+    }
+
     async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
         // What the server undid may have been the second of several statements, and the first has taken tasks.
         let mut again = claim.again;

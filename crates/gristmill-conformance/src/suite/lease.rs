@@ -2,7 +2,7 @@
 
 use gristmill_core::{
     AttemptState, Claim, Ending, FailureReason, LeaseRef, NewTask, Note, Progress, Pulse, Settled, Settlement, State,
-    StoreErrorKind, Wanted,
+    StoreErrorKind, Wanted, WorkerId,
 };
 
 use super::bench::{ALL, Bench, LEASE, QUEUE, secs};
@@ -10,6 +10,7 @@ use super::list;
 
 list![
     a_heartbeat_keeps_all_that_a_worker_holds,
+    a_heartbeat_from_beside_the_runtime_keeps_the_lease,
     a_dead_worker_is_told_so_and_stays_dead,
     a_late_heartbeat_is_in_time_as_long_as_nobody_took_its_tasks,
     the_tasks_of_a_dead_worker_run_again,
@@ -40,6 +41,30 @@ pub async fn a_heartbeat_keeps_all_that_a_worker_holds(bench: Bench<'_>) {
     for claimed in claimed {
         assert_eq!(bench.settle(claimed.lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
     }
+}
+
+/// A worker whose runtime is held up beats from beside it, and is told as ever what to cancel.
+pub async fn a_heartbeat_from_beside_the_runtime_keeps_the_lease(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let id = bench.add().await;
+    let lease = bench.claim_one(worker).await.lease;
+    for _ in 0..3 {
+        bench.pass(LEASE - secs(1));
+        assert_eq!(beat_apart(&bench, worker), Pulse { alive: true, cancel: Vec::new() });
+        assert_eq!(bench.sweep().await.rescued, 0);
+    }
+    bench.store.cancel(&[id]).await.expect("the store answers");
+    assert_eq!(beat_apart(&bench, worker), Pulse { alive: true, cancel: vec![lease] });
+}
+
+/// This thread waits meanwhile, and with it the runtime, unless it has others.
+fn beat_apart(bench: &Bench<'_>, worker: WorkerId) -> Pulse {
+    let store = &bench.store;
+    let beat = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(store.heartbeat_apart(worker, LEASE))
+    };
+    std::thread::scope(|scope| scope.spawn(beat).join().expect("it does not panic")).expect("the store answers")
 }
 
 /// A heartbeat revives nobody who was taken for dead, even if he held nothing, nor does one of a stranger.

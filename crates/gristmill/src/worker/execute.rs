@@ -20,7 +20,7 @@ use crate::worker::shared::{Settler, Shared, micros};
 use crate::{Error, Result, panics};
 
 /// How long a handler that was asked to end may take to do so, at most.
-const SOFT_LIMIT_MAX: Duration = Duration::from_secs(5);
+pub(crate) const SOFT_LIMIT_MAX: Duration = Duration::from_secs(5);
 /// The same when the worker stops, whose grace period is over by then.
 const SOFT_LIMIT_STOPPING: Duration = Duration::from_secs(1);
 /// The most of a task's headers that its span shows.

@@ -1,3 +1,4 @@
+mod apart;
 mod builder;
 mod companion;
 pub(crate) mod execute;

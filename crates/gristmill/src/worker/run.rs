@@ -145,6 +145,8 @@ async fn supervise(shared: Arc<Shared>, companion: Option<Box<dyn Companion>>) -
     }
     end.cancel();
     parts.wait().await;
+    // What is stuck is for others, once the lease is over.
+    shared.trust.lose();
     if abandoned.is_empty() {
         supervised(shared.clone(), "leave", leave(&shared)).await;
     }

@@ -230,9 +230,15 @@ impl Trust {
         holds
     }
 
-    /// A heartbeat was accepted.
+    /// For how long it still holds; `None` if it does not.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let left = self.until.load(Ordering::Acquire).checked_sub(micros(Instant::now()))?;
+        (left > 0 && !self.lost.load(Ordering::Acquire)).then(|| Duration::from_micros(left))
+    }
+
+    /// A heartbeat was accepted. There may be two at once, and the earlier one be answered later.
     pub(crate) fn extend(&self, until: Instant) {
-        self.until.store(micros(until), Ordering::Release);
+        self.until.fetch_max(micros(until), Ordering::AcqRel);
     }
 
     /// A new worker id is known to the store.

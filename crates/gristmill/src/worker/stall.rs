@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use crate::core::LeaseRef;
 use crate::panics;
+use crate::worker::apart::Apart;
 use crate::worker::shared::{Shared, micros};
 
 /// Watches from a thread of its own, since the runtime's threads may be the ones that are stuck: names every handler that
-/// holds a thread of the runtime for too long without an `.await`.
+/// holds a thread of the runtime for too long without an `.await`, and keeps the lease where the heartbeat can't.
 pub(crate) fn watch(shared: &Arc<Shared>) {
     let weak = Arc::downgrade(shared);
-    let look_every = (shared.config.stall / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
+    let look_every = (shared.config.stall / 4).min(shared.config.lease / 8).clamp(Duration::from_millis(10), Duration::from_secs(1));
     let spawned = std::thread::Builder::new().name("gristmill-stall".to_owned()).spawn(move || {
-        let mut named = HashSet::new();
+        let (mut named, mut apart) = (HashSet::new(), Apart::new());
         loop {
-            match panics::catch(|| look(&weak, &mut named)) {
+            match panics::catch(|| look(&weak, &mut named, &mut apart)) {
                 Ok(true) => std::thread::park_timeout(look_every),
                 Ok(false) => return,
                 Err(panicked) => {
@@ -26,12 +27,12 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
         }
     });
     if let Err(error) = spawned {
-        tracing::warn!(error = %error, "no thread for the stall watch; handlers that block the runtime will not be named");
+        tracing::warn!(error = %error, "no thread for the stall watch; handlers that block the runtime will not be named, and may cost the lease");
     }
 }
 
 /// Whether the worker is still there.
-fn look(shared: &Weak<Shared>, named: &mut HashSet<LeaseRef>) -> bool {
+fn look(shared: &Weak<Shared>, named: &mut HashSet<LeaseRef>, apart: &mut Apart) -> bool {
     let Some(shared) = shared.upgrade() else { return false };
     let now = micros(Instant::now());
     let running = shared.running();
@@ -52,5 +53,6 @@ fn look(shared: &Weak<Shared>, named: &mut HashSet<LeaseRef>) -> bool {
         }
     }
     *named = stuck;
+    apart.beat_if_overdue(&shared);
     true
 }

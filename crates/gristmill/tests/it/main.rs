@@ -9,6 +9,7 @@ mod beat;
 mod beat_postgres;
 mod beat_time;
 mod client;
+mod computing;
 #[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
 mod cut;
 mod faulty;

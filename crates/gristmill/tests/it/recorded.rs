@@ -1,6 +1,6 @@
 //! A source of tasks that brings no news, as one whose tasks come from other machines, and that records what is asked of it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,16 +11,22 @@ pub(crate) struct Recorded {
     inner: Arc<MemoryBroker>,
     claims: Mutex<Vec<Vec<(String, usize)>>>,
     late: AtomicBool,
+    apart: AtomicUsize,
 }
 
 impl Recorded {
     pub(crate) fn new(inner: Arc<MemoryBroker>) -> Arc<Self> {
-        Arc::new(Self { inner, claims: Mutex::default(), late: AtomicBool::new(false) })
+        Arc::new(Self { inner, claims: Mutex::default(), late: AtomicBool::new(false), apart: AtomicUsize::new(0) })
     }
 
     /// What the next claim brings is too late to start as soon as it is there.
     pub(crate) fn answer_late(&self) {
         self.late.store(true, Ordering::SeqCst);
+    }
+
+    /// How many heartbeats came from beside the runtime.
+    pub(crate) fn beats_apart(&self) -> usize {
+        self.apart.load(Ordering::SeqCst)
     }
 
     /// What each claim wanted.
@@ -45,6 +51,11 @@ impl Source for Recorded {
     }
 
     async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
+        self.inner.heartbeat(worker, lease).await
+    }
+
+    async fn heartbeat_apart(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
+        self.apart.fetch_add(1, Ordering::SeqCst);
         self.inner.heartbeat(worker, lease).await
     }
 
