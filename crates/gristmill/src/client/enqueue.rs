@@ -1,9 +1,11 @@
 use std::future::{Future, IntoFuture, Ready, ready};
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attempt::Attempt;
+use crate::beat::{SCHEDULE_HEADER, TICK_HEADER};
 use crate::client::draft::Draft;
 use crate::client::{Client, Handle};
 use crate::core::{
@@ -193,6 +195,17 @@ impl<'c, O, W> Enqueue<'c, O, W> {
     }
 }
 
+impl<O> Enqueue<'_, O> {
+    /// As one of several that go to the store of `client` together.
+    pub(super) fn resolve_for(self, client: &Client) -> Result<NewTask, EnqueueError> {
+        let (task, Own(own)) = self.resolve()?;
+        if !Arc::ptr_eq(own.store(), client.store()) {
+            return Err(InvalidInput::new("task", "is of another client, and would go to that one's store").into());
+        }
+        Ok(task)
+    }
+}
+
 impl<'c, O: 'c> IntoFuture for Enqueue<'c, O, Own<'c>> {
     type Output = Result<Handle<O>, EnqueueError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
@@ -219,7 +232,9 @@ impl<'c, O> IntoFuture for Enqueue<'c, O, InAttempt<'_>> {
     fn into_future(mut self) -> Self::IntoFuture {
         let parent = self.place.0;
         self.over.parent = Some(parent.id);
-        for (name, value) in &parent.meta.headers {
+        // A child of a tick's task is no tick.
+        let inherited = |name: &str| name != SCHEDULE_HEADER && name != TICK_HEADER;
+        for (name, value) in parent.meta.headers.iter().filter(|(name, _)| inherited(name)) {
             self.over.headers.entry(name.clone()).or_insert_with(|| value.clone());
         }
         ready(self.resolve().and_then(|(task, InAttempt(parent))| {

@@ -37,8 +37,8 @@ async fn many<'c, O>(client: &Client, tasks: impl Iterator<Item = Enqueue<'c, O>
     let mut tasks = tasks.peekable();
     while tasks.peek().is_some() {
         for task in tasks.by_ref().take(limits::BATCH_TASKS_MAX) {
-            match task.resolve() {
-                Ok((task, _)) => {
+            match task.resolve_for(client) {
+                Ok(task) => {
                     places.insert(batch.len(), answers.len());
                     answers.push(Ok(Handle::new(client.clone(), task.id)));
                     batch.push(task);

@@ -146,7 +146,7 @@ where
 {
     fn begin(self) -> Begun<'a, X::Doing<Outcomes>, Vec<Handle<O>>> {
         let Self { client, tasks, place } = self;
-        let tasks = tasks.into_iter().map(|task| Ok(task.resolve()?.0)).collect::<Result<Vec<_>, EnqueueError>>()?;
+        let tasks = tasks.into_iter().map(|task| task.resolve_for(client)).collect::<Result<Vec<_>, EnqueueError>>()?;
         let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
         let insert = place.transaction.insert(client.store().as_ref(), tasks);
         let answer = move |outcomes: Outcomes| {

@@ -143,6 +143,17 @@ async fn one_bad_item_hinders_no_other() {
 }
 
 #[tokio::test]
+async fn items_of_another_client_are_refused() {
+    let (client, other) = (in_memory(app()).await, in_memory(app()).await);
+    let outcomes = client.enqueue_many([&client, &other].map(|client| client.enqueue(Add { a: 1, b: 2 }))).await;
+    let [Ok(_), Err(EnqueueError::Invalid(invalid))] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+    assert!(invalid.to_string().contains("another client"), "{invalid}");
+    for (client, tasks) in [(client, 1), (other, 0)] {
+        assert_eq!(client.list(&gristmill::Filter::default(), None, 10).await.unwrap().items.len(), tasks);
+    }
+}
+
+#[tokio::test]
 async fn a_call_runs_here_and_now_and_is_checked_and_timed() {
     let client = in_memory(app()).await;
     assert_eq!(client.call(Add { a: 1, b: 2 }).await.unwrap(), 3);

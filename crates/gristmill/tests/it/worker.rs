@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use gristmill::beat::{SCHEDULE_HEADER, TICK_HEADER};
 use gristmill::core::{AttemptState, Claim, Env, Wanted, WorkerSpec};
 use gristmill::{
     Ack, App, AwaitError, CallError, CancelOutcome, Context, Error, FailureReason, Filter, Limits, Result, ResultExt,
@@ -254,7 +255,8 @@ async fn children_live_and_die_with_the_parents_success() {
     let worker = client.worker().queue("default", 2).start().await.unwrap();
     let bad = client.enqueue(Parent { succeed: false }).await.unwrap();
     within(bad.ended()).await.unwrap();
-    let good = client.enqueue(Parent { succeed: true }).header("user", "7").await.unwrap();
+    let good = client.enqueue(Parent { succeed: true }).header("user", "7");
+    let good = good.header(SCHEDULE_HEADER, "nightly").header(TICK_HEADER, "2027-01-01T00:00:00.000Z").await.unwrap();
     within(good.ended()).await.unwrap();
     probe.until_seen("child").await;
     worker.stop().await;
@@ -262,7 +264,7 @@ async fn children_live_and_die_with_the_parents_success() {
     let children = client.list(&Filter { kind: Some("note".into()), ..Filter::default() }, None, 10).await.unwrap().items;
     assert_eq!(children.len(), 1);
     assert_eq!(children[0].meta.parent, Some(good.id()));
-    assert_eq!(children[0].meta.headers["user"], "7");
+    assert_eq!(children[0].meta.headers, [("user".to_owned(), "7".to_owned())].into(), "it is no tick");
 }
 
 #[tokio::test]
