@@ -2,9 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gristmill_core::kit::watch::Watch;
-use gristmill_core::{
-    EnqueueOutcome, Env, NewTask, Pulse, Signals, StoreError, StoreErrorKind, TaskId, WorkerId, failpoint,
-};
+use gristmill_core::{EnqueueOutcome, Env, NewTask, Pulse, Signals, StoreError, StoreErrorKind, TaskId, WorkerId, failpoint};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

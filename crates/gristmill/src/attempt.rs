@@ -1,9 +1,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::core::{
     Claimed, Ending, InvalidInput, LeaseKey, LeaseRef, NewTask, Note, Progress, Settlement, State, Store, TaskId, TaskMeta,
@@ -44,6 +46,8 @@ pub(crate) struct Attempt {
     noted: AtomicBool,
     wake_notes: Option<Arc<NotesQueue>>,
     left: Mutex<Left>,
+    /// What works for it on threads of its own, if anything does.
+    threads: OnceLock<TaskTracker>,
 }
 
 /// What the handler left behind so far.
@@ -125,6 +129,7 @@ impl Attempt {
             noted: AtomicBool::new(false),
             wake_notes: notes,
             left: Mutex::default(),
+            threads: OnceLock::new(),
         }
     }
 
@@ -294,6 +299,24 @@ impl Attempt {
                 self.ask_to_end(Why::LeaseLost);
                 Err(LeaseLost { id: self.id }.into())
             }
+        }
+    }
+
+    /// Begins work on a thread of its own, which can't be ended from outside and may outlive the attempt.
+    pub(crate) fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        self.threads.get_or_init(TaskTracker::new).spawn_blocking(work)
+    }
+
+    /// Whether threads still work for it.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.threads.get().is_some_and(|threads| !threads.is_empty())
+    }
+
+    /// Resolves once none does.
+    pub(crate) async fn threads_end(&self) {
+        if let Some(threads) = self.threads.get() {
+            threads.close();
+            threads.wait().await;
         }
     }
 

@@ -178,13 +178,14 @@ impl<S> Context<S> {
     ///
     /// # Cancel safety
     /// A thread can't be stopped from outside: if the attempt times out or is cancelled, it counts as ended and the
-    /// thread goes on until `work` returns. Long work should look at [`cancellation`](Self::cancellation).
+    /// thread goes on until `work` returns, which takes up the attempt's slot in its worker for as long. Long work should look at
+    /// [`cancellation`](Self::cancellation).
     pub async fn blocking<T, F>(&self, work: F) -> Result<T>
     where
         F: FnOnce() -> Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        match tokio::task::spawn_blocking(move || panics::catch(work)).await {
+        match self.attempt.spawn_blocking(move || panics::catch(work)).await {
             Ok(Ok(result)) => result,
             Ok(Err(panicked)) => Err(panicked.into()),
             Err(error) => Err(error.into()),

@@ -70,5 +70,8 @@ fn beat(shared: &Shared, within: Duration) -> Result<Option<Pulse>, StoreError> 
 fn is_out_of_time(shared: &Shared) -> bool {
     let grace = SOFT_LIMIT_MAX + shared.config.lease;
     let now = tokio::time::Instant::now();
-    shared.running().iter().any(|attempt| attempt.deadline.is_some_and(|deadline| now.saturating_duration_since(deadline) > grace))
+    shared
+        .running()
+        .iter()
+        .any(|attempt| attempt.deadline.is_some_and(|deadline| now.saturating_duration_since(deadline) > grace))
 }

@@ -68,6 +68,11 @@ impl WorkerBuilder {
         Self { companion: Some(Box::new(companion)), ..self }
     }
 
+    #[cfg(all(test, feature = "testing"))]
+    pub(crate) fn shared(self) -> std::sync::Arc<crate::worker::shared::Shared> {
+        Arc::new(crate::worker::shared::Shared::new(self.ground, self.config))
+    }
+
     /// Serves a queue with its own concurrency: at most so many tasks of it run at once in this worker. Without any, the
     /// queues of the registered task types are served, each with as many slots as the machine has cores.
     pub fn queue(mut self, name: impl Into<String>, concurrency: u32) -> Self {

@@ -30,49 +30,85 @@ const HEADERS_BYTES_MAX: usize = 1024;
 pub(crate) async fn slot(shared: Arc<Shared>, lane: usize, settler: Settler) {
     let lane = &shared.lanes[lane];
     while let Some(buffered) = lane.next().await {
-        if let Some(settlement) = attempt(&shared, buffered).await {
+        let (settlement, attempt) = match begin(&shared, buffered).await {
+            Ok((attempt, claimed)) => (run_held(&shared, &attempt, claimed).await, Some(attempt)),
+            Err(settlement) => (settlement, None),
+        };
+        if let Some(settlement) = settlement {
             // Waits when the store does not keep up: then nothing more is started, and memory stays bounded.
             if settler.send(settlement).await.is_err() {
                 return;
             }
         }
+        if let Some(attempt) = attempt.filter(|attempt| attempt.has_threads()) {
+            until_threads_end(&shared, &attempt).await;
+        }
         lane.done();
     }
 }
 
-/// Runs one claimed task. `None` if there is nothing to settle: the lease is lost, or the handler settled by itself.
-async fn attempt(shared: &Shared, buffered: Buffered) -> Option<Settlement> {
+/// Begins the attempt of a claimed task. If it is not to run, the error is what there is to settle: nothing, where the lease is lost.
+async fn begin(shared: &Shared, buffered: Buffered) -> Result<(Arc<Attempt>, Claimed), Option<Settlement>> {
     let lease = buffered.claimed.lease;
-    if !shared.trust.holds() {
-        return None;
+    if !shared.is_ours(buffered.worker) {
+        return Err(None);
     }
     if buffered.is_late() {
         // The source ends it, which knows how, and tells who waits for it.
         tracing::debug!(task = %lease.id, "too late to start; the task is given back");
-        return Some(Settlement::new(lease, Ending::Released));
+        return Err(Some(Settlement::new(lease, Ending::Released)));
     }
     let mut claimed = buffered.claimed;
     if claimed.report_start {
-        match shared.source().start(&[lease]).await {
+        // Twice, as an answer may have been lost on the way: what has started and is given back then may never run again.
+        let started = match shared.source().start(&[lease]).await {
+            Err(_) => shared.source().start(&[lease]).await,
+            started => started,
+        };
+        match started {
             Ok(started) if started.first() == Some(&true) => {}
-            Ok(_) => return None,
+            Ok(_) => return Err(None),
             Err(error) => {
                 tracing::warn!(task = %lease.id, error = %error, "the start can't be recorded; the task is given back");
-                return Some(Settlement::new(lease, Ending::Released));
+                return Err(Some(Settlement::new(lease, Ending::Released)));
             }
         }
     }
     let attempt = Arc::new(prepare(&shared.ground, &mut claimed, Some(shared)));
     shared.hold(lease, &attempt);
-    let settlement = run(&attempt, claimed).await;
+    // Again: one that was not held yet when the lease was lost has not been asked to end.
+    if !shared.is_ours(buffered.worker) {
+        shared.let_go(&lease);
+        return Err(None);
+    }
+    Ok((attempt, claimed))
+}
+
+/// Runs an attempt that is held. `None` if there is nothing to settle, as the handler settled by itself.
+async fn run_held(shared: &Shared, attempt: &Arc<Attempt>, claimed: Claimed) -> Option<Settlement> {
+    let lease = claimed.lease;
+    let settlement = run(attempt, claimed).await;
     shared.let_go(&lease);
     if let Some(OwnSettlement::Committed(state)) = attempt.settled() {
         shared.counts.settled(state);
     }
     if let (Some(teller), Some(settlement)) = (&shared.teller, &settlement) {
-        teller.keep(settlement, &attempt);
+        teller.keep(settlement, attempt);
     }
     settlement
+}
+
+/// A thread can't be ended from outside. It keeps its slot: threads would pile up else, until the process has none left for
+/// anything, and the next attempt of the same task would run beside this one.
+async fn until_threads_end(shared: &Shared, attempt: &Attempt) {
+    tracing::warn!(
+        task = %attempt.id, kind = %attempt.kind,
+        "the attempt has ended, and its thread goes on; it keeps the slot: long work should look at `cx.cancellation()`"
+    );
+    tokio::select! {
+        () = attempt.threads_end() => {}
+        () = shared.stopping.cancelled() => {}
+    }
 }
 
 /// Makes the attempt of a claimed task.
@@ -209,6 +245,8 @@ fn after_asking(attempt: &Attempt, outcome: Option<Result<String>>) -> Result<St
             let source = outcome.and_then(|outcome| outcome.err()?.source).unwrap_or_else(|| "cancelled on request".into());
             Err(Error::new(What::Cancel, FailureReason::Cancelled, source))
         }
+        // The handler knows better whether another attempt could do what this one did not.
+        (Why::Timeout, Some(Err(error))) if matches!(error.what, What::Fail | What::Cancel) => Err(error),
         (Why::Timeout, _) => {
             Err(Error::new(What::Retry(When::Backoff), FailureReason::Timeout, "the attempt ran longer than its timeout"))
         }
@@ -351,5 +389,43 @@ impl Drop for Guarded<'_> {
             let error = Error::from(panicked);
             tracing::error!(task = %attempt.id, kind = %attempt.kind, error = %error, "the handler panicked when it was dropped");
         }
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::App;
+    use crate::core::{Env, LeaseKey, Timestamp};
+    use crate::testing::MemoryBroker;
+
+    #[tokio::test]
+    async fn what_was_claimed_under_an_id_that_was_given_up_is_not_begun() {
+        let env = Env::system();
+        let shared = App::new(()).worker_on(MemoryBroker::new(env.clone())).unwrap().shared();
+        shared.enter().await.unwrap();
+        let buffered = |worker| {
+            let lease = LeaseRef { id: env.task_id(), fence: env.fence(), key: LeaseKey::default() };
+            let claimed = Claimed {
+                lease,
+                kind: "k".into(),
+                queue: "default".into(),
+                attempt: 1,
+                claim_no: 1,
+                crashes: 0,
+                max_attempts: 1,
+                report_start: false,
+                created_at: Timestamp::from_millis(0),
+                expires_in: None,
+                args: "{}".to_owned(),
+                meta: None,
+            };
+            Buffered { claimed, worker, since: tokio::time::Instant::now() }
+        };
+        assert!(begin(&shared, buffered(shared.id())).await.is_ok());
+        let before = shared.id();
+        shared.enter().await.unwrap();
+        assert!(matches!(begin(&shared, buffered(before)).await, Err(None)));
+        assert_eq!(shared.running().len(), 1);
     }
 }

@@ -2,6 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::core::{Claim, StoreErrorKind, Wake, Wanted};
 use crate::worker::lane::{Appetite, Buffered, Lane};
 use crate::worker::run::pause;
@@ -19,6 +21,8 @@ const LAST_CLAIM: Duration = Duration::from_secs(1);
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut appetites: Vec<_> = shared.lanes.iter().map(|_| Appetite::new()).collect();
     let mut errors = 0;
+    // Since when claims are refused as invalid.
+    let mut refused_since = None;
     // A claim that ended in an error may have taken tasks all the same, which nobody else would run while we live.
     let mut unanswered: Option<Claim> = None;
     // Lanes whose queues had no more when they were asked: they are not asked again before there is news.
@@ -75,11 +79,18 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         match fetched {
             Ok(fetched) => {
+                refused_since = None;
                 let asked_all = claim.wanted.len() == shared.lanes.len();
                 // What ran before this claim may have left more, which it would have brought.
                 let is_over = fetched == Fetched::Nothing && asked_all && was_idle;
                 vain = if fetched == Fetched::Nothing { vain + 1 } else { 0 };
-                if shared.config.drain && is_over && is_drained(&shared).await {
+                let is_drained = async {
+                    tokio::select! {
+                        is_drained = is_drained(&shared) => is_drained,
+                        () = no_longer_wanted(&shared) => false,
+                    }
+                };
+                if shared.config.drain && is_over && is_drained.await {
                     shared.stopping.cancel();
                     break;
                 }
@@ -99,10 +110,14 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             }
             Err(error) => {
                 errors += 1;
-                // A worker that is not alive any more claims again once its heartbeat has made it known anew.
                 if error.kind() != StoreErrorKind::Invalid {
                     shared.store_failed("tasks can't be claimed", &error);
                     unanswered = Some(Claim { again: true, ..claim });
+                    refused_since = None;
+                } else if refused_since.get_or_insert_with(Instant::now).elapsed() > shared.config.lease {
+                    // A worker that is not alive any more claims again once its heartbeat has made it known anew. This is another
+                    // reason, which nobody would hear of else.
+                    shared.store_failed("tasks can't be claimed", &error);
                 }
                 pause(&shared, errors).await;
             }
@@ -132,7 +147,7 @@ async fn fetch(
     appetites: &mut [Appetite],
     full: &mut Vec<Arc<str>>,
 ) -> Result<Fetched, crate::core::StoreError> {
-    let since = tokio::time::Instant::now();
+    let since = Instant::now();
     let mut claimed = shared.source().claim(claim).await?;
     if claim.worker != shared.id() {
         // The worker was given up while the claim was under way; what it got lapses with the old id.

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -23,8 +24,10 @@ const SETTLE_BUFFER: usize = 4_096;
 const STUCK_AFTER: Duration = Duration::from_secs(3);
 /// Writing the last outcomes may take so long when the worker stops.
 const LAST_WRITES: Duration = Duration::from_secs(10);
-/// Housekeeping that is under way may take so long.
+/// What the source is still busy with after that, and housekeeping that is under way, may take so long.
 const LAST_PART: Duration = Duration::from_secs(1);
+/// Signing off may take so long.
+const LAST_WORD: Duration = Duration::from_secs(5);
 /// And the application's hooks so long, after that.
 const LAST_HOOKS: Duration = Duration::from_secs(10);
 
@@ -115,8 +118,9 @@ async fn supervise(shared: Arc<Shared>, companion: Option<Box<dyn Companion>>) -
     slots.close();
     writers.spawn(supervised(shared.clone(), "settle", settle::run(shared.clone(), settlements, last.clone())));
     writers.close();
-    parts.spawn(keep_lease(shared.clone(), settler.clone(), end.clone()));
-    parts.spawn(supervised(shared.clone(), "give back", give_back::run(shared.clone(), settler.clone())));
+    parts.spawn(unless_over(end.clone(), keep_lease(shared.clone(), settler.clone(), end.clone())));
+    let give_back = give_back::run(shared.clone(), settler.clone());
+    parts.spawn(supervised(shared.clone(), "give back", unless_over(end.clone(), give_back)));
     parts.spawn(supervised(shared.clone(), "notes", unless_over(end.clone(), notes::run(shared.clone(), end.clone()))));
     if shared.config.maintain {
         parts.spawn(supervised(shared.clone(), "sweep", unless_over(end.clone(), sweep::run(shared.clone(), end.clone()))));
@@ -141,7 +145,10 @@ async fn supervise(shared: Arc<Shared>, companion: Option<Box<dyn Companion>>) -
     // The heartbeat goes on until the last outcomes are written: without a lease they would be refused.
     if tokio::time::timeout(LAST_WRITES, writers.wait()).await.is_err() {
         shared.abandon.cancel();
-        writers.wait().await;
+        if tokio::time::timeout(LAST_PART, writers.wait()).await.is_err() {
+            tracing::error!("the store does not answer; the worker ends without the last outcomes");
+            shared.counts.unsettled.fetch_add(shared.unwritten() as u64, Ordering::Relaxed);
+        }
     }
     end.cancel();
     parts.wait().await;
@@ -166,8 +173,12 @@ async fn keep_lease(shared: Arc<Shared>, settler: Settler, end: CancellationToke
 }
 
 async fn leave(shared: &Shared) {
-    if let Err(error) = shared.source().leave(shared.id()).await {
-        tracing::warn!(error = %error, "the worker could not be signed off; what it held is free when its lease ends");
+    match tokio::time::timeout(LAST_WORD, shared.source().leave(shared.id())).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(error = %error, "the worker could not be signed off; what it held is free when its lease ends");
+        }
+        Err(_) => tracing::warn!("the store does not answer; what the worker held is free when its lease ends"),
     }
 }
 

@@ -92,6 +92,11 @@ impl Shared {
         (Settler { sender, unwritten: self.unwritten.clone() }, receiver)
     }
 
+    /// How many ends of attempts are on their way.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.unwritten.load(Ordering::Acquire)
+    }
+
     /// So many ends of attempts are written, or given up.
     pub(crate) fn written(&self, count: usize) {
         self.unwritten.fetch_sub(count, Ordering::AcqRel);
@@ -106,6 +111,12 @@ impl Shared {
     /// The id under which it claims now.
     pub(crate) fn id(&self) -> WorkerId {
         *self.id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether what was claimed under this id is still this process's.
+    pub(crate) fn is_ours(&self, worker: WorkerId) -> bool {
+        // In this order: trust comes back after the id has changed.
+        self.trust.holds() && self.id() == worker
     }
 
     /// Makes it known to the store under a new id, and trusts that for one lease.

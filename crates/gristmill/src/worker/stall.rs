@@ -12,7 +12,8 @@ use crate::worker::shared::{Shared, micros};
 /// holds a thread of the runtime for too long without an `.await`, and keeps the lease where the heartbeat can't.
 pub(crate) fn watch(shared: &Arc<Shared>) {
     let weak = Arc::downgrade(shared);
-    let look_every = (shared.config.stall / 4).min(shared.config.lease / 8).clamp(Duration::from_millis(10), Duration::from_secs(1));
+    let look_every =
+        (shared.config.stall / 4).min(shared.config.lease / 8).clamp(Duration::from_millis(10), Duration::from_secs(1));
     let spawned = std::thread::Builder::new().name("gristmill-stall".to_owned()).spawn(move || {
         let (mut named, mut apart) = (HashSet::new(), Apart::new());
         loop {

@@ -15,6 +15,7 @@ mod cut;
 mod faulty;
 mod lanes;
 mod macros;
+mod overdue;
 mod recorded;
 mod schedule;
 mod source;

@@ -8,7 +8,7 @@ use gristmill::core::{Env, NewTask, Overrides};
 use gristmill::testing::MemoryBroker;
 use gristmill::{App, AwaitError, CallError, Client, Context, Error, FailureReason, Limits, Result, Task, task};
 
-use crate::faulty::Faulty;
+use crate::faulty::{Fault, Faulty};
 use crate::support::{Heard, Probe, in_memory, within};
 
 #[task(name = "work")]
@@ -176,4 +176,51 @@ async fn a_child_that_is_refused_fails_the_call_of_its_parent() {
         Err(CallError::Refused { id }) => assert_eq!(id, taken),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_does_not_answer_does_not_keep_a_worker_from_ending() {
+    for operation in ["settle", "leave", "heartbeat", "sweep"] {
+        let (probe, env) = (Probe::default(), Env::system());
+        let broker = MemoryBroker::new(env.clone());
+        publish(&broker, &env);
+        let source = Faulty::with(broker, &probe, operation, Fault::Hangs);
+        let worker = app(&probe).worker_on(source).unwrap().queue("default", 1).start().await.unwrap();
+        probe.until_seen("work").await;
+        if operation == "settle" {
+            probe.until_seen("settle hangs").await;
+        }
+        let report = within(worker.stop()).await;
+        let (succeeded, unsettled) = if operation == "settle" { (0, 1) } else { (1, 0) };
+        assert_eq!((report.succeeded, report.unsettled), (succeeded, unsettled), "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_whose_answer_got_lost_is_recorded_again_and_runs() {
+    let (probe, env) = (Probe::default(), Env::system());
+    let broker = MemoryBroker::new(env.clone());
+    publish(&broker, &env);
+    let source = Faulty::with(broker, &probe, "start", Fault::LosesItsReply);
+    let worker = app(&probe).worker_on(source).unwrap().drain(true).start().await.unwrap();
+    let report = within(worker.ended()).await;
+    assert_eq!((report.claimed, report.succeeded, report.released), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_that_are_refused_for_long_are_told_once() {
+    let (heard, _listening) = Heard::listen();
+    let probe = Probe::default();
+    let source = Faulty::with(MemoryBroker::new(Env::system()), &probe, "claim", Fault::Refuses);
+    let worker = app(&probe).worker_on(source).unwrap().lease(Duration::from_secs(1)).start().await.unwrap();
+    let told = || heard.lines(&["WARN", "tasks can't be claimed", "out of order"]).len();
+    within(async {
+        while told() == 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(told(), 1);
+    within(worker.stop()).await;
 }
