@@ -9,6 +9,8 @@ pub struct Effects {
     pub readied: bool,
     /// A task was scheduled, a schedule edited.
     pub scheduled: bool,
+    /// Running tasks are to stop.
+    pub cancelled: bool,
     /// These ended.
     pub ended: Vec<TaskId>,
     /// These workers looked for ready tasks.
@@ -26,8 +28,8 @@ pub struct Effects {
 impl Effects {
     /// Whether that is anything to those who show what there is, and not only a look.
     pub fn are_news(&self) -> bool {
-        let Self { readied, scheduled, ended, looked: _, left, changed, swept: _, points } = self;
-        *readied || *scheduled || *changed || !ended.is_empty() || !left.is_empty() || *points != Points::default()
+        let Self { readied, scheduled, cancelled, ended, looked: _, left, changed, swept: _, points } = self;
+        *readied || *scheduled || *cancelled || *changed || !ended.is_empty() || !left.is_empty() || *points != Points::default()
     }
 }
 

@@ -18,6 +18,7 @@ const STALE_MAX: u8 = 8;
 pub struct Signals {
     ready: Notify,
     scheduled: Notify,
+    cancelled: Notify,
     changed: Notify,
     state: Mutex<State>,
 }
@@ -26,11 +27,14 @@ pub struct Signals {
 struct State {
     readied: u64,
     scheduled: u64,
+    cancelled: u64,
     waiting_ready: usize,
     waiting_scheduled: usize,
+    waiting_cancelled: usize,
     waiting_changed: usize,
     log: ChangeLog,
     looks: HashMap<WorkerId, Look>,
+    cancel_looks: HashMap<WorkerId, Look>,
     sweep: Option<Look>,
     beat: Option<Look>,
     ended: HashMap<TaskId, (usize, Arc<Notify>)>,
@@ -65,12 +69,14 @@ impl Signals {
         }
         for worker in &effects.left {
             state.looks.remove(worker);
+            state.cancel_looks.remove(worker);
         }
         if effects.swept {
             state.sweep = Some(Look::at(scheduled));
         }
         state.readied += u64::from(effects.readied);
         state.scheduled += u64::from(effects.scheduled);
+        state.cancelled += u64::from(effects.cancelled);
         if !state.ended.is_empty() {
             for id in &effects.ended {
                 if let Some((_, notify)) = state.ended.get(id) {
@@ -88,6 +94,9 @@ impl Signals {
         }
         if effects.scheduled {
             self.scheduled.notify_waiters();
+        }
+        if effects.cancelled {
+            self.cancelled.notify_waiters();
         }
     }
 
@@ -112,6 +121,13 @@ impl Signals {
         state.beat = Some(Look::at(state.scheduled));
     }
 
+    /// A worker is about to look which of its tasks are to stop.
+    pub fn looking_for_cancellations(&self, worker: WorkerId) {
+        let mut state = self.state();
+        let cancelled = state.cancelled;
+        state.cancel_looks.insert(worker, Look::at(cancelled));
+    }
+
     /// Somebody else committed something, by which tasks may have become ready.
     pub fn ready(&self) {
         let mut state = self.state();
@@ -132,6 +148,7 @@ impl Signals {
         let mut state = self.state();
         state.readied += 1;
         state.scheduled += 1;
+        state.cancelled += 1;
         for (_, notify) in state.ended.values() {
             notify.notify_waiters();
         }
@@ -139,13 +156,15 @@ impl Signals {
         drop(state);
         self.ready.notify_waiters();
         self.scheduled.notify_waiters();
+        self.cancelled.notify_waiters();
         self.changed.notify_waiters();
     }
 
     /// Whether anybody waits for anything.
     pub fn is_awaited(&self) -> bool {
         let state = self.state();
-        state.waiting_ready > 0 || state.waiting_scheduled > 0 || state.waiting_changed > 0 || !state.ended.is_empty()
+        let waiting = [state.waiting_ready, state.waiting_scheduled, state.waiting_cancelled, state.waiting_changed];
+        waiting.iter().any(|waiting| *waiting > 0) || !state.ended.is_empty()
     }
 
     /// Whether anybody waits for ready tasks.
@@ -184,6 +203,7 @@ impl State {
         match wake {
             Wake::Ready => &mut self.waiting_ready,
             Wake::Scheduled => &mut self.waiting_scheduled,
+            Wake::Cancelled => &mut self.waiting_cancelled,
             Wake::Ended(id) => &mut self.ended.entry(id).or_default().0,
             Wake::Changed(_) => &mut self.waiting_changed,
         }
@@ -207,6 +227,7 @@ impl Waiter {
         let notify = match self.wake {
             Wake::Ready => &self.signals.ready,
             Wake::Scheduled => &self.signals.scheduled,
+            Wake::Cancelled => &self.signals.cancelled,
             Wake::Changed(_) => &self.signals.changed,
             Wake::Ended(_) => match &ended {
                 Some(notify) => notify,
@@ -223,10 +244,14 @@ impl Waiter {
 
     fn is_stale(&self) -> bool {
         let mut state = self.signals.state();
-        let State { readied, scheduled, looks, sweep, beat, log, .. } = &mut *state;
+        let State { readied, scheduled, cancelled, looks, cancel_looks, sweep, beat, log, .. } = &mut *state;
+        // All are asked, so that each stale look is used up at the same pace.
+        let any_stale = |looks: &mut HashMap<WorkerId, Look>, now| {
+            looks.values_mut().filter_map(|look| look.is_stale(now).then_some(())).count() > 0
+        };
         match self.wake {
-            // All are asked, so that each stale look is used up at the same pace.
-            Wake::Ready => looks.values_mut().filter_map(|look| look.is_stale(*readied).then_some(())).count() > 0,
+            Wake::Ready => any_stale(looks, *readied),
+            Wake::Cancelled => any_stale(cancel_looks, *cancelled),
             Wake::Scheduled => {
                 sweep.iter_mut().chain(beat).filter_map(|look| look.is_stale(*scheduled).then_some(())).count() > 0
             }

@@ -55,6 +55,17 @@ pub trait Source: Send + Sync + 'static {
         self.heartbeat(worker, lease).await
     }
 
+    /// Which of the tasks that a worker holds somebody wants to stop, as its next heartbeat would bring it. Asked at each
+    /// [`Wake::Cancelled`] while the worker holds anything, some twenty times a second at most: a look, which writes nothing.
+    ///
+    /// By default none: the worker then hears of them by its heartbeats alone.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn cancelled(&self, _worker: WorkerId) -> Result<Vec<LeaseRef>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Takes tasks for a worker: for each wanted queue, lowest priority number first, then in the order of arrival; only
     /// task types that the worker serves; nothing from a paused queue. A task past its expiry ends instead as `expired`.
     /// The attempt is counted with the claim, so that a crash counts.
@@ -361,6 +372,8 @@ pub enum Wake {
     Ready,
     /// A task was scheduled or a schedule edited, so that the next due time may have moved.
     Scheduled,
+    /// Somebody wants a running task to stop.
+    Cancelled,
     /// This task ended.
     Ended(TaskId),
     /// Anything happened since that mark, as [`Store::changes`](crate::Store::changes) gave it.

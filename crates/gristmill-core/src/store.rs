@@ -161,7 +161,8 @@ pub enum EnqueueOutcome {
 pub enum CancelOutcome {
     /// It had not started and never will.
     Cancelled,
-    /// It runs; its handler is told within a heartbeat, and it is not run again even if its worker dies.
+    /// It runs; its handler is told within moments, or at the latest with its worker's next heartbeat, and it is not run again even
+    /// if its worker dies.
     CancelRequested,
     /// It had ended before.
     AlreadyEnded,

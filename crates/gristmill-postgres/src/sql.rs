@@ -74,6 +74,7 @@ queries! {
     LabelDayDrop "label_day_drop" [];
     LabelFill "label_fill" [INT8];
     LabelGap "label_gap" [];
+    LeaseCancelled "lease_cancelled" [UUID];
     LeaseDrop "lease_drop" [UUID, UUID];
     LeaseGiven "lease_given" [INT8, INT8, UUID];
     LeaseHeld "lease_held" [];

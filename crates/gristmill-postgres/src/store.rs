@@ -133,6 +133,7 @@ impl Source for PostgresStore {
     }
 
     async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
+        self.inner.signals.looking_for_cancellations(worker);
         let beat = async { run!(&self.inner, beats, Kind::Single, s => ops::heartbeat(&mut s, worker, lease)) };
         let (pulse, fleets) = match beat.await {
             // The reserved connection broke, and others have taken its place on the server: any of ours will do.
@@ -150,6 +151,11 @@ impl Source for PostgresStore {
 
     fn fleet(&self) -> Fleet {
         self.inner.fleets().all
+    }
+
+    async fn cancelled(&self, worker: WorkerId) -> Result<Vec<LeaseRef>, StoreError> {
+        self.inner.signals.looking_for_cancellations(worker);
+        run!(&self.inner, pool, Kind::Single, s => ops::cancelled(&s, worker))
     }
 
     async fn heartbeat_apart(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {

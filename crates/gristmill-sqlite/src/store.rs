@@ -207,7 +207,13 @@ impl Source for SqliteStore {
     }
 
     async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
+        self.signals.looking_for_cancellations(worker);
         self.write(1, move |tx| ops::heartbeat(tx, worker, lease)).await
+    }
+
+    async fn cancelled(&self, worker: WorkerId) -> Result<Vec<LeaseRef>, StoreError> {
+        self.signals.looking_for_cancellations(worker);
+        self.read(move |view| ops::cancelled(view.conn, worker)).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {

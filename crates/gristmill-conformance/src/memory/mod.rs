@@ -102,7 +102,13 @@ impl Source for MemoryStore {
     }
 
     async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
+        self.signals.cancelled.looked();
         Ok(self.run(|tables, now| tables.heartbeat(worker, lease, now)))
+    }
+
+    async fn cancelled(&self, worker: WorkerId) -> Result<Vec<LeaseRef>, StoreError> {
+        self.signals.cancelled.looked();
+        Ok(self.run(|tables, _| tables.cancelled(worker)))
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
@@ -143,6 +149,7 @@ impl Source for MemoryStore {
         let signal = match wake {
             Wake::Ready => &self.signals.ready,
             Wake::Scheduled => &self.signals.scheduled,
+            Wake::Cancelled => &self.signals.cancelled,
             Wake::Changed(mark) => return self.signals.past(mark, timeout).await,
             Wake::Ended(id) => return self.signals.ended.until(timeout, || self.run(|tables, _| !tables.is_live(id))).await,
         };

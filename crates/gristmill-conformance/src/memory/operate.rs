@@ -13,6 +13,7 @@ impl Tables {
             Place::Running(lease) => {
                 let lease = LeaseRef { id, fence: lease.fence, key: LeaseKey::of_number(seq) };
                 self.with_lease(&lease, |lease| lease.cancel_requested = true);
+                self.news.cancelled = true;
                 CancelOutcome::CancelRequested
             }
             Place::Blocked(_) | Place::Scheduled(_) | Place::Waiting | Place::Ready => {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 pub(super) struct Signals {
     pub(super) ready: Signal,
     pub(super) scheduled: Signal,
+    pub(super) cancelled: Signal,
     pub(super) ended: Signal,
     changed: Signal,
     log: Mutex<ChangeLog>,
@@ -20,6 +21,7 @@ pub(super) struct Signals {
 pub(super) struct News {
     pub(super) ready: bool,
     pub(super) scheduled: bool,
+    pub(super) cancelled: bool,
     pub(super) ended: Vec<TaskId>,
     pub(super) changed: bool,
 }
@@ -33,20 +35,21 @@ pub(super) struct Signal {
 
 impl Signals {
     pub(super) fn announce(&self, news: News) {
-        let News { ready, scheduled, ended, changed } = news;
+        let News { ready, scheduled, cancelled, ended, changed } = news;
         let has_ended = !ended.is_empty();
-        let effects = Effects { readied: ready, scheduled, ended, changed, ..Effects::default() };
+        let effects = Effects { readied: ready, scheduled, cancelled, ended, changed, ..Effects::default() };
         let logged = self.log().add(&effects);
-        self.raise([ready, scheduled, has_ended, logged]);
+        self.raise([ready, scheduled, cancelled, has_ended, logged]);
     }
 
     pub(super) fn nudge(&self) {
         self.log().add_unknown();
-        self.raise([true; 4]);
+        self.raise([true; 5]);
     }
 
-    fn raise(&self, happened: [bool; 4]) {
-        for (signal, happened) in [&self.ready, &self.scheduled, &self.ended, &self.changed].into_iter().zip(happened) {
+    fn raise(&self, happened: [bool; 5]) {
+        let signals = [&self.ready, &self.scheduled, &self.cancelled, &self.ended, &self.changed];
+        for (signal, happened) in signals.into_iter().zip(happened) {
             if happened {
                 signal.raise();
             }

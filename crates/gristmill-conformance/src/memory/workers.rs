@@ -30,12 +30,17 @@ impl Tables {
         };
         worker.expires_at = now.saturating_add(lease);
         worker.lease = lease;
+        Pulse { alive: true, cancel: self.cancelled(id) }
+    }
+
+    /// Which of the tasks that a worker holds are to stop.
+    pub(super) fn cancelled(&self, worker: WorkerId) -> Vec<LeaseRef> {
         let to_cancel = |seq: i64| {
             let task = self.tasks.get(&seq)?;
             let lease = task.lease().filter(|lease| lease.cancel_requested)?;
             Some(LeaseRef { id: task.new.id, fence: lease.fence, key: LeaseKey::of_number(seq) })
         };
-        Pulse { alive: true, cancel: self.held_by(id).into_iter().filter_map(to_cancel).collect() }
+        self.held_by(worker).into_iter().filter_map(to_cancel).collect()
     }
 
     /// Takes for dead who is. `passed` is the monotonic clock.

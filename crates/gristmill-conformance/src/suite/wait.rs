@@ -18,6 +18,7 @@ list![
     a_scheduled_task_wakes_who_waits_for_times,
     a_resumed_queue_wakes,
     a_task_that_comes_back_wakes,
+    a_request_to_stop_wakes_who_runs_the_task,
     the_end_of_a_task_wakes_who_waits_for_it,
     whoever_waits_for_what_has_happened_does_not_wait,
     a_wait_ends_with_its_timeout,
@@ -61,6 +62,33 @@ pub async fn a_task_that_comes_back_wakes(bench: Bench<'_>) {
     .await;
 }
 
+/// A worker that runs a task hears at once that it is to stop, and not only with its next heartbeat.
+pub async fn a_request_to_stop_wakes_who_runs_the_task(bench: Bench<'_>) {
+    let (worker, other) = (bench.worker().await, bench.worker().await);
+    let store = &bench.store;
+    let cancelled = |worker| async move { store.cancelled(worker).await.expect("the store answers") };
+    let mut leases = Vec::new();
+    for _ in 0..3 {
+        bench.add().await;
+        leases.push(bench.claim_one(worker).await.lease);
+    }
+    assert_eq!(cancelled(worker).await, []);
+    woken(&bench, Wake::Cancelled, async {
+        bench.store.cancel(&[leases[0].id]).await.expect("the store answers");
+    })
+    .await;
+    assert_eq!(cancelled(worker).await, leases[..1]);
+    // Between the look and the wait; and between a heartbeat and the wait.
+    bench.store.cancel(&[leases[1].id]).await.expect("the store answers");
+    bench.store.wait(Wake::Cancelled, NEVER).await;
+    bench.beat(worker).await;
+    bench.store.cancel(&[leases[2].id]).await.expect("the store answers");
+    bench.store.wait(Wake::Cancelled, NEVER).await;
+    assert_eq!(cancelled(worker).await, leases);
+    assert_eq!(cancelled(other).await, []);
+    assert_eq!(cancelled(bench.env.worker_id()).await, []);
+}
+
 /// Whoever awaits a result is told, however the task ends.
 pub async fn the_end_of_a_task_wakes_who_waits_for_it(bench: Bench<'_>) {
     let worker = bench.worker().await;
@@ -93,7 +121,7 @@ pub async fn whoever_waits_for_what_has_happened_does_not_wait(bench: Bench<'_>)
 /// If nothing happens, the caller looks again after a while all the same.
 pub async fn a_wait_ends_with_its_timeout(bench: Bench<'_>) {
     let id = bench.add().await;
-    for wake in [Wake::Ready, Wake::Scheduled, Wake::Ended(id)] {
+    for wake in [Wake::Ready, Wake::Scheduled, Wake::Cancelled, Wake::Ended(id)] {
         bench.store.wait(wake, Duration::from_millis(1)).await;
     }
 }

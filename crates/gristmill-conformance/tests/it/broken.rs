@@ -210,6 +210,10 @@ impl Source for Broken {
         Ok(if known && self.has(Fault::RevivesDeadWorkers) { Pulse { alive: true, ..pulse } } else { pulse })
     }
 
+    async fn cancelled(&self, worker: WorkerId) -> Result<Vec<LeaseRef>, StoreError> {
+        self.inner.cancelled(worker).await
+    }
+
     async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
         if self.has(Fault::ClaimsFromPausedQueues) {
             for wanted in &claim.wanted {

@@ -17,6 +17,7 @@ pub(crate) async fn cancel(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ca
     let outcomes: Vec<CancelOutcome> = answers.into_iter().map(outcome_of).collect();
     let cancelled = ids.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == CancelOutcome::Cancelled);
     s.effects.ended.extend(cancelled.map(|(id, _)| *id));
+    s.effects.cancelled |= outcomes.contains(&CancelOutcome::CancelRequested);
     Ok(outcomes)
 }
 

@@ -5,6 +5,8 @@ use gristmill_core::kit::encode::{NONE, ms, to_json};
 use gristmill_core::kit::served::Serves;
 use gristmill_core::{Ending, Fence, Fleet, KindSpec, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
 use serde_json::json;
+use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::ended::end_attempt;
 use super::settle::key;
@@ -63,12 +65,22 @@ pub(crate) async fn heartbeat(s: &mut Session<'_>, worker: WorkerId, lease: Dura
         };
         fleets.all = fleet(row.try_get(4)?, row.try_get(5)?);
         fleets.alike = fleet(row.try_get(6)?, row.try_get(7)?);
-        let Some(id) = row.try_get(0)? else { continue };
-        let (fence, seq, retention): (_, i64, i64) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-        let lease = LeaseRef { id: TaskId::from_uuid(id), fence: Fence::from_uuid(fence), key: key(seq, retention == NONE) };
-        pulse.cancel.push(lease);
+        if row.try_get::<_, Option<Uuid>>(0)?.is_some() {
+            pulse.cancel.push(lease_of(row)?);
+        }
     }
     Ok((pulse, fleets))
+}
+
+/// Which of the tasks that a worker holds are to stop.
+pub(crate) async fn cancelled(s: &Session<'_>, worker: WorkerId) -> Result<Vec<LeaseRef>, Fault> {
+    s.rows(Q::LeaseCancelled, &[&worker.as_uuid()]).await?.iter().map(lease_of).collect()
+}
+
+fn lease_of(row: &Row) -> Result<LeaseRef, Fault> {
+    let (seq, retention): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
+    let (id, fence) = (TaskId::from_uuid(row.try_get(0)?), Fence::from_uuid(row.try_get(1)?));
+    Ok(LeaseRef { id, fence, key: key(seq, retention == NONE) })
 }
 
 /// Records what task types declare.

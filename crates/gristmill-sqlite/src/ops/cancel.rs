@@ -14,6 +14,7 @@ pub(crate) fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Result<CancelOutcome, Fault
     tx.effects.changed = true;
     let Some(facts) = facts_of(tx.conn, id)? else { return Ok(CancelOutcome::NotFound) };
     if tx.conn.prepare_cached(sql::LEASE_CANCEL)?.execute([facts.key])? > 0 {
+        tx.effects.cancelled = true;
         return Ok(CancelOutcome::CancelRequested);
     }
     let Some(waiter) = take_waiting(tx, &facts)? else { return Ok(CancelOutcome::AlreadyEnded) };

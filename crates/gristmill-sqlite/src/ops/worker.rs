@@ -4,7 +4,7 @@ use gristmill_core::kit::Word;
 use gristmill_core::kit::encode::{ms, to_json};
 use gristmill_core::kit::served::Serves;
 use gristmill_core::{Ending, KindSpec, LeaseKey, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
 
 use super::settle::{fence_of, finish, take_lease};
@@ -30,7 +30,7 @@ pub(crate) fn enter(tx: &mut Tx<'_>, spec: &WorkerSpec) -> Result<(), Fault> {
         tx.now.saturating_add(spec.lease).as_millis(),
         ms(spec.lease),
     ])?;
-    if let Some(key) = key(tx, spec.id)? {
+    if let Some(key) = key(tx.conn, spec.id)? {
         tx.memory.forget_worker(spec.id, key);
     }
     unpark(tx, UNPARKED_MAX)?;
@@ -39,7 +39,7 @@ pub(crate) fn enter(tx: &mut Tx<'_>, spec: &WorkerSpec) -> Result<(), Fault> {
 
 /// Ends a worker and releases what it holds.
 pub(crate) fn leave(tx: &mut Tx<'_>, worker: WorkerId) -> Result<u64, Fault> {
-    let Some(key) = key(tx, worker)? else { return Ok(0) };
+    let Some(key) = key(tx.conn, worker)? else { return Ok(0) };
     let held: Vec<(i64, Vec<u8>)> = {
         let mut held = tx.conn.prepare_cached(sql::LEASE_OF_WORKER)?;
         let rows = held.query_map([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -64,15 +64,19 @@ pub(crate) fn heartbeat(tx: &mut Tx<'_>, worker: WorkerId, lease: Duration) -> R
     if tx.conn.prepare_cached(sql::WORKER_BEAT)?.execute(beat)? == 0 {
         return Ok(Pulse { alive: false, cancel: Vec::new() });
     }
-    let Some(key) = key(tx, worker)? else { return Ok(Pulse::default()) };
-    let mut cancelled = tx.conn.prepare_cached(sql::LEASE_CANCELLED)?;
+    Ok(Pulse { alive: true, cancel: cancelled(tx.conn, worker)? })
+}
+
+/// Which of the tasks that a worker holds are to stop.
+pub(crate) fn cancelled(conn: &Connection, worker: WorkerId) -> Result<Vec<LeaseRef>, Fault> {
+    let Some(key) = key(conn, worker)? else { return Ok(Vec::new()) };
+    let mut cancelled = conn.prepare_cached(sql::LEASE_CANCELLED)?;
     let rows = cancelled.query_map([key], |row| {
         let Some(id) = TaskId::from_slice(row.get_ref(2)?.as_blob()?) else { return Ok(None) };
         let (key, fence) = (LeaseKey::of_number(row.get(0)?), fence_of(id, row.get_ref(1)?.as_blob()?));
         Ok(fence.map(|fence| LeaseRef { id, fence, key }))
     })?;
-    let cancel = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-    Ok(Pulse { alive: true, cancel })
+    Ok(rows.filter_map(Result::transpose).collect::<Result<_, _>>()?)
 }
 
 /// Records what task types declare.
@@ -95,7 +99,7 @@ pub(crate) fn pause(tx: &mut Tx<'_>, queue: &str, paused: bool) -> Result<(), Fa
     Ok(())
 }
 
-pub(super) fn key(tx: &Tx<'_>, worker: WorkerId) -> Result<Option<i64>, Fault> {
-    let mut get = tx.conn.prepare_cached(sql::WORKER_GET)?;
+pub(super) fn key(conn: &Connection, worker: WorkerId) -> Result<Option<i64>, Fault> {
+    let mut get = conn.prepare_cached(sql::WORKER_GET)?;
     Ok(get.query_row([worker.as_bytes().as_slice()], |row| row.get(0)).optional()?)
 }

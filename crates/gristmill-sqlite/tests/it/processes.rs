@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use gristmill_core::{Settled, Source, State, Store, Wake};
+use gristmill_core::{CancelOutcome, Settled, Source, State, Store, Wake};
 
 use crate::common::{Fixture, claim, enter, succeed, success};
 
@@ -103,4 +103,32 @@ async fn a_wait_ends_with_its_timeout() {
     let wait = fixture.store.wait(Wake::Ended(page.items[0].id), Duration::from_millis(5));
     in_time(wait).await;
     assert_eq!(page.items[0].state, State::Ready);
+}
+
+#[tokio::test]
+async fn a_cancellation_by_another_process_wakes_who_runs_the_task() {
+    let fixture = Fixture::new();
+    let worker = fixture.worker(&["mail"]).await;
+    let another = fixture.again("");
+    let task = fixture.task("mail");
+    fixture.store.enqueue(vec![task.clone()]).await.unwrap();
+    let claimed = fixture.claim(worker, 1).await;
+    assert_eq!(fixture.store.cancelled(worker).await.unwrap(), []);
+    let ids = [task.id];
+    let cancelled = in_time(async {
+        let (cancelled, found) = tokio::join!(another.cancel(&ids), async {
+            loop {
+                // Whatever the other process commits may be it.
+                fixture.store.wait(Wake::Cancelled, DEADLINE * 2).await;
+                let found = fixture.store.cancelled(worker).await.unwrap();
+                if !found.is_empty() {
+                    break found;
+                }
+            }
+        });
+        assert_eq!(cancelled.unwrap(), [CancelOutcome::CancelRequested]);
+        found
+    })
+    .await;
+    assert_eq!(cancelled, [claimed[0].lease]);
 }

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Why;
-use crate::core::{Ending, LeaseRef, Settlement};
+use crate::worker::cancel::pass_on;
 use crate::worker::run::pause;
 use crate::worker::shared::{Settler, Shared};
 
-/// The longest between two heartbeats, so that a request to cancel arrives soon even under a long lease.
+/// The longest between two heartbeats, so that a request to cancel arrives soon even under a long lease, and from a source that
+/// tells of none.
 const BEAT_MAX: Duration = Duration::from_secs(5);
 
 /// The first comes sooner: it tells those that started together of one another.
@@ -36,7 +37,7 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: Cancellation
             Ok(pulse) if pulse.alive && shared.trust.holds() => {
                 shared.trust.extend(sent + shared.config.lease);
                 for lease in pulse.cancel {
-                    cancel(&shared, lease, &settler);
+                    pass_on(&shared, lease, &settler);
                 }
             }
             Ok(_) => start_anew(&shared, &end).await,
@@ -47,26 +48,6 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: Cancellation
                 }
                 pause(&shared, errors).await;
                 wait = Duration::ZERO;
-            }
-        }
-    }
-}
-
-/// Passes a request to stop on to the handler, or ends a task that was not yet started.
-fn cancel(shared: &Shared, lease: LeaseRef, settler: &Settler) {
-    if let Some(attempt) = shared.attempt(&lease) {
-        attempt.ask_to_end(Why::Requested);
-        return;
-    }
-    let buffered = shared.lanes.iter().find_map(|lane| lane.take_one(|claimed| claimed.lease == lease));
-    if let Some(buffered) = buffered {
-        let settlement = Settlement::new(lease, Ending::Cancelled);
-        if settler.try_send(settlement).is_err() {
-            // No room: put it back, and the next heartbeat brings the request again.
-            let lane = shared.lanes.iter().find(|lane| lane.queue == buffered.claimed.queue);
-            tracing::debug!(task = %lease.id, "the cancellation waits for the next heartbeat");
-            if let Some(lane) = lane {
-                lane.add(vec![buffered]);
             }
         }
     }

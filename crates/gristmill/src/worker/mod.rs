@@ -1,5 +1,6 @@
 mod apart;
 mod builder;
+mod cancel;
 mod companion;
 pub(crate) mod execute;
 mod fetch;

@@ -16,7 +16,7 @@ use crate::worker::lane::Buffered;
 use crate::worker::part::supervised;
 use crate::worker::report::ExitReport;
 use crate::worker::shared::{Settler, Shared};
-use crate::worker::{execute, fetch, give_back, heartbeat, notes, settle, stall, sweep, tell};
+use crate::worker::{cancel, execute, fetch, give_back, heartbeat, notes, settle, stall, sweep, tell};
 
 /// Ended attempts that wait to be written; when it is full, no more tasks are started.
 const SETTLE_BUFFER: usize = 4_096;
@@ -119,6 +119,8 @@ async fn supervise(shared: Arc<Shared>, companion: Option<Box<dyn Companion>>) -
     writers.spawn(supervised(shared.clone(), "settle", settle::run(shared.clone(), settlements, last.clone())));
     writers.close();
     parts.spawn(unless_over(end.clone(), keep_lease(shared.clone(), settler.clone(), end.clone())));
+    let cancel = cancel::run(shared.clone(), settler.clone(), end.clone());
+    parts.spawn(supervised(shared.clone(), "cancel", unless_over(end.clone(), cancel)));
     let give_back = give_back::run(shared.clone(), settler.clone());
     parts.spawn(supervised(shared.clone(), "give back", unless_over(end.clone(), give_back)));
     parts.spawn(supervised(shared.clone(), "notes", unless_over(end.clone(), notes::run(shared.clone(), end.clone()))));

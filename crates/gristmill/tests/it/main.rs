@@ -8,6 +8,7 @@ mod beat;
 #[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
 mod beat_postgres;
 mod beat_time;
+mod cancelled;
 mod client;
 mod computing;
 #[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
