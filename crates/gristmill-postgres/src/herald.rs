@@ -268,7 +268,9 @@ impl Inner {
         let scheduled = news.scheduled | due.is_some_and(|due| self.dues.heard(due));
         // What became ready for others is news to those who show what there is.
         let changed = !news.came.is_empty();
-        self.signals.committed(&Effects { readied, scheduled, changed, ended: news.ended, ..Effects::default() });
+        // A nudge says that anything may have been committed.
+        let cancelled = news.cancelled || (news.readied && news.scheduled);
+        self.signals.committed(&Effects { readied, scheduled, cancelled, changed, ended: news.ended, ..Effects::default() });
     }
 
     /// Behind a pooler nobody can listen; looking is all there is.
@@ -305,7 +307,8 @@ impl Inner {
     pub(crate) fn tell(self: &Arc<Self>, Tidings { mut effects, own }: Tidings) {
         self.keep(&own);
         let now = std::time::Instant::now();
-        let mut news = News { readied: effects.readied, scheduled: effects.scheduled, ..News::default() };
+        let mut news =
+            News { readied: effects.readied, scheduled: effects.scheduled, cancelled: effects.cancelled, ..News::default() };
         if effects.readied {
             self.workers.hints.came_somewhere();
         }

@@ -20,6 +20,8 @@ pub(crate) struct News {
     pub(crate) came: BTreeMap<Line, u32>,
     /// A schedule was edited, or a task was scheduled and nobody says for when.
     pub(crate) scheduled: bool,
+    /// Running tasks are to stop.
+    pub(crate) cancelled: bool,
     /// A task was scheduled that is due in this time.
     pub(crate) due: Option<Duration>,
     /// Somebody waits for ends, and wants to hear of them for a while.
@@ -56,6 +58,7 @@ impl News {
         self.readied |= other.readied;
         other.came.into_iter().for_each(|(line, count)| self.add_came(line, count));
         self.scheduled |= other.scheduled;
+        self.cancelled |= other.cancelled;
         self.due = self.due.into_iter().chain(other.due).min();
         self.awaits |= other.awaits;
         self.add_ended(&other.ended);
@@ -63,7 +66,7 @@ impl News {
     }
 
     /// As it travels, each letter with what belongs to it: `r` for ready tasks somewhere, `q` and queue, type, count and `;` for those of
-    /// a line; `s` for schedules, `d`, milliseconds and `;` for when a task is due; `w` for somebody who awaits ends; `E` for more ends than
+    /// a line; `s` for schedules, `c` for cancellations, `d`, milliseconds and `;` for when a task is due; `w` for somebody who awaits ends; `E` for more ends than
     /// could be named, or at last `e` and their ids.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
@@ -72,6 +75,7 @@ impl News {
             text.push_str(&format!("q{queue},{kind},{count};"));
         }
         text.extend(self.scheduled.then_some('s'));
+        text.extend(self.cancelled.then_some('c'));
         if let Some(due) = self.due {
             text.push_str(&format!("d{};", due.as_millis()));
         }
@@ -96,6 +100,7 @@ impl News {
             match letter {
                 'r' => news.readied = true,
                 's' => news.scheduled = true,
+                'c' => news.cancelled = true,
                 'w' => news.awaits = true,
                 'E' => news.ended_many = true,
                 'q' => {
@@ -140,7 +145,7 @@ mod tests {
         let came: BTreeMap<_, _> = (0..lines).map(|n| ((i32::MAX, i32::MAX - n), u32::try_from(i32::MAX).unwrap())).collect();
         for news in [
             News { readied: true, ..News::default() },
-            News { scheduled: true, ended_many: true, awaits: true, ..News::default() },
+            News { scheduled: true, cancelled: true, ended_many: true, awaits: true, ..News::default() },
             News { due: Some(Duration::from_millis(1 << 53)), came, scheduled: true, ended, ..News::default() },
         ] {
             let text = news.text();

@@ -286,7 +286,7 @@ impl Store for PostgresStore {
     }
 
     fn nudge(&self) {
-        let effects = Effects { readied: true, scheduled: true, ..Effects::default() };
+        let effects = Effects { readied: true, scheduled: true, cancelled: true, ..Effects::default() };
         self.inner.tell(Tidings { effects, ..Tidings::default() });
     }
 

@@ -31,18 +31,22 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
     match args {
         Args::List => {
             let queues = session.connect().await?.queues().await?;
-            out.list(&queues, &["queue", "state", "ready", "scheduled", "running", "buffered", "unserved", "oldest ready"], |queue| {
-                vec![
-                    queue.name.clone(),
-                    if queue.paused { "paused" } else { "active" }.to_owned(),
-                    count(queue.ready),
-                    count(queue.scheduled),
-                    queue.running.to_string(),
-                    queue.buffered.to_string(),
-                    count(queue.unserved),
-                    queue.oldest_ready_at.map(|at| at.to_string()).unwrap_or_default(),
-                ]
-            })
+            out.list(
+                &queues,
+                &["queue", "state", "ready", "scheduled", "running", "buffered", "unserved", "oldest ready"],
+                |queue| {
+                    vec![
+                        queue.name.clone(),
+                        if queue.paused { "paused" } else { "active" }.to_owned(),
+                        count(queue.ready),
+                        count(queue.scheduled),
+                        queue.running.to_string(),
+                        queue.buffered.to_string(),
+                        count(queue.unserved),
+                        queue.oldest_ready_at.map(|at| at.to_string()).unwrap_or_default(),
+                    ]
+                },
+            )
         }
         Args::Pause(names) => pause(names, true, session, out).await,
         Args::Resume(names) => pause(names, false, session, out).await,
