@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use gristmill_core::kit::watch::{Beat, Watch};
+use gristmill_core::kit::watch::Beat;
 use gristmill_core::{Ending, LeaseKey, LeaseRef, Pulse, Timestamp, WorkerId, WorkerSpec};
 
 use super::tables::{Tables, Worker};
@@ -67,7 +67,7 @@ impl Tables {
     /// As a process that begins anew, and has seen nothing of the workers.
     #[cfg(feature = "suite")]
     pub(super) fn forget_looks(&mut self) {
-        self.watch = Watch::default();
+        self.watch = Default::default();
     }
 }
 
