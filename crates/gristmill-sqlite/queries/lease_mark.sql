@@ -1,2 +1,2 @@
 -- Index: the primary key.
-SELECT mark FROM gristmill_lease WHERE seq = ?1
+SELECT mark, flags FROM gristmill_lease WHERE seq = ?1

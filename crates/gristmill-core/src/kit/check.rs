@@ -10,7 +10,7 @@ pub const COUNT_MAX: i64 = 10_000;
 /// Tasks that should have been promoted this long ago, in milliseconds, show that nobody sweeps.
 pub const LATE_MS: i64 = 60_000;
 
-/// A task that was enqueued so much later than now, in milliseconds, was enqueued while the clock was ahead. Less is what the
+/// A task that was enqueued or tried so much later than now, in milliseconds, was so while the clock was ahead. Less is what the
 /// clocks of several machines may differ by.
 pub const AHEAD_MS: i64 = 60_000;
 
@@ -31,7 +31,7 @@ pub struct Answers {
     pub unserved: i64,
     /// Tasks that are scheduled and due for [`LATE_MS`].
     pub overdue: i64,
-    /// Tasks that are scheduled and were enqueued more than [`AHEAD_MS`] from now.
+    /// Tasks that are scheduled and were put off more than [`AHEAD_MS`] from now: enqueued then, or tried.
     pub ahead: i64,
     /// Tasks that could not be read.
     pub aside: Aside,
@@ -149,8 +149,8 @@ impl Case {
             Self::Ahead => (
                 "clock_ahead",
                 Warning,
-                "scheduled tasks that were enqueued in the future",
-                "the clock was ahead then, and they are due as much later; `tasks release` runs them now",
+                "scheduled tasks that were put off while the clock was ahead",
+                "they are due as much later; `tasks list --state scheduled` shows them, and `tasks release` runs them now",
             ),
         };
         Text { code, severity, what, hint }
@@ -213,7 +213,7 @@ mod tests {
             ("owed", Warning, "2 ends that a newer version has to finish"),
             ("unserved", Warning, "2 ready tasks of types that no worker serves"),
             ("overdue", Warning, "2 scheduled tasks that are due for more than a minute"),
-            ("clock_ahead", Warning, "2 scheduled tasks that were enqueued in the future"),
+            ("clock_ahead", Warning, "2 scheduled tasks that were put off while the clock was ahead"),
             ("aside", Error, "tasks that could not be read were set aside: torn (3), no kind (1)"),
         ];
         assert_eq!(said, expected);
@@ -235,7 +235,7 @@ mod tests {
             ("owed", "no ends that a newer version has to finish"),
             ("unserved", "no ready tasks of types that no worker serves"),
             ("overdue", "no scheduled tasks that are due for more than a minute"),
-            ("clock_ahead", "no scheduled tasks that were enqueued in the future"),
+            ("clock_ahead", "no scheduled tasks that were put off while the clock was ahead"),
             ("aside", "no task was set aside as unreadable"),
         ];
         assert_eq!(said, expected);

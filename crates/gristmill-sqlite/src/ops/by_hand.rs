@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use super::facts::facts_of;
 use super::place::place;
 use super::settle::{finish, take_lease};
+use super::sweep::UNKNOWN;
 use super::worker::key;
 use crate::error::Fault;
 use crate::sql;
@@ -15,8 +16,10 @@ use crate::whereabouts;
 pub(crate) fn release(tx: &mut Tx<'_>, id: TaskId) -> Result<ReleaseOutcome, Fault> {
     tx.effects.changed = true;
     let Some(facts) = facts_of(tx.conn, id)? else { return Ok(ReleaseOutcome::NotFound) };
-    let mark: Option<Vec<u8>> = tx.conn.prepare_cached(sql::LEASE_MARK)?.query_row([facts.key], |row| row.get(0)).optional()?;
-    if let Some(mark) = mark
+    let held: Option<(Vec<u8>, i32)> =
+        tx.conn.prepare_cached(sql::LEASE_MARK)?.query_row([facts.key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    // What has a flag that only newer versions know is left to them, wherever it is.
+    if let Some((mark, _)) = held.filter(|(_, flags)| flags & UNKNOWN == 0)
         && let Some(lease) = take_lease(tx.conn, facts.key, &mark)?
     {
         tx.effects.points.add(Points::RELEASE);
@@ -24,7 +27,6 @@ pub(crate) fn release(tx: &mut Tx<'_>, id: TaskId) -> Result<ReleaseOutcome, Fau
         return Ok(if state.is_final() { ReleaseOutcome::Ended } else { ReleaseOutcome::Released });
     }
     let scheduled = whereabouts::look(tx.conn, Place::Scheduled, &facts.address())?;
-    // What has a flag that only newer versions know waits for more than its time.
     if let Some(waiter) = scheduled.filter(|waiter| waiter.flags.unknown().is_none()) {
         whereabouts::remove(tx.conn, Place::Scheduled, &waiter)?;
         let to = place_of(Standing { limited: waiter.flags.has(Flags::LIMITED), ..Standing::default() });
@@ -37,7 +39,7 @@ pub(crate) fn release(tx: &mut Tx<'_>, id: TaskId) -> Result<ReleaseOutcome, Fau
 
 /// Takes a worker for dead; how many tasks it holds, `None` if there is none of this id.
 pub(crate) fn lose_worker(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Option<u64>, Fault> {
-    let Some(key) = key(tx.conn, worker)? else { return Ok(None) };
+    let Some(key) = key(tx, worker)? else { return Ok(None) };
     tx.effects.changed = true;
     tx.conn.prepare_cached(sql::WORKER_LOSE)?.execute(params![key, tx.now.as_millis()])?;
     Ok(Some(tx.conn.prepare_cached(sql::WORKER_HELD)?.query_row([key], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)?))
@@ -45,7 +47,7 @@ pub(crate) fn lose_worker(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Option<u6
 
 /// Deletes the row of a worker from which everything was taken.
 pub(crate) fn bury_worker(tx: &mut Tx<'_>, worker: WorkerId) -> Result<(), Fault> {
-    let Some(key) = key(tx.conn, worker)? else { return Ok(()) };
+    let Some(key) = key(tx, worker)? else { return Ok(()) };
     tx.conn.prepare_cached(sql::WORKER_DELETE)?.execute([key])?;
     tx.memory.forget_worker(worker, key);
     tx.effects.left.push(worker);

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use gristmill_core::{Env, Overrides, Retention, Store, StoreErrorKind};
+use gristmill_core::{Ending, Env, Overrides, Retention, Settlement, Severity, Source, Store, StoreErrorKind};
 use gristmill_sqlite::SqliteStore;
 
 use crate::common::{Fixture, succeed, task, url};
@@ -153,6 +153,32 @@ async fn check_names_what_is_wrong_and_how_to_mend_it() {
     .unwrap();
     let codes = bad(&fixture.store.check().await.unwrap());
     assert_eq!(codes, ["orphan_lease", "lost_lease", "overlap", "overdue", "aside", "synchronous"]);
+}
+
+/// A task that was tried while the clock was ahead is to be tried again as much later, whenever it was enqueued.
+#[tokio::test]
+async fn check_finds_what_was_put_off_while_the_clock_was_ahead() {
+    let fixture = Fixture::new();
+    let worker = fixture.worker(&["mail"]).await;
+    let now = fixture.env.now();
+    let ahead = async || {
+        let findings = fixture.store.check().await.unwrap();
+        let finding = findings.into_iter().find(|finding| finding.code == "clock_ahead").unwrap();
+        (finding.severity, finding.message)
+    };
+    let later = Overrides { delay: Some(Duration::from_secs(1_000_000)), ..Overrides::default() };
+    fixture.store.enqueue(vec![fixture.task("mail"), task(&fixture.env, "mail", later.clone())]).await.unwrap();
+    let claimed = fixture.claim(worker, 1).await;
+    assert_eq!(ahead().await.0, Severity::Ok, "one that is to run much later is in order");
+    fixture.clock.set(now.saturating_add(Duration::from_secs(4 * 365 * 86_400)));
+    let retry = Settlement::new(claimed[0].lease, Ending::Retry { delay: Duration::from_secs(1) });
+    fixture.store.settle(vec![retry]).await.unwrap();
+    fixture.store.enqueue(vec![task(&fixture.env, "mail", later)]).await.unwrap();
+    fixture.clock.set(now);
+    let (severity, message) = ahead().await;
+    assert!(severity == Severity::Warning && message.starts_with("2 scheduled tasks"), "{message}");
+    fixture.store.release(&[claimed[0].lease.id]).await.unwrap();
+    assert!(ahead().await.1.starts_with("1 scheduled"), "{:?}", ahead().await);
 }
 
 /// Removes a database from under those who have it open.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use gristmill_core::Schedules;
 use gristmill_core::{
-    CancelOutcome, Ending, Filter, Hold, LeaseKey, NewTask, Note, Overrides, Place, QueueInfo, Retention, RetryOutcome, Settled,
-    Settlement, Severity, Source, State, Store,
+    CancelOutcome, Ending, Filter, Hold, LeaseKey, NewTask, Note, Overrides, Place, QueueInfo, ReleaseOutcome, Retention,
+    RetryOutcome, Settled, Settlement, Severity, Source, State, Store,
 };
 
 use crate::common::{Fixture, success, task};
@@ -166,6 +166,7 @@ async fn what_only_a_newer_version_knows_is_left_to_it() {
         for worker in [worker, serving] {
             assert_eq!(fixture.claim(worker, 10).await.len(), 0, "{place:?}");
         }
+        assert_eq!(fixture.store.release(&[task.id]).await.unwrap(), [ReleaseOutcome::Waits], "{place:?}");
         for answer in [fixture.store.unblock(&[task.id]).await.unwrap(), fixture.store.admit(&[task.id]).await.unwrap()] {
             assert_eq!(answer, [None], "{place:?}");
         }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::definition::{Definition, Origin};
 use super::error::ScheduleError;
 use super::memory::Memory;
-use super::stored::{Written, read_definition, read_memory, same, same_timing, write};
-use crate::core::{Edit, Schedule, ScheduleEdit, StoreError, TaskId, Timestamp};
+use super::stored::{Written, is_ahead, is_frozen, read_definition, read_memory, same, same_timing, write};
+use crate::core::{Edit, NewSchedule, Schedule, ScheduleEdit, StoreError, TaskId, Timestamp};
 use crate::schedule::{Rule, RuleError, Timing};
 
 /// What became of a definition.
@@ -123,7 +123,7 @@ pub(crate) fn put(definition: Definition, create: bool) -> Change<Scheduled> {
                     owner.clone_from(&schedule.owner);
                     definition.origin = before.origin;
                     definition.edited = before.edited;
-                    if same(&before, &definition) && !memory.is_set_aside() && !memory.is_ahead(now) {
+                    if same(&before, &definition) && !memory.is_set_aside() && !is_ahead(&before, &memory, now) {
                         return Ok((Edit::Keep, Scheduled::Unchanged));
                     }
                     definition.edited = owner.is_some();
@@ -172,7 +172,7 @@ pub(crate) fn define(owner: String, definitions: HashMap<String, Definition>) ->
             definition.paused |= before.paused;
             let is_mine = found.is_some_and(|found| found.owner.as_ref() == Some(&owner));
             // What was set aside has another chance with each start: the version that could not read it may be gone.
-            if is_mine && same(before, &definition) && !memory.is_set_aside() && !memory.is_ahead(now) {
+            if is_mine && same(before, &definition) && !memory.is_set_aside() && !is_ahead(before, memory, now) {
                 return Ok((Edit::Keep, Scheduled::Unchanged));
             }
         }
@@ -203,11 +203,28 @@ pub(crate) fn pause(paused: bool) -> Change<()> {
         let (before, memory) = read(schedule)?;
         let unreadable = |error: RuleError| ScheduleError::Unreadable { name: name.to_owned(), problem: error.to_string() };
         before.timing.plan().map_err(unreadable)?;
-        if before.paused == paused && !memory.is_ahead(now) {
+        if before.paused == paused && !is_ahead(&before, &memory, now) {
             return Ok((Edit::Keep, ()));
         }
         let definition = Definition { paused, ..before };
         Ok((Edit::Put(rewrite(name, schedule.owner.clone(), definition, found, now)?.new), ()))
+    })
+}
+
+/// Lets one that the clock has frozen go on.
+pub(crate) fn thaw() -> Change<()> {
+    Change::new(|name, found, now| {
+        let Some(schedule) = found.filter(|schedule| is_frozen(schedule, now)) else { return Ok((Edit::Keep, ())) };
+        let whole = readable(schedule);
+        let written = whole.and_then(|(definition, _)| rewrite(name, schedule.owner.clone(), definition, found, now).ok());
+        // What can't be read is left as it is, and looked at again.
+        let as_it_is = || NewSchedule {
+            owner: schedule.owner.clone(),
+            body: schedule.body.clone(),
+            due_at: Some(now),
+            memory: schedule.memory.clone(),
+        };
+        Ok((Edit::Put(written.map_or_else(as_it_is, |written| written.new)), ()))
     })
 }
 
@@ -230,7 +247,8 @@ pub(crate) fn reset() -> Change<()> {
 pub(crate) fn reschedule(timing: Timing) -> Change<Rescheduled> {
     Change::new(move |name, found, now| {
         let Some(schedule) = found else { return Ok((Edit::Keep, Rescheduled::NotFound)) };
-        let (before, memory) = read(schedule)?;
+        let (before, mut memory) = read(schedule)?;
+        memory.come_back(now);
         let over = Rescheduled::Over { tick: memory.last_tick, task: memory.last_task };
         let mut definition = before.clone();
         definition.timing = timing.clone();

@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::definition::Definition;
 use super::memory::Memory;
-use super::stored::{read_definition, read_memory};
+use super::stored::{is_ahead, read_definition, read_memory};
 use crate::core::{Schedule, Timestamp};
 
 /// A schedule as it stands.
@@ -79,6 +79,15 @@ impl ScheduleRecord {
             created_at: schedule.created_at,
             edited_at: schedule.edited_at,
         }
+    }
+}
+
+impl ScheduleRecord {
+    /// Whether it waits for a time to which the clock was set by mistake, or has ended by then, for a store whose clock says `now`.
+    /// A beat mends that when it starts or sees the clock go back; [`Timetable::reset`](crate::Timetable::reset) does it at once.
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        let definition = self.definition.as_ref().filter(|_| matches!(self.state, ScheduleState::Active | ScheduleState::Ended));
+        definition.is_some_and(|definition| is_ahead(definition, &self.memory, now))
     }
 }
 

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::change::thaw;
 use super::decide::{Decision, Look, decide};
 use super::maker::Maker;
 use super::memory::{AHEAD_MAX, Memory, SET_ASIDE};
@@ -162,17 +163,16 @@ impl Beat {
             let page = self.store.schedules(None, after.as_deref(), ROUND).await?;
             let is_last = page.len() < ROUND;
             after = page.last().map(|schedule| schedule.name.clone());
-            let schedules: Vec<_> = page.into_iter().filter(|schedule| is_frozen(schedule, now)).collect();
-            if !schedules.is_empty() {
+            let frozen = page.into_iter().filter(|schedule| is_frozen(schedule, now));
+            let names: Vec<_> = frozen.map(|schedule| schedule.name).collect();
+            if !names.is_empty() {
                 if !self.leads().await? {
                     self.mend_at = Some(Instant::now() + MEND_AGAIN);
                     return Ok(mended);
                 }
-                tracing::warn!(
-                    schedules = schedules.len(),
-                    "the clock was ahead when these schedules last ticked; they go on now"
-                );
-                mended |= self.advance(DueSchedules { now, schedules, next_due: None }).await?;
+                tracing::warn!(schedules = names.len(), "the clock was ahead when these schedules last ticked; they go on now");
+                self.store.edit_schedules(&names, &thaw().ask().0).await?;
+                mended = true;
             }
             if is_last {
                 self.mend_at = None;

@@ -20,15 +20,28 @@ impl Stored {
     }
 }
 
-/// Whether it waits for longer than its rule says: the clock was ahead when it was last dealt with. No beat would look at it before.
+/// Whether it waits for a time to which the clock was set by mistake: it was dealt with then, or made. No beat would look at it
+/// before.
 pub(crate) fn is_frozen(schedule: &Schedule, now: Timestamp) -> bool {
-    let Some(due_at) = schedule.due_at.filter(|due_at| *due_at > now.saturating_add(AHEAD_MAX)) else { return false };
-    let Ok(Stored { plan, mut memory, .. }) = Stored::read(schedule) else {
-        // It is looked at again each minute.
-        return true;
-    };
-    memory.come_back(now);
-    plan.next_after(memory.after).is_some_and(|next| plan.starts_at(&schedule.name, next) < due_at)
+    if schedule.due_at.is_some_and(|due_at| due_at <= now.saturating_add(AHEAD_MAX)) {
+        return false;
+    }
+    match Stored::read(schedule) {
+        Ok(Stored { definition, memory, .. }) => {
+            !definition.paused && !definition.withdrawn && !memory.is_set_aside() && is_ahead(&definition, &memory, now)
+        }
+        // It was to be looked at again within a minute, or never.
+        Err(_) => schedule.due_at.is_some(),
+    }
+}
+
+/// Whether it is from a time to which the clock was set by mistake.
+pub(crate) fn is_ahead(definition: &Definition, memory: &Memory, now: Timestamp) -> bool {
+    memory.is_ahead(now) || anchor_is_ahead(definition, now)
+}
+
+fn anchor_is_ahead(definition: &Definition, now: Timestamp) -> bool {
+    definition.timing.anchor.is_some_and(|anchor| anchor > now.saturating_add(AHEAD_MAX))
 }
 
 /// What a schedule is, though it may say what can't be.
@@ -66,6 +79,7 @@ pub(crate) fn write(
     memory.come_back(now);
     let same = before.filter(|(before, _)| same_timing(before, &definition));
     match same {
+        Some((before, _)) if anchor_is_ahead(before, now) => definition.timing.anchor = Some(now),
         Some((before, _)) => definition.timing.anchor = before.timing.anchor,
         None => definition.timing.anchor = matches!(definition.timing.rule, Rule::Every { .. }).then_some(now),
     }

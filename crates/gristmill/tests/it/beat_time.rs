@@ -182,10 +182,13 @@ async fn schedules_go_on_after_the_clock_was_years_ahead() {
     let every = with(Timing::new(Rule::every(Duration::from_secs(1))));
     let (client, time, beat) = running("s", every).await;
     client.schedule("nightly", with(Timing::new(Rule::cron("30 2 * * *")))).await.unwrap();
+    let until = Timing::new(Rule::cron("0 * * * *")).end(at("2028-01-01T00:00:00Z"));
+    client.schedule("ending", with(until)).await.unwrap();
     pass(&client, &time, 2).await;
     let start = at("2027-01-01T00:00:02Z");
     time.set(start.saturating_add(TEN_YEARS));
     all_dealt_with(&client).await;
+    client.schedule("made then", with(Timing::new(Rule::every(HOUR)))).await.unwrap();
     let next = async |name: &str| client.schedules().get(name).await.unwrap().unwrap().next.unwrap();
     assert!(next("nightly").await > start.saturating_add(TEN_YEARS));
 
@@ -194,6 +197,12 @@ async fn schedules_go_on_after_the_clock_was_years_ahead() {
     within(async {
         while next("nightly").await != at("2027-01-01T02:30:00Z") || next("s").await > start.saturating_add(HOUR) {
             tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // One that had ended by then, and an interval that counts from then.
+        for name in ["ending", "made then"] {
+            while client.schedules().get(name).await.unwrap().unwrap().next.is_none_or(|next| next > start.saturating_add(HOUR)) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
         }
     })
     .await;
@@ -230,7 +239,7 @@ async fn whatever_an_operator_does_to_a_frozen_schedule_mends_it() {
     let (env, time) = Env::virtual_time(at("2037-01-01T00:00:00Z"), 1);
     let store: Arc<dyn Store> = MemoryStore::new(env.clone());
     let client = app().env(env).with_store(store).await.unwrap();
-    let hourly = || with(Timing::new(Rule::cron("0 * * * *")));
+    let hourly = || with(Timing::new(Rule::every(HOUR)));
     let schedules = client.schedules();
     let frozen = async |name: &str| {
         time.set(at("2037-01-01T00:00:00Z"));

@@ -24,12 +24,13 @@ pub(crate) async fn check(client: &Client) -> Result<Vec<Finding>, ScheduleError
         findings.push(Finding::error("schedules_aside", message, hint));
     }
     let due = client.store().due_schedules(1).await?;
-    let ahead =
-        names(client, |record| record.state == ScheduleState::Active && record.memory.after > due.now.saturating_add(OVERDUE));
-    let ahead = ahead.await?;
+    let ahead = names(client, |record| record.is_ahead(due.now)).await?;
     if !ahead.is_empty() {
-        let message =
-            format!("{} schedules wait for a time to which the clock was set by mistake: {}", ahead.len(), some(&ahead));
+        let message = format!(
+            "{} schedules wait for a time to which the clock was set by mistake, or have ended by then: {}",
+            ahead.len(),
+            some(&ahead)
+        );
         let hint = "a beat brings them back within a minute, if one runs; `schedules reset` does it now";
         findings.push(Finding::warning("schedules_ahead", message, hint));
     }
