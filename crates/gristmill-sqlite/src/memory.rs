@@ -26,6 +26,9 @@ pub(crate) struct Memory {
     floors: HashMap<(i64, i64, i64), i64>,
     floors_since: Option<Instant>,
     served: Option<(Vec<String>, Arc<Served>)>,
+    /// When the next scheduled task is due, as far as whoever sweeps has been told; `i64::MAX` if none is, `None` if nobody has
+    /// looked.
+    next_due: Option<i64>,
     untold: Vec<TaskId>,
     /// What sweeps have seen of the workers, which no rollback takes back.
     pub(crate) watch: Watch,
@@ -109,6 +112,18 @@ impl Memory {
     pub(crate) fn raise_floor(&mut self, worker: i64, queue: i64, priority: i64, seq: i64) {
         self.floors_since.get_or_insert_with(Instant::now);
         self.floors.insert((worker, queue, priority), seq);
+    }
+
+    /// What whoever sweeps is told: he looks again by then.
+    pub(crate) fn told_next_due(&mut self, next: Option<i64>) {
+        self.next_due = Some(next.unwrap_or(i64::MAX));
+    }
+
+    /// Whether it is news to whoever sweeps that a task is due then. He is told.
+    pub(crate) fn is_due_sooner(&mut self, run_at: i64) -> bool {
+        let sooner = self.next_due.is_none_or(|next| run_at < next);
+        self.next_due = self.next_due.map(|next| next.min(run_at));
+        sooner
     }
 
     /// A task ended for good by other means than a sweep; the next one tells it.

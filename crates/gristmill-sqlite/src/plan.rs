@@ -47,6 +47,11 @@ impl<'a> Plan<'a> {
         self.place
     }
 
+    /// When it is due.
+    pub(crate) fn run_at(&self) -> i64 {
+        self.row.due(self.now)
+    }
+
     /// Goes on with what the step before brought; the first time with nothing.
     pub(crate) fn step(&mut self, names: &mut Names, answer: Answer) -> Next<'_, EnqueueOutcome> {
         loop {
@@ -104,7 +109,7 @@ impl<'a> Plan<'a> {
             Value::Int((*ack).into()),
             Value::Int(*retention),
             Value::Int(self.now),
-            Value::Int(self.row.due(self.now)),
+            Value::Int(self.run_at()),
             self.row.expires_at(self.now).into(),
             Value::Text(args),
             meta.as_deref().into(),
@@ -117,7 +122,7 @@ impl<'a> Plan<'a> {
             queue: self.queue,
             kind: self.kind,
             priority: self.row.priority.into(),
-            run_at: self.row.due(self.now),
+            run_at: self.run_at(),
             flags: Flags::from_bits(self.row.flags),
             ..Waiter::unread(self.key)
         }

@@ -21,7 +21,7 @@ use crate::tx::Tx;
 const GROUP_JOBS_MAX: usize = 512;
 const GROUP_WEIGHT_MAX: usize = 5_000;
 /// After so long a transaction is committed and the rest of its group waits for the next: other processes want to write, too.
-const GROUP_TIME: Duration = Duration::from_millis(50);
+const GROUP_TIME: Duration = Duration::from_millis(25);
 /// How often the file is looked at for other processes' commits, while somebody waits: often after one, then less.
 const POLL_MIN: Duration = Duration::from_millis(2);
 const POLL_MAX: Duration = Duration::from_millis(4);

@@ -34,6 +34,7 @@ pub(super) struct LimitsSection {
     error_bytes: Option<usize>,
     log_bytes: Option<usize>,
     children: Option<usize>,
+    children_bytes: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,7 +77,7 @@ impl LimitsSection {
             error_bytes: bytes("error_bytes", limits::ERROR_BYTES_MIN, self.error_bytes, default.error_bytes)?,
             log_bytes: bytes("log_bytes", 1, self.log_bytes, default.log_bytes)?,
             children: self.children.unwrap_or(default.children),
-            ..default
+            children_bytes: bytes("children_bytes", 1, self.children_bytes, default.children_bytes)?,
         })
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 const SURELY: usize = 256;
 /// What nobody waits for in particular may take so long in one transaction, during which nobody else writes to the file. A sweep
 /// does five such things.
-const SLICE: Duration = Duration::from_millis(20);
+const SLICE: Duration = Duration::from_millis(15);
 
 /// How much of one thing a transaction may do before it lets others write.
 pub(super) struct Budget {

@@ -14,7 +14,7 @@ pub(crate) fn enqueue(tx: &mut Tx<'_>, tasks: &[NewTask]) -> Result<Vec<EnqueueO
         let mut plan = Plan::new(task, tx.now);
         let outcome = driver.enqueue(&mut tx.memory.names, &mut plan)?;
         if outcome == EnqueueOutcome::Created {
-            announce(tx.effects, plan.place());
+            announce(tx, plan.place(), plan.run_at());
             tx.effects.points.add(Points::ENQUEUE);
         }
         outcomes.push(outcome);

@@ -1,4 +1,4 @@
-use gristmill_core::{Effects, Flags, Place, State};
+use gristmill_core::{Flags, Place, State};
 use rusqlite::{OptionalExtension, params_from_iter};
 
 use crate::error::Fault;
@@ -12,7 +12,7 @@ use crate::whereabouts::{Line, Waiter};
 pub(super) fn place(tx: &mut Tx<'_>, place: Place, waiter: &Waiter) -> Result<State, Fault> {
     let step = entry(place, waiter);
     tx.conn.prepare_cached(step.statement.sql())?.execute(params_from_iter(step.values()))?;
-    announce(tx.effects, place);
+    announce(tx, place, waiter.run_at);
     if place == Place::Ready {
         if waiter.flags.has(Flags::MOVED) {
             let &Waiter { key, queue, priority, line, .. } = waiter;
@@ -54,11 +54,12 @@ pub(crate) fn entry<'a>(place: Place, waiter: &Waiter) -> Step<'a> {
     }
 }
 
-/// Tells those who look out for what came to a place.
-pub(super) fn announce(effects: &mut Effects, place: Place) {
+/// Tells those who look out for what came to a place. What is due later than the next task of which they know is none of their
+/// concern yet.
+pub(super) fn announce(tx: &mut Tx<'_>, place: Place, run_at: i64) {
     match place {
-        Place::Ready => effects.readied = true,
-        Place::Scheduled => effects.scheduled = true,
+        Place::Ready => tx.effects.readied = true,
+        Place::Scheduled => tx.effects.scheduled |= tx.memory.is_due_sooner(run_at),
         // Nobody looks for it before something else happens.
         Place::Blocked | Place::Waiting | Place::Parked => {}
     }

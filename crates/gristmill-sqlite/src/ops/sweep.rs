@@ -44,13 +44,14 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
         tx.effects.points.add(Points::RESCUE);
     }
     tx.effects.swept = true;
-    let next_due = if [&promoted, &rescued, &expiring, &unparked].iter().any(|part| part.is_spent()) {
-        Some(Duration::ZERO)
+    let next: Option<i64> = if [&promoted, &rescued, &expiring, &unparked].iter().any(|part| part.is_spent()) {
+        Some(tx.now.as_millis())
     } else {
         // What is due and still there is not for this version to promote.
-        let next: Option<i64> = tx.conn.prepare_cached(sql::SCHEDULED_NEXT)?.query_row([tx.now.as_millis()], |row| row.get(0))?;
-        next.map(|at| Timestamp::from_millis(at).since(tx.now))
+        tx.conn.prepare_cached(sql::SCHEDULED_NEXT)?.query_row([tx.now.as_millis()], |row| row.get(0))?
     };
+    tx.memory.told_next_due(next);
+    let next_due = next.map(|at| Timestamp::from_millis(at).since(tx.now));
     let [promoted, rescued, unparked] = [promoted, rescued, unparked].map(|part| part.done());
     Ok(Swept { promoted, rescued, expired, ended, unparked, next_due })
 }

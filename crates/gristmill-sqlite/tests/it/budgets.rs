@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill_core::{NewTask, Overrides, Source, Store, Wake};
+use gristmill_core::{Ending, NewTask, Overrides, Settlement, Source, Store, Wake};
 
 use crate::common::{Fixture, enter, task};
 
@@ -84,4 +84,38 @@ async fn a_sweep_that_has_reached_a_limit_is_due_again_at_once() {
     let due = async || fixture.store.sweep(2).await.map(|swept| (swept.rescued, swept.next_due)).unwrap();
     assert_eq!(due().await, (2, Some(Duration::ZERO)));
     assert_eq!(due().await, (1, None));
+}
+
+/// Sweeps and beats are woken by what is due sooner than all they know of, and by no other task that is put off.
+#[tokio::test]
+async fn what_is_due_later_than_the_next_task_wakes_nobody() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let fixture = Fixture::new();
+    let later = |delay| task(&fixture.env, "mail", Overrides { delay: Some(delay), ..Overrides::default() });
+    let enqueue = async |delay| fixture.store.enqueue(vec![later(delay)]).await.unwrap();
+    // What ended its look before somebody waits ends the wait at once.
+    let woken = async || tokio::time::timeout(Duration::ZERO, fixture.store.wait(Wake::Scheduled, HOUR)).await.is_ok();
+    let next_due = async || fixture.store.sweep(10).await.unwrap().next_due;
+    // The first look at the file for others' commits finds that it is new.
+    fixture.store.wait(Wake::Scheduled, PATIENCE).await;
+    assert_eq!((next_due().await, woken().await), (None, false));
+    enqueue(HOUR * 2).await;
+    assert!(woken().await, "nothing was due before");
+    assert_eq!((next_due().await, woken().await), (Some(HOUR * 2), false));
+    enqueue(HOUR * 3).await;
+    assert!(!woken().await, "whoever sweeps looks again before");
+    enqueue(HOUR).await;
+    assert!(woken().await, "this one comes before");
+    enqueue(HOUR * 2).await;
+    assert_eq!((next_due().await, woken().await), (Some(HOUR), false));
+
+    // A retry is a task that is put off like any.
+    let worker = fixture.worker(&["mail"]).await;
+    fixture.store.enqueue(vec![fixture.task("mail"), fixture.task("mail")]).await.unwrap();
+    let claimed = fixture.claim(worker, 2).await;
+    for (claimed, (delay, wakes)) in claimed.iter().zip([(HOUR * 2, false), (Duration::from_secs(1), true)]) {
+        let retry = Settlement::new(claimed.lease, Ending::Retry { delay });
+        fixture.store.settle(vec![retry]).await.unwrap();
+        assert_eq!(woken().await, wakes, "{delay:?}");
+    }
 }

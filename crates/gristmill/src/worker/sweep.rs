@@ -15,6 +15,8 @@ const BATCH: usize = 1_000;
 const EVERY: Duration = Duration::from_secs(1);
 /// The longest between two turns of one worker, however many share them.
 const TURN_MAX: Duration = Duration::from_secs(15);
+/// And no sooner after one another: every task that is put off may wake them, and thousands of those must not be thousands of looks.
+const AT_MOST: Duration = Duration::from_millis(5);
 /// Ended tasks past their retention are looked for so often.
 const PRUNE_EVERY: Duration = Duration::from_secs(2);
 
@@ -26,6 +28,7 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
     let mut pruned_at = Instant::now();
     let mut sweep_at = Instant::now();
     while !end.is_cancelled() {
+        let next = Instant::now() + AT_MOST;
         let fleet = shared.source().fleet();
         let is_turn = Instant::now() >= sweep_at;
         let done = if is_turn { shared.source().sweep(BATCH).await } else { shared.source().promote(BATCH).await };
@@ -65,6 +68,9 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
                 shared.source().wait(Wake::Scheduled, next_due.map_or(until_turn, |due| due.min(until_turn))).await;
             } else if next_due != Some(Duration::ZERO) {
                 tokio::time::sleep(until_turn).await;
+            }
+            if next_due != Some(Duration::ZERO) {
+                tokio::time::sleep_until(next).await;
             }
         };
         tokio::select! {
