@@ -240,6 +240,30 @@ fn what_another_cron_would_make_of_a_rule_is_told() {
 }
 
 #[test]
+fn a_catch_up_of_which_the_overlap_leaves_next_to_nothing_is_told() {
+    let file = "[[schedule]]\nname = \"filed\"\ntask = \"echo\"\nevery = \"1h\"\ncatch_up = \"all:5,1h\"\n";
+    let sandbox = Sandbox::new(&format!("[tasks.echo]\ncommand = [\"cat\"]\n{file}"));
+    let add = |name: &str, overlap: &str| {
+        let rule = ["schedules", "add", name, "--task", "echo", "--every", "1h", "--catch-up", "all:5,1h", "--overlap", overlap];
+        sandbox.run(&rule)
+    };
+    for (overlap, told) in
+        [("skip", "only the first"), ("buffer_one", "only the first two"), ("cancel_previous", "only the last")]
+    {
+        let ended = add(overlap, overlap);
+        assert!(ended.code == Some(0) && ended.stderr.contains(told), "{ended:?}");
+    }
+    assert_eq!(add("allow", "allow").stderr, "");
+    let ended = sandbox.run(&["schedules", "edit", "allow", "--overlap", "skip"]);
+    assert!(ended.code == Some(0) && ended.stderr.contains("only the first"), "{ended:?}");
+    let ended = sandbox.run(&["schedules", "edit", "skip", "--catch-up", "all:1,1h"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "one that is made up for finds none before it");
+    let worker = beat(&sandbox);
+    until("it is written", || sandbox.run(&["schedules", "show", "filed"]).code == Some(0));
+    drop(worker);
+}
+
+#[test]
 fn every_bad_schedule_of_the_file_is_told() {
     let schedule = |name: &str, rule: &str| format!("[[schedule]]\nname = \"{name}\"\ntask = \"echo\"\ncron = \"{rule}\"\n");
     let sandbox = Sandbox::new(&[schedule("a", "0 24 * * *"), schedule("b", "@daily"), schedule("c", "@dialy")].concat());

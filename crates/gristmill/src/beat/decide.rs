@@ -149,11 +149,28 @@ impl<F: FnMut(Timestamp) -> Result<NewTask, String>> Deciding<'_, F> {
             }
             Overlap::BufferOne if self.memory.buffered.is_none() => self.memory.buffered = Some(tick),
             Overlap::BufferOne => self.record(tick, TickOutcome::Skipped, "another tick waits already".to_owned()),
-            Overlap::CancelPrevious => {
-                let (last, runs) = (self.memory.last_task, self.memory.runs);
-                self.run(tick, Some(format!("the task{previous} of the tick before is cancelled for it")));
-                self.cancel.extend(last.filter(|_| self.memory.runs > runs));
+            Overlap::CancelPrevious => self.run_instead(tick),
+        }
+    }
+
+    /// Runs a tick in place of the one before. That one's task is cancelled; one of this very look has no task yet, which a
+    /// cancellation would miss, and gets none.
+    fn run_instead(&mut self, tick: Timestamp) {
+        let (last, runs) = (self.memory.last_task, self.memory.runs);
+        let before = self.ticks.iter().position(|made| made.task.as_ref().is_some_and(|task| Some(task.id) == last));
+        let cancelled = if before.is_some() { self.cancel.last().copied() } else { last };
+        self.run(tick, cancelled.map(|id| format!("the task {id} of the tick before is cancelled for it")));
+        if self.memory.runs == runs {
+            // No task could be made of it, and the one before stays.
+            return;
+        }
+        match before.and_then(|before| self.ticks.get_mut(before)) {
+            Some(made) => {
+                let reason = Some(format!("superseded: the tick at {tick} was due by then, too"));
+                *made = Tick { at: made.at, task: None, outcome: TickOutcome::Skipped, reason };
+                self.memory.runs = runs;
             }
+            None => self.cancel.extend(last),
         }
     }
 

@@ -227,6 +227,27 @@ impl Definition {
         self
     }
 
+    /// What of it may not be meant: ticks that are made up for come together, so that each finds the task of the one before.
+    pub fn notice(&self) -> Option<&'static str> {
+        if !matches!(self.catch_up, CatchUp::All { max: 2.., .. }) {
+            return None;
+        }
+        match self.overlap {
+            Overlap::Allow => None,
+            Overlap::Skip => Some(
+                "of the ticks that are made up for only the first runs, as its task has not ended when the others come; with \
+                 overlap = allow all do",
+            ),
+            Overlap::BufferOne => Some(
+                "of the ticks that are made up for only the first two run, as one waits for the other and none behind it; with \
+                 overlap = allow all do",
+            ),
+            Overlap::CancelPrevious => Some(
+                "of the ticks that are made up for only the last runs, as each supersedes the one before; with overlap = allow all do",
+            ),
+        }
+    }
+
     /// Checks what neither the timing nor the task type does.
     pub(crate) fn check(&self) -> Result<(), InvalidInput> {
         if self.max_runs == Some(0) {

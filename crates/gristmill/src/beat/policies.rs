@@ -12,7 +12,8 @@ pub enum CatchUp {
     /// One run stands for all of them, unless a later tick is on time and does.
     #[default]
     Latest,
-    /// They are run, the latest `max` of those that are not older than `window`.
+    /// They are run, the latest `max` of those that are not older than `window`, as far as [`Overlap`] lets them: only with
+    /// [`Overlap::Allow`] do all of them.
     All {
         /// At most so many, up to 1,000.
         max: u16,
@@ -33,7 +34,7 @@ pub enum Overlap {
     Allow,
     /// It makes one as soon as that task has ended; one tick waits so, those after it are skipped.
     BufferOne,
-    /// That task is cancelled, and the tick makes one.
+    /// That task is cancelled, and the tick makes one. Of ticks that are found due together only the last makes one.
     CancelPrevious,
 }
 

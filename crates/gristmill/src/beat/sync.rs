@@ -91,6 +91,9 @@ async fn check(store: &dyn Store, runtime: &Runtime, schedules: &[(String, Defin
             Err(ScheduleError::UnknownTask { .. }) => unknown.push(name.clone()),
             other => other?,
         }
+        if let Some(notice) = definition.notice() {
+            tracing::warn!(schedule = name, "{notice}");
+        }
     }
     Ok(unknown)
 }

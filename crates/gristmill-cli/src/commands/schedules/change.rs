@@ -17,9 +17,9 @@ pub(super) async fn add(args: Add, client: &Client, out: &Out) -> Result<(), Cli
     check_name("a schedule's name", &name).map_err(|error| CliError::usage(error.to_string()))?;
     let definition = args.said.define(args.task)?;
     check_date(&args.said, client).await?;
-    let plan = definition.timing.plan()?;
+    let notices = [definition.timing.plan()?.notice(), definition.notice()];
     client.schedules().create(&name, definition).await?;
-    plan.notice().into_iter().for_each(output::note);
+    notices.into_iter().flatten().for_each(output::note);
     out.value(&ScheduleJson::of(find(&name, client).await?), line)
 }
 
@@ -37,8 +37,9 @@ pub(super) async fn edit(args: Edit, client: &Client, out: &Out) -> Result<(), C
         said.apply(definition);
     };
     let edited = client.schedules().edit(&which.name, change).await;
-    if let Some(plan) = edited.as_ref().ok().and_then(|record| record.definition.as_ref()?.timing.plan().ok()) {
-        plan.notice().into_iter().for_each(output::note);
+    if let Some(definition) = edited.as_ref().ok().and_then(|record| record.definition.as_ref()) {
+        let rule = definition.timing.plan().ok().and_then(|plan| plan.notice());
+        rule.into_iter().chain(definition.notice()).for_each(output::note);
     }
     answer(edited, &which.name, client, out).await
 }

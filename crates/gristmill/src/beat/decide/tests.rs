@@ -173,6 +173,46 @@ fn the_previous_run_is_cancelled_for_the_next_if_so_wanted() {
 }
 
 #[test]
+fn of_ticks_that_are_due_together_only_the_last_is_made_if_each_cancels_the_one_before() {
+    let all = CatchUp::All { max: 5, window: Duration::from_secs(3_600) };
+    let mut s = Subject::every_second(|d| (d.overlap, d.catch_up) = (Overlap::CancelPrevious, all));
+    s.look_after(SECOND);
+    let first = s.memory.last_task.unwrap();
+    s.ends(State::Running);
+    let mut made = Vec::new();
+    let look = Look {
+        name: "s",
+        definition: &s.definition,
+        plan: &s.plan,
+        memory: s.memory.clone(),
+        now: s.now.saturating_add(SECOND * 3),
+        last_state: Some(State::Running),
+    };
+    let decision = decide(look, |tick| {
+        // The one in the middle can't be made, and takes the place of none.
+        if tick == s.now.saturating_add(SECOND * 2) {
+            return Err("no such task type".to_owned());
+        }
+        let id = s.env.task_id();
+        made.push(id);
+        Ok(NewTask::resolve("report", &Policy::default(), "{}".into(), Overrides::default(), id, &Limits::default()).unwrap())
+    });
+    assert_eq!(decision.cancel, [first], "a task that is made in this look can't be cancelled in it");
+    let [superseded, failed, last] = &decision.ticks[..] else { panic!("{:?}", decision.ticks) };
+    assert_eq!((superseded.outcome, &superseded.task), (Skipped, &None));
+    assert!(superseded.reason.as_ref().unwrap().starts_with("superseded"), "{superseded:?}");
+    assert_eq!(failed.outcome, TickOutcome::Failed);
+    assert_eq!((last.outcome, last.task.as_ref().map(|task| task.id)), (Enqueued, made.last().copied()));
+    assert_eq!(last.reason, Some(format!("the task {first} of the tick before is cancelled for it")));
+    assert_eq!((decision.memory.runs, decision.memory.last_task), (2, made.last().copied()));
+
+    let mut s = Subject::every_second(|d| (d.overlap, d.catch_up) = (Overlap::CancelPrevious, all));
+    let seen = s.look_after(SECOND * 60);
+    assert_eq!(seen.iter().filter(|(_, outcome)| *outcome == Enqueued).collect::<Vec<_>>(), [&(60, Enqueued)]);
+    assert_eq!(s.memory.runs, 1);
+}
+
+#[test]
 fn failures_suppress_more_and_more_ticks_and_a_success_none() {
     let mut s = Subject::every_second(|d| d.penalty = 2);
     let mut seen = Vec::new();
