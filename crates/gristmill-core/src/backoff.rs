@@ -58,13 +58,21 @@ impl Backoff {
     /// Checks that its parts fit together.
     ///
     /// # Errors
-    /// An exponential backoff that begins above its own ceiling: one of the two numbers is a slip.
+    /// An exponential backoff that begins above its own ceiling, as one of the two numbers is a slip, and a list of more than
+    /// [`BACKOFF_STEPS_MAX`](limits::BACKOFF_STEPS_MAX) steps.
     pub fn check(&self) -> Result<(), limits::InvalidInput> {
         match self {
             Self::Exponential { base, max, .. } if base > max => {
                 let (base, max) = (crate::format_duration(*base), crate::format_duration(*max));
                 let problem = format!("begins with {base}, which is above its max of {max} (1h if it is left out)");
                 Err(limits::InvalidInput::new("backoff", problem))
+            }
+            Self::List(steps) if steps.len() > limits::BACKOFF_STEPS_MAX => {
+                let (steps, most) = (steps.len(), limits::BACKOFF_STEPS_MAX);
+                Err(limits::InvalidInput::new(
+                    "backoff",
+                    format!("has {steps} steps; at most {most} are kept, and the last repeats"),
+                ))
             }
             _ => Ok(()),
         }
@@ -160,6 +168,14 @@ mod tests {
     fn a_list_repeats_its_last_step() {
         let backoff = read(r#"["1s","5s"]"#).unwrap();
         assert_eq!([1, 2, 3, 90].map(|n| backoff.delay(n, 0.1).as_secs()), [1, 5, 5, 5]);
+    }
+
+    #[test]
+    fn a_list_has_a_bounded_number_of_steps() {
+        let list = |steps| Backoff::List(vec![Duration::from_secs(1); steps]).check();
+        assert_eq!(list(limits::BACKOFF_STEPS_MAX), Ok(()));
+        let error = list(limits::BACKOFF_STEPS_MAX + 1).unwrap_err();
+        assert_eq!((error.field.as_str(), error.problem.contains("at most 100")), ("backoff", true), "{error}");
     }
 
     #[test]

@@ -45,6 +45,11 @@ pub const CONCURRENCY_MAX: u32 = 100_000;
 pub const ERROR_BYTES_MIN: usize = 256;
 /// The most tags of a task, and the most headers.
 pub const LABELS_MAX: usize = 64;
+/// The most bytes that the headers of a task have together, names and values: every claim reads them, and every child inherits
+/// them.
+pub const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// The most steps of a backoff that is a list; the last one repeats.
+pub const BACKOFF_STEPS_MAX: usize = 100;
 
 /// The configurable limits, in bytes. `Limits::default()` is what an application has that says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

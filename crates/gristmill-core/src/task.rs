@@ -162,6 +162,11 @@ impl NewTask {
         over.backoff.as_ref().map_or(Ok(()), crate::Backoff::check)?;
         check_labels("tags", over.tags.iter())?;
         check_labels("headers", over.headers.keys())?;
+        let bytes: usize = over.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > limits::HEADER_BYTES_MAX {
+            let most = limits::HEADER_BYTES_MAX;
+            return Err(InvalidInput::new("headers", format!("have {bytes} bytes together; at most {most} are kept")));
+        }
         let mut expires = over.expires.or(policy.expires);
         let mut expires_at = over.expires_at;
         if let (Some(at), Some(run_at)) = (expires_at, over.run_at) {
@@ -300,4 +305,26 @@ pub struct AttemptRecord {
     pub logs: Option<String>,
     /// How far it came.
     pub progress: Option<Progress>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Env;
+
+    #[test]
+    fn what_headers_and_a_backoff_may_have_is_bounded() {
+        let resolve =
+            |over| NewTask::resolve("t", &Policy::default(), "{}".into(), over, Env::system().task_id(), &Limits::default());
+        let headers = |bytes: usize| Overrides {
+            headers: [("a".to_owned(), "x".repeat(bytes / 2 - 1)), ("b".to_owned(), "x".repeat(bytes / 2 - 1))].into(),
+            ..Overrides::default()
+        };
+        assert!(resolve(headers(limits::HEADER_BYTES_MAX)).is_ok());
+        let error = resolve(headers(limits::HEADER_BYTES_MAX + 2)).unwrap_err();
+        assert_eq!(error.to_string(), "headers: have 65538 bytes together; at most 65536 are kept");
+        let steps = vec![Duration::from_secs(1); limits::BACKOFF_STEPS_MAX + 1];
+        let error = resolve(Overrides { backoff: Some(Backoff::List(steps)), ..Overrides::default() }).unwrap_err();
+        assert_eq!(error.field, "backoff");
+    }
 }
