@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::future::{Future, IntoFuture, Ready, ready};
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -14,6 +15,9 @@ use crate::core::{
 use crate::runtime::Runtime;
 use crate::{Child, Task};
 
+/// By so much the clocks of two machines may differ: what is over by this one's may still be to come by the store's, which decides.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
+
 /// A task about to be enqueued: set options, then `.await`.
 ///
 /// Each option says something about this one task; where it says nothing, the task type's
@@ -22,7 +26,7 @@ use crate::{Child, Task};
 #[derive(Debug)]
 pub struct Enqueue<'c, O, W = Own<'c>> {
     runtime: &'c Runtime,
-    draft: Result<Draft, EnqueueError>,
+    draft: Result<Draft<'c>, EnqueueError>,
     over: Overrides,
     force: bool,
     place: W,
@@ -111,7 +115,7 @@ impl<'c, O, W> Enqueue<'c, O, W> {
     }
 
     /// The moment from which it is not worth starting any more, by the store's clock; then it ends as `expired`. A moment
-    /// before the task is due is refused.
+    /// before the task is due is refused, if it is so by more than the five minutes that this program's clock may be ahead.
     ///
     /// ```no_run
     /// # use gristmill::{Client, Result, Timestamp, task};
@@ -179,14 +183,14 @@ impl<'c, O, W> Enqueue<'c, O, W> {
     pub(super) fn resolve(mut self) -> Result<(NewTask, W), EnqueueError> {
         let draft = self.draft?;
         if let (Some(at), None) = (self.over.expires_at, self.over.run_at)
-            && at < self.runtime.env.now().saturating_add(self.over.delay.unwrap_or_default())
+            && at.saturating_add(CLOCKS_DIFFER) < self.runtime.env.now().saturating_add(self.over.delay.unwrap_or_default())
         {
             return Err(InvalidInput::new("expires_at", "is before the moment at which the task is due").into());
         }
         self.over.title = self.over.title.or(draft.title);
         let policy = match draft.policy {
             Some(policy) => policy,
-            None if self.force => Policy::default(),
+            None if self.force => Cow::Owned(Policy::default()),
             None => return Err(EnqueueError::UnknownTask { name: draft.name, near: draft.near }),
         };
         let task =
