@@ -291,6 +291,13 @@ pub struct Note {
     pub progress: Option<Progress>,
 }
 
+impl Note {
+    /// Whether it says nothing, and only asks whether the lease still holds.
+    pub fn is_empty(&self) -> bool {
+        self.logs.is_none() && self.progress.is_none()
+    }
+}
+
 /// What a heartbeat brings back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pulse {

@@ -233,6 +233,10 @@ impl Source for SqliteStore {
     }
 
     async fn note(&self, notes: Vec<Note>) -> Result<Vec<bool>, StoreError> {
+        if notes.iter().all(Note::is_empty) {
+            // Nothing is to be kept, so that nothing need be written.
+            return self.read(move |view| view::are_held(view, &notes)).await;
+        }
         self.write(notes.len(), move |tx| ops::note(tx, &notes)).await
     }
 

@@ -1,5 +1,6 @@
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -29,7 +30,7 @@ pub(crate) struct Attempt {
     pub(crate) crashes: u32,
     pub(crate) max_attempts: u32,
     pub(crate) created_at: Timestamp,
-    pub(crate) meta: Box<TaskMeta>,
+    pub(crate) meta: Meta,
     /// The claim; a synchronous call has none.
     pub(crate) lease: Option<LeaseRef>,
     pub(crate) since: Instant,
@@ -99,6 +100,19 @@ pub(crate) struct NotesQueue {
     pub(crate) wake: tokio::sync::Notify,
 }
 
+/// What most tasks do without; those share one that says nothing.
+#[derive(Debug)]
+pub(crate) struct Meta(Option<Box<TaskMeta>>);
+
+impl Deref for Meta {
+    type Target = TaskMeta;
+
+    fn deref(&self) -> &TaskMeta {
+        static NOTHING: LazyLock<TaskMeta> = LazyLock::new(TaskMeta::default);
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
 impl Attempt {
     /// An attempt on a claimed task.
     pub(crate) fn of(
@@ -116,7 +130,7 @@ impl Attempt {
             crashes: claimed.crashes,
             max_attempts: claimed.max_attempts,
             created_at: claimed.created_at,
-            meta: claimed.meta.take().unwrap_or_default(),
+            meta: Meta(claimed.meta.take()),
             lease: Some(claimed.lease),
             since: Instant::now(),
             timeout,

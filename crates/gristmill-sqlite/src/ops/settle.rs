@@ -104,7 +104,7 @@ pub(crate) fn note(tx: &mut Tx<'_>, notes: &[Note]) -> Result<Vec<bool>, Fault> 
 
 /// What a lease keeps of its fence: folded with the task's id, so that one comparison of sixteen bytes finds out both that
 /// the claim is the right one and that the task is (all tasks of a claim share its fence).
-pub(super) fn mark(id: TaskId, fence: Fence) -> [u8; 16] {
+pub(crate) fn mark(id: TaskId, fence: Fence) -> [u8; 16] {
     fold(id, fence.as_bytes())
 }
 

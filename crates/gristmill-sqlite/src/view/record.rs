@@ -1,11 +1,12 @@
 use gristmill_core::kit::encode::{attempt_state_from, ended_from};
 use gristmill_core::{
-    AttemptRecord, AttemptState, Failure, FailureReason, Place, Progress, State, TaskId, TaskMeta, TaskRecord, Timestamp,
+    AttemptRecord, AttemptState, Failure, FailureReason, Note, Place, Progress, State, TaskId, TaskMeta, TaskRecord, Timestamp,
 };
 use rusqlite::{OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
 use crate::error::Fault;
+use crate::ops;
 use crate::reader::View;
 use crate::sql;
 use crate::text::Lossy;
@@ -37,6 +38,17 @@ pub(crate) fn get(view: &mut View<'_>, id: TaskId) -> Result<Option<TaskRecord>,
         });
     }
     Ok(Some(record))
+}
+
+/// Whether these claims are still the newest of their tasks; one answer each.
+pub(crate) fn are_held(view: &View<'_>, notes: &[Note]) -> Result<Vec<bool>, Fault> {
+    let mut get = view.conn.prepare_cached(sql::LEASE_MARK)?;
+    let is_held = |Note { lease, .. }: &Note| {
+        let Some(key) = lease.key.number() else { return Ok(false) };
+        let kept: Option<Vec<u8>> = get.query_row([key], |row| row.get(0)).optional()?;
+        Ok(kept.is_some_and(|kept| kept == ops::mark(lease.id, lease.fence)))
+    };
+    notes.iter().map(is_held).collect()
 }
 
 /// Where a task stands, from the table that holds it.

@@ -1,5 +1,6 @@
 use gristmill_core::{
-    Claimed, EnqueueOutcome, NewTask, SettleWithin, Settled, Settlement, Source, State, Store, StoreError, StoreErrorKind, Within,
+    Claimed, EnqueueOutcome, LeaseRef, NewTask, Note, SettleWithin, Settled, Settlement, Source, State, Store, StoreError,
+    StoreErrorKind, Within,
 };
 use gristmill_sqlite::Rusqlite;
 use rusqlite::{Connection, TransactionBehavior};
@@ -128,4 +129,26 @@ async fn names_given_for_children_that_were_refused_are_not_remembered() {
         let record = fixture.store.get(task.id).await.unwrap().unwrap();
         assert_eq!((record.queue, record.kind), (task.queue, task.kind));
     }
+}
+
+/// Asking whether a claim still holds keeps nothing, and so is no reason for a commit.
+#[tokio::test]
+async fn whoever_only_asks_for_its_lease_writes_nothing() {
+    let fixture = Fixture::new();
+    let worker = fixture.worker(&["mail"]).await;
+    fixture.store.enqueue(vec![fixture.task("mail")]).await.unwrap();
+    let lease = fixture.claim(worker, 1).await[0].lease;
+    let raw = fixture.raw();
+    let commits = || -> i64 { raw.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap() };
+    let before = commits();
+    let ask = async |lease| fixture.store.note(vec![Note { lease, logs: None, progress: None }]).await.unwrap();
+    assert_eq!(ask(lease).await, [true]);
+    assert_eq!(ask(LeaseRef { fence: fixture.env.fence(), ..lease }).await, [false]);
+    assert_eq!(commits(), before);
+    let said = Note { lease, logs: Some("at it".to_owned()), progress: None };
+    assert_eq!(fixture.store.note(vec![said]).await.unwrap(), [true]);
+    assert_ne!(commits(), before);
+    assert_eq!(ask(lease).await, [true]);
+    let task = fixture.store.get(lease.id).await.unwrap().unwrap();
+    assert_eq!(task.attempts[0].logs.as_deref(), Some("at it"), "what was kept stays");
 }

@@ -58,11 +58,18 @@ impl<O> Handle<O> {
     pub async fn ended(&self) -> Result<TaskRecord, AwaitError> {
         /// Below what a person notices; the store wakes us long before this in most cases.
         const LOOK_AGAIN: Duration = Duration::from_millis(500);
+        let not_kept = || AwaitError::NotKept { id: self.id };
         loop {
-            match self.client.get(self.id).await? {
-                Some(task) if task.state.is_final() => return Ok(task),
-                Some(_) => self.client.store().wait(Wake::Ended(self.id), LOOK_AGAIN).await,
-                None => return Err(AwaitError::NotKept { id: self.id }),
+            // Only where it stands, as long as that is all that counts: its record has every attempt with its log.
+            let state = self.client.store().task_states(&[self.id]).await?.first().copied().flatten();
+            if !state.ok_or_else(not_kept)?.is_final() {
+                self.client.store().wait(Wake::Ended(self.id), LOOK_AGAIN).await;
+                continue;
+            }
+            let task = self.client.get(self.id).await?.ok_or_else(not_kept)?;
+            // Unless somebody has just retried it.
+            if task.state.is_final() {
+                return Ok(task);
             }
         }
     }
