@@ -264,6 +264,21 @@ fn a_catch_up_of_which_the_overlap_leaves_next_to_nothing_is_told() {
 }
 
 #[test]
+fn a_million_missed_ticks_are_one_line_of_the_log() {
+    let sandbox = Sandbox::with_echo();
+    add(&sandbox, "often", &["--cron", "* * * * * *", "--catch-up", "none"]);
+    let file = gristmill_sqlite::rusqlite::Connection::open(sandbox.path("gristmill.db")).unwrap();
+    let long_ago = "UPDATE gristmill_schedule SET due_at = 0, memory = json_set(memory, '$.after', '2025-01-01T00:00:00.000Z')";
+    assert_eq!(file.execute(long_ago, []).unwrap(), 1);
+    let mut beat = beat(&sandbox);
+    beat.hears("outcome=\"missed\"");
+    beat.signal(Signal::TERM);
+    let (_, said) = beat.ended();
+    assert_eq!(said.matches("missed").count(), 1, "{said}");
+    assert!(said.contains("ticks=100"), "{said}");
+}
+
+#[test]
 fn every_bad_schedule_of_the_file_is_told() {
     let schedule = |name: &str, rule: &str| format!("[[schedule]]\nname = \"{name}\"\ntask = \"echo\"\ncron = \"{rule}\"\n");
     let sandbox = Sandbox::new(&[schedule("a", "0 24 * * *"), schedule("b", "@daily"), schedule("c", "@dialy")].concat());
