@@ -244,6 +244,10 @@ impl Source for SqliteStore {
         self.write(limit, move |tx| ops::sweep(tx, limit)).await
     }
 
+    async fn promote(&self, limit: usize) -> Result<Swept, StoreError> {
+        self.write(limit, move |tx| ops::promote(tx, limit)).await
+    }
+
     async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
         self.write(limit, move |tx| ops::prune(tx, limit)).await
     }

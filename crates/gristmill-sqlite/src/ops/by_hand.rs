@@ -39,7 +39,7 @@ pub(crate) fn release(tx: &mut Tx<'_>, id: TaskId) -> Result<ReleaseOutcome, Fau
 
 /// Takes a worker for dead; how many tasks it holds, `None` if there is none of this id.
 pub(crate) fn lose_worker(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Option<u64>, Fault> {
-    let Some(key) = key(tx, worker)? else { return Ok(None) };
+    let Some(key) = key(tx.conn, worker)? else { return Ok(None) };
     tx.effects.changed = true;
     tx.conn.prepare_cached(sql::WORKER_LOSE)?.execute(params![key, tx.now.as_millis()])?;
     Ok(Some(tx.conn.prepare_cached(sql::WORKER_HELD)?.query_row([key], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)?))
@@ -47,7 +47,7 @@ pub(crate) fn lose_worker(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Option<u6
 
 /// Deletes the row of a worker from which everything was taken.
 pub(crate) fn bury_worker(tx: &mut Tx<'_>, worker: WorkerId) -> Result<(), Fault> {
-    let Some(key) = key(tx, worker)? else { return Ok(()) };
+    let Some(key) = key(tx.conn, worker)? else { return Ok(()) };
     tx.conn.prepare_cached(sql::WORKER_DELETE)?.execute([key])?;
     tx.memory.forget_worker(worker, key);
     tx.effects.left.push(worker);

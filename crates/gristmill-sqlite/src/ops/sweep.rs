@@ -30,30 +30,39 @@ pub(crate) const RESCUED_AT_ONCE: usize = 1_000;
 
 /// Does the work that no task waits for in particular, at most `limit` tasks of each and as much as may be done at once.
 pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
-    let promoted = promote(tx, limit)?;
+    let promoted = due(tx, limit)?;
     let mut ended = tx.memory.take_untold();
     lose_the_dead(tx)?;
     let rescued = rescue(tx, limit, &mut ended)?;
     let (expiring, expired) = expire(tx, limit, &mut ended)?;
     let unparked = unpark(tx, limit)?;
     label::fill(tx.conn)?;
-    if promoted.done() > 0 {
-        tx.effects.points.add(Points::PROMOTE);
-    }
     if rescued.done() > 0 {
         tx.effects.points.add(Points::RESCUE);
     }
+    let next_due = next_due(tx, [&promoted, &rescued, &expiring, &unparked].iter().any(|part| part.is_spent()))?;
+    let [promoted, rescued, unparked] = [promoted, rescued, unparked].map(|part| part.done());
+    Ok(Swept { promoted, rescued, expired, ended, unparked, next_due })
+}
+
+/// The part of it that cannot wait: makes ready what is due.
+pub(crate) fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
+    let promoted = due(tx, limit)?;
+    let next_due = next_due(tx, promoted.is_spent())?;
+    Ok(Swept { promoted: promoted.done(), next_due, ..Swept::default() })
+}
+
+/// How long until the next task is due; no time at all if more is left to do.
+fn next_due(tx: &mut Tx<'_>, is_spent: bool) -> Result<Option<Duration>, Fault> {
     tx.effects.swept = true;
-    let next: Option<i64> = if [&promoted, &rescued, &expiring, &unparked].iter().any(|part| part.is_spent()) {
+    let next: Option<i64> = if is_spent {
         Some(tx.now.as_millis())
     } else {
         // What is due and still there is not for this version to promote.
         tx.conn.prepare_cached(sql::SCHEDULED_NEXT)?.query_row([tx.now.as_millis()], |row| row.get(0))?
     };
     tx.memory.told_next_due(next);
-    let next_due = next.map(|at| Timestamp::from_millis(at).since(tx.now));
-    let [promoted, rescued, unparked] = [promoted, rescued, unparked].map(|part| part.done());
-    Ok(Swept { promoted, rescued, expired, ended, unparked, next_due })
+    Ok(next.map(|at| Timestamp::from_millis(at).since(tx.now)))
 }
 
 /// Deletes what is kept no longer.
@@ -73,7 +82,8 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
     Ok(over.len() + prune_ticks(tx, count(limit - over.len()))?)
 }
 
-fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<Budget, Fault> {
+/// Makes ready what is due, within a budget.
+fn due(tx: &mut Tx<'_>, limit: usize) -> Result<Budget, Fault> {
     let due: Vec<(i64, u32, u32, u32, Flags)> = {
         let mut due = tx.conn.prepare_cached(sql::SCHEDULED_DUE)?;
         let rows = due.query_map(params![tx.now.as_millis(), count(limit), UNKNOWN], |row| {
@@ -97,6 +107,9 @@ fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<Budget, Fault> {
         } else {
             set_aside(tx, &waiter, "its body is missing")?;
         }
+    }
+    if budget.done() > 0 {
+        tx.effects.points.add(Points::PROMOTE);
     }
     Ok(budget)
 }

@@ -43,7 +43,8 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
         };
         errors = 0;
         if is_turn {
-            let is_full = [swept.rescued, swept.expired, swept.unparked].iter().any(|count| *count >= BATCH);
+            let is_full = swept.next_due == Some(Duration::ZERO)
+                || [swept.rescued, swept.expired, swept.unparked].iter().any(|count| *count >= BATCH);
             sweep_at = Instant::now() + if is_full { Duration::ZERO } else { turn(&shared, fleet) };
         }
         let next_due = swept.next_due;
