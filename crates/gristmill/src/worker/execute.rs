@@ -98,8 +98,8 @@ async fn run_held(shared: &Shared, attempt: &Arc<Attempt>, claimed: Claimed) -> 
     settlement
 }
 
-/// A thread can't be ended from outside. It keeps its slot: threads would pile up else, until the process has none left for
-/// anything, and the next attempt of the same task would run beside this one.
+/// A thread can't be ended from outside. It keeps its slot: threads would pile up else, until the process has none left for files,
+/// names of hosts and hooks.
 async fn until_threads_end(shared: &Shared, attempt: &Attempt) {
     tracing::warn!(
         task = %attempt.id, kind = %attempt.kind,
