@@ -27,7 +27,8 @@ pub async fn a_clock_that_is_set_forward_takes_nothing_from_who_lives(bench: Ben
     assert_eq!(bench.sweep().await.rescued, 0);
     for _ in 0..3 {
         bench.pass(LEASE / 3);
-        (bench.beat(worker).await, bench.beat(other).await);
+        bench.beat(worker).await;
+        bench.beat(other).await;
         assert_eq!(bench.sweep().await.rescued, 0);
     }
     bench.add().await;
@@ -96,7 +97,8 @@ pub async fn who_lives_outlives_a_clock_that_is_set_right(bench: Bench<'_>) {
 /// the server's, these are two servers in turn.)
 pub async fn two_clocks_that_differ_kill_nobody(bench: Bench<'_>) {
     let (right, wrong) = (bench.worker().await, bench.worker_for(&[QUEUE], &["work"]).await);
-    (bench.add().await, bench.add().await);
+    bench.add().await;
+    bench.add().await;
     let held = [bench.claim_one(right).await.lease, bench.claim_one(wrong).await.lease];
     let hour = secs(3_600);
     for _ in 0..12 {
