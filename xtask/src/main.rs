@@ -12,6 +12,9 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use services::{Services, Syncs, Which};
 
+/// Of a storm whose length nobody chose. Each fault comes at least once, even if that takes longer.
+const STORM_MINUTES: u64 = 2;
+
 /// Checks, tests and measures gristmill.
 #[derive(Parser)]
 struct Args {
@@ -21,7 +24,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything that a change has to pass: format, lints, tests, features, documentation, examples.
+    /// Everything that a change has to pass: format, lints, tests, features, documentation, examples, two minutes of a storm.
     Ci,
     /// All tests, with PostgreSQL and PgBouncer. Arguments after `--` go to `cargo test`.
     Test {
@@ -36,9 +39,15 @@ enum Task {
     /// Runs a proof of the tests for longer.
     Soak {
         what: Soak,
-        /// How often its faults happen.
+        /// Of `beat`: how often its faults happen
         #[arg(long, default_value_t = 50)]
         rounds: u32,
+        /// Of `storm`: how long its faults go on, on both stores together
+        #[arg(long, default_value_t = STORM_MINUTES)]
+        minutes: u64,
+        /// Of `storm`: the number that an earlier one printed, for the same faults in the same order
+        #[arg(long)]
+        seed: Option<u64>,
     },
     /// Measures the embedded store and the engine (`gristmill bench`). Arguments after `--` go to it.
     Bench {
@@ -51,6 +60,9 @@ enum Task {
 enum Soak {
     /// Three beats on each store, whose leader is killed, paused and stopped, over schedules that tick each second.
     Beat,
+    /// Workers, beats, callers and operators on each store, of two versions, that are killed, paused, cut off and held up by others'
+    /// transactions, and whose clock makes trips; what they did is held against what was acknowledged.
+    Storm,
 }
 
 fn main() -> Result<()> {
@@ -60,7 +72,10 @@ fn main() -> Result<()> {
         Task::Test { rest } => test(&rest, &Services::start(Which::All, Syncs::Off, &target()?)?)?,
         Task::Examples => examples(&Services::start(Which::Postgres, Syncs::Off, &target()?)?)?,
         Task::Services => serve()?,
-        Task::Soak { what, rounds } => soak(what, rounds)?,
+        Task::Soak { what: Soak::Beat, rounds, .. } => soak_beat(rounds)?,
+        Task::Soak { what: Soak::Storm, minutes, seed, .. } => {
+            soak_storm(minutes, seed, &Services::start(Which::All, Syncs::On, &target()?)?)?;
+        }
         Task::Bench { rest } => bench(&rest)?,
     }
     say(&format!("done in {:.0?}", start.elapsed()));
@@ -84,7 +99,8 @@ fn ci() -> Result<()> {
         "--no-deps",
         "--all-features",
     ]))?;
-    examples(&services)
+    examples(&services)?;
+    soak_storm(STORM_MINUTES, None, &services)
 }
 
 fn test(rest: &[String], services: &Services) -> Result<()> {
@@ -100,12 +116,31 @@ fn older() -> Result<String> {
     older::build(&cargo_path(), &root(), &target()?)
 }
 
-fn soak(what: Soak, rounds: u32) -> Result<()> {
-    let Soak::Beat = what;
+fn soak_beat(rounds: u32) -> Result<()> {
     let services = Services::start(Which::Postgres, Syncs::On, &target()?)?;
+    run_with(tests_of_cli("beat_crash").env("GRISTMILL_STORM_LEADERS", rounds.to_string()), services.for_tests())
+}
+
+fn soak_storm(minutes: u64, seed: Option<u64>, services: &Services) -> Result<()> {
+    let older = older()?;
+    let mut variables = services.for_tests();
+    variables.push((older::VARIABLE, &older));
+    // Half of it on each store.
+    let seconds = minutes.saturating_mul(30).to_string();
+    let mut command = tests_of_cli("storm::");
+    // One store after the other, and what they tell as it comes.
+    command.args(["--include-ignored", "--test-threads", "1", "--nocapture"]).env("GRISTMILL_STORM_SECONDS", seconds);
+    if let Some(seed) = seed {
+        command.env("GRISTMILL_STORM_SEED", seed.to_string());
+    }
+    run_with(&mut command, variables)
+}
+
+/// The tests of the built binary whose names hold this, built as `test` does: by itself it would need every dependency once more.
+fn tests_of_cli(name: &str) -> Command {
     let mut command = Command::new(cargo_path());
-    command.current_dir(root()).args(["test", "-p", "gristmill-cli", "--all-features", "--test", "it", "--", "beat_crash"]);
-    run_with(command.env("GRISTMILL_STORM_LEADERS", rounds.to_string()), services.for_tests())
+    command.current_dir(root()).args(["test", "--workspace", "--all-features", "--test", "it", "--", name]);
+    command
 }
 
 fn examples(services: &Services) -> Result<()> {

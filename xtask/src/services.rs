@@ -1,4 +1,5 @@
-//! PostgreSQL and PgBouncer for tests: one throwaway cluster a run, on loopback ports that nobody else has.
+//! PostgreSQL and PgBouncer for tests, and what else these need of the machine: one throwaway cluster a run, on loopback ports that
+//! nobody else has.
 
 mod account;
 mod folder;
@@ -80,12 +81,14 @@ impl Services {
             ("GRISTMILL_TEST_POSTGRES_ACCOUNT", services.run.account().text()),
             ("GRISTMILL_TEST_POSTGRES_CLUSTERS", shown(&services.run.clusters()?)?),
             ("GRISTMILL_TEST_PYTHON", shown(programs.python())?),
+            ("GRISTMILL_TEST_FAKETIME", shown(programs.faketime())?),
         ];
         Ok(services)
     }
 
-    /// The variables through which tests find the servers, a Python that can talk to them, and what they need to start some
-    /// of their own: the folder of PostgreSQL's programs, the account to run them as, and the folder for their data.
+    /// The variables through which tests find the servers, a Python that can talk to them, a library that moves a program's clock,
+    /// and what they need to start some of their own: the folder of PostgreSQL's programs, the account to run them as, and the folder
+    /// for their data.
     ///
     /// Not DATABASE_URL: it is another one in every run, and whatever reads it at build time, as sqlx's macros do, would
     /// be built again each time.

@@ -29,6 +29,7 @@ pub(super) struct Programs {
     postgres: PathBuf,
     pgbouncer: PathBuf,
     python: PathBuf,
+    faketime: PathBuf,
 }
 
 impl Programs {
@@ -44,6 +45,9 @@ impl Programs {
         if which == Which::All && python().is_none() {
             missing.push("python3-psycopg2");
         }
+        if which == Which::All && faketime().is_none() {
+            missing.push("libfaketime");
+        }
         if !missing.is_empty() {
             install(&missing)?;
         }
@@ -57,7 +61,11 @@ impl Programs {
             None if which == Which::All => bail!("the package python3-psycopg2 brought no Python with psycopg2"),
             found => found.unwrap_or_default(),
         };
-        Ok(Self { postgres, pgbouncer, python })
+        let faketime = match faketime() {
+            None if which == Which::All => bail!("the package libfaketime brought no library of this name"),
+            found => found.unwrap_or_default(),
+        };
+        Ok(Self { postgres, pgbouncer, python, faketime })
     }
 
     /// The folder of PostgreSQL's programs.
@@ -87,12 +95,19 @@ impl Programs {
     pub(super) fn python(&self) -> &Path {
         &self.python
     }
+
+    /// A library that gives a program another clock; nothing if only servers were asked for.
+    pub(super) fn faketime(&self) -> &Path {
+        &self.faketime
+    }
 }
 
 fn install(packages: &[&str]) -> Result<()> {
     let names = packages.join(" and ");
     if !runs("apt-get", &["--version"]) {
-        bail!("{names} not found, nor apt-get: install PostgreSQL {OLDEST} or later, PgBouncer, and psycopg for python3");
+        bail!(
+            "{names} not found, nor apt-get: install PostgreSQL {OLDEST} or later, PgBouncer, psycopg for python3, and libfaketime"
+        );
     }
     let mut command = if rustix::process::geteuid().is_root() {
         Command::new("sh")
@@ -157,6 +172,13 @@ fn python() -> Option<PathBuf> {
         Command::new(python).args(["-c", look]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     };
     std::iter::once(PathBuf::from("/usr/bin")).chain(path()).map(|folder| folder.join("python3")).find(has_driver)
+}
+
+/// Debian has it in a folder for each machine's kind.
+fn faketime() -> Option<PathBuf> {
+    let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|folder| folder.path());
+    let others = ["/usr/lib", "/usr/local/lib"].map(PathBuf::from);
+    libraries.chain(others).map(|folder| folder.join("faketime/libfaketime.so.1")).find(|file| file.is_file())
 }
 
 fn path() -> Vec<PathBuf> {

@@ -21,6 +21,7 @@ mod schedules;
 mod schema;
 mod server;
 mod server_faults;
+mod storm;
 mod tasks;
 mod versions;
 mod visible;

@@ -9,7 +9,7 @@ use crate::crash::{RECORD, Record, check, lines};
 use crate::sandbox::{Sandbox, Worker, until};
 
 /// The released program.
-fn older() -> String {
+pub(crate) fn older() -> String {
     std::env::var("GRISTMILL_TEST_OLDER")
         .unwrap_or_else(|_| panic!("GRISTMILL_TEST_OLDER names no program; run cargo xtask test, which builds one"))
 }
