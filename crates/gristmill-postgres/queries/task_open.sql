@@ -1,2 +1,2 @@
 -- Index: the primary keys of task and outcome.
-SELECT NOT EXISTS (SELECT FROM {s}.outcome o WHERE o.id = t.id AND o.ended <> 0) FROM {s}.task t WHERE t.id = $1
+SELECT NOT EXISTS (SELECT FROM {s}.outcome o WHERE o.id = $1 AND o.ended <> 0) FROM {s}.task t WHERE t.id = $1

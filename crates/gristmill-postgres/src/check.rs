@@ -4,7 +4,7 @@ use gristmill_core::{Env, Finding};
 use tokio_postgres::types::ToSql;
 
 use crate::error::Fault;
-use crate::indexes::INDEXES;
+use crate::indexes::{BY_KIND, INDEXES};
 use crate::options::PostgresOptions;
 use crate::session::Session;
 use crate::sql::Q;
@@ -141,7 +141,7 @@ async fn indexes(s: &Session<'_>, options: &PostgresOptions) -> Result<Finding, 
     let rows = s.rows(Q::CheckIndexes, &[&options.schema]).await?;
     let mut invalid = rows.iter().map(|row| row.try_get::<_, String>(0)).collect::<Result<Vec<_>, _>>()?;
     // A part of ours is not valid yet while it is built, or is made anew if that was cut short.
-    invalid.retain(|name| !INDEXES.iter().any(|index| index.is_part(name)));
+    invalid.retain(|name| !INDEXES.iter().chain([&BY_KIND]).any(|index| index.is_part(name)));
     if !invalid.is_empty() {
         let message = format!("indexes are invalid: {}", invalid.join(", "));
         return Ok(Finding::error("indexes", message, "REINDEX INDEX each of them"));
@@ -230,7 +230,7 @@ impl Room {
         let enough = (relations.saturating_mul(4) / self.connections.max(1)).saturating_add(1);
         let hint = format!(
             "raise max_locks_per_transaction from {} to {enough} (the server restarts for it), or shorten the retention of what is \
-             kept for long, so that days are dropped: a claim or a sweep may lock all of them, and without room fails with \"out \
+             kept for long, so that days are dropped: a list or a sweep may lock all of them, and without room fails with \"out \
              of shared memory\", as do the application's own statements",
             self.each
         );

@@ -18,6 +18,10 @@ const AHEAD: i64 = 3;
 const DROP_EVERY_MS: i64 = 60_000;
 /// How long it leaves the tables alone after it could not have them: whoever waits for such a lock holds up all who come later.
 const LOCKED_FOR_MS: i64 = 600_000;
+/// With more days than these, statements that look for tasks by their ids are planned for each call, and then open only the days that
+/// they need. Else each opens and locks all of them, which with some hundreds takes longer than the work itself, and fills the
+/// server's table of locks. Seven days of retention, today and those ahead are fewer.
+const MANY: i64 = 14;
 /// Days dropped in one go, by a store that was left alone for long; the next look goes on.
 const DROPS_MAX: usize = 31;
 
@@ -28,12 +32,21 @@ pub(crate) struct Days {
     made: AtomicI64,
     make_at: AtomicI64,
     drop_at: AtomicI64,
+    /// How many have partitions, as far as we know.
+    kept: AtomicI64,
 }
 
 impl Default for Days {
     fn default() -> Self {
         let never = || AtomicI64::new(i64::MIN);
-        Self { made: never(), make_at: never(), drop_at: never() }
+        Self { made: never(), make_at: never(), drop_at: never(), kept: AtomicI64::new(0) }
+    }
+}
+
+impl Days {
+    /// Whether so many are kept that a statement is not to open all of them.
+    pub(crate) fn are_many(&self) -> bool {
+        self.kept.load(Ordering::Relaxed) > MANY
     }
 }
 
@@ -68,6 +81,7 @@ impl Inner {
         if !self.is_time(&self.days.drop_at, DROP_EVERY_MS) {
             return;
         }
+        self.count_days().await;
         for n in 0..DROPS_MAX {
             match self.drop_day().await {
                 Ok(Some(day)) => tracing::debug!(day = %Timestamp::from_millis(day * DAY_MS), "dropped a day of ended tasks"),
@@ -82,6 +96,18 @@ impl Inner {
         if let Err(error) = self.analyze_days().await {
             tracing::debug!(%error, "the tables could not be analyzed");
         }
+    }
+
+    /// Counts the days that have partitions, for [`Days::are_many`].
+    pub(crate) async fn count_days(self: &Arc<Self>) {
+        match self.day_count().await {
+            Ok(days) => self.days.kept.store(days.unwrap_or_default(), Ordering::Relaxed),
+            Err(error) => tracing::debug!(%error, "the days could not be counted"),
+        }
+    }
+
+    async fn day_count(self: &Arc<Self>) -> Result<Option<i64>, StoreError> {
+        run!(self, pool, Kind::Single, s => async { value(s.conn()?, s.texts(), Q::DayCount, &[]).await })
     }
 
     async fn make_days_now(self: &Arc<Self>, now: Timestamp) -> Result<bool, StoreError> {

@@ -28,4 +28,6 @@ pub(crate) struct Own {
     pub(crate) returned: Vec<(i32, i16, i64)>,
     /// Tasks came back, and nobody says where.
     pub(crate) returned_somewhere: bool,
+    /// A queue is crowded with what other services have to do, and an index would lead past it.
+    pub(crate) crowded: bool,
 }

@@ -40,6 +40,13 @@ pub(crate) const INDEXES: &[Index] = &[
     Index { name: "owed", table: "outcome", columns: "id", predicate: Some("owed <> 0") },
 ];
 
+/// Leads past what other services have ready in the same queue. A store gets it once that is so much that a worker's looks become dear:
+/// it would cost all others a tenth of the server's work for an enqueue, for nothing.
+/// The priority is written as only that look writes it: the planner, which has no idea what is in the table, would as soon take the
+/// primary key for it.
+pub(crate) const BY_KIND: Index =
+    Index { name: "by_kind", table: "ready", columns: "queue, kind, (priority::integer), seq", predicate: None };
+
 /// How often a process looks whether there is something to build.
 const LOOK_EVERY_MS: i64 = 60_000;
 /// How long it leaves that to others after it could not.
@@ -57,11 +64,12 @@ const KEEP: &str = "SET LOCAL idle_in_transaction_session_timeout = 0";
 pub(crate) struct Building {
     done: AtomicBool,
     at: AtomicI64,
+    by_kind_at: AtomicI64,
 }
 
 impl Default for Building {
     fn default() -> Self {
-        Self { done: AtomicBool::new(INDEXES.is_empty()), at: AtomicI64::new(i64::MIN) }
+        Self { done: AtomicBool::new(INDEXES.is_empty()), at: AtomicI64::new(i64::MIN), by_kind_at: AtomicI64::new(i64::MIN) }
     }
 }
 
@@ -119,6 +127,28 @@ impl Inner {
                         tracing::warn!(%error, "an index could not be built");
                     }
                 }
+            }
+        });
+    }
+}
+
+impl Inner {
+    /// Builds the index for queues that several services share, which somebody needs now, apart from the caller.
+    pub(crate) fn build_by_kind(self: &Arc<Self>) {
+        if !self.is_time(&self.building.by_kind_at, LOOK_EVERY_MS) {
+            return;
+        }
+        let inner = self.clone();
+        self.tasks.spawn(async move {
+            let built = tokio::select! {
+                biased;
+                () = inner.closing.cancelled() => return,
+                built = build(&inner.connect, &inner.env, &[BY_KIND]) => built,
+            };
+            if let Err(error) = built {
+                inner.building.by_kind_at.store(inner.env.now().as_millis() + FAILED_FOR_MS, Ordering::Relaxed);
+                let make = BY_KIND.create(&inner.connect.texts, "CONCURRENTLY", BY_KIND.table);
+                tracing::warn!(%error, "claims read what other services have ready in the same queue; as the owner of the tables run: {make}");
             }
         });
     }

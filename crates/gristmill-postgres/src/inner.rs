@@ -122,7 +122,7 @@ impl Inner {
 
     pub(crate) async fn session<'a>(&'a self, pool: &'a Pool, kind: Kind) -> Result<Session<'a>, StoreError> {
         let held = pool.get().await?;
-        let mut session = Session::new(held, &self.connect.texts, &self.names, self.env.virtual_now());
+        let mut session = Session::new(held, &self.connect.texts, &self.names, self.env.virtual_now(), self.days.are_many());
         // A failpoint before the commit needs a commit that is apart from the statement.
         if kind == Kind::Transaction || failpoint::is_active() {
             session.begin().await.map_err(|fault| fault.explain(&self.connect.what))?;
@@ -159,7 +159,7 @@ impl Inner {
     }
 
     /// Keeps what a commit means to this process.
-    pub(crate) fn keep(&self, own: &Own) {
+    pub(crate) fn keep(self: &Arc<Self>, own: &Own) {
         if !own.untold.is_empty() {
             self.untold.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&own.untold);
         }
@@ -167,6 +167,9 @@ impl Inner {
             self.workers.forget_floors();
         }
         self.workers.lower(&own.returned);
+        if own.crowded {
+            self.build_by_kind();
+        }
     }
 
     /// Whether a worker of this process may take tasks of a line. Where there is none, whoever waits is told of all.

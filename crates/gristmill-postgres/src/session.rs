@@ -23,11 +23,14 @@ pub(crate) struct Session<'a> {
     pub(crate) effects: Effects,
     pub(crate) own: Own,
     open: bool,
+    many_days: bool,
+    /// Whether statements are planned for their values.
+    planned_anew: bool,
 }
 
 impl<'a> Session<'a> {
     /// Each statement commits by itself, so that an operation may have one that writes.
-    pub(crate) fn new(held: Held<'a>, texts: &'a Texts, names: &'a Names, now: Option<Timestamp>) -> Self {
+    pub(crate) fn new(held: Held<'a>, texts: &'a Texts, names: &'a Names, now: Option<Timestamp>, many_days: bool) -> Self {
         let now = now.map(Timestamp::as_millis);
         Self {
             held,
@@ -39,6 +42,8 @@ impl<'a> Session<'a> {
             effects: Effects::default(),
             own: Own::default(),
             open: false,
+            many_days,
+            planned_anew: false,
         }
     }
 
@@ -46,6 +51,21 @@ impl<'a> Session<'a> {
     pub(crate) async fn begin(&mut self) -> Result<(), Fault> {
         if !std::mem::replace(&mut self.open, true) {
             self.conn()?.batch("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        }
+        Ok(())
+    }
+
+    /// Whether so many days are kept that a statement is not to open all of them.
+    pub(crate) fn has_many_days(&self) -> bool {
+        self.many_days
+    }
+
+    /// From now on everything is one transaction, whose statements are planned for the values that they get. A plan for any values locks
+    /// all days, a plan for some ids only theirs. For the rows of two tables by their ids such a plan has a hash table, too.
+    pub(crate) async fn plan_anew(&mut self) -> Result<(), Fault> {
+        self.begin().await?;
+        if !std::mem::replace(&mut self.planned_anew, true) {
+            self.conn()?.batch("SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_hashjoin = on").await?;
         }
         Ok(())
     }

@@ -3,7 +3,9 @@
 //! Placeholders are replaced once, when the store is opened: `{s}` is the quoted schema, `{l}` the same inside a string
 //! literal, `{now}` the server's clock in milliseconds (or parameter 1, with which a test moves it), `{changed}` the end of a
 //! statement that can't do all of its work, `{channel}` where notifications go, and `{tell}` a further column that notifies, with
-//! `notify=inside`. Those about places and ends are the [`doors`].
+//! `notify=inside`. What statements that claim have in common is in `queries/parts/`: `{in_line}`, `{by_kind}`, `{taken}`.
+//! `{t_of_days}` and `{o_of_days}` name the ids of `$1` once more, in the texts of [`OF_DAYS`]. Those about places and ends are the
+//! [`doors`].
 
 use gristmill_core::kit::fnv;
 use tokio_postgres::types::Type;
@@ -58,12 +60,17 @@ queries! {
     CheckSlots "check_slots" [];
     CheckTables "check_tables" [TEXT];
     Claim "claim" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8, UUID, TEXT];
+    ClaimByKind "claim_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8, UUID, TEXT];
+    ClaimFound "claim_found" [INT8, INT8, INT4, INT4, TEXT_ARRAY, UUID_ARRAY, INT8, UUID, TEXT];
     DayAnalyze "day_analyze" [];
+    DayCount "day_count" [];
     DayDrop "day_drop" [INT8];
     DayMake "day_make" [INT8];
     Enqueue "enqueue" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
         UUID_ARRAY, INT4_ARRAY, UUID_ARRAY];
+    Find "find" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
+    FindByKind "find_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
     IndexLacking "index_lacking" [TEXT, TEXT];
     IndexWhole "index_whole" [TEXT];
     KindDeclare "kind_declare" [TEXT_ARRAY, TEXT_ARRAY];
@@ -130,8 +137,10 @@ queries! {
     ReadyHeadKinds "ready_head_kinds" [INT4, INT8];
     ReadyLook "ready_look" [INT8, INT8, INT4, TEXT_ARRAY, INT4_ARRAY];
     ReadyOldest "ready_oldest" [INT4];
+    ReadyOthers "ready_others" [INT4, INT4_ARRAY, INT8];
     ReadySomeKinds "ready_some_kinds" [INT4, INT8];
     Record "record" [UUID_ARRAY, BOOL];
+    RecordOfDays "record" [UUID_ARRAY, BOOL];
     ScheduleAdvance "schedule_advance" [TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY];
     ScheduleDue "schedule_due" [INT8, INT8];
     ScheduleGet "schedule_get" [TEXT];
@@ -148,7 +157,9 @@ queries! {
     TaskKnown "task_known" [UUID_ARRAY];
     TaskOpen "task_open" [UUID];
     TaskSame "task_same" [UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY];
+    TaskSameOfDays "task_same" [UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY];
     TaskStates "task_states" [UUID_ARRAY];
+    TaskStatesOfDays "task_states" [UUID_ARRAY];
     TaskUnexpire "task_unexpire" [UUID_ARRAY];
     TickInsert "tick_insert" [INT8, TEXT_ARRAY, INT8_ARRAY, INT2_ARRAY, UUID_ARRAY, TEXT_ARRAY];
     TickPage "tick_page" [TEXT, INT8, INT8];
@@ -179,6 +190,24 @@ const NOW: &str = "(SELECT coalesce($1::bigint, floor(extract(epoch FROM stateme
 /// work it out beforehand.
 const CHANGED: &str = "('a lease changed while it was being settled; this is harmless, and tried again' || count(*))::boolean";
 
+/// What a claim finds, and what it does with that.
+const PARTS: [(&str, &str); 3] = [
+    ("{in_line}", include_str!("../queries/parts/in_line.sql")),
+    ("{by_kind}", include_str!("../queries/parts/by_kind.sql")),
+    ("{taken}", TAKEN),
+];
+const TAKEN: &str = include_str!("../queries/parts/taken.sql");
+/// Where a claim finds the bodies of what it takes, and of which row each is: one by one, as it goes.
+const BODY: [&str; 2] = ["LATERAL (SELECT true AS found, seq AS arrival, * FROM {s}.task t WHERE t.id = g.id OFFSET 0)", "true"];
+/// The same for ids that are known before, so that a plan for them opens no other day.
+const BODY_FOUND: [&str; 2] =
+    ["(SELECT true AS found, seq AS arrival, * FROM {s}.task t WHERE t.id = ANY($6) OFFSET 0)", "t.id = g.id"];
+
+/// Statements that are prepared twice, as a plan for their ids opens no other day: for where many days are kept.
+const OF_DAYS: [Q; 3] = [Q::RecordOfDays, Q::TaskSameOfDays, Q::TaskStatesOfDays];
+/// What these say besides, of a row of task and of one of outcome.
+const IDS_OF_DAYS: [(&str, &str); 2] = [("{t_of_days}", " AND t.id = ANY($1)"), ("{o_of_days}", " AND o.id = ANY($1)")];
+
 /// Another column, which tells every process that tasks are ready or scheduled, in the words of the herald, and from nobody.
 const TELL: &str = ", (SELECT pg_notify('{channel}', '00000000rs'))";
 
@@ -193,7 +222,13 @@ impl Texts {
     /// For the schema of this name, whatever it is. With `telling`, statements that enqueue notify by themselves.
     pub(crate) fn new(schema: &str, telling: bool) -> Self {
         let tell = if telling { TELL } else { "" };
-        let texts = QUERIES.iter().map(|(text, _)| fill(&text.replace("{tell}", tell), schema)).collect();
+        let of_days = |n: usize| OF_DAYS.iter().any(|query| *query as usize == n);
+        let text = |(n, (text, _)): (usize, &(&str, _))| {
+            let text = text.replace("{tell}", tell);
+            let pruned = IDS_OF_DAYS.iter().fold(text, |text, (mark, ids)| text.replace(mark, if of_days(n) { ids } else { "" }));
+            fill(&pruned, schema)
+        };
+        let texts = QUERIES.iter().enumerate().map(text).collect();
         Self { schema: schema.to_owned(), texts }
     }
 
@@ -237,10 +272,17 @@ fn fill(text: &str, schema: &str) -> String {
 fn fill_with(text: &str, schema: &str, more: &[(&str, &str)]) -> String {
     let quoted = quote(schema);
     // A comment that holds a placeholder's letters does no harm; they are left out all the same, as they travel each time.
+    let text = PARTS.iter().fold(text.replace("{taken_found}", &body(BODY_FOUND)), |text, (mark, part)| text.replace(mark, part));
+    let text = text.replace("{body}", BODY[0]).replace("{is_body}", BODY[1]);
     let text: String = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
     let text = doors::fill(&text).replace("{changed}", CHANGED).replace("{now}", NOW).replace("{channel}", &channel(schema));
     let literal = quoted.replace('\'', "''");
     put(&text, &[&[("s", quoted.as_str()), ("l", &literal)], more].concat())
+}
+
+/// What a claim does with its rows, with their bodies from there.
+fn body([from, is_body]: [&str; 2]) -> String {
+    TAKEN.replace("{body}", from).replace("{is_body}", is_body)
 }
 
 /// Puts values into their places, all of them in one go, as a name of somebody's choice may look like a placeholder itself.
@@ -279,7 +321,8 @@ mod tests {
     #[test]
     fn every_statement_takes_as_many_parameters_as_it_has() {
         for (text, types) in QUERIES {
-            let filled = fill(&text.replace("{tell}", TELL), "s");
+            let text_of_days = IDS_OF_DAYS.iter().fold(text.replace("{tell}", TELL), |text, (mark, ids)| text.replace(mark, ids));
+            let filled = fill(&text_of_days, "s");
             let most = (1..20).filter(|n| filled.contains(&format!("${n}"))).max().unwrap_or(0);
             assert_eq!(most, types.len(), "{text}");
             assert!(!filled.contains('{'), "{text}");

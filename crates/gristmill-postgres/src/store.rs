@@ -66,6 +66,7 @@ impl PostgresStore {
         let inner = Arc::new(Inner::new(connect, env, tasks));
         inner.pool.put(conn);
         second.into_iter().for_each(|conn| inner.pool.put(conn));
+        inner.count_days().await;
         Ok(Arc::new(Self {
             inner,
             #[cfg(feature = "tokio-postgres")]
@@ -108,6 +109,9 @@ impl PostgresStore {
     async fn has_ended(&self, id: TaskId) -> bool {
         let open = async {
             run!(&self.inner, pool, Kind::Single, s => async {
+                if s.has_many_days() {
+                    s.plan_anew().await?;
+                }
                 let row = s.row(Q::TaskOpen, &[&id.as_uuid()]).await?;
                 Ok(row.map_or(Ok(false), |row| row.try_get(0))?)
             })

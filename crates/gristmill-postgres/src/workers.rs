@@ -1,4 +1,5 @@
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,13 @@ use crate::names::{Names, Sort};
 const FLOOR_AGE: Duration = Duration::from_secs(1);
 /// A look at a whole queue that took longer than this is not repeated at once: something holds many dead rows in it.
 const LOOK_CHEAP: Duration = Duration::from_millis(50);
+
+/// A look at a whole queue that took longer than this and found too little may have gone through what other services have to do.
+const LOOK_DEAR: Duration = Duration::from_millis(5);
+/// How long it is believed that a queue is crowded, or that it is not.
+const CROWD_AGE: Duration = Duration::from_secs(60);
+/// The same where the index that leads past the crowd is still to be built.
+const BUILD_AGE: Duration = Duration::from_secs(1);
 
 /// A worker, as far as claims ask.
 #[derive(Debug)]
@@ -44,6 +52,27 @@ pub(crate) struct Workers {
     dear: Mutex<Option<Instant>>,
     servers: Mutex<HashMap<WorkerId, Arc<Server>>>,
     floors: Mutex<HashMap<(i64, i32), Floor>>,
+    crowds: Mutex<HashMap<(i64, i32), Crowd>>,
+    /// Whether all queues count as crowded, for a test.
+    always_by_kind: AtomicBool,
+}
+
+/// Whether a queue is so full of what a worker does not serve that it takes its tasks by their types.
+#[derive(Clone, Copy, Debug)]
+struct Crowd {
+    by_kind: bool,
+    until: Instant,
+}
+
+/// How a worker finds its tasks in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// In the order of the queue.
+    InLine,
+    /// In the order of each of its types.
+    ByKind,
+    /// By type until now; whether that is still the better way has to be asked.
+    Unknown,
 }
 
 /// Where the ready tasks of a queue begin, for a worker. Below are rows that were claimed and are dead, which would have to be
@@ -102,6 +131,7 @@ impl Workers {
     pub(crate) fn forget(&self, id: WorkerId) {
         if let Some(server) = lock(&self.servers).remove(&id) {
             lock(&self.floors).retain(|(worker, _), _| *worker != server.key);
+            lock(&self.crowds).retain(|(worker, _), _| *worker != server.key);
         }
     }
 
@@ -151,6 +181,38 @@ impl Workers {
         }
         let floor = floors.entry((worker, queue)).or_insert_with(Floor::new);
         (floor.lowest, floor.since, floor.cost) = (None, Instant::now(), cost);
+    }
+
+    /// How to look for a worker's tasks.
+    pub(crate) fn way(&self, worker: i64, queue: i32) -> Way {
+        if self.always_by_kind.load(Ordering::Relaxed) {
+            return Way::ByKind;
+        }
+        match lock(&self.crowds).get(&(worker, queue)) {
+            Some(Crowd { by_kind: true, until }) if *until <= Instant::now() => Way::Unknown,
+            Some(Crowd { by_kind: true, .. }) => Way::ByKind,
+            _ => Way::InLine,
+        }
+    }
+
+    /// Whether a look at the whole queue in its order, which found too little, is a reason to ask what it went through.
+    pub(crate) fn is_dear(&self, worker: i64, queue: i32, cost: Duration) -> bool {
+        cost >= LOOK_DEAR && lock(&self.crowds).get(&(worker, queue)).is_none_or(|crowd| crowd.until <= Instant::now())
+    }
+
+    /// What was seen: whether others' tasks crowd the queue, and whether there is an index that leads past them.
+    pub(crate) fn saw_crowd(&self, worker: i64, queue: i32, crowded: bool, indexed: bool) {
+        let mut crowds = lock(&self.crowds);
+        if crowds.len() > 10_000 {
+            crowds.clear();
+        }
+        let age = if crowded && !indexed { BUILD_AGE } else { CROWD_AGE };
+        crowds.insert((worker, queue), Crowd { by_kind: crowded && indexed, until: Instant::now() + age });
+    }
+
+    /// From now on all queues count as crowded.
+    pub(crate) fn always_by_kind(&self) {
+        self.always_by_kind.store(true, Ordering::Relaxed);
     }
 
     /// A task came back to this place.

@@ -13,12 +13,17 @@ use uuid::Uuid;
 use super::ended::{Unstarted, Waited, end_unstarted, expired};
 use super::limit;
 use super::settle::key;
+use crate::conn::Params;
 use crate::error::Fault;
 use crate::names::{Named, Sort};
 use crate::session::Session;
 use crate::sql::Q;
-use crate::workers::{PRIORITIES, Server, Workers};
+use crate::workers::{PRIORITIES, Server, Way, Workers};
 
+/// So many ready tasks of types that a worker does not serve are worth another way past them.
+const CROWD: i64 = 10_000;
+/// How often a claim by type looks again at once for what others may have left it.
+const LOOKS: usize = 5;
 /// The most tasks that one statement takes; whoever wants more is given them by several.
 const BATCH_MAX: usize = 5_000;
 
@@ -39,7 +44,7 @@ pub(crate) async fn claim(s: &mut Session<'_>, workers: &Workers, claim: &Claim,
     };
     let mut claiming = Claiming { s, workers, claim, server, claimed: Vec::new(), was_alive: !was_known };
     let hints = workers.hints.take();
-    let worth = if claim.wanted.len() > 1 { claiming.look(hints).await? } else { None };
+    let worth = if claim.wanted.len() > 1 { claiming.worth_asking(hints).await? } else { None };
     for wanted in &claim.wanted {
         if worth.as_ref().is_none_or(|worth| worth.contains(&*wanted.queue)) {
             claiming.serve(&wanted.queue, wanted.limit).await?;
@@ -93,7 +98,9 @@ async fn server(s: &mut Session<'_>, workers: &Workers, id: WorkerId) -> Result<
     };
     let serves: Serves = serde_json::from_str(row.try_get(3)?).unwrap_or_default();
     s.intern(Sort::Kind, serves.kinds.iter().map(String::as_str), false).await?;
-    let kinds = serves.kinds.iter().filter_map(|kind| s.id(Sort::Kind, kind)).collect();
+    let mut kinds: Vec<i32> = serves.kinds.iter().filter_map(|kind| s.id(Sort::Kind, kind)).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
     let server = Arc::new(Server { key: row.try_get(0)?, epoch: row.try_get(1)?, kinds });
     workers.keep(id, server.clone());
     Ok(server)
@@ -120,7 +127,7 @@ struct Claiming<'c, 'a> {
 impl Claiming<'_, '_> {
     /// Which of the wanted queues have something, so that several that are mostly empty cost one statement and not one each. `None`
     /// if that is not to be known from here, and they are all to be asked.
-    async fn look(&mut self, hints: Option<BTreeSet<i32>>) -> Result<Option<HashSet<String>>, Fault> {
+    async fn worth_asking(&mut self, hints: Option<BTreeSet<i32>>) -> Result<Option<HashSet<String>>, Fault> {
         if let Some(hints) = hints {
             let names = hints.into_iter().filter_map(|queue| self.s.name(Sort::Queue, queue));
             let worth: HashSet<String> = names.map(|name| name.as_ref().to_owned()).collect();
@@ -159,19 +166,29 @@ impl Claiming<'_, '_> {
         let Some(queue) = self.s.find(Sort::Queue, name).await? else { return Ok(()) };
         let before = self.claimed.len();
         let until = before.saturating_add(wanted);
+        let mut looks = LOOKS;
         while self.claimed.len() < until {
+            let by_kind = self.goes_by_kind(queue).await?;
             let room = (until - self.claimed.len()).min(BATCH_MAX);
             let floor = self.workers.floor(self.server.key, queue);
             let since = Instant::now();
-            let Some(rows) = self.statement(queue, floor.as_ref(), room).await? else { continue };
+            let Some(Found { rows, passed_over }) = self.look(by_kind, queue, floor.as_ref(), room).await? else { continue };
+            let cost = since.elapsed();
             if floor.is_none() {
-                self.workers.looked(self.server.key, queue, since.elapsed());
+                self.workers.looked(self.server.key, queue, cost);
             }
             let found = rows.len();
             let mut lowest = [None; PRIORITIES];
             let late = self.take(&rows, queue, name, &mut lowest).await?;
             if found == room {
                 self.workers.raise(self.server.key, queue, lowest);
+                continue;
+            }
+            if floor.is_none() && !by_kind && self.workers.is_dear(self.server.key, queue, cost) {
+                self.see_crowd(queue).await?;
+            }
+            if passed_over && looks > 0 {
+                looks -= 1;
             } else if !self.workers.ran_short(self.server.key, queue) && late == 0 {
                 break;
             }
@@ -180,19 +197,38 @@ impl Claiming<'_, '_> {
         Ok(())
     }
 
-    /// One claim; `None` if the worker had changed since it was last read, and was read anew.
-    async fn statement(&mut self, queue: i32, floor: Option<&[i64; PRIORITIES]>, room: usize) -> Result<Option<Vec<Row>>, Fault> {
-        let error = to_json(&expired());
+    /// Whether the worker's tasks are looked for type by type.
+    async fn goes_by_kind(&mut self, queue: i32) -> Result<bool, Fault> {
+        if self.workers.way(self.server.key, queue) == Way::Unknown {
+            self.see_crowd(queue).await?;
+        }
+        Ok(self.workers.way(self.server.key, queue) == Way::ByKind)
+    }
+
+    /// Asks whether the queue is full of what other services have to do. An idle worker would read all of it again and again.
+    async fn see_crowd(&mut self, queue: i32) -> Result<(), Fault> {
+        let Some(row) = self.s.row(Q::ReadyOthers, &[&queue, &self.server.kinds, &CROWD]).await? else { return Ok(()) };
+        let (crowded, indexed): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+        self.workers.saw_crowd(self.server.key, queue, crowded, indexed);
+        self.s.own.crowded |= crowded && !indexed;
+        Ok(())
+    }
+
+    /// One look that takes what it finds; `None` if the worker had changed since it was last read, and was read anew.
+    async fn look(
+        &mut self,
+        by_kind: bool,
+        queue: i32,
+        floor: Option<&[i64; PRIORITIES]>,
+        room: usize,
+    ) -> Result<Option<Found>, Fault> {
         let floor = floor.map_or([i64::MIN; PRIORITIES], |floor| *floor);
-        let Server { key, epoch, kinds } = &*self.server;
-        let mut rows = self
-            .s
-            .rows(
-                Q::Claim,
-                &[&self.s.now, key, epoch, &queue, kinds, &floor.as_slice(), &limit(room), &self.claim.fence.as_uuid(), &error],
-            )
-            .await?;
-        if rows.is_empty() {
+        let found = if self.s.has_many_days() {
+            self.in_two_steps(by_kind, queue, &floor, room).await?
+        } else {
+            self.in_one_step(by_kind, queue, &floor, room).await?
+        };
+        if found.is_none() {
             let before = self.server.epoch;
             self.server = server(self.s, self.workers, self.claim.worker).await?;
             if self.server.epoch == before {
@@ -202,11 +238,54 @@ impl Claiming<'_, '_> {
             return Ok(None);
         }
         self.was_alive = true;
-        // One row without a task says that the worker is alive.
-        if rows.len() == 1 && rows.first().is_some_and(|row| matches!(row.try_get::<_, Option<Uuid>>(0), Ok(None))) {
-            rows.clear();
+        Ok(found)
+    }
+
+    async fn in_one_step(
+        &mut self,
+        by_kind: bool,
+        queue: i32,
+        floor: &[i64; PRIORITIES],
+        room: usize,
+    ) -> Result<Option<Found>, Fault> {
+        let (query, error) = (if by_kind { Q::ClaimByKind } else { Q::Claim }, to_json(&expired()));
+        let (Server { key, epoch, kinds }, fence) = (&*self.server, self.claim.fence.as_uuid());
+        let floor = floor.as_slice();
+        let mut rows =
+            self.s.rows(query, &[&self.s.now, key, epoch, &queue, kinds, &floor, &limit(room), &fence, &error]).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let passed_over = by_kind && first.try_get(16)?;
+        rows.retain(|row| !is_alone(row, 0));
+        Ok(Some(Found { rows, passed_over }))
+    }
+
+    /// Where many days are kept: a plan for any tasks opens and locks all of them, a plan for those that were found only theirs.
+    async fn in_two_steps(
+        &mut self,
+        by_kind: bool,
+        queue: i32,
+        floor: &[i64; PRIORITIES],
+        room: usize,
+    ) -> Result<Option<Found>, Fault> {
+        self.s.plan_anew().await?;
+        let (query, error) = (if by_kind { Q::FindByKind } else { Q::Find }, to_json(&expired()));
+        let (Server { key, epoch, kinds }, fence) = (&*self.server, self.claim.fence.as_uuid());
+        let floor = floor.as_slice();
+        let found = self.s.rows(query, &[&self.s.now, key, epoch, &queue, kinds, &floor, &limit(room)]).await?;
+        let Some(first) = found.first() else { return Ok(None) };
+        let passed_over: bool = first.try_get(2)?;
+        let (mut places, mut ids) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
+        for row in found.iter().filter(|row| !is_alone(row, 1)) {
+            places.push(row.try_get::<_, &str>(0)?);
+            ids.push(row.try_get::<_, Uuid>(1)?);
         }
-        Ok(Some(rows))
+        if ids.is_empty() {
+            return Ok(Some(Found { rows: Vec::new(), passed_over }));
+        }
+        let params: Params<'_> = &[&self.s.now, key, epoch, &queue, &places, &ids, &limit(room), &fence, &error];
+        let rows = self.s.rows(Q::ClaimFound, params).await?;
+        // Nothing if the worker's epoch is another one by now.
+        Ok(if rows.is_empty() { None } else { Some(Found { rows, passed_over }) })
     }
 
     /// Reads what was taken. Returns how many of them ended instead, because it was too late for them or they can't be read.
@@ -265,6 +344,18 @@ impl Claiming<'_, '_> {
         let waited = Waited { id, attempt: attempt - 1, claim_no: claim_no - 1, crashes, flags: 0 };
         end_unstarted(self.s, &[waited], &Unstarted::Corrupt(why.to_owned())).await
     }
+}
+
+/// What a look brought.
+struct Found {
+    rows: Vec<Row>,
+    /// What others were taking just now may have been all that was looked at.
+    passed_over: bool,
+}
+
+/// Whether the row, whose task's id is in this column, only says that the worker is alive.
+fn is_alone(row: &Row, id: usize) -> bool {
+    matches!(row.try_get::<_, Option<Uuid>>(id), Ok(None))
 }
 
 /// A task that was taken; or why it can't be read, which is its misfortune and not the claim's.

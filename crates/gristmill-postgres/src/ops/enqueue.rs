@@ -10,6 +10,7 @@ use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
 use crate::sql::Q;
+use crate::view::OF_DAYS;
 
 /// How often a task is tried whose namesake vanishes each time it is looked at.
 const TRIES: usize = 5;
@@ -111,9 +112,20 @@ async fn compare(
     let ids: Vec<Uuid> = taken.iter().map(|n| tasks[*n].id.as_uuid()).collect();
     let kinds: Vec<i32> = taken.iter().map(|n| s.id(Sort::Kind, &tasks[*n].kind).unwrap_or_default()).collect();
     let args: Vec<&str> = taken.iter().map(|n| tasks[*n].args.as_str()).collect();
-    for row in s.rows(Q::TaskSame, &[&ids, &kinds, &args]).await? {
-        let (place, same): (i64, bool) = (row.try_get(0)?, row.try_get(1)?);
-        let n = usize::try_from(place - 1).ok().and_then(|place| taken.get(place));
+    let many = s.has_many_days();
+    if many {
+        s.plan_anew().await?;
+    }
+    let (query, most) = if many { (Q::TaskSameOfDays, OF_DAYS) } else { (Q::TaskSame, ids.len()) };
+    let mut compared = Vec::with_capacity(ids.len());
+    for first in (0..ids.len()).step_by(most) {
+        let some = first..ids.len().min(first + most);
+        for row in s.rows(query, &[&&ids[some.clone()], &&kinds[some.clone()], &&args[some]]).await? {
+            compared.push((first, row.try_get::<_, i64>(0)?, row.try_get::<_, bool>(1)?));
+        }
+    }
+    for (first, place, same) in compared {
+        let n = usize::try_from(place - 1).ok().and_then(|place| taken.get(first + place));
         if let Some((n, outcome)) = n.and_then(|n| Some((n, outcomes.get_mut(*n)?))) {
             *outcome = Some(if same { EnqueueOutcome::Exists(tasks[*n].id) } else { EnqueueOutcome::Conflict });
         }

@@ -7,5 +7,5 @@ mod schedule;
 
 pub(crate) use list::{list, list_ids};
 pub(crate) use overview::{kinds, pending, queues, workers};
-pub(crate) use record::get;
+pub(crate) use record::{OF_DAYS, get};
 pub(crate) use schedule::{due_schedules, schedule, schedules, task_states, ticks};

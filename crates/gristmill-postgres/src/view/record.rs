@@ -15,6 +15,9 @@ use crate::ops::place_of;
 use crate::session::Session;
 use crate::sql::Q;
 
+/// So many are looked for in one statement where many days are kept: each id is compared with all of them.
+pub(crate) const OF_DAYS: usize = 50;
+
 /// One task with its history.
 pub(crate) async fn get(s: &mut Session<'_>, id: TaskId) -> Result<Option<TaskRecord>, Fault> {
     Ok(records(s, &[id.as_uuid()], true).await?.pop())
@@ -22,7 +25,15 @@ pub(crate) async fn get(s: &mut Session<'_>, id: TaskId) -> Result<Option<TaskRe
 
 /// Those of the tasks that are there, in the order of the ids.
 pub(super) async fn records(s: &mut Session<'_>, ids: &[Uuid], history: bool) -> Result<Vec<TaskRecord>, Fault> {
-    let rows = s.rows(Q::Record, &[&ids, &history]).await?;
+    let mut rows = Vec::with_capacity(ids.len());
+    if s.has_many_days() {
+        s.plan_anew().await?;
+        for some in ids.chunks(OF_DAYS) {
+            rows.extend(s.rows(Q::RecordOfDays, &[&some, &history]).await?);
+        }
+    } else {
+        rows = s.rows(Q::Record, &[&ids, &history]).await?;
+    }
     let mut names = (Vec::new(), Vec::new());
     for row in &rows {
         names.0.push(row.try_get(2)?);

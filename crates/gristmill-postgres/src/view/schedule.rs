@@ -9,6 +9,7 @@ use crate::error::Fault;
 use crate::ops::place_of;
 use crate::session::Session;
 use crate::sql::Q;
+use crate::view::OF_DAYS;
 
 /// One schedule.
 pub(crate) async fn schedule(s: &mut Session<'_>, name: &str) -> Result<Option<Schedule>, Fault> {
@@ -81,7 +82,15 @@ pub(crate) async fn ticks(
 /// Where tasks stand.
 pub(crate) async fn task_states(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Option<State>>, Fault> {
     let ids: Vec<Uuid> = ids.iter().map(TaskId::as_uuid).collect();
-    let rows = s.rows(Q::TaskStates, &[&ids]).await?;
+    let mut rows = Vec::with_capacity(ids.len());
+    if s.has_many_days() {
+        s.plan_anew().await?;
+        for some in ids.chunks(OF_DAYS) {
+            rows.extend(s.rows(Q::TaskStatesOfDays, &[&some]).await?);
+        }
+    } else {
+        rows = s.rows(Q::TaskStates, &[&ids]).await?;
+    }
     let state = |row: &Row| {
         Ok(match row.try_get::<_, Option<i32>>(0)? {
             Some(-2) => None,

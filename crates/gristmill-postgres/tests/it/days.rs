@@ -355,6 +355,65 @@ async fn the_doctor_counts_what_days_take_of_the_room_for_locks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_statement_locks_does_not_grow_with_the_days_that_are_kept() {
+    let house = House::new().await;
+    let today = START.as_millis() / 86_400_000;
+    for day in today - 50..today {
+        house.sql.execute("SELECT make_day($1)", &[&day]).await.unwrap();
+    }
+    // From then on a store knows of them.
+    let name = house.schema.0.clone();
+    let store = PostgresStore::connect(&house.schema.url(&format!("&application_name={name}")), house.env.clone()).await.unwrap();
+    let ids = house.enqueue((0..30).map(|_| house.task(Retention::default())).collect()).await;
+    // A claim ends by a row of `lease` that somebody else is about to write, and waits for him: then it has all its locks.
+    let holder = crate::common::client().await;
+    let wanted = vec![Wanted { queue: "default".into(), limit: 30 }];
+    let claim = Claim { worker: house.worker, fence: house.env.fence(), wanted, again: false };
+    holder.batch_execute(&format!("BEGIN; SET search_path = {name}")).await.unwrap();
+    let hold = "INSERT INTO lease(id, fence, seq, worker, retention, claimed_at, queue, attempt, claim_no, crashes, started) \
+                VALUES ($1, $1, 0, 0, 0, 0, 0, 0, 0, 0, false)";
+    holder.execute(hold, &[&ids[7].as_uuid()]).await.unwrap();
+    let claimed = tokio::spawn({
+        let store = store.clone();
+        async move { store.claim(&claim).await.unwrap() }
+    });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'";
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    while house.sql.query_one(waits, &[&name]).await.unwrap().get::<_, i64>(0) == 0 {
+        assert!(std::time::Instant::now() < until && !claimed.is_finished(), "the claim waits for nobody");
+    }
+    let locks = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.application_name = $1";
+    let held: i64 = house.sql.query_one(locks, &[&name]).await.unwrap().get(0);
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    let claimed = claimed.await.unwrap();
+    assert_eq!(claimed.iter().map(|task| task.lease.id).collect::<Vec<_>>(), ids, "in their order");
+    assert!(held <= 40, "a claim locks {held} tables and indexes");
+    let mut looks = Box::pin(async {
+        for _ in 0..50 {
+            assert!(store.get(ids[3]).await.unwrap().is_some());
+            let states = gristmill_core::Schedules::task_states(&*store, &ids).await.unwrap();
+            assert_eq!(states, vec![Some(State::Running); 30]);
+        }
+    });
+    let look = async || house.sql.query_one(locks, &[&name]).await.unwrap().get::<_, i64>(0);
+    let mut most = 0;
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut looks => break,
+            count = look() => most = most.max(count),
+        }
+    }
+    assert!(most <= 80, "looks at tasks lock {most} tables and indexes");
+    let again: Vec<_> = ids.iter().map(|id| NewTask { id: *id, ..house.task(Retention::default()) }).collect();
+    for outcome in store.enqueue(again).await.unwrap() {
+        assert!(matches!(outcome, gristmill_core::EnqueueOutcome::Exists(_)), "{outcome:?}");
+    }
+    store.settle(claimed.iter().map(|task| Settlement::new(task.lease, Ending::Succeeded)).collect()).await.unwrap();
+    assert_eq!(house.listed().await.len(), 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_misses_the_partitions_of_tomorrow() {
     let house = House::new().await;
     let finding = async || house.store.check().await.unwrap().into_iter().find(|finding| finding.code == "days").unwrap();

@@ -13,22 +13,22 @@ const BY_KIND: Index = Index { name: "by_kind", table: "task", columns: "kind, s
 const BY_STATE: Index = Index { name: "by_state", table: "outcome", columns: "state, seq", predicate: Some("state > 1") };
 
 /// A database of its own, as a build waits for all transactions of its database, those of other tests, too.
-struct Database(String);
+pub(crate) struct Database(String);
 
 impl Database {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let name = format!("test_{}", Env::system().fence().as_uuid().simple());
         connect(&database()).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
         Self(name)
     }
 
     /// Its URL on the server of this one.
-    fn url(&self, server: &str) -> String {
+    pub(crate) fn url(&self, server: &str) -> String {
         let (server, _) = server.rsplit_once('/').unwrap();
         format!("{server}/{}", self.0)
     }
 
-    async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         let client = connect(&self.url(&database())).await;
         client.batch_execute("SET search_path = gristmill").await.unwrap();
         client

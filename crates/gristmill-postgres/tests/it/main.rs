@@ -28,6 +28,7 @@ mod replies;
 mod restart;
 mod roles;
 mod servers;
+mod shared;
 mod tls;
 mod wakes;
 #[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]

@@ -1,0 +1,2 @@
+-- Index: none: the catalog.
+SELECT count(*) FROM {s}.days()
