@@ -7,7 +7,7 @@ use crate::error::Fault;
 use crate::indexes::{BY_KIND, INDEXES};
 use crate::options::PostgresOptions;
 use crate::session::Session;
-use crate::sql::Q;
+use crate::sql::{Q, quote};
 
 /// The clocks of two machines that are kept well differ by less.
 const CLOCKS_MS: i64 = 1_000;
@@ -24,6 +24,7 @@ pub(crate) async fn check(s: &mut Session<'_>, env: &Env, options: &PostgresOpti
     findings.extend(tables(s, options).await?);
     findings.push(days(s).await?);
     findings.extend(locks(s).await?);
+    findings.push(names(s, options).await?);
     if options.pgbouncer {
         let message = "pgbouncer=true: no wake-ups from other processes, no prepared statements, no timeouts of our own";
         findings.push(Finding::ok("pooler", message));
@@ -208,6 +209,25 @@ async fn locks(s: &Session<'_>) -> Result<Option<Finding>, Fault> {
     let Some(row) = s.row(Q::CheckLocks, &[]).await? else { return Ok(None) };
     let room = Room { each: row.try_get(2)?, connections: row.try_get(3)? };
     Ok(Some(room.for_days(row.try_get(0)?, row.try_get(1)?)))
+}
+
+/// Numbers of names are integers, and are not given a second time.
+async fn names(s: &Session<'_>, options: &PostgresOptions) -> Result<Finding, Fault> {
+    for row in s.rows(Q::CheckNames, &[&options.schema]).await? {
+        let (table, used): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let most = i64::from(i32::MAX);
+        if used > most / 10 * 8 {
+            let message =
+                format!("{used} of {most} numbers are used up in the table {table}; without one no new name can be kept");
+            let hint = format!(
+                "few of them are taken, as `SELECT id FROM {schema}.{table} ORDER BY id` shows: have them go on in a gap, with ALTER TABLE \
+                 {schema}.{table} ALTER COLUMN id RESTART WITH its first number; and find out who makes so many names",
+                schema = quote(&options.schema)
+            );
+            return Ok(Finding::warning("names", message, hint));
+        }
+    }
+    Ok(Finding::ok("names", "there are numbers enough for new names of task types and queues"))
 }
 
 /// The server's table of locks, which all its databases share.

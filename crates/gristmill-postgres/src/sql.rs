@@ -52,6 +52,7 @@ queries! {
     CheckIndexes "check_indexes" [TEXT];
     CheckLocks "check_locks" [];
     CheckLostLeases "check_lost_leases" [INT8];
+    CheckNames "check_names" [TEXT];
     CheckOrphanLeases "check_orphan_leases" [];
     CheckOverlap "check_overlap" [];
     CheckOwed "check_owed" [INT8];

@@ -414,6 +414,69 @@ async fn what_a_statement_locks_does_not_grow_with_the_days_that_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_warns_before_the_numbers_of_names_run_out() {
+    let house = House::new().await;
+    let finding = async || house.store.check().await.unwrap().into_iter().find(|finding| finding.code == "names").unwrap();
+    assert_eq!(finding().await.severity, Severity::Ok);
+    house.sql.execute("SELECT setval('queue_id_seq', 1800000000)", &[]).await.unwrap();
+    let told = finding().await;
+    assert_eq!(told.severity, Severity::Warning);
+    assert!(told.message.starts_with("1800000000 of 2147483647 numbers are used up in the table queue"), "{told:?}");
+}
+
+/// From when a priority was not checked: it is brought into its bounds by the step that makes `day_look`, or by a retry.
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_of_priorities_that_nobody_looks_for_are_run() {
+    let house = House::new().await;
+    let ended = house.enqueue(vec![house.task(Retention::default())]).await[0];
+    house.run("once").await;
+    let waiting = house.enqueue((0..3).map(|_| house.task(Retention::default())).collect()).await;
+    let later = NewTask { run_at: Some(START.saturating_add(DAY)), ..house.task(Retention::default()) };
+    let later = house.enqueue(vec![later]).await[0];
+    house
+        .sql
+        .batch_execute(
+            "UPDATE task SET priority = -7; UPDATE ready SET priority = -7; UPDATE scheduled SET priority = 100; \
+             UPDATE task SET priority = 100 WHERE id IN (SELECT id FROM scheduled); \
+             DROP TABLE day_look; DELETE FROM addition WHERE name = 'days'",
+        )
+        .await
+        .unwrap();
+    assert!(house.claim().await.is_empty(), "nobody looks for them");
+    gristmill_postgres::migrate(&house.schema.url("")).await.unwrap();
+    let claimed: Vec<_> = house.claim().await.iter().map(|task| task.lease.id).collect();
+    assert_eq!(claimed, waiting);
+    house.store.retry(&[ended]).await.unwrap();
+    assert_eq!(house.state(ended).await, Some(State::Ready));
+    assert_eq!(house.claim().await.iter().map(|task| task.lease.id).collect::<Vec<_>>(), [ended]);
+    house.time.advance(DAY);
+    house.store.sweep(10).await.unwrap();
+    assert_eq!(house.claim().await.iter().map(|task| task.lease.id).collect::<Vec<_>>(), [later]);
+}
+
+/// A day is not asked about again and again while hardly anything of it can go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_is_kept_is_asked_about_once_and_goes_when_it_can() {
+    let house = House::new().await;
+    house.large_day().await;
+    for count in [1_000, 1] {
+        house.enqueue((0..count).map(|_| house.task(Retention::For(30 * DAY))).collect()).await;
+    }
+    house.run("kept").await;
+    let drop_at = async || {
+        let row = house.sql.query_opt("SELECT drop_at FROM day_look WHERE day = $1", &[&(START.as_millis() / 86_400_000)]).await;
+        row.unwrap().map(|row| row.get::<_, i64>(0))
+    };
+    house.pass(9).await;
+    let told = drop_at().await.expect("it is not asked about before a day has passed");
+    assert_eq!(told, (START.saturating_add(10 * DAY)).as_millis());
+    house.pass(22).await;
+    assert_eq!(drop_at().await, None);
+    assert!(!house.days().await.contains(&"task_20270115".to_owned()), "{:?}", house.days().await);
+    assert_eq!(house.listed().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_misses_the_partitions_of_tomorrow() {
     let house = House::new().await;
     let finding = async || house.store.check().await.unwrap().into_iter().find(|finding| finding.code == "days").unwrap();
