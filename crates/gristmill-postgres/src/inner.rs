@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::conn::Connect;
 use crate::days::Days;
+use crate::due_floor::DueFloor;
 use crate::dues::Dues;
 use crate::effects::{Line, Own};
 use crate::error::Fault;
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) beats: Pool,
     pub(crate) names: Names,
     pub(crate) workers: Workers,
+    pub(crate) due_floor: DueFloor,
     pub(crate) signals: Arc<Signals>,
     pub(crate) gather: Gather,
     pub(crate) herald: Herald,
@@ -104,6 +106,7 @@ impl Inner {
             beats: Pool::new(connect.clone(), 1, PATIENCE_OF_BEATS, env.clone()),
             names: Names::default(),
             workers: Workers::default(),
+            due_floor: DueFloor::default(),
             signals: Arc::default(),
             gather: Gather::default(),
             herald: Herald::default(),

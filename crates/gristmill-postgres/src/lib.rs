@@ -25,6 +25,7 @@ mod check;
 mod conn;
 mod days;
 mod doors;
+mod due_floor;
 mod dues;
 mod effects;
 mod error;

@@ -126,7 +126,7 @@ queries! {
     Pending "pending" [INT8, TEXT_ARRAY, INT8];
     Place "place" [INT2_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY,
         INT2_ARRAY, INT4_ARRAY, INT8_ARRAY];
-    Promote "promote" [INT8, INT8];
+    Promote "promote" [INT8, INT8, INT8];
     Prune "prune" [INT8, INT8];
     QueueFind "queue_find" [TEXT_ARRAY];
     QueueIntern "queue_intern" [TEXT_ARRAY, BOOL];

@@ -224,7 +224,7 @@ impl Source for PostgresStore {
     async fn promote(&self, limit: usize) -> Result<Swept, StoreError> {
         let inner = &self.inner;
         inner.dues.look();
-        let promoted: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => ops::promote(&mut s, limit));
+        let promoted: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => ops::promote(&mut s, &inner.due_floor, limit));
         let (promoted, next) = promoted?;
         Ok(Swept { promoted, next_due: inner.dues.found(next), ..Swept::default() })
     }

@@ -1,5 +1,5 @@
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gristmill_core::kit::Word;
 use gristmill_core::kit::served::{Served, Serves};
@@ -12,6 +12,7 @@ use super::schedule::prune_ticks;
 use super::taken::Taken;
 use super::writes::Writes;
 use super::{limit, wait};
+use crate::due_floor::DueFloor;
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
@@ -25,10 +26,15 @@ const LABELLED_AT_ONCE: i64 = 5_000;
 const HEAD: i64 = 2_000;
 
 /// Makes ready what is due. Returns how many, and how long it is until the next.
-pub(crate) async fn promote(s: &mut Session<'_>, most: usize) -> Result<(usize, Option<Duration>), Fault> {
+pub(crate) async fn promote(s: &mut Session<'_>, floors: &DueFloor, most: usize) -> Result<(usize, Option<Duration>), Fault> {
     s.effects.swept = true;
     let (mut promoted, mut next) = (0, None);
-    for row in s.rows(Q::Promote, &[&s.now, &limit(most)]).await? {
+    let (floor, since) = (floors.floor(), Instant::now());
+    let rows = s.rows(Q::Promote, &[&s.now, &limit(most), &floor]).await?;
+    if let Some(run_at) = rows.first().map(|row| row.try_get(5)).transpose()?.flatten() {
+        floors.raise(floor, run_at, since.elapsed());
+    }
+    for row in &rows {
         next = row.try_get::<_, Option<i64>>(4)?;
         let (Some(place), Some(count)) = (row.try_get(0)?, row.try_get::<_, Option<i64>>(3)?) else { continue };
         promoted += usize::try_from(count).unwrap_or_default();

@@ -51,7 +51,7 @@ async fn a_claim_costs_the_same_while_a_transaction_holds_the_horizon() {
     let seconds = usize::try_from(since.elapsed().as_secs()).unwrap();
     // Its sessions report what they read when they end.
     drop(store);
-    let read = entries_read(&eye, &schema).await;
+    let read = entries_read(&eye, &schema, "ready_pkey").await;
     old.batch_execute("ROLLBACK").await.unwrap();
     // Each task once, and a look at the whole queue at the beginning, at the end, and once a second. Without the floor it
     // is half of all tasks for each batch, which is a hundred times as much.
@@ -59,14 +59,42 @@ async fn a_claim_costs_the_same_while_a_transaction_holds_the_horizon() {
     assert!(read >= TASKS && read <= most, "claims read {read} entries of the index for {TASKS} tasks in {seconds} s");
 }
 
-async fn entries_read(eye: &Client, schema: &Schema) -> usize {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promotion_costs_the_same_while_a_transaction_holds_the_horizon() {
+    let (schema, env) = (Schema::new(), Env::system());
+    let url = schema.url(&format!("&application_name={}", schema.0));
+    let store = PostgresStore::connect(&url, env.clone()).await.unwrap();
+    let (old, eye) = (client().await, client().await);
+    let look = format!("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM {}.task", schema.0);
+    old.batch_execute(&look).await.unwrap();
+    let soon = |n: u64| Overrides { delay: Some(Duration::from_millis(1 + n / 4)), ..Overrides::default() };
+    for _ in 0..TASKS / 1_000 {
+        store.enqueue((0..1_000).map(|n| task(&env, "work", soon(n))).collect()).await.unwrap();
+    }
+    let since = Instant::now();
+    let mut promoted = 0;
+    while promoted < TASKS {
+        assert!(since.elapsed() < DEADLINE, "only {promoted} of {TASKS} were promoted");
+        promoted += store.sweep(BATCH).await.unwrap().promoted;
+    }
+    let seconds = usize::try_from(since.elapsed().as_secs()).unwrap();
+    drop(store);
+    let read = entries_read(&eye, &schema, "scheduled_due").await;
+    old.batch_execute("ROLLBACK").await.unwrap();
+    // All of them at the beginning and once a second, by the promotion and by the look for the next one. Without the floor it is half of
+    // all for each batch, twice.
+    let most = TASKS * (4 + 4 * seconds);
+    assert!(read >= TASKS && read <= most, "promotions read {read} entries of the index for {TASKS} tasks in {seconds} s");
+}
+
+async fn entries_read(eye: &Client, schema: &Schema, index: &str) -> usize {
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
     let until = Instant::now() + DEADLINE;
     while eye.query_one(sessions, &[&schema.0]).await.unwrap().get::<_, i64>(0) > 0 {
         assert!(Instant::now() < until, "a store that was dropped keeps its connections");
         tokio::task::yield_now().await;
     }
-    let read = "SELECT idx_tup_read FROM pg_stat_all_indexes WHERE schemaname = $1 AND indexrelname = 'ready_pkey'";
-    let read: i64 = eye.query_one(read, &[&schema.0]).await.unwrap().get(0);
+    let read = "SELECT idx_tup_read FROM pg_stat_all_indexes WHERE schemaname = $1 AND indexrelname = $2";
+    let read: i64 = eye.query_one(read, &[&schema.0, &index]).await.unwrap().get(0);
     usize::try_from(read).unwrap()
 }
