@@ -87,6 +87,9 @@ pub enum Settled {
     Done(State),
     /// The claim is no longer the newest one. Nothing was written; the attempt is somebody else's.
     LeaseLost,
+    /// Not now: somebody's open transaction holds what it needs, or it can't be written and nothing is wrong with the others.
+    /// Nothing was written of it. It is to be handed over again, apart from others.
+    Later,
 }
 
 /// What a store knows of a leased task when it is settled.

@@ -94,8 +94,11 @@ pub trait Source: Send + Sync + 'static {
     /// them to an acknowledgement passes them on first and acknowledges then: a crash in between repeats both the task and its
     /// children, and loses neither.
     ///
+    /// One that somebody else holds up, or that can't be written, holds up none of the others: it is answered
+    /// [`Later`](Settled::Later), and is to be tried again. A source that has nobody else's transactions need not know of it.
+    ///
     /// # Errors
-    /// If the store can't be written; then none is, and all can be tried again.
+    /// If the store can't be written; then none is, and all can be tried again. If one alone can't be.
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
 
     /// Keeps logs and progress of running attempts, replacing what was kept of them before. One answer a note: false if

@@ -109,7 +109,7 @@ impl SourceBench {
 
     /// Settles one attempt with nothing but its ending.
     pub async fn settle(&self, lease: LeaseRef, ending: Ending) -> Settled {
-        let settled = self.source.settle(vec![Settlement::new(lease, ending)]).await.expect("settle");
+        let settled = settle_all(&*self.source, vec![Settlement::new(lease, ending)]).await;
         assert_eq!(settled.len(), 1, "one answer a settlement");
         settled[0]
     }
@@ -128,5 +128,21 @@ impl SourceBench {
 impl fmt::Debug for SourceBench {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SourceBench").field("env", &self.env).finish_non_exhaustive()
+    }
+}
+
+/// Settles these, however often some of them have to be handed over again because of what others do at the moment.
+pub(crate) async fn settle_all(source: &dyn Source, settlements: Vec<Settlement>) -> Vec<Settled> {
+    let mut answers = source.settle(settlements.clone()).await.expect("settle");
+    loop {
+        let put_off: Vec<usize> = (0..answers.len()).filter(|n| answers[*n] == Settled::Later).collect();
+        if put_off.is_empty() {
+            return answers;
+        }
+        tokio::task::yield_now().await;
+        let again = put_off.iter().map(|n| settlements[*n].clone()).collect();
+        for (n, answer) in put_off.iter().zip(source.settle(again).await.expect("settle")) {
+            answers[*n] = answer;
+        }
     }
 }

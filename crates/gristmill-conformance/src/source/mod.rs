@@ -11,6 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use bench::SourceBench;
+pub(crate) use bench::settle_all;
 pub use subject::{Outlet, SourceSubject};
 
 use crate::suite::{CHECK_DEADLINE, catch};

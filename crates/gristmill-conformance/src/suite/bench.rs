@@ -9,6 +9,7 @@ use gristmill_core::{
 };
 
 use crate::Subject;
+use crate::source::settle_all;
 
 /// The lease of the workers that checks use.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
@@ -127,7 +128,7 @@ impl<'a> Bench<'a> {
 
     /// Settles one attempt.
     pub async fn settle_with(&self, settlement: Settlement) -> Settled {
-        let settled = self.store.settle(vec![settlement]).await.expect("settle");
+        let settled = settle_all(&*self.store, vec![settlement]).await;
         assert_eq!(settled.len(), 1, "one answer a settlement");
         settled[0]
     }

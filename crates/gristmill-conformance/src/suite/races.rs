@@ -11,6 +11,7 @@ use gristmill_core::{
 
 use super::bench::{ALL, Bench, LEASE, QUEUE, secs};
 use super::list;
+use crate::source::settle_all;
 
 list![
     two_rescuers_rescue_once,
@@ -57,14 +58,14 @@ pub async fn a_rescuer_and_a_settler_agree(bench: Bench<'_>) {
         // One is settled the long way, every second time.
         let ending = |n| if n == 0 && round % 2 == 0 { Ending::Failed } else { Ending::Succeeded };
         let batch = held.iter().enumerate().map(|(n, lease)| Settlement::new(*lease, ending(n))).collect();
-        let (settled, swept) = tokio::join!(late(&bench, bench.store.settle(batch)), late(&bench, other.sweep(ALL)));
-        let (settled, swept) = (settled.expect("settle"), swept.expect("sweep"));
+        let (settled, swept) = tokio::join!(late(&bench, settle_all(&*bench.store, batch)), late(&bench, other.sweep(ALL)));
+        let swept = swept.expect("sweep");
         let mut crashed = 0;
         for (lease, settled) in held.iter().zip(settled) {
             match settled {
                 Settled::Done(State::Failed) => ran(&bench, lease.id, State::Failed, &[AttemptState::Failed]).await,
                 Settled::Done(_) => ran(&bench, lease.id, State::Succeeded, &[AttemptState::Succeeded]).await,
-                Settled::LeaseLost => {
+                Settled::LeaseLost | Settled::Later => {
                     crashed += 1;
                     ran(&bench, lease.id, State::Ready, &[AttemptState::Crashed]).await;
                 }
@@ -82,8 +83,8 @@ pub async fn two_settlers_settle_once(bench: Bench<'_>) {
         let held = held(&bench).await;
         let batch = |ending| held.iter().map(|lease| Settlement::new(*lease, ending)).collect::<Vec<_>>();
         let (succeeded, failed) = (batch(Ending::Succeeded), batch(Ending::Failed));
-        let (a, b) = tokio::join!(bench.store.settle(succeeded), late(&bench, other.settle(failed)));
-        for (lease, answers) in held.iter().zip(a.expect("settle").into_iter().zip(b.expect("settle"))) {
+        let (a, b) = tokio::join!(settle_all(&*bench.store, succeeded), late(&bench, settle_all(&*other, failed)));
+        for (lease, answers) in held.iter().zip(a.into_iter().zip(b)) {
             match answers {
                 (Settled::Done(_), Settled::LeaseLost) => {
                     ran(&bench, lease.id, State::Succeeded, &[AttemptState::Succeeded]).await;
@@ -104,11 +105,11 @@ pub async fn a_success_bears_a_cancellation_and_notes_beside_it(bench: Bench<'_>
         let notes = held.iter().map(|lease| Note { lease: *lease, logs: Some("noted".to_owned()), progress: None });
         let batch = held.iter().map(|lease| Settlement::new(*lease, Ending::Succeeded)).collect();
         let (settled, cancelled, noted) = tokio::join!(
-            late(&bench, bench.store.settle(batch)),
+            late(&bench, settle_all(&*bench.store, batch)),
             late(&bench, other.cancel(&ids)),
             late(&bench, other.note(notes.collect())),
         );
-        let (settled, cancelled, noted) = (settled.expect("settle"), cancelled.expect("cancel"), noted.expect("note"));
+        let (cancelled, noted) = (cancelled.expect("cancel"), noted.expect("note"));
         assert_eq!(settled, vec![Settled::Done(State::Succeeded); TASKS], "a success wins");
         for answer in cancelled {
             assert!(matches!(answer, CancelOutcome::CancelRequested | CancelOutcome::AlreadyEnded), "{answer:?}");
@@ -183,7 +184,7 @@ pub async fn a_retry_and_a_prune_agree(bench: Bench<'_>) {
         let worker = bench.worker().await;
         let ids = added(&bench).await;
         let batch = leases(&bench.claim(worker, ALL).await).iter().map(|lease| Settlement::new(*lease, Ending::Failed)).collect();
-        bench.store.settle(batch).await.expect("settle");
+        settle_all(&*bench.store, batch).await;
         bench.pass(secs(400 * 86_400));
         let (retried, pruned) = tokio::join!(late(&bench, bench.store.retry(&ids)), late(&bench, other.prune(ALL)));
         pruned.expect("prune");
@@ -226,13 +227,13 @@ pub async fn one_that_leaves_and_a_settler_agree(bench: Bench<'_>) {
         added(&bench).await;
         let held = leases(&bench.claim(worker, ALL).await);
         let batch = held.iter().map(|lease| Settlement::new(*lease, Ending::Succeeded)).collect();
-        let (settled, released) = tokio::join!(late(&bench, bench.store.settle(batch)), late(&bench, other.leave(worker)));
+        let (settled, released) = tokio::join!(late(&bench, settle_all(&*bench.store, batch)), late(&bench, other.leave(worker)));
         let mut lost = 0;
-        for (lease, settled) in held.iter().zip(settled.expect("settle")) {
+        for (lease, settled) in held.iter().zip(settled) {
             lost += u64::from(settled == Settled::LeaseLost);
             match settled {
                 Settled::Done(_) => ran(&bench, lease.id, State::Succeeded, &[AttemptState::Succeeded]).await,
-                Settled::LeaseLost => ran(&bench, lease.id, State::Ready, &[AttemptState::Released]).await,
+                Settled::LeaseLost | Settled::Later => ran(&bench, lease.id, State::Ready, &[AttemptState::Released]).await,
             }
         }
         assert_eq!(released.expect("leave"), lost);
@@ -273,7 +274,7 @@ pub async fn several_workers_share_nothing(bench: Bench<'_>) {
             }
             done += held.len();
             let batch = held.iter().map(|lease| Settlement::new(*lease, Ending::Succeeded)).collect();
-            let settled = store.settle(batch).await.expect("settle");
+            let settled = settle_all(&*store, batch).await;
             assert!(settled.iter().all(|settled| *settled == Settled::Done(State::Succeeded)));
         }
     };
@@ -324,7 +325,8 @@ async fn ran(bench: &Bench<'_>, id: TaskId, state: State, history: &[AttemptStat
 async fn empty(bench: &Bench<'_>) -> usize {
     let worker = bench.worker().await;
     let held = leases(&bench.claim(worker, ALL).await);
-    let settled = bench.store.settle(held.iter().map(|lease| Settlement::new(*lease, Ending::Succeeded)).collect()).await;
-    assert!(settled.expect("settle").iter().all(|settled| matches!(settled, Settled::Done(State::Succeeded))));
+    let batch = held.iter().map(|lease| Settlement::new(*lease, Ending::Succeeded)).collect();
+    let settled = settle_all(&*bench.store, batch).await;
+    assert!(settled.iter().all(|settled| matches!(settled, Settled::Done(State::Succeeded))));
     held.len()
 }

@@ -52,6 +52,8 @@ impl Attempt {
         match settled? {
             Settled::LeaseLost => self.check_held(Ok(false)),
             Settled::Done(State::Succeeded) => Ok(()),
+            // In a transaction of one's own everything is waited for.
+            Settled::Later => Err(Undo::Because(Error::retry("the store put the settlement off"))),
             // Nothing but a child that can't be kept stands against a success. Committed now, its effect would stay, and the
             // next attempt do it again.
             Settled::Done(_) => Err(Undo::Because(Error::retry("a task that this one enqueued can't be kept"))),

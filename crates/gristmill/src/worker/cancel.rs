@@ -4,9 +4,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Why;
-use crate::core::{Ending, LeaseRef, Settlement, Wake};
+use crate::core::{Ending, LeaseRef, Wake};
 use crate::worker::lane::Lane;
-use crate::worker::shared::{Settler, Shared};
+use crate::worker::shared::{Ended, Settler, Shared};
 
 /// Looks are at least so far apart: on a file that other processes write to, each commit may be a cancellation.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -41,8 +41,7 @@ pub(crate) fn pass_on(shared: &Shared, lease: LeaseRef, settler: &Settler) {
     }
     let buffered = shared.lanes.iter().find_map(|lane| lane.take_one(|claimed| claimed.lease == lease));
     if let Some(buffered) = buffered {
-        let settlement = Settlement::new(lease, Ending::Cancelled);
-        if settler.try_send(settlement).is_err() {
+        if settler.try_send(Ended::new(&buffered.claimed, Ending::Cancelled)).is_err() {
             // No room: put it back, and the next heartbeat brings the request again.
             let lane = shared.lanes.iter().find(|lane| lane.queue == buffered.claimed.queue);
             tracing::debug!(task = %lease.id, "the cancellation waits for the next heartbeat");

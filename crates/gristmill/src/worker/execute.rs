@@ -16,7 +16,7 @@ use crate::handler::HandlerFuture;
 use crate::registry::Registered;
 use crate::runtime::Ground;
 use crate::worker::lane::Buffered;
-use crate::worker::shared::{Settler, Shared, micros};
+use crate::worker::shared::{Ended, Settler, Shared, micros};
 use crate::{Error, Result, panics};
 
 /// How long a handler that was asked to end may take to do so, at most.
@@ -30,13 +30,14 @@ const HEADERS_BYTES_MAX: usize = 1024;
 pub(crate) async fn slot(shared: Arc<Shared>, lane: usize, settler: Settler) {
     let lane = &shared.lanes[lane];
     while let Some(buffered) = lane.next().await {
+        let claim_no = buffered.claimed.claim_no;
         let (settlement, attempt) = match begin(&shared, buffered).await {
             Ok((attempt, claimed)) => (run_held(&shared, &attempt, claimed).await, Some(attempt)),
             Err(settlement) => (settlement, None),
         };
         if let Some(settlement) = settlement {
             // Waits when the store does not keep up: then nothing more is started, and memory stays bounded.
-            if settler.send(settlement).await.is_err() {
+            if settler.send(Ended { settlement, claim_no }).await.is_err() {
                 return;
             }
         }

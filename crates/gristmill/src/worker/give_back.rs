@@ -1,9 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::{Ending, Settlement};
+use crate::core::Ending;
 use crate::worker::lane::{Lane, Pace};
-use crate::worker::shared::{Settler, Shared};
+use crate::worker::shared::{Ended, Settler, Shared};
 
 /// How often it is looked whether what is buffered comes to its turn.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -27,7 +27,7 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler) {
                 tracing::debug!(queue = %lane.queue, tasks = stalled.len(), "slower than before; what was claimed ahead is given back");
             }
             for buffered in stalled {
-                if settler.send(Settlement::new(buffered.claimed.lease, Ending::Released)).await.is_err() {
+                if settler.send(Ended::new(&buffered.claimed, Ending::Released)).await.is_err() {
                     return;
                 }
             }

@@ -24,7 +24,7 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
             let notes: Vec<Note> = batch.iter().filter_map(|attempt| attempt.note()).collect();
             if let Err(error) = shared.source().note(notes).await {
                 // They are still in memory and go along with the next write or the settlement.
-                tracing::warn!(error = %error, "logs and progress can't be written now");
+                shared.store_failed("logs and progress can't be written now", &error);
                 batch.iter().for_each(|attempt| attempt.note_again());
             }
         }

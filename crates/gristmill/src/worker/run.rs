@@ -8,14 +8,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::attempt::Why;
-use crate::core::{Ending, Settlement, StoreError};
+use crate::core::{Ending, StoreError};
 use crate::runtime::Ground;
 use crate::worker::builder::Config;
 use crate::worker::companion::Companion;
 use crate::worker::lane::Buffered;
 use crate::worker::part::supervised;
 use crate::worker::report::ExitReport;
-use crate::worker::shared::{Settler, Shared};
+use crate::worker::shared::{Ended, Settler, Shared};
 use crate::worker::{cancel, execute, fetch, give_back, heartbeat, notes, settle, stall, sweep, tell};
 
 /// Ended attempts that wait to be written; when it is full, no more tasks are started.
@@ -202,7 +202,7 @@ async fn stop(shared: &Shared, slots: &TaskTracker, settler: Settler) -> Vec<Str
         lane.close();
         for Buffered { claimed, .. } in lane.take_buffered() {
             // The writer is alive until all senders are gone; a full channel is waited for.
-            let _ = settler.send(Settlement::new(claimed.lease, Ending::Released)).await;
+            let _ = settler.send(Ended::new(&claimed, Ending::Released)).await;
         }
     }
     drop(settler);

@@ -5,44 +5,97 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::core::{Ending, Settled, Settlement, State, limits};
+use crate::core::{AttemptState, Ending, Settled, Settlement, State, StoreError, TaskRecord, limits};
 use crate::panics;
 use crate::worker::run::pause;
-use crate::worker::shared::Shared;
+use crate::worker::shared::{Ended, Shared};
+
+/// Ends of attempts that wait for somebody else. Beyond it, the others wait, too, so that memory stays bounded.
+const PUT_OFF_MAX: usize = 4_096;
+/// After so many tries, some seconds, the log has it.
+const TRIES_UNTIL_SAID: u32 = 10;
 
 /// Writes the ends of attempts in batches: whatever came in while the last batch was being written. After `last`, which
 /// is set when no slot will end any more, it ends once everything is written.
-pub(crate) async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Settlement>, last: CancellationToken) {
+pub(crate) async fn run(shared: Arc<Shared>, ends: mpsc::Receiver<Ended>, last: CancellationToken) {
+    let (put_off, later) = mpsc::channel(PUT_OFF_MAX);
+    tokio::join!(run_promptly(&shared, ends, last, put_off), run_later(&shared, later));
+}
+
+async fn run_promptly(shared: &Shared, mut ends: mpsc::Receiver<Ended>, last: CancellationToken, put_off: mpsc::Sender<Ended>) {
     let mut batch = Vec::new();
     loop {
         tokio::select! {
             biased;
-            count = settlements.recv_many(&mut batch, limits::BATCH_TASKS_MAX) => {
+            count = ends.recv_many(&mut batch, limits::BATCH_TASKS_MAX) => {
                 if count == 0 {
                     return;
                 }
                 for batch in parts(std::mem::take(&mut batch)) {
-                    let count = batch.len();
-                    // A panic here costs this batch. Others are written still, as the stop that follows depends on it.
-                    if let Err(panicked) = panics::caught(pin!(write(&shared, batch))).await {
-                        shared.counts.unsettled.fetch_add(count as u64, Ordering::Relaxed);
-                        shared.part_panicked("settle", panicked);
+                    for ended in write_caught(shared, batch).await {
+                        // The other side ends after this one.
+                        let _ = put_off.send(ended).await;
                     }
-                    shared.written(count);
                 }
             }
             // A slot that is stuck still has its sender; what is in the channel is received all the same.
-            () = last.cancelled() => settlements.close(),
+            () = last.cancelled() => ends.close(),
         }
     }
 }
 
+/// Tries again what was put off, beside all others: what somebody's open transaction holds may take as long as that.
+async fn run_later(shared: &Shared, mut put_off: mpsc::Receiver<Ended>) {
+    let (mut waiting, mut tries) = (Vec::new(), 0);
+    loop {
+        if waiting.is_empty() {
+            tries = 0;
+            if put_off.recv_many(&mut waiting, limits::BATCH_TASKS_MAX).await == 0 {
+                return;
+            }
+        }
+        pause(shared, tries).await;
+        tries += 1;
+        while waiting.len() < limits::BATCH_TASKS_MAX
+            && let Ok(ended) = put_off.try_recv()
+        {
+            waiting.push(ended);
+        }
+        for batch in parts(std::mem::take(&mut waiting)) {
+            waiting.extend(write_caught(shared, batch).await);
+        }
+        if shared.abandon.is_cancelled() {
+            give_up(shared, &waiting);
+            shared.written(waiting.len());
+            waiting.clear();
+        } else if tries == TRIES_UNTIL_SAID && !waiting.is_empty() {
+            let (outcomes, task) = (waiting.len(), waiting[0].settlement.lease.id);
+            tracing::warn!(outcomes, %task, "outcomes wait, as a transaction that stays open holds their tasks; others are written");
+        }
+        // Of those that can't be written a store tries some at a time; each time it begins with others.
+        let first = waiting.len() / 2;
+        waiting.rotate_left(first);
+    }
+}
+
+/// A panic costs this batch. Others are written still, as the stop that follows depends on it.
+async fn write_caught(shared: &Shared, batch: Vec<Ended>) -> Vec<Ended> {
+    let count = batch.len();
+    let put_off = panics::caught(pin!(write(shared, batch))).await.unwrap_or_else(|panicked| {
+        shared.counts.unsettled.fetch_add(count as u64, Ordering::Relaxed);
+        shared.part_panicked("settle", panicked);
+        Vec::new()
+    });
+    shared.written(count - put_off.len());
+    put_off
+}
+
 /// Cuts it so that no part writes more tasks or bytes than one operation of a store should, unless one attempt alone does: while
 /// it is written, others wait.
-fn parts(all: Vec<Settlement>) -> Vec<Vec<Settlement>> {
+fn parts(all: Vec<Ended>) -> Vec<Vec<Ended>> {
     let (mut parts, mut weight, mut bytes) = (vec![Vec::new()], 0, 0);
-    for settlement in all {
-        let (more, larger) = (settlement.weight(), settlement.bytes());
+    for ended in all {
+        let (more, larger) = (ended.settlement.weight(), ended.settlement.bytes());
         let is_full = weight + more > limits::BATCH_TASKS_MAX || bytes + larger > limits::SETTLE_BYTES_MAX;
         if is_full && weight > 0 {
             parts.push(Vec::new());
@@ -50,47 +103,40 @@ fn parts(all: Vec<Settlement>) -> Vec<Vec<Settlement>> {
         }
         (weight, bytes) = (weight + more, bytes + larger);
         if let Some(part) = parts.last_mut() {
-            part.push(settlement);
+            part.push(ended);
         }
     }
     parts
 }
 
-async fn write(shared: &Shared, batch: Vec<Settlement>) {
+/// Writes a batch, and returns what has to be tried again apart.
+async fn write(shared: &Shared, batch: Vec<Ended>) -> Vec<Ended> {
     let mut errors = 0;
     loop {
-        match shared.source().settle(batch.clone()).await {
+        let settlements = batch.iter().map(|ended| ended.settlement.clone()).collect();
+        match shared.source().settle(settlements).await {
             Ok(answers) => {
-                for (settlement, answer) in batch.into_iter().zip(answers) {
+                let mut put_off = Vec::new();
+                for (ended, answer) in batch.into_iter().zip(answers) {
                     match answer {
-                        Settled::Done(state) => {
-                            if settlement.ending == Ending::Succeeded && state != State::Succeeded {
-                                let task = settlement.lease.id;
-                                tracing::warn!(%task, state = %state, "did not succeed: a task that it enqueued can't be kept");
-                            }
-                            shared.counts.settled(state);
-                            if let Some(teller) = &shared.teller {
-                                teller.settled(settlement, state, shared);
-                            }
-                        }
-                        Settled::LeaseLost => {
-                            if let Some(teller) = &shared.teller {
-                                teller.forget(&settlement.lease);
-                            }
-                            shared.counts.leases_lost.fetch_add(1, Ordering::Relaxed);
-                            tracing::warn!(task = %settlement.lease.id, "the lease was lost; this attempt's outcome is dropped");
-                        }
+                        Settled::Done(state) => done(shared, ended.settlement, state),
+                        Settled::Later => put_off.push(ended),
+                        // A try before this one may have been written, and only its answer have got lost.
+                        Settled::LeaseLost => match is_written(shared, &ended, errors).await {
+                            Some(state) => done(shared, ended.settlement, state),
+                            None => lost(shared, &ended.settlement),
+                        },
                     }
                 }
-                return;
+                return put_off;
             }
             Err(error) => {
                 errors += 1;
                 shared.store_failed(&format!("{} outcomes can't be written", batch.len()), &error);
                 let in_vain = error.is_lasting() || !shared.trust.holds();
                 if shared.abandon.is_cancelled() || (shared.stopping.is_cancelled() && in_vain) {
-                    shared.counts.unsettled.fetch_add(batch.len() as u64, Ordering::Relaxed);
-                    return;
+                    give_up(shared, &batch);
+                    return Vec::new();
                 }
                 pause(shared, errors).await;
             }
@@ -98,29 +144,80 @@ async fn write(shared: &Shared, batch: Vec<Settlement>) {
     }
 }
 
+fn done(shared: &Shared, settlement: Settlement, state: State) {
+    if settlement.ending == Ending::Succeeded && state != State::Succeeded {
+        let task = settlement.lease.id;
+        tracing::warn!(%task, state = %state, "did not succeed: a task that it enqueued can't be kept");
+    }
+    shared.counts.settled(state);
+    if let Some(teller) = &shared.teller {
+        teller.settled(settlement, state, shared);
+    }
+}
+
+fn lost(shared: &Shared, settlement: &Settlement) {
+    if let Some(teller) = &shared.teller {
+        teller.forget(&settlement.lease);
+    }
+    shared.counts.leases_lost.fetch_add(1, Ordering::Relaxed);
+    tracing::warn!(task = %settlement.lease.id, "the lease was lost; this attempt's outcome is dropped");
+}
+
+fn give_up(shared: &Shared, batch: &[Ended]) {
+    shared.counts.unsettled.fetch_add(batch.len() as u64, Ordering::Relaxed);
+    if let Some(teller) = &shared.teller {
+        batch.iter().for_each(|ended| teller.forget(&ended.settlement.lease));
+    }
+}
+
+/// Whether an end that failed with `errors` before was written all the same: the state that it left its task in.
+async fn is_written(shared: &Shared, ended: &Ended, errors: u32) -> Option<State> {
+    if errors == 0 {
+        return None;
+    }
+    let record: Result<Option<TaskRecord>, StoreError> = shared.source().record(ended.settlement.lease.id).await;
+    let is_success = ended.settlement.ending == Ending::Succeeded;
+    let Some(record) = record.ok()? else {
+        // Of a success of which nothing is kept there is no record.
+        return is_success.then_some(State::Succeeded);
+    };
+    let place = record.attempts.iter().position(|attempt| attempt.claim_no == ended.claim_no)?;
+    let is_own = match record.attempts[place].state {
+        AttemptState::Succeeded => is_success,
+        // Or whoever took the lease away has written it.
+        AttemptState::Released => ended.settlement.ending == Ending::Released,
+        AttemptState::Crashed | AttemptState::Running => false,
+        AttemptState::Failed | AttemptState::Snoozed | AttemptState::Cancelled | AttemptState::Expired => true,
+    };
+    let is_last = place + 1 == record.attempts.len();
+    is_own.then_some(if is_last { record.state } else { State::Ready })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::{Env, LeaseKey, LeaseRef, Limits, NewTask, Overrides, Policy};
 
-    fn settlement(children: usize, bytes: usize) -> Settlement {
+    fn ended(children: usize, bytes: usize) -> Ended {
         let env = Env::system();
         let lease = LeaseRef { id: env.task_id(), fence: env.fence(), key: LeaseKey::default() };
         let child = || {
             let args = format!("{{\"text\":\"{}\"}}", "x".repeat(bytes));
             NewTask::resolve("child", &Policy::default(), args, Overrides::default(), env.task_id(), &Limits::default()).unwrap()
         };
-        Settlement { children: (0..children).map(|_| child()).collect(), ..Settlement::new(lease, Ending::Succeeded) }
+        let children = (0..children).map(|_| child()).collect();
+        Ended { settlement: Settlement { children, ..Settlement::new(lease, Ending::Succeeded) }, claim_no: 1 }
     }
 
     #[test]
     fn what_is_written_at_once_is_bounded_by_its_weight_and_its_bytes() {
-        let plain = || settlement(0, 0);
-        let many = || settlement(600, 0);
-        let all = vec![plain(), many(), many(), plain(), plain(), settlement(2_000, 0), plain()];
-        let sizes: Vec<Vec<usize>> = parts(all).iter().map(|part| part.iter().map(Settlement::weight).collect()).collect();
+        let plain = || ended(0, 0);
+        let many = || ended(600, 0);
+        let all = vec![plain(), many(), many(), plain(), plain(), ended(2_000, 0), plain()];
+        let sizes: Vec<Vec<usize>> =
+            parts(all).iter().map(|part| part.iter().map(|ended| ended.settlement.weight()).collect()).collect();
         assert_eq!(sizes, [vec![1, 601], vec![601, 1, 1], vec![2_001], vec![1]]);
-        let large = || settlement(40, 250_000);
+        let large = || ended(40, 250_000);
         assert_eq!(parts(vec![large(), large(), plain()]).iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(parts((0..1_000).map(|_| plain()).collect()).len(), 1);
     }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::attempt::{Attempt, NotesQueue, Why};
-use crate::core::{LeaseRef, Settlement, Source, StoreError, WorkerId, WorkerSpec};
+use crate::core::{Claimed, Ending, LeaseRef, Settlement, Source, StoreError, WorkerId, WorkerSpec};
 use crate::panics::Panicked;
 use crate::runtime::{Ground, Runtime};
 use crate::worker::builder::Config;
@@ -87,7 +87,7 @@ impl Shared {
     }
 
     /// The way for slots to have the ends of attempts written, and where they arrive.
-    pub(crate) fn settler(&self, buffer: usize) -> (Settler, mpsc::Receiver<Settlement>) {
+    pub(crate) fn settler(&self, buffer: usize) -> (Settler, mpsc::Receiver<Ended>) {
         let (sender, receiver) = mpsc::channel(buffer);
         (Settler { sender, unwritten: self.unwritten.clone() }, receiver)
     }
@@ -277,21 +277,21 @@ pub(crate) fn micros(at: Instant) -> u64 {
 /// Where slots put the ends of attempts.
 #[derive(Clone, Debug)]
 pub(crate) struct Settler {
-    sender: mpsc::Sender<Settlement>,
+    sender: mpsc::Sender<Ended>,
     unwritten: Arc<AtomicUsize>,
 }
 
 impl Settler {
     /// Waits for room.
-    pub(crate) async fn send(&self, settlement: Settlement) -> Result<(), Unsettled> {
+    pub(crate) async fn send(&self, ended: Ended) -> Result<(), Unsettled> {
         self.unwritten.fetch_add(1, Ordering::AcqRel);
-        self.sender.send(settlement).await.map_err(|_| self.refused())
+        self.sender.send(ended).await.map_err(|_| self.refused())
     }
 
     /// Fails if there is no room now.
-    pub(crate) fn try_send(&self, settlement: Settlement) -> Result<(), Unsettled> {
+    pub(crate) fn try_send(&self, ended: Ended) -> Result<(), Unsettled> {
         self.unwritten.fetch_add(1, Ordering::AcqRel);
-        self.sender.try_send(settlement).map_err(|_| self.refused())
+        self.sender.try_send(ended).map_err(|_| self.refused())
     }
 
     /// Whether the source keeps up with what ends.
@@ -302,6 +302,20 @@ impl Settler {
     fn refused(&self) -> Unsettled {
         self.unwritten.fetch_sub(1, Ordering::AcqRel);
         Unsettled
+    }
+}
+
+/// An attempt that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) settlement: Settlement,
+    /// The number of its claim, by which its record is found.
+    pub(crate) claim_no: u32,
+}
+
+impl Ended {
+    pub(crate) fn new(claimed: &Claimed, ending: Ending) -> Self {
+        Self { settlement: Settlement::new(claimed.lease, ending), claim_no: claimed.claim_no }
     }
 }
 

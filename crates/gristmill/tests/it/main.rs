@@ -17,6 +17,7 @@ mod faulty;
 mod lanes;
 mod macros;
 mod overdue;
+mod put_off;
 mod recorded;
 mod schedule;
 mod source;
