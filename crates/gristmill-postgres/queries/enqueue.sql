@@ -7,6 +7,7 @@ WITH new AS MATERIALIZED (
               $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[])
     AS x(id, queue, kind, priority, max_attempts, max_crashes, ack, retention, at, delay, expires, deadline, args, meta)
   LEFT JOIN unnest($16::uuid[], $17::integer[]) AS h(id, flags) ON h.id = x.id
+  WHERE {brief19}
 ), kept AS (
   INSERT INTO {s}.task(id, seq, queue, kind, priority, max_attempts, max_crashes, ack, retention,
                        created_at, run_at, expires_at, args, meta, flags)

@@ -1,6 +1,8 @@
 -- Index: the primary keys of lease and task.
--- First-time successes of which nothing is to be kept and nothing was noted. The rest, and $3, as in settle_plain.
-WITH x AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS x(id, fence)), hit AS MATERIALIZED (
+-- First-time successes of which nothing is to be kept and nothing was noted. The rest, $3 and $4 as in settle_plain.
+WITH x AS MATERIALIZED (
+  SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS x(id, fence) WHERE {brief4}
+), hit AS MATERIALIZED (
   SELECT l.at FROM x CROSS JOIN LATERAL (
     SELECT ctid AS at FROM {s}.lease l
     WHERE l.id = x.id AND l.fence = x.fence AND l.flags = 0 AND NOT l.noted AND l.retention = -2 AND l.claim_no = 1 OFFSET 0

@@ -2,10 +2,12 @@
 -- Successes of which everything is known: nothing was noted while they ran, and they are kept. What does not come back is
 -- settled the long way, or is lost. By place, as no statistics tell how many leases there are: joined by id, all of them
 -- might be looked through for each. A lease that somebody changes meanwhile has another place, and is left over as well.
+-- Others may wait behind it: $9 is how long it waits for a lock.
 -- With $8 it is all or nothing: nothing if a lease is found missing, an error if that turns out after the first was deleted.
 WITH x AS MATERIALIZED (
   SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[])
     AS x(id, fence, ran, result, logs, progress)
+  WHERE {brief9}
 ), hit AS MATERIALIZED (
   SELECT x.*, l.at FROM x CROSS JOIN LATERAL (
     SELECT ctid AS at FROM {s}.lease l WHERE l.id = x.id AND l.fence = x.fence AND l.flags = 0 AND NOT l.noted AND l.retention <> -2

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gristmill_core::kit::watch::Watch;
-use gristmill_core::{EnqueueOutcome, Env, NewTask, Pulse, Signals, StoreError, StoreErrorKind, TaskId, WorkerId, failpoint};
+use gristmill_core::{Env, Pulse, Signals, StoreError, StoreErrorKind, TaskId, WorkerId, failpoint};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +28,8 @@ pub(crate) const TRIES: u32 = 6;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same of a heartbeat, which then tries the other connections.
 const PATIENCE_OF_BEATS: Duration = Duration::from_secs(1);
+/// How long work for many waits for the lock of an open transaction, before it falls apart. Longer than what locks for a moment needs.
+const LOCK_WAIT: Duration = Duration::from_millis(100);
 /// How much longer than its statements may take an answer is waited for.
 const SLACK: Duration = Duration::from_secs(5);
 
@@ -96,6 +98,20 @@ pub(crate) enum Kind {
     Single,
     /// All of it commits together.
     Transaction,
+    /// As `Single`, and no lock is waited for long: others wait for this one's end.
+    SingleBriefly,
+    /// As `Transaction`, the same.
+    TransactionBriefly,
+}
+
+impl Kind {
+    const fn is_transaction(self) -> bool {
+        matches!(self, Self::Transaction | Self::TransactionBriefly)
+    }
+
+    const fn is_brief(self) -> bool {
+        matches!(self, Self::SingleBriefly | Self::TransactionBriefly)
+    }
 }
 
 impl Inner {
@@ -127,10 +143,18 @@ impl Inner {
         let held = pool.get().await?;
         let mut session = Session::new(held, &self.connect.texts, &self.names, self.env.virtual_now(), self.days.are_many());
         // A failpoint before the commit needs a commit that is apart from the statement.
-        if kind == Kind::Transaction || failpoint::is_active() {
+        session.lock_wait = kind.is_brief().then(|| self.lock_wait());
+        if kind.is_transaction() || failpoint::is_active() {
             session.begin().await.map_err(|fault| fault.explain(&self.connect.what))?;
         }
         Ok(session)
+    }
+
+    /// How many milliseconds somebody's lock is waited for where others would wait, too.
+    fn lock_wait(&self) -> String {
+        let most = self.connect.options.lock_timeout;
+        let wait = if most.is_zero() { LOCK_WAIT } else { most.min(LOCK_WAIT) };
+        wait.as_millis().max(1).to_string()
     }
 
     /// Waits for a part of an operation, but not for ever: a server that is frozen or vanished says nothing, and one who has
@@ -198,37 +222,5 @@ impl Inner {
     pub(crate) async fn step_aside(&self, tries: u32) {
         let most = Duration::from_millis(5).saturating_mul(1 << tries.min(6));
         tokio::time::sleep(most.mul_f64(self.env.random())).await;
-    }
-
-    /// Enqueues for all who wait for it, until nobody does.
-    pub(crate) async fn serve_callers(self: Arc<Self>) {
-        while let Some(callers) = self.gather.next() {
-            let tasks: Vec<_> = callers.iter().flat_map(|caller| caller.tasks.iter().cloned()).collect();
-            match self.enqueue(&tasks).await {
-                Ok(mut outcomes) => {
-                    for caller in callers {
-                        let rest = outcomes.split_off(caller.tasks.len().min(outcomes.len()));
-                        // A caller that has gone away does not want to know.
-                        let _ = caller.reply.send(Ok(std::mem::replace(&mut outcomes, rest)));
-                    }
-                }
-                Err(error) if callers.len() == 1 || error.is_transient() => {
-                    for caller in callers {
-                        let _ = caller.reply.send(Err(error.duplicate()));
-                    }
-                }
-                // One of them asked for something impossible. Alone, each fails or succeeds by itself.
-                Err(_) => {
-                    for caller in callers {
-                        let answer = self.enqueue(&caller.tasks).await;
-                        let _ = caller.reply.send(answer);
-                    }
-                }
-            }
-        }
-    }
-
-    async fn enqueue(self: &Arc<Self>, tasks: &[NewTask]) -> Result<Vec<EnqueueOutcome>, StoreError> {
-        run!(self, pool, Kind::Single, s => ops::enqueue(&mut s, tasks))
     }
 }

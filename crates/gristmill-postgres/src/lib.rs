@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod apart;
 mod check;
 mod conn;
 mod days;

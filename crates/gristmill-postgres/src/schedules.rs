@@ -30,7 +30,7 @@ impl Schedules for PostgresStore {
 
     async fn advance_schedules(&self, advances: Vec<Advance>) -> Result<Vec<Advanced>, StoreError> {
         Advance::check(&advances)?;
-        run!(&self.inner(), pool, Kind::Transaction, s => ops::advance_schedules(&mut s, &advances))
+        self.inner().advance(&advances).await
     }
 
     async fn ticks(&self, schedule: &str, after: Option<Cursor>, limit: usize) -> Result<Page<TickRecord>, StoreError> {

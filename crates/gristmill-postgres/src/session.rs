@@ -22,6 +22,8 @@ pub(crate) struct Session<'a> {
     pub(crate) now: Option<i64>,
     pub(crate) effects: Effects,
     pub(crate) own: Own,
+    /// How many milliseconds its statements wait for a lock, if not as long as usual.
+    pub(crate) lock_wait: Option<String>,
     open: bool,
     many_days: bool,
     /// Whether statements are planned for their values.
@@ -41,6 +43,7 @@ impl<'a> Session<'a> {
             now,
             effects: Effects::default(),
             own: Own::default(),
+            lock_wait: None,
             open: false,
             many_days,
             planned_anew: false,
@@ -50,7 +53,8 @@ impl<'a> Session<'a> {
     /// From now on everything is one transaction.
     pub(crate) async fn begin(&mut self) -> Result<(), Fault> {
         if !std::mem::replace(&mut self.open, true) {
-            self.conn()?.batch("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+            let wait = self.lock_wait.as_ref().map(|wait| format!("; SET LOCAL lock_timeout = {wait}")).unwrap_or_default();
+            self.conn()?.batch(&format!("BEGIN ISOLATION LEVEL READ COMMITTED{wait}")).await?;
         }
         Ok(())
     }
@@ -165,7 +169,7 @@ impl<'a> Session<'a> {
         }
         missing.sort_unstable();
         missing.dedup();
-        self.execute(sort.intern(), &[&missing, &known]).await?;
+        self.execute(sort.intern(), &[&missing, &known, &self.lock_wait]).await?;
         self.learn(sort, sort.find(), &missing).await
     }
 

@@ -3,9 +3,10 @@
 //! Placeholders are replaced once, when the store is opened: `{s}` is the quoted schema, `{l}` the same inside a string
 //! literal, `{now}` the server's clock in milliseconds (or parameter 1, with which a test moves it), `{changed}` the end of a
 //! statement that can't do all of its work, `{channel}` where notifications go, and `{tell}` a further column that notifies, with
-//! `notify=inside`. What statements that claim have in common is in `queries/parts/`: `{in_line}`, `{by_kind}`, `{taken}`.
-//! `{t_of_days}` and `{o_of_days}` name the ids of `$1` once more, in the texts of [`OF_DAYS`]. Those about places and ends are the
-//! [`doors`].
+//! `notify=inside`. `{briefN}` is a condition that holds, and that before has the statement wait for locks no longer than
+//! parameter N says, which is null for as long as usual: in this way behind a pooler, too. What statements that claim have in common is
+//! in `queries/parts/`: `{in_line}`, `{by_kind}`, `{taken}`. `{t_of_days}` and `{o_of_days}` name the ids of `$1` once more, in the texts
+//! of [`OF_DAYS`]. Those about places and ends are the [`doors`].
 
 use gristmill_core::kit::fnv;
 use tokio_postgres::types::Type;
@@ -69,14 +70,14 @@ queries! {
     DayMake "day_make" [INT8];
     Enqueue "enqueue" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
-        UUID_ARRAY, INT4_ARRAY, UUID_ARRAY];
+        UUID_ARRAY, INT4_ARRAY, UUID_ARRAY, TEXT];
     Find "find" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
     FindByKind "find_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
     IndexLacking "index_lacking" [TEXT, TEXT];
     IndexWhole "index_whole" [TEXT];
-    KindDeclare "kind_declare" [TEXT_ARRAY, TEXT_ARRAY];
+    KindDeclare "kind_declare" [TEXT_ARRAY, TEXT_ARRAY, TEXT];
     KindFind "kind_find" [TEXT_ARRAY];
-    KindIntern "kind_intern" [TEXT_ARRAY, BOOL];
+    KindIntern "kind_intern" [TEXT_ARRAY, BOOL, TEXT];
     KindList "kind_list" [];
     KindNames "kind_names" [INT4_ARRAY];
     LabelDayDrop "label_day_drop" [];
@@ -84,10 +85,12 @@ queries! {
     LabelGap "label_gap" [];
     LeaseCancelled "lease_cancelled" [UUID];
     LeaseDrop "lease_drop" [UUID, UUID];
+    LeaseFree "lease_free" [UUID_ARRAY, UUID_ARRAY];
+    LeaseFreeOfWorker "lease_free_of_worker" [INT8];
     LeaseGiven "lease_given" [INT8, INT8, UUID];
     LeaseHeld "lease_held" [];
-    LeaseNote "lease_note" [UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY];
-    LeaseStart "lease_start" [UUID_ARRAY, UUID_ARRAY];
+    LeaseNote "lease_note" [UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT];
+    LeaseStart "lease_start" [UUID_ARRAY, UUID_ARRAY, TEXT];
     LeaseTake "lease_take" [INT8, UUID_ARRAY, UUID_ARRAY];
     LeaseTakeAny "lease_take_any" [INT8, UUID_ARRAY];
     LeaseTakeLost "lease_take_lost" [INT8, INT8];
@@ -129,7 +132,7 @@ queries! {
     Promote "promote" [INT8, INT8, INT8];
     Prune "prune" [INT8, INT8];
     QueueFind "queue_find" [TEXT_ARRAY];
-    QueueIntern "queue_intern" [TEXT_ARRAY, BOOL];
+    QueueIntern "queue_intern" [TEXT_ARRAY, BOOL, TEXT];
     QueueList "queue_list" [];
     QueueNames "queue_names" [INT4_ARRAY];
     QueuePause "queue_pause" [TEXT, BOOL];
@@ -150,8 +153,8 @@ queries! {
     ScheduledCount "scheduled_count" [INT4, INT8];
     ScheduledExpire "scheduled_expire" [INT8, INT8];
     ScheduledRelease "scheduled_release" [INT8, UUID_ARRAY];
-    SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL];
-    SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL];
+    SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL, TEXT];
+    SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
     Snapshot "snapshot" [];
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
@@ -208,6 +211,8 @@ const BODY_FOUND: [&str; 2] =
 const OF_DAYS: [Q; 3] = [Q::RecordOfDays, Q::TaskSameOfDays, Q::TaskStatesOfDays];
 /// What these say besides, of a row of task and of one of outcome.
 const IDS_OF_DAYS: [(&str, &str); 2] = [("{t_of_days}", " AND t.id = ANY($1)"), ("{o_of_days}", " AND o.id = ANY($1)")];
+/// Makes a statement wait for locks as long as a parameter says. As a query of its own, which is asked once, before the first row.
+const BRIEF: &str = "(SELECT CASE WHEN $n::text IS NULL THEN true ELSE set_config('lock_timeout', $n, true) IS NOT NULL END)";
 
 /// Another column, which tells every process that tasks are ready or scheduled, in the words of the herald, and from nobody.
 const TELL: &str = ", (SELECT pg_notify('{channel}', '00000000rs'))";
@@ -276,7 +281,9 @@ fn fill_with(text: &str, schema: &str, more: &[(&str, &str)]) -> String {
     let text = PARTS.iter().fold(text.replace("{taken_found}", &body(BODY_FOUND)), |text, (mark, part)| text.replace(mark, part));
     let text = text.replace("{body}", BODY[0]).replace("{is_body}", BODY[1]);
     let text: String = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
-    let text = doors::fill(&text).replace("{changed}", CHANGED).replace("{now}", NOW).replace("{channel}", &channel(schema));
+    let brief = |n| (format!("{{brief{n}}}"), BRIEF.replace("$n", &format!("${n}")));
+    let text = (1..20).map(brief).fold(doors::fill(&text), |text, (mark, brief)| text.replace(&mark, &brief));
+    let text = text.replace("{changed}", CHANGED).replace("{now}", NOW).replace("{channel}", &channel(schema));
     let literal = quoted.replace('\'', "''");
     put(&text, &[&[("s", quoted.as_str()), ("l", &literal)], more].concat())
 }

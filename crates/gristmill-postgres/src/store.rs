@@ -133,7 +133,7 @@ impl Source for PostgresStore {
     }
 
     async fn leave(&self, worker: WorkerId) -> Result<u64, StoreError> {
-        run!(&self.inner, pool, Kind::Transaction, s => ops::leave(&mut s, &self.inner.workers, worker))
+        self.inner.leave(worker).await
     }
 
     async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
@@ -185,18 +185,18 @@ impl Source for PostgresStore {
         if leases.is_empty() {
             return Ok(Vec::new());
         }
-        run!(&self.inner, pool, Kind::Single, s => ops::start(&mut s, leases))
+        self.inner.start_leases(leases).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
-        run!(&self.inner, pool, Kind::Single, s => ops::settle(&mut s, &settlements))
+        self.inner.settle(&settlements).await
     }
 
     async fn note(&self, notes: Vec<Note>) -> Result<Vec<bool>, StoreError> {
         if notes.is_empty() {
             return Ok(Vec::new());
         }
-        run!(&self.inner, pool, Kind::Single, s => ops::note(&mut s, &notes))
+        self.inner.note(&notes).await
     }
 
     async fn sweep(&self, limit: usize) -> Result<Swept, StoreError> {
@@ -273,7 +273,7 @@ impl Store for PostgresStore {
     }
 
     async fn declare(&self, kinds: &[KindSpec]) -> Result<(), StoreError> {
-        run!(&self.inner, pool, Kind::Single, s => ops::declare(&mut s, kinds))
+        self.inner.declare(kinds).await
     }
 
     async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<EnqueueOutcome>, StoreError> {

@@ -68,7 +68,7 @@ async fn insert(
             n
         });
     }
-    let rows = s.rows(Q::Enqueue, &columns.params(&s.now)).await?;
+    let rows = s.rows(Q::Enqueue, &columns.params(&s.now, &s.lock_wait)).await?;
     let mut created = HashSet::with_capacity(rows.len());
     for row in &rows {
         let id = row.try_get::<_, Uuid>(0)?;
@@ -187,7 +187,11 @@ impl<'a> Columns<'a> {
         }
     }
 
-    fn params<'p>(&'p self, now: &'p Option<i64>) -> [&'p (dyn tokio_postgres::types::ToSql + Sync); 18] {
+    fn params<'p>(
+        &'p self,
+        now: &'p Option<i64>,
+        lock_wait: &'p Option<String>,
+    ) -> [&'p (dyn tokio_postgres::types::ToSql + Sync); 19] {
         [
             now,
             &self.id,
@@ -207,6 +211,7 @@ impl<'a> Columns<'a> {
             &self.flagged,
             &self.flags,
             &self.blocked,
+            lock_wait,
         ]
     }
 }

@@ -25,6 +25,6 @@ pub(crate) use place::{admit, place_of, unblock};
 #[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use schedule::Edits;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};
-pub(crate) use settle::{note, settle, start};
+pub(crate) use settle::{note, note_free, settle, settle_free, start};
 pub(crate) use sweep::{expire, fill_labels, lose_the_dead, park, parked_pairs, promote, prune, rescue, served, unpark};
-pub(crate) use worker::{cancelled, declare, enter, heartbeat, leave, pause};
+pub(crate) use worker::{Which, cancelled, declare, enter, heartbeat, leave, pause};

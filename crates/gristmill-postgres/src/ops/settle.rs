@@ -55,6 +55,33 @@ pub(crate) async fn settle(s: &mut Session<'_>, settlements: &[Settlement]) -> R
     Ok(answers)
 }
 
+/// The same, but of what somebody else has in hand: that is left to a later try. Needs a transaction.
+pub(crate) async fn settle_free(s: &mut Session<'_>, settlements: &[Settlement]) -> Result<Vec<Settled>, Fault> {
+    let held = held_by_others(s, settlements.iter().map(|settlement| &settlement.lease)).await?;
+    let free: Vec<usize> = (0..settlements.len()).filter(|n| !held.contains(&mark(&settlements[*n].lease))).collect();
+    let chosen: Vec<Settlement> = free.iter().map(|n| settlements[*n].clone()).collect();
+    let mut answers = vec![Settled::Later; settlements.len()];
+    for (n, answer) in free.into_iter().zip(settle(s, &chosen).await?) {
+        answers[n] = answer;
+    }
+    Ok(answers)
+}
+
+/// Locks those leases that are free; returns the others that are there.
+async fn held_by_others<'a>(s: &Session<'_>, of: impl Iterator<Item = &'a LeaseRef>) -> Result<HashSet<Mark>, Fault> {
+    let (ids, fences) = leases(sorted(of).into_iter());
+    let (mut free, mut there) = (HashSet::new(), HashSet::new());
+    for row in s.rows(Q::LeaseFree, &[&ids, &fences]).await? {
+        let mark: Mark = (row.try_get(0)?, row.try_get(1)?);
+        if row.try_get(2)? {
+            free.insert(mark)
+        } else {
+            there.insert(mark)
+        };
+    }
+    Ok(&there - &free)
+}
+
 /// A task and the fence of its claim.
 type Mark = (Uuid, Uuid);
 
@@ -120,12 +147,12 @@ async fn plain(s: &Session<'_>, settlements: &[Settlement], batch: &Batch, whole
         let results: Vec<_> = chosen().map(|settlement| settlement.result.as_deref().map(storable)).collect();
         let logs: Vec<_> = chosen().map(|settlement| settlement.logs.as_deref().map(storable)).collect();
         let progress: Vec<_> = chosen().map(|settlement| settlement.progress.as_deref().map(to_json)).collect();
-        let params: Params<'_> = &[&s.now, &ids, &fences, &ran, &results, &logs, &progress, &whole];
+        let params: Params<'_> = &[&s.now, &ids, &fences, &ran, &results, &logs, &progress, &whole, &s.lock_wait];
         done.extend(held(&s.rows(Q::SettlePlain, params).await?)?);
     }
     if !batch.forgotten.is_empty() {
         let (ids, fences) = leases(batch.forgotten.iter().map(|n| &settlements[*n].lease));
-        done.extend(held(&s.rows(Q::SettleForget, &[&ids, &fences, &whole]).await?)?);
+        done.extend(held(&s.rows(Q::SettleForget, &[&ids, &fences, &whole, &s.lock_wait]).await?)?);
     }
     Ok(done)
 }
@@ -189,7 +216,7 @@ async fn bear(s: &mut Session<'_>, settlements: &[Settlement], which: &[usize]) 
 pub(crate) async fn start(s: &mut Session<'_>, leases: &[LeaseRef]) -> Result<Vec<bool>, Fault> {
     let sorted = sorted(leases.iter());
     let (ids, fences) = self::leases(sorted.into_iter());
-    let held = held(&s.rows(Q::LeaseStart, &[&ids, &fences]).await?)?;
+    let held = held(&s.rows(Q::LeaseStart, &[&ids, &fences, &s.lock_wait]).await?)?;
     s.effects.points.add(Points::START);
     Ok(leases.iter().map(|lease| held.contains(&mark(lease))).collect())
 }
@@ -212,8 +239,15 @@ pub(crate) async fn note(s: &mut Session<'_>, notes: &[Note]) -> Result<Vec<bool
     let (ids, fences) = leases(sorted.into_iter());
     let (logs, progress): (Vec<_>, Vec<_>) =
         ids.iter().zip(&fences).map(|key| last.remove(&(*key.0, *key.1)).unwrap_or_default()).unzip();
-    let held = held(&s.rows(Q::LeaseNote, &[&ids, &fences, &logs, &progress]).await?)?;
+    let held = held(&s.rows(Q::LeaseNote, &[&ids, &fences, &logs, &progress, &s.lock_wait]).await?)?;
     Ok(notes.iter().map(|note| held.contains(&mark(&note.lease))).collect())
+}
+
+/// Keeps what is said of those attempts whose lease nobody else has in hand. Needs a transaction.
+pub(crate) async fn note_free(s: &mut Session<'_>, notes: &[Note]) -> Result<(), Fault> {
+    let held = held_by_others(s, notes.iter().map(|note| &note.lease)).await?;
+    let free: Vec<Note> = notes.iter().filter(|note| !held.contains(&mark(&note.lease))).cloned().collect();
+    note(s, &free).await.map(drop)
 }
 
 /// Each lease once, in the order of the ids.

@@ -35,11 +35,26 @@ pub(crate) async fn enter(s: &mut Session<'_>, workers: &Workers, spec: &WorkerS
     Ok(())
 }
 
+/// Which tasks of a worker are released when it leaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which {
+    All,
+    /// Those that nobody else has in hand. A sweep finds the rest, as its worker is gone.
+    Free,
+}
+
 /// Ends a worker and releases what it holds. Needs a transaction.
-pub(crate) async fn leave(s: &mut Session<'_>, workers: &Workers, worker: WorkerId) -> Result<u64, Fault> {
+pub(crate) async fn leave(s: &mut Session<'_>, workers: &Workers, worker: WorkerId, which: Which) -> Result<u64, Fault> {
     let Some(row) = s.row(Q::WorkerLeave, &[&worker.as_uuid()]).await? else { return Ok(0) };
     let (worker_key, name): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
-    let rows = s.rows(Q::LeaseTakeOfWorker, &[&s.now, &worker_key]).await?;
+    let rows = match which {
+        Which::All => s.rows(Q::LeaseTakeOfWorker, &[&s.now, &worker_key]).await?,
+        Which::Free => {
+            let free = s.rows(Q::LeaseFreeOfWorker, &[&worker_key]).await?;
+            let free = free.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
+            s.rows(Q::LeaseTakeAny, &[&s.now, &free]).await?
+        }
+    };
     let mut writes = Writes::default();
     for mut taken in Taken::all(s, &rows).await? {
         taken.name_worker(&name);
@@ -97,7 +112,7 @@ pub(crate) async fn declare(s: &mut Session<'_>, kinds: &[KindSpec]) -> Result<(
     let names: Vec<&str> = newest.keys().copied().collect();
     let spec = |kind: &&KindSpec| json!({"schema": kind.schema, "fields": kind.fields, "policy": kind.policy}).to_string();
     let specs: Vec<String> = newest.values().map(spec).collect();
-    match s.execute(Q::KindDeclare, &[&names, &specs]).await {
+    match s.execute(Q::KindDeclare, &[&names, &specs, &s.lock_wait]).await {
         // A program that may only look has task types too, which those that run them declare.
         Err(fault) if fault.is_forbidden() => tracing::debug!("task types are not declared: this role may not write"),
         done => drop(done?),

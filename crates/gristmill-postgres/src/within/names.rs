@@ -18,7 +18,7 @@ pub(super) async fn commit_names(inner: &Arc<Inner>, tasks: &[NewTask]) {
     if tasks.iter().all(|task| known(Sort::Queue, &task.queue) && known(Sort::Kind, &task.kind)) {
         return;
     }
-    let commit = async { run!(inner, pool, Kind::Single, s => ops::know(&mut s, tasks.iter())) };
+    let commit = async { run!(inner, pool, Kind::SingleBriefly, s => ops::know(&mut s, tasks.iter())) };
     let done: Result<Result<(), StoreError>, _> = tokio::time::timeout(TIMEOUT, commit).await;
     if let Ok(Err(error)) = done {
         tracing::debug!(%error, "new names of tasks are left to the caller's transaction");

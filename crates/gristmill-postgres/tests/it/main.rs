@@ -13,6 +13,7 @@ mod doors;
 mod drivers;
 mod faults;
 mod functions;
+mod held;
 mod horizon;
 mod indexes;
 mod inputs;
