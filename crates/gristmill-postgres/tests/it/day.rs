@@ -180,15 +180,20 @@ impl Day {
     }
 
     /// An answer to a repetition may be that the lease is gone, which the records then have to explain.
-    async fn settle(&mut self, batch: Vec<Settlement>) {
-        let mut tries = 0;
-        let answers = self.repeat(async || {
-            tries += 1;
-            self.store.settle(batch.clone()).await
-        });
-        let answers = answers.await;
-        let lost = answers.iter().filter(|answer| **answer == Settled::LeaseLost).count();
-        assert!(lost == 0 || (tries > 1 && lost == batch.len()), "a settlement is whole or not at all: {answers:?}");
+    async fn settle(&mut self, mut batch: Vec<Settlement>) {
+        while !batch.is_empty() {
+            let mut tries = 0;
+            let answers = self.repeat(async || {
+                tries += 1;
+                self.store.settle(batch.clone()).await
+            });
+            let answers = answers.await;
+            let lost = answers.iter().filter(|answer| **answer == Settled::LeaseLost).count();
+            assert!(lost == 0 || (tries > 1 && lost == batch.len()), "a settlement is whole or not at all: {answers:?}");
+            // What was put off comes again.
+            let answered = batch.into_iter().zip(answers);
+            batch = answered.filter(|(_, answer)| *answer == Settled::Later).map(|(settlement, _)| settlement).collect();
+        }
         self.held.clear();
     }
 

@@ -42,7 +42,9 @@ async fn refuse_everywhere(codes: [&str; 2], in_silence: bool) {
             assert!(number > 20, "a day has more statements than {number}");
             return;
         }
-        assert_eq!(errors, usize::from(!in_silence), "{code} at statement {number}");
+        // Work for many falls apart where a lock is in the way, and may be whole after all.
+        let least = usize::from(!in_silence && code != "55P03");
+        assert!((least..=usize::from(!in_silence)).contains(&errors), "{errors} errors by {code} at statement {number}");
         sql.batch_execute(&format!("UPDATE {}.trap SET number = 0", schema.0)).await.unwrap();
         yardstick.measure(&lived, &format!("{code} at statement {number}")).await;
         if number == 10 {

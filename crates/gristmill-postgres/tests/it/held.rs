@@ -28,9 +28,14 @@ struct House {
 
 impl House {
     async fn new(options: &str) -> Self {
-        let (schema, env) = (Schema::new(), Env::system());
+        let schema = Schema::new();
         let url = schema.url(&format!("&lock_timeout=1h&statement_timeout=2h{options}"));
-        let store: Arc<dyn Store> = PostgresStore::connect(&url, env.clone()).await.unwrap();
+        Self::at(schema, &url).await
+    }
+
+    async fn at(schema: Schema, url: &str) -> Self {
+        let env = Env::system();
+        let store: Arc<dyn Store> = PostgresStore::connect(url, env.clone()).await.unwrap();
         let worker = env.worker_id();
         let spec = WorkerSpec {
             id: worker,
@@ -244,6 +249,24 @@ async fn a_name_or_an_id_that_somebody_uses_first_holds_up_who_needs_it_alone() 
         house.end("ROLLBACK").await;
         assert_eq!(within(late).await.unwrap().unwrap(), [EnqueueOutcome::Created], "{sql}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_pooler_too() {
+    let schema = Schema::new();
+    let url = schema.pooled_url("&pgbouncer=true&lock_timeout=1h");
+    let house = House::at(schema, &url).await;
+    let leases = house.held(3).await;
+    house.open(r#"SELECT {s}.enqueue('work', '{}', '{"queue": "tenant-17"}')"#).await;
+    house.other.batch_execute(&format!("SELECT {}.cancel('{}')", house.schema.0, leases[1].id.as_uuid())).await.unwrap();
+    let (store, task) = (house.store.clone(), house.task_in("tenant-17"));
+    let late = tokio::spawn(async move { store.enqueue(vec![task]).await });
+    assert_eq!(within(house.store.enqueue(vec![house.task()])).await.unwrap(), [EnqueueOutcome::Created]);
+    let done = Settled::Done(State::Succeeded);
+    assert_eq!(house.settle(&leases, Ending::Succeeded).await, [done, Settled::Later, done]);
+    house.end("COMMIT").await;
+    assert_eq!(within(late).await.unwrap().unwrap(), [EnqueueOutcome::Created]);
+    assert_eq!(house.settle(&leases[1..2], Ending::Succeeded).await, [done]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,7 +76,7 @@ impl Source for PutOff {
     }
 }
 
-#[task(name = "work", max_attempts = 2, backoff = "1h")]
+#[task(name = "work", max_attempts = 2, backoff = fixed("1h"))]
 async fn work(cx: &Context<Probe>, how: String) -> Result<()> {
     cx.state.pass().await;
     match how.as_str() {
