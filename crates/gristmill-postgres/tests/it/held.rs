@@ -105,7 +105,7 @@ impl House {
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, work).await.expect("it waits for somebody's transaction")
+    tokio::time::timeout(DEADLINE, work).await.unwrap_or_else(|_| panic!("it waits for somebody's transaction"))
 }
 
 fn kind(name: &str) -> KindSpec {

@@ -123,10 +123,11 @@ async fn an_outcome_that_is_put_off_holds_up_no_other_and_comes_in_the_end() {
     }
     assert_eq!(source.inner.get(held).await.unwrap().unwrap().state, State::Running);
     // Whether it stops meanwhile or not.
-    let stop = tokio::spawn(worker.stop());
-    probe.until(|seen| seen.len() > 2).await;
-    *source.held.lock().unwrap() = None;
-    let report = within(stop).await.unwrap();
+    let goes_on = async {
+        probe.until(|seen| seen.len() > 2).await;
+        *source.held.lock().unwrap() = None;
+    };
+    let (report, ()) = within(async { tokio::join!(worker.stop(), goes_on) }).await;
     assert_eq!((report.succeeded, report.failed, report.unsettled), (5, 1, 0), "{report}");
     assert_eq!(source.inner.get(held).await.unwrap().unwrap().state, State::Failed);
 }
