@@ -28,7 +28,7 @@ const STEPS: &[Step] = &[
     Step::adds(3, "lists", include_str!("../additions/0003_lists.sql")),
     Step::adds(4, "checks", include_str!("../additions/0004_checks.sql")),
     Step::adds(5, "clocks", include_str!("../additions/0005_clocks.sql")),
-    Step::adds(7, "days", include_str!("../additions/0007_days.sql")),
+    Step::adds(6, "days", include_str!("../additions/0006_days.sql")),
 ];
 
 const MIGRATION_CREATE: &str = include_str!("../queries/migration_create.sql");

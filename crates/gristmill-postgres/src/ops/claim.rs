@@ -24,6 +24,8 @@ use crate::workers::{PRIORITIES, Server, Way, Workers};
 const CROWD: i64 = 10_000;
 /// How often a claim by type looks again at once for what others may have left it.
 const LOOKS: usize = 5;
+/// How long a claim waits for a name that somebody has in hand, in milliseconds.
+const LOCK_WAIT: &str = "100";
 /// The most tasks that one statement takes; whoever wants more is given them by several.
 const BATCH_MAX: usize = 5_000;
 
@@ -97,13 +99,37 @@ async fn server(s: &mut Session<'_>, workers: &Workers, id: WorkerId) -> Result<
         return Err(dead(id));
     };
     let serves: Serves = serde_json::from_str(row.try_get(3)?).unwrap_or_default();
-    s.intern(Sort::Kind, serves.kinds.iter().map(String::as_str), false).await?;
+    let is_whole = intern_kinds(s, &serves).await?;
     let mut kinds: Vec<i32> = serves.kinds.iter().filter_map(|kind| s.id(Sort::Kind, kind)).collect();
     kinds.sort_unstable();
     kinds.dedup();
     let server = Arc::new(Server { key: row.try_get(0)?, epoch: row.try_get(1)?, kinds });
-    workers.keep(id, server.clone());
+    if is_whole {
+        workers.keep(id, server.clone());
+    }
     Ok(server)
+}
+
+/// Gives numbers to the types that a worker serves. False if somebody's open transaction holds the name of one of them: no task that can
+/// be claimed is of that type, and the next claim tries again.
+async fn intern_kinds(s: &mut Session<'_>, serves: &Serves) -> Result<bool, Fault> {
+    let names = || serves.kinds.iter().map(String::as_str);
+    if s.is_open() {
+        s.intern(Sort::Kind, names(), false).await?;
+        return Ok(true);
+    }
+    let before = s.lock_wait.replace(LOCK_WAIT.to_owned());
+    let interned = s.intern(Sort::Kind, names(), false).await;
+    s.lock_wait = before;
+    match interned {
+        Err(fault) if fault.is_locked() => {
+            for name in names() {
+                s.find(Sort::Kind, name).await?;
+            }
+            Ok(false)
+        }
+        interned => interned.map(|()| true),
+    }
 }
 
 async fn server_is_alive(s: &Session<'_>, workers: &Workers, id: WorkerId) -> Result<(), Fault> {

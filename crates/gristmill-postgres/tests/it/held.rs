@@ -297,6 +297,31 @@ async fn a_type_that_somebody_uses_first_is_declared_when_he_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_serves_a_type_that_somebody_uses_first_claims_the_others() {
+    let house = House::new("").await;
+    house.store.enqueue(vec![house.task()]).await.unwrap();
+    house.open("SELECT {s}.enqueue('fresh', '{}', '{\"force\": true}')").await;
+    let worker = house.env.worker_id();
+    let spec = WorkerSpec {
+        id: worker,
+        name: "w".to_owned(),
+        lease: HOUR,
+        kinds: vec!["fresh".into(), "work".into()],
+        queues: [("default".to_owned(), 1)].into(),
+        version: String::new(),
+    };
+    within(house.store.enter(&spec)).await.unwrap();
+    let claim = async || {
+        let wanted = vec![Wanted { queue: "default".into(), limit: 100 }];
+        let claim = Claim { worker, fence: house.env.fence(), wanted, again: false };
+        within(house.store.claim(&claim)).await.unwrap().into_iter().map(|claimed| claimed.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(claim().await, ["work".into()]);
+    house.end("COMMIT").await;
+    assert_eq!(claim().await, ["fresh".into()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_that_cannot_be_written_holds_up_no_other() {
     let house = House::new("").await;
     let leases = house.held(20).await;

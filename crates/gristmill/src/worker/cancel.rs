@@ -40,14 +40,14 @@ pub(crate) fn pass_on(shared: &Shared, lease: LeaseRef, settler: &Settler) {
         return;
     }
     let buffered = shared.lanes.iter().find_map(|lane| lane.take_one(|claimed| claimed.lease == lease));
-    if let Some(buffered) = buffered {
-        if settler.try_send(Ended::new(&buffered.claimed, Ending::Cancelled)).is_err() {
-            // No room: put it back, and the next heartbeat brings the request again.
-            let lane = shared.lanes.iter().find(|lane| lane.queue == buffered.claimed.queue);
-            tracing::debug!(task = %lease.id, "the cancellation waits for the next heartbeat");
-            if let Some(lane) = lane {
-                lane.add(vec![buffered]);
-            }
+    if let Some(buffered) = buffered
+        && settler.try_send(Ended::new(&buffered.claimed, Ending::Cancelled)).is_err()
+    {
+        // No room: put it back, and the next heartbeat brings the request again.
+        let lane = shared.lanes.iter().find(|lane| lane.queue == buffered.claimed.queue);
+        tracing::debug!(task = %lease.id, "the cancellation waits for the next heartbeat");
+        if let Some(lane) = lane {
+            lane.add(vec![buffered]);
         }
     }
 }
