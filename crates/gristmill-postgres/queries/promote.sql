@@ -1,7 +1,7 @@
 -- Index: scheduled_due, in its order, from $3 on.
 -- What became of them, line by line; how long it is until the next that is left, where what this program leaves alone is passed over,
 -- or sweeps would follow each other without a pause; and from where on the next look need look: what was due before is taken, or locked by
--- somebody who takes it. A clock that was set back is before $3, which counts for nothing then.
+-- somebody who takes it, but for what a statement that takes its time commits a moment after it was due. A clock that was set back is before $3, which counts for nothing then.
 WITH due AS MATERIALIZED (
   SELECT ctid AS at FROM {s}.scheduled WHERE run_at >= (SELECT CASE WHEN $3 <= {now} THEN $3 ELSE 0 END) AND run_at <= {now} AND flags & {unknown} = 0
   ORDER BY run_at, seq LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -12,7 +12,7 @@ WITH due AS MATERIALIZED (
   SELECT *, {placed} AS place FROM (SELECT *, false AS blocked, {now} AS now FROM gone) g
 ), {enter}
 SELECT p.place, p.queue, p.kind, p.count, n.wait,
-       (SELECT CASE WHEN count(*) < $2 THEN {now} ELSE max(run_at) END FROM placed)
+       (SELECT CASE WHEN count(*) < $2 THEN {now} - 20 ELSE max(run_at) END FROM placed)
 FROM (VALUES (1)) AS one(row)
 LEFT JOIN (SELECT place, queue, kind, count(*) FROM placed GROUP BY place, queue, kind) p ON true
 LEFT JOIN (

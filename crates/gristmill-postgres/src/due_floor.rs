@@ -5,10 +5,6 @@ use std::time::{Duration, Instant};
 /// were due before that.
 const FLOOR_AGE: Duration = Duration::from_secs(1);
 
-/// So much of what was looked at is looked at again, in milliseconds: a statement that takes its time commits a task that was due before
-/// the look, and it must not wait until the floor is old.
-const AGAIN_MS: i64 = 200;
-
 /// Where the scheduled tasks begin. Before it are rows that were promoted and are dead: while a transaction keeps the server from removing
 /// them, each look would have to pass over all of them.
 #[derive(Debug, Default)]
@@ -33,7 +29,6 @@ impl DueFloor {
 
     /// A look from `floor` on has taken what is due before `run_at`.
     pub(crate) fn raise(&self, floor: i64, run_at: i64, cost: Duration) {
-        let run_at = run_at.saturating_sub(AGAIN_MS);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match known.as_mut().filter(|_| floor > i64::MIN) {
             Some(known) => known.run_at = run_at,

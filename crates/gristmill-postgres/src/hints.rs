@@ -1,7 +1,9 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What is known of where a claim would find something, and of how much this process could still take: so that news of one queue are
+use gristmill_core::WorkerId;
+
+/// What is known of where a claim would find nothing, and of how much this process could still take: so that news of one queue are
 /// one claim of that queue, and what a worker here takes at once is no news to others.
 #[derive(Debug, Default)]
 pub(crate) struct Hints {
@@ -10,94 +12,167 @@ pub(crate) struct Hints {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Something came to these since the last claim.
-    queues: BTreeSet<i32>,
-    /// Something came somewhere.
-    anywhere: bool,
+    /// Counts what came.
+    news: u64,
+    /// The last that came to a queue.
+    came: HashMap<i32, u64>,
+    /// The last that came nobody says where.
+    came_somewhere: u64,
+    workers: HashMap<WorkerId, Worker>,
+}
+
+#[derive(Debug, Default)]
+struct Worker {
+    /// These gave less than was asked for, and nothing has come to them since.
+    dry: HashSet<i32>,
     /// How much more than it got the last claim from a queue has asked for.
     room: HashMap<i32, usize>,
 }
 
+/// When a claim began: what comes from then on it may not see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun(u64);
+
+/// Names of queues that are kept at most; beyond that all is forgotten, which is always right.
+const QUEUES_MAX: usize = 10_000;
+
 impl Hints {
     /// Something came to a queue.
     pub(crate) fn came(&self, queue: i32) {
-        self.state().queues.insert(queue);
+        let mut state = self.state();
+        if state.came.len() >= QUEUES_MAX {
+            state.came.clear();
+            state.came_somewhere(false);
+        }
+        state.news += 1;
+        let news = state.news;
+        state.came.insert(queue, news);
+        for worker in state.workers.values_mut() {
+            worker.dry.remove(&queue);
+        }
     }
 
     /// Something came, and nobody says where.
     pub(crate) fn came_somewhere(&self) {
-        self.state().anywhere = true;
+        self.state().came_somewhere(false);
     }
 
-    /// Where a claim that is about to be made will find something; `None` if it could be anywhere.
-    pub(crate) fn take(&self) -> Option<BTreeSet<i32>> {
+    /// Who waited here has gone, and with it the room that others were not told for.
+    pub(crate) fn leave(&self, worker: WorkerId) {
         let mut state = self.state();
-        let queues = std::mem::take(&mut state.queues);
-        (!std::mem::take(&mut state.anywhere) && !queues.is_empty()).then_some(queues)
+        state.workers.remove(&worker);
+        state.came_somewhere(true);
+    }
+
+    /// A claim begins.
+    pub(crate) fn begin(&self) -> Begun {
+        Begun(self.state().news)
+    }
+
+    /// Whether a worker knows that a queue has nothing for it.
+    pub(crate) fn is_dry(&self, worker: WorkerId, queue: i32) -> bool {
+        self.state().workers.get(&worker).is_some_and(|worker| worker.dry.contains(&queue))
     }
 
     /// A claim from a queue asked for `wanted` and got `taken`.
-    pub(crate) fn claimed(&self, queue: i32, wanted: usize, taken: usize) {
+    pub(crate) fn claimed(&self, worker: WorkerId, queue: i32, (wanted, taken): (usize, usize), begun: Begun) {
         let mut state = self.state();
+        let saw_all = state.came_somewhere <= begun.0 && state.came.get(&queue).is_none_or(|came| *came <= begun.0);
+        let worker = state.workers.entry(worker).or_default();
         match wanted.saturating_sub(taken) {
-            0 => drop(state.room.remove(&queue)),
-            left => drop(state.room.insert(queue, left)),
+            0 => {
+                worker.room.remove(&queue);
+                worker.dry.remove(&queue);
+            }
+            left => {
+                worker.room.insert(queue, left);
+                if saw_all {
+                    worker.dry.insert(queue);
+                }
+            }
         }
     }
 
-    /// Whether who waits here has room for so many more, which is taken up with it.
+    /// Whether one that waits here has room for so many more, which is taken up with it.
     pub(crate) fn has_room(&self, queue: i32, count: u32) -> bool {
+        let Ok(count) = usize::try_from(count) else { return false };
         let mut state = self.state();
-        let (Some(room), Ok(count)) = (state.room.get_mut(&queue), usize::try_from(count)) else { return false };
-        let left = room.checked_sub(count);
-        if let Some(left) = left {
-            *room = left;
+        let room = state.workers.values_mut().filter_map(|worker| worker.room.get_mut(&queue)).find(|room| **room >= count);
+        if let Some(room) = room {
+            *room -= count;
+            return true;
         }
-        left.is_some()
-    }
-
-    /// Who waited here has gone.
-    pub(crate) fn forget(&self) {
-        *self.state() = State { anywhere: true, ..State::default() };
+        false
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Sets that are right or too large at every moment.
+        // Sets that are right or too small at every moment.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn came_somewhere(&mut self, and_room: bool) {
+        self.news += 1;
+        self.came_somewhere = self.news;
+        for worker in self.workers.values_mut() {
+            worker.dry.clear();
+            if and_room {
+                worker.room.clear();
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use gristmill_core::Env;
+
     use super::*;
 
     #[test]
-    fn a_claim_is_told_where_only_if_all_that_came_is_known() {
-        let hints = Hints::default();
-        assert_eq!(hints.take(), None, "nobody said anything: it polls");
-        hints.came(1);
+    fn a_queue_is_dry_for_who_has_looked_until_something_comes() {
+        let (hints, env) = (Hints::default(), Env::system());
+        let (one, other) = (env.worker_id(), env.worker_id());
+        assert!(!hints.is_dry(one, 1), "nobody has looked");
+        hints.claimed(one, 1, (8, 3), hints.begin());
+        hints.claimed(one, 2, (8, 8), hints.begin());
+        assert!(hints.is_dry(one, 1) && !hints.is_dry(one, 2) && !hints.is_dry(other, 1));
         hints.came(2);
-        assert_eq!(hints.take(), Some(BTreeSet::from([1, 2])));
-        assert_eq!(hints.take(), None);
+        assert!(hints.is_dry(one, 1));
         hints.came(1);
+        assert!(!hints.is_dry(one, 1));
+        hints.claimed(one, 1, (8, 0), hints.begin());
         hints.came_somewhere();
-        assert_eq!(hints.take(), None);
-        hints.came(1);
-        assert_eq!(hints.take(), Some(BTreeSet::from([1])));
+        assert!(!hints.is_dry(one, 1));
+    }
+
+    #[test]
+    fn what_comes_while_a_claim_is_under_way_is_not_forgotten() {
+        let (hints, env) = (Hints::default(), Env::system());
+        let worker = env.worker_id();
+        for come in [(|hints| hints.came(1)) as fn(&Hints), |hints| hints.came_somewhere()] {
+            let begun = hints.begin();
+            come(&hints);
+            hints.claimed(worker, 1, (8, 0), begun);
+            assert!(!hints.is_dry(worker, 1));
+        }
+        hints.claimed(worker, 1, (8, 0), hints.begin());
+        assert!(hints.is_dry(worker, 1));
     }
 
     #[test]
     fn room_is_what_a_claim_asked_for_and_did_not_get() {
-        let hints = Hints::default();
+        let (hints, env) = (Hints::default(), Env::system());
+        let worker = env.worker_id();
         assert!(!hints.has_room(1, 1), "nobody has claimed");
-        hints.claimed(1, 8, 5);
+        hints.claimed(worker, 1, (8, 5), hints.begin());
         assert!(!hints.has_room(1, 4), "more than fits is for others, too");
         assert!(hints.has_room(1, 2) && hints.has_room(1, 1) && !hints.has_room(1, 1));
-        hints.claimed(1, 8, 0);
-        hints.claimed(1, 8, 8);
+        hints.claimed(worker, 1, (8, 8), hints.begin());
         assert!(!hints.has_room(1, 1));
-        hints.claimed(1, 8, 0);
-        hints.forget();
+        hints.claimed(worker, 1, (8, 0), hints.begin());
+        hints.leave(worker);
         assert!(!hints.has_room(1, 1));
     }
 }

@@ -124,7 +124,7 @@ impl Workers {
     /// It ended.
     pub(crate) fn leave(&self, id: WorkerId) {
         lock(&self.here).remove(&id);
-        self.hints.forget();
+        self.hints.leave(id);
         self.forget(id);
     }
 

@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use super::limit;
 use super::settle::key;
 use crate::conn::Params;
 use crate::error::Fault;
+use crate::hints::Begun;
 use crate::names::{Named, Sort};
 use crate::session::Session;
 use crate::sql::Q;
@@ -44,9 +45,9 @@ pub(crate) async fn claim(s: &mut Session<'_>, workers: &Workers, claim: &Claim,
         Some(server) => server,
         None => server(s, workers, claim.worker).await?,
     };
-    let mut claiming = Claiming { s, workers, claim, server, claimed: Vec::new(), was_alive: !was_known };
-    let hints = workers.hints.take();
-    let worth = if claim.wanted.len() > 1 { claiming.worth_asking(hints).await? } else { None };
+    let begun = workers.hints.begin();
+    let mut claiming = Claiming { s, workers, claim, server, claimed: Vec::new(), was_alive: !was_known, begun };
+    let worth = if claim.wanted.len() > 1 { claiming.worth_asking().await? } else { None };
     for wanted in &claim.wanted {
         if worth.as_ref().is_none_or(|worth| worth.contains(&*wanted.queue)) {
             claiming.serve(&wanted.queue, wanted.limit).await?;
@@ -148,18 +149,15 @@ struct Claiming<'c, 'a> {
     claimed: Vec<Claimed>,
     /// Whether it is known that the worker is alive.
     was_alive: bool,
+    begun: Begun,
 }
 
 impl Claiming<'_, '_> {
     /// Which of the wanted queues have something, so that several that are mostly empty cost one statement and not one each. `None`
     /// if that is not to be known from here, and they are all to be asked.
-    async fn worth_asking(&mut self, hints: Option<BTreeSet<i32>>) -> Result<Option<HashSet<String>>, Fault> {
-        if let Some(hints) = hints {
-            let names = hints.into_iter().filter_map(|queue| self.s.name(Sort::Queue, queue));
-            let worth: HashSet<String> = names.map(|name| name.as_ref().to_owned()).collect();
-            if self.claim.wanted.iter().any(|wanted| worth.contains(&*wanted.queue)) {
-                return Ok(Some(worth));
-            }
+    async fn worth_asking(&mut self) -> Result<Option<HashSet<String>>, Fault> {
+        if let Some(worth) = self.not_dry() {
+            return Ok(Some(worth));
         }
         if !self.workers.may_look() {
             return Ok(None);
@@ -179,10 +177,25 @@ impl Claiming<'_, '_> {
             self.s.keep_name(Sort::Queue, Named { id: row.try_get(1)?, name: name.into(), known: row.try_get(3)? });
             if row.try_get(4)? {
                 worth.insert(name.to_owned());
+            } else {
+                let room = self.claim.wanted.iter().find(|wanted| &*wanted.queue == name).map_or(0, |wanted| wanted.limit);
+                self.workers.hints.claimed(self.claim.worker, row.try_get(1)?, (room, 0), self.begun);
             }
         }
         self.was_alive = true;
         Ok(Some(worth))
+    }
+
+    /// The queues to which something came since the last claim from them; `None` if those are none or all, or that is not known.
+    fn not_dry(&self) -> Option<HashSet<String>> {
+        let mut worth = HashSet::new();
+        for wanted in &self.claim.wanted {
+            let queue = self.s.id(Sort::Queue, &wanted.queue)?;
+            if !self.workers.hints.is_dry(self.claim.worker, queue) {
+                worth.insert(wanted.queue.as_ref().to_owned());
+            }
+        }
+        (!worth.is_empty() && worth.len() < self.claim.wanted.len()).then_some(worth)
     }
 
     async fn serve(&mut self, name: &Arc<str>, wanted: usize) -> Result<(), Fault> {
@@ -219,7 +232,7 @@ impl Claiming<'_, '_> {
                 break;
             }
         }
-        self.workers.hints.claimed(queue, wanted, self.claimed.len() - before);
+        self.workers.hints.claimed(self.claim.worker, queue, (wanted, self.claimed.len() - before), self.begun);
         Ok(())
     }
 
