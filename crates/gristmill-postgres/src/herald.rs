@@ -55,7 +55,7 @@ pub(crate) struct Herald {
 struct State {
     /// What other processes were not told yet.
     news: News,
-    /// Until when some other process wants to hear of ends.
+    /// Until when some other process wants to hear of ends; it may be so until we have listened for long enough to know.
     awaited: Option<Instant>,
     /// When we said that we do.
     announced: Option<Instant>,
@@ -71,7 +71,7 @@ impl Herald {
 
     /// Whether another process waits for ends.
     pub(crate) fn are_ends_awaited(&self) -> bool {
-        self.state().awaited.is_some_and(|until| Instant::now() < until)
+        self.state().awaited.is_none_or(|until| Instant::now() < until)
     }
 
     /// Somebody here waits for an end.
@@ -164,6 +164,8 @@ impl Inner {
         // A notification that a crash of the server loses is lost to nobody: those who wait look by themselves.
         let listen = format!("SET synchronous_commit = off; SET search_path = pg_catalog; LISTEN {channel}");
         client.batch_execute(&listen).await.map_err(broken)?;
+        // Somebody may have said that he awaits ends while we did not listen, and says so again within this time.
+        self.herald.state().awaited = Some(Instant::now() + AWAITED_FOR);
         // Parsed once, as it is asked some twenty times a second.
         let look = client.prepare_typed(self.connect.texts.text(Q::Snapshot), &[]).await.map_err(broken)?;
         self.workers.hints.came_somewhere();

@@ -14,6 +14,28 @@ async fn an_enqueue_elsewhere_wakes_and_so_does_an_end() {
     news_travel(&schema.url("")).await;
 }
 
+/// Who waits has said so before the other was there, and says it again only after a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_came_later_tells_of_ends_too() {
+    let (schema, env) = (Schema::new(), Env::system());
+    let there = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
+    let first = task(&env, "mail", Overrides::default());
+    let id = first.id;
+    there.enqueue(vec![first]).await.unwrap();
+    // Longer than it takes to say so.
+    there.wait(Wake::Ended(id), Duration::from_secs(1)).await;
+    let here = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
+    let ended = async {
+        while there.get(id).await.unwrap().is_some_and(|task| !task.state.is_final()) {
+            there.wait(Wake::Ended(id), DEADLINE).await;
+        }
+    };
+    let since = Instant::now();
+    let (_, cancelled) = tokio::join!(ended, here.cancel(&[id]));
+    cancelled.unwrap();
+    assert!(since.elapsed() < DEADLINE, "it was found by the timeout and not by a wake-up");
+}
+
 /// From one store to another, all by themselves.
 pub(crate) async fn news_travel(url: &str) {
     let env = Env::system();
