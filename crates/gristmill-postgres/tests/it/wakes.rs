@@ -30,8 +30,8 @@ async fn a_process_that_came_later_tells_of_ends_too() {
             there.wait(Wake::Ended(id), DEADLINE).await;
         }
     };
-    let since = Instant::now();
-    let (_, cancelled) = tokio::join!(ended, here.cancel(&[id]));
+    let (since, ids) = (Instant::now(), [id]);
+    let (_, cancelled) = tokio::join!(ended, here.cancel(&ids));
     cancelled.unwrap();
     assert!(since.elapsed() < DEADLINE, "it was found by the timeout and not by a wake-up");
 }

@@ -102,12 +102,8 @@ impl Campaign<'_> {
             }
         };
         let since = Instant::now();
-        if !fault.holds_up_tasks() {
-            self.probe_tasks(fault);
-        }
-        if !fault.holds_up_schedules() {
-            self.probe_schedules(fault);
-        }
+        self.probe_tasks(fault);
+        self.probe_schedules(fault);
         until("the transaction was open for a while", || since.elapsed() > LEASE);
         drop(open);
         drop(victim);

@@ -35,18 +35,6 @@ pub(crate) enum Fault {
     TripClock,
 }
 
-impl Fault {
-    /// Those of which docs/sql.md says that a worker's outcomes wait for the transaction's end.
-    pub(crate) fn holds_up_tasks(self) -> bool {
-        matches!(self, Self::OpenCancel | Self::OpenCancelOfTick)
-    }
-
-    /// Those with which all schedules wait for it, or the workers that run their tasks.
-    pub(crate) fn holds_up_schedules(self) -> bool {
-        self.holds_up_tasks() || self == Self::OpenName
-    }
-}
-
 /// What every store has to bear.
 pub(crate) const EVERYWHERE: &[Fault] =
     &[Fault::KillWorker, Fault::PauseWorker, Fault::StopWorker, Fault::KillBeat, Fault::PauseBeat, Fault::OpenRead];
