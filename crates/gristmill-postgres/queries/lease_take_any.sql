@@ -1,6 +1,7 @@
 -- Index: the primary keys of lease, task and worker. By id as in lease_take.
+-- What has a flag that only newer versions know is left to them.
 WITH hit AS MATERIALIZED (
-  SELECT id FROM {s}.lease WHERE id = ANY($2) ORDER BY id FOR UPDATE
+  SELECT id FROM {s}.lease WHERE id = ANY($2) AND flags & {unknown} = 0 ORDER BY id FOR UPDATE
 ), gone AS (
   DELETE FROM {s}.lease WHERE id = ANY (ARRAY(SELECT id FROM hit)) RETURNING *
 )

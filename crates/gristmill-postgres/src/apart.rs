@@ -99,7 +99,7 @@ impl Inner {
         }
     }
 
-    /// Settles all but what somebody has in hand. With children, it may be their names or ids that somebody holds; those come later.
+    /// Settles all but what somebody has in hand. With children, it may be their names or ids that somebody holds: those fall apart.
     async fn settle_free(self: &Arc<Self>, all: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
         let alone: Vec<usize> = (0..all.len()).filter(|n| all[*n].children.is_empty()).collect();
         if alone.is_empty() {
@@ -114,6 +114,15 @@ impl Inner {
         let mut answers = vec![Settled::Later; all.len()];
         for (n, answer) in alone.into_iter().zip(done) {
             answers[n] = answer;
+        }
+        let parents: Vec<usize> = (0..all.len()).filter(|n| !all[*n].children.is_empty()).collect();
+        if !parents.is_empty() {
+            let chosen: Vec<Settlement> = parents.iter().map(|n| all[*n].clone()).collect();
+            match self.settle_in_parts(&chosen).await {
+                Ok(done) => parents.into_iter().zip(done).for_each(|(n, answer)| answers[n] = answer),
+                // The others are written, and must not be said to be none.
+                Err(error) => tracing::debug!(%error, "the rest of a batch is settled later"),
+            }
         }
         Ok(answers)
     }
@@ -283,12 +292,27 @@ impl Inner {
 
     /// Enqueues for callers one of whom can't be served now, or not at all.
     async fn serve_apart(self: Arc<Self>, callers: Vec<Caller>) {
-        let Ok(apart) = self.gather.apart.acquire().await else { return };
         // A name that somebody else is just making is no name that is known.
-        let (known, new) = callers.into_iter().partition(|caller| caller.tasks.iter().all(|task| self.knows_names_of(task)));
-        let mut parts = Parts::new([new, known].into_iter().filter(|part: &Vec<Caller>| !part.is_empty()).collect());
-        while let Some(part) = parts.next() {
-            match self.enqueue(&part).await {
+        let (known, new): (Vec<_>, Vec<_>) =
+            callers.into_iter().partition(|caller| caller.tasks.iter().all(|task| self.knows_names_of(task)));
+        let mut parts = Parts::new(if new.is_empty() { Vec::new() } else { vec![new] });
+        if !known.is_empty() {
+            // Before any turn, as those who wait for one may be many, and wait for somebody's transaction.
+            match self.enqueue(&known).await {
+                Ok(outcomes) => answer(known, outcomes),
+                Err(error) if is_of_one(&error) => parts.todo.push(known),
+                Err(error) => refuse(known, &error),
+            }
+        }
+        while let Some(mut part) = parts.next() {
+            let Ok(apart) = self.gather.apart.acquire().await else { return };
+            part.retain(|caller| !caller.reply.is_closed());
+            if part.is_empty() {
+                continue;
+            }
+            let done = self.enqueue(&part).await;
+            drop(apart);
+            match done {
                 Ok(outcomes) => answer(part, outcomes),
                 Err(error) if is_of_one(&error) => match parts.halve(part) {
                     Ok(()) => {}
@@ -302,7 +326,6 @@ impl Inner {
                 Err(error) => refuse(part, &error),
             }
         }
-        drop(apart);
     }
 
     /// Enqueues for a caller who waits for somebody else's transaction, as long as he does.
@@ -310,10 +333,10 @@ impl Inner {
         let (mut patience, caller) = (Patience::new(), vec![caller]);
         loop {
             let lasts = patience.lasts(&self).await;
+            let Ok(apart) = self.gather.apart.acquire().await else { return };
             if caller[0].reply.is_closed() {
                 return;
             }
-            let Ok(apart) = self.gather.apart.acquire().await else { return };
             let done = self.enqueue(&caller).await;
             drop(apart);
             match done {

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 /// For how long a look at the scheduled tasks begins where the last one ended. A transaction that was open for long brings in tasks that
 /// were due before that.
-const FLOOR_AGE: Duration = Duration::from_secs(1);
+const FLOOR_AGE: Duration = Duration::from_millis(500);
 
 /// Where the scheduled tasks begin. Before it are rows that were promoted and are dead: while a transaction keeps the server from removing
 /// them, each look would have to pass over all of them.

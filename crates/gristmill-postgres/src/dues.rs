@@ -54,6 +54,11 @@ impl Dues {
         self.is_sooner(due)
     }
 
+    /// What was told may not have arrived.
+    pub(crate) fn forget_told(&self) {
+        self.state().told = None;
+    }
+
     /// Somebody begins to look.
     pub(crate) fn look(&self) {
         self.state().unseen = None;

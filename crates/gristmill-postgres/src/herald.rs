@@ -141,6 +141,7 @@ impl Inner {
             self.workers.hints.came_somewhere();
             self.signals.changed();
             self.herald.state().announced = None;
+            self.dues.forget_told();
             let most = Duration::from_millis(50).saturating_mul(1 << failures.min(4));
             tokio::time::sleep(most.mul_f64(0.5 + 0.5 * self.env.random())).await;
         }
@@ -181,7 +182,10 @@ impl Inner {
                     let news = self.herald.take();
                     if news != News::default() {
                         let notify = format!("NOTIFY {channel}, '{me}{}'", news.text());
-                        client.batch_execute(&notify).await.map_err(broken)?;
+                        // A server that is frozen says nothing, and nobody here would look any more.
+                        let told = tokio::time::timeout(PROBE_TIMEOUT, client.batch_execute(&notify)).await;
+                        let Ok(told) = told else { return Ok(()) };
+                        told.map_err(broken)?;
                         tokio::time::sleep(NOTIFY_EVERY).await;
                     }
                 }
@@ -208,7 +212,7 @@ impl Inner {
                 let vain = i32::try_from(self.herald.vain.load(Ordering::Relaxed)).unwrap_or(i32::MAX);
                 let together = LOOK_EVERY.saturating_mul(self.fleets().alike.size).min(LOOK_SELDOM);
                 let stretched = LOOK_EVERY.as_secs_f64() * 1.25f64.powi(vain.min(20));
-                together.min(Duration::from_secs_f64(stretched)).mul_f64(0.8 + 0.4 * self.env.random())
+                together.min(Duration::from_secs_f64(stretched)).mul_f64(0.7 + 0.3 * self.env.random())
             }
             (false, true) => SHOW_EVERY,
             (false, false) => PROBE_EVERY,
@@ -278,7 +282,8 @@ impl Inner {
     /// Behind a pooler nobody can listen; looking is all there is.
     async fn poll_through_pool(&self) {
         let mut snapshot = String::new();
-        let mut looked_for_due = Instant::now();
+        // Of a change those who wait for other than ready tasks are told more seldom, but they are.
+        let (mut looked_for_due, mut is_owed) = (Instant::now(), false);
         loop {
             tokio::time::sleep(LOOK_EVERY.mul_f64(0.8 + 0.4 * self.env.random())).await;
             if !self.signals.is_awaited() {
@@ -295,10 +300,11 @@ impl Inner {
                     self.workers.hints.came_somewhere();
                     self.signals.ready();
                     self.signals.look_for_ends();
-                    if looked_for_due.elapsed() >= DUE_EVERY {
-                        looked_for_due = Instant::now();
-                        self.signals.changed();
-                    }
+                    is_owed = true;
+                }
+                if is_owed && looked_for_due.elapsed() >= DUE_EVERY {
+                    (is_owed, looked_for_due) = (false, Instant::now());
+                    self.signals.changed();
                 }
                 snapshot = seen;
             }
@@ -322,7 +328,9 @@ impl Inner {
                 effects.readied = true;
             }
             // Whoever waits here takes it at once: others would look for nothing.
-            if !(serves && is_awaited && self.workers.hints.has_room(line.0, *count)) {
+            // What was given back was so because it could not be run here.
+            let is_new = own.returned.is_empty();
+            if !(serves && is_awaited && is_new && self.workers.hints.has_room(line.0, *count)) {
                 news.add_came(*line, *count);
             }
         }

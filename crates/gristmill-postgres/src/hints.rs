@@ -1,5 +1,6 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use gristmill_core::WorkerId;
 
@@ -23,8 +24,8 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Worker {
-    /// These gave less than was asked for, and nothing has come to them since.
-    dry: HashSet<i32>,
+    /// These gave less than was asked for, and nothing that was told has come to them since; and when that was.
+    dry: HashMap<i32, Instant>,
     /// How much more than it got the last claim from a queue has asked for.
     room: HashMap<i32, usize>,
 }
@@ -33,6 +34,8 @@ struct Worker {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Begun(u64);
 
+/// News may get lost: a queue is looked at again after this time, whatever is known of it.
+const DRY_FOR: Duration = Duration::from_secs(5);
 /// Names of queues that are kept at most; beyond that all is forgotten, which is always right.
 const QUEUES_MAX: usize = 10_000;
 
@@ -71,7 +74,10 @@ impl Hints {
 
     /// Whether a worker knows that a queue has nothing for it.
     pub(crate) fn is_dry(&self, worker: WorkerId, queue: i32) -> bool {
-        self.state().workers.get(&worker).is_some_and(|worker| worker.dry.contains(&queue))
+        self.state()
+            .workers
+            .get(&worker)
+            .is_some_and(|worker| worker.dry.get(&queue).is_some_and(|since| since.elapsed() < DRY_FOR))
     }
 
     /// A claim from a queue asked for `wanted` and got `taken`.
@@ -87,7 +93,7 @@ impl Hints {
             left => {
                 worker.room.insert(queue, left);
                 if saw_all {
-                    worker.dry.insert(queue);
+                    worker.dry.insert(queue, Instant::now());
                 }
             }
         }

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ pub(crate) struct Inner {
     pub(crate) gather: Gather,
     pub(crate) herald: Herald,
     pub(crate) dues: Dues,
-    fleets: Mutex<Fleets>,
+    fleets: Mutex<HashMap<WorkerId, Fleets>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) closing: CancellationToken,
     /// What ended for good and no sweep has told yet.
@@ -204,13 +205,22 @@ impl Inner {
         self.workers.serve(&self.names, queue, kind)
     }
 
-    /// The living workers, as the last heartbeat told.
+    /// The living workers, as the last heartbeats told. Of several in this process, the one that has more to do counts: the first of all, and
+    /// the one of fewer that serve the same.
     pub(crate) fn fleets(&self) -> Fleets {
-        *self.fleets.lock().unwrap_or_else(PoisonError::into_inner)
+        let fleets = self.fleets.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = fleets.values().map(|fleets| fleets.all).min_by_key(|fleet| fleet.rank).unwrap_or_default();
+        let alike = fleets.values().map(|fleets| fleets.alike).min_by_key(|fleet| fleet.size).unwrap_or_default();
+        Fleets { all, alike }
     }
 
-    pub(crate) fn keep_fleets(&self, fleets: Fleets) {
-        *self.fleets.lock().unwrap_or_else(PoisonError::into_inner) = fleets;
+    /// `None` once the worker has left.
+    pub(crate) fn keep_fleets(&self, worker: WorkerId, told: Option<Fleets>) {
+        let mut fleets = self.fleets.lock().unwrap_or_else(PoisonError::into_inner);
+        match told {
+            Some(told) => drop(fleets.insert(worker, told)),
+            None => drop(fleets.remove(&worker)),
+        }
     }
 
     /// What ended for good since this was last asked.

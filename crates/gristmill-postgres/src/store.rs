@@ -133,7 +133,11 @@ impl Source for PostgresStore {
     }
 
     async fn leave(&self, worker: WorkerId) -> Result<u64, StoreError> {
-        self.inner.leave(worker).await
+        let left = self.inner.leave(worker).await;
+        if left.is_ok() {
+            self.inner.keep_fleets(worker, None);
+        }
+        left
     }
 
     async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
@@ -149,7 +153,7 @@ impl Source for PostgresStore {
         if !pulse.alive {
             self.inner.workers.leave(worker);
         }
-        self.inner.keep_fleets(fleets);
+        self.inner.keep_fleets(worker, pulse.alive.then_some(fleets));
         Ok(pulse)
     }
 

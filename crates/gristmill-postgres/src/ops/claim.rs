@@ -116,21 +116,25 @@ async fn server(s: &mut Session<'_>, workers: &Workers, id: WorkerId) -> Result<
 async fn intern_kinds(s: &mut Session<'_>, serves: &Serves) -> Result<bool, Fault> {
     let names = || serves.kinds.iter().map(String::as_str);
     if s.is_open() {
-        s.intern(Sort::Kind, names(), false).await?;
-        return Ok(true);
+        // A repeated claim has the worker's row locked, for which heartbeats would wait with it.
+        return find_kinds(s, serves).await;
     }
     let before = s.lock_wait.replace(LOCK_WAIT.to_owned());
     let interned = s.intern(Sort::Kind, names(), false).await;
     s.lock_wait = before;
     match interned {
-        Err(fault) if fault.is_locked() => {
-            for name in names() {
-                s.find(Sort::Kind, name).await?;
-            }
-            Ok(false)
-        }
+        Err(fault) if fault.is_locked() => find_kinds(s, serves).await,
         interned => interned.map(|()| true),
     }
+}
+
+/// The numbers of those that have one; whether that is all of them.
+async fn find_kinds(s: &mut Session<'_>, serves: &Serves) -> Result<bool, Fault> {
+    let mut is_whole = true;
+    for name in &serves.kinds {
+        is_whole &= s.find(Sort::Kind, name).await?.is_some();
+    }
+    Ok(is_whole)
 }
 
 async fn server_is_alive(s: &Session<'_>, workers: &Workers, id: WorkerId) -> Result<(), Fault> {

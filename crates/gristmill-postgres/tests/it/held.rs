@@ -141,6 +141,17 @@ async fn a_cancel_holds_up_the_settlement_of_its_own_task_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_parent_is_settled_beside_a_task_that_somebody_cancels() {
+    let house = House::new("").await;
+    let leases = house.held(2).await;
+    house.open_cancel(leases[0]).await;
+    let parent = Settlement { children: vec![house.task()].into(), ..Settlement::new(leases[1], Ending::Succeeded) };
+    let batch = vec![Settlement::new(leases[0], Ending::Succeeded), parent];
+    let answers = within(house.store.settle(batch)).await.unwrap();
+    assert_eq!(answers, [Settled::Later, Settled::Done(State::Succeeded)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_comes_after_the_settlement_finds_the_task_as_it_is_then() {
     let house = House::new("").await;
     let leases = house.held(2).await;
@@ -311,14 +322,17 @@ async fn a_worker_that_serves_a_type_that_somebody_uses_first_claims_the_others(
         version: String::new(),
     };
     within(house.store.enter(&spec)).await.unwrap();
-    let claim = async || {
+    let claim = async |again| {
         let wanted = vec![Wanted { queue: "default".into(), limit: 100 }];
-        let claim = Claim { worker, fence: house.env.fence(), wanted, again: false };
+        let claim = Claim { worker, fence: house.env.fence(), wanted, again };
         within(house.store.claim(&claim)).await.unwrap().into_iter().map(|claimed| claimed.kind).collect::<Vec<_>>()
     };
-    assert_eq!(claim().await, ["work".into()]);
+    assert_eq!(claim(false).await, ["work".into()]);
+    // One that is repeated holds the worker's row meanwhile.
+    house.store.enqueue(vec![house.task()]).await.unwrap();
+    assert_eq!(claim(true).await, ["work".into()]);
     house.end("COMMIT").await;
-    assert_eq!(claim().await, ["fresh".into()]);
+    assert_eq!(claim(false).await, ["fresh".into()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

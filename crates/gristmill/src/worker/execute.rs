@@ -37,7 +37,7 @@ pub(crate) async fn slot(shared: Arc<Shared>, lane: usize, settler: Settler) {
         };
         if let Some(settlement) = settlement {
             // Waits when the store does not keep up: then nothing more is started, and memory stays bounded.
-            if settler.send(Ended { settlement, claim_no }).await.is_err() {
+            if settler.send(Ended { settlement, claim_no, unsure: false }).await.is_err() {
                 return;
             }
         }

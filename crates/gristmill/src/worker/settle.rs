@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::core::{AttemptState, Ending, Settled, Settlement, State, StoreError, TaskRecord, limits};
+use crate::core::{AttemptState, Ending, Settled, Settlement, State, StoreError, StoreErrorKind, TaskRecord, limits};
 use crate::panics;
 use crate::worker::run::pause;
 use crate::worker::shared::{Ended, Shared};
@@ -73,7 +73,8 @@ async fn run_later(shared: &Shared, mut put_off: mpsc::Receiver<Ended>) {
             tracing::warn!(outcomes, %task, "outcomes wait, as a transaction that stays open holds their tasks; others are written");
         }
         // Of those that can't be written a store tries some at a time; each time it begins with others.
-        let first = waiting.len() / 2;
+        let first = (waiting.len() as f64 * shared.runtime().env.random()) as usize;
+        let first = first.min(waiting.len());
         waiting.rotate_left(first);
     }
 }
@@ -110,7 +111,7 @@ fn parts(all: Vec<Ended>) -> Vec<Vec<Ended>> {
 }
 
 /// Writes a batch, and returns what has to be tried again apart.
-async fn write(shared: &Shared, batch: Vec<Ended>) -> Vec<Ended> {
+async fn write(shared: &Shared, mut batch: Vec<Ended>) -> Vec<Ended> {
     let mut errors = 0;
     loop {
         let settlements = batch.iter().map(|ended| ended.settlement.clone()).collect();
@@ -120,9 +121,10 @@ async fn write(shared: &Shared, batch: Vec<Ended>) -> Vec<Ended> {
                 for (ended, answer) in batch.into_iter().zip(answers) {
                     match answer {
                         Settled::Done(state) => done(shared, ended.settlement, state),
-                        Settled::Later => put_off.push(ended),
+                        // Somebody may be this worker's own try before, on a connection that broke.
+                        Settled::Later => put_off.push(Ended { unsure: true, ..ended }),
                         // A try before this one may have been written, and only its answer have got lost.
-                        Settled::LeaseLost => match is_written(shared, &ended, errors).await {
+                        Settled::LeaseLost => match is_written(shared, &ended).await {
                             Some(state) => done(shared, ended.settlement, state),
                             None => lost(shared, &ended.settlement),
                         },
@@ -132,16 +134,32 @@ async fn write(shared: &Shared, batch: Vec<Ended>) -> Vec<Ended> {
             }
             Err(error) => {
                 errors += 1;
+                batch.iter_mut().for_each(|ended| ended.unsure = true);
                 shared.store_failed(&format!("{} outcomes can't be written", batch.len()), &error);
                 let in_vain = error.is_lasting() || !shared.trust.holds();
                 if shared.abandon.is_cancelled() || (shared.stopping.is_cancelled() && in_vain) {
                     give_up(shared, &batch);
                     return Vec::new();
                 }
+                if matches!(error.kind(), StoreErrorKind::Invalid | StoreErrorKind::Other) && !error.is_lasting() {
+                    return one_by_one(shared, batch).await;
+                }
                 pause(shared, errors).await;
             }
         }
     }
+}
+
+/// One of them may be such that it can't be written: it must not hold up the others, nor what comes after.
+async fn one_by_one(shared: &Shared, batch: Vec<Ended>) -> Vec<Ended> {
+    if batch.len() == 1 {
+        return batch;
+    }
+    let mut put_off = Vec::new();
+    for ended in batch {
+        put_off.extend(Box::pin(write(shared, vec![ended])).await);
+    }
+    put_off
 }
 
 fn done(shared: &Shared, settlement: Settlement, state: State) {
@@ -170,9 +188,9 @@ fn give_up(shared: &Shared, batch: &[Ended]) {
     }
 }
 
-/// Whether an end that failed with `errors` before was written all the same: the state that it left its task in.
-async fn is_written(shared: &Shared, ended: &Ended, errors: u32) -> Option<State> {
-    if errors == 0 {
+/// Whether an end of which that is not sure was written before: the state that it left its task in.
+async fn is_written(shared: &Shared, ended: &Ended) -> Option<State> {
+    if !ended.unsure {
         return None;
     }
     let record: Result<Option<TaskRecord>, StoreError> = shared.source().record(ended.settlement.lease.id).await;
@@ -206,7 +224,7 @@ mod tests {
             NewTask::resolve("child", &Policy::default(), args, Overrides::default(), env.task_id(), &Limits::default()).unwrap()
         };
         let children = (0..children).map(|_| child()).collect();
-        Ended { settlement: Settlement { children, ..Settlement::new(lease, Ending::Succeeded) }, claim_no: 1 }
+        Ended { settlement: Settlement { children, ..Settlement::new(lease, Ending::Succeeded) }, claim_no: 1, unsure: false }
     }
 
     #[test]

@@ -311,11 +311,13 @@ pub(crate) struct Ended {
     pub(crate) settlement: Settlement,
     /// The number of its claim, by which its record is found.
     pub(crate) claim_no: u32,
+    /// A try to write it may have succeeded.
+    pub(crate) unsure: bool,
 }
 
 impl Ended {
     pub(crate) fn new(claimed: &Claimed, ending: Ending) -> Self {
-        Self { settlement: Settlement::new(claimed.lease, ending), claim_no: claimed.claim_no }
+        Self { settlement: Settlement::new(claimed.lease, ending), claim_no: claimed.claim_no, unsure: false }
     }
 }
 

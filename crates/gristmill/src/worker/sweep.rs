@@ -66,9 +66,14 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
         let until_turn = sweep_at.saturating_duration_since(Instant::now());
         let news = async {
             if fleet.rank == 0 {
-                shared.source().wait(Wake::Scheduled, next_due.map_or(until_turn, |due| due.min(until_turn))).await;
+                // At the latest after a second: what a slow transaction commits may have been due before the last look.
+                let wait = until_turn.min(EVERY);
+                shared.source().wait(Wake::Scheduled, next_due.map_or(wait, |due| due.min(wait))).await;
             } else if next_due != Some(Duration::ZERO) {
-                tokio::time::sleep(until_turn).await;
+                // Whoever was the first may leave meanwhile, and this one be it.
+                while shared.source().fleet().rank > 0 && Instant::now() < sweep_at {
+                    tokio::time::sleep(EVERY.min(sweep_at.saturating_duration_since(Instant::now()))).await;
+                }
             }
             if next_due != Some(Duration::ZERO) {
                 tokio::time::sleep_until(next).await;
@@ -83,9 +88,10 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
 
 /// How long until it is this worker's turn again.
 fn turn(shared: &Shared, fleet: Fleet) -> Duration {
-    let every = EVERY.min(shared.config.lease / 2).mul_f64(0.8 + 0.2 * shared.runtime().env.random());
-    // Turns by chance, as nobody has to agree on them; at most so far apart that a fleet that has shrunk is soon seen to.
-    every.saturating_mul(fleet.size).min(TURN_MAX)
+    let every = EVERY.min(shared.config.lease / 2).saturating_mul(fleet.size);
+    // At most so far apart that a fleet that has shrunk is soon seen to. By chance, as nobody has to agree on turns; the chance comes after
+    // the bound, or those that start together would sweep together for ever.
+    every.min(TURN_MAX).mul_f64(0.6 + 0.4 * shared.runtime().env.random())
 }
 
 /// Tells the log and the application's hooks what a sweep found.

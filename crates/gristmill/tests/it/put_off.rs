@@ -18,6 +18,8 @@ struct PutOff {
     probe: Probe,
     held: Mutex<Option<TaskId>>,
     loses: AtomicBool,
+    /// What has the held one in it fails as a whole.
+    refuses: AtomicBool,
 }
 
 #[async_trait]
@@ -44,6 +46,10 @@ impl Source for PutOff {
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         let held = *self.held.lock().unwrap();
+        if self.refuses.load(Ordering::SeqCst) && settlements.iter().any(|settlement| Some(settlement.lease.id) == held) {
+            self.probe.saw("refused");
+            return Err(StoreError::new(StoreErrorKind::Other, "bigint out of range"));
+        }
         let free = settlements.iter().filter(|settlement| Some(settlement.lease.id) != held).cloned().collect();
         let mut answers = self.inner.settle(free).await?.into_iter();
         if self.loses.swap(false, Ordering::SeqCst) {
@@ -88,7 +94,13 @@ async fn work(cx: &Context<Probe>, how: String) -> Result<()> {
 
 fn source(probe: &Probe) -> Arc<PutOff> {
     let inner = MemoryStore::new(Env::system());
-    Arc::new(PutOff { inner, probe: probe.clone(), held: Mutex::default(), loses: AtomicBool::new(false) })
+    Arc::new(PutOff {
+        inner,
+        probe: probe.clone(),
+        held: Mutex::default(),
+        loses: AtomicBool::new(false),
+        refuses: AtomicBool::new(false),
+    })
 }
 
 async fn enqueue(source: &PutOff, how: &str) -> TaskId {
@@ -130,6 +142,29 @@ async fn an_outcome_that_is_put_off_holds_up_no_other_and_comes_in_the_end() {
     let (report, ()) = within(async { tokio::join!(worker.stop(), goes_on) }).await;
     assert_eq!((report.succeeded, report.failed, report.unsettled), (5, 1, 0), "{report}");
     assert_eq!(source.inner.get(held).await.unwrap().unwrap().state, State::Failed);
+}
+
+#[tokio::test]
+async fn an_outcome_that_cannot_be_written_holds_up_no_other() {
+    let probe = Probe::default();
+    let source = source(&probe);
+    source.refuses.store(true, Ordering::SeqCst);
+    let held = enqueue(&source, "well").await;
+    *source.held.lock().unwrap() = Some(held);
+    let app = App::new(probe.clone()).register::<Work>();
+    let worker = app.worker_on(source.clone()).unwrap().queue("default", 2).start().await.unwrap();
+    probe.until_seen("refused").await;
+    for _ in 0..5 {
+        let others = [enqueue(&source, "well").await, enqueue(&source, "well").await];
+        for other in others {
+            until_state(&source, other, State::Succeeded).await;
+        }
+    }
+    source.refuses.store(false, Ordering::SeqCst);
+    *source.held.lock().unwrap() = None;
+    until_state(&source, held, State::Succeeded).await;
+    let report = within(worker.stop()).await;
+    assert_eq!((report.succeeded, report.unsettled), (11, 0), "{report}");
 }
 
 #[tokio::test]
