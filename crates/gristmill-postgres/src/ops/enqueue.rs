@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::place::{arrived, place_of};
 use super::wait;
+use crate::effects::Line;
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
@@ -58,14 +59,15 @@ async fn insert(
     outcomes: &mut [Option<EnqueueOutcome>],
 ) -> Result<(), Fault> {
     know(s, open.iter().map(|n| &tasks[*n])).await?;
-    let mut first: HashMap<Uuid, usize> = HashMap::with_capacity(open.len());
+    let mut first: HashMap<Uuid, (usize, Line)> = HashMap::with_capacity(open.len());
     let mut columns = Columns::default();
     for &n in open {
         let task = &tasks[n];
         first.entry(task.id.as_uuid()).or_insert_with(|| {
             let name = |sort, name| s.id(sort, name).unwrap_or_default();
-            columns.push(task, name(Sort::Queue, &task.queue), name(Sort::Kind, &task.kind));
-            n
+            let line = (name(Sort::Queue, &task.queue), name(Sort::Kind, &task.kind));
+            columns.push(task, line.0, line.1);
+            (n, line)
         });
     }
     let rows = s.rows(Q::Enqueue, &columns.params(&s.now, &s.lock_wait)).await?;
@@ -73,10 +75,8 @@ async fn insert(
     for row in &rows {
         let id = row.try_get::<_, Uuid>(0)?;
         created.insert(id);
-        let Some(task) = first.get(&id).map(|n| &tasks[*n]) else { continue };
-        let line =
-            [(Sort::Queue, &task.queue), (Sort::Kind, &task.kind)].map(|(sort, name)| s.id(sort, name).unwrap_or_default());
-        arrived(s, place_of(row.try_get(1)?), line.into(), wait(row.try_get(2)?));
+        let Some((_, line)) = first.get(&id) else { continue };
+        arrived(s, place_of(row.try_get(1)?), *line, wait(row.try_get(2)?));
     }
     if !created.is_empty() {
         s.effects.points.add(Points::ENQUEUE);
@@ -85,7 +85,7 @@ async fn insert(
     for &n in open {
         let (task, id) = (&tasks[n], tasks[n].id.as_uuid());
         match first.get(&id) {
-            Some(first) if created.contains(&id) => {
+            Some((first, _)) if created.contains(&id) => {
                 let same = tasks[*first].kind == task.kind && tasks[*first].args == task.args;
                 outcomes[n] = Some(match (*first == n, same) {
                     (true, _) => EnqueueOutcome::Created,
