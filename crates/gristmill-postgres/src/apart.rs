@@ -348,7 +348,7 @@ impl Inner {
     }
 
     async fn enqueue(self: &Arc<Self>, callers: &[Caller]) -> Result<Vec<EnqueueOutcome>, StoreError> {
-        let tasks: Vec<NewTask> = callers.iter().flat_map(|caller| caller.tasks.iter().cloned()).collect();
+        let tasks: Vec<&NewTask> = callers.iter().flat_map(|caller| &caller.tasks).collect();
         run!(self, pool, Kind::SingleBriefly, s => ops::enqueue(&mut s, &tasks))
     }
 
@@ -367,11 +367,11 @@ impl Inner {
 }
 
 /// Gives each caller his part of what a group of them was answered.
-fn answer(callers: Vec<Caller>, mut outcomes: Vec<EnqueueOutcome>) {
+fn answer(callers: Vec<Caller>, outcomes: Vec<EnqueueOutcome>) {
+    let mut outcomes = outcomes.into_iter();
     for caller in callers {
-        let rest = outcomes.split_off(caller.tasks.len().min(outcomes.len()));
         // A caller that has gone away does not want to know.
-        let _ = caller.reply.send(Ok(std::mem::replace(&mut outcomes, rest)));
+        let _ = caller.reply.send(Ok(outcomes.by_ref().take(caller.tasks.len()).collect()));
     }
 }
 

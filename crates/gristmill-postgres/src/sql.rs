@@ -70,7 +70,10 @@ queries! {
     DayMake "day_make" [INT8];
     Enqueue "enqueue" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
-        UUID_ARRAY, INT4_ARRAY, UUID_ARRAY, TEXT];
+        INT4_ARRAY, UUID_ARRAY, TEXT];
+    EnqueueFree "enqueue" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
+        INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
+        INT4_ARRAY, UUID_ARRAY, TEXT];
     Find "find" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
     FindByKind "find_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
     IndexLacking "index_lacking" [TEXT, TEXT];
@@ -230,7 +233,8 @@ impl Texts {
         let tell = if telling { TELL } else { "" };
         let of_days = |n: usize| OF_DAYS.iter().any(|query| *query as usize == n);
         let text = |(n, (text, _)): (usize, &(&str, _))| {
-            let text = text.replace("{tell}", tell);
+            let free = if n == Q::EnqueueFree as usize { "{enter_free}" } else { "{enter}" };
+            let text = text.replace("{tell}", tell).replace("{enter}", free);
             let pruned = IDS_OF_DAYS.iter().fold(text, |text, (mark, ids)| text.replace(mark, if of_days(n) { ids } else { "" }));
             fill(&pruned, schema)
         };

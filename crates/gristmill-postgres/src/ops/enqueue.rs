@@ -17,8 +17,8 @@ use crate::view::OF_DAYS;
 const TRIES: usize = 5;
 
 /// Writes new tasks; each answers for itself.
-pub(crate) async fn enqueue(s: &mut Session<'_>, tasks: &[NewTask]) -> Result<Vec<EnqueueOutcome>, Fault> {
-    check(tasks)?;
+pub(crate) async fn enqueue(s: &mut Session<'_>, tasks: &[&NewTask]) -> Result<Vec<EnqueueOutcome>, Fault> {
+    check(tasks.iter().copied())?;
     let mut outcomes = vec![None; tasks.len()];
     for _ in 0..TRIES {
         let open: Vec<usize> = (0..tasks.len()).filter(|n| outcomes[*n].is_none()).collect();
@@ -31,7 +31,7 @@ pub(crate) async fn enqueue(s: &mut Session<'_>, tasks: &[NewTask]) -> Result<Ve
 }
 
 /// What no statement could keep is refused before any is sent.
-pub(crate) fn check(tasks: &[NewTask]) -> Result<(), Fault> {
+pub(crate) fn check<'n>(tasks: impl IntoIterator<Item = &'n NewTask>) -> Result<(), Fault> {
     for task in tasks {
         for (field, text) in [("args", &task.args), ("queue", &task.queue), ("kind", &task.kind)] {
             if text.contains('\0') {
@@ -54,15 +54,15 @@ pub(crate) async fn know<'n>(s: &mut Session<'_>, tasks: impl Iterator<Item = &'
 /// Inserts those at `open`, and says of each what became of it, or nothing if its namesake was deleted meanwhile.
 async fn insert(
     s: &mut Session<'_>,
-    tasks: &[NewTask],
+    tasks: &[&NewTask],
     open: &[usize],
     outcomes: &mut [Option<EnqueueOutcome>],
 ) -> Result<(), Fault> {
-    know(s, open.iter().map(|n| &tasks[*n])).await?;
+    know(s, open.iter().map(|n| tasks[*n])).await?;
     let mut first: HashMap<Uuid, (usize, Line)> = HashMap::with_capacity(open.len());
     let mut columns = Columns::default();
     for &n in open {
-        let task = &tasks[n];
+        let task = tasks[n];
         first.entry(task.id.as_uuid()).or_insert_with(|| {
             let name = |sort, name| s.id(sort, name).unwrap_or_default();
             let line = (name(Sort::Queue, &task.queue), name(Sort::Kind, &task.kind));
@@ -70,7 +70,8 @@ async fn insert(
             (n, line)
         });
     }
-    let rows = s.rows(Q::Enqueue, &columns.params(&s.now, &s.lock_wait)).await?;
+    let query = if columns.are_free() { Q::EnqueueFree } else { Q::Enqueue };
+    let rows = s.rows(query, &columns.params(&s.now, &s.lock_wait)).await?;
     let mut created = HashSet::with_capacity(rows.len());
     for row in &rows {
         let id = row.try_get::<_, Uuid>(0)?;
@@ -102,7 +103,7 @@ async fn insert(
 /// Whether the tasks that were there before are the same.
 async fn compare(
     s: &mut Session<'_>,
-    tasks: &[NewTask],
+    tasks: &[&NewTask],
     taken: &[usize],
     outcomes: &mut [Option<EnqueueOutcome>],
 ) -> Result<(), Fault> {
@@ -155,9 +156,8 @@ pub(crate) struct Columns<'a> {
     pub(crate) deadline: Vec<Option<i64>>,
     pub(crate) args: Vec<&'a str>,
     pub(crate) meta: Vec<Option<String>>,
-    /// Of the few that something holds back, their flags; and those that wait for others.
-    flagged: Vec<Uuid>,
-    flags: Vec<i32>,
+    flags: Vec<Option<i32>>,
+    /// The few that wait for others.
     blocked: Vec<Uuid>,
 }
 
@@ -178,20 +178,22 @@ impl<'a> Columns<'a> {
         self.deadline.push(row.deadline);
         self.args.push(row.args);
         self.meta.push(row.meta);
-        if row.flags != 0 {
-            self.flagged.push(row.id);
-            self.flags.push(row.flags);
-        }
+        self.flags.push((row.flags != 0).then_some(row.flags));
         if row.blocked {
             self.blocked.push(row.id);
         }
+    }
+
+    /// Whether nothing but their time holds any of them back.
+    fn are_free(&self) -> bool {
+        self.blocked.is_empty() && self.flags.iter().all(Option::is_none)
     }
 
     fn params<'p>(
         &'p self,
         now: &'p Option<i64>,
         lock_wait: &'p Option<String>,
-    ) -> [&'p (dyn tokio_postgres::types::ToSql + Sync); 19] {
+    ) -> [&'p (dyn tokio_postgres::types::ToSql + Sync); 18] {
         [
             now,
             &self.id,
@@ -208,7 +210,6 @@ impl<'a> Columns<'a> {
             &self.deadline,
             &self.args,
             &self.meta,
-            &self.flagged,
             &self.flags,
             &self.blocked,
             lock_wait,

@@ -225,7 +225,7 @@ async fn write_ticks(s: &mut Session<'_>, advances: &[Advance], ticks: &[(usize,
 async fn make_tasks(s: &mut Session<'_>, advances: &[Advance], ticks: &[(usize, &Tick)], new: &[bool]) -> Result<(), Fault> {
     let made: Vec<_> =
         ticks.iter().zip(new).filter(|(tick, new)| **new && tick.1.task.is_some()).map(|(tick, _)| *tick).collect();
-    let tasks: Vec<NewTask> = made.iter().filter_map(|(_, tick)| tick.task.clone()).collect();
+    let tasks: Vec<&NewTask> = made.iter().filter_map(|(_, tick)| tick.task.as_ref()).collect();
     if tasks.is_empty() {
         return Ok(());
     }

@@ -186,10 +186,10 @@ async fn bear(s: &mut Session<'_>, settlements: &[Settlement], which: &[usize]) 
     let mut refused = HashMap::new();
     loop {
         let parents = which.iter().filter(|n| settlements[**n].ending == Ending::Succeeded && !refused.contains_key(*n));
-        let (mut children, mut parent_of): (Vec<NewTask>, Vec<usize>) = (Vec::new(), Vec::new());
+        let (mut children, mut parent_of): (Vec<&NewTask>, Vec<usize>) = (Vec::new(), Vec::new());
         for n in parents {
             let own = &settlements[*n].children;
-            children.extend(own.iter().cloned());
+            children.extend(own.iter());
             parent_of.extend(own.iter().map(|_| *n));
         }
         if children.is_empty() {

@@ -78,6 +78,7 @@ impl RawBench {
             };
             let tasks: Result<Vec<_>, _> = (left - size..left).map(task).collect();
             let tasks = tasks.map_err(|error| StoreError::new(StoreErrorKind::Invalid, error.to_string()))?;
+            let tasks: Vec<_> = tasks.iter().collect();
             let enqueued: Result<_, StoreError> = run!(&self.inner, pool, Kind::Single, s => ops::enqueue(&mut s, &tasks));
             enqueued?;
             left -= size;

@@ -139,7 +139,7 @@ fn settle<'a>(mut on: impl Foreign + 'a, store: &dyn Store, settlement: Settleme
     Box::pin(async move {
         let inner = inner?;
         let Settlement { lease, ran_for, result, logs, progress, children, .. } = settlement;
-        check_tasks(&children).map_err(|fault| fault.explain(SETTLING))?;
+        check_tasks(children.iter()).map_err(|fault| fault.explain(SETTLING))?;
         commit_names(&inner, &children).await;
         // The last of them go along, as many as one statement bears.
         let mut along: &[NewTask] = &children;

@@ -1,10 +1,11 @@
-use std::collections::HashMap;
 use std::future::{Future, IntoFuture};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+
+use futures_util::future::poll_immediate;
 
 use crate::client::enqueue::{Enqueue, EnqueueError, Own, outcome_of};
 use crate::client::{Client, Handle};
-use crate::core::limits;
+use crate::core::{NewTask, TaskId, limits};
 
 /// Many tasks about to be enqueued: `.await` it. See [`Client::enqueue_many`].
 #[must_use = "nothing is enqueued until it is awaited"]
@@ -30,27 +31,22 @@ where
     }
 }
 
-async fn many<'c, O>(client: &Client, tasks: impl Iterator<Item = Enqueue<'c, O>>) -> Vec<Result<Handle<O>, EnqueueError>> {
+async fn many<'c, O>(client: &Client, mut tasks: impl Iterator<Item = Enqueue<'c, O>>) -> Vec<Result<Handle<O>, EnqueueError>> {
     let mut answers = Vec::new();
-    let mut batch = Vec::new();
-    let mut places = HashMap::new();
-    let mut tasks = tasks.peekable();
-    while tasks.peek().is_some() {
-        for task in tasks.by_ref().take(limits::BATCH_TASKS_MAX) {
-            match task.resolve_for(client) {
-                Ok(task) => {
-                    places.insert(batch.len(), answers.len());
-                    answers.push(Ok(Handle::new(client.clone(), task.id)));
-                    batch.push(task);
-                }
-                Err(error) => answers.push(Err(error)),
-            }
-        }
-        let ids: Vec<_> = batch.iter().map(|task| task.id).collect();
-        let outcomes = client.store().enqueue(std::mem::take(&mut batch)).await;
-        for (nth, place) in places.drain() {
+    let mut batch = Batch::next(client, &mut tasks, &mut answers);
+    while !batch.places.is_empty() {
+        let (places, tasks_of_batch) = (batch.places, batch.tasks);
+        let mut written = pin!(client.store().enqueue(tasks_of_batch));
+        // On its way to the store, which works while the next is made.
+        let early = poll_immediate(&mut written).await;
+        batch = Batch::next(client, &mut tasks, &mut answers);
+        let outcomes = match early {
+            Some(outcomes) => outcomes,
+            None => written.await,
+        };
+        for (nth, (place, id)) in places.into_iter().enumerate() {
             answers[place] = match &outcomes {
-                Ok(outcomes) => outcome_of(client, ids[nth], outcomes.get(nth)),
+                Ok(outcomes) => outcome_of(client, id, outcomes.get(nth)),
                 Err(error) => Err(error.duplicate().into()),
             };
         }
@@ -62,4 +58,36 @@ async fn many<'c, O>(client: &Client, tasks: impl Iterator<Item = Enqueue<'c, O>
         answers.push(Err(error.into()));
     }
     answers
+}
+
+/// What is written in one go.
+struct Batch {
+    tasks: Vec<NewTask>,
+    /// Where the answer about each belongs.
+    places: Vec<(usize, TaskId)>,
+}
+
+impl Batch {
+    /// The next that can be written; those that can't are answered at once. Empty at the end.
+    fn next<'c, O>(
+        client: &Client,
+        tasks: &mut impl Iterator<Item = Enqueue<'c, O>>,
+        answers: &mut Vec<Result<Handle<O>, EnqueueError>>,
+    ) -> Self {
+        let mut batch = Self { tasks: Vec::new(), places: Vec::new() };
+        for task in tasks {
+            match task.resolve_for(client) {
+                Ok(task) => {
+                    batch.places.push((answers.len(), task.id));
+                    answers.push(Ok(Handle::new(client.clone(), task.id)));
+                    batch.tasks.push(task);
+                }
+                Err(error) => answers.push(Err(error)),
+            }
+            if batch.tasks.len() == limits::BATCH_TASKS_MAX {
+                break;
+            }
+        }
+        batch
+    }
 }
