@@ -366,7 +366,7 @@ impl Inner {
     }
 
     fn knows_names_of(&self, task: &NewTask) -> bool {
-        let knows = |sort, name: &str| self.names.by_name(sort, name).is_some_and(|named| named.known);
+        let knows = |sort, name: &str| self.named(sort, name).is_some_and(|named| named.known);
         knows(Sort::Queue, &task.queue) && knows(Sort::Kind, &task.kind)
     }
 

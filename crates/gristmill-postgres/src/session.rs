@@ -7,6 +7,7 @@ use crate::conn::{Conn, Params};
 use crate::effects::{Own, Tidings};
 use crate::error::Fault;
 use crate::names::{Book, Named, Names, Sort};
+use crate::origin::Origin;
 use crate::pool::Held;
 use crate::sql::{Q, Texts};
 
@@ -15,6 +16,8 @@ pub(crate) struct Session<'a> {
     held: Held<'a>,
     texts: &'a Texts,
     names: &'a Names,
+    /// What its connection leads to.
+    origin: Origin,
     /// What was read or given in this session, and belongs to others only once it is committed.
     queues: Book,
     kinds: Book,
@@ -32,12 +35,20 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Each statement commits by itself, so that an operation may have one that writes.
-    pub(crate) fn new(held: Held<'a>, texts: &'a Texts, names: &'a Names, now: Option<Timestamp>, many_days: bool) -> Self {
+    pub(crate) fn new(
+        held: Held<'a>,
+        origin: Origin,
+        texts: &'a Texts,
+        names: &'a Names,
+        now: Option<Timestamp>,
+        many_days: bool,
+    ) -> Self {
         let now = now.map(Timestamp::as_millis);
         Self {
             held,
             texts,
             names,
+            origin,
             queues: Book::default(),
             kinds: Book::default(),
             now,
@@ -105,6 +116,11 @@ impl<'a> Session<'a> {
         Ok(self.conn()?.execute(self.texts, query, params).await?)
     }
 
+    /// The database that it works on.
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
+
     pub(crate) fn conn(&self) -> Result<&Conn, StoreError> {
         self.held.conn()
     }
@@ -127,10 +143,10 @@ impl<'a> Session<'a> {
         }
         self.held.release();
         for named in self.queues.all() {
-            self.names.keep(Sort::Queue, named);
+            self.names.keep(self.origin, Sort::Queue, named);
         }
         for named in self.kinds.all() {
-            self.names.keep(Sort::Kind, named);
+            self.names.keep(self.origin, Sort::Kind, named);
         }
         let mut reply = Ok(());
         for (point, _, after) in Points::ALL {
@@ -200,7 +216,7 @@ impl<'a> Session<'a> {
 
     /// The name of a number that was read.
     pub(crate) fn name(&self, sort: Sort, id: i32) -> Option<Arc<str>> {
-        self.own(sort).name(id).or_else(|| self.names.by_id(sort, id))
+        self.own(sort).name(id).or_else(|| self.names.by_id(self.origin, sort, id))
     }
 
     async fn learn(&mut self, sort: Sort, query: Q, param: &(dyn tokio_postgres::types::ToSql + Sync)) -> Result<(), Fault> {
@@ -221,7 +237,7 @@ impl<'a> Session<'a> {
     }
 
     fn named(&self, sort: Sort, name: &str) -> Option<Named> {
-        self.own(sort).get(name).cloned().or_else(|| self.names.by_name(sort, name))
+        self.own(sort).get(name).cloned().or_else(|| self.names.by_name(self.origin, sort, name))
     }
 
     fn own(&self, sort: Sort) -> &Book {

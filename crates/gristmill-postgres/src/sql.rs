@@ -60,6 +60,7 @@ queries! {
     CheckServer "check_server" [];
     CheckSlots "check_slots" [];
     CheckTables "check_tables" [TEXT];
+    CheckUnnamed "check_unnamed" [INT8];
     Claim "claim" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8, UUID, TEXT];
     ClaimByKind "claim_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8, UUID, TEXT];
     ClaimFound "claim_found" [INT8, INT8, INT4, INT4, TEXT_ARRAY, UUID_ARRAY, INT8, UUID, TEXT];
@@ -116,6 +117,7 @@ queries! {
     MigrationInsert "migration_insert" [INT8, INT8, TEXT, TEXT];
     MigrationList "migration_list" [];
     MigrationLock "migration_lock" [INT8];
+    Origin "origin" [];
     OutcomeDelete "outcome_delete" [UUID_ARRAY];
     OutcomeInsert "outcome_insert" [UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT2_ARRAY,
         TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY];
