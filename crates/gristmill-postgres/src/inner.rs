@@ -41,6 +41,9 @@ pub(crate) struct Inner {
     pub(crate) connect: Arc<Connect>,
     pub(crate) env: Env,
     pub(crate) pool: Pool,
+    /// For those who look. They may be many, wait for long, and go away in the middle of it, which costs a connection each time: none of
+    /// those by which tasks are claimed and settled.
+    pub(crate) reads: Pool,
     /// Heartbeats wait for nobody: a pool that is busy must not cost the lease.
     pub(crate) beats: Pool,
     pub(crate) origins: Origins,
@@ -120,9 +123,10 @@ impl Kind {
 
 impl Inner {
     pub(crate) fn new(connect: Arc<Connect>, env: Env, tasks: TaskTracker) -> Self {
-        let size = connect.options.pool;
+        let (size, reads) = (connect.options.pool, connect.options.reads);
         Self {
             pool: Pool::new(connect.clone(), size, PATIENCE, env.clone()),
+            reads: Pool::new(connect.clone(), reads, PATIENCE, env.clone()),
             beats: Pool::new(connect.clone(), 1, PATIENCE_OF_BEATS, env.clone()),
             origins: Origins::default(),
             names: Names::default(),
