@@ -109,11 +109,13 @@ pub(crate) enum Kind {
     SingleBriefly,
     /// As `Transaction`, the same.
     TransactionBriefly,
+    /// Nothing is written, and all of it sees one moment: a task that moves meanwhile is seen where it was, and not missed.
+    Snapshot,
 }
 
 impl Kind {
     const fn is_transaction(self) -> bool {
-        matches!(self, Self::Transaction | Self::TransactionBriefly)
+        matches!(self, Self::Transaction | Self::TransactionBriefly | Self::Snapshot)
     }
 
     const fn is_brief(self) -> bool {
@@ -156,6 +158,7 @@ impl Inner {
         let mut session = Session::new(held, origin, &self.connect.texts, &self.names, now, many_days);
         // A failpoint before the commit needs a commit that is apart from the statement.
         session.lock_wait = kind.is_brief().then(|| self.lock_wait());
+        session.sees_one_moment = kind == Kind::Snapshot;
         if kind.is_transaction() || failpoint::is_active() {
             session.begin().await.map_err(explain)?;
         }

@@ -27,6 +27,8 @@ pub(crate) struct Session<'a> {
     pub(crate) own: Own,
     /// How many milliseconds its statements wait for a lock, if not as long as usual.
     pub(crate) lock_wait: Option<String>,
+    /// Whether its transaction only reads, and sees what was committed before it.
+    pub(crate) sees_one_moment: bool,
     open: bool,
     many_days: bool,
     /// Whether statements are planned for their values.
@@ -55,6 +57,7 @@ impl<'a> Session<'a> {
             effects: Effects::default(),
             own: Own::default(),
             lock_wait: None,
+            sees_one_moment: false,
             open: false,
             many_days,
             planned_anew: false,
@@ -65,7 +68,8 @@ impl<'a> Session<'a> {
     pub(crate) async fn begin(&mut self) -> Result<(), Fault> {
         if !std::mem::replace(&mut self.open, true) {
             let wait = self.lock_wait.as_ref().map(|wait| format!("; SET LOCAL lock_timeout = {wait}")).unwrap_or_default();
-            self.conn()?.batch(&format!("BEGIN ISOLATION LEVEL READ COMMITTED{wait}")).await?;
+            let mode = if self.sees_one_moment { "REPEATABLE READ READ ONLY" } else { "READ COMMITTED" };
+            self.conn()?.batch(&format!("BEGIN ISOLATION LEVEL {mode}{wait}")).await?;
         }
         Ok(())
     }

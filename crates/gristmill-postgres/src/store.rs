@@ -309,12 +309,12 @@ impl Store for PostgresStore {
 
     async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
         filter.check_list()?;
-        run!(&self.inner, reads, Kind::Single, s => view::list(&mut s, filter, after, limit))
+        run!(&self.inner, reads, Kind::Snapshot, s => view::list(&mut s, filter, after, limit))
     }
 
     async fn list_ids(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskId>, StoreError> {
         filter.check_list()?;
-        run!(&self.inner, reads, Kind::Single, s => view::list_ids(&mut s, filter, after, limit))
+        run!(&self.inner, reads, Kind::Snapshot, s => view::list_ids(&mut s, filter, after, limit))
     }
 
     async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {
