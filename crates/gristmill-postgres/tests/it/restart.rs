@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gristmill_core::{Claim, Env, Overrides, Severity, Source, Store, StoreErrorKind, TaskId, Wake, Wanted, WorkerSpec};
 use gristmill_postgres::PostgresStore;
+use tokio_postgres::NoTls;
 
 use crate::cluster::Cluster;
 use crate::common::task;
@@ -218,4 +219,44 @@ async fn a_database_that_is_restored_under_a_program_is_noticed() {
         }
     };
     tokio::time::timeout(PATIENCE, noticed).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_a_crash_took_back_are_not_used_any_more() {
+    let server = Cluster::start(&[]);
+    if server.sql("SELECT current_setting('server_version_num')::integer < 150000") == "t" {
+        return;
+    }
+    let store = open(&server.url()).await;
+    enqueue(&store).await.unwrap();
+    // All the others end with it, and the server recovers without having been stopped.
+    let backend: i32 = server.sql("SELECT min(pid) FROM pg_stat_activity WHERE application_name = 'gristmill'").parse().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(backend).unwrap(), rustix::process::Signal::KILL).unwrap();
+    let recovered = async {
+        while remembers(&server, backend).await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, recovered).await.unwrap();
+    // As if the commits of the names had not reached the disk, and others had been given the numbers since.
+    for table in ["queue", "kind"] {
+        server.sql(&format!("UPDATE gristmill.{table} SET name = 'other'"));
+    }
+    let id = async {
+        loop {
+            if let Ok(id) = enqueue(&store).await {
+                return id;
+            }
+        }
+    };
+    let id = tokio::time::timeout(PATIENCE, id).await.unwrap();
+    assert_eq!(names_of(&server, id), "default|mail");
+}
+
+/// Whether the server still has, or does not say whether it has, this process among its own.
+async fn remembers(server: &Cluster, backend: i32) -> bool {
+    let Ok((client, connection)) = tokio_postgres::connect(&server.url(), NoTls).await else { return true };
+    tokio::spawn(connection);
+    let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)";
+    client.query_one(sql, &[&backend]).await.map_or(true, |row| row.get(0))
 }
