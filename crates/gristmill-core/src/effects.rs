@@ -35,7 +35,7 @@ impl Effects {
 
 /// A set of operations that have failpoints before and after their commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Points(u8);
+pub struct Points(u16);
 
 impl Points {
     /// Tasks were enqueued.

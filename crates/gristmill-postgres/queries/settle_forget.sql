@@ -15,4 +15,4 @@ WITH x AS MATERIALIZED (
   DELETE FROM {s}.task WHERE id = ANY (ARRAY(SELECT id FROM gone))
 )
 SELECT id, fence FROM gone
-WHERE (SELECT CASE WHEN NOT $3 OR count(*) IN (0, cardinality($1)) THEN true ELSE {changed} END FROM gone)
+WHERE (SELECT CASE WHEN NOT $3 OR count(*) IN (0, cardinality($1)) THEN true ELSE {s}.lease_changed() END FROM gone)

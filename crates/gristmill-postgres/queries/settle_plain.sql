@@ -25,4 +25,4 @@ WITH x AS MATERIALIZED (
   FROM gone
 )
 SELECT id, fence FROM gone
-WHERE (SELECT CASE WHEN NOT $8 OR count(*) IN (0, cardinality($2)) THEN true ELSE {changed} END FROM gone)
+WHERE (SELECT CASE WHEN NOT $8 OR count(*) IN (0, cardinality($2)) THEN true ELSE {s}.lease_changed() END FROM gone)

@@ -29,6 +29,11 @@ fn is_locked(error: &StoreError) -> bool {
     sqlstate(error) == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }
 
+/// Whether it asks for what no store could do.
+fn is_invalid(error: &StoreError) -> bool {
+    error.kind() == StoreErrorKind::Invalid
+}
+
 /// Whether one of many may be the reason, and the others fare better without it.
 fn is_of_one(error: &StoreError) -> bool {
     match error.kind() {
@@ -198,10 +203,12 @@ impl Inner {
         }
     }
 
-    /// Writes what a beat decided. A schedule that somebody holds up is answered as one that has changed.
+    /// Writes what a beat decided. A schedule that somebody holds up is answered as one that has changed. Of one that asks for what can't
+    /// be, the beat has to hear, alone with it, to set it aside.
     pub(crate) async fn advance(self: &Arc<Self>, all: &[Advance]) -> Result<Vec<Advanced>, StoreError> {
         let done: Result<_, StoreError> = run!(self, pool, Kind::TransactionBriefly, s => ops::advance_schedules(&mut s, all));
         match done {
+            Err(error) if is_invalid(&error) => Err(error),
             Err(error) if is_of_one(&error) && (all.len() > 1 || is_locked(&error)) => self.advance_in_parts(all).await,
             done => done,
         }
@@ -212,7 +219,7 @@ impl Inner {
         // Each time with others first, as those that are held up are always the longest due.
         let mut order: Vec<usize> = (0..all.len()).collect();
         order.sort_by_cached_key(|_| self.env.random().to_bits());
-        let (mut parts, mut is_any_done) = (Parts::new(vec![order]), false);
+        let (mut parts, mut is_any_done, mut invalid) = (Parts::new(vec![order]), false, None);
         while let Some(part) = parts.next() {
             let chosen: Vec<Advance> = part.iter().map(|n| all[*n].clone()).collect();
             let done: Result<Vec<Advanced>, StoreError> =
@@ -227,6 +234,8 @@ impl Inner {
                     let schedule = &all[part[0]].name;
                     if is_locked(&error) {
                         tracing::debug!(schedule, %error, "the schedule waits for somebody's transaction");
+                    } else if is_invalid(&error) {
+                        invalid = Some(error);
                     } else {
                         tracing::warn!(schedule, %error, "the schedule's ticks can't be written; trying again, apart from others");
                     }
@@ -238,7 +247,11 @@ impl Inner {
                 Err(error) => return Err(error),
             }
         }
-        Ok(answers)
+        match invalid {
+            Some(error) if !is_any_done => Err(error),
+            // It is due still when these no longer are.
+            _ => Ok(answers),
+        }
     }
 
     /// Records what task types declare. One that somebody else is just making is recorded when that is done, and nobody waits.
@@ -353,7 +366,7 @@ impl Inner {
     }
 
     fn knows_names_of(&self, task: &NewTask) -> bool {
-        let knows = |sort, name: &str| self.names.by_name(sort, name).is_some_and(|named| named.known);
+        let knows = |sort, name: &str| self.named(sort, name).is_some_and(|named| named.known);
         knows(Sort::Queue, &task.queue) && knows(Sort::Kind, &task.kind)
     }
 

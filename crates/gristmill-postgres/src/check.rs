@@ -13,6 +13,8 @@ use crate::sql::{Q, quote};
 const CLOCKS_MS: i64 = 1_000;
 /// More tasks than this in the default partition make a day's new partition hold everybody up, by about 0.1 s.
 const STRAYS_MAX: i64 = 300_000;
+/// How far each queue is looked into for tasks whose numbers have no names.
+const HEAD: i64 = 1_000;
 
 /// Looks for damage, broken invariants and settings that hurt.
 pub(crate) async fn check(s: &mut Session<'_>, env: &Env, options: &PostgresOptions) -> Result<Vec<Finding>, Fault> {
@@ -25,6 +27,7 @@ pub(crate) async fn check(s: &mut Session<'_>, env: &Env, options: &PostgresOpti
     findings.push(days(s).await?);
     findings.extend(locks(s).await?);
     findings.push(names(s, options).await?);
+    findings.push(unnamed(s, options).await?);
     if options.pgbouncer {
         let message = "pgbouncer=true: no wake-ups from other processes, no prepared statements, no timeouts of our own";
         findings.push(Finding::ok("pooler", message));
@@ -228,6 +231,27 @@ async fn names(s: &Session<'_>, options: &PostgresOptions) -> Result<Finding, Fa
         }
     }
     Ok(Finding::ok("names", "there are numbers enough for new names of task types and queues"))
+}
+
+/// A program that outlived its database, through a failover or a restore, may have written numbers that this one never gave.
+async fn unnamed(s: &Session<'_>, options: &PostgresOptions) -> Result<Finding, Fault> {
+    let mut lost = Vec::new();
+    for row in s.rows(Q::CheckUnnamed, &[&HEAD]).await? {
+        let (what, number, tasks): (&str, i32, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        lost.push(format!("{tasks} with the {what} {number}"));
+    }
+    if lost.is_empty() {
+        return Ok(Finding::ok("unnamed", "every task that waits has a queue and a type with a name"));
+    }
+    let message =
+        format!("tasks wait whose number of a queue or type (kind) has no name, so that nobody runs them: {}", lost.join(", "));
+    let hint = format!(
+        "a failover or a restore lost the name. Find out from their arguments which it was, and give them its number of today, as with \
+         UPDATE {schema}.task SET kind = (SELECT id FROM {schema}.kind WHERE name = '...') WHERE kind = the number, and the same in \
+         ready, parked, scheduled, waiting and blocked",
+        schema = quote(&options.schema)
+    );
+    Ok(Finding::error("unnamed", message, hint))
 }
 
 /// The server's table of locks, which all its databases share.

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gristmill_core::{StoreError, StoreErrorKind};
 use tokio_postgres::tls::MakeTlsConnect;
@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::explain;
 use crate::options::{PostgresOptions, place};
+use crate::origin::{BELIEVED_FOR, Origin};
 use crate::sql::{Q, Texts};
 use crate::tls;
 
@@ -72,7 +73,7 @@ impl Connect {
             let message = format!("{}: the database's encoding is {encoding}; make one with ENCODING 'UTF8'", self.what);
             return Err(StoreError::new(StoreErrorKind::Invalid, message));
         }
-        Ok(Conn { client, statements: Mutex::default(), named: !self.options.pgbouncer })
+        Ok(Conn { client, statements: Mutex::default(), named: !self.options.pgbouncer, origin: Mutex::default() })
     }
 
     /// A connection as the driver makes it, and the half that has to be driven.
@@ -159,6 +160,8 @@ pub(crate) struct Conn {
     client: Client,
     statements: Mutex<HashMap<Q, Statement>>,
     named: bool,
+    /// The database that it led to when it was last asked, and when that was.
+    origin: Mutex<Option<(Origin, Instant)>>,
 }
 
 /// The parameters of a statement.
@@ -195,6 +198,16 @@ impl Conn {
     #[cfg(feature = "tokio-postgres")]
     pub(crate) fn client_mut(&mut self) -> &mut Client {
         &mut self.client
+    }
+
+    /// The database that it leads to, if it was asked not long ago.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        let origin = *self.origin.lock().unwrap_or_else(PoisonError::into_inner);
+        origin.filter(|(_, asked)| asked.elapsed() < BELIEVED_FOR).map(|(origin, _)| origin)
+    }
+
+    pub(crate) fn keep_origin(&self, origin: Origin) {
+        *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = Some((origin, Instant::now()));
     }
 
     pub(crate) fn is_closed(&self) -> bool {

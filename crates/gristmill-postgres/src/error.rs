@@ -6,6 +6,9 @@ use tokio_postgres::error::{Severity, SqlState};
 
 use crate::tls;
 
+/// The SQLSTATE of the function `lease_changed`, of a class that is left to applications.
+const NOT_WHOLE: &str = "UGM01";
+
 /// What can go wrong inside an operation, before it is known which server it was about.
 #[derive(Debug)]
 pub(crate) enum Fault {
@@ -34,9 +37,9 @@ impl Fault {
         }))
     }
 
-    /// Whether a statement gave up because it could not do all of its work, see `{changed}` in [`crate::sql`].
+    /// Whether a statement gave up because it could not do all of its work: the function `lease_changed` says so.
     pub(crate) fn is_not_whole(&self) -> bool {
-        matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::INVALID_TEXT_REPRESENTATION))
+        matches!(self, Self::Postgres(error) if error.code().is_some_and(|code| code.code() == NOT_WHOLE))
     }
 
     /// Whether the server undid the work for another's sake, so that doing it again at once is right.

@@ -7,7 +7,7 @@ use gristmill_core::{Env, Pulse, Signals, StoreError, StoreErrorKind, TaskId, Wo
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::conn::Connect;
+use crate::conn::{Conn, Connect};
 use crate::days::Days;
 use crate::due_floor::DueFloor;
 use crate::dues::Dues;
@@ -16,10 +16,12 @@ use crate::error::Fault;
 use crate::gather::Gather;
 use crate::herald::Herald;
 use crate::indexes::Building;
-use crate::names::Names;
+use crate::names::{Named, Names, Sort};
 use crate::ops;
+use crate::origin::{Origin, Origins};
 use crate::pool::{Pool, closed};
 use crate::session::Session;
+use crate::sql::Q;
 use crate::workers::{Fleets, Workers};
 
 /// How often work is done again that the server undid for another's sake.
@@ -39,9 +41,13 @@ pub(crate) struct Inner {
     pub(crate) connect: Arc<Connect>,
     pub(crate) env: Env,
     pub(crate) pool: Pool,
+    /// For those who look. They may be many, wait for long, and go away in the middle of it, which costs a connection each time: none of
+    /// those by which tasks are claimed and settled.
+    pub(crate) reads: Pool,
     /// Heartbeats wait for nobody: a pool that is busy must not cost the lease.
     pub(crate) beats: Pool,
-    pub(crate) names: Names,
+    pub(crate) origins: Origins,
+    names: Names,
     pub(crate) workers: Workers,
     pub(crate) due_floor: DueFloor,
     pub(crate) signals: Arc<Signals>,
@@ -103,11 +109,13 @@ pub(crate) enum Kind {
     SingleBriefly,
     /// As `Transaction`, the same.
     TransactionBriefly,
+    /// Nothing is written, and all of it sees one moment: a task that moves meanwhile is seen where it was, and not missed.
+    Snapshot,
 }
 
 impl Kind {
     const fn is_transaction(self) -> bool {
-        matches!(self, Self::Transaction | Self::TransactionBriefly)
+        matches!(self, Self::Transaction | Self::TransactionBriefly | Self::Snapshot)
     }
 
     const fn is_brief(self) -> bool {
@@ -117,10 +125,12 @@ impl Kind {
 
 impl Inner {
     pub(crate) fn new(connect: Arc<Connect>, env: Env, tasks: TaskTracker) -> Self {
-        let size = connect.options.pool;
+        let (size, reads) = (connect.options.pool, connect.options.reads);
         Self {
             pool: Pool::new(connect.clone(), size, PATIENCE, env.clone()),
+            reads: Pool::new(connect.clone(), reads, PATIENCE, env.clone()),
             beats: Pool::new(connect.clone(), 1, PATIENCE_OF_BEATS, env.clone()),
+            origins: Origins::default(),
             names: Names::default(),
             workers: Workers::default(),
             due_floor: DueFloor::default(),
@@ -142,13 +152,43 @@ impl Inner {
 
     pub(crate) async fn session<'a>(&'a self, pool: &'a Pool, kind: Kind) -> Result<Session<'a>, StoreError> {
         let held = pool.get().await?;
-        let mut session = Session::new(held, &self.connect.texts, &self.names, self.env.virtual_now(), self.days.are_many());
+        let explain = |fault: Fault| fault.explain(&self.connect.what);
+        let origin = self.answer(self.origin(held.conn()?)).await?.map_err(explain)?;
+        let (now, many_days) = (self.env.virtual_now(), self.days.are_many());
+        let mut session = Session::new(held, origin, &self.connect.texts, &self.names, now, many_days);
         // A failpoint before the commit needs a commit that is apart from the statement.
         session.lock_wait = kind.is_brief().then(|| self.lock_wait());
+        session.sees_one_moment = kind == Kind::Snapshot;
         if kind.is_transaction() || failpoint::is_active() {
-            session.begin().await.map_err(|fault| fault.explain(&self.connect.what))?;
+            session.begin().await.map_err(explain)?;
         }
         Ok(session)
+    }
+
+    /// The database that a connection leads to.
+    async fn origin(&self, conn: &Conn) -> Result<Origin, Fault> {
+        if let Some(origin) = conn.origin() {
+            return Ok(origin);
+        }
+        let rows = conn.rows(&self.connect.texts, Q::Origin, &[]).await?;
+        let sign = rows.first().map_or(Ok(String::new()), |row| row.try_get(0))?;
+        let (origin, is_other) = self.origins.seen(sign);
+        if is_other {
+            tracing::info!(
+                store = self.connect.what,
+                "the server was replaced, started anew or restored; nothing is taken from before"
+            );
+            self.workers.forget_numbers();
+            self.dues.forget_told();
+            self.signals.changed();
+        }
+        conn.keep_origin(origin);
+        Ok(origin)
+    }
+
+    /// The number of a name in the last database that was seen.
+    pub(crate) fn named(&self, sort: Sort, name: &str) -> Option<Named> {
+        self.names.by_name(self.origins.last(), sort, name)
     }
 
     /// How many milliseconds somebody's lock is waited for where others would wait, too.
@@ -202,7 +242,7 @@ impl Inner {
 
     /// Whether a worker of this process may take tasks of a line. Where there is none, whoever waits is told of all.
     pub(crate) fn serves(&self, (queue, kind): Line) -> bool {
-        self.workers.serve(&self.names, queue, kind)
+        self.workers.serve(&self.names, self.origins.last(), queue, kind)
     }
 
     /// The living workers, as the last heartbeats told. Of several in this process, the one that has more to do counts: the first of all, and

@@ -41,6 +41,7 @@ mod names;
 mod news;
 mod ops;
 mod options;
+mod origin;
 mod pool;
 mod pooler;
 pub mod raw;

@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     Step::adds(4, "checks", include_str!("../additions/0004_checks.sql")),
     Step::adds(5, "clocks", include_str!("../additions/0005_clocks.sql")),
     Step::adds(6, "days", include_str!("../additions/0006_days.sql")),
+    Step::adds(7, "values", include_str!("../additions/0007_values.sql")),
 ];
 
 const MIGRATION_CREATE: &str = include_str!("../queries/migration_create.sql");

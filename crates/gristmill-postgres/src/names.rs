@@ -1,6 +1,7 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::origin::Origin;
 use crate::sql::Q;
 
 /// Above this many names the cache starts anew, so that a queue for every tenant does not fill the memory.
@@ -45,11 +46,18 @@ pub(crate) struct Named {
     pub(crate) known: bool,
 }
 
-/// The names that were seen, with their numbers. Numbers are never given again.
+/// The names that were seen, with their numbers, which one database never gives again.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    queues: Mutex<Book>,
-    kinds: Mutex<Book>,
+    queues: Mutex<Shelf>,
+    kinds: Mutex<Shelf>,
+}
+
+/// What was learned from one database.
+#[derive(Debug, Default)]
+struct Shelf {
+    origin: Origin,
+    book: Book,
 }
 
 /// Names of one sort, found by name or number.
@@ -60,26 +68,38 @@ pub(crate) struct Book {
 }
 
 impl Names {
-    pub(crate) fn by_name(&self, sort: Sort, name: &str) -> Option<Named> {
-        self.book(sort).by_name.get(name).cloned()
+    pub(crate) fn by_name(&self, origin: Origin, sort: Sort, name: &str) -> Option<Named> {
+        self.shelf(sort).of(origin)?.get(name).cloned()
     }
 
-    pub(crate) fn by_id(&self, sort: Sort, id: i32) -> Option<Arc<str>> {
-        self.book(sort).by_id.get(&id).cloned()
+    pub(crate) fn by_id(&self, origin: Origin, sort: Sort, id: i32) -> Option<Arc<str>> {
+        self.shelf(sort).of(origin)?.name(id)
     }
 
-    /// To be told only what is committed.
-    pub(crate) fn keep(&self, sort: Sort, named: Named) {
-        self.book(sort).keep(named);
+    /// To be told only what is committed. What comes late from a database before the last is of no use any more.
+    pub(crate) fn keep(&self, origin: Origin, sort: Sort, named: Named) {
+        let mut shelf = self.shelf(sort);
+        if shelf.origin < origin {
+            *shelf = Shelf { origin, book: Book::default() };
+        }
+        if shelf.origin == origin {
+            shelf.book.keep(named);
+        }
     }
 
-    fn book(&self, sort: Sort) -> std::sync::MutexGuard<'_, Book> {
-        let book = match sort {
+    fn shelf(&self, sort: Sort) -> MutexGuard<'_, Shelf> {
+        let shelf = match sort {
             Sort::Queue => &self.queues,
             Sort::Kind => &self.kinds,
         };
         // Maps, which are whole at every moment.
-        book.lock().unwrap_or_else(PoisonError::into_inner)
+        shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelf {
+    fn of(&self, origin: Origin) -> Option<&Book> {
+        (self.origin == origin).then_some(&self.book)
     }
 }
 
@@ -104,5 +124,26 @@ impl Book {
 
     pub(crate) fn all(self) -> impl Iterator<Item = Named> {
         self.by_name.into_values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::Origins;
+
+    #[test]
+    fn a_number_is_known_in_the_database_alone_that_gave_it() {
+        let (names, origins) = (Names::default(), Origins::default());
+        let [old, new] = ["a", "b"].map(|sign| origins.seen(sign.to_owned()).0);
+        let named = |id| Named { name: "mail".into(), id, known: true };
+        names.keep(old, Sort::Queue, named(57));
+        assert!(names.by_name(old, Sort::Queue, "mail").is_some_and(|named| named.id == 57));
+        assert!(names.by_name(new, Sort::Queue, "mail").is_none() && names.by_id(new, Sort::Queue, 57).is_none());
+        names.keep(new, Sort::Queue, named(3));
+        // Committed before the server went away, and told of only now.
+        names.keep(old, Sort::Queue, named(57));
+        assert!(names.by_name(new, Sort::Queue, "mail").is_some_and(|named| named.id == 3));
+        assert!(names.by_id(new, Sort::Queue, 57).is_none());
     }
 }

@@ -11,6 +11,7 @@ use tokio_postgres::config::{Host, TargetSessionAttrs};
 /// | --- | --- | --- |
 /// | `schema` | the schema of the tables; any name | `gristmill` |
 /// | `pool` | connections for ordinary work; two more are for heartbeats and wake-ups | `4` |
+/// | `reads` | connections for those who look at tasks and await them, as web requests do; opened when they are needed | `2` |
 /// | `transactions` | connections for transactions of handlers that ask the store for one; opened when they are needed | `4` |
 /// | `pgbouncer` | `true` behind a pooler in transaction mode: no prepared statements, no settings, no LISTEN | `false` |
 /// | `notify` | `inside` wakes workers by a notification within the transaction that enqueues, which makes all such commits of the database wait for one another; `after` by one soon after it | `after` |
@@ -39,6 +40,8 @@ pub struct PostgresOptions {
     pub schema: String,
     /// Connections for ordinary work.
     pub pool: usize,
+    /// Connections for those who look at tasks and await them.
+    pub reads: usize,
     /// Connections for transactions of handlers that ask the store for one.
     pub transactions: usize,
     /// Whether a pooler in transaction mode stands before the server.
@@ -72,7 +75,7 @@ pub enum SslMode {
     VerifyFull,
 }
 
-const OWN: &str = "schema, pool, transactions, pgbouncer, notify, statement_timeout, lock_timeout, sslmode, sslrootcert";
+const OWN: &str = "schema, pool, reads, transactions, pgbouncer, notify, statement_timeout, lock_timeout, sslmode, sslrootcert";
 /// What the driver knows, beside what names the server.
 const DRIVERS: &[&str] = &[
     "user",
@@ -108,6 +111,7 @@ impl std::str::FromStr for PostgresOptions {
         let mut options = Self {
             schema: "gristmill".to_owned(),
             pool: 4,
+            reads: 2,
             transactions: 4,
             pgbouncer: false,
             notify_inside: false,
@@ -163,6 +167,7 @@ impl PostgresOptions {
             }
             "schema" => value.clone_into(&mut self.schema),
             "pool" => self.pool = connections(name, value)?,
+            "reads" => self.reads = connections(name, value)?,
             "transactions" => self.transactions = connections(name, value)?,
             "pgbouncer" => match value {
                 "true" => self.pgbouncer = true,

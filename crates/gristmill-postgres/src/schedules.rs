@@ -16,11 +16,11 @@ impl Schedules for PostgresStore {
     }
 
     async fn schedule(&self, name: &str) -> Result<Option<Schedule>, StoreError> {
-        run!(&self.inner(), pool, Kind::Single, s => view::schedule(&mut s, name))
+        run!(&self.inner(), reads, Kind::Single, s => view::schedule(&mut s, name))
     }
 
     async fn schedules(&self, owner: Option<&str>, after: Option<&str>, limit: usize) -> Result<Vec<Schedule>, StoreError> {
-        run!(&self.inner(), pool, Kind::Single, s => view::schedules(&mut s, owner, after, limit))
+        run!(&self.inner(), reads, Kind::Single, s => view::schedules(&mut s, owner, after, limit))
     }
 
     async fn due_schedules(&self, limit: usize) -> Result<DueSchedules, StoreError> {
@@ -34,7 +34,7 @@ impl Schedules for PostgresStore {
     }
 
     async fn ticks(&self, schedule: &str, after: Option<Cursor>, limit: usize) -> Result<Page<TickRecord>, StoreError> {
-        run!(&self.inner(), pool, Kind::Single, s => view::ticks(&mut s, schedule, after, limit))
+        run!(&self.inner(), reads, Kind::Single, s => view::ticks(&mut s, schedule, after, limit))
     }
 
     async fn lead_beats(&self, beat: WorkerId, lease: Duration) -> Result<Lead, StoreError> {

@@ -7,6 +7,7 @@ use crate::conn::{Conn, Params};
 use crate::effects::{Own, Tidings};
 use crate::error::Fault;
 use crate::names::{Book, Named, Names, Sort};
+use crate::origin::Origin;
 use crate::pool::Held;
 use crate::sql::{Q, Texts};
 
@@ -15,6 +16,8 @@ pub(crate) struct Session<'a> {
     held: Held<'a>,
     texts: &'a Texts,
     names: &'a Names,
+    /// What its connection leads to.
+    origin: Origin,
     /// What was read or given in this session, and belongs to others only once it is committed.
     queues: Book,
     kinds: Book,
@@ -24,6 +27,8 @@ pub(crate) struct Session<'a> {
     pub(crate) own: Own,
     /// How many milliseconds its statements wait for a lock, if not as long as usual.
     pub(crate) lock_wait: Option<String>,
+    /// Whether its transaction only reads, and sees what was committed before it.
+    pub(crate) sees_one_moment: bool,
     open: bool,
     many_days: bool,
     /// Whether statements are planned for their values.
@@ -32,18 +37,27 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Each statement commits by itself, so that an operation may have one that writes.
-    pub(crate) fn new(held: Held<'a>, texts: &'a Texts, names: &'a Names, now: Option<Timestamp>, many_days: bool) -> Self {
+    pub(crate) fn new(
+        held: Held<'a>,
+        origin: Origin,
+        texts: &'a Texts,
+        names: &'a Names,
+        now: Option<Timestamp>,
+        many_days: bool,
+    ) -> Self {
         let now = now.map(Timestamp::as_millis);
         Self {
             held,
             texts,
             names,
+            origin,
             queues: Book::default(),
             kinds: Book::default(),
             now,
             effects: Effects::default(),
             own: Own::default(),
             lock_wait: None,
+            sees_one_moment: false,
             open: false,
             many_days,
             planned_anew: false,
@@ -54,7 +68,8 @@ impl<'a> Session<'a> {
     pub(crate) async fn begin(&mut self) -> Result<(), Fault> {
         if !std::mem::replace(&mut self.open, true) {
             let wait = self.lock_wait.as_ref().map(|wait| format!("; SET LOCAL lock_timeout = {wait}")).unwrap_or_default();
-            self.conn()?.batch(&format!("BEGIN ISOLATION LEVEL READ COMMITTED{wait}")).await?;
+            let mode = if self.sees_one_moment { "REPEATABLE READ READ ONLY" } else { "READ COMMITTED" };
+            self.conn()?.batch(&format!("BEGIN ISOLATION LEVEL {mode}{wait}")).await?;
         }
         Ok(())
     }
@@ -105,6 +120,11 @@ impl<'a> Session<'a> {
         Ok(self.conn()?.execute(self.texts, query, params).await?)
     }
 
+    /// The database that it works on.
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
+
     pub(crate) fn conn(&self) -> Result<&Conn, StoreError> {
         self.held.conn()
     }
@@ -127,10 +147,10 @@ impl<'a> Session<'a> {
         }
         self.held.release();
         for named in self.queues.all() {
-            self.names.keep(Sort::Queue, named);
+            self.names.keep(self.origin, Sort::Queue, named);
         }
         for named in self.kinds.all() {
-            self.names.keep(Sort::Kind, named);
+            self.names.keep(self.origin, Sort::Kind, named);
         }
         let mut reply = Ok(());
         for (point, _, after) in Points::ALL {
@@ -200,7 +220,7 @@ impl<'a> Session<'a> {
 
     /// The name of a number that was read.
     pub(crate) fn name(&self, sort: Sort, id: i32) -> Option<Arc<str>> {
-        self.own(sort).name(id).or_else(|| self.names.by_id(sort, id))
+        self.own(sort).name(id).or_else(|| self.names.by_id(self.origin, sort, id))
     }
 
     async fn learn(&mut self, sort: Sort, query: Q, param: &(dyn tokio_postgres::types::ToSql + Sync)) -> Result<(), Fault> {
@@ -221,7 +241,7 @@ impl<'a> Session<'a> {
     }
 
     fn named(&self, sort: Sort, name: &str) -> Option<Named> {
-        self.own(sort).get(name).cloned().or_else(|| self.names.by_name(sort, name))
+        self.own(sort).get(name).cloned().or_else(|| self.names.by_name(self.origin, sort, name))
     }
 
     fn own(&self, sort: Sort) -> &Book {

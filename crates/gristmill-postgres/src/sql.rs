@@ -1,9 +1,8 @@
 //! The statements, from `queries/`, with their parameter types: sent along, they spare the server's round trip.
 //!
 //! Placeholders are replaced once, when the store is opened: `{s}` is the quoted schema, `{l}` the same inside a string
-//! literal, `{now}` the server's clock in milliseconds (or parameter 1, with which a test moves it), `{changed}` the end of a
-//! statement that can't do all of its work, `{channel}` where notifications go, and `{tell}` a further column that notifies, with
-//! `notify=inside`. `{briefN}` is a condition that holds, and that before has the statement wait for locks no longer than
+//! literal, `{now}` the server's clock in milliseconds (or parameter 1, with which a test moves it), `{channel}` where notifications go,
+//! and `{tell}` a further column that notifies, with `notify=inside`. `{briefN}` is a condition that holds, and that before has the statement wait for locks no longer than
 //! parameter N says, which is null for as long as usual: in this way behind a pooler, too. What statements that claim have in common is
 //! in `queries/parts/`: `{in_line}`, `{by_kind}`, `{taken}`. `{t_of_days}` and `{o_of_days}` name the ids of `$1` once more, in the texts
 //! of [`OF_DAYS`]. Those about places and ends are the [`doors`].
@@ -61,6 +60,7 @@ queries! {
     CheckServer "check_server" [];
     CheckSlots "check_slots" [];
     CheckTables "check_tables" [TEXT];
+    CheckUnnamed "check_unnamed" [INT8];
     Claim "claim" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8, UUID, TEXT];
     ClaimByKind "claim_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8, UUID, TEXT];
     ClaimFound "claim_found" [INT8, INT8, INT4, INT4, TEXT_ARRAY, UUID_ARRAY, INT8, UUID, TEXT];
@@ -120,6 +120,7 @@ queries! {
     MigrationInsert "migration_insert" [INT8, INT8, TEXT, TEXT];
     MigrationList "migration_list" [];
     MigrationLock "migration_lock" [INT8];
+    Origin "origin" [];
     OutcomeDelete "outcome_delete" [UUID_ARRAY];
     OutcomeInsert "outcome_insert" [UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT2_ARRAY,
         TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY];
@@ -193,9 +194,6 @@ queries! {
 /// The server's clock, unless a test gives another. As a query of its own it is worked out once a statement; else it would be for each
 /// row, in decimal arithmetic, which was a tenth of the server's work.
 const NOW: &str = "(SELECT coalesce($1::bigint, floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint))";
-/// Ends the statement with an error, whose text is for whoever reads the server's log. It hangs on a row, or the planner would
-/// work it out beforehand.
-const CHANGED: &str = "('a lease changed while it was being settled; this is harmless, and tried again' || count(*))::boolean";
 
 /// What a claim finds, and what it does with that.
 const PARTS: [(&str, &str); 3] = [
@@ -287,7 +285,7 @@ fn fill_with(text: &str, schema: &str, more: &[(&str, &str)]) -> String {
     let text: String = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
     let brief = |n| (format!("{{brief{n}}}"), BRIEF.replace("$n", &format!("${n}")));
     let text = (1..20).map(brief).fold(doors::fill(&text), |text, (mark, brief)| text.replace(&mark, &brief));
-    let text = text.replace("{changed}", CHANGED).replace("{now}", NOW).replace("{channel}", &channel(schema));
+    let text = text.replace("{now}", NOW).replace("{channel}", &channel(schema));
     let literal = quoted.replace('\'', "''");
     put(&text, &[&[("s", quoted.as_str()), ("l", &literal)], more].concat())
 }

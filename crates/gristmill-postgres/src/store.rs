@@ -59,13 +59,13 @@ impl PostgresStore {
         let tasks = TaskTracker::new();
         let connect = Arc::new(Connect::new(options, tasks.clone())?);
         let conn = connect.open().await?;
-        let second = pooler::refuse_unspoken(&conn, &connect, &env).await?.filter(|_| connect.options.pool > 1);
+        let second = pooler::refuse_unspoken(&conn, &connect, &env).await?;
         migrate::apply(&conn, &connect, &env).await?;
         #[cfg(feature = "tokio-postgres")]
         let handlers = Pool::new(connect.clone(), connect.options.transactions, PATIENCE_OF_HANDLERS, env.clone()).plain();
         let inner = Arc::new(Inner::new(connect, env, tasks));
         inner.pool.put(conn);
-        second.into_iter().for_each(|conn| inner.pool.put(conn));
+        second.into_iter().for_each(|conn| inner.reads.put(conn));
         inner.count_days().await;
         Ok(Arc::new(Self {
             inner,
@@ -84,6 +84,7 @@ impl PostgresStore {
     pub fn close(&self) {
         self.inner.closing.cancel();
         self.inner.pool.close();
+        self.inner.reads.close();
         self.inner.beats.close();
         #[cfg(feature = "tokio-postgres")]
         self.handlers.close();
@@ -108,7 +109,7 @@ impl PostgresStore {
     /// Whether a task has ended or is gone; an error is a reason to look again, too.
     async fn has_ended(&self, id: TaskId) -> bool {
         let open = async {
-            run!(&self.inner, pool, Kind::Single, s => async {
+            run!(&self.inner, reads, Kind::Single, s => async {
                 if s.has_many_days() {
                     s.plan_anew().await?;
                 }
@@ -303,17 +304,17 @@ impl Store for PostgresStore {
     }
 
     async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
-        run!(&self.inner, pool, Kind::Single, s => view::get(&mut s, id))
+        run!(&self.inner, reads, Kind::Single, s => view::get(&mut s, id))
     }
 
     async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
         filter.check_list()?;
-        run!(&self.inner, pool, Kind::Single, s => view::list(&mut s, filter, after, limit))
+        run!(&self.inner, reads, Kind::Snapshot, s => view::list(&mut s, filter, after, limit))
     }
 
     async fn list_ids(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskId>, StoreError> {
         filter.check_list()?;
-        run!(&self.inner, pool, Kind::Single, s => view::list_ids(&mut s, filter, after, limit))
+        run!(&self.inner, reads, Kind::Snapshot, s => view::list_ids(&mut s, filter, after, limit))
     }
 
     async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {
@@ -358,19 +359,19 @@ impl Store for PostgresStore {
     }
 
     async fn queues(&self) -> Result<Vec<QueueInfo>, StoreError> {
-        run!(&self.inner, pool, Kind::Single, s => view::queues(&mut s))
+        run!(&self.inner, reads, Kind::Single, s => view::queues(&mut s))
     }
 
     async fn workers(&self) -> Result<Vec<WorkerInfo>, StoreError> {
-        run!(&self.inner, pool, Kind::Single, s => view::workers(&mut s))
+        run!(&self.inner, reads, Kind::Single, s => view::workers(&mut s))
     }
 
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {
-        run!(&self.inner, pool, Kind::Single, s => view::kinds(&mut s))
+        run!(&self.inner, reads, Kind::Single, s => view::kinds(&mut s))
     }
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        run!(&self.inner, pool, Kind::Single, s => check::check(&mut s, &self.inner.env, &self.inner.connect.options))
+        run!(&self.inner, reads, Kind::Single, s => check::check(&mut s, &self.inner.env, &self.inner.connect.options))
     }
 }
 

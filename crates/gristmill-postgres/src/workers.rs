@@ -7,6 +7,7 @@ use gristmill_core::{Fleet, WorkerId, WorkerSpec};
 
 use crate::hints::Hints;
 use crate::names::{Names, Sort};
+use crate::origin::Origin;
 
 /// A floor hides what other processes put back below it; this is for how long.
 const FLOOR_AGE: Duration = Duration::from_secs(1);
@@ -50,7 +51,7 @@ pub(crate) struct Workers {
     here: Mutex<HashMap<WorkerId, Serving>>,
     /// Until when looks at the heads of queues are not made.
     dear: Mutex<Option<Instant>>,
-    servers: Mutex<HashMap<WorkerId, Arc<Server>>>,
+    servers: Mutex<HashMap<WorkerId, (Origin, Arc<Server>)>>,
     floors: Mutex<HashMap<(i64, i32), Floor>>,
     crowds: Mutex<HashMap<(i64, i32), Crowd>>,
     /// Whether all queues count as crowded, for a test.
@@ -98,27 +99,27 @@ impl Workers {
     }
 
     /// Whether one may take tasks of this queue and type; yes if there is none, as somebody else may wait for them.
-    pub(crate) fn serve(&self, names: &Names, queue: i32, kind: i32) -> bool {
+    pub(crate) fn serve(&self, names: &Names, origin: Origin, queue: i32, kind: i32) -> bool {
         let here = lock(&self.here);
-        let is_among = |sort, number, of: &HashSet<String>| match names.by_id(sort, number) {
+        let is_among = |sort, number, of: &HashSet<String>| match names.by_id(origin, sort, number) {
             Some(name) => of.contains(&*name),
             // Another's, unless it is one of ours whose number was not learned yet.
-            None => of.iter().any(|name| names.by_name(sort, name).is_none()),
+            None => of.iter().any(|name| names.by_name(origin, sort, name).is_none()),
         };
         let serves = |of: &Serving| is_among(Sort::Queue, queue, &of.queues) && is_among(Sort::Kind, kind, &of.kinds);
         here.is_empty() || here.values().any(serves)
     }
 
-    pub(crate) fn server(&self, id: WorkerId) -> Option<Arc<Server>> {
-        lock(&self.servers).get(&id).cloned()
+    pub(crate) fn server(&self, origin: Origin, id: WorkerId) -> Option<Arc<Server>> {
+        lock(&self.servers).get(&id).filter(|(of, _)| *of == origin).map(|(_, server)| server.clone())
     }
 
-    pub(crate) fn keep(&self, id: WorkerId, server: Arc<Server>) {
+    pub(crate) fn keep(&self, origin: Origin, id: WorkerId, server: Arc<Server>) {
         let mut servers = lock(&self.servers);
         if servers.len() > 1_000 {
             servers.clear();
         }
-        servers.insert(id, server);
+        servers.insert(id, (origin, server));
     }
 
     /// It ended.
@@ -129,7 +130,7 @@ impl Workers {
     }
 
     pub(crate) fn forget(&self, id: WorkerId) {
-        if let Some(server) = lock(&self.servers).remove(&id) {
+        if let Some((_, server)) = lock(&self.servers).remove(&id) {
             lock(&self.floors).retain(|(worker, _), _| *worker != server.key);
             lock(&self.crowds).retain(|(worker, _), _| *worker != server.key);
         }
@@ -234,6 +235,15 @@ impl Workers {
     pub(crate) fn forget_floors(&self) {
         lock(&self.floors).clear();
     }
+
+    /// It is another database, in which all this may be otherwise.
+    pub(crate) fn forget_numbers(&self) {
+        self.forget_floors();
+        lock(&self.servers).clear();
+        lock(&self.crowds).clear();
+        *lock(&self.dear) = None;
+        self.hints.came_somewhere();
+    }
 }
 
 impl Floor {
@@ -256,12 +266,12 @@ mod tests {
 
     #[test]
     fn only_what_is_known_to_be_anothers_is_passed_over() {
-        let (names, workers, env) = (Names::default(), Workers::default(), Env::system());
-        let know = |sort, name: &str, id| names.keep(sort, Named { name: name.into(), id, known: true });
+        let (names, workers, env, origin) = (Names::default(), Workers::default(), Env::system(), Origin::default());
+        let know = |sort, name: &str, id| names.keep(origin, sort, Named { name: name.into(), id, known: true });
         know(Sort::Queue, "mail", 1);
         know(Sort::Queue, "other", 2);
         know(Sort::Kind, "send", 1);
-        assert!(workers.serve(&names, 2, 9), "nobody here serves anything, so that whoever waits waits for all");
+        assert!(workers.serve(&names, origin, 2, 9), "nobody here serves anything, so that whoever waits waits for all");
         let spec = |queues: &[&str]| WorkerSpec {
             id: env.worker_id(),
             name: String::new(),
@@ -272,14 +282,14 @@ mod tests {
         };
         let worker = spec(&["mail"]);
         workers.enter(&worker);
-        assert!(workers.serve(&names, 1, 1));
-        assert!(!workers.serve(&names, 2, 1), "another queue");
-        assert!(!workers.serve(&names, 1, 2), "another type, as all of ours have their numbers");
-        assert!(!workers.serve(&names, 3, 1), "another queue, whatever its name");
+        assert!(workers.serve(&names, origin, 1, 1));
+        assert!(!workers.serve(&names, origin, 2, 1), "another queue");
+        assert!(!workers.serve(&names, origin, 1, 2), "another type, as all of ours have their numbers");
+        assert!(!workers.serve(&names, origin, 3, 1), "another queue, whatever its name");
         let late = spec(&["mail", "not there yet"]);
         workers.enter(&late);
-        assert!(workers.serve(&names, 3, 1), "it may be the one that was not there yet");
+        assert!(workers.serve(&names, origin, 3, 1), "it may be the one that was not there yet");
         workers.leave(late.id);
-        assert!(!workers.serve(&names, 3, 1));
+        assert!(!workers.serve(&names, origin, 3, 1));
     }
 }

@@ -39,7 +39,7 @@ pub(crate) async fn claim(s: &mut Session<'_>, workers: &Workers, claim: &Claim,
             return Ok(given);
         }
     }
-    let known = workers.server(claim.worker);
+    let known = workers.server(s.origin(), claim.worker);
     let was_known = known.is_some();
     let server = match known {
         Some(server) => server,
@@ -106,7 +106,7 @@ async fn server(s: &mut Session<'_>, workers: &Workers, id: WorkerId) -> Result<
     kinds.dedup();
     let server = Arc::new(Server { key: row.try_get(0)?, epoch: row.try_get(1)?, kinds });
     if is_whole {
-        workers.keep(id, server.clone());
+        workers.keep(s.origin(), id, server.clone());
     }
     Ok(server)
 }

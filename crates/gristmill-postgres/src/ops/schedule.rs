@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use gristmill_core::kit::encode::{ms, to_json};
@@ -156,15 +156,16 @@ pub(crate) async fn advance_schedules(s: &mut Session<'_>, advances: &[Advance])
     let current = advance_rows(s, advances).await?;
     let mut answers: Vec<_> = advances.iter().map(|_| Advanced::Stale).collect();
     let (mut cancelled, mut ticks, mut new) = (Vec::new(), Vec::new(), Vec::new());
+    let mut made: HashSet<TaskId> = HashSet::new();
     for (n, advance) in advances.iter().enumerate().filter(|(n, _)| current.contains(n)) {
-        let is_made =
-            |id: &TaskId| ticks.iter().any(|(_, tick): &(usize, &Tick)| tick.task.as_ref().is_some_and(|task| task.id == *id));
-        if advance.cancel.iter().any(is_made) {
+        if advance.cancel.iter().any(|id| made.contains(id)) {
             // All that come before it have to be written first, or there would be nothing to cancel yet.
             new.extend(cancel_and_tick(s, advances, &mut cancelled, &mut ticks).await?);
+            made.clear();
         }
         cancelled.extend_from_slice(&advance.cancel);
         ticks.extend(advance.ticks.iter().map(|tick| (n, tick)));
+        made.extend(advance.ticks.iter().filter_map(|tick| Some(tick.task.as_ref()?.id)));
         answers[n] = Advanced::Done(vec![false; advance.ticks.len()]);
     }
     new.extend(cancel_and_tick(s, advances, &mut cancelled, &mut ticks).await?);
@@ -191,11 +192,10 @@ async fn advance_rows(s: &Session<'_>, advances: &[Advance]) -> Result<HashSet<u
     let dues: Vec<_> = order.iter().map(|n| advances[*n].due_at.map(Timestamp::as_millis)).collect();
     let memories: Vec<&str> = order.iter().map(|n| advances[*n].memory.as_str()).collect();
     let rows = s.rows(Q::ScheduleAdvance, &[&names, &revisions, &dues, &memories]).await?;
+    let places: HashMap<&str, usize> = names.into_iter().zip(order).collect();
     let mut current = HashSet::with_capacity(rows.len());
-    for row in rows {
-        let name: &str = row.try_get(0)?;
-        // The first that names it, as the second of one batch would be stale.
-        current.extend(advances.iter().position(|advance| advance.name == name));
+    for row in &rows {
+        current.extend(places.get(row.try_get::<_, &str>(0)?));
     }
     Ok(current)
 }

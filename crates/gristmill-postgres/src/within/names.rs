@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// process. Left to the transaction, a new name is locked until its commit, and everybody else who enqueues under that name
 /// waits for it.
 pub(super) async fn commit_names(inner: &Arc<Inner>, tasks: &[NewTask]) {
-    let known = |sort, name: &str| inner.names.by_name(sort, name).is_some_and(|named| named.known);
+    let known = |sort, name: &str| inner.named(sort, name).is_some_and(|named| named.known);
     if tasks.iter().all(|task| known(Sort::Queue, &task.queue) && known(Sort::Kind, &task.kind)) {
         return;
     }

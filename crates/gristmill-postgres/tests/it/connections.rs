@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill_core::{Claim, Env, Overrides, Source, Store, StoreErrorKind, Wake, Wanted, WorkerSpec};
+use gristmill_core::{Claim, Env, Overrides, Schedules, Source, Store, StoreErrorKind, Wake, Wanted, WorkerSpec};
 use gristmill_postgres::PostgresStore;
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
@@ -31,7 +31,7 @@ async fn blocked(client: &Client, schema: &str) -> i64 {
     client.query_one(sql, &[&schema]).await.unwrap().get(0)
 }
 
-async fn until_blocked(client: &Client, schema: &str, count: i64) {
+pub(crate) async fn until_blocked(client: &Client, schema: &str, count: i64) {
     let reached = async {
         while blocked(client, schema).await != count {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -106,13 +106,53 @@ async fn a_heartbeat_has_a_connection_although_the_pool_has_none() {
     locker.batch_execute(&format!("BEGIN; LOCK TABLE {}.queue", schema.0)).await.unwrap();
     let stuck = tokio::spawn({
         let store = store.clone();
-        async move { store.queues().await }
+        async move { store.pause("mail", true).await }
     });
     until_blocked(&watcher, &schema.0, 1).await;
     let beat = store.heartbeat(worker.id, worker.lease);
     assert!(tokio::time::timeout(PATIENCE, beat).await.unwrap().unwrap().alive);
     locker.batch_execute("ROLLBACK").await.unwrap();
     stuck.await.unwrap().unwrap();
+}
+
+/// The server processes that have claimed.
+async fn claimers(client: &Client, schema: &str) -> Vec<i32> {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE strpos(query, $1) > 0";
+    client.query(sql, &[&format!("{schema}\".ready")]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_look_and_go_away_leave_claims_their_connections() {
+    let (schema, env) = (Schema::new(), Env::system());
+    let store = PostgresStore::connect(&schema.url("&pool=1&lock_timeout=1h&statement_timeout=1h"), env.clone()).await.unwrap();
+    let worker = worker(&env);
+    store.enter(&worker).await.unwrap();
+    let claim = async || {
+        let new = task(&env, "mail", Overrides::default());
+        store.enqueue(vec![new.clone()]).await.unwrap();
+        let wanted = vec![Wanted { queue: "default".into(), limit: 1 }];
+        let claim = Claim { worker: worker.id, fence: env.fence(), wanted, again: false };
+        let claimed = tokio::time::timeout(PATIENCE, store.claim(&claim)).await.unwrap().unwrap();
+        assert_eq!(claimed[0].lease.id, new.id);
+    };
+    claim().await;
+    let (locker, watcher) = (client().await, client().await);
+    let before = claimers(&watcher, &schema.0).await;
+    assert_eq!(before.len(), 1);
+    locker.batch_execute(&format!("BEGIN; LOCK TABLE {}.schedule", schema.0)).await.unwrap();
+    let mut readers = JoinSet::new();
+    for _ in 0..20 {
+        let store = store.clone();
+        readers.spawn(async move { store.schedules(None, None, 10).await });
+    }
+    until_blocked(&watcher, &schema.0, 2).await;
+    claim().await;
+    readers.shutdown().await;
+    until_blocked(&watcher, &schema.0, 0).await;
+    claim().await;
+    assert_eq!(claimers(&watcher, &schema.0).await, before, "none had to be opened anew");
+    locker.batch_execute("ROLLBACK").await.unwrap();
+    assert!(store.schedules(None, None, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -471,3 +471,13 @@ async fn what_is_asked_to_stop_again_is_not_written_again() {
     assert_eq!(store.cancel(&[id]).await.unwrap(), [CancelOutcome::CancelRequested]);
     assert_eq!(place().await, before);
 }
+
+/// What stands in the server's log is for its administrator.
+#[tokio::test]
+async fn a_settlement_that_has_to_begin_anew_says_so_in_the_log() {
+    let schema = Schema::new();
+    let (_store, client, _) = store(&schema).await;
+    let error = client.batch_execute(&format!("SELECT {}.lease_changed()", schema.0)).await.unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert_eq!((error.code().code(), error.message().contains("this is harmless")), ("UGM01", true), "{error}");
+}

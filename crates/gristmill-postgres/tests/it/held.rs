@@ -234,6 +234,31 @@ async fn a_schedule_whose_queue_somebody_makes_holds_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn schedules_that_ask_for_what_can_not_be_are_refused_and_not_put_off() {
+    let house = House::new("").await;
+    let at = house.env.now();
+    let can_not_be = |schedule: Schedule| advance(schedule, at, NewTask { args: "{\"a\":\"\0\"}".to_owned(), ..house.task() });
+    let bad = [can_not_be(house.schedule("first").await), can_not_be(house.schedule("second").await)];
+    let good = advance(house.schedule("third").await, at, house.task());
+    let leases = house.held(1).await;
+    let held_up = Advance { cancel: vec![leases[0].id], ..advance(house.schedule("fourth").await, at, house.task()) };
+    let all = || [bad.as_slice(), std::slice::from_ref(&good)].concat();
+    for batch in [bad[..1].to_vec(), bad.to_vec(), all()] {
+        let error = within(house.store.advance_schedules(batch)).await.unwrap_err();
+        assert_eq!(
+            error.kind(),
+            StoreErrorKind::Invalid,
+            "so that each is tried alone, and those that fail are set aside: {error}"
+        );
+    }
+    house.open_cancel(leases[0]).await;
+    let error = within(house.store.advance_schedules(vec![held_up, bad[0].clone()])).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Invalid, "{error}");
+    assert_eq!(within(house.store.advance_schedules(vec![good])).await.unwrap(), [Advanced::Done(vec![true])]);
+    house.end("ROLLBACK").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_or_an_id_that_somebody_uses_first_holds_up_who_needs_it_alone() {
     let house = House::new("&pool=2").await;
     let taken = house.task();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::{
-    Claim, Claimed, Ending, Env, Failure, FailureReason, Filter, KindSpec, NewTask, Note, Overrides, Policy, Progress, Settled,
-    Settlement, Severity, Source, State, Store, StoreError, StoreErrorKind, TaskMeta, Timestamp, Wanted, WorkerId, WorkerSpec,
-    limits,
+    Claim, Claimed, Ending, Env, Failure, FailureReason, Filter, Hold, KindSpec, NewTask, Note, Overrides, Policy, Progress,
+    Settled, Settlement, Severity, Source, State, Store, StoreError, StoreErrorKind, TaskMeta, Timestamp, Wanted, WorkerId,
+    WorkerSpec, limits,
 };
 use gristmill_postgres::PostgresStore;
 use serde_json::json;
@@ -145,6 +145,31 @@ async fn a_task_without_a_body_does_not_stop_its_queue() {
     assert_eq!(aside.severity, Severity::Error);
     assert!(aside.message.contains("its body is missing (1)"), "{aside:?}");
     assert!(findings.iter().all(|finding| finding.code == "aside" || finding.severity != Severity::Error), "{findings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_whose_numbers_have_no_names_are_told_wherever_they_wait() {
+    let (schema, env) = (Schema::new(), Env::system());
+    let store = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
+    let over = |delay| Overrides { delay: Some(delay), ..Overrides::default() };
+    let tasks = vec![
+        task(&env, "work", Overrides::default()),
+        task(&env, "work", over(LEASE)),
+        NewTask { hold: Hold { blocked: true, limited: false }, ..task(&env, "work", Overrides::default()) },
+        task(&env, "known", Overrides::default()),
+    ];
+    store.enqueue(tasks).await.unwrap();
+    let finding = async || store.check().await.unwrap().into_iter().find(|finding| finding.code == "unnamed").unwrap();
+    assert_eq!(finding().await.severity, Severity::Ok);
+    let sql = client().await;
+    // As it is after a failover that took the name back.
+    let kind = format!("DELETE FROM {}.kind WHERE name = 'work' RETURNING id", schema.0);
+    let kind: i32 = sql.query_one(&kind, &[]).await.unwrap().get(0);
+    let queue = format!("DELETE FROM {}.queue RETURNING id", schema.0);
+    let queue: i32 = sql.query_one(&queue, &[]).await.unwrap().get(0);
+    let told = finding().await;
+    assert_eq!(told.severity, Severity::Error);
+    assert!(told.message.ends_with(&format!(": 3 with the kind {kind}, 4 with the queue {queue}")), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

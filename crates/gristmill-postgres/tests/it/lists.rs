@@ -6,6 +6,7 @@ use gristmill_postgres::PostgresStore;
 use tokio_postgres::Client;
 
 use crate::common::{Schema, client, task};
+use crate::connections::until_blocked;
 
 fn named(name: &str) -> Option<String> {
     Some(name.to_owned())
@@ -179,4 +180,32 @@ async fn ready_tasks_of_many_queues_come_in_their_order() {
     }
     expected.reverse();
     assert_eq!(find(&store, &Filter { states: vec![State::Ready], ..Filter::default() }).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_moves_while_a_page_is_read_is_on_it() {
+    let (schema, env) = (Schema::new(), Env::system());
+    let store = PostgresStore::connect(&schema.url("&lock_timeout=1h&statement_timeout=1h"), env.clone()).await.unwrap();
+    let new = task(&env, "work", Overrides::default());
+    store.enqueue(vec![new.clone()]).await.unwrap();
+    let (mover, watcher) = (client().await, client().await);
+    let running = "WITH gone AS (DELETE FROM {s}.ready RETURNING *)
+        INSERT INTO {s}.lease(id, fence, seq, worker, retention, claimed_at, queue, attempt, claim_no, crashes, started)
+        SELECT id, id, seq, 1, -1, 0, queue, 1, 1, 0, true FROM gone";
+    mover.batch_execute(&running.replace("{s}", &schema.0)).await.unwrap();
+    // What is scheduled is read before what runs, which is then scheduled anew.
+    mover.batch_execute(&format!("BEGIN; LOCK TABLE {}.lease", schema.0)).await.unwrap();
+    let page = tokio::spawn({
+        let store = store.clone();
+        let filter = Filter { states: vec![State::Scheduled, State::Running], ..Filter::default() };
+        async move { store.list(&filter, None, 10).await }
+    });
+    until_blocked(&watcher, &schema.0, 1).await;
+    let scheduled = "WITH gone AS (DELETE FROM {s}.lease RETURNING *)
+        INSERT INTO {s}.scheduled(id, seq, run_at, queue, kind, attempt, claim_no, crashes, priority)
+        SELECT id, seq, 9e12, queue, 1, 1, 1, 0, 5 FROM gone; COMMIT";
+    mover.batch_execute(&scheduled.replace("{s}", &schema.0)).await.unwrap();
+    let found = page.await.unwrap().unwrap().items;
+    assert_eq!(found.iter().map(|task| (task.id, task.state)).collect::<Vec<_>>(), [(new.id, State::Running)]);
+    assert_eq!(store.get(new.id).await.unwrap().unwrap().state, State::Scheduled);
 }

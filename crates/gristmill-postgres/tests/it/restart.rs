@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_core::{Env, Overrides, Source, Store, StoreErrorKind, TaskId, Wake, WorkerSpec};
+use gristmill_core::{Claim, Env, Overrides, Severity, Source, Store, StoreErrorKind, TaskId, Wake, Wanted, WorkerSpec};
 use gristmill_postgres::PostgresStore;
+use tokio_postgres::NoTls;
 
 use crate::cluster::Cluster;
 use crate::common::task;
@@ -155,4 +156,107 @@ async fn of_several_hosts_the_one_that_can_be_written_is_found_before_and_after_
             assert!(store.get(*id).await.unwrap().is_some());
         }
     }
+}
+
+/// The names of a task's queue and type, as anybody else reads them.
+fn names_of(server: &Cluster, id: TaskId) -> String {
+    server.sql(&format!(
+        "SELECT q.name, k.name FROM gristmill.task t LEFT JOIN gristmill.queue q ON q.id = t.queue \
+         LEFT JOIN gristmill.kind k ON k.id = t.kind WHERE t.id = '{}'",
+        id.as_uuid()
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_a_failover_took_back_are_not_used_any_more() {
+    let mut primary = Cluster::start(&[]);
+    open(&primary.url()).await.close();
+    let mut standby = primary.standby(&[]);
+    standby.kill();
+    let (store, env) = (open(&primary.url_with(&standby)).await, Env::system());
+    let worker = worker(&env, Duration::from_secs(600));
+    store.enter(&worker).await.unwrap();
+    enqueue(&store).await.unwrap();
+    let wanted = vec![Wanted { queue: "default".into(), limit: 1 }];
+    let claim = Claim { worker: worker.id, fence: env.fence(), wanted, again: false };
+    assert_eq!(store.claim(&claim).await.unwrap().len(), 1);
+    primary.kill();
+    standby.start_again();
+    standby.promote();
+    // The first numbers are given anew, to other names.
+    standby.sql(r#"SELECT gristmill.enqueue('other', '{}', '{"queue": "elsewhere", "force": true}')"#);
+    let id = async {
+        loop {
+            if let Ok(id) = enqueue(&store).await {
+                return id;
+            }
+        }
+    };
+    let id = tokio::time::timeout(PATIENCE, id).await.unwrap();
+    assert_eq!(names_of(&standby, id), "default|mail");
+    store.enter(&worker).await.unwrap();
+    let claimed = store.claim(&Claim { fence: env.fence(), ..claim }).await.unwrap();
+    assert_eq!(claimed.iter().map(|claimed| claimed.lease.id).collect::<Vec<_>>(), [id], "and nothing of another type");
+    assert!(store.check().await.unwrap().iter().all(|finding| finding.code != "unnamed" || finding.severity == Severity::Ok));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_restored_under_a_program_is_noticed() {
+    let server = Cluster::start(&[]);
+    let store = open(&server.url()).await;
+    enqueue(&store).await.unwrap();
+    server.sql("DROP SCHEMA gristmill CASCADE");
+    open(&server.url()).await.close();
+    server.sql(r#"SELECT gristmill.enqueue('other', '{}', '{"queue": "elsewhere", "force": true}')"#);
+    let noticed = async {
+        loop {
+            if let Ok(id) = enqueue(&store).await
+                && names_of(&server, id) == "default|mail"
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, noticed).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_a_crash_took_back_are_not_used_any_more() {
+    let server = Cluster::start(&[]);
+    if server.sql("SELECT current_setting('server_version_num')::integer < 150000") == "t" {
+        return;
+    }
+    let store = open(&server.url()).await;
+    enqueue(&store).await.unwrap();
+    // All the others end with it, and the server recovers without having been stopped.
+    let backend: i32 = server.sql("SELECT min(pid) FROM pg_stat_activity WHERE application_name = 'gristmill'").parse().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(backend).unwrap(), rustix::process::Signal::KILL).unwrap();
+    let recovered = async {
+        while remembers(&server, backend).await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, recovered).await.unwrap();
+    // As if the commits of the names had not reached the disk, and others had been given the numbers since.
+    for table in ["queue", "kind"] {
+        server.sql(&format!("UPDATE gristmill.{table} SET name = 'other'"));
+    }
+    let id = async {
+        loop {
+            if let Ok(id) = enqueue(&store).await {
+                return id;
+            }
+        }
+    };
+    let id = tokio::time::timeout(PATIENCE, id).await.unwrap();
+    assert_eq!(names_of(&server, id), "default|mail");
+}
+
+/// Whether the server still has, or does not say whether it has, this process among its own.
+async fn remembers(server: &Cluster, backend: i32) -> bool {
+    let Ok((client, connection)) = tokio_postgres::connect(&server.url(), NoTls).await else { return true };
+    tokio::spawn(connection);
+    let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)";
+    client.query_one(sql, &[&backend]).await.map_or(true, |row| row.get(0))
 }
