@@ -9,7 +9,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::conn::Connect;
 use crate::days::Days;
-use crate::due_floor::DueFloor;
 use crate::dues::Dues;
 use crate::effects::{Line, Own};
 use crate::error::Fault;
@@ -19,7 +18,9 @@ use crate::indexes::Building;
 use crate::names::Names;
 use crate::ops;
 use crate::pool::{Pool, closed};
+use crate::rescues::Rescues;
 use crate::session::Session;
+use crate::time_floor::TimeFloors;
 use crate::workers::{Fleets, Workers};
 
 /// How often work is done again that the server undid for another's sake.
@@ -43,7 +44,8 @@ pub(crate) struct Inner {
     pub(crate) beats: Pool,
     pub(crate) names: Names,
     pub(crate) workers: Workers,
-    pub(crate) due_floor: DueFloor,
+    pub(crate) floors: TimeFloors,
+    pub(crate) rescues: Rescues,
     pub(crate) signals: Arc<Signals>,
     pub(crate) gather: Gather,
     pub(crate) herald: Herald,
@@ -123,7 +125,8 @@ impl Inner {
             beats: Pool::new(connect.clone(), 1, PATIENCE_OF_BEATS, env.clone()),
             names: Names::default(),
             workers: Workers::default(),
-            due_floor: DueFloor::default(),
+            floors: TimeFloors::default(),
+            rescues: Rescues::default(),
             signals: Arc::default(),
             gather: Gather::default(),
             herald: Herald::default(),
