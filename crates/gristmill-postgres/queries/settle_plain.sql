@@ -2,7 +2,7 @@
 -- Successes of which everything is known: nothing was noted while they ran, and they are kept. What does not come back is
 -- settled the long way, or is lost. By place, as no statistics tell how many leases there are: joined by id, all of them
 -- might be looked through for each. A lease that somebody changes meanwhile has another place, and is left over as well; servers before
--- 14.20, 15.15, 16.11 and 17.7 don't see that, so that it is asked again what would have changed.
+-- 14.20, 15.15, 16.11, 17.7 and 18.1 don't see that, so that it is asked again what would have changed.
 -- Others may wait behind it: $9 is how long it waits for a lock.
 -- With $8 it is all or nothing: nothing if a lease is found missing, an error if that turns out after the first was deleted.
 WITH x AS MATERIALIZED (
