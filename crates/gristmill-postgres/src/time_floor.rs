@@ -8,12 +8,15 @@ use gristmill_core::Place;
 const DUE_AGE: Duration = Duration::from_millis(500);
 /// The same for tasks that expire. No claim starts one, whether it was ended or not, so that nobody is in a hurry.
 const EXPIRY_AGE: Duration = Duration::from_secs(5);
+/// A look at all that may expire which took no longer than this is made each time: tasks come to a place long after they expired, too.
+const EXPIRY_CHEAP: Duration = Duration::from_millis(10);
 
 /// Where the rows begin that are taken in the order of a time. Before it are rows that were taken and are dead: while a transaction keeps
 /// the server from removing them, each look would have to pass over all of them.
 #[derive(Debug)]
 pub(crate) struct TimeFloor {
     age: Duration,
+    cheap: Duration,
     state: Mutex<Option<Floor>>,
 }
 
@@ -26,14 +29,16 @@ struct Floor {
 }
 
 impl TimeFloor {
-    const fn new(age: Duration) -> Self {
-        Self { age, state: Mutex::new(None) }
+    const fn new(age: Duration, cheap: Duration) -> Self {
+        Self { age, cheap, state: Mutex::new(None) }
     }
 
     /// From where on to look; the lowest number for all.
     pub(crate) fn floor(&self) -> i64 {
         match *self.state.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(Floor { at, since, cost }) if since.elapsed() < self.age.max(cost.saturating_mul(10)) => at,
+            Some(Floor { at, since, cost }) if cost >= self.cheap && since.elapsed() < self.age.max(cost.saturating_mul(10)) => {
+                at
+            }
             _ => i64::MIN,
         }
     }
@@ -57,7 +62,10 @@ pub(crate) struct TimeFloors {
 
 impl Default for TimeFloors {
     fn default() -> Self {
-        Self { due: TimeFloor::new(DUE_AGE), expiry: [const { TimeFloor::new(EXPIRY_AGE) }; Place::ALL.len()] }
+        Self {
+            due: TimeFloor::new(DUE_AGE, Duration::ZERO),
+            expiry: [const { TimeFloor::new(EXPIRY_AGE, EXPIRY_CHEAP) }; Place::ALL.len()],
+        }
     }
 }
 
@@ -65,5 +73,22 @@ impl TimeFloors {
     /// Of the tasks in each place that may expire.
     pub(crate) fn expiries(&self) -> impl Iterator<Item = (Place, &TimeFloor)> {
         Place::ALL.into_iter().zip(&self.expiry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_at_all_is_spared_while_it_is_dear() {
+        let floor = TimeFloor::new(Duration::from_secs(3_600), EXPIRY_CHEAP);
+        assert_eq!(floor.floor(), i64::MIN);
+        floor.raise(i64::MIN, 7, EXPIRY_CHEAP / 2);
+        assert_eq!(floor.floor(), i64::MIN, "it was cheap");
+        floor.raise(i64::MIN, 7, EXPIRY_CHEAP);
+        assert_eq!(floor.floor(), 7);
+        floor.raise(7, 9, Duration::ZERO);
+        assert_eq!(floor.floor(), 9, "what a look from the floor costs says nothing of one at all");
     }
 }

@@ -88,33 +88,6 @@ async fn a_promotion_costs_the_same_while_a_transaction_holds_the_horizon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn expiries_cost_the_same_while_a_transaction_holds_the_horizon() {
-    let (schema, env) = (Schema::new(), Env::system());
-    let url = schema.url(&format!("&application_name={}", schema.0));
-    let store = PostgresStore::connect(&url, env.clone()).await.unwrap();
-    let (old, eye) = (client().await, client().await);
-    let look = format!("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM {}.task", schema.0);
-    old.batch_execute(&look).await.unwrap();
-    let soon = |n: u64| Overrides { expires: Some(Duration::from_millis(1 + n / 4)), ..Overrides::default() };
-    for _ in 0..TASKS / 1_000 {
-        store.enqueue((0..1_000).map(|n| task(&env, "work", soon(n))).collect()).await.unwrap();
-    }
-    let since = Instant::now();
-    let mut expired = 0;
-    while expired < TASKS {
-        assert!(since.elapsed() < DEADLINE, "only {expired} of {TASKS} have expired");
-        expired += store.sweep(BATCH).await.unwrap().expired;
-    }
-    let seconds = usize::try_from(since.elapsed().as_secs()).unwrap();
-    drop(store);
-    let read = entries_read(&eye, &schema, "ready_expiry").await;
-    old.batch_execute("ROLLBACK").await.unwrap();
-    // All of them at the beginning and once a few seconds.
-    let most = TASKS * (4 + seconds);
-    assert!(read >= TASKS && read <= most, "sweeps read {read} entries of the index for {TASKS} tasks in {seconds} s");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn looks_at_the_head_of_a_queue_cost_the_same_while_a_transaction_holds_the_horizon() {
     let (schema, env) = (Schema::new(), Env::system());
     let url = schema.url(&format!("&application_name={}", schema.0));
