@@ -1,8 +1,11 @@
--- Index: the primary key, in its order; reads at most $3 rows.
-WITH head AS MATERIALIZED (
-  SELECT ctid AS at, kind, flags FROM {s}.ready WHERE queue = $1 ORDER BY priority, seq LIMIT $3 FOR UPDATE SKIP LOCKED
-), gone AS (
-  DELETE FROM {s}.ready WHERE ctid = ANY (ARRAY(SELECT at FROM head WHERE kind = ANY($2) AND flags & {unknown} = 0))
+-- Index: the primary key, one range for each priority.
+WITH {heads}, gone AS (
+  DELETE FROM {s}.ready WHERE ctid = ANY (ARRAY(
+    SELECT r.at FROM heads h CROSS JOIN LATERAL (
+      SELECT ctid AS at FROM {s}.ready WHERE ctid = h.at AND flags & {unknown} = 0 FOR UPDATE SKIP LOCKED
+    ) r
+    WHERE h.kind = ANY($4)
+  ))
   RETURNING {columns}
 )
 INSERT INTO {s}.parked({columns}) SELECT * FROM gone

@@ -1,7 +1,8 @@
 -- Index: the primary keys of lease and worker.
 -- Successes of which everything is known: nothing was noted while they ran, and they are kept. What does not come back is
 -- settled the long way, or is lost. By place, as no statistics tell how many leases there are: joined by id, all of them
--- might be looked through for each. A lease that somebody changes meanwhile has another place, and is left over as well.
+-- might be looked through for each. A lease that somebody changes meanwhile has another place, and is left over as well; servers before
+-- 14.20, 15.15, 16.11, 17.7 and 18.1 don't see that, so that it is asked again what would have changed.
 -- Others may wait behind it: $9 is how long it waits for a lock.
 -- With $8 it is all or nothing: nothing if a lease is found missing, an error if that turns out after the first was deleted.
 WITH x AS MATERIALIZED (
@@ -14,7 +15,8 @@ WITH x AS MATERIALIZED (
     OFFSET 0
   ) l
 ), gone AS (
-  DELETE FROM {s}.lease l USING hit h WHERE l.ctid = h.at AND (NOT $8 OR (SELECT count(*) FROM hit) = cardinality($2))
+  DELETE FROM {s}.lease l USING hit h
+  WHERE l.ctid = h.at AND l.fence = h.fence AND NOT l.noted AND (NOT $8 OR (SELECT count(*) FROM hit) = cardinality($2))
   RETURNING l.id, l.fence, l.seq, l.attempt, l.claim_no, l.crashes, l.worker, l.claimed_at, l.retention, l.flags,
             h.ran, h.result, h.logs, h.progress
 ), kept AS (

@@ -50,12 +50,12 @@ impl Days {
     }
 }
 
-/// Makes the partitions for today and the days to come. Returns false if some of them have to be made later.
-pub(crate) async fn make_ahead(conn: &Conn, texts: &Texts, now: Timestamp) -> Result<bool, Fault> {
+/// Makes the partitions for today and the days to come. Returns false if some of them have to be made later. `clock` is that of a test.
+pub(crate) async fn make_ahead(conn: &Conn, texts: &Texts, now: Timestamp, clock: Option<i64>) -> Result<bool, Fault> {
     let today = now.as_millis().div_euclid(DAY_MS);
     let mut all = true;
     for day in today..=today + AHEAD {
-        all &= value(conn, texts, Q::DayMake, &[&day]).await?.unwrap_or(false);
+        all &= value(conn, texts, Q::DayMake, &[&clock, &day]).await?.unwrap_or(false);
     }
     Ok(all)
 }
@@ -72,7 +72,14 @@ impl Inner {
             Ok(true) => _ = self.days.made.fetch_max(wanted, Ordering::Relaxed),
             Ok(false) => {}
             // Nothing is lost by it: tasks of these days go to the default partitions, and are deleted one by one.
-            Err(error) => self.leave_alone(&self.days.make_at, "the partitions of the next days could not be made", &error),
+            Err(error) => {
+                if error.is_transient()
+                    && let Err(error) = self.have_days_left_alone().await
+                {
+                    tracing::debug!(%error, "other processes could not be told to leave the days alone");
+                }
+                self.leave_alone(&self.days.make_at, "the partitions of the next days could not be made", &error);
+            }
         }
     }
 
@@ -111,7 +118,12 @@ impl Inner {
     }
 
     async fn make_days_now(self: &Arc<Self>, now: Timestamp) -> Result<bool, StoreError> {
-        run!(self, pool, Kind::Single, s => async { make_ahead(s.conn()?, s.texts(), now).await })
+        run!(self, pool, Kind::Single, s => async { make_ahead(s.conn()?, s.texts(), now, s.now).await })
+    }
+
+    /// Tells the other processes that somebody holds the tables, so that they don't each hold up everybody to find that out.
+    async fn have_days_left_alone(self: &Arc<Self>) -> Result<u64, StoreError> {
+        run!(self, pool, Kind::Single, s => async { s.execute(Q::DayLeave, &[&s.now]).await })
     }
 
     async fn drop_day(self: &Arc<Self>) -> Result<Option<i64>, StoreError> {

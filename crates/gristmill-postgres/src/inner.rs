@@ -9,7 +9,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::conn::{Conn, Connect};
 use crate::days::Days;
-use crate::due_floor::DueFloor;
 use crate::dues::Dues;
 use crate::effects::{Line, Own};
 use crate::error::Fault;
@@ -20,8 +19,10 @@ use crate::names::{Named, Names, Sort};
 use crate::ops;
 use crate::origin::{Origin, Origins};
 use crate::pool::{Pool, closed};
+use crate::rescues::Rescues;
 use crate::session::Session;
 use crate::sql::Q;
+use crate::time_floor::TimeFloors;
 use crate::workers::{Fleets, Workers};
 
 /// How often work is done again that the server undid for another's sake.
@@ -49,7 +50,8 @@ pub(crate) struct Inner {
     pub(crate) origins: Origins,
     names: Names,
     pub(crate) workers: Workers,
-    pub(crate) due_floor: DueFloor,
+    pub(crate) floors: TimeFloors,
+    pub(crate) rescues: Rescues,
     pub(crate) signals: Arc<Signals>,
     pub(crate) gather: Gather,
     pub(crate) herald: Herald,
@@ -133,7 +135,8 @@ impl Inner {
             origins: Origins::default(),
             names: Names::default(),
             workers: Workers::default(),
-            due_floor: DueFloor::default(),
+            floors: TimeFloors::default(),
+            rescues: Rescues::default(),
             signals: Arc::default(),
             gather: Gather::default(),
             herald: Herald::default(),

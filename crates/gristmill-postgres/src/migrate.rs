@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     Step::adds(5, "clocks", include_str!("../additions/0005_clocks.sql")),
     Step::adds(6, "days", include_str!("../additions/0006_days.sql")),
     Step::adds(7, "values", include_str!("../additions/0007_values.sql")),
+    Step::adds(8, "spared", include_str!("../additions/0008_spared.sql")),
 ];
 
 const MIGRATION_CREATE: &str = include_str!("../queries/migration_create.sql");
@@ -146,7 +147,7 @@ async fn go_on(conn: &Conn, connect: &Connect, env: &Env) -> Result<(), Fault> {
         for index in INDEXES {
             conn.batch(&index.create(texts, "", index.table)).await?;
         }
-        days::make_ahead(conn, texts, env.now()).await?;
+        days::make_ahead(conn, texts, env.now(), now).await?;
     }
     Ok(())
 }

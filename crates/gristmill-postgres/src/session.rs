@@ -74,19 +74,20 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Whether so many days are kept that a statement is not to open all of them.
-    pub(crate) fn has_many_days(&self) -> bool {
-        self.many_days
-    }
-
-    /// From now on everything is one transaction, whose statements are planned for the values that they get. A plan for any values locks
-    /// all days, a plan for some ids only theirs. For the rows of two tables by their ids such a plan has a hash table, too.
-    pub(crate) async fn plan_anew(&mut self) -> Result<(), Fault> {
-        self.begin().await?;
-        if !std::mem::replace(&mut self.planned_anew, true) {
+    /// Whether so many days are kept that a statement is not to open all of them. Then everything is one transaction from now on, whose
+    /// statements are planned for the values that they get: a plan for any values locks all days, a plan for some ids only theirs. For the
+    /// rows of two tables by their ids such a plan has a hash table, too.
+    pub(crate) async fn spare_days(&mut self) -> Result<bool, Fault> {
+        if self.many_days && !std::mem::replace(&mut self.planned_anew, true) {
+            self.begin().await?;
             self.conn()?.batch("SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_hashjoin = on").await?;
         }
-        Ok(())
+        Ok(self.many_days)
+    }
+
+    /// Whether that has been asked for, and is so.
+    pub(crate) fn spares_days(&self) -> bool {
+        self.planned_anew
     }
 
     /// What is written from here on can be taken back alone; a second one replaces the first.

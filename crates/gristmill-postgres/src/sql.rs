@@ -4,9 +4,10 @@
 //! literal, `{now}` the server's clock in milliseconds (or parameter 1, with which a test moves it), `{channel}` where notifications go,
 //! and `{tell}` a further column that notifies, with `notify=inside`. `{briefN}` is a condition that holds, and that before has the statement wait for locks no longer than
 //! parameter N says, which is null for as long as usual: in this way behind a pooler, too. What statements that claim have in common is
-//! in `queries/parts/`: `{in_line}`, `{by_kind}`, `{taken}`. `{t_of_days}` and `{o_of_days}` name the ids of `$1` once more, in the texts
-//! of [`OF_DAYS`]. Those about places and ends are the [`doors`].
+//! in `queries/parts/`: `{in_line}`, `{by_kind}`, `{taken}`; and of those that look at the heads of queues, `{heads}`. `{t_of_days}` and `{o_of_days}` name the ids of `$1` once more, in the texts
+//! of [`OF_DAYS`], and `{forget}` is left to another statement there; `{place}` is the table of [`OF_PLACE`]. Those about places and ends are the [`doors`].
 
+use gristmill_core::Place;
 use gristmill_core::kit::fnv;
 use tokio_postgres::types::Type;
 
@@ -36,7 +37,7 @@ queries! {
     BeatLead "beat_lead" [INT8, UUID, INT8];
     BeatResign "beat_resign" [UUID];
     BlockedCount "blocked_count" [INT4, INT8];
-    BlockedExpire "blocked_expire" [INT8, INT8];
+    BlockedExpire "expire" [INT8, INT8, INT8];
     CallCancelTasks "call_cancel_tasks" [TEXT];
     CallHoldLease "call_hold_lease" [TEXT, TEXT];
     CallInsertTasks "call_insert_tasks" [TEXT];
@@ -67,7 +68,8 @@ queries! {
     DayAnalyze "day_analyze" [];
     DayCount "day_count" [];
     DayDrop "day_drop" [INT8];
-    DayMake "day_make" [INT8];
+    DayLeave "day_leave" [INT8];
+    DayMake "day_make" [INT8, INT8];
     Enqueue "enqueue" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
         INT4_ARRAY, UUID_ARRAY, TEXT];
@@ -88,16 +90,17 @@ queries! {
     LabelGap "label_gap" [];
     LeaseCancelled "lease_cancelled" [UUID];
     LeaseDrop "lease_drop" [UUID, UUID];
+    LeaseFind "lease_find" [UUID_ARRAY];
     LeaseFree "lease_free" [UUID_ARRAY, UUID_ARRAY];
     LeaseFreeOfWorker "lease_free_of_worker" [INT8];
-    LeaseGiven "lease_given" [INT8, INT8, UUID];
+    LeaseGiven "lease_given" [INT8, UUID_ARRAY];
     LeaseHeld "lease_held" [];
+    LeaseLost "lease_lost" [INT8];
     LeaseNote "lease_note" [UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT];
+    LeaseOfClaim "lease_of_claim" [INT8, UUID];
+    LeaseOfWorker "lease_of_worker" [INT8];
     LeaseStart "lease_start" [UUID_ARRAY, UUID_ARRAY, TEXT];
     LeaseTake "lease_take" [INT8, UUID_ARRAY, UUID_ARRAY];
-    LeaseTakeAny "lease_take_any" [INT8, UUID_ARRAY];
-    LeaseTakeLost "lease_take_lost" [INT8, INT8];
-    LeaseTakeOfWorker "lease_take_of_worker" [INT8, INT8];
     ListBlocked "list_blocked" [INT8, INT8, INT8, INT4, INT4_ARRAY];
     ListEnded "list_ended" [INT8, INT8, INT8, INT2];
     ListKinds "list_kinds" [];
@@ -125,10 +128,11 @@ queries! {
     OutcomeInsert "outcome_insert" [UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT2_ARRAY,
         TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY];
     OutcomeReopen "outcome_reopen" [INT8, UUID_ARRAY];
-    OutcomeUnstarted "outcome_unstarted" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2, INT2, TEXT];
-    Park "park" [INT4, INT4_ARRAY, INT8];
+    OutcomeUnstarted "outcome_unstarted" [INT8, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2, INT2,
+        TEXT];
+    Park "park" [INT4, INT8, INT8_ARRAY, INT4_ARRAY];
     ParkedCounts "parked_counts" [INT4, INT4, INT8];
-    ParkedExpire "parked_expire" [INT8, INT8];
+    ParkedExpire "expire" [INT8, INT8, INT8];
     ParkedPairs "parked_pairs" [];
     Pending "pending" [INT8, TEXT_ARRAY, INT8];
     Place "place" [INT2_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY,
@@ -141,8 +145,8 @@ queries! {
     QueueNames "queue_names" [INT4_ARRAY];
     QueuePause "queue_pause" [TEXT, BOOL];
     ReadyCounts "ready_counts" [INT4, INT8];
-    ReadyExpire "ready_expire" [INT8, INT8];
-    ReadyHeadKinds "ready_head_kinds" [INT4, INT8];
+    ReadyExpire "expire" [INT8, INT8, INT8];
+    ReadyHeadKinds "ready_head_kinds" [INT4, INT8, INT8_ARRAY];
     ReadyLook "ready_look" [INT8, INT8, INT4, TEXT_ARRAY, INT4_ARRAY];
     ReadyOldest "ready_oldest" [INT4];
     ReadyOthers "ready_others" [INT4, INT4_ARRAY, INT8];
@@ -155,14 +159,15 @@ queries! {
     ScheduleOwned "schedule_owned" [TEXT, INT8, TEXT];
     SchedulePage "schedule_page" [TEXT, INT8];
     ScheduledCount "scheduled_count" [INT4, INT8];
-    ScheduledExpire "scheduled_expire" [INT8, INT8];
+    ScheduledExpire "expire" [INT8, INT8, INT8];
     ScheduledRelease "scheduled_release" [INT8, UUID_ARRAY];
     SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL, TEXT];
+    SettleForgetOfDays "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL, TEXT];
     SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
     Snapshot "snapshot" [];
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
-    TaskKnown "task_known" [UUID_ARRAY];
+    TaskFacts "task_facts" [UUID_ARRAY];
     TaskOpen "task_open" [UUID];
     TaskSame "task_same" [UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY];
     TaskSameOfDays "task_same" [UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY];
@@ -176,7 +181,7 @@ queries! {
     Unblock "unblock" [INT8, UUID_ARRAY];
     Unpark "unpark" [INT4, INT4, INT8];
     WaitingCount "waiting_count" [INT4, INT8];
-    WaitingExpire "waiting_expire" [INT8, INT8];
+    WaitingExpire "expire" [INT8, INT8, INT8];
     WorkerBeat "worker_beat" [INT8, UUID, INT8];
     WorkerEnter "worker_enter" [INT8, UUID, TEXT, TEXT, TEXT, INT8];
     WorkerEpoch "worker_epoch" [INT8];
@@ -195,8 +200,9 @@ queries! {
 /// row, in decimal arithmetic, which was a tenth of the server's work.
 const NOW: &str = "(SELECT coalesce($1::bigint, floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint))";
 
-/// What a claim finds, and what it does with that.
-const PARTS: [(&str, &str); 3] = [
+/// What a claim finds, and what it does with that; and the heads of queues.
+const PARTS: [(&str, &str); 4] = [
+    ("{heads}", include_str!("../queries/parts/heads.sql")),
     ("{in_line}", include_str!("../queries/parts/in_line.sql")),
     ("{by_kind}", include_str!("../queries/parts/by_kind.sql")),
     ("{taken}", TAKEN),
@@ -209,9 +215,22 @@ const BODY_FOUND: [&str; 2] =
     ["(SELECT true AS found, seq AS arrival, * FROM {s}.task t WHERE t.id = ANY($6) OFFSET 0)", "t.id = g.id"];
 
 /// Statements that are prepared twice, as a plan for their ids opens no other day: for where many days are kept.
-const OF_DAYS: [Q; 3] = [Q::RecordOfDays, Q::TaskSameOfDays, Q::TaskStatesOfDays];
-/// What these say besides, of a row of task and of one of outcome.
-const IDS_OF_DAYS: [(&str, &str); 2] = [("{t_of_days}", " AND t.id = ANY($1)"), ("{o_of_days}", " AND o.id = ANY($1)")];
+const OF_DAYS: [Q; 4] = [Q::RecordOfDays, Q::SettleForgetOfDays, Q::TaskSameOfDays, Q::TaskStatesOfDays];
+/// What differs in these from the others: what they say besides of a row of task and of one of outcome, and what they leave to a statement
+/// that is given the ids.
+const MARKS_OF_DAYS: [(&str, [&str; 2]); 3] = [
+    ("{t_of_days}", ["", " AND t.id = ANY($1)"]),
+    ("{o_of_days}", ["", " AND o.id = ANY($1)"]),
+    ("{forget}", ["DELETE FROM {s}.task WHERE id = ANY (ARRAY(SELECT id FROM gone))", "SELECT"]),
+];
+/// One statement for each place, whose table stands for `{place}`.
+const OF_PLACE: [(Q, Place); 5] = [
+    (Q::BlockedExpire, Place::Blocked),
+    (Q::ScheduledExpire, Place::Scheduled),
+    (Q::WaitingExpire, Place::Waiting),
+    (Q::ReadyExpire, Place::Ready),
+    (Q::ParkedExpire, Place::Parked),
+];
 /// Makes a statement wait for locks as long as a parameter says. As a query of its own, which is asked once, before the first row.
 const BRIEF: &str = "(SELECT CASE WHEN $n::text IS NULL THEN true ELSE set_config('lock_timeout', $n, true) IS NOT NULL END)";
 
@@ -229,12 +248,13 @@ impl Texts {
     /// For the schema of this name, whatever it is. With `telling`, statements that enqueue notify by themselves.
     pub(crate) fn new(schema: &str, telling: bool) -> Self {
         let tell = if telling { TELL } else { "" };
-        let of_days = |n: usize| OF_DAYS.iter().any(|query| *query as usize == n);
         let text = |(n, (text, _)): (usize, &(&str, _))| {
             let free = if n == Q::EnqueueFree as usize { "{enter_free}" } else { "{enter}" };
             let text = text.replace("{tell}", tell).replace("{enter}", free);
-            let pruned = IDS_OF_DAYS.iter().fold(text, |text, (mark, ids)| text.replace(mark, if of_days(n) { ids } else { "" }));
-            fill(&pruned, schema)
+            let of_days = usize::from(OF_DAYS.iter().any(|query| *query as usize == n));
+            let text = MARKS_OF_DAYS.iter().fold(text, |text, (mark, says)| text.replace(mark, says[of_days]));
+            let place = OF_PLACE.iter().find(|(query, _)| *query as usize == n).map_or("", |(_, place)| doors::table(*place));
+            fill(&text.replace("{place}", place), schema)
         };
         let texts = QUERIES.iter().enumerate().map(text).collect();
         Self { schema: schema.to_owned(), texts }
@@ -331,7 +351,8 @@ mod tests {
     #[test]
     fn every_statement_takes_as_many_parameters_as_it_has() {
         for (text, types) in QUERIES {
-            let text_of_days = IDS_OF_DAYS.iter().fold(text.replace("{tell}", TELL), |text, (mark, ids)| text.replace(mark, ids));
+            let text = text.replace("{tell}", TELL).replace("{place}", "ready");
+            let text_of_days = MARKS_OF_DAYS.iter().fold(text.clone(), |text, (mark, says)| text.replace(mark, says[1]));
             let filled = fill(&text_of_days, "s");
             let most = (1..20).filter(|n| filled.contains(&format!("${n}"))).max().unwrap_or(0);
             assert_eq!(most, types.len(), "{text}");

@@ -106,13 +106,28 @@ impl PostgresStore {
         self.inner.clone()
     }
 
+    /// Takes back what dead workers hold, if any may hold something. Returns how many tasks.
+    async fn rescue(&self, limit: usize) -> Result<usize, StoreError> {
+        let inner = &self.inner;
+        let lost: Result<Vec<i64>, StoreError> =
+            run!(inner, pool, Kind::Single, s => ops::lose_the_dead(&s, &inner.watch, inner.env.monotonic()));
+        let lost = lost?;
+        if !inner.rescues.are_due(&lost) {
+            return Ok(0);
+        }
+        let rescued: Result<ops::Rescued, StoreError> = run!(inner, pool, Kind::Transaction, s => ops::rescue(&mut s, limit));
+        let rescued = rescued?;
+        if rescued.is_all {
+            inner.rescues.drained(&lost, inner.fleets().all.size, inner.env.random());
+        }
+        Ok(rescued.tasks)
+    }
+
     /// Whether a task has ended or is gone; an error is a reason to look again, too.
     async fn has_ended(&self, id: TaskId) -> bool {
         let open = async {
             run!(&self.inner, reads, Kind::Single, s => async {
-                if s.has_many_days() {
-                    s.plan_anew().await?;
-                }
+                s.spare_days().await?;
                 let row = s.row(Q::TaskOpen, &[&id.as_uuid()]).await?;
                 Ok(row.map_or(Ok(false), |row| row.try_get(0))?)
             })
@@ -208,14 +223,11 @@ impl Source for PostgresStore {
         let inner = &self.inner;
         inner.make_days().await;
         let promoted = self.promote(limit).await;
-        let rescued: Result<_, StoreError> = run!(inner, pool, Kind::Transaction, s => async {
-            ops::lose_the_dead(&s, &inner.watch, inner.env.monotonic()).await?;
-            ops::rescue(&mut s, limit).await
-        });
-        let expired: Result<_, StoreError> = run!(inner, pool, Kind::Transaction, s => ops::expire(&mut s, limit));
+        let rescued = self.rescue(limit).await;
+        let expired: Result<_, StoreError> = run!(inner, pool, Kind::Transaction, s => ops::expire(&mut s, &inner.floors, limit));
         let rest: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => async {
             let unparked = ops::unpark(&mut s, limit).await?;
-            ops::park(&mut s).await?;
+            ops::park(&mut s, &inner.workers).await?;
             if let Err(error) = ops::fill_labels(&mut s).await {
                 // Lists look through them meanwhile; nothing else is to wait for it.
                 tracing::warn!(error = %error.explain(&inner.connect.what), "tasks that came before there were labels could not be labelled");
@@ -229,7 +241,8 @@ impl Source for PostgresStore {
     async fn promote(&self, limit: usize) -> Result<Swept, StoreError> {
         let inner = &self.inner;
         inner.dues.look();
-        let promoted: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => ops::promote(&mut s, &inner.due_floor, limit));
+        let promoted: Result<_, StoreError> =
+            run!(inner, pool, Kind::Single, s => ops::promote(&mut s, &inner.floors.due, limit));
         let (promoted, next) = promoted?;
         Ok(Swept { promoted, next_due: inner.dues.found(next), ..Swept::default() })
     }
@@ -335,9 +348,9 @@ impl Store for PostgresStore {
         let Some(held) = held? else { return Ok(None) };
         // One transaction after the other, so that nobody waits for all of them.
         loop {
-            let rescued: Result<usize, StoreError> =
+            let rescued: Result<_, StoreError> =
                 run!(inner, pool, Kind::Transaction, s => ops::rescue(&mut s, limits::BATCH_TASKS_MAX));
-            if rescued? < limits::BATCH_TASKS_MAX {
+            if rescued?.tasks < limits::BATCH_TASKS_MAX {
                 break;
             }
         }

@@ -87,6 +87,8 @@ struct Floor {
     cost: Duration,
 }
 
+/// Stands for a worker that takes anything, where the heads of queues are looked at: no worker has this key.
+pub(crate) const HEADS: i64 = -1;
 /// How many priorities there are.
 pub(crate) const PRIORITIES: usize = 10;
 

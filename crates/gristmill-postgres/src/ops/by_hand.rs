@@ -21,9 +21,9 @@ pub(crate) async fn release(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<R
     asked.sort_unstable();
     asked.dedup();
     let mut released = HashMap::new();
-    let rows = s.rows(Q::LeaseTakeAny, &[&s.now, &asked]).await?;
+    let found = s.rows(Q::LeaseFind, &[&asked]).await?;
     let mut writes = Writes::default();
-    for taken in Taken::all(s, &rows).await? {
+    for taken in Taken::take_found(s, &found).await? {
         let (id, word) = (taken.id, Word::without(Ending::Released, taken.started));
         let state = end_attempt(taken, &word, &mut writes, &mut s.effects);
         released.insert(id, if state.is_final() { ReleaseOutcome::Ended } else { ReleaseOutcome::Released });
@@ -52,7 +52,7 @@ pub(crate) async fn release(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<R
 pub(crate) async fn lose_worker(s: &mut Session<'_>, worker: WorkerId) -> Result<Option<u64>, Fault> {
     let Some(row) = s.row(Q::WorkerLoseOne, &[&s.now, &worker.as_uuid()]).await? else { return Ok(None) };
     s.effects.changed = true;
-    Ok(Some(row.try_get::<_, i64>(0)?.unsigned_abs()))
+    Ok(Some(row.try_get::<_, i64>(2)?.unsigned_abs()))
 }
 
 /// Deletes the row of a worker from which everything was taken.

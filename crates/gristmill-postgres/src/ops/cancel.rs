@@ -1,9 +1,11 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use gristmill_core::{CancelOutcome, RetryOutcome, TaskId};
+use gristmill_core::kit::row::count;
+use gristmill_core::{CancelOutcome, RetryOutcome, TaskId, Timestamp};
 use uuid::Uuid;
 
-use super::place::{arrived_somewhere, place_of};
+use super::facts::facts;
+use super::place::{Placed, Places};
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -35,24 +37,25 @@ pub(crate) async fn retry(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ret
     let mut all: Vec<Uuid> = ids.iter().map(TaskId::as_uuid).collect();
     all.sort_unstable();
     all.dedup();
-    let mut again = HashMap::new();
-    for row in s.rows(Q::OutcomeReopen, &[&s.now, &all]).await? {
-        again.insert(row.try_get::<_, Uuid>(0)?, place_of(row.try_get(1)?));
+    s.spare_days().await?;
+    let rows = s.rows(Q::OutcomeReopen, &[&s.now, &all]).await?;
+    let facts = facts(s, &all).await?;
+    let (mut again, mut places) = (HashSet::new(), Places::default());
+    for row in &rows {
+        let (id, claim_no, now) = (row.try_get(0)?, count(row.try_get(1)?), Timestamp::from_millis(row.try_get(2)?));
+        let Some(facts) = facts.get(&id) else { continue };
+        let (place, task) = Placed::anew((id, claim_no), facts, now);
+        places.push(place, task);
+        again.insert(id);
     }
-    let reopened: Vec<Uuid> = again.keys().copied().collect();
-    if !reopened.is_empty() {
-        s.execute(Q::TaskUnexpire, &[&reopened]).await?;
-        s.own.returned_somewhere = true;
+    if !again.is_empty() {
+        s.execute(Q::TaskUnexpire, &[&again.iter().collect::<Vec<_>>()]).await?;
     }
-    for place in again.values() {
-        arrived_somewhere(s, *place);
-    }
-    let rows = s.rows(Q::TaskKnown, &[&all]).await?;
-    let there = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<HashSet<Uuid>, Fault>>()?;
+    places.write(s).await?;
     let answer = |id: &TaskId| match id.as_uuid() {
         // A second time in one call it waits already.
-        id if again.remove(&id).is_some() => RetryOutcome::Ready,
-        id if there.contains(&id) => RetryOutcome::NotEnded,
+        id if again.remove(&id) => RetryOutcome::Ready,
+        id if facts.contains_key(&id) => RetryOutcome::NotEnded,
         _ => RetryOutcome::NotFound,
     };
     Ok(ids.iter().map(answer).collect())

@@ -11,8 +11,8 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::ended::{Unstarted, Waited, end_unstarted, expired};
-use super::limit;
 use super::settle::key;
+use super::{is_alone, limit};
 use crate::conn::Params;
 use crate::error::Fault;
 use crate::hints::Begun;
@@ -74,7 +74,13 @@ async fn given(s: &mut Session<'_>, workers: &Workers, claim: &Claim) -> Result<
     let Some(row) = s.row(Q::WorkerRenew, &[&s.now, &worker]).await? else { return Err(dead(claim.worker)) };
     let key: i64 = row.try_get(0)?;
     s.rows(Q::WorkerEpoch, &[&key]).await?;
-    let rows = s.rows(Q::LeaseGiven, &[&s.now, &key, &claim.fence.as_uuid()]).await?;
+    let found = s.rows(Q::LeaseOfClaim, &[&key, &claim.fence.as_uuid()]).await?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids = found.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
+    s.spare_days().await?;
+    let rows = s.rows(Q::LeaseGiven, &[&s.now, &ids]).await?;
     let mut given = Vec::with_capacity(rows.len());
     for row in &rows {
         let queue: i32 = row.try_get(16)?;
@@ -266,7 +272,7 @@ impl Claiming<'_, '_> {
         room: usize,
     ) -> Result<Option<Found>, Fault> {
         let floor = floor.map_or([i64::MIN; PRIORITIES], |floor| *floor);
-        let found = if self.s.has_many_days() {
+        let found = if self.s.spare_days().await? {
             self.in_two_steps(by_kind, queue, &floor, room).await?
         } else {
             self.in_one_step(by_kind, queue, &floor, room).await?
@@ -310,7 +316,6 @@ impl Claiming<'_, '_> {
         floor: &[i64; PRIORITIES],
         room: usize,
     ) -> Result<Option<Found>, Fault> {
-        self.s.plan_anew().await?;
         let (query, error) = (if by_kind { Q::FindByKind } else { Q::Find }, to_json(&expired()));
         let (Server { key, epoch, kinds }, fence) = (&*self.server, self.claim.fence.as_uuid());
         let floor = floor.as_slice();
@@ -394,11 +399,6 @@ struct Found {
     rows: Vec<Row>,
     /// What others were taking just now may have been all that was looked at.
     passed_over: bool,
-}
-
-/// Whether the row, whose task's id is in this column, only says that the worker is alive.
-fn is_alone(row: &Row, id: usize) -> bool {
-    matches!(row.try_get::<_, Option<Uuid>>(id), Ok(None))
 }
 
 /// A task that was taken; or why it can't be read, which is its misfortune and not the claim's.

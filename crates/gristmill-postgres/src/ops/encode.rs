@@ -13,3 +13,8 @@ pub(crate) fn storable(text: &str) -> std::borrow::Cow<'_, str> {
 pub(crate) fn wait(ms: i64) -> std::time::Duration {
     std::time::Duration::from_millis(u64::try_from(ms).unwrap_or_default())
 }
+
+/// Whether a row, whose task's id is in this column, is of no task, and there for what its other columns say.
+pub(crate) fn is_alone(row: &tokio_postgres::Row, id: usize) -> bool {
+    matches!(row.try_get::<_, Option<uuid::Uuid>>(id), Ok(None))
+}

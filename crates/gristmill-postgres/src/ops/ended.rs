@@ -13,10 +13,12 @@ use gristmill_core::{
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::facts::{Facts, facts};
 use super::place::Placed;
 use super::storable;
 use super::taken::Taken;
 use super::writes::{Outcome, Writes};
+use crate::conn::Params;
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -120,13 +122,21 @@ pub(super) async fn end_unstarted(s: &mut Session<'_>, waited: &[Waited], why: &
             (AttemptState::Failed, State::Failed, Failure::new(FailureReason::Corrupt, format!("the task can't be read: {why}")))
         }
     };
+    s.spare_days().await?;
     let ids: Vec<Uuid> = waited.iter().map(|task| task.id).collect();
-    let attempts: Vec<i32> = waited.iter().map(|task| task.attempt).collect();
-    let claims: Vec<i32> = waited.iter().map(|task| task.claim_no).collect();
-    let crashes: Vec<i32> = waited.iter().map(|task| task.crashes).collect();
-    let flags: Vec<i32> = waited.iter().map(|task| task.flags).collect();
+    let facts = facts(s, &ids).await?;
+    // One whose body is missing has nothing that could end.
+    let ending: Vec<(&Waited, &Facts)> = waited.iter().filter_map(|task| Some((task, facts.get(&task.id)?))).collect();
+    let ids: Vec<Uuid> = ending.iter().map(|(task, _)| task.id).collect();
+    let seqs: Vec<i64> = ending.iter().map(|(_, facts)| facts.seq).collect();
+    let retentions: Vec<i64> = ending.iter().map(|(_, facts)| facts.retention).collect();
+    let attempts: Vec<i32> = ending.iter().map(|(task, _)| task.attempt).collect();
+    let claims: Vec<i32> = ending.iter().map(|(task, _)| task.claim_no).collect();
+    let crashes: Vec<i32> = ending.iter().map(|(task, _)| task.crashes).collect();
+    let flags: Vec<i32> = ending.iter().map(|(task, _)| task.flags).collect();
     let (how, ended, why) = (attempt_state_of(attempt_state), ended_of(state), to_json(&failure));
-    s.execute(Q::OutcomeUnstarted, &[&s.now, &ids, &attempts, &claims, &crashes, &flags, &how, &ended, &why]).await?;
+    let params: Params<'_> = &[&s.now, &ids, &seqs, &retentions, &attempts, &claims, &crashes, &flags, &how, &ended, &why];
+    s.execute(Q::OutcomeUnstarted, params).await?;
     for task in waited {
         tell(Follower::of(Flags::from_bits(task.flags)), task.id, &mut s.effects);
     }

@@ -113,11 +113,7 @@ async fn compare(
     let ids: Vec<Uuid> = taken.iter().map(|n| tasks[*n].id.as_uuid()).collect();
     let kinds: Vec<i32> = taken.iter().map(|n| s.id(Sort::Kind, &tasks[*n].kind).unwrap_or_default()).collect();
     let args: Vec<&str> = taken.iter().map(|n| tasks[*n].args.as_str()).collect();
-    let many = s.has_many_days();
-    if many {
-        s.plan_anew().await?;
-    }
-    let (query, most) = if many { (Q::TaskSameOfDays, OF_DAYS) } else { (Q::TaskSame, ids.len()) };
+    let (query, most) = if s.spare_days().await? { (Q::TaskSameOfDays, OF_DAYS) } else { (Q::TaskSame, ids.len()) };
     let mut compared = Vec::with_capacity(ids.len());
     for first in (0..ids.len()).step_by(most) {
         let some = first..ids.len().min(first + most);

@@ -4,15 +4,20 @@
 use std::time::Duration;
 
 use gristmill_core::kit::row::int;
-use gristmill_core::{Flags, Place, State, TaskId, Timestamp};
+use gristmill_core::{Flags, Place, Standing, State, TaskId, Timestamp, place};
 use uuid::Uuid;
 
-use super::taken::{Facts, Taken};
+use super::facts::Facts;
+use super::taken::Taken;
 use crate::doors::code;
 use crate::effects::Line;
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
+use crate::workers::PRIORITIES;
+
+/// The last of the priorities.
+const PRIORITY_MAX: i16 = PRIORITIES as i16 - 1;
 
 /// A task with all that it takes along.
 pub(super) struct Placed {
@@ -49,6 +54,30 @@ impl Placed {
             run_at: taken.now.saturating_add(delay),
             wait: delay,
         }
+    }
+
+    /// An ended task that is to run once more, with the place where it goes. A priority from when it was not checked is brought into its
+    /// bounds, and the task found by its id then.
+    pub(super) fn anew((id, claim_no): (Uuid, u32), facts: &Facts, now: Timestamp) -> (Place, Self) {
+        let priority = facts.priority.clamp(0, PRIORITY_MAX);
+        let flags = if priority == facts.priority { facts.flags } else { facts.flags.with(Flags::MOVED) };
+        let place = place(Standing { limited: flags.has(Flags::LIMITED), ..Standing::default() });
+        let task = Self {
+            id,
+            seq: facts.seq,
+            // Whoever retries wants it to run, however late it is.
+            expires_at: None,
+            queue: facts.queue,
+            kind: facts.kind,
+            attempt: 0,
+            claim_no,
+            crashes: 0,
+            priority,
+            flags,
+            run_at: now,
+            wait: Duration::ZERO,
+        };
+        (place, task)
     }
 }
 

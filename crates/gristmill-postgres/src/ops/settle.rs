@@ -32,6 +32,9 @@ pub(crate) async fn settle(s: &mut Session<'_>, settlements: &[Settlement]) -> R
     let mut answers = vec![Settled::LeaseLost; settlements.len()];
     let mut batch = Batch::sort(settlements);
     let mut done = HashSet::new();
+    if !batch.forgotten.is_empty() {
+        s.spare_days().await?;
+    }
     // One statement is a transaction by itself, if it does all that there is to do.
     if batch.is_one_statement() && !s.is_open() {
         done = match plain(s, settlements, &batch, true).await {
@@ -152,7 +155,12 @@ async fn plain(s: &Session<'_>, settlements: &[Settlement], batch: &Batch, whole
     }
     if !batch.forgotten.is_empty() {
         let (ids, fences) = leases(batch.forgotten.iter().map(|n| &settlements[*n].lease));
-        done.extend(held(&s.rows(Q::SettleForget, &[&ids, &fences, &whole, &s.lock_wait]).await?)?);
+        let query = if s.spares_days() { Q::SettleForgetOfDays } else { Q::SettleForget };
+        let forgotten = held(&s.rows(query, &[&ids, &fences, &whole, &s.lock_wait]).await?)?;
+        if s.spares_days() && !forgotten.is_empty() {
+            s.execute(Q::TaskDelete, &[&forgotten.iter().map(|mark| mark.0).collect::<Vec<_>>()]).await?;
+        }
+        done.extend(forgotten);
     }
     Ok(done)
 }
@@ -160,8 +168,7 @@ async fn plain(s: &Session<'_>, settlements: &[Settlement], batch: &Batch, whole
 /// Settles with everything that the tables know.
 async fn long(s: &mut Session<'_>, settlements: &[Settlement], which: &[usize], answers: &mut [Settled]) -> Result<(), Fault> {
     let (ids, fences) = leases(which.iter().map(|n| &settlements[*n].lease));
-    let rows = s.rows(Q::LeaseTake, &[&s.now, &ids, &fences]).await?;
-    let leases = Taken::all(s, &rows).await?.into_iter();
+    let leases = Taken::take(s, &ids, &fences).await?.into_iter();
     let mut taken: HashMap<Mark, Taken> = leases.map(|lease| ((lease.id, lease.fence), lease)).collect();
     // In the order in which they were given, so that children arrive in it.
     let mut which = which.to_vec();

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,22 +12,25 @@ use super::place::{came, place_of};
 use super::schedule::prune_ticks;
 use super::taken::Taken;
 use super::writes::Writes;
-use super::{limit, wait};
-use crate::due_floor::DueFloor;
+use super::{is_alone, limit, wait};
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
 use crate::sql::Q;
+use crate::time_floor::{TimeFloor, TimeFloors};
+use crate::workers::{HEADS, PRIORITIES, Workers};
 
 /// How long a dead worker's row is kept for people to see.
 const WORKER_KEPT_MS: i64 = 3_600_000;
 /// So many tasks of the version before are looked through in a sweep: tens of milliseconds, and nobody waits for it.
 const LABELLED_AT_ONCE: i64 = 5_000;
+/// Where a queue begins of which nothing is known.
+const NO_FLOOR: [i64; PRIORITIES] = [i64::MIN; PRIORITIES];
 /// How far a sweep looks into a queue for tasks that nobody serves.
 const HEAD: i64 = 2_000;
 
 /// Makes ready what is due. Returns how many, and how long it is until the next.
-pub(crate) async fn promote(s: &mut Session<'_>, floors: &DueFloor, most: usize) -> Result<(usize, Option<Duration>), Fault> {
+pub(crate) async fn promote(s: &mut Session<'_>, floors: &TimeFloor, most: usize) -> Result<(usize, Option<Duration>), Fault> {
     s.effects.swept = true;
     let (mut promoted, mut next) = (0, None);
     let (floor, since) = (floors.floor(), Instant::now());
@@ -50,13 +54,18 @@ pub(crate) async fn promote(s: &mut Session<'_>, floors: &DueFloor, most: usize)
     Ok((promoted, next))
 }
 
-/// Takes for dead who is, whatever was done to the server's clock meanwhile. Needs a transaction, for what follows.
-pub(crate) async fn lose_the_dead(s: &Session<'_>, watch: &Mutex<Watch>, passed: Duration) -> Result<(), Fault> {
+/// Takes for dead who is, whatever was done to the server's clock meanwhile. Returns all that were and still have their rows.
+pub(crate) async fn lose_the_dead(s: &Session<'_>, watch: &Mutex<Watch>, passed: Duration) -> Result<Vec<i64>, Fault> {
     let rows = s.rows(Q::WorkerLook, &[&s.now]).await?;
-    let Some(now) = rows.first().map(|row| row.try_get(0)).transpose()? else { return Ok(()) };
+    let Some(now) = rows.first().map(|row| row.try_get(0)).transpose()? else { return Ok(Vec::new()) };
+    let mut lost = Vec::new();
     let mut beats = Vec::with_capacity(rows.len());
     for row in &rows {
         let Some(worker) = row.try_get(1)? else { continue };
+        if row.try_get(4)? {
+            lost.push(worker);
+            continue;
+        }
         let lease: Option<i64> = row.try_get(3)?;
         let lease = lease.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
         beats.push(Beat { worker, expires_at: Timestamp::from_millis(row.try_get(2)?), lease });
@@ -64,32 +73,43 @@ pub(crate) async fn lose_the_dead(s: &Session<'_>, watch: &Mutex<Watch>, passed:
     let dead = watch.lock().unwrap_or_else(PoisonError::into_inner).dead(Timestamp::from_millis(now), passed, &beats);
     if !dead.is_empty() {
         let (keys, seen): (Vec<i64>, Vec<i64>) = dead.iter().map(|beat| (beat.worker, beat.expires_at.as_millis())).unzip();
-        s.execute(Q::WorkerLose, &[&s.now, &keys, &seen]).await?;
+        for row in s.rows(Q::WorkerLose, &[&s.now, &keys, &seen]).await? {
+            lost.push(row.try_get(0)?);
+        }
     }
-    Ok(())
+    Ok(lost)
+}
+
+/// What a rescue took back.
+pub(crate) struct Rescued {
+    pub(crate) tasks: usize,
+    /// Whether that was all there is.
+    pub(crate) is_all: bool,
 }
 
 /// Takes back what workers held that were taken for dead. Needs a transaction.
-pub(crate) async fn rescue(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
-    let rows = s.rows(Q::LeaseTakeLost, &[&s.now, &limit(most)]).await?;
+pub(crate) async fn rescue(s: &mut Session<'_>, most: usize) -> Result<Rescued, Fault> {
+    let mut found = s.rows(Q::LeaseLost, &[&limit(most)]).await?;
+    let held = found.first().map_or(Ok(0), |row| row.try_get::<_, i64>(2))?;
+    found.retain(|row| !is_alone(row, 0));
     let mut writes = Writes::default();
-    for taken in Taken::all(s, &rows).await? {
+    for taken in Taken::take_found(s, &found).await? {
         let id = TaskId::from_uuid(taken.id);
         let word = Word::without(Ending::Crashed, taken.started);
         let state = end_attempt(taken, &word, &mut writes, &mut s.effects);
         s.own.untold.extend(state.is_final().then_some(id));
     }
     writes.flush(s).await?;
-    if !rows.is_empty() {
+    if !found.is_empty() {
         s.effects.points.add(Points::RESCUE);
     }
-    Ok(rows.len())
+    Ok(Rescued { tasks: found.len(), is_all: found.len() as i64 >= held })
 }
 
 /// Ends what was not started in time. Needs a transaction.
-pub(crate) async fn expire(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
+pub(crate) async fn expire(s: &mut Session<'_>, floors: &TimeFloors, most: usize) -> Result<usize, Fault> {
     let mut waited: Vec<Waited> = Vec::new();
-    for place in Place::ALL {
+    for (place, known) in floors.expiries() {
         let query = match place {
             Place::Blocked => Q::BlockedExpire,
             Place::Scheduled => Q::ScheduledExpire,
@@ -101,8 +121,14 @@ pub(crate) async fn expire(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
         if left == 0 {
             break;
         }
-        for row in s.rows(query, &[&s.now, &limit(left)]).await? {
-            waited.push(Waited::read(&row)?);
+        let (floor, since) = (known.floor(), Instant::now());
+        let rows = s.rows(query, &[&s.now, &limit(left), &floor]).await?;
+        if let Some(at) = rows.first().map(|row| row.try_get(5)).transpose()? {
+            // Should all of this be undone after all, a later look at all of them finds it.
+            known.raise(floor, at, since.elapsed());
+        }
+        for row in rows.iter().filter(|row| !is_alone(row, 0)) {
+            waited.push(Waited::read(row)?);
         }
     }
     end_unstarted(s, &waited, &Unstarted::Expired).await?;
@@ -152,21 +178,51 @@ pub(crate) async fn unpark(s: &mut Session<'_>, most: usize) -> Result<usize, Fa
 }
 
 /// Puts out of the way what nobody serves, at the heads of the queues that somebody does.
-pub(crate) async fn park(s: &mut Session<'_>) -> Result<(), Fault> {
+pub(crate) async fn park(s: &mut Session<'_>, workers: &Workers) -> Result<(), Fault> {
     s.effects.changed = true;
     let served = served(s).await?;
     for name in served.queues() {
         let Some(queue) = s.find(Sort::Queue, name).await? else { continue };
-        let rows = s.rows(Q::ReadyHeadKinds, &[&queue, &HEAD]).await?;
-        let kinds = rows.iter().map(|row| row.try_get::<_, i32>(0)).collect::<Result<Vec<_>, _>>()?;
+        let floor = workers.floor(HEADS, queue);
+        let kinds = head_kinds(s, workers, queue, floor).await?;
         s.read_names(Sort::Kind, kinds.iter().copied()).await?;
         let unserved = |kind: &i32| s.name(Sort::Kind, *kind).is_some_and(|kind| !served.covers(name, &kind));
         let unserved: Vec<i32> = kinds.into_iter().filter(unserved).collect();
         if !unserved.is_empty() {
-            s.execute(Q::Park, &[&queue, &unserved, &HEAD]).await?;
+            s.execute(Q::Park, &[&queue, &HEAD, &&floor.unwrap_or(NO_FLOOR)[..], &unserved]).await?;
         }
     }
     Ok(())
+}
+
+/// The types at the head of a queue, which begins at that floor.
+async fn head_kinds(
+    s: &Session<'_>,
+    workers: &Workers,
+    queue: i32,
+    floor: Option<[i64; PRIORITIES]>,
+) -> Result<HashSet<i32>, Fault> {
+    let since = Instant::now();
+    let rows = s.rows(Q::ReadyHeadKinds, &[&queue, &HEAD, &&floor.unwrap_or(NO_FLOOR)[..]]).await?;
+    let (mut kinds, mut lowest, mut count) = (HashSet::new(), [None; PRIORITIES], 0);
+    let arrived: Option<i64> = rows.first().map(|row| row.try_get(4)).transpose()?.flatten();
+    for row in rows.iter().filter(|row| !matches!(row.try_get::<_, Option<i32>>(0), Ok(None))) {
+        kinds.insert(row.try_get(0)?);
+        if let Some(lowest) = usize::try_from(row.try_get::<_, i32>(1)?).ok().and_then(|priority| lowest.get_mut(priority)) {
+            let seq: i64 = row.try_get(2)?;
+            *lowest = Some(lowest.map_or(seq, |known: i64| known.min(seq)));
+        }
+        count += row.try_get::<_, i64>(3)?;
+    }
+    if floor.is_none() {
+        workers.looked(HEADS, queue, since.elapsed());
+    }
+    if count < HEAD {
+        // All of it was seen: where nothing is left, whatever comes stands behind what has arrived.
+        lowest.iter_mut().for_each(|lowest| *lowest = lowest.or(arrived));
+    }
+    workers.raise(HEADS, queue, lowest);
+    Ok(kinds)
 }
 
 /// Labels tasks that came before there were labels, the newest first, so that lists need not look through them any more.

@@ -1,11 +1,12 @@
 use std::collections::HashMap;
 
-use gristmill_core::kit::encode::ack_from;
 use gristmill_core::kit::row::count;
 use gristmill_core::{Ack, Flags, Held, Timestamp};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::facts::{Facts, facts};
+use crate::conn::Params;
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -32,17 +33,6 @@ pub(super) struct Taken {
     pub(super) now: Timestamp,
 }
 
-/// What the body says that settling needs.
-pub(super) struct Facts {
-    pub(super) queue: i32,
-    pub(super) kind: i32,
-    pub(super) priority: i16,
-    max_attempts: u32,
-    max_crashes: u32,
-    ack: Ack,
-    pub(super) expires_at: Option<i64>,
-}
-
 impl Taken {
     /// For a worker whose row is gone already.
     pub(super) fn name_worker(&mut self, name: &str) {
@@ -64,9 +54,20 @@ impl Taken {
         }
     }
 
-    /// Reads what a statement took, and takes what was noted of it.
-    pub(super) async fn all(s: &Session<'_>, rows: &[Row]) -> Result<Vec<Self>, Fault> {
-        let mut all = rows.iter().map(Self::read).collect::<Result<Vec<_>, _>>()?;
+    /// Takes the leases with these fences away from whoever holds them, and what was noted of them. Needs a transaction.
+    pub(super) async fn take(s: &mut Session<'_>, ids: &[Uuid], fences: &[Uuid]) -> Result<Vec<Self>, Fault> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        s.spare_days().await?;
+        let params: Params<'_> = &[&s.now, &ids, &fences];
+        // Sent as one, as a body says the same as long as there is a lease; and the bodies first, which nobody locks, so that one error of the
+        // server is not followed by another.
+        let (facts, rows) = tokio::join!(facts(s, ids), s.rows(Q::LeaseTake, params));
+        let (mut facts, rows) = (facts?, rows?);
+        let read = |row: &Row| Self::read(row, |id| facts.remove(id));
+        let mut all = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        all.sort_unstable_by_key(|taken| taken.seq);
         let noted: Vec<Uuid> = all.iter().filter(|taken| taken.noted).map(|taken| taken.id).collect();
         if noted.is_empty() {
             return Ok(all);
@@ -81,22 +82,20 @@ impl Taken {
         Ok(all)
     }
 
-    fn read(row: &Row) -> Result<Self, Fault> {
-        let facts = match row.try_get::<_, Option<i32>>(11)? {
-            None => None,
-            Some(queue) => Some(Facts {
-                queue,
-                kind: row.try_get(12)?,
-                priority: row.try_get(13)?,
-                max_attempts: count(row.try_get(14)?),
-                max_crashes: count(row.try_get(15)?),
-                ack: ack_from(row.try_get::<_, i16>(16)?.into()),
-                expires_at: row.try_get(17)?,
-            }),
-        };
+    /// The same of leases that were found and locked.
+    pub(super) async fn take_found(s: &mut Session<'_>, found: &[Row]) -> Result<Vec<Self>, Fault> {
+        let (mut ids, mut fences) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
+        for row in found {
+            ids.push(row.try_get(0)?);
+            fences.push(row.try_get(1)?);
+        }
+        Self::take(s, &ids, &fences).await
+    }
+
+    fn read(row: &Row, mut facts: impl FnMut(&Uuid) -> Option<Facts>) -> Result<Self, Fault> {
+        let id = row.try_get(0)?;
         Ok(Self {
-            id: row.try_get(0)?,
-            fence: row.try_get(19)?,
+            id,
             seq: row.try_get(1)?,
             retention: row.try_get(2)?,
             claimed_at: row.try_get(3)?,
@@ -106,12 +105,13 @@ impl Taken {
             started: row.try_get(7)?,
             cancel: row.try_get(8)?,
             noted: row.try_get(9)?,
-            flags: Flags::from_bits(row.try_get(20)?),
             worker: row.try_get(10)?,
+            fence: row.try_get(11)?,
+            flags: Flags::from_bits(row.try_get(12)?),
+            now: Timestamp::from_millis(row.try_get(13)?),
             logs: None,
             progress: None,
-            facts,
-            now: Timestamp::from_millis(row.try_get(18)?),
+            facts: facts(&id),
         })
     }
 }

@@ -36,27 +36,25 @@ pub(crate) async fn enter(s: &mut Session<'_>, workers: &Workers, spec: &WorkerS
 }
 
 /// Which tasks of a worker are released when it leaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
     All,
-    /// Those that nobody else has in hand. A sweep finds the rest, as its worker is gone.
+    /// Those that nobody else has in hand. A sweep finds the rest, as its worker is lost.
     Free,
 }
 
-/// Ends a worker and releases what it holds. Needs a transaction.
+/// Ends a worker and releases what it holds. Needs a transaction. If some of it may be left, its row stays, by which a sweep finds that.
 pub(crate) async fn leave(s: &mut Session<'_>, workers: &Workers, worker: WorkerId, which: Which) -> Result<u64, Fault> {
-    let Some(row) = s.row(Q::WorkerLeave, &[&worker.as_uuid()]).await? else { return Ok(0) };
-    let (worker_key, name): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
-    let rows = match which {
-        Which::All => s.rows(Q::LeaseTakeOfWorker, &[&s.now, &worker_key]).await?,
-        Which::Free => {
-            let free = s.rows(Q::LeaseFreeOfWorker, &[&worker_key]).await?;
-            let free = free.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
-            s.rows(Q::LeaseTakeAny, &[&s.now, &free]).await?
-        }
+    let row = match which {
+        Which::All => s.row(Q::WorkerLeave, &[&worker.as_uuid()]).await?,
+        Which::Free => s.row(Q::WorkerLoseOne, &[&s.now, &worker.as_uuid()]).await?,
     };
+    let Some(row) = row else { return Ok(0) };
+    let (worker_key, name): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+    let query = if which == Which::All { Q::LeaseOfWorker } else { Q::LeaseFreeOfWorker };
+    let found = s.rows(query, &[&worker_key]).await?;
     let mut writes = Writes::default();
-    for mut taken in Taken::all(s, &rows).await? {
+    for mut taken in Taken::take_found(s, &found).await? {
         taken.name_worker(&name);
         let word = Word::without(Ending::Released, taken.started);
         end_attempt(taken, &word, &mut writes, &mut s.effects);
@@ -65,7 +63,7 @@ pub(crate) async fn leave(s: &mut Session<'_>, workers: &Workers, worker: Worker
     workers.leave(worker);
     s.effects.left.push(worker);
     s.effects.points.add(Points::RELEASE);
-    Ok(rows.len() as u64)
+    Ok(found.len() as u64)
 }
 
 /// Extends a worker's lease, unless it ran out, and counts those that live.

@@ -26,8 +26,7 @@ pub(crate) async fn get(s: &mut Session<'_>, id: TaskId) -> Result<Option<TaskRe
 /// Those of the tasks that are there, in the order of the ids.
 pub(super) async fn records(s: &mut Session<'_>, ids: &[Uuid], history: bool) -> Result<Vec<TaskRecord>, Fault> {
     let mut rows = Vec::with_capacity(ids.len());
-    if s.has_many_days() {
-        s.plan_anew().await?;
+    if s.spare_days().await? {
         for some in ids.chunks(OF_DAYS) {
             rows.extend(s.rows(Q::RecordOfDays, &[&some, &history]).await?);
         }

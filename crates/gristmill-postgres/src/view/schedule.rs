@@ -83,8 +83,7 @@ pub(crate) async fn ticks(
 pub(crate) async fn task_states(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Option<State>>, Fault> {
     let ids: Vec<Uuid> = ids.iter().map(TaskId::as_uuid).collect();
     let mut rows = Vec::with_capacity(ids.len());
-    if s.has_many_days() {
-        s.plan_anew().await?;
+    if s.spare_days().await? {
         for some in ids.chunks(OF_DAYS) {
             rows.extend(s.rows(Q::TaskStatesOfDays, &[&some]).await?);
         }

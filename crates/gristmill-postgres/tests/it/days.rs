@@ -413,6 +413,98 @@ async fn what_a_statement_locks_does_not_grow_with_the_days_that_are_kept() {
     assert_eq!(house.listed().await.len(), 30);
 }
 
+/// What each sort of work of a worker locks until it is committed. By the sixth time a statement may be planned for any values, which would
+/// lock all days.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_work_of_a_worker_locks_all_days() {
+    let mut house = House::new().await;
+    let today = START.as_millis() / 86_400_000;
+    for day in today - 50..today {
+        house.sql.execute("SELECT make_day($1)", &[&day]).await.unwrap();
+    }
+    let schema = &house.schema.0;
+    let count_at_commit = format!(
+        "CREATE TABLE seen(held bigint, what text);
+         CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           INSERT INTO {schema}.seen SELECT count(*), string_agg(coalesce(c.relname, locktype), ' ' ORDER BY c.relname) FROM pg_locks l LEFT JOIN pg_class c ON c.oid = l.relation WHERE pid = pg_backend_pid();
+           RETURN NULL;
+         END $$;
+         CREATE CONSTRAINT TRIGGER see AFTER INSERT OR UPDATE OR DELETE ON lease DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION see();
+         CREATE CONSTRAINT TRIGGER see AFTER INSERT OR UPDATE OR DELETE ON ready DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION see()"
+    );
+    house.sql.batch_execute(&count_at_commit).await.unwrap();
+    house.store = PostgresStore::connect(&house.schema.url(""), house.env.clone()).await.unwrap();
+    let (store, sql) = (house.store.clone(), crate::common::client().await);
+    sql.batch_execute(&format!("SET search_path = {}", house.schema.0)).await.unwrap();
+    let seen = async |what: &str, most: i64| {
+        let row = sql
+            .query_opt(
+                "WITH seen AS (DELETE FROM seen RETURNING held, what) SELECT held, what FROM seen ORDER BY held DESC LIMIT 1",
+                &[],
+            )
+            .await
+            .unwrap();
+        let row = row.unwrap_or_else(|| panic!("{what}: nothing was done"));
+        let (held, locked): (i64, &str) = (row.get(0), row.get(1));
+        assert!(held <= most, "{what} locks {held} tables and indexes: {locked}");
+    };
+    for round in 0..8 {
+        let mut leases = Vec::new();
+        for retention in [Retention::default(); 3].into_iter().chain([Retention::None; 3]) {
+            house.enqueue(vec![house.task(retention)]).await;
+            leases.extend(house.claim().await.into_iter().map(|claimed| claimed.lease));
+            seen("a claim", 40).await;
+        }
+        let note = gristmill_core::Note { lease: leases[4], logs: Some("so far".to_owned()), progress: None };
+        assert_eq!(store.note(vec![note]).await.unwrap(), [true]);
+        seen("a note", 40).await;
+        let endings =
+            [Ending::Succeeded, Ending::Failed, Ending::Retry { delay: Duration::ZERO }, Ending::Succeeded, Ending::Succeeded];
+        for (lease, ending) in leases.iter().zip(endings) {
+            store.settle(vec![Settlement::new(*lease, ending)]).await.unwrap();
+            seen(&format!("a settlement, {ending:?}, the {round}. time"), 40).await;
+        }
+        let in_transaction = "SELECT settle_succeeded($1, $2, 0, null, null, null, null)";
+        sql.query(in_transaction, &[&leases[5].id.as_uuid(), &leases[5].fence.as_uuid()]).await.unwrap();
+        seen("a settlement in a transaction", 40).await;
+        for forgotten in &leases[3..] {
+            assert_eq!(house.state(forgotten.id).await, None);
+        }
+        store.retry(&[leases[1].id]).await.unwrap();
+        seen("a retry of an ended task", 40).await;
+        let again = house.claim().await;
+        assert_eq!(again.len(), 2);
+        store.cancel(&[again[0].lease.id]).await.unwrap();
+        seen("a request to cancel", 40).await;
+        store.release(&[again[0].lease.id, again[1].lease.id]).await.unwrap();
+        // With a look at where they stand then, all in one transaction.
+        seen("a release", 80).await;
+        assert_eq!(house.claim().await.len(), 1);
+        let claim = Claim { worker: house.worker, fence: again[0].lease.fence, wanted: Vec::new(), again: true };
+        store.claim(&claim).await.unwrap();
+        store.leave(house.worker).await.unwrap();
+        seen("a worker that leaves", 40).await;
+        house.hire().await;
+        let cancelled = house.enqueue(vec![house.task(Retention::default())]).await[0];
+        store.cancel(&[cancelled]).await.unwrap();
+        seen("a cancellation", 40).await;
+        let late = NewTask { expires: Some(Duration::from_secs(1)), ..house.task(Retention::default()) };
+        house.enqueue(vec![late]).await;
+        house.time.advance(Duration::from_secs(2));
+        sql.execute("DELETE FROM seen", &[]).await.unwrap();
+        assert_eq!(store.sweep(100).await.unwrap().expired, 1);
+        seen("an expiry of whatever waits anywhere", 60).await;
+        assert_eq!(house.claim().await.len(), 1);
+        sql.execute("UPDATE worker SET lost = true WHERE id = $1", &[&house.worker.as_uuid()]).await.unwrap();
+        sql.execute("DELETE FROM seen", &[]).await.unwrap();
+        assert_eq!(store.sweep(100).await.unwrap().rescued, 1);
+        seen("a rescue", 40).await;
+        house.hire().await;
+        house.run("done").await;
+        sql.execute("DELETE FROM seen", &[]).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_warns_before_the_numbers_of_names_run_out() {
     let house = House::new().await;
@@ -438,7 +530,7 @@ async fn tasks_of_priorities_that_nobody_looks_for_are_run() {
         .batch_execute(
             "UPDATE task SET priority = -7; UPDATE ready SET priority = -7; UPDATE scheduled SET priority = 100; \
              UPDATE task SET priority = 100 WHERE id IN (SELECT id FROM scheduled); \
-             DROP TABLE day_look; DELETE FROM addition WHERE name = 'days'",
+             DROP TABLE day_look; DELETE FROM addition WHERE name IN ('days', 'spared')",
         )
         .await
         .unwrap();
@@ -474,6 +566,30 @@ async fn a_day_that_is_kept_is_asked_about_once_and_goes_when_it_can() {
     assert_eq!(drop_at().await, None);
     assert!(!house.days().await.contains(&"task_20270115".to_owned()), "{:?}", house.days().await);
     assert_eq!(house.listed().await, []);
+}
+
+/// Each look holds up everybody for a moment, in vain: a hundred processes are not to take turns at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_have_the_tables_spares_the_others_the_try() {
+    let house = House::new().await;
+    house.large_day().await;
+    let holder = crate::common::client().await;
+    holder.batch_execute(&format!("BEGIN; LOCK TABLE {}.task IN ROW EXCLUSIVE MODE", house.schema.0)).await.unwrap();
+    let (today, week) = (START.as_millis() / 86_400_000, START.saturating_add(9 * DAY).as_millis());
+    let drop_day = async |now: i64| house.sql.query_one("SELECT drop_day($1)", &[&now]).await.unwrap().get::<_, Option<i64>>(0);
+    let other = PostgresStore::connect(&house.schema.url(""), house.env.clone()).await.unwrap();
+    assert_eq!(drop_day(week).await, None);
+    house.time.advance(DAY);
+    house.store.sweep(10).await.unwrap();
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(drop_day(week + 599_999).await, None, "nobody tries again so soon");
+    assert_eq!(drop_day(week + 600_000).await, Some(today));
+    let tomorrow = "task_20270119".to_owned();
+    other.sweep(10).await.unwrap();
+    assert!(!house.days().await.contains(&tomorrow), "nobody tries again so soon");
+    house.time.advance(Duration::from_secs(300));
+    other.sweep(10).await.unwrap();
+    assert!(house.days().await.contains(&tomorrow), "{:?}", house.days().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

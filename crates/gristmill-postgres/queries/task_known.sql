@@ -1,2 +1,0 @@
--- Index: the primary key.
-SELECT id FROM {s}.task WHERE id = ANY($1)
