@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE_OF_BEATS: Duration = Duration::from_secs(1);
 /// How long work for many waits for the lock of an open transaction, before it falls apart. Longer than what locks for a moment needs.
 const LOCK_WAIT: Duration = Duration::from_millis(100);
+/// The same of work that has fallen apart, each part of which has been held up before: those that wait for other locks are to have their turn.
+const LOCK_GLANCE: Duration = Duration::from_millis(5);
 /// How much longer than its statements may take an answer is waited for.
 const SLACK: Duration = Duration::from_secs(5);
 
@@ -101,6 +103,8 @@ pub(crate) enum Kind {
     Transaction,
     /// As `Single`, and no lock is waited for long: others wait for this one's end.
     SingleBriefly,
+    /// The same of what was held up before.
+    SingleAgain,
     /// As `Transaction`, the same.
     TransactionBriefly,
 }
@@ -110,8 +114,13 @@ impl Kind {
         matches!(self, Self::Transaction | Self::TransactionBriefly)
     }
 
-    const fn is_brief(self) -> bool {
-        matches!(self, Self::SingleBriefly | Self::TransactionBriefly)
+    /// How long somebody's lock is waited for where others would wait, too.
+    const fn lock_wait(self) -> Option<Duration> {
+        match self {
+            Self::Single | Self::Transaction => None,
+            Self::SingleBriefly | Self::TransactionBriefly => Some(LOCK_WAIT),
+            Self::SingleAgain => Some(LOCK_GLANCE),
+        }
     }
 }
 
@@ -144,17 +153,17 @@ impl Inner {
         let held = pool.get().await?;
         let mut session = Session::new(held, &self.connect.texts, &self.names, self.env.virtual_now(), self.days.are_many());
         // A failpoint before the commit needs a commit that is apart from the statement.
-        session.lock_wait = kind.is_brief().then(|| self.lock_wait());
+        session.lock_wait = kind.lock_wait().map(|wait| self.lock_wait(wait));
         if kind.is_transaction() || failpoint::is_active() {
             session.begin().await.map_err(|fault| fault.explain(&self.connect.what))?;
         }
         Ok(session)
     }
 
-    /// How many milliseconds somebody's lock is waited for where others would wait, too.
-    fn lock_wait(&self) -> String {
+    /// In milliseconds, and no longer than a lock is waited for at all.
+    fn lock_wait(&self, wait: Duration) -> String {
         let most = self.connect.options.lock_timeout;
-        let wait = if most.is_zero() { LOCK_WAIT } else { most.min(LOCK_WAIT) };
+        let wait = if most.is_zero() { wait } else { most.min(wait) };
         wait.as_millis().max(1).to_string()
     }
 
