@@ -192,7 +192,17 @@ impl Inner {
         let explain = |fault: Fault| fault.explain(&self.connect.what);
         let (pulse, _) = self.answer(ops::heartbeat(&mut session, worker, lease)).await?.map_err(explain)?;
         let (_, reply) = self.answer(session.end()).await?.map_err(explain)?;
+        if pulse.alive {
+            self.lives(worker);
+        }
         reply.map(|()| pulse)
+    }
+
+    /// A worker of this process lives, and others that were here may not.
+    pub(crate) fn lives(&self, worker: WorkerId) {
+        for gone in self.workers.beat(worker) {
+            self.keep_fleets(gone, None);
+        }
     }
 
     /// Keeps what a commit means to this process.

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use gristmill_core::kit::fnv;
 use gristmill_core::{Fleet, WorkerId, WorkerSpec};
 
 use crate::hints::Hints;
@@ -41,6 +42,27 @@ pub(crate) struct Fleets {
 struct Serving {
     queues: HashSet<String>,
     kinds: HashSet<String>,
+    lease: Duration,
+    /// When it last entered, or beat.
+    beaten: Instant,
+}
+
+impl Serving {
+    /// One that was stopped for longer may beat again, and is known again then.
+    fn lives(&self) -> bool {
+        self.beaten.elapsed() < self.lease.saturating_mul(2)
+    }
+
+    fn trade(&self) -> u64 {
+        let sorted = |names: &HashSet<String>| {
+            let mut names: Vec<String> = names.iter().cloned().collect();
+            names.sort_unstable();
+            names
+        };
+        // No name holds this byte, so that no two lists read alike.
+        let names = sorted(&self.queues).into_iter().chain([String::new()]).chain(sorted(&self.kinds));
+        fnv(names.flat_map(|name| [name.as_bytes(), &[0xff]].concat()))
+    }
 }
 
 /// What is remembered of workers between their claims. All of it can be read again.
@@ -92,9 +114,39 @@ pub(crate) const PRIORITIES: usize = 10;
 impl Workers {
     /// A worker of this process begins.
     pub(crate) fn enter(&self, spec: &WorkerSpec) {
-        let serving =
-            Serving { queues: spec.queues.keys().cloned().collect(), kinds: spec.kind_names().map(str::to_owned).collect() };
+        let serving = Serving {
+            queues: spec.queues.keys().cloned().collect(),
+            kinds: spec.kind_names().map(str::to_owned).collect(),
+            lease: spec.lease,
+            beaten: Instant::now(),
+        };
         lock(&self.here).insert(spec.id, serving);
+    }
+
+    /// A worker of this process lives. Returns those that do not: a worker whose lease has run out goes on under a new id, and nobody
+    /// says of the old one that it has left.
+    pub(crate) fn beat(&self, id: WorkerId) -> Vec<WorkerId> {
+        let mut here = lock(&self.here);
+        if let Some(serving) = here.get_mut(&id) {
+            serving.beaten = Instant::now();
+        }
+        here.iter().filter(|(_, serving)| !serving.lives()).map(|(id, _)| *id).collect()
+    }
+
+    /// A number that workers have in common with those who serve the same, in whatever process; `None` if there is none here.
+    pub(crate) fn trade(&self) -> Option<u64> {
+        let mut trades: Vec<u64> = lock(&self.here).values().filter(|serving| serving.lives()).map(Serving::trade).collect();
+        trades.sort_unstable();
+        trades.dedup();
+        (!trades.is_empty()).then(|| fnv(trades.into_iter().flat_map(u64::to_be_bytes)))
+    }
+
+    /// The queues that are served here.
+    pub(crate) fn queues(&self) -> Vec<String> {
+        let here = lock(&self.here);
+        let living = here.values().filter(|serving| serving.lives());
+        let all: HashSet<&String> = living.flat_map(|serving| &serving.queues).collect();
+        all.into_iter().cloned().collect()
     }
 
     /// Whether one may take tasks of this queue and type; yes if there is none, as somebody else may wait for them.
@@ -106,7 +158,8 @@ impl Workers {
             None => of.iter().any(|name| names.by_name(sort, name).is_none()),
         };
         let serves = |of: &Serving| is_among(Sort::Queue, queue, &of.queues) && is_among(Sort::Kind, kind, &of.kinds);
-        here.is_empty() || here.values().any(serves)
+        let mut living = here.values().filter(|serving| serving.lives()).peekable();
+        living.peek().is_none() || living.any(serves)
     }
 
     pub(crate) fn server(&self, id: WorkerId) -> Option<Arc<Server>> {

@@ -168,6 +168,7 @@ async fn fetch(
         appetite.ate(&of_lane);
         lane.add(of_lane);
         shared.buffered.notify_one();
+        shared.taken.notify_one();
     }
     Ok(answer)
 }
