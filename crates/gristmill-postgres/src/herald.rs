@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gristmill_core::kit::fnv;
 use gristmill_core::{Effects, Fleet, StoreError};
+use tokio::runtime::Builder;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_postgres::AsyncMessage;
@@ -141,10 +142,18 @@ impl Herald {
 impl Inner {
     /// Sees to it that news travel: from the first that there is to tell or to wait for on.
     pub(crate) fn start_herald(self: &Arc<Self>) {
-        if !self.herald.started.swap(true, Ordering::Relaxed) {
+        if !self.herald.started.swap(true, Ordering::Relaxed) && (self.connect.options.pgbouncer || !self.carry_news_apart()) {
             self.tasks.spawn(self.clone().carry_news());
         }
         self.herald.stir.notify_one();
+    }
+
+    /// The same on a thread of its own: a runtime of several threads wakes two of them each time that one of its connections says something,
+    /// and that is most of what an idle worker does. A pool's connections stay with the runtime that opens them. False if there is no thread.
+    fn carry_news_apart(self: &Arc<Self>) -> bool {
+        let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return false };
+        let inner = self.clone();
+        std::thread::Builder::new().name("gristmill-news".to_owned()).spawn(move || runtime.block_on(inner.carry_news())).is_ok()
     }
 
     async fn carry_news(self: Arc<Self>) {

@@ -22,8 +22,10 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(40);
 /// A look that brings nothing puts off the next by a quarter, for as long as the looks of all such workers together are as many as
 /// one alone makes; but not beyond this.
 const LOOK_SELDOM: Duration = Duration::from_millis(500);
-/// A look that took long, through dead rows that something holds, is so many times as long not repeated.
-const LOOK_REST: u32 = 20;
+/// A look at what is ready that took longer than this, through dead rows that something holds, is not repeated soon.
+const LOOK_CHEAP: Duration = Duration::from_millis(50);
+/// But not later than this.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How often those look who only show what there is.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
 /// How often the line is tried while nobody waits: one that is dead at its other end says nothing by itself.
@@ -47,8 +49,9 @@ pub(crate) struct Lookout<'a> {
     rest: Statement,
     snapshot: String,
     looked: Instant,
-    /// How long the last look at what is ready took.
+    /// How long the last look at what is ready took, and whether anything was.
     cost: Duration,
+    saw_ready: bool,
     listens: bool,
     /// Since when there is no reason to.
     needless: Option<Instant>,
@@ -88,6 +91,7 @@ impl<'a> Lookout<'a> {
             snapshot: String::new(),
             looked: Instant::now(),
             cost: Duration::ZERO,
+            saw_ready: false,
             listens: false,
             needless: None,
             seat: None,
@@ -216,8 +220,11 @@ impl<'a> Lookout<'a> {
             self.seat = Some(Seat { key, trade });
             self.inner.herald.sits(u32::try_from(n).ok());
         }
-        // Who had the seat before may have heard of something just now and left it to the next. Who only begins to listen looks then.
-        if is_ready || (self.seat.is_some() && self.listens) {
+        // What is still there a moment later those with a seat have left. Who had the seat before may have heard of something just now and left
+        // it to the next; who only begins to listen looks then.
+        let is_left = is_ready && self.saw_ready;
+        self.saw_ready = is_ready && !is_left;
+        if is_left || (self.seat.is_some() && self.listens) {
             self.inner.saw_something();
         }
         Ok(())
@@ -226,7 +233,10 @@ impl<'a> Lookout<'a> {
     /// How long after a look the next one is.
     fn look_every(&self) -> Duration {
         match (self.inner.signals.is_ready_awaited(), self.inner.signals.is_change_awaited()) {
-            (true, _) => self.inner.look_every(self.seat.is_some()).max(self.cost.saturating_mul(LOOK_REST)),
+            (true, _) if self.seat.is_some() => self.inner.look_every(true),
+            (true, _) if self.cost > LOOK_CHEAP => self.cost.saturating_mul(20).min(LOOK_AGAIN),
+            (true, _) if self.saw_ready => LOOK_EVERY,
+            (true, _) => self.inner.look_every(false),
             (false, true) => SHOW_EVERY,
             (false, false) => PROBE_EVERY,
         }
@@ -263,7 +273,7 @@ impl Inner {
         let together = LOOK_EVERY.saturating_mul(if is_seated { alike.min(SEATS) } else { alike }).min(LOOK_SELDOM);
         let vain = i32::try_from(self.herald.vain.load(Ordering::Relaxed)).unwrap_or(i32::MAX);
         let stretched = LOOK_EVERY.as_secs_f64() * 1.25f64.powi(vain.min(20));
-        together.min(Duration::from_secs_f64(stretched)).mul_f64(0.7 + 0.3 * self.env.random())
+        together.min(Duration::from_secs_f64(stretched)).mul_f64(0.9 + 0.1 * self.env.random())
     }
 
     /// Others committed something.
@@ -284,5 +294,20 @@ async fn until(since: Option<Instant>, long: Duration) {
     match since {
         Some(since) => tokio::time::sleep_until(since + long).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_seat_is_one_of_a_schema_and_of_what_is_served() {
+        let all = [("a", 1), ("a", 2), ("b", 1), ("1 in a", 1)].map(|(schema, trade)| seats(schema, trade));
+        assert_eq!(all.as_flattened().iter().collect::<HashSet<_>>().len(), 4 * SEATS as usize);
+        // Programs of other versions have the same.
+        assert_eq!(seats("gristmill", 1)[0], 7_146_336_555_568_128_259);
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Fleets {
 struct Serving {
     queues: HashSet<String>,
     kinds: HashSet<String>,
+    /// See [`Workers::trade`].
+    trade: u64,
     lease: Duration,
     /// When it last entered, or beat.
     beaten: Instant,
@@ -52,17 +54,14 @@ impl Serving {
     fn lives(&self) -> bool {
         self.beaten.elapsed() < self.lease.saturating_mul(2)
     }
+}
 
-    fn trade(&self) -> u64 {
-        let sorted = |names: &HashSet<String>| {
-            let mut names: Vec<String> = names.iter().cloned().collect();
-            names.sort_unstable();
-            names
-        };
-        // No name holds this byte, so that no two lists read alike.
-        let names = sorted(&self.queues).into_iter().chain([String::new()]).chain(sorted(&self.kinds));
-        fnv(names.flat_map(|name| [name.as_bytes(), &[0xff]].concat()))
-    }
+fn trade_of(spec: &WorkerSpec) -> u64 {
+    let mut kinds: Vec<&str> = spec.kind_names().collect();
+    kinds.sort_unstable();
+    let queues = spec.queues.keys().map(String::as_str);
+    // No name holds this byte, so that no two lists read alike.
+    fnv(queues.chain([""]).chain(kinds).flat_map(|name| name.bytes().chain([0xff])))
 }
 
 /// What is remembered of workers between their claims. All of it can be read again.
@@ -117,6 +116,7 @@ impl Workers {
         let serving = Serving {
             queues: spec.queues.keys().cloned().collect(),
             kinds: spec.kind_names().map(str::to_owned).collect(),
+            trade: trade_of(spec),
             lease: spec.lease,
             beaten: Instant::now(),
         };
@@ -135,7 +135,8 @@ impl Workers {
 
     /// A number that workers have in common with those who serve the same, in whatever process; `None` if there is none here.
     pub(crate) fn trade(&self) -> Option<u64> {
-        let mut trades: Vec<u64> = lock(&self.here).values().filter(|serving| serving.lives()).map(Serving::trade).collect();
+        let mut trades: Vec<u64> =
+            lock(&self.here).values().filter(|serving| serving.lives()).map(|serving| serving.trade).collect();
         trades.sort_unstable();
         trades.dedup();
         (!trades.is_empty()).then(|| fnv(trades.into_iter().flat_map(u64::to_be_bytes)))
@@ -307,22 +308,25 @@ mod tests {
     use super::*;
     use crate::names::Named;
 
-    #[test]
-    fn only_what_is_known_to_be_anothers_is_passed_over() {
-        let (names, workers, env) = (Names::default(), Workers::default(), Env::system());
-        let know = |sort, name: &str, id| names.keep(sort, Named { name: name.into(), id, known: true });
-        know(Sort::Queue, "mail", 1);
-        know(Sort::Queue, "other", 2);
-        know(Sort::Kind, "send", 1);
-        assert!(workers.serve(&names, 2, 9), "nobody here serves anything, so that whoever waits waits for all");
-        let spec = |queues: &[&str]| WorkerSpec {
-            id: env.worker_id(),
+    fn spec(queues: &[&str]) -> WorkerSpec {
+        WorkerSpec {
+            id: Env::system().worker_id(),
             name: String::new(),
             lease: Duration::from_secs(1),
             kinds: vec!["send".into()],
             queues: queues.iter().map(|queue| ((*queue).to_owned(), 1)).collect(),
             version: String::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn only_what_is_known_to_be_anothers_is_passed_over() {
+        let (names, workers) = (Names::default(), Workers::default());
+        let know = |sort, name: &str, id| names.keep(sort, Named { name: name.into(), id, known: true });
+        know(Sort::Queue, "mail", 1);
+        know(Sort::Queue, "other", 2);
+        know(Sort::Kind, "send", 1);
+        assert!(workers.serve(&names, 2, 9), "nobody here serves anything, so that whoever waits waits for all");
         let worker = spec(&["mail"]);
         workers.enter(&worker);
         assert!(workers.serve(&names, 1, 1));
@@ -334,5 +338,36 @@ mod tests {
         assert!(workers.serve(&names, 3, 1), "it may be the one that was not there yet");
         workers.leave(late.id);
         assert!(!workers.serve(&names, 3, 1));
+    }
+
+    #[test]
+    fn workers_that_serve_the_same_have_it_in_common() {
+        let trade = |all: &[&[&str]]| {
+            let workers = Workers::default();
+            all.iter().for_each(|queues| workers.enter(&spec(queues)));
+            workers.trade()
+        };
+        assert_eq!(trade(&[]), None);
+        assert_eq!(trade(&[&["a", "b"]]), trade(&[&["b", "a"], &["a", "b"]]));
+        assert_ne!(trade(&[&["a", "b"]]), trade(&[&["a"]]));
+        assert_ne!(trade(&[&["a", "b"]]), trade(&[&["ab"]]));
+        assert_ne!(trade(&[&["a"], &["b"]]), trade(&[&["a", "b"]]));
+    }
+
+    /// Whose lease has run out goes on under a new id, and nobody says that the old one has left.
+    #[test]
+    fn what_one_served_that_beats_no_more_is_served_no_more() {
+        let (names, workers) = (Names::default(), Workers::default());
+        names.keep(Sort::Queue, Named { name: "mail".into(), id: 1, known: true });
+        names.keep(Sort::Kind, Named { name: "send".into(), id: 1, known: true });
+        let (old, new) = (spec(&["mail"]), spec(&[]));
+        let of_both = |workers: &Workers| (workers.serve(&names, 1, 1), workers.queues().len());
+        workers.enter(&old);
+        workers.enter(&new);
+        assert_eq!((of_both(&workers), workers.beat(new.id)), ((true, 1), vec![]));
+        let before = Instant::now().checked_sub(old.lease * 3).expect("the machine has run for seconds");
+        lock(&workers.here).get_mut(&old.id).unwrap().beaten = before;
+        assert_eq!((of_both(&workers), workers.beat(new.id)), ((false, 0), vec![old.id]));
+        assert_eq!((workers.beat(old.id), of_both(&workers)), (vec![], (true, 1)));
     }
 }

@@ -194,11 +194,6 @@ impl Shared {
         self.held().remove(lease);
     }
 
-    /// Whether any attempt runs now.
-    pub(crate) fn is_running(&self) -> bool {
-        !self.held().is_empty()
-    }
-
     /// The attempts that run now.
     pub(crate) fn running(&self) -> Vec<Arc<Attempt>> {
         self.held().values().cloned().collect()
