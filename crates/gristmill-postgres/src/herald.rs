@@ -50,6 +50,8 @@ struct State {
     blind: u32,
     /// Until when to listen, as many end here.
     ends_many_until: Option<Instant>,
+    /// Until when a beat of this process leads.
+    leads_until: Option<Instant>,
     /// The place among those of its kind that listen.
     seat: Option<u32>,
 }
@@ -86,6 +88,15 @@ impl Herald {
         if awaited.is_none() {
             (state.announced, state.blind, state.ends_many_until) = (None, 0, None);
         }
+    }
+
+    /// A beat here leads all others for so long, and is the one to act on edits.
+    pub(crate) fn leads_beats(&self, lease: Duration) {
+        self.state().leads_until = Instant::now().checked_add(lease);
+    }
+
+    pub(crate) fn has_leading_beat(&self) -> bool {
+        self.state().leads_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// From here on we have this place among those of our kind that listen.

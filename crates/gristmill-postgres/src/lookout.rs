@@ -256,8 +256,8 @@ impl Inner {
     /// Whether somebody here has to hear at once of what others do, apart from what workers with a seat hear for all of their kind.
     pub(crate) fn has_to_listen(&self) -> bool {
         let signals = &self.signals;
-        // Others than the first promote by turns, and beats look by themselves.
-        let schedules = signals.is_schedule_awaited() && self.fleets().all.rank == 0;
+        // Others than the first promote by turns, and other beats than the one that leads look by themselves.
+        let schedules = signals.is_schedule_awaited() && (self.fleets().all.rank == 0 || self.herald.has_leading_beat());
         let is_unknown = signals.is_ready_awaited() && self.workers.trade().is_none();
         schedules
             || is_unknown
