@@ -172,6 +172,16 @@ impl Signals {
         self.state().waiting_ready > 0
     }
 
+    /// Whether anybody waits for what is scheduled.
+    pub fn is_schedule_awaited(&self) -> bool {
+        self.state().waiting_scheduled > 0
+    }
+
+    /// Whether anybody waits for requests to stop.
+    pub fn is_cancellation_awaited(&self) -> bool {
+        self.state().waiting_cancelled > 0
+    }
+
     /// Whether anybody waits for whatever happens.
     pub fn is_change_awaited(&self) -> bool {
         self.state().waiting_changed > 0

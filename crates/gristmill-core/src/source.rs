@@ -249,6 +249,15 @@ pub struct Wanted {
     pub queue: Arc<str>,
     /// At most so many.
     pub limit: usize,
+    /// How many of them would start at once; the others would wait for a slot. Whatever else comes is for workers that have one free.
+    pub free: usize,
+}
+
+impl Wanted {
+    /// So many, for all of which there are slots.
+    pub fn new(queue: impl Into<Arc<str>>, limit: usize) -> Self {
+        Self { queue: queue.into(), limit, free: limit }
+    }
 }
 
 /// A task that was claimed.

@@ -2,8 +2,10 @@
 -- What became of them, line by line; how long it is until the next that is left, where what this program leaves alone is passed over,
 -- or sweeps would follow each other without a pause; and from where on the next look need look: what was due before is taken, or locked by
 -- somebody who takes it, but for what a statement that takes its time commits a moment after it was due. A clock that was set back is before $3, which counts for nothing then.
+-- Nobody waits for the disk: what a crash of the server takes back is due still, and a claim that has come after it keeps it with itself.
 WITH due AS MATERIALIZED (
   SELECT ctid AS at FROM {s}.scheduled WHERE run_at >= (SELECT CASE WHEN $3 <= {now} THEN $3 ELSE 0 END) AND run_at <= {now} AND flags & {unknown} = 0
+    AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL
   ORDER BY run_at, seq LIMIT $2 FOR UPDATE SKIP LOCKED
 ), gone AS (
   DELETE FROM {s}.scheduled WHERE ctid = ANY (ARRAY(SELECT at FROM due))

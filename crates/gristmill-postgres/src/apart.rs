@@ -350,7 +350,7 @@ impl Inner {
             if caller[0].reply.is_closed() {
                 return;
             }
-            let done = self.enqueue(&caller).await;
+            let done = self.enqueue_again(&caller).await;
             drop(apart);
             match done {
                 Ok(outcomes) => return answer(caller, outcomes),
@@ -361,8 +361,13 @@ impl Inner {
     }
 
     async fn enqueue(self: &Arc<Self>, callers: &[Caller]) -> Result<Vec<EnqueueOutcome>, StoreError> {
-        let tasks: Vec<&NewTask> = callers.iter().flat_map(|caller| &caller.tasks).collect();
+        let tasks = tasks_of(callers);
         run!(self, pool, Kind::SingleBriefly, s => ops::enqueue(&mut s, &tasks))
+    }
+
+    async fn enqueue_again(self: &Arc<Self>, callers: &[Caller]) -> Result<Vec<EnqueueOutcome>, StoreError> {
+        let tasks = tasks_of(callers);
+        run!(self, pool, Kind::SingleAgain, s => ops::enqueue(&mut s, &tasks))
     }
 
     fn knows_names_of(&self, task: &NewTask) -> bool {
@@ -377,6 +382,10 @@ impl Inner {
             () = self.closing.cancelled() => false,
         }
     }
+}
+
+fn tasks_of(callers: &[Caller]) -> Vec<&NewTask> {
+    callers.iter().flat_map(|caller| &caller.tasks).collect()
 }
 
 /// Gives each caller his part of what a group of them was answered.

@@ -4,42 +4,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gristmill_core::kit::fnv;
-use gristmill_core::{Effects, StoreError};
+use gristmill_core::{Effects, Fleet, StoreError};
+use tokio::runtime::Builder;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_postgres::{AsyncMessage, Client};
+use tokio_postgres::AsyncMessage;
 
 use crate::effects::Tidings;
 use crate::error::explain;
 use crate::inner::Inner;
+use crate::lookout::{AWAITED_FOR, LISTEN_ON, Lookout, NOTIFY_EVERY, SEATS};
 use crate::news::News;
-use crate::sql::Q;
 
-/// At least so long between two notifications: each takes a lock that all of a database's notifying commits share. What is heard
-/// is acted upon no more often either, as anybody who may connect may notify.
-const NOTIFY_EVERY: Duration = Duration::from_millis(5);
-/// The same of what is heard and not understood, which has to be taken for anything.
+/// What is heard and not understood has to be taken for anything, and is acted upon no more often than this.
 const UNKNOWN_EVERY: Duration = Duration::from_millis(40);
-/// How often we look whether anybody committed anything, while somebody waits for ready tasks: notifications are a courtesy,
-/// and those who enqueue in their own transactions give none.
-const LOOK_EVERY: Duration = Duration::from_millis(40);
-/// A look that brings nothing puts off the next by a quarter, for as long as the looks of all such workers together are as many as
-/// one alone makes; but not beyond this.
-const LOOK_SELDOM: Duration = Duration::from_millis(500);
 /// So many of the idle workers that serve a line answer to a notification of one task in it. More than one, as who is chosen may be
 /// busy; the others find by their looks what is left.
 const ANSWERS: u32 = 2;
-/// How often those look who only show what there is.
-const SHOW_EVERY: Duration = Duration::from_millis(500);
-/// How often the line is tried while nobody waits: one that is dead at its other end says nothing by itself.
-const PROBE_EVERY: Duration = Duration::from_secs(20);
-/// The longest that the line may take to answer.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Who has said that it awaits ends is told of them for so long, and says so again in time.
-const AWAITED_FOR: Duration = Duration::from_secs(60);
+/// How often who awaits ends says so.
 const AWAITS_AGAIN: Duration = Duration::from_secs(30);
-/// How often scheduled tasks are looked for behind a pooler, where nobody can say that one is due sooner.
-const DUE_EVERY: Duration = Duration::from_millis(200);
+/// Who has told of so many ends without knowing whether anybody awaits them listens to know it.
+const BLIND_MAX: u32 = 20;
 
 /// Tells other processes of commits, and hears of theirs, on a connection of its own.
 #[derive(Default)]
@@ -48,7 +33,9 @@ pub(crate) struct Herald {
     state: Mutex<State>,
     stir: Notify,
     /// Looks since the last that brought something.
-    vain: AtomicU32,
+    pub(crate) vain: AtomicU32,
+    /// Whether the last wake-up was by a look, and nobody had told.
+    pub(crate) by_look: AtomicBool,
 }
 
 #[derive(Default)]
@@ -59,6 +46,14 @@ struct State {
     awaited: Option<Instant>,
     /// When we said that we do.
     announced: Option<Instant>,
+    /// How often ends were told without knowing.
+    blind: u32,
+    /// Until when to listen, as many end here.
+    ends_many_until: Option<Instant>,
+    /// Until when a beat of this process leads.
+    leads_until: Option<Instant>,
+    /// The place among those of its kind that listen.
+    seat: Option<u32>,
 }
 
 impl Herald {
@@ -69,9 +64,49 @@ impl Herald {
         state.news != News::default()
     }
 
-    /// Whether another process waits for ends.
-    pub(crate) fn are_ends_awaited(&self) -> bool {
-        self.state().awaited.is_none_or(|until| Instant::now() < until)
+    /// Whether another process waits for ends, one of which is about to be told.
+    fn are_ends_awaited(&self) -> bool {
+        let (mut state, now) = (self.state(), Instant::now());
+        if state.awaited.is_none() {
+            state.blind = state.blind.saturating_add(1);
+        }
+        if state.blind >= BLIND_MAX {
+            state.ends_many_until = Some(now + LISTEN_ON);
+        }
+        state.awaited.is_none_or(|until| now < until)
+    }
+
+    /// Whether so many tasks end here that it is worth knowing whether anybody waits for them.
+    pub(crate) fn ends_many(&self) -> bool {
+        self.state().ends_many_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// From here on we hear of others, who may await ends until then; `None` if we do not.
+    pub(crate) fn listens(&self, awaited: Option<Instant>) {
+        let mut state = self.state();
+        state.awaited = awaited;
+        if awaited.is_none() {
+            (state.announced, state.blind, state.ends_many_until) = (None, 0, None);
+        }
+    }
+
+    /// A beat here leads all others for so long, and is the one to act on edits.
+    pub(crate) fn leads_beats(&self, lease: Duration) {
+        self.state().leads_until = Instant::now().checked_add(lease);
+    }
+
+    pub(crate) fn has_leading_beat(&self) -> bool {
+        self.state().leads_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// From here on we have this place among those of our kind that listen.
+    pub(crate) fn sits(&self, seat: Option<u32>) {
+        self.state().seat = seat;
+    }
+
+    /// Resolves when there may be something to tell, or to wait for.
+    pub(crate) async fn stirred(&self) {
+        self.stir.notified().await;
     }
 
     /// Somebody here waits for an end.
@@ -83,9 +118,16 @@ impl Herald {
         }
     }
 
-    /// A worker here found something to do.
+    /// A look begins.
+    pub(crate) fn looks(&self) {
+        self.vain.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A worker here found something to do. What others tell says nothing of what nobody tells.
     pub(crate) fn found(&self) {
-        self.vain.store(0, Ordering::Relaxed);
+        if self.by_look.swap(false, Ordering::Relaxed) {
+            self.vain.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Tells and hears nothing: for measurements of bare statements.
@@ -93,8 +135,13 @@ impl Herald {
         self.started.store(true, Ordering::Relaxed);
     }
 
-    fn take(&self) -> News {
-        std::mem::take(&mut self.state().news)
+    pub(crate) fn has_news(&self) -> bool {
+        self.state().news != News::default()
+    }
+
+    /// What others are to be told, if that is anything.
+    pub(crate) fn take(&self) -> Option<News> {
+        Some(std::mem::take(&mut self.state().news)).filter(|news| *news != News::default())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -106,10 +153,18 @@ impl Herald {
 impl Inner {
     /// Sees to it that news travel: from the first that there is to tell or to wait for on.
     pub(crate) fn start_herald(self: &Arc<Self>) {
-        if !self.herald.started.swap(true, Ordering::Relaxed) {
+        if !self.herald.started.swap(true, Ordering::Relaxed) && (self.connect.options.pgbouncer || !self.carry_news_apart()) {
             self.tasks.spawn(self.clone().carry_news());
         }
         self.herald.stir.notify_one();
+    }
+
+    /// The same on a thread of its own: a runtime of several threads wakes two of them each time that one of its connections says something,
+    /// and that is most of what an idle worker does. A pool's connections stay with the runtime that opens them. False if there is no thread.
+    fn carry_news_apart(self: &Arc<Self>) -> bool {
+        let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return false };
+        let inner = self.clone();
+        std::thread::Builder::new().name("gristmill-news".to_owned()).spawn(move || runtime.block_on(inner.carry_news())).is_ok()
     }
 
     async fn carry_news(self: Arc<Self>) {
@@ -118,7 +173,7 @@ impl Inner {
             () = closing.cancelled() => {}
             () = async {
                 if self.connect.options.pgbouncer {
-                    self.poll_through_pool().await;
+                    self.use_pool().await;
                 } else {
                     self.keep_line().await;
                 }
@@ -140,7 +195,8 @@ impl Inner {
             // Nobody heard anything meanwhile, nor said that ends are awaited.
             self.workers.hints.came_somewhere();
             self.signals.changed();
-            self.herald.state().announced = None;
+            self.herald.listens(None);
+            self.herald.sits(None);
             self.dues.forget_told();
             let most = Duration::from_millis(50).saturating_mul(1 << failures.min(4));
             tokio::time::sleep(most.mul_f64(0.5 + 0.5 * self.env.random())).await;
@@ -151,71 +207,11 @@ impl Inner {
     async fn use_line(&self) -> Result<(), StoreError> {
         let (client, mut connection) = self.connect.client().await?;
         let me = format!("{:08x}", self.env.fence().as_uuid().as_u128() as u32);
-        let channel = self.connect.texts.channel();
         let hear = self.hear(&mut connection, &me);
-        let tell = self.tell_and_look(&client, &channel, &me);
+        let tell = async { Lookout::new(self, &client, &me).await?.run().await };
         tokio::select! {
             heard = hear => heard,
             told = tell => told,
-        }
-    }
-
-    async fn tell_and_look(&self, client: &Client, channel: &str, me: &str) -> Result<(), StoreError> {
-        let broken = |error| explain(error, &self.connect.what);
-        // A notification that a crash of the server loses is lost to nobody: those who wait look by themselves.
-        let listen = format!("SET synchronous_commit = off; SET search_path = pg_catalog; LISTEN {channel}");
-        client.batch_execute(&listen).await.map_err(broken)?;
-        // Somebody may have said that he awaits ends while we did not listen, and says so again within this time.
-        self.herald.state().awaited = Some(Instant::now() + AWAITED_FOR);
-        // Parsed once, as it is asked some twenty times a second.
-        let look = client.prepare_typed(self.connect.texts.text(Q::Snapshot), &[]).await.map_err(broken)?;
-        self.workers.hints.came_somewhere();
-        self.signals.changed();
-        let mut snapshot = String::new();
-        let mut looked = Instant::now();
-        loop {
-            if self.signals.is_end_awaited() {
-                self.herald.await_ends();
-            }
-            tokio::select! {
-                () = self.herald.stir.notified() => {
-                    let news = self.herald.take();
-                    if news != News::default() {
-                        let notify = format!("NOTIFY {channel}, '{me}{}'", news.text());
-                        // A server that is frozen says nothing, and nobody here would look any more.
-                        let told = tokio::time::timeout(PROBE_TIMEOUT, client.batch_execute(&notify)).await;
-                        let Ok(told) = told else { return Ok(()) };
-                        told.map_err(broken)?;
-                        tokio::time::sleep(NOTIFY_EVERY).await;
-                    }
-                }
-                // Counted from the last look: from here on, what there is to tell twenty times a second would put it off for ever.
-                () = tokio::time::sleep_until(looked + self.look_every()) => {
-                    looked = Instant::now();
-                    self.herald.vain.fetch_add(1, Ordering::Relaxed);
-                    let Ok(seen) = tokio::time::timeout(PROBE_TIMEOUT, client.query_one(&look, &[])).await else { return Ok(()) };
-                    let seen = seen.and_then(|row| row.try_get(0)).map_err(broken)?;
-                    if seen != snapshot {
-                        self.workers.hints.came_somewhere();
-                        self.signals.ready();
-                    }
-                    snapshot = seen;
-                }
-            }
-        }
-    }
-
-    /// How long after a look the next one is.
-    fn look_every(&self) -> Duration {
-        match (self.signals.is_ready_awaited(), self.signals.is_change_awaited()) {
-            (true, _) => {
-                let vain = i32::try_from(self.herald.vain.load(Ordering::Relaxed)).unwrap_or(i32::MAX);
-                let together = LOOK_EVERY.saturating_mul(self.fleets().alike.size).min(LOOK_SELDOM);
-                let stretched = LOOK_EVERY.as_secs_f64() * 1.25f64.powi(vain.min(20));
-                together.min(Duration::from_secs_f64(stretched)).mul_f64(0.7 + 0.3 * self.env.random())
-            }
-            (false, true) => SHOW_EVERY,
-            (false, false) => PROBE_EVERY,
         }
     }
 
@@ -259,16 +255,18 @@ impl Inner {
         if news.awaits {
             self.herald.state().awaited = Some(Instant::now() + AWAITED_FOR);
         }
-        let fleet = self.fleets().alike;
         let mut readied = news.readied;
         if readied {
             self.workers.hints.came_somewhere();
         }
         for (line, count) in &news.came {
-            if self.serves(*line) && fleet.is_chosen(lot, ANSWERS.max(*count)) {
+            if self.serves(*line) && self.answers(lot, ANSWERS.max(*count)) {
                 self.workers.hints.came(line.0);
                 readied = true;
             }
+        }
+        if readied {
+            self.herald.by_look.store(false, Ordering::Relaxed);
         }
         let due = news.due.map(|due| std::time::Instant::now() + due);
         let scheduled = news.scheduled | due.is_some_and(|due| self.dues.heard(due));
@@ -279,35 +277,13 @@ impl Inner {
         self.signals.committed(&Effects { readied, scheduled, cancelled, changed, ended: news.ended, ..Effects::default() });
     }
 
-    /// Behind a pooler nobody can listen; looking is all there is.
-    async fn poll_through_pool(&self) {
-        let mut snapshot = String::new();
-        // Of a change those who wait for other than ready tasks are told more seldom, but they are.
-        let (mut looked_for_due, mut is_owed) = (Instant::now(), false);
-        loop {
-            tokio::time::sleep(LOOK_EVERY.mul_f64(0.8 + 0.4 * self.env.random())).await;
-            if !self.signals.is_awaited() {
-                self.herald.take();
-                self.herald.stir.notified().await;
-                continue;
-            }
-            let Ok(held) = self.pool.get().await else { continue };
-            let Ok(conn) = held.conn() else { continue };
-            let seen = conn.rows(&self.connect.texts, Q::Snapshot, &[]).await;
-            if let Ok(seen) = seen.and_then(|rows| rows.first().map_or(Ok(String::new()), |row| row.try_get(0))) {
-                held.release();
-                if seen != snapshot {
-                    self.workers.hints.came_somewhere();
-                    self.signals.ready();
-                    self.signals.look_for_ends();
-                    is_owed = true;
-                }
-                if is_owed && looked_for_due.elapsed() >= DUE_EVERY {
-                    (is_owed, looked_for_due) = (false, Instant::now());
-                    self.signals.changed();
-                }
-                snapshot = seen;
-            }
+    /// Whether it is for this process to look, if so many of those that serve a line are to.
+    fn answers(&self, lot: u32, most: u32) -> bool {
+        let size = self.fleets().alike.size.min(SEATS);
+        match self.herald.state().seat {
+            Some(seat) => Fleet { size, rank: seat % size.max(1) }.is_chosen(lot, most),
+            // With more than those with a seat may take, whoever happens to listen helps. Where there is no worker there are no seats.
+            None => most > size || self.workers.trade().is_none(),
         }
     }
 
@@ -325,6 +301,7 @@ impl Inner {
             let serves = self.serves(*line);
             if serves {
                 self.workers.hints.came(line.0);
+                self.herald.by_look.store(false, Ordering::Relaxed);
                 effects.readied = true;
             }
             // Whoever waits here takes it at once: others would look for nothing.
@@ -334,7 +311,7 @@ impl Inner {
                 news.add_came(*line, *count);
             }
         }
-        if self.herald.are_ends_awaited() {
+        if !effects.ended.is_empty() && self.herald.are_ends_awaited() {
             news.add_ended(&effects.ended);
         }
         news.due = own.due.filter(|due| self.dues.is_to_be_told(now + *due));

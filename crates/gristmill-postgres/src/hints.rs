@@ -26,8 +26,17 @@ struct State {
 struct Worker {
     /// These gave less than was asked for, and nothing that was told has come to them since; and when that was.
     dry: HashMap<i32, Instant>,
-    /// How much more than it got the last claim from a queue has asked for.
+    /// For how many more than it got slots were free when it last claimed from a queue.
     room: HashMap<i32, usize>,
+}
+
+/// What a claim from a queue asked for, and got.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Catch {
+    pub(crate) wanted: usize,
+    /// For so many slots are free. The rest would wait, perhaps beside workers that are idle.
+    pub(crate) free: usize,
+    pub(crate) taken: usize,
 }
 
 /// When a claim began: what comes from then on it may not see.
@@ -80,22 +89,19 @@ impl Hints {
             .is_some_and(|worker| worker.dry.get(&queue).is_some_and(|since| since.elapsed() < DRY_FOR))
     }
 
-    /// A claim from a queue asked for `wanted` and got `taken`.
-    pub(crate) fn claimed(&self, worker: WorkerId, queue: i32, (wanted, taken): (usize, usize), begun: Begun) {
+    /// A worker has claimed from a queue.
+    pub(crate) fn claimed(&self, worker: WorkerId, queue: i32, Catch { wanted, free, taken }: Catch, begun: Begun) {
         let mut state = self.state();
         let saw_all = state.came_somewhere <= begun.0 && state.came.get(&queue).is_none_or(|came| *came <= begun.0);
         let worker = state.workers.entry(worker).or_default();
-        match wanted.saturating_sub(taken) {
-            0 => {
-                worker.room.remove(&queue);
-                worker.dry.remove(&queue);
-            }
-            left => {
-                worker.room.insert(queue, left);
-                if saw_all {
-                    worker.dry.insert(queue, Instant::now());
-                }
-            }
+        match free.saturating_sub(taken) {
+            0 => drop(worker.room.remove(&queue)),
+            left => drop(worker.room.insert(queue, left)),
+        }
+        if taken >= wanted {
+            worker.dry.remove(&queue);
+        } else if saw_all {
+            worker.dry.insert(queue, Instant::now());
         }
     }
 
@@ -136,19 +142,23 @@ mod tests {
 
     use super::*;
 
+    fn of(wanted: usize, taken: usize) -> Catch {
+        Catch { wanted, free: wanted, taken }
+    }
+
     #[test]
     fn a_queue_is_dry_for_who_has_looked_until_something_comes() {
         let (hints, env) = (Hints::default(), Env::system());
         let (one, other) = (env.worker_id(), env.worker_id());
         assert!(!hints.is_dry(one, 1), "nobody has looked");
-        hints.claimed(one, 1, (8, 3), hints.begin());
-        hints.claimed(one, 2, (8, 8), hints.begin());
+        hints.claimed(one, 1, of(8, 3), hints.begin());
+        hints.claimed(one, 2, of(8, 8), hints.begin());
         assert!(hints.is_dry(one, 1) && !hints.is_dry(one, 2) && !hints.is_dry(other, 1));
         hints.came(2);
         assert!(hints.is_dry(one, 1));
         hints.came(1);
         assert!(!hints.is_dry(one, 1));
-        hints.claimed(one, 1, (8, 0), hints.begin());
+        hints.claimed(one, 1, of(8, 0), hints.begin());
         hints.came_somewhere();
         assert!(!hints.is_dry(one, 1));
     }
@@ -160,10 +170,10 @@ mod tests {
         for come in [(|hints| hints.came(1)) as fn(&Hints), |hints| hints.came_somewhere()] {
             let begun = hints.begin();
             come(&hints);
-            hints.claimed(worker, 1, (8, 0), begun);
+            hints.claimed(worker, 1, of(8, 0), begun);
             assert!(!hints.is_dry(worker, 1));
         }
-        hints.claimed(worker, 1, (8, 0), hints.begin());
+        hints.claimed(worker, 1, of(8, 0), hints.begin());
         assert!(hints.is_dry(worker, 1));
     }
 
@@ -172,13 +182,23 @@ mod tests {
         let (hints, env) = (Hints::default(), Env::system());
         let worker = env.worker_id();
         assert!(!hints.has_room(1, 1), "nobody has claimed");
-        hints.claimed(worker, 1, (8, 5), hints.begin());
+        hints.claimed(worker, 1, of(8, 5), hints.begin());
         assert!(!hints.has_room(1, 4), "more than fits is for others, too");
         assert!(hints.has_room(1, 2) && hints.has_room(1, 1) && !hints.has_room(1, 1));
-        hints.claimed(worker, 1, (8, 8), hints.begin());
+        hints.claimed(worker, 1, of(8, 8), hints.begin());
         assert!(!hints.has_room(1, 1));
-        hints.claimed(worker, 1, (8, 0), hints.begin());
+        hints.claimed(worker, 1, of(8, 0), hints.begin());
         hints.leave(worker);
         assert!(!hints.has_room(1, 1));
+    }
+
+    #[test]
+    fn what_a_worker_would_only_claim_ahead_is_told_to_those_that_are_idle() {
+        let (hints, env) = (Hints::default(), Env::system());
+        let worker = env.worker_id();
+        hints.claimed(worker, 1, Catch { wanted: 52, free: 2, taken: 1 }, hints.begin());
+        assert!(hints.has_room(1, 1) && !hints.has_room(1, 1));
+        hints.claimed(worker, 1, Catch { wanted: 50, free: 0, taken: 0 }, hints.begin());
+        assert!(!hints.has_room(1, 1) && hints.is_dry(worker, 1));
     }
 }

@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE_OF_BEATS: Duration = Duration::from_secs(1);
 /// How long work for many waits for the lock of an open transaction, before it falls apart. Longer than what locks for a moment needs.
 const LOCK_WAIT: Duration = Duration::from_millis(100);
+/// The same of work that has fallen apart, each part of which has been held up before: those that wait for other locks are to have their turn.
+const LOCK_GLANCE: Duration = Duration::from_millis(5);
 /// How much longer than its statements may take an answer is waited for.
 const SLACK: Duration = Duration::from_secs(5);
 
@@ -109,6 +111,8 @@ pub(crate) enum Kind {
     Transaction,
     /// As `Single`, and no lock is waited for long: others wait for this one's end.
     SingleBriefly,
+    /// The same of what was held up before.
+    SingleAgain,
     /// As `Transaction`, the same.
     TransactionBriefly,
     /// Nothing is written, and all of it sees one moment: a task that moves meanwhile is seen where it was, and not missed.
@@ -120,8 +124,13 @@ impl Kind {
         matches!(self, Self::Transaction | Self::TransactionBriefly | Self::Snapshot)
     }
 
-    const fn is_brief(self) -> bool {
-        matches!(self, Self::SingleBriefly | Self::TransactionBriefly)
+    /// How long somebody's lock is waited for where others would wait, too.
+    const fn lock_wait(self) -> Option<Duration> {
+        match self {
+            Self::Single | Self::Transaction | Self::Snapshot => None,
+            Self::SingleBriefly | Self::TransactionBriefly => Some(LOCK_WAIT),
+            Self::SingleAgain => Some(LOCK_GLANCE),
+        }
     }
 }
 
@@ -160,7 +169,7 @@ impl Inner {
         let (now, many_days) = (self.env.virtual_now(), self.days.are_many());
         let mut session = Session::new(held, origin, &self.connect.texts, &self.names, now, many_days);
         // A failpoint before the commit needs a commit that is apart from the statement.
-        session.lock_wait = kind.is_brief().then(|| self.lock_wait());
+        session.lock_wait = kind.lock_wait().map(|wait| self.lock_wait(wait));
         session.sees_one_moment = kind == Kind::Snapshot;
         if kind.is_transaction() || failpoint::is_active() {
             session.begin().await.map_err(explain)?;
@@ -194,10 +203,10 @@ impl Inner {
         self.names.by_name(self.origins.last(), sort, name)
     }
 
-    /// How many milliseconds somebody's lock is waited for where others would wait, too.
-    fn lock_wait(&self) -> String {
+    /// In milliseconds, and no longer than a lock is waited for at all.
+    fn lock_wait(&self, wait: Duration) -> String {
         let most = self.connect.options.lock_timeout;
-        let wait = if most.is_zero() { LOCK_WAIT } else { most.min(LOCK_WAIT) };
+        let wait = if most.is_zero() { wait } else { most.min(wait) };
         wait.as_millis().max(1).to_string()
     }
 
@@ -226,7 +235,17 @@ impl Inner {
         let explain = |fault: Fault| fault.explain(&self.connect.what);
         let (pulse, _) = self.answer(ops::heartbeat(&mut session, worker, lease)).await?.map_err(explain)?;
         let (_, reply) = self.answer(session.end()).await?.map_err(explain)?;
+        if pulse.alive {
+            self.lives(worker);
+        }
         reply.map(|()| pulse)
+    }
+
+    /// A worker of this process lives, and others that were here may not.
+    pub(crate) fn lives(&self, worker: WorkerId) {
+        for gone in self.workers.beat(worker) {
+            self.keep_fleets(gone, None);
+        }
     }
 
     /// Keeps what a commit means to this process.

@@ -5,7 +5,8 @@
 //!   one while another is under way.
 //! - **The server's clock** and its order of arrival count, never a client's.
 //! - **Woken, and never dependent on it.** Commits of this process wake at once, those of others by a notification after the
-//!   commit, on a connection of its own; and a cheap look every 40 ms finds what gave none.
+//!   commit, on a connection and a thread of its own; and a cheap look every 40 ms finds what gave none. Of many idle workers a few listen
+//!   for all.
 //! - **In your own transaction.** [`Within`](gristmill_core::Within) is implemented for transactions and connections of sqlx,
 //!   tokio-postgres and diesel-async, each with the feature of its name: `sqlx`, `tokio-postgres`, `diesel`. It calls our SQL
 //!   functions, one statement each; nothing is notified inside the transaction unless `?notify=inside` asks for it.
@@ -35,6 +36,7 @@ mod hints;
 mod indexes;
 mod inner;
 mod locks;
+mod lookout;
 mod migrate;
 mod names;
 mod news;
@@ -42,6 +44,7 @@ mod ops;
 mod options;
 mod origin;
 mod pool;
+mod pooled;
 mod pooler;
 pub mod raw;
 mod rescues;

@@ -38,7 +38,12 @@ impl Schedules for PostgresStore {
     }
 
     async fn lead_beats(&self, beat: WorkerId, lease: Duration) -> Result<Lead, StoreError> {
-        run!(&self.inner(), pool, Kind::Single, s => ops::lead_beats(&mut s, beat, lease))
+        let inner = self.inner();
+        let lead: Result<Lead, StoreError> = run!(&inner, pool, Kind::Single, s => ops::lead_beats(&mut s, beat, lease));
+        if lead.as_ref().is_ok_and(|lead| lead.leads) {
+            inner.herald.leads_beats(lease);
+        }
+        lead
     }
 
     async fn resign_beat(&self, beat: WorkerId) -> Result<(), StoreError> {

@@ -153,6 +153,7 @@ queries! {
     ReadySomeKinds "ready_some_kinds" [INT4, INT8];
     Record "record" [UUID_ARRAY, BOOL];
     RecordOfDays "record" [UUID_ARRAY, BOOL];
+    RestLook "rest_look" [INT8_ARRAY, TEXT_ARRAY];
     ScheduleAdvance "schedule_advance" [TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY];
     ScheduleDue "schedule_due" [INT8, INT8];
     ScheduleGet "schedule_get" [TEXT];

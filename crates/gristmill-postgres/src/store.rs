@@ -170,6 +170,9 @@ impl Source for PostgresStore {
             self.inner.workers.leave(worker);
         }
         self.inner.keep_fleets(worker, pulse.alive.then_some(fleets));
+        if pulse.alive {
+            self.inner.lives(worker);
+        }
         Ok(pulse)
     }
 

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use gristmill_core::kit::fnv;
 use gristmill_core::{Fleet, WorkerId, WorkerSpec};
 
 use crate::hints::Hints;
@@ -42,6 +43,26 @@ pub(crate) struct Fleets {
 struct Serving {
     queues: HashSet<String>,
     kinds: HashSet<String>,
+    /// See [`Workers::trade`].
+    trade: u64,
+    lease: Duration,
+    /// When it last entered, or beat.
+    beaten: Instant,
+}
+
+impl Serving {
+    /// One that was stopped for longer may beat again, and is known again then.
+    fn lives(&self) -> bool {
+        self.beaten.elapsed() < self.lease.saturating_mul(2)
+    }
+}
+
+fn trade_of(spec: &WorkerSpec) -> u64 {
+    let mut kinds: Vec<&str> = spec.kind_names().collect();
+    kinds.sort_unstable();
+    let queues = spec.queues.keys().map(String::as_str);
+    // No name holds this byte, so that no two lists read alike.
+    fnv(queues.chain([""]).chain(kinds).flat_map(|name| name.bytes().chain([0xff])))
 }
 
 /// What is remembered of workers between their claims. All of it can be read again.
@@ -95,9 +116,41 @@ pub(crate) const PRIORITIES: usize = 10;
 impl Workers {
     /// A worker of this process begins.
     pub(crate) fn enter(&self, spec: &WorkerSpec) {
-        let serving =
-            Serving { queues: spec.queues.keys().cloned().collect(), kinds: spec.kind_names().map(str::to_owned).collect() };
+        let serving = Serving {
+            queues: spec.queues.keys().cloned().collect(),
+            kinds: spec.kind_names().map(str::to_owned).collect(),
+            trade: trade_of(spec),
+            lease: spec.lease,
+            beaten: Instant::now(),
+        };
         lock(&self.here).insert(spec.id, serving);
+    }
+
+    /// A worker of this process lives. Returns those that do not: a worker whose lease has run out goes on under a new id, and nobody
+    /// says of the old one that it has left.
+    pub(crate) fn beat(&self, id: WorkerId) -> Vec<WorkerId> {
+        let mut here = lock(&self.here);
+        if let Some(serving) = here.get_mut(&id) {
+            serving.beaten = Instant::now();
+        }
+        here.iter().filter(|(_, serving)| !serving.lives()).map(|(id, _)| *id).collect()
+    }
+
+    /// A number that workers have in common with those who serve the same, in whatever process; `None` if there is none here.
+    pub(crate) fn trade(&self) -> Option<u64> {
+        let mut trades: Vec<u64> =
+            lock(&self.here).values().filter(|serving| serving.lives()).map(|serving| serving.trade).collect();
+        trades.sort_unstable();
+        trades.dedup();
+        (!trades.is_empty()).then(|| fnv(trades.into_iter().flat_map(u64::to_be_bytes)))
+    }
+
+    /// The queues that are served here.
+    pub(crate) fn queues(&self) -> Vec<String> {
+        let here = lock(&self.here);
+        let living = here.values().filter(|serving| serving.lives());
+        let all: HashSet<&String> = living.flat_map(|serving| &serving.queues).collect();
+        all.into_iter().cloned().collect()
     }
 
     /// Whether one may take tasks of this queue and type; yes if there is none, as somebody else may wait for them.
@@ -109,7 +162,8 @@ impl Workers {
             None => of.iter().any(|name| names.by_name(origin, sort, name).is_none()),
         };
         let serves = |of: &Serving| is_among(Sort::Queue, queue, &of.queues) && is_among(Sort::Kind, kind, &of.kinds);
-        here.is_empty() || here.values().any(serves)
+        let mut living = here.values().filter(|serving| serving.lives()).peekable();
+        living.peek().is_none() || living.any(serves)
     }
 
     pub(crate) fn server(&self, origin: Origin, id: WorkerId) -> Option<Arc<Server>> {
@@ -266,22 +320,25 @@ mod tests {
     use super::*;
     use crate::names::Named;
 
-    #[test]
-    fn only_what_is_known_to_be_anothers_is_passed_over() {
-        let (names, workers, env, origin) = (Names::default(), Workers::default(), Env::system(), Origin::default());
-        let know = |sort, name: &str, id| names.keep(origin, sort, Named { name: name.into(), id, known: true });
-        know(Sort::Queue, "mail", 1);
-        know(Sort::Queue, "other", 2);
-        know(Sort::Kind, "send", 1);
-        assert!(workers.serve(&names, origin, 2, 9), "nobody here serves anything, so that whoever waits waits for all");
-        let spec = |queues: &[&str]| WorkerSpec {
-            id: env.worker_id(),
+    fn spec(queues: &[&str]) -> WorkerSpec {
+        WorkerSpec {
+            id: Env::system().worker_id(),
             name: String::new(),
             lease: Duration::from_secs(1),
             kinds: vec!["send".into()],
             queues: queues.iter().map(|queue| ((*queue).to_owned(), 1)).collect(),
             version: String::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn only_what_is_known_to_be_anothers_is_passed_over() {
+        let (names, workers, origin) = (Names::default(), Workers::default(), Origin::default());
+        let know = |sort, name: &str, id| names.keep(origin, sort, Named { name: name.into(), id, known: true });
+        know(Sort::Queue, "mail", 1);
+        know(Sort::Queue, "other", 2);
+        know(Sort::Kind, "send", 1);
+        assert!(workers.serve(&names, origin, 2, 9), "nobody here serves anything, so that whoever waits waits for all");
         let worker = spec(&["mail"]);
         workers.enter(&worker);
         assert!(workers.serve(&names, origin, 1, 1));
@@ -293,5 +350,36 @@ mod tests {
         assert!(workers.serve(&names, origin, 3, 1), "it may be the one that was not there yet");
         workers.leave(late.id);
         assert!(!workers.serve(&names, origin, 3, 1));
+    }
+
+    #[test]
+    fn workers_that_serve_the_same_have_it_in_common() {
+        let trade = |all: &[&[&str]]| {
+            let workers = Workers::default();
+            all.iter().for_each(|queues| workers.enter(&spec(queues)));
+            workers.trade()
+        };
+        assert_eq!(trade(&[]), None);
+        assert_eq!(trade(&[&["a", "b"]]), trade(&[&["b", "a"], &["a", "b"]]));
+        assert_ne!(trade(&[&["a", "b"]]), trade(&[&["a"]]));
+        assert_ne!(trade(&[&["a", "b"]]), trade(&[&["ab"]]));
+        assert_ne!(trade(&[&["a"], &["b"]]), trade(&[&["a", "b"]]));
+    }
+
+    /// Whose lease has run out goes on under a new id, and nobody says that the old one has left.
+    #[test]
+    fn what_one_served_that_beats_no_more_is_served_no_more() {
+        let (names, workers, origin) = (Names::default(), Workers::default(), Origin::default());
+        names.keep(origin, Sort::Queue, Named { name: "mail".into(), id: 1, known: true });
+        names.keep(origin, Sort::Kind, Named { name: "send".into(), id: 1, known: true });
+        let (old, new) = (spec(&["mail"]), spec(&[]));
+        let of_both = |workers: &Workers| (workers.serve(&names, origin, 1, 1), workers.queues().len());
+        workers.enter(&old);
+        workers.enter(&new);
+        assert_eq!((of_both(&workers), workers.beat(new.id)), ((true, 1), vec![]));
+        let before = Instant::now().checked_sub(old.lease * 3).expect("the machine has run for seconds");
+        lock(&workers.here).get_mut(&old.id).unwrap().beaten = before;
+        assert_eq!((of_both(&workers), workers.beat(new.id)), ((false, 0), vec![old.id]));
+        assert_eq!((workers.beat(old.id), of_both(&workers)), (vec![], (true, 1)));
     }
 }

@@ -87,7 +87,7 @@ impl RawBench {
         let queue: Arc<str> = "default".into();
         let mut count = 0;
         loop {
-            let wanted = vec![Wanted { queue: queue.clone(), limit: batch.max(1) }];
+            let wanted = vec![Wanted::new(queue.clone(), batch.max(1))];
             let claim = Claim { worker: self.worker, fence: self.env.fence(), wanted, again: false };
             let claimed = self.transact(|tx| ops::claim(tx, &claim))?;
             if claimed.is_empty() {

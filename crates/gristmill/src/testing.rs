@@ -372,7 +372,7 @@ impl Inline {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         store.enter(&spec).await?;
-        let wanted = queues.keys().map(|queue| Wanted { queue: queue.as_str().into(), limit: 1 }).collect();
+        let wanted = queues.keys().map(|queue| Wanted::new(queue.as_str(), 1)).collect();
         let claimed = store.claim(&Claim { worker, fence: self.env.fence(), wanted, again: false }).await?;
         let ran = claimed.len();
         for mut claimed in claimed {

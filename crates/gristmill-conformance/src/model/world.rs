@@ -63,7 +63,7 @@ impl World {
                 let worker = self.some_worker(*worker)?;
                 let asked: Vec<_> = subset(*queues).filter(|queue| worker.queues.contains_key(*queue)).collect();
                 let asked = if asked.is_empty() { worker.queues.keys().map(String::as_str).collect() } else { asked };
-                let wanted = asked.into_iter().map(|queue| Wanted { queue: queue.into(), limit: *limit }).collect();
+                let wanted = asked.into_iter().map(|queue| Wanted::new(queue, *limit)).collect();
                 let (worker, fence) = (worker.id, self.ids.fence());
                 self.name("f", &fence.to_string());
                 Call::Claim(Claim { worker, fence, wanted, again: false })

@@ -77,7 +77,7 @@ impl SourceBench {
 
     /// A claim of at most `limit` tasks of the plain queue.
     pub fn wanted(&self, worker: WorkerId, limit: usize) -> Claim {
-        Claim { worker, fence: self.env.fence(), wanted: vec![Wanted { queue: QUEUE.into(), limit }], again: false }
+        Claim { worker, fence: self.env.fence(), wanted: vec![Wanted::new(QUEUE, limit)], again: false }
     }
 
     /// Makes a claim, after the housekeeping that a worker does, and starts what asks for it.

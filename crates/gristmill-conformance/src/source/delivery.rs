@@ -66,7 +66,7 @@ async fn a_worker_gets_only_what_it_serves(bench: SourceBench) {
     assert_eq!(bench.claim_ids(plain, ALL).await, []);
     assert_eq!(bench.claim_ids(other, ALL).await, [id]);
     let worker = bench.worker_for("elsewhere", KIND).await;
-    let wanted = vec![Wanted { queue: "elsewhere".into(), limit: ALL }];
+    let wanted = vec![Wanted::new("elsewhere", ALL)];
     let claimed = bench.claim_as(&Claim { wanted, ..bench.wanted(worker, ALL) }).await;
     assert_eq!(claimed.iter().map(|claimed| claimed.lease.id).collect::<Vec<_>>(), [elsewhere]);
 }
@@ -77,7 +77,7 @@ async fn each_queue_gives_its_own_share(bench: SourceBench) {
         let queue = if n % 2 == 0 { "even" } else { "odd" };
         bench.publish(NewTask { queue: queue.to_owned(), ..bench.task() }).await;
     }
-    let wanted = vec![Wanted { queue: "even".into(), limit: 1 }, Wanted { queue: "odd".into(), limit: 2 }];
+    let wanted = vec![Wanted::new("even", 1), Wanted::new("odd", 2)];
     let claimed = bench.claim_as(&Claim { wanted, ..bench.wanted(worker, ALL) }).await;
     let of = |queue: &str| claimed.iter().filter(|claimed| &*claimed.queue == queue).count();
     assert_eq!((of("even"), of("odd"), claimed.len()), (1, 2, 3));

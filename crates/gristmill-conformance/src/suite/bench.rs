@@ -102,7 +102,7 @@ impl<'a> Bench<'a> {
 
     /// A claim of at most `limit` tasks of the plain queue.
     pub fn wanted(&self, worker: WorkerId, limit: usize) -> Claim {
-        Claim { worker, fence: self.env.fence(), wanted: vec![Wanted { queue: QUEUE.into(), limit }], again: false }
+        Claim { worker, fence: self.env.fence(), wanted: vec![Wanted::new(QUEUE, limit)], again: false }
     }
 
     /// Claims at most `limit` tasks of the plain queue.

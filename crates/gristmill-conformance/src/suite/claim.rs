@@ -57,7 +57,7 @@ pub async fn each_queue_has_its_own_limit(bench: Bench<'_>) {
         bench.enqueue(NewTask { queue: queue.to_owned(), ..bench.task() }).await;
     }
     let worker = bench.worker_for(&["a", "b", "c"], &["work"]).await;
-    let wanted = vec![Wanted { queue: "a".into(), limit: 2 }, Wanted { queue: "b".into(), limit: 1 }];
+    let wanted = vec![Wanted::new("a", 2), Wanted::new("b", 1)];
     let claimed =
         bench.store.claim(&Claim { worker, fence: bench.env.fence(), wanted, again: false }).await.expect("the store answers");
     let queues: Vec<_> = claimed.iter().map(|claimed| &*claimed.queue).collect();

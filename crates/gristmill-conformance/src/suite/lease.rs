@@ -269,7 +269,7 @@ pub async fn a_sweep_rescues_no_more_than_asked(bench: Bench<'_>) {
     for _ in 0..5 {
         ids.push(bench.add().await);
     }
-    let wanted = vec![Wanted { queue: QUEUE.into(), limit: ALL }];
+    let wanted = vec![Wanted::new(QUEUE, ALL)];
     bench.store.claim(&Claim { worker, fence: bench.env.fence(), wanted, again: false }).await.expect("the store answers");
     bench.pass(LEASE);
     let fresh = bench.worker_spec(&[QUEUE], &["work"]);

@@ -43,7 +43,7 @@ pub async fn odd_names_are_names(bench: Bench<'_>) {
         let filter = Filter { queue: Some(name.to_owned()), kind: Some(name.to_owned()), ..Filter::default() };
         assert_eq!(bench.list(&filter).await.len(), 1, "{name:?}");
         let worker = bench.worker_for(&[name], &[name]).await;
-        let wanted = vec![gristmill_core::Wanted { queue: name.into(), limit: ALL }];
+        let wanted = vec![gristmill_core::Wanted::new(name, ALL)];
         let claim = Claim { worker, fence: bench.env.fence(), wanted, again: false };
         let claimed = bench.store.claim(&claim).await.expect("the store answers");
         assert_eq!(claimed.iter().map(|claimed| &*claimed.kind).collect::<Vec<_>>(), [name]);
@@ -81,7 +81,7 @@ pub async fn a_claim_of_nothing_takes_nothing(bench: Bench<'_>) {
     let id = bench.add().await;
     assert_eq!(bench.claim_ids(worker, 0).await, []);
     let fence = bench.env.fence();
-    for wanted in [vec![], vec![gristmill_core::Wanted { queue: "nowhere".into(), limit: ALL }]] {
+    for wanted in [vec![], vec![gristmill_core::Wanted::new("nowhere", ALL)]] {
         let claimed = bench.store.claim(&Claim { worker, fence, wanted, again: false }).await.expect("the store answers");
         assert!(claimed.is_empty());
     }

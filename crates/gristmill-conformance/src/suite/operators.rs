@@ -75,7 +75,7 @@ pub async fn what_was_claimed_ahead_is_not_counted_as_running(bench: Bench<'_>) 
         bench.enqueue(NewTask { id: bench.env.task_id(), queue: queue.to_owned(), ..bench.task() }).await;
     }
     let mut claim = bench.wanted(few.id, 5);
-    claim.wanted.push(Wanted { queue: "a".into(), limit: ALL });
+    claim.wanted.push(Wanted::new("a", ALL));
     assert_eq!(bench.store.claim(&claim).await.expect("claim").len(), 7);
     assert_eq!(bench.claim(many, ALL).await.len(), 3);
     let queues = bench.store.queues().await.expect("the store answers");

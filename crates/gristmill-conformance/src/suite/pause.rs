@@ -39,7 +39,7 @@ pub async fn other_queues_go_on(bench: Bench<'_>) {
     }
     pause(&bench, "a", true).await;
     let worker = bench.worker_for(&["a", "b"], &["work"]).await;
-    let wanted = ["a", "b"].map(|queue| Wanted { queue: queue.into(), limit: ALL }).to_vec();
+    let wanted = ["a", "b"].map(|queue| Wanted::new(queue, ALL)).to_vec();
     let claim = Claim { worker, fence: bench.env.fence(), wanted, again: false };
     let claimed = bench.store.claim(&claim).await.expect("the store answers");
     assert_eq!(claimed.iter().map(|claimed| &*claimed.queue).collect::<Vec<_>>(), ["b"]);

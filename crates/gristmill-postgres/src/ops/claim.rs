@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use gristmill_core::kit::encode::{NONE, ack_from, to_json};
 use gristmill_core::kit::row::count;
 use gristmill_core::kit::served::Serves;
-use gristmill_core::{Ack, Claim, Claimed, Fence, LeaseRef, Points, TaskId, TaskMeta, Timestamp, WorkerId, limits};
+use gristmill_core::{Ack, Claim, Claimed, Fence, LeaseRef, Points, TaskId, TaskMeta, Timestamp, Wanted, WorkerId, limits};
 use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use super::settle::key;
 use super::{is_alone, limit};
 use crate::conn::Params;
 use crate::error::Fault;
-use crate::hints::Begun;
+use crate::hints::{Begun, Catch};
 use crate::names::{Named, Sort};
 use crate::session::Session;
 use crate::sql::Q;
@@ -50,7 +50,7 @@ pub(crate) async fn claim(s: &mut Session<'_>, workers: &Workers, claim: &Claim,
     let worth = if claim.wanted.len() > 1 { claiming.worth_asking().await? } else { None };
     for wanted in &claim.wanted {
         if worth.as_ref().is_none_or(|worth| worth.contains(&*wanted.queue)) {
-            claiming.serve(&wanted.queue, wanted.limit).await?;
+            claiming.serve(wanted).await?;
         }
     }
     if !claiming.was_alive {
@@ -188,8 +188,11 @@ impl Claiming<'_, '_> {
             if row.try_get(4)? {
                 worth.insert(name.to_owned());
             } else {
-                let room = self.claim.wanted.iter().find(|wanted| &*wanted.queue == name).map_or(0, |wanted| wanted.limit);
-                self.workers.hints.claimed(self.claim.worker, row.try_get(1)?, (room, 0), self.begun);
+                let asked = self.claim.wanted.iter().find(|wanted| &*wanted.queue == name);
+                let catch = asked.map(|asked| Catch { wanted: asked.limit, free: asked.free, taken: 0 });
+                if let Some(catch) = catch {
+                    self.workers.hints.claimed(self.claim.worker, row.try_get(1)?, catch, self.begun);
+                }
             }
         }
         self.was_alive = true;
@@ -208,7 +211,8 @@ impl Claiming<'_, '_> {
         (!worth.is_empty() && worth.len() < self.claim.wanted.len()).then_some(worth)
     }
 
-    async fn serve(&mut self, name: &Arc<str>, wanted: usize) -> Result<(), Fault> {
+    async fn serve(&mut self, Wanted { queue: name, limit: wanted, free }: &Wanted) -> Result<(), Fault> {
+        let (wanted, free) = (*wanted, *free);
         if wanted == 0 {
             return Ok(());
         }
@@ -242,7 +246,8 @@ impl Claiming<'_, '_> {
                 break;
             }
         }
-        self.workers.hints.claimed(self.claim.worker, queue, (wanted, self.claimed.len() - before), self.begun);
+        let catch = Catch { wanted, free, taken: self.claimed.len() - before };
+        self.workers.hints.claimed(self.claim.worker, queue, catch, self.begun);
         Ok(())
     }
 

@@ -95,7 +95,7 @@ impl RawBench {
         let queue: Arc<str> = "default".into();
         let mut count = 0;
         loop {
-            let wanted = vec![Wanted { queue: queue.clone(), limit: batch.max(1) }];
+            let wanted = vec![Wanted::new(queue.clone(), batch.max(1))];
             let claim = Claim { worker: self.worker, fence: self.inner.env.fence(), wanted, again: false };
             let claimed: Result<_, StoreError> =
                 run!(&self.inner, pool, Kind::Single, s => ops::claim(&mut s, &self.inner.workers, &claim, false));

@@ -196,5 +196,5 @@ impl Bench {
 }
 
 fn claim(worker: WorkerId, env: &Env) -> Claim {
-    Claim { worker, fence: env.fence(), wanted: vec![Wanted { queue: "default".into(), limit: 1 }], again: false }
+    Claim { worker, fence: env.fence(), wanted: vec![Wanted::new("default", 1)], again: false }
 }

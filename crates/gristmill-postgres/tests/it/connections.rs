@@ -83,7 +83,7 @@ async fn one_connection_is_enough_for_fifty_at_once() {
             match n % 5 {
                 0 => drop(store.sweep(100).await.unwrap()),
                 1 => {
-                    let wanted = vec![Wanted { queue: "default".into(), limit: 1 }];
+                    let wanted = vec![Wanted::new("default", 1)];
                     store.claim(&Claim { worker, fence: env.fence(), wanted, again: false }).await.unwrap();
                 }
                 2 => drop(store.cancel(&[new.id]).await.unwrap()),

@@ -156,7 +156,7 @@ impl Day {
     /// Claims until these are held, each once.
     async fn claim(&mut self, mut expected: BTreeSet<TaskId>) {
         for _ in 0..5 {
-            let wanted = ["default", "other"].map(|queue| Wanted { queue: queue.into(), limit: 20 }).to_vec();
+            let wanted = ["default", "other"].map(|queue| Wanted::new(queue, 20)).to_vec();
             let mut claim = Claim { worker: self.worker, fence: self.env.fence(), wanted, again: false };
             let claimed = self.repeat(async || {
                 let answer = self.store.claim(&claim).await;

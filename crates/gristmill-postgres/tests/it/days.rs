@@ -65,7 +65,7 @@ impl House {
     }
 
     async fn claim(&self) -> Vec<Claimed> {
-        let wanted = vec![Wanted { queue: "default".into(), limit: 1_000 }];
+        let wanted = vec![Wanted::new("default", 1_000)];
         let claim = Claim { worker: self.worker, fence: self.env.fence(), wanted, again: false };
         self.store.claim(&claim).await.unwrap()
     }
@@ -312,7 +312,7 @@ async fn nobody_waits_long_while_days_are_made_and_dropped() {
                 };
                 let new: Vec<_> = (0..20).map(|_| task(&env, "mail", over.clone())).collect();
                 busy.enqueue(new).await.unwrap();
-                let wanted = vec![Wanted { queue: "default".into(), limit: 20 }];
+                let wanted = vec![Wanted::new("default", 20)];
                 let claim = Claim { worker, fence: env.fence(), wanted, again: false };
                 let claimed = busy.claim(&claim).await.unwrap();
                 ran += claimed.len();
@@ -367,7 +367,7 @@ async fn what_a_statement_locks_does_not_grow_with_the_days_that_are_kept() {
     let ids = house.enqueue((0..30).map(|_| house.task(Retention::default())).collect()).await;
     // A claim ends by a row of `lease` that somebody else is about to write, and waits for him: then it has all its locks.
     let holder = crate::common::client().await;
-    let wanted = vec![Wanted { queue: "default".into(), limit: 30 }];
+    let wanted = vec![Wanted::new("default", 30)];
     let claim = Claim { worker: house.worker, fence: house.env.fence(), wanted, again: false };
     holder.batch_execute(&format!("BEGIN; SET search_path = {name}")).await.unwrap();
     let hold = "INSERT INTO lease(id, fence, seq, worker, retention, claimed_at, queue, attempt, claim_no, crashes, started) \

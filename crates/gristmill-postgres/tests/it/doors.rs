@@ -66,7 +66,7 @@ impl House {
     }
 
     async fn claim(&self, limit: usize) -> Vec<Claimed> {
-        let wanted = vec![Wanted { queue: "default".into(), limit }];
+        let wanted = vec![Wanted::new("default", limit)];
         let claim = Claim { worker: self.worker, fence: self.env.fence(), wanted, again: false };
         self.store.claim(&claim).await.unwrap()
     }
@@ -309,7 +309,7 @@ impl Way {
         let other = house.env.worker_id();
         let worker = if matches!(self, Self::Rescued | Self::Left) { other } else { house.worker };
         house.enter(worker, "mail").await;
-        let wanted = vec![Wanted { queue: "default".into(), limit: 1 }];
+        let wanted = vec![Wanted::new("default", 1)];
         let claim = Claim { worker, fence: house.env.fence(), wanted, again: false };
         let lease = house.store.claim(&claim).await.unwrap().remove(0).lease;
         flag("lease").await;

@@ -43,7 +43,7 @@ impl House {
 
     async fn claimed(&self, over: Overrides) -> Claimed {
         self.store.enqueue(vec![task(&self.env, "mail", over)]).await.unwrap();
-        let wanted = vec![Wanted { queue: "default".into(), limit: 1 }];
+        let wanted = vec![Wanted::new("default", 1)];
         let claim = Claim { worker: self.worker, fence: self.env.fence(), wanted, again: false };
         self.store.claim(&claim).await.unwrap().pop().unwrap()
     }

@@ -321,7 +321,7 @@ async fn a_worker_gets_it_soon_after_the_commit_and_never_after_a_rollback() {
     };
     store.enter(&spec).await.unwrap();
     let claim = async || {
-        let wanted = vec![Wanted { queue: "mails".into(), limit: 10 }];
+        let wanted = vec![Wanted::new("mails", 10)];
         store.claim(&Claim { worker: spec.id, fence: env.fence(), wanted, again: false }).await.unwrap()
     };
     let sql = format!("SELECT {}.enqueue('mail', '{{\"to\": \"x\"}}')", schema.0);
@@ -364,7 +364,7 @@ async fn a_task_is_cancelled_from_sql_whatever_its_state() {
     store.enter(&spec).await.unwrap();
     let args = json!({"to": "x"});
     let running = enqueue(&client, &schema, "mail", &args, &json!({"queue": "running"})).await.unwrap();
-    let wanted = vec![Wanted { queue: "running".into(), limit: 1 }];
+    let wanted = vec![Wanted::new("running", 1)];
     let claimed = store.claim(&Claim { worker: spec.id, fence: env.fence(), wanted, again: false }).await.unwrap();
     assert_eq!(claimed[0].lease.id, running);
     let ready = enqueue(&client, &schema, "mail", &args, &json!({})).await.unwrap();
@@ -434,7 +434,7 @@ async fn names_that_are_there_use_up_no_numbers() {
             version: String::new(),
         };
         store.enter(&spec).await.unwrap();
-        let wanted = vec![Wanted { queue: "mails".into(), limit: 1 }];
+        let wanted = vec![Wanted::new("mails", 1)];
         store.claim(&Claim { worker: spec.id, fence: env.fence(), wanted, again: false }).await.unwrap();
     };
     start().await;
@@ -461,7 +461,7 @@ async fn what_is_asked_to_stop_again_is_not_written_again() {
         version: String::new(),
     };
     store.enter(&spec).await.unwrap();
-    let wanted = vec![Wanted { queue: "mails".into(), limit: 1 }];
+    let wanted = vec![Wanted::new("mails", 1)];
     let claimed = store.claim(&Claim { worker: spec.id, fence: env.fence(), wanted, again: false }).await.unwrap();
     assert_eq!(claimed.len(), 1);
     let place =

@@ -68,7 +68,7 @@ impl House {
     }
 
     async fn claim(&self) -> Vec<Claimed> {
-        let wanted = vec![Wanted { queue: "default".into(), limit: 100 }];
+        let wanted = vec![Wanted::new("default", 100)];
         let claim = Claim { worker: self.worker, fence: self.env.fence(), wanted, again: false };
         within(self.store.claim(&claim)).await.unwrap()
     }
@@ -348,7 +348,7 @@ async fn a_worker_that_serves_a_type_that_somebody_uses_first_claims_the_others(
     };
     within(house.store.enter(&spec)).await.unwrap();
     let claim = async |again| {
-        let wanted = vec![Wanted { queue: "default".into(), limit: 100 }];
+        let wanted = vec![Wanted::new("default", 100)];
         let claim = Claim { worker, fence: house.env.fence(), wanted, again };
         within(house.store.claim(&claim)).await.unwrap().into_iter().map(|claimed| claimed.kind).collect::<Vec<_>>()
     };

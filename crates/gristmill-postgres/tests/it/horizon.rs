@@ -38,7 +38,7 @@ async fn a_claim_costs_the_same_while_a_transaction_holds_the_horizon() {
     let since = Instant::now();
     let mut done = 0;
     loop {
-        let wanted = vec![Wanted { queue: "default".into(), limit: BATCH }];
+        let wanted = vec![Wanted::new("default", BATCH)];
         let claimed = store.claim(&Claim { worker, fence: env.fence(), wanted, again: false }).await.unwrap();
         if claimed.is_empty() {
             break;

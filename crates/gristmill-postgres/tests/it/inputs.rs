@@ -79,7 +79,7 @@ async fn a_nul_is_kept_as_its_escape_replaced_where_it_is_prose_and_refused_in_n
     refused(store.declare(&[kind]).await);
     let error = store.list(&Filter { queue: Some(nul.clone()), ..Filter::default() }, None, 10).await.map(drop).unwrap_err();
     assert_eq!((error.kind(), error.to_string().contains("control character")), (StoreErrorKind::Invalid, true), "{error}");
-    let wanted = vec![Wanted { queue: nul.as_str().into(), limit: 1 }];
+    let wanted = vec![Wanted::new(nul.as_str(), 1)];
     refused(store.claim(&Claim { worker: spec.id, fence: env.fence(), wanted, again: false }).await.map(drop));
     // And it goes on as if nothing had been said.
     store.enqueue(vec![task(&env, "work", Overrides::default())]).await.unwrap();
@@ -192,7 +192,7 @@ async fn a_role_without_rights_is_told_which_it_lacks() {
     sql.batch_execute(&grant).await.unwrap();
     let reader = PostgresStore::connect(&url, env.clone()).await.unwrap();
     assert_eq!(reader.list(&Filter::default(), None, 10).await.unwrap().items.len(), 1, "it may look");
-    let wanted = vec![Wanted { queue: "default".into(), limit: 1 }];
+    let wanted = vec![Wanted::new("default", 1)];
     let claim = Claim { worker: spec.id, fence: env.fence(), wanted, again: false };
     for (error, says) in [
         (reader.claim(&claim).await.map(drop).unwrap_err(), "permission denied for table"),
@@ -217,6 +217,6 @@ fn worker(env: &Env) -> WorkerSpec {
 }
 
 async fn claim(store: &PostgresStore, worker: WorkerId, env: &Env, limit: usize) -> Vec<Claimed> {
-    let wanted = vec![Wanted { queue: "default".into(), limit }];
+    let wanted = vec![Wanted::new("default", limit)];
     store.claim(&Claim { worker, fence: env.fence(), wanted, again: false }).await.unwrap()
 }

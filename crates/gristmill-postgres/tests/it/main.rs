@@ -28,6 +28,7 @@ mod races;
 mod replies;
 mod restart;
 mod roles;
+mod seats;
 mod servers;
 mod shared;
 mod tls;

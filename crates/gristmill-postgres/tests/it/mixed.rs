@@ -60,7 +60,7 @@ async fn words_that_no_version_wrote_are_read_all_the_same() {
     assert_eq!(store.workers().await.unwrap()[0].kinds, ["work"]);
     assert_eq!(store.kinds().await.unwrap().len(), 1);
     store.sweep(10).await.unwrap();
-    let wanted = vec![Wanted { queue: "default".into(), limit: 10 }];
+    let wanted = vec![Wanted::new("default", 10)];
     let claim = Claim { worker: spec.id, fence: env.fence(), wanted, again: false };
     let claimed = store.claim(&claim).await.unwrap();
     assert_eq!(claimed.iter().map(|claimed| claimed.lease.id).collect::<Vec<_>>(), [other.id]);

@@ -32,7 +32,7 @@ async fn a_claim_that_is_repeated_at_any_moment_knows_all_that_was_taken() {
         let tasks = queues.map(|queue| task(&env, "work", Overrides { queue: Some(queue.to_owned()), ..Overrides::default() }));
         undone.extend(tasks.iter().map(|task| task.id));
         store.enqueue(tasks.to_vec()).await.unwrap();
-        let wanted = queues.map(|queue| Wanted { queue: queue.into(), limit: 5 }).to_vec();
+        let wanted = queues.map(|queue| Wanted::new(queue, 5)).to_vec();
         let claim = Claim { worker, fence: env.fence(), wanted, again: false };
         let first = tokio::spawn({
             let (store, claim) = (store.clone(), claim.clone());
@@ -53,7 +53,7 @@ async fn a_claim_that_is_repeated_at_any_moment_knows_all_that_was_taken() {
         }
     }
     // What the last repetitions did not give, as the first had taken only a part.
-    let wanted = queues.map(|queue| Wanted { queue: queue.into(), limit: ROUNDS }).to_vec();
+    let wanted = queues.map(|queue| Wanted::new(queue, ROUNDS)).to_vec();
     for claimed in store.claim(&Claim { worker, fence: env.fence(), wanted, again: false }).await.unwrap() {
         assert!(undone.remove(&claimed.lease.id));
     }

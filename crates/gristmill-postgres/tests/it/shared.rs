@@ -43,7 +43,7 @@ impl Mine {
     }
 
     async fn claim(&self, limit: usize) -> Vec<Claimed> {
-        let wanted = vec![Wanted { queue: "default".into(), limit }];
+        let wanted = vec![Wanted::new("default", limit)];
         self.store.claim(&Claim { worker: self.worker, fence: self.env.fence(), wanted, again: false }).await.unwrap()
     }
 }

@@ -56,7 +56,7 @@ pub(crate) async fn news_travel(url: &str) {
         let since = Instant::now();
         let claimed = async {
             loop {
-                let wanted = vec![Wanted { queue: "default".into(), limit: 1 }];
+                let wanted = vec![Wanted::new("default", 1)];
                 let claim = Claim { worker: spec.id, fence: env.fence(), wanted, again: false };
                 match here.claim(&claim).await.unwrap().pop() {
                     Some(claimed) => break claimed,

@@ -152,7 +152,7 @@ pub(crate) async fn a_waiting_worker_finds_it_after_the_commit_and_not_before<D:
     };
     f.store.enter(&spec).await.unwrap();
     let claim = async |store: &PostgresStore, env: &Env| {
-        let wanted = vec![Wanted { queue: "default".into(), limit: 1 }];
+        let wanted = vec![Wanted::new("default", 1)];
         store.claim(&Claim { worker: spec.id, fence: env.fence(), wanted, again: false }).await.unwrap().pop()
     };
     let mail = f.task();

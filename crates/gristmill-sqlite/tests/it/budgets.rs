@@ -59,7 +59,7 @@ async fn a_backlog_of_expired_tasks_holds_up_no_other_queue() {
     let good = fixture.task("mail");
     fixture.store.enqueue(vec![good.clone()]).await.unwrap();
     let worker = fixture.worker(&["mail"]).await;
-    let wanted = ["late", "default"].map(|queue| gristmill_core::Wanted { queue: queue.into(), limit: 10 });
+    let wanted = ["late", "default"].map(|queue| gristmill_core::Wanted::new(queue, 10));
     let claim = gristmill_core::Claim { worker, fence: fixture.env.fence(), wanted: wanted.to_vec(), again: false };
     let claimed = fixture.store.claim(&claim).await.unwrap();
     assert_eq!(claimed.iter().map(|claimed| claimed.lease.id).collect::<Vec<_>>(), [good.id]);

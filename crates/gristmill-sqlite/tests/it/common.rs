@@ -84,7 +84,7 @@ pub(crate) async fn enter(store: &SqliteStore, env: &Env, kinds: &[&str]) -> Wor
 }
 
 pub(crate) async fn claim(store: &SqliteStore, env: &Env, worker: WorkerId, limit: usize) -> Vec<Claimed> {
-    let wanted = vec![Wanted { queue: "default".into(), limit }];
+    let wanted = vec![Wanted::new("default", limit)];
     store.claim(&Claim { worker, fence: env.fence(), wanted, again: false }).await.unwrap()
 }
 

@@ -36,7 +36,7 @@ async fn one_refused_operation_does_not_undo_its_neighbours() {
     let stranger = Claim {
         worker: fixture.env.worker_id(),
         fence: fixture.env.fence(),
-        wanted: vec![Wanted { queue: "default".into(), limit: 1 }],
+        wanted: vec![Wanted::new("default", 1)],
         again: false,
     };
     let blocker = fixture.raw();

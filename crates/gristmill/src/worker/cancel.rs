@@ -8,28 +8,60 @@ use crate::core::{Ending, LeaseRef, Wake};
 use crate::worker::lane::Lane;
 use crate::worker::shared::{Ended, Settler, Shared};
 
-/// Looks are at least so far apart: on a file that other processes write to, each commit may be a cancellation.
+/// Looks are at least so far apart: on a file that other processes write to, each commit may be a cancellation. What ends within this
+/// time was not worth one.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often it is looked whether anything is left that could be stopped.
+const HOLDS_EVERY: Duration = Duration::from_secs(1);
 /// Without a wake-up there is nothing to look for. Heartbeats bring what a lost one leaves behind.
 const WAIT: Duration = Duration::from_secs(60);
 
 /// Passes requests to stop on to handlers as they are made, until `end`; with heartbeats alone they would come seconds later.
 pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: CancellationToken) {
+    // A wait knows from the look before it whether it begins too late.
+    look(&shared, &settler).await;
     loop {
         tokio::select! {
-            () = shared.source().wait(Wake::Cancelled, WAIT) => {}
+            () = asked(&shared) => look(&shared, &settler).await,
             () = end.cancelled() => return,
-        }
-        if shared.is_running() || shared.lanes.iter().any(Lane::has_buffered) {
-            match shared.source().cancelled(shared.id()).await {
-                Ok(cancelled) => cancelled.into_iter().for_each(|lease| pass_on(&shared, lease, &settler)),
-                Err(error) => tracing::debug!(error = %error, "cancellations can't be looked for; heartbeats bring them"),
-            }
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = end.cancelled() => return,
         }
+    }
+}
+
+/// Resolves when somebody may want a task to stop that is held here. While there is none nothing is waited for: who waits has to be
+/// told of each cancellation in the store.
+async fn asked(shared: &Shared) {
+    loop {
+        if !holds_any(shared) {
+            shared.taken.notified().await;
+            tokio::time::sleep(LOOK_EVERY).await;
+            continue;
+        }
+        tokio::select! {
+            () = shared.source().wait(Wake::Cancelled, WAIT) => return,
+            () = until_idle(shared) => {}
+        }
+    }
+}
+
+async fn until_idle(shared: &Shared) {
+    while holds_any(shared) {
+        tokio::time::sleep(HOLDS_EVERY).await;
+    }
+}
+
+fn holds_any(shared: &Shared) -> bool {
+    !shared.lanes.iter().all(Lane::is_idle)
+}
+
+async fn look(shared: &Shared, settler: &Settler) {
+    match shared.source().cancelled(shared.id()).await {
+        Ok(cancelled) => cancelled.into_iter().for_each(|lease| pass_on(shared, lease, settler)),
+        Err(error) => tracing::debug!(error = %error, "cancellations can't be looked for; heartbeats bring them"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::core::{Claim, StoreErrorKind, Wake, Wanted};
-use crate::worker::lane::{Appetite, Buffered, Lane};
+use crate::worker::lane::{Appetite, Buffered, Lane, Want};
 use crate::worker::run::pause;
 use crate::worker::shared::Shared;
 
@@ -43,8 +43,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         let wanted: Vec<_> = (shared.lanes.iter().zip(&mut appetites).zip(&dry))
             .map(|((lane, appetite), dry)| {
-                let limit = if *dry { 0 } else { lane.want(appetite, prefetch(&shared, lane)) };
-                Wanted { queue: lane.queue.clone(), limit }
+                let want = if *dry { Want::default() } else { lane.want(appetite, prefetch(&shared, lane)) };
+                Wanted { queue: lane.queue.clone(), limit: want.limit, free: want.free }
             })
             .collect();
         let unanswered_before = unanswered.take().filter(|claim| claim.worker == shared.id());
@@ -168,6 +168,7 @@ async fn fetch(
         appetite.ate(&of_lane);
         lane.add(of_lane);
         shared.buffered.notify_one();
+        shared.taken.notify_one();
     }
     Ok(answer)
 }

@@ -69,6 +69,15 @@ impl Pace {
     }
 }
 
+/// What a lane can use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Want {
+    /// At most so many tasks.
+    pub(crate) limit: usize,
+    /// For so many of them slots are free.
+    pub(crate) free: usize,
+}
+
 /// What the fetcher remembers about a lane between claims.
 #[derive(Debug)]
 pub(crate) struct Appetite {
@@ -194,8 +203,8 @@ impl Lane {
         self.available.close();
     }
 
-    /// How many tasks to claim now; zero while enough are buffered.
-    pub(crate) fn want(&self, appetite: &mut Appetite, prefetch_max: usize) -> usize {
+    /// How many tasks to claim now; none while enough are buffered.
+    pub(crate) fn want(&self, appetite: &mut Appetite, prefetch_max: usize) -> Want {
         if self.misjudged.swap(false, Ordering::Relaxed) {
             appetite.begin_anew(self.done.load(Ordering::Relaxed));
         }
@@ -211,7 +220,11 @@ impl Lane {
         let ahead = by_rate.min(prefetch_max).min(by_bytes);
         let target = free + ahead;
         self.low_water.store(ahead / 2, Ordering::Relaxed);
-        if buffered > ahead / 2 || buffered >= target { 0 } else { (target - buffered).min(limits::BATCH_TASKS_MAX) }
+        if buffered > ahead / 2 || buffered >= target {
+            return Want::default();
+        }
+        let limit = (target - buffered).min(limits::BATCH_TASKS_MAX);
+        Want { limit, free: free.saturating_sub(buffered).min(limit) }
     }
 
     fn buffer(&self) -> MutexGuard<'_, VecDeque<Buffered>> {
@@ -281,7 +294,7 @@ mod tests {
             lane.add(vec![buffered()]);
             assert_eq!(take(&lane), 1);
             tokio::time::timeout(Duration::from_secs(60), hungry.notified()).await.expect("the fetcher is told");
-            assert_eq!(lane.want(&mut Appetite::new(), 0), 1);
+            assert_eq!(lane.want(&mut Appetite::new(), 0), Want { limit: 1, free: 1 });
         }
     }
 
@@ -297,6 +310,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn room_to_claim_ahead_is_no_slot_that_is_free() {
+        let lane = Lane::new("q", 2, Arc::default());
+        let mut appetite = Appetite { per_second: 1_000.0, ..Appetite::new() };
+        assert_eq!(lane.want(&mut appetite, 2_000), Want { limit: 52, free: 2 });
+        lane.add(vec![buffered(), buffered()]);
+        for _ in 0..2 {
+            lane.next().await.unwrap();
+        }
+        assert_eq!(lane.want(&mut appetite, 2_000), Want { limit: 50, free: 0 });
+        lane.add(vec![buffered()]);
+        lane.done();
+        assert_eq!(lane.want(&mut appetite, 2_000).free, 0, "one slot is free, and one task waits for it");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_was_claimed_ahead_is_given_back_when_nothing_ends_any_more() {
         for (per_second, patience) in [(1_000.0, 200), (10.0, 400), (0.1, 1_000), (0.0, 1_000)] {
             let (lane, mut pace) = (stuck(per_second).await, Pace::new());
@@ -305,7 +333,7 @@ mod tests {
             tokio::time::advance(Duration::from_millis(1)).await;
             assert_eq!(lane.take_stalled(&mut pace).len(), 3, "{per_second}");
             let mut appetite = Appetite { per_second: 1_000.0, ..Appetite::new() };
-            assert_eq!(lane.want(&mut appetite, 2_000), 0, "and not claimed again at once");
+            assert_eq!(lane.want(&mut appetite, 2_000), Want::default(), "and not claimed again at once");
         }
     }
 

@@ -56,7 +56,8 @@ async fn run_later(shared: &Shared, mut put_off: mpsc::Receiver<Ended>) {
         }
         pause(shared, tries).await;
         tries += 1;
-        while waiting.len() < limits::BATCH_TASKS_MAX
+        // All of them: those that one transaction holds must not keep the others waiting.
+        while waiting.len() < PUT_OFF_MAX
             && let Ok(ended) = put_off.try_recv()
         {
             waiting.push(ended);

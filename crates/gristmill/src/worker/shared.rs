@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) hungry: Arc<Notify>,
     /// Told when something was buffered.
     pub(crate) buffered: Notify,
+    /// The same, for who passes requests to stop on.
+    pub(crate) taken: Notify,
     pub(crate) notes: Arc<NotesQueue>,
     pub(crate) counts: Counts,
     pub(crate) trust: Trust,
@@ -61,6 +63,7 @@ impl Shared {
             lanes,
             hungry,
             buffered: Notify::new(),
+            taken: Notify::new(),
             notes: Arc::default(),
             counts: Counts::default(),
             trust: Trust::default(),
@@ -189,11 +192,6 @@ impl Shared {
 
     pub(crate) fn let_go(&self, lease: &LeaseRef) {
         self.held().remove(lease);
-    }
-
-    /// Whether any attempt runs now.
-    pub(crate) fn is_running(&self) -> bool {
-        !self.held().is_empty()
     }
 
     /// The attempts that run now.

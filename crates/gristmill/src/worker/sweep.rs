@@ -13,6 +13,8 @@ use crate::worker::shared::Shared;
 const BATCH: usize = 1_000;
 /// Sweeps happen at least so often, or twice a lease if that is shorter: rescues and expiries are noticed by looking.
 const EVERY: Duration = Duration::from_secs(1);
+/// One that found nothing to do puts off the next by as much again, up to so many times.
+const VAIN_MAX: u32 = 3;
 /// The longest between two turns of one worker, however many share them.
 const TURN_MAX: Duration = Duration::from_secs(15);
 /// And no sooner after one another: every task that is put off may wake them, and thousands of those must not be thousands of looks.
@@ -27,6 +29,7 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
     let mut errors = 0;
     let mut pruned_at = Instant::now();
     let mut sweep_at = Instant::now();
+    let mut vain = 1;
     while !end.is_cancelled() {
         let next = Instant::now() + AT_MOST;
         let fleet = shared.source().fleet();
@@ -45,7 +48,9 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
         if is_turn {
             let is_full = swept.next_due == Some(Duration::ZERO)
                 || [swept.rescued, swept.expired, swept.unparked].iter().any(|count| *count >= BATCH);
-            sweep_at = Instant::now() + if is_full { Duration::ZERO } else { turn(&shared, fleet) };
+            let is_vain = [swept.rescued, swept.expired, swept.unparked].iter().all(|count| *count == 0);
+            vain = if is_vain { VAIN_MAX.min(vain + 1) } else { 1 };
+            sweep_at = Instant::now() + if is_full { Duration::ZERO } else { turn(&shared, fleet, vain) };
         }
         let next_due = swept.next_due;
         tell(&shared, swept);
@@ -86,9 +91,9 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
     }
 }
 
-/// How long until it is this worker's turn again.
-fn turn(shared: &Shared, fleet: Fleet) -> Duration {
-    let every = EVERY.min(shared.config.lease / 2).saturating_mul(fleet.size);
+/// How long until it is this worker's turn again, after so many sweeps that found nothing.
+fn turn(shared: &Shared, fleet: Fleet, vain: u32) -> Duration {
+    let every = EVERY.saturating_mul(vain).min(shared.config.lease / 2).saturating_mul(fleet.size);
     // At most so far apart that a fleet that has shrunk is soon seen to. By chance, as nobody has to agree on turns; the chance comes after
     // the bound, or those that start together would sweep together for ever.
     every.min(TURN_MAX).mul_f64(0.6 + 0.4 * shared.runtime().env.random())

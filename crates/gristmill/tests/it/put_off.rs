@@ -1,12 +1,13 @@
 //! A source that puts the end of one task off, as while somebody's transaction holds it, or whose answer to a settlement gets lost.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gristmill::core::{
     Claim, Claimed, Env, LeaseRef, NewTask, Note, Overrides, Pulse, Settled, Settlement, Source, State, Store, StoreError,
-    StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerSpec, async_trait,
+    StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerSpec, async_trait, limits,
 };
 use gristmill::testing::MemoryStore;
 use gristmill::{App, Context, Error, Limits, Result, Task, task};
@@ -16,7 +17,8 @@ use crate::support::{Heard, Probe, within};
 struct PutOff {
     inner: Arc<dyn Store>,
     probe: Probe,
-    held: Mutex<Option<TaskId>>,
+    held: Mutex<HashSet<TaskId>>,
+    put_off: Mutex<HashSet<TaskId>>,
     loses: AtomicBool,
     /// What has the held one in it fails as a whole.
     refuses: AtomicBool,
@@ -45,22 +47,24 @@ impl Source for PutOff {
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
-        let held = *self.held.lock().unwrap();
-        if self.refuses.load(Ordering::SeqCst) && settlements.iter().any(|settlement| Some(settlement.lease.id) == held) {
+        let held = self.held.lock().unwrap().clone();
+        let is_held = |settlement: &Settlement| held.contains(&settlement.lease.id);
+        if self.refuses.load(Ordering::SeqCst) && settlements.iter().any(is_held) {
             self.probe.saw("refused");
             return Err(StoreError::new(StoreErrorKind::Other, "bigint out of range"));
         }
-        let free = settlements.iter().filter(|settlement| Some(settlement.lease.id) != held).cloned().collect();
+        let free = settlements.iter().filter(|settlement| !is_held(settlement)).cloned().collect();
         let mut answers = self.inner.settle(free).await?.into_iter();
         if self.loses.swap(false, Ordering::SeqCst) {
             return Err(StoreError::new(StoreErrorKind::Unreachable, "the connection broke"));
         }
-        let answer = |settlement: &Settlement| match held {
-            Some(held) if held == settlement.lease.id => {
+        let answer = |settlement: &Settlement| {
+            if is_held(settlement) {
+                self.put_off.lock().unwrap().insert(settlement.lease.id);
                 self.probe.saw("put off");
-                Settled::Later
+                return Settled::Later;
             }
-            _ => answers.next().unwrap(),
+            answers.next().unwrap()
         };
         Ok(settlements.iter().map(answer).collect())
     }
@@ -98,6 +102,7 @@ fn source(probe: &Probe) -> Arc<PutOff> {
         inner,
         probe: probe.clone(),
         held: Mutex::default(),
+        put_off: Mutex::default(),
         loses: AtomicBool::new(false),
         refuses: AtomicBool::new(false),
     })
@@ -125,7 +130,7 @@ async fn an_outcome_that_is_put_off_holds_up_no_other_and_comes_in_the_end() {
     let probe = Probe::default();
     let source = source(&probe);
     let held = enqueue(&source, "fails").await;
-    *source.held.lock().unwrap() = Some(held);
+    source.held.lock().unwrap().insert(held);
     let app = App::new(probe.clone()).register::<Work>();
     let worker = app.worker_on(source.clone()).unwrap().queue("default", 1).start().await.unwrap();
     probe.until_seen("put off").await;
@@ -137,11 +142,34 @@ async fn an_outcome_that_is_put_off_holds_up_no_other_and_comes_in_the_end() {
     // Whether it stops meanwhile or not.
     let goes_on = async {
         probe.until(|seen| seen.len() > 2).await;
-        *source.held.lock().unwrap() = None;
+        source.held.lock().unwrap().clear();
     };
     let (report, ()) = within(async { tokio::join!(worker.stop(), goes_on) }).await;
     assert_eq!((report.succeeded, report.failed, report.unsettled), (5, 1, 0), "{report}");
     assert_eq!(source.inner.get(held).await.unwrap().unwrap().state, State::Failed);
+}
+
+#[tokio::test]
+async fn what_one_transaction_holds_does_not_keep_waiting_what_another_has_let_go() {
+    let probe = Probe::default();
+    let source = source(&probe);
+    let mut held = Vec::new();
+    // More than is written at once.
+    for _ in 0..limits::BATCH_TASKS_MAX + 10 {
+        held.push(enqueue(&source, "fails").await);
+    }
+    let last = enqueue(&source, "fails").await;
+    source.held.lock().unwrap().extend(held.iter().copied().chain([last]));
+    let app = App::new(probe.clone()).register::<Work>();
+    let worker = app.worker_on(source.clone()).unwrap().queue("default", 64).start().await.unwrap();
+    let count = held.len() + 1;
+    probe.until(|_| source.put_off.lock().unwrap().len() == count).await;
+    source.held.lock().unwrap().remove(&last);
+    until_state(&source, last, State::Failed).await;
+    assert_eq!(source.inner.get(held[0]).await.unwrap().unwrap().state, State::Running);
+    source.held.lock().unwrap().clear();
+    let report = within(worker.stop()).await;
+    assert_eq!((report.failed as usize, report.unsettled), (count, 0), "{report}");
 }
 
 #[tokio::test]
@@ -150,7 +178,7 @@ async fn an_outcome_that_cannot_be_written_holds_up_no_other() {
     let source = source(&probe);
     source.refuses.store(true, Ordering::SeqCst);
     let held = enqueue(&source, "well").await;
-    *source.held.lock().unwrap() = Some(held);
+    source.held.lock().unwrap().insert(held);
     let app = App::new(probe.clone()).register::<Work>();
     let worker = app.worker_on(source.clone()).unwrap().queue("default", 2).start().await.unwrap();
     probe.until_seen("refused").await;
@@ -161,7 +189,7 @@ async fn an_outcome_that_cannot_be_written_holds_up_no_other() {
         }
     }
     source.refuses.store(false, Ordering::SeqCst);
-    *source.held.lock().unwrap() = None;
+    source.held.lock().unwrap().clear();
     until_state(&source, held, State::Succeeded).await;
     let report = within(worker.stop()).await;
     assert_eq!((report.succeeded, report.unsettled), (11, 0), "{report}");

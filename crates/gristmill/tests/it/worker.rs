@@ -444,7 +444,7 @@ async fn a_dead_workers_tasks_are_rescued_by_another() {
     let (kinds, queues) = (vec!["note".into()], BTreeMap::from([("default".to_owned(), 1)]));
     let spec = WorkerSpec { id, name: "dead".into(), lease, kinds, queues, version: String::new() };
     client.store().enter(&WorkerSpec { lease: Duration::from_secs(60), ..spec.clone() }).await.unwrap();
-    let wanted = vec![Wanted { queue: "default".into(), limit: 1 }];
+    let wanted = vec![Wanted::new("default", 1)];
     let claimed = client.store().claim(&Claim { worker: id, fence: Env::system().fence(), wanted, again: false }).await.unwrap();
     assert_eq!(claimed.len(), 1);
     client.store().enter(&spec).await.unwrap();
@@ -686,7 +686,7 @@ async fn hooks_are_told_of_what_nobody_ran_to_its_end() {
     let (kinds, queues) = (vec!["note".into()], BTreeMap::from([("gone".to_owned(), 1)]));
     let spec = WorkerSpec { id, name: "dead".into(), lease: Duration::from_secs(60), kinds, queues, version: String::new() };
     client.store().enter(&spec).await.unwrap();
-    let wanted = vec![Wanted { queue: "gone".into(), limit: 1 }];
+    let wanted = vec![Wanted::new("gone", 1)];
     client.store().claim(&Claim { worker: id, fence: Env::system().fence(), wanted, again: false }).await.unwrap();
     client.store().enter(&WorkerSpec { lease: Duration::from_millis(1), ..spec }).await.unwrap();
 
