@@ -33,7 +33,7 @@ pub struct SqliteStore {
     what: String,
     env: Env,
     signals: Arc<Signals>,
-    writes: Mutex<Option<Sender<Message>>>,
+    writes: Mutex<Option<Arc<Sender<Message>>>>,
     reads: Mutex<Option<Sender<Query>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     spare: Mutex<Vec<Connection>>,
