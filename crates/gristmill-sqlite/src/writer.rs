@@ -286,10 +286,11 @@ impl Writer {
             }
             let untouched = conn.total_changes();
             effects.points = Points::default();
-            let mut tx = Tx { conn, now, passed, memory, effects };
+            let mut tx = Tx::new(conn, now, passed, memory, effects);
             // What it has written is rolled back, and what is remembered forgotten: nothing is left of it that could be half done.
             let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut tx)))
                 .map_err(|panic| Aborted { error: panicked(what, &*panic), alone: true })?;
+            drop(tx);
             points.push(effects.points);
             match outcome {
                 Ok(()) => outcomes.push(Ok(())),

@@ -36,9 +36,14 @@ async fn many<'c, O>(client: &Client, tasks: impl Iterator<Item = Enqueue<'c, O>
     let mut places = HashMap::new();
     let mut tasks = tasks.peekable();
     while tasks.peek().is_some() {
-        for task in tasks.by_ref().take(limits::BATCH_TASKS_MAX) {
+        let mut bytes = 0;
+        while batch.len() < limits::BATCH_TASKS_MAX
+            && bytes < limits::BATCH_BYTES_MAX
+            && let Some(task) = tasks.next()
+        {
             match task.resolve_for(client) {
                 Ok(task) => {
+                    bytes += task.bytes();
                     places.insert(batch.len(), answers.len());
                     answers.push(Ok(Handle::new(client.clone(), task.id)));
                     batch.push(task);
