@@ -8,7 +8,7 @@ use crate::memory::Memory;
 
 /// Labels that one operation writes, some tens of milliseconds; thousands may stand for one task, and nobody else writes meanwhile.
 /// Tasks beyond it are labelled by sweeps, and until then lists look through them.
-const LABELS_MAX: usize = 20_000;
+const LABELS_MAX: usize = 10_000;
 
 /// An open write transaction and all that an operation in it may touch.
 pub(crate) struct Tx<'a> {

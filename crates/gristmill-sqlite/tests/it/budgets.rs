@@ -140,7 +140,7 @@ async fn a_claim_reads_a_bounded_number_of_bytes() {
     assert_eq!(fixture.claim(worker, 100).await.len(), 100 - first.len());
 }
 
-const LABELS_MAX: i64 = 20_000;
+const LABELS_MAX: i64 = 10_000;
 
 /// With 64 tags of one word each, it has two labels of each.
 fn labelled(fixture: &Fixture) -> NewTask {
