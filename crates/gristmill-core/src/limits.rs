@@ -12,6 +12,8 @@ pub const JSON_DEPTH_MAX: usize = 128;
 pub const ARGS_BYTES_CEILING: usize = 16 * 1024 * 1024;
 /// The most tasks that one store operation takes; the client splits larger batches.
 pub const BATCH_TASKS_MAX: usize = 1_000;
+/// The most bytes of tasks that the client hands to a store at once, unless one task alone has more.
+pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The most bytes of results, logs and enqueued tasks that a worker settles at once, unless one attempt alone has more.
 pub const SETTLE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The most items a page of a list holds.

@@ -43,6 +43,7 @@ mod store;
 mod text;
 mod tx;
 mod view;
+mod watch;
 mod whereabouts;
 mod within;
 #[cfg(feature = "sqlx")]

@@ -17,6 +17,7 @@ pub(crate) struct Plan<'a> {
     key: i64,
     /// What the task is filed under, so far as it is not written yet.
     labels: Vec<String>,
+    labels_later: bool,
     /// That of the statement before.
     label: String,
     stage: Stage,
@@ -39,7 +40,19 @@ impl<'a> Plan<'a> {
         let place = row.place(now);
         let stage = Stage::Queue(Naming::default());
         let labels = task.meta.as_deref().map(labels_of).unwrap_or_default();
-        Self { row, now: now.as_millis(), place, queue: 0, kind: 0, key: 0, labels, label: String::new(), stage }
+        let (labels_later, label) = (false, String::new());
+        Self { row, now: now.as_millis(), place, queue: 0, kind: 0, key: 0, labels, labels_later, label, stage }
+    }
+
+    /// How many labels the task gets.
+    pub(crate) fn labels(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Leaves them to the next sweeps.
+    pub(crate) fn label_later(&mut self) {
+        self.labels.clear();
+        self.labels_later = true;
     }
 
     /// Where the task waits first.
@@ -113,6 +126,7 @@ impl<'a> Plan<'a> {
             self.row.expires_at(self.now).into(),
             Value::Text(args),
             meta.as_deref().into(),
+            meta.as_ref().filter(|_| !self.labels_later).map(|_| 1).into(),
         ];
         Step::new(Statement::TaskInsert, values)
     }

@@ -109,7 +109,7 @@ impl RawBench {
     fn transact<T>(&mut self, run: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>) -> Result<T, StoreError> {
         let Self { conn, memory, env, what, .. } = self;
         let tx = conn.unchecked_transaction().map_err(|error| explain(error, what))?;
-        let done = run(&mut Tx { conn, now: env.now(), passed: env.monotonic(), memory, effects: &mut Effects::default() });
+        let done = run(&mut Tx::new(conn, env.now(), env.monotonic(), memory, &mut Effects::default()));
         let done = done.map_err(|fault| fault.explain(what))?;
         tx.commit().map_err(|error| explain(error, what))?;
         Ok(done)

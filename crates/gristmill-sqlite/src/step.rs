@@ -4,7 +4,7 @@
 use crate::sql;
 
 /// The most values that one of these statements takes.
-const VALUES_MAX: usize = 13;
+const VALUES_MAX: usize = 14;
 
 /// A statement that a driver is to run.
 pub(crate) struct Step<'a> {

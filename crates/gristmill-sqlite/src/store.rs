@@ -33,7 +33,7 @@ pub struct SqliteStore {
     what: String,
     env: Env,
     signals: Arc<Signals>,
-    writes: Mutex<Option<Sender<Message>>>,
+    writes: Mutex<Option<Arc<Sender<Message>>>>,
     reads: Mutex<Option<Sender<Query>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     spare: Mutex<Vec<Connection>>,
@@ -203,7 +203,15 @@ impl Source for SqliteStore {
     }
 
     async fn leave(&self, worker: WorkerId) -> Result<u64, StoreError> {
-        self.write(1, move |tx| ops::leave(tx, worker)).await
+        let mut released = 0;
+        // One transaction after the other, so that others write in between.
+        loop {
+            let (some, has_left) = self.write(1, move |tx| ops::leave(tx, worker)).await?;
+            released += some;
+            if has_left {
+                return Ok(released);
+            }
+        }
     }
 
     async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {

@@ -1,10 +1,14 @@
 use std::time::Duration;
 
 use gristmill_core::{Effects, Timestamp};
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection};
 
 use crate::error::Fault;
 use crate::memory::Memory;
+
+/// Labels that one operation writes, some tens of milliseconds; thousands may stand for one task, and nobody else writes meanwhile.
+/// Tasks beyond it are labelled by sweeps, and until then lists look through them.
+const LABELS_MAX: usize = 10_000;
 
 /// An open write transaction and all that an operation in it may touch.
 pub(crate) struct Tx<'a> {
@@ -14,6 +18,34 @@ pub(crate) struct Tx<'a> {
     pub(crate) passed: Duration,
     pub(crate) memory: &'a mut Memory,
     pub(crate) effects: &'a mut Effects,
+    /// Labels that may still be written, of [`LABELS_MAX`].
+    pub(crate) labels: usize,
+    kept: Vec<(&'static str, CachedStatement<'a>)>,
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) fn new(
+        conn: &'a Connection,
+        now: Timestamp,
+        passed: Duration,
+        memory: &'a mut Memory,
+        effects: &'a mut Effects,
+    ) -> Self {
+        Self { conn, now, passed, memory, effects, labels: LABELS_MAX, kept: Vec::new() }
+    }
+
+    /// A statement that is run for each of many tasks. It is kept as long as this, since finding it among the connection's and
+    /// putting it back there, by its text, costs a good part of what it does.
+    pub(crate) fn kept(&mut self, sql: &'static str) -> rusqlite::Result<&mut CachedStatement<'a>> {
+        let place = match self.kept.iter().position(|(known, _)| *known == sql) {
+            Some(place) => place,
+            None => {
+                self.kept.push((sql, self.conn.prepare_cached(sql)?));
+                self.kept.len() - 1
+            }
+        };
+        Ok(&mut self.kept[place].1)
+    }
 }
 
 /// Does something as a whole within the transaction: if it is refused or fails, all that it wrote is taken back, and the

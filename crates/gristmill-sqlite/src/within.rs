@@ -93,7 +93,8 @@ fn run<T>(
 ) -> Result<T, StoreError> {
     let now = store_of::<SqliteStore>(store, SQLITE)?.env().now();
     // Nothing is remembered: the caller may roll back.
-    let mut tx = Tx { conn, now, passed: Duration::ZERO, memory: &mut Memory::default(), effects: &mut Effects::default() };
+    let (memory, effects) = (&mut Memory::default(), &mut Effects::default());
+    let mut tx = Tx::new(conn, now, Duration::ZERO, memory, effects);
     work(&mut tx).map_err(|fault| {
         let error = fault.explain(what);
         if is_foreign(&error) { foreign(what, error) } else { error }

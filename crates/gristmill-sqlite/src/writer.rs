@@ -15,6 +15,7 @@ use crate::memory::Memory;
 use crate::open;
 use crate::options::SqliteOptions;
 use crate::tx::Tx;
+use crate::watch::Watch;
 
 /// Operations that one transaction takes, and tasks. Beyond this a commit's cost is spread thin enough, and the first
 /// caller of the group should not wait longer.
@@ -22,9 +23,13 @@ const GROUP_JOBS_MAX: usize = 512;
 const GROUP_WEIGHT_MAX: usize = 5_000;
 /// After so long a transaction is committed and the rest of its group waits for the next: other processes want to write, too.
 const GROUP_TIME: Duration = Duration::from_millis(25);
-/// How often the file is looked at for other processes' commits, while somebody waits: often after one, then less.
-const POLL_MIN: Duration = Duration::from_millis(2);
+/// How often the file is looked at for other processes' commits, while somebody waits: often when one was just seen or begins, as it
+/// is told before it can be seen, then half as long again each time.
+const POLL_MIN: Duration = Duration::from_micros(500);
+/// The most between two looks where nobody tells of others' writes.
 const POLL_MAX: Duration = Duration::from_millis(4);
+/// And where somebody does: no more than a safety net.
+const POLL_MAX_WATCHED: Duration = Duration::from_millis(100);
 /// After this long without work the WAL is copied back, so that the next burst begins with an empty one.
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -33,6 +38,8 @@ pub(crate) enum Message {
     Job(Box<dyn Job>),
     /// Somebody began to wait: look out for other processes' commits.
     Watch,
+    /// Somebody writes to the file.
+    Written,
 }
 
 /// One operation with its caller.
@@ -94,10 +101,12 @@ pub(crate) fn start(
     identity: Identity,
     env: Env,
     signals: Arc<Signals>,
-) -> std::io::Result<(Sender<Message>, JoinHandle<()>)> {
+) -> std::io::Result<(Arc<Sender<Message>>, JoinHandle<()>)> {
     let (sender, jobs) = channel();
+    let sender = Arc::new(sender);
     let writer = Writer {
         what: options.location(),
+        watch: Watch::of(conn.path(), Arc::downgrade(&sender)),
         conn,
         options,
         identity,
@@ -125,6 +134,7 @@ struct Writer {
     /// `PRAGMA data_version`, which only others' commits change.
     seen: Option<i64>,
     poll: Duration,
+    watch: Watch,
     /// When something was last written that no checkpoint has copied back since.
     dirty: Option<Instant>,
 }
@@ -141,6 +151,7 @@ impl Writer {
                         weight = weight.saturating_add(job.weight());
                         group.push(job);
                     }
+                    Ok(Message::Written) => self.written(),
                     Ok(Message::Watch) => {}
                     Err(_) => break,
                 }
@@ -156,6 +167,11 @@ impl Writer {
     fn next(&mut self) -> Option<Box<dyn Job>> {
         loop {
             let message = if self.signals.is_awaited() {
+                // Not between jobs that follow one another: there is a look before each.
+                if self.poll > POLL_MIN {
+                    // In this order: what is written after the look is told.
+                    self.watch.arm();
+                }
                 self.look_out();
                 self.jobs.recv_timeout(self.poll)
             } else if self.dirty.is_some() {
@@ -166,14 +182,21 @@ impl Writer {
             match message {
                 Ok(Message::Job(job)) => return Some(job),
                 Ok(Message::Watch) => {}
+                Ok(Message::Written) => self.written(),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) if self.signals.is_awaited() => {
-                    self.poll = (self.poll + POLL_MIN / 8).min(POLL_MAX);
+                Err(RecvTimeoutError::Timeout) => {
+                    let most = if self.watch.is_armed() { POLL_MAX_WATCHED } else { POLL_MAX };
+                    self.poll = (self.poll + self.poll / 2).min(most);
                     self.checkpoint();
                 }
-                Err(RecvTimeoutError::Timeout) => self.checkpoint(),
             }
         }
+    }
+
+    /// Somebody writes, maybe this process: if it is another, its commit can be seen soon.
+    fn written(&mut self) {
+        self.watch.has_told();
+        self.poll = POLL_MIN;
     }
 
     fn look_out(&mut self) {
@@ -181,7 +204,9 @@ impl Writer {
         // If it can't be read, writes will say so; whoever waits looks again by itself.
         let Ok(version) = version else { return };
         if self.seen.replace(version) != Some(version) {
-            self.poll = POLL_MIN;
+            if !self.watch.is_armed() {
+                self.poll = POLL_MIN;
+            }
             self.signals.changed();
         }
     }
@@ -261,10 +286,11 @@ impl Writer {
             }
             let untouched = conn.total_changes();
             effects.points = Points::default();
-            let mut tx = Tx { conn, now, passed, memory, effects };
+            let mut tx = Tx::new(conn, now, passed, memory, effects);
             // What it has written is rolled back, and what is remembered forgotten: nothing is left of it that could be half done.
             let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut tx)))
                 .map_err(|panic| Aborted { error: panicked(what, &*panic), alone: true })?;
+            drop(tx);
             points.push(effects.points);
             match outcome {
                 Ok(()) => outcomes.push(Ok(())),

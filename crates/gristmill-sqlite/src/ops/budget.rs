@@ -22,9 +22,14 @@ impl Budget {
 
     /// Whether one more may be done, which is counted then.
     pub(super) fn take(&mut self) -> bool {
+        self.take_as(1)
+    }
+
+    /// The same for one that is as much work as so many.
+    pub(super) fn take_as(&mut self, weight: usize) -> bool {
         let spent = self.done >= self.most || (self.done >= SURELY && Instant::now() >= self.until);
         self.refused |= spent;
-        self.done += usize::from(!spent);
+        self.done += if spent { 0 } else { weight };
         !spent
     }
 

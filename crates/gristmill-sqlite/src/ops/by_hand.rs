@@ -20,7 +20,7 @@ pub(crate) fn release(tx: &mut Tx<'_>, id: TaskId) -> Result<ReleaseOutcome, Fau
         tx.conn.prepare_cached(sql::LEASE_MARK)?.query_row([facts.key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     // What has a flag that only newer versions know is left to them, wherever it is.
     if let Some((mark, _)) = held.filter(|(_, flags)| flags & UNKNOWN == 0)
-        && let Some(lease) = take_lease(tx.conn, facts.key, &mark)?
+        && let Some(lease) = take_lease(tx, facts.key, &mark)?
     {
         tx.effects.points.add(Points::RELEASE);
         let state = finish(tx, facts.key, Some(id), &lease, &Word::without(Ending::Released, lease.started))?;

@@ -27,6 +27,8 @@ const SKIPPED_MAX: usize = 10_000;
 /// Tasks that one claim takes out of its way because they are too late or can't be read. There may be any number of them, and
 /// nobody else writes while it is at it; sweeps and the next claims take the rest.
 const WASTED_MAX: usize = 1_000;
+/// The most bytes of arguments that one claim reads, unless one task alone has more; the next claim takes the rest.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Fewer foreign tasks than this at the head of a queue cost less than remembering them.
 const FLOOR_MIN: usize = 64;
 
@@ -52,6 +54,7 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Vec<Claimed>, Faul
         own: HashMap::new(),
         parked: 0,
         wasted: Budget::new(WASTED_MAX),
+        bytes: 0,
         body: conn.prepare_cached(sql::TASK_BODY)?,
         delete: conn.prepare_cached(sql::READY_DELETE)?,
         lease: conn.prepare_cached(sql::LEASE_INSERT)?,
@@ -65,8 +68,8 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Vec<Claimed>, Faul
         }
     }
     tx.effects.looked.push(claim.worker);
-    // Whoever asks is to ask again at once: what stands behind those that were in its way is his.
-    tx.effects.readied |= claiming.wasted.is_spent();
+    // Whoever asks is to ask again at once: what stands behind those that were in its way, or too much for once, is his.
+    tx.effects.readied |= claiming.wasted.is_spent() || claiming.is_full();
     if !claiming.claimed.is_empty() {
         tx.effects.points.add(Points::CLAIM);
     }
@@ -110,6 +113,7 @@ struct Claiming<'a> {
     own: HashMap<i64, Whose>,
     parked: usize,
     wasted: Budget,
+    bytes: usize,
     body: CachedStatement<'a>,
     delete: CachedStatement<'a>,
     lease: CachedStatement<'a>,
@@ -256,9 +260,17 @@ impl Claiming<'_> {
         Ok(())
     }
 
-    /// Moves one task from `ready` to this worker, unless it is too late for it or it can't be read. False if it is one of those
-    /// and this claim has had enough of them.
+    /// Whether it has read as much as one claim may.
+    fn is_full(&self) -> bool {
+        self.bytes >= BYTES_MAX
+    }
+
+    /// Moves one task from `ready` to this worker, unless it is too late for it or it can't be read. False if this claim has had
+    /// enough of those, or is full.
     fn take(&mut self, tx: &mut Tx<'_>, queue_name: &Arc<str>, waiter: &Waiter) -> Result<bool, Fault> {
+        if self.is_full() {
+            return Ok(false);
+        }
         let kind = tx.memory.names.kinds.name(tx.conn, waiter.kind)?;
         let mut rows = self.body.query([waiter.key])?;
         let body = match rows.next()? {
@@ -287,6 +299,7 @@ impl Claiming<'_> {
                 return Ok(true);
             }
         }
+        self.bytes += body.args.len();
         let report_start = body.reports_start(waiter.crashes);
         let (attempt, claim_no) = (waiter.attempt.saturating_add(1), waiter.claim_no.saturating_add(1));
         self.lease.execute(params![

@@ -12,6 +12,10 @@ pub(crate) fn enqueue(tx: &mut Tx<'_>, tasks: &[NewTask]) -> Result<Vec<EnqueueO
     let mut outcomes = Vec::with_capacity(tasks.len());
     for task in tasks {
         let mut plan = Plan::new(task, tx.now);
+        match tx.labels.checked_sub(plan.labels()) {
+            Some(left) => tx.labels = left,
+            None => plan.label_later(),
+        }
         let outcome = driver.enqueue(&mut tx.memory.names, &mut plan)?;
         if outcome == EnqueueOutcome::Created {
             announce(tx, plan.place(), plan.run_at());

@@ -40,13 +40,14 @@ pub(super) fn write(tx: &mut Tx<'_>, attempt: &Attempt<'_>, mark: &Mark) -> Resu
         Some(key) => tx.memory.worker_name(tx.conn, key)?,
         None => None,
     };
-    tx.conn.prepare_cached(sql::OUTCOME_INSERT)?.execute(params![
+    let now = tx.now.as_millis();
+    tx.kept(sql::OUTCOME_INSERT)?.execute(params![
         attempt.key,
         attempt.claim_no,
         attempt.attempt,
         attempt.crashes,
         attempt_state_of(attempt.state),
-        tx.now.as_millis(),
+        now,
         attempt.started_at.map(Timestamp::as_millis),
         worker,
         attempt.result,

@@ -48,7 +48,7 @@ pub(crate) fn settle_within(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<
 /// Takes the lease, if it is the one of this claim; with the task's key.
 fn take(tx: &mut Tx<'_>, lease: &LeaseRef) -> Result<Option<(i64, Lease)>, Fault> {
     let Some(key) = lease.key.number() else { return Ok(None) };
-    let held = take_lease(tx.conn, key, &mark(lease.id, lease.fence))?;
+    let held = take_lease(tx, key, &mark(lease.id, lease.fence))?;
     Ok(held.map(|held| (key, held)))
 }
 
@@ -132,8 +132,8 @@ pub(super) struct Lease {
 }
 
 /// Ends a lease; `None` if there is none with this mark.
-pub(super) fn take_lease(conn: &Connection, key: i64, mark: &[u8]) -> Result<Option<Lease>, Fault> {
-    let lease = conn.prepare_cached(sql::LEASE_TAKE)?.query_row(params![key, mark], |row| {
+pub(super) fn take_lease(tx: &mut Tx<'_>, key: i64, mark: &[u8]) -> Result<Option<Lease>, Fault> {
+    let lease = tx.kept(sql::LEASE_TAKE)?.query_row(params![key, mark], |row| {
         Ok(Lease {
             worker: row.get(0)?,
             attempt: row.get(1)?,

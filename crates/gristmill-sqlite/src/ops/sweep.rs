@@ -71,13 +71,14 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
     conn.prepare_cached(sql::WORKER_PRUNE)?.execute([tx.now.as_millis().saturating_sub(WORKER_KEPT_MS)])?;
     let over: Vec<i64> = column(conn, sql::OUTCOME_OVER, tx.now.as_millis(), limit)?;
     let mut outcome = conn.prepare_cached(sql::OUTCOME_DELETE)?;
-    let mut budget = Budget::new(limit);
-    for seq in &over {
-        if !budget.take() {
-            return Ok(budget.done());
+    // Of rows, as some have many more than others.
+    let mut budget = Budget::new(usize::MAX);
+    let mut rows = 0;
+    for (nth, seq) in over.iter().enumerate() {
+        if !budget.take_as(rows) {
+            return Ok(nth);
         }
-        outcome.execute([seq])?;
-        label::delete(conn, *seq)?;
+        rows = outcome.execute([seq])? + label::delete(conn, *seq)?;
     }
     Ok(over.len() + prune_ticks(tx, count(limit - over.len()))?)
 }
@@ -141,7 +142,7 @@ fn rescue(tx: &mut Tx<'_>, limit: usize, ended: &mut Vec<TaskId>) -> Result<Budg
         if !budget.take() {
             break;
         }
-        if let Some(lease) = take_lease(tx.conn, *seq, mark)? {
+        if let Some(lease) = take_lease(tx, *seq, mark)? {
             let state = finish(tx, *seq, None, &lease, &Word::without(Ending::Crashed, lease.started))?;
             if state.is_final() {
                 ended.extend(facts(tx.conn, *seq)?.and_then(|facts| facts.id));

@@ -7,6 +7,7 @@ use gristmill_core::{Ending, KindSpec, LeaseKey, LeaseRef, Points, Pulse, TaskId
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
 
+use super::budget::Budget;
 use super::settle::{fence_of, finish, take_lease};
 use super::sweep::unpark;
 use crate::driver::Driver;
@@ -16,6 +17,8 @@ use crate::tx::Tx;
 
 /// Parked tasks that a worker's entering brings back at once; sweeps bring the rest.
 const UNPARKED_MAX: usize = 10_000;
+/// Tasks that a worker that leaves gives back at once.
+const RELEASED_AT_ONCE: usize = 1_000;
 
 /// Makes a worker known.
 pub(crate) fn enter(tx: &mut Tx<'_>, spec: &WorkerSpec) -> Result<(), Fault> {
@@ -37,24 +40,29 @@ pub(crate) fn enter(tx: &mut Tx<'_>, spec: &WorkerSpec) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Ends a worker and releases what it holds.
-pub(crate) fn leave(tx: &mut Tx<'_>, worker: WorkerId) -> Result<u64, Fault> {
-    let Some(key) = key(tx.conn, worker)? else { return Ok(0) };
+/// Releases what a worker holds, as much as may be done at once, and ends it when that was all. Returns how many tasks that were, and
+/// whether it has left.
+pub(crate) fn leave(tx: &mut Tx<'_>, worker: WorkerId) -> Result<(u64, bool), Fault> {
+    let Some(key) = key(tx.conn, worker)? else { return Ok((0, true)) };
     let held: Vec<(i64, Vec<u8>)> = {
         let mut held = tx.conn.prepare_cached(sql::LEASE_OF_WORKER)?;
         let rows = held.query_map([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect::<Result<_, _>>()?
     };
+    tx.effects.points.add(Points::RELEASE);
+    let mut budget = Budget::new(RELEASED_AT_ONCE);
     for (seq, mark) in &held {
-        if let Some(lease) = take_lease(tx.conn, *seq, mark)? {
+        if !budget.take() {
+            return Ok((budget.done() as u64, false));
+        }
+        if let Some(lease) = take_lease(tx, *seq, mark)? {
             finish(tx, *seq, None, &lease, &Word::without(Ending::Released, lease.started))?;
         }
     }
     tx.conn.prepare_cached(sql::WORKER_DELETE)?.execute([key])?;
     tx.memory.forget_worker(worker, key);
     tx.effects.left.push(worker);
-    tx.effects.points.add(Points::RELEASE);
-    Ok(held.len() as u64)
+    Ok((held.len() as u64, true))
 }
 
 /// Extends a worker's lease, unless it was taken for dead.

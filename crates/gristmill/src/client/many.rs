@@ -74,18 +74,19 @@ impl Batch {
         tasks: &mut impl Iterator<Item = Enqueue<'c, O>>,
         answers: &mut Vec<Result<Handle<O>, EnqueueError>>,
     ) -> Self {
-        let mut batch = Self { tasks: Vec::new(), places: Vec::new() };
-        for task in tasks {
+        let (mut batch, mut bytes) = (Self { tasks: Vec::new(), places: Vec::new() }, 0);
+        while batch.tasks.len() < limits::BATCH_TASKS_MAX
+            && bytes < limits::BATCH_BYTES_MAX
+            && let Some(task) = tasks.next()
+        {
             match task.resolve_for(client) {
                 Ok(task) => {
+                    bytes += task.bytes();
                     batch.places.push((answers.len(), task.id));
                     answers.push(Ok(Handle::new(client.clone(), task.id)));
                     batch.tasks.push(task);
                 }
                 Err(error) => answers.push(Err(error)),
-            }
-            if batch.tasks.len() == limits::BATCH_TASKS_MAX {
-                break;
             }
         }
         batch

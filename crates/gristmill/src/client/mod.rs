@@ -91,8 +91,9 @@ impl Client {
 
     /// Enqueues many tasks in few commits, each with its own options and its own outcome: one bad item hinders no other.
     ///
-    /// Commits [`BATCH_TASKS_MAX`](crate::core::limits::BATCH_TASKS_MAX) at a time. For all or nothing, put
-    /// them into a transaction of your own with [`EnqueueMany::within`].
+    /// Commits [`BATCH_TASKS_MAX`](crate::core::limits::BATCH_TASKS_MAX) at a time, or fewer of about
+    /// [`BATCH_BYTES_MAX`](crate::core::limits::BATCH_BYTES_MAX). For all or nothing, put them into a transaction of your own with
+    /// [`EnqueueMany::within`].
     ///
     /// ```no_run
     /// # use gristmill::{Client, Result, task};

@@ -3,11 +3,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::core::{Note, limits};
+use crate::core::limits;
 use crate::worker::shared::Shared;
 
 /// Logs and progress are written at most so often; what an attempt says in between goes along.
 const EVERY: Duration = Duration::from_millis(200);
+/// About so many bytes are written at once.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Writes logs and progress of running attempts, until `end`.
 pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
@@ -20,8 +22,18 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
         // An attempt that has ended meanwhile took its notes along into the settlement.
         let running = dirty.into_iter().filter(|attempt| attempt.lease.is_some_and(|lease| shared.attempt(&lease).is_some()));
         let (later, now): (Vec<_>, Vec<_>) = running.partition(|attempt| attempt.may_be_noted_later());
-        for batch in now.chunks(limits::BATCH_TASKS_MAX) {
-            let notes: Vec<Note> = batch.iter().filter_map(|attempt| attempt.note()).collect();
+        // One that has ended meanwhile has nothing more to note.
+        let mut noted = now.into_iter().filter_map(|attempt| Some((attempt.note()?, attempt))).peekable();
+        while noted.peek().is_some() {
+            let (mut notes, mut batch, mut bytes) = (Vec::new(), Vec::new(), 0);
+            while notes.len() < limits::BATCH_TASKS_MAX
+                && bytes < BYTES_MAX
+                && let Some((note, attempt)) = noted.next()
+            {
+                bytes += note.logs.as_ref().map_or(0, String::len);
+                notes.push(note);
+                batch.push(attempt);
+            }
             if let Err(error) = shared.source().note(notes).await {
                 // They are still in memory and go along with the next write or the settlement.
                 shared.store_failed("logs and progress can't be written now", &error);

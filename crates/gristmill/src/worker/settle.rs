@@ -14,6 +14,9 @@ use crate::worker::shared::{Ended, Shared};
 const PUT_OFF_MAX: usize = 4_096;
 /// After so many tries, some seconds, the log has it.
 const TRIES_UNTIL_SAID: u32 = 10;
+/// So many refusals in a row, with nothing written in between, and what is left of a batch is put off: a source that refuses
+/// everything is not asked for each. More than it takes to find one among a thousand by halves.
+const REFUSALS_MAX: u32 = 32;
 
 /// Writes the ends of attempts in batches: whatever came in while the last batch was being written. After `last`, which
 /// is set when no slot will end any more, it ends once everything is written.
@@ -111,8 +114,58 @@ fn parts(all: Vec<Ended>) -> Vec<Vec<Ended>> {
     parts
 }
 
-/// Writes a batch, and returns what has to be tried again apart.
-async fn write(shared: &Shared, mut batch: Vec<Ended>) -> Vec<Ended> {
+/// Writes a batch, and returns what has to be tried again apart. One of them may be such that it can't be written: it must not hold up
+/// the others, nor what comes after.
+async fn write(shared: &Shared, batch: Vec<Ended>) -> Vec<Ended> {
+    let mut halves = Halves::of(batch);
+    while let Some(part) = halves.parts.pop() {
+        match write_whole(shared, part).await {
+            Ok(later) => halves.written(later),
+            Err(Refused(part)) => halves.refused(part),
+        }
+    }
+    halves.put_off
+}
+
+/// What is refused as a whole is written by halves, until those remain that are refused alone.
+struct Halves<T> {
+    /// To be written, each in one operation, from the last on.
+    parts: Vec<Vec<T>>,
+    put_off: Vec<T>,
+    /// In a row.
+    refusals: u32,
+}
+
+impl<T> Halves<T> {
+    fn of(all: Vec<T>) -> Self {
+        Self { parts: vec![all], put_off: Vec::new(), refusals: 0 }
+    }
+
+    /// A part was written, but for these.
+    fn written(&mut self, later: Vec<T>) {
+        self.refusals = 0;
+        self.put_off.extend(later);
+    }
+
+    fn refused(&mut self, mut part: Vec<T>) {
+        self.refusals += 1;
+        if self.refusals == REFUSALS_MAX {
+            self.put_off.extend(part);
+            self.put_off.extend(self.parts.drain(..).flatten());
+        } else if part.len() < 2 {
+            self.put_off.extend(part);
+        } else {
+            let second = part.split_off(part.len() / 2);
+            self.parts.extend([second, part]);
+        }
+    }
+}
+
+/// They were not written, for a reason that is one outcome's and not the source's state.
+struct Refused(Vec<Ended>);
+
+/// Writes a batch in one operation, and returns what the source puts off.
+async fn write_whole(shared: &Shared, mut batch: Vec<Ended>) -> Result<Vec<Ended>, Refused> {
     let mut errors = 0;
     loop {
         let settlements = batch.iter().map(|ended| ended.settlement.clone()).collect();
@@ -131,36 +184,24 @@ async fn write(shared: &Shared, mut batch: Vec<Ended>) -> Vec<Ended> {
                         },
                     }
                 }
-                return put_off;
+                return Ok(put_off);
             }
             Err(error) => {
                 errors += 1;
                 batch.iter_mut().for_each(|ended| ended.unsure = true);
-                shared.store_failed(&format!("{} outcomes can't be written", batch.len()), &error);
+                shared.store_failed("outcomes can't be written", &error);
                 let in_vain = error.is_lasting() || !shared.trust.holds();
                 if shared.abandon.is_cancelled() || (shared.stopping.is_cancelled() && in_vain) {
                     give_up(shared, &batch);
-                    return Vec::new();
+                    return Ok(Vec::new());
                 }
                 if matches!(error.kind(), StoreErrorKind::Invalid | StoreErrorKind::Other) && !error.is_lasting() {
-                    return one_by_one(shared, batch).await;
+                    return Err(Refused(batch));
                 }
                 pause(shared, errors).await;
             }
         }
     }
-}
-
-/// One of them may be such that it can't be written: it must not hold up the others, nor what comes after.
-async fn one_by_one(shared: &Shared, batch: Vec<Ended>) -> Vec<Ended> {
-    if batch.len() == 1 {
-        return batch;
-    }
-    let mut put_off = Vec::new();
-    for ended in batch {
-        put_off.extend(Box::pin(write(shared, vec![ended])).await);
-    }
-    put_off
 }
 
 fn done(shared: &Shared, settlement: Settlement, state: State) {
@@ -226,6 +267,41 @@ mod tests {
         };
         let children = (0..children).map(|_| child()).collect();
         Ended { settlement: Settlement { children, ..Settlement::new(lease, Ending::Succeeded) }, claim_no: 1, unsure: false }
+    }
+
+    /// How often a source is asked that refuses whatever has one of these in it, and what it has not written in the end.
+    fn asked(count: usize, refused: std::ops::Range<usize>) -> (u32, Vec<usize>) {
+        let (mut asked, mut written) = (0, Vec::new());
+        let mut halves = Halves::of((0..count).collect());
+        while let Some(part) = halves.parts.pop() {
+            asked += 1;
+            if part.iter().any(|nth| refused.contains(nth)) {
+                halves.refused(part);
+            } else {
+                written.extend(part);
+                halves.written(Vec::new());
+            }
+        }
+        let mut left = halves.put_off;
+        left.sort_unstable();
+        let mut all = [written, left.clone()].concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..count).collect::<Vec<_>>(), "each is written, or tried again");
+        (asked, left)
+    }
+
+    #[test]
+    fn what_is_refused_is_found_by_halves_and_a_source_that_refuses_all_is_not_asked_for_each() {
+        assert_eq!(asked(1_000, 0..0), (1, vec![]));
+        assert_eq!(asked(1, 0..1), (1, vec![0]));
+        for bad in [0, 500, 999] {
+            let (asked, left) = asked(1_000, bad..bad + 1);
+            assert!(asked <= 21 && left == [bad], "{bad}: {asked}");
+        }
+        let (several, left) = asked(1_000, 300..310);
+        assert!(several <= 100 && left == (300..310).collect::<Vec<_>>(), "{several}: {left:?}");
+        let (all, left) = asked(1_000, 0..1_000);
+        assert_eq!((all, left.len()), (REFUSALS_MAX, 1_000));
     }
 
     #[test]

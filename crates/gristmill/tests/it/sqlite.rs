@@ -274,3 +274,18 @@ async fn many_tasks_are_all_in_the_transaction_or_the_first_refusal_is_told() {
     client.nudge();
     assert_eq!(client.queues().await.unwrap()[0].ready, count as u64);
 }
+
+/// Many large tasks are several commits, so that a file that can't take all keeps what was committed before.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_large_tasks_are_committed_in_parts() {
+    const LARGE: usize = 250_000;
+    let folder = tempfile::tempdir().unwrap();
+    // Room for 16 MiB of them, and not for 20 million bytes.
+    let url = format!("sqlite:{}?max_pages=4700", folder.path().join("small.db").display());
+    let client = App::new(()).connect(&url).await.unwrap();
+    let args = format!("{{\"text\":\"{}\"}}", "x".repeat(LARGE));
+    let answers = client.enqueue_many((0..80).map(|_| client.enqueue_named("large", args.clone()).force(true))).await;
+    let kept = answers.iter().take_while(|answer| answer.is_ok()).count();
+    assert_eq!(kept, gristmill::core::limits::BATCH_BYTES_MAX.div_ceil(args.len()));
+    assert!(answers[kept..].iter().all(Result::is_err));
+}
