@@ -130,7 +130,7 @@ async fn those_who_look_and_go_away_leave_claims_their_connections() {
     let claim = async || {
         let new = task(&env, "mail", Overrides::default());
         store.enqueue(vec![new.clone()]).await.unwrap();
-        let wanted = vec![Wanted::new("default".into(), 1)];
+        let wanted = vec![Wanted::new("default", 1)];
         let claim = Claim { worker: worker.id, fence: env.fence(), wanted, again: false };
         let claimed = tokio::time::timeout(PATIENCE, store.claim(&claim)).await.unwrap().unwrap();
         assert_eq!(claimed[0].lease.id, new.id);

@@ -110,7 +110,7 @@ async fn looks_at_the_head_of_a_queue_cost_the_same_while_a_transaction_holds_th
         claimer.enqueue((0..1_000).map(|_| task(&env, "work", Overrides::default())).collect()).await.unwrap();
     }
     let claim = async |limit| {
-        let wanted = vec![Wanted::new("default".into(), limit)];
+        let wanted = vec![Wanted::new("default", limit)];
         claimer.claim(&Claim { worker, fence: env.fence(), wanted, again: false }).await.unwrap().len()
     };
     assert_eq!(claim(TASKS - 1).await, TASKS - 1);
@@ -157,7 +157,7 @@ async fn what_runs_is_read_once_for_a_worker_that_died_and_not_by_every_sweep() 
         };
         store.enter(&spec).await.unwrap();
         store.enqueue((0..500).map(|_| task(&env, "work", Overrides::default())).collect()).await.unwrap();
-        let wanted = vec![Wanted::new("default".into(), 500)];
+        let wanted = vec![Wanted::new("default", 500)];
         let claim = Claim { worker, fence: env.fence(), wanted, again: false };
         assert_eq!(store.claim(&claim).await.unwrap().len(), 500);
         workers.push(worker);

@@ -177,7 +177,7 @@ async fn numbers_that_a_failover_took_back_are_not_used_any_more() {
     let worker = worker(&env, Duration::from_secs(600));
     store.enter(&worker).await.unwrap();
     enqueue(&store).await.unwrap();
-    let wanted = vec![Wanted::new("default".into(), 1)];
+    let wanted = vec![Wanted::new("default", 1)];
     let claim = Claim { worker: worker.id, fence: env.fence(), wanted, again: false };
     assert_eq!(store.claim(&claim).await.unwrap().len(), 1);
     primary.kill();
