@@ -96,7 +96,8 @@ async fn what_is_due_later_than_the_next_task_wakes_nobody() {
     // What ended its look before somebody waits ends the wait at once.
     let woken = async || tokio::time::timeout(Duration::ZERO, fixture.store.wait(Wake::Scheduled, HOUR)).await.is_ok();
     let next_due = async || fixture.store.sweep(10).await.unwrap().next_due;
-    // The first look at the file for others' commits finds that it is new.
+    // The first look at the file for others' commits finds that it is new, be it before the wait has begun: the sweep was before both.
+    next_due().await;
     fixture.store.wait(Wake::Scheduled, PATIENCE).await;
     assert_eq!((next_due().await, woken().await), (None, false));
     enqueue(HOUR * 2).await;
