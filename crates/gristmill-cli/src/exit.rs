@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
+use gristmill::app::ConnectError;
 use gristmill::beat::ScheduleError;
+use gristmill::client::{AwaitError, EnqueueError};
 use gristmill::core::{StoreError, StoreErrorKind};
 use gristmill::schedule::RuleError;
-use gristmill::{AwaitError, ConnectError, EnqueueError, WorkerError};
+use gristmill::worker::WorkerError;
 
 use crate::config::ConfigError;
 use crate::output;

@@ -1,3 +1,5 @@
+//! How a program is put together: its state, its task types, its store.
+
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -6,9 +8,13 @@ use crate::client::{Client, Program};
 use crate::core::{Env, KindInfo, KindSpec, Limits, Source, Store, StoreError, StoreErrorKind};
 use crate::handler::{Dynamic, Run, Typed};
 use crate::hooks::{EndedTask, FailedAttempt, Hooks};
-use crate::registry::{RegisterError, Registry};
+use crate::registry::Registry;
 use crate::runtime::{Ground, Runtime};
-use crate::{Context, Error, FromRef, Handler, HandlerFuture, Task, WorkerBuilder};
+use crate::worker::WorkerBuilder;
+use crate::{Context, Error, FromRef, Task};
+
+pub use crate::handler::{Handler, HandlerFuture};
+pub use crate::registry::RegisterError;
 
 /// An application: its state and its task types, before it is connected to a store.
 ///
@@ -145,7 +151,7 @@ impl<S: Send + Sync + 'static> App<S> {
     ///   ([`Client::list`]).
     /// - Hooks run one after another on a thread where they may block. They never hold up tasks or settlements: beyond
     ///   1,024 ends that wait for a hook, further ones are dropped, logged, and counted in
-    ///   [`ExitReport::untold`](crate::ExitReport::untold). A hook that panics is logged.
+    ///   [`ExitReport::untold`](crate::worker::ExitReport::untold). A hook that panics is logged.
     /// - A worker that stops waits up to ten seconds for its hooks.
     #[must_use]
     pub fn on_failed_attempt(mut self, hook: impl Fn(&FailedAttempt) + Send + Sync + 'static) -> Self {
@@ -250,7 +256,8 @@ impl<S: Send + Sync + 'static> App<S> {
     /// # #[cfg(feature = "testing")] {
     /// use gristmill::core::{Env, NewTask, Overrides};
     /// use gristmill::testing::MemoryBroker;
-    /// use gristmill::{App, Limits, Result, Task, task};
+    /// use gristmill::options::Limits;
+    /// use gristmill::{App, Result, Task, task};
     ///
     /// #[task(name = "greet")]
     /// async fn greet(name: String) -> Result<String> {

@@ -8,12 +8,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::Result;
 use crate::core::{
     Claimed, Ending, InvalidInput, LeaseKey, LeaseRef, NewTask, Note, Progress, Settlement, State, Store, TaskId, TaskMeta,
     Timestamp,
 };
+use crate::error::LeaseLost;
 use crate::runtime::{Ground, Runtime};
-use crate::{LeaseLost, Result};
 
 /// Logs above this are rewritten less often while an attempt runs: each time it is all of them.
 const LARGE_BYTES: usize = 8 * 1024;

@@ -1,3 +1,5 @@
+//! What a handler knows and can do beside its arguments.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +10,11 @@ use tokio_util::sync::CancellationToken;
 use crate::attempt::Attempt;
 use crate::client::{Enqueue, InAttempt};
 use crate::core::{Fence, InvalidInput, Progress, TaskId, TaskMeta, Timestamp, limits};
-use crate::{Result, Stateless, Task, panics};
+use crate::{Result, Task, panics};
+
+pub use crate::child::Child;
+pub use crate::from_ref::Stateless;
+pub use crate::transaction::{SettleIn, Settling};
 
 /// What a handler knows and can do beside its arguments.
 pub struct Context<S = Stateless> {
@@ -128,7 +134,7 @@ impl<S> Context<S> {
     }
 
     /// Adds a line to the attempt's log, which is kept with it, visible within a quarter of a second, and survives a
-    /// rollback of the handler's own transaction. Bounded by [`Limits::log_bytes`](crate::Limits::log_bytes); the oldest
+    /// rollback of the handler's own transaction. Bounded by [`Limits::log_bytes`](crate::options::Limits::log_bytes); the oldest
     /// lines give way.
     pub fn log(&self, line: impl AsRef<str>) {
         self.attempt.log(line.as_ref());
@@ -136,7 +142,7 @@ impl<S> Context<S> {
 
     /// Enqueues a child, committed together with this attempt's success and not at all otherwise: a handler that is run
     /// again never doubles its children. The options are those of [`Client::enqueue`](crate::Client::enqueue); awaiting
-    /// does not wait for anything, and gives a [`Child`](crate::Child), which has the id.
+    /// does not wait for anything, and gives a [`Child`](crate::context::Child), which has the id.
     ///
     /// A child that can't be kept, as another task has its id, fails the attempt of its parent. Of a source that is no store
     /// ([`App::worker_on`](crate::App::worker_on)), a crash at the end of the parent may double its children.
@@ -165,7 +171,7 @@ impl<S> Context<S> {
     /// before it touches something that it can't take back.
     ///
     /// # Errors
-    /// [`LeaseLost`](crate::LeaseLost) if it is not, or the store's error.
+    /// [`LeaseLost`](crate::error::LeaseLost) if it is not, or the store's error.
     pub async fn heartbeat(&self) -> Result<()> {
         self.attempt.confirm().await
     }

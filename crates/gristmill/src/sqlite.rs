@@ -21,7 +21,7 @@ impl<S> Context<S> {
     /// task's result, and the handler should return just that.
     ///
     /// If `work` returns an error, everything that it wrote is rolled back, or committed if the task type says
-    /// [`on_error = commit`](crate::OnError); the error is recorded outside of the transaction in either case. If it panics, or
+    /// [`on_error = commit`](crate::options::OnError); the error is recorded outside of the transaction in either case. If it panics, or
     /// if the task was lost to another worker meanwhile, everything is rolled back.
     ///
     /// It blocks its thread: call it from a task that is a plain `fn`. Only one transaction writes to a SQLite file at a
@@ -39,7 +39,7 @@ impl<S> Context<S> {
     /// ```
     ///
     /// # Errors
-    /// What `work` returned, [`LeaseLost`](crate::LeaseLost), or the store's error.
+    /// What `work` returned, [`LeaseLost`](crate::error::LeaseLost), or the store's error.
     pub fn transaction<T: Serialize>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let attempt = self.inner();
         let store = attempt.store()?;

@@ -50,15 +50,17 @@ pub use gristmill_conformance::{MemoryBroker, MemoryStore};
 #[doc(hidden)]
 pub use beat::assert_one_scheduled;
 
+use crate::app::ConnectError;
 use crate::attempt::Attempt;
 use crate::client::Client;
+use crate::core::Failure;
 use crate::core::{
     Claim, Claimed, Ending, Env, Filter, LeaseKey, LeaseRef, NewTask, Overrides, Progress, Settled, Settlement, State, Store,
     StoreError, StoreErrorKind, TaskMeta, VirtualTime, Wanted, WorkerSpec, limits,
 };
 use crate::hooks::Notice;
 use crate::worker::execute;
-use crate::{App, ConnectError, Failure, Task, Timestamp};
+use crate::{App, Task, Timestamp};
 pub use crate::{assert_enqueued, assert_scheduled};
 
 /// An application under test. See the [module](self).
@@ -320,7 +322,7 @@ impl Performed {
     }
 
     fn refused(why: &dyn fmt::Display) -> Self {
-        let failure = Failure::new(crate::FailureReason::InvalidArgs, why.to_string());
+        let failure = Failure::new(crate::error::FailureReason::InvalidArgs, why.to_string());
         Self {
             ending: Ending::Failed,
             result: None,

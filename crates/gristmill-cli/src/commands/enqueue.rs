@@ -1,8 +1,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gristmill::client::AwaitError;
 use gristmill::core::{Overrides, WorkerInfo};
-use gristmill::{AwaitError, Client, Retention, State, TaskId, Timestamp};
+use gristmill::options::Retention;
+use gristmill::record::State;
+use gristmill::{Client, TaskId, Timestamp};
 use serde::Serialize;
 
 use super::jsonl;

@@ -7,8 +7,10 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
 use std::time::Duration;
 
+use gristmill::client::EnqueueError;
 use gristmill::core::{EnqueueOutcome, NewTask, Overrides, Store, StoreError, Within, limits};
-use gristmill::{Ack, Backoff, Client, EnqueueError, Retention, TaskId, Timestamp, parse_duration};
+use gristmill::options::{Ack, Backoff, Retention, parse_duration};
+use gristmill::{Client, TaskId, Timestamp};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;

@@ -1,9 +1,11 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use gristmill::client::{BulkReport, CancelOutcome, ReleaseOutcome, RetryOutcome};
 use gristmill::core::json::{OutcomeJson, PageJson, TaskJson};
 use gristmill::core::{Cursor, Env, Page, limits};
-use gristmill::{BulkReport, CancelOutcome, Client, Filter, ReleaseOutcome, RetryOutcome, State, TaskId, TaskRecord, Timestamp};
+use gristmill::record::{Filter, State, TaskRecord};
+use gristmill::{Client, TaskId, Timestamp};
 use serde::Serialize;
 
 use super::record::{failure_line, text};

@@ -2,8 +2,10 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
+use gristmill::Client;
 use gristmill::core::limits::check_name;
-use gristmill::{Ack, Client, KindSpec, WorkerBuilder};
+use gristmill::options::{Ack, KindSpec};
+use gristmill::worker::WorkerBuilder;
 
 use super::queues::count;
 use super::signals::Signals;

@@ -79,7 +79,7 @@ pub enum Origin {
     Config,
 }
 
-/// What a schedule's tasks have that differs from their type; the names and meanings of [`Enqueue`](crate::Enqueue)'s options.
+/// What a schedule's tasks have that differs from their type; the names and meanings of [`Enqueue`](crate::client::Enqueue)'s options.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -308,7 +308,7 @@ impl TaskOptions {
 /// ```
 /// assert_eq!(gristmill::beat::parse_args(r#"{"year": 2027}"#)?["year"], 2027);
 /// assert!(gristmill::beat::parse_args(r#"{"year": 2027, "year": 2028}"#).is_err());
-/// # Ok::<(), gristmill::InvalidInput>(())
+/// # Ok::<(), gristmill::error::InvalidInput>(())
 /// ```
 ///
 /// # Errors

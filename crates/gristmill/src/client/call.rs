@@ -49,7 +49,8 @@ impl<O> Call<'_, O> {
     /// call then fails with the reason [`Timeout`](FailureReason::Timeout).
     ///
     /// ```
-    /// # use gristmill::{CallError, Client, Result, task};
+    /// # use gristmill::client::CallError;
+    /// # use gristmill::{Client, Result, task};
     /// # use std::time::Duration;
     /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
     /// # async fn example(client: Client) -> Result<(), CallError> {

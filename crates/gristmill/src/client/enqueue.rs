@@ -5,15 +5,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Task;
 use crate::attempt::Attempt;
 use crate::beat::{SCHEDULE_HEADER, TICK_HEADER};
 use crate::client::draft::Draft;
 use crate::client::{Client, Handle};
+use crate::context::Child;
 use crate::core::{
     Ack, Backoff, EnqueueOutcome, InvalidInput, NewTask, Overrides, Policy, Retention, StoreError, TaskId, Timestamp,
 };
 use crate::runtime::Runtime;
-use crate::{Child, Task};
 
 /// By so much the clocks of two machines may differ: what is over by this one's may still be to come by the store's, which decides.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
@@ -21,7 +22,7 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 /// A task about to be enqueued: set options, then `.await`.
 ///
 /// Each option says something about this one task; where it says nothing, the task type's
-/// [`Policy`](crate::Policy) holds. Nothing happens until it is awaited.
+/// [`Policy`](crate::options::Policy) holds. Nothing happens until it is awaited.
 #[must_use = "nothing is enqueued until it is awaited"]
 #[derive(Debug)]
 pub struct Enqueue<'c, O, W = Own<'c>> {

@@ -1,3 +1,5 @@
+//! What enqueues and calls tasks, awaits them, and looks after them; with the builders, futures, answers and errors of that.
+
 mod bulk;
 mod call;
 mod companion;
@@ -22,15 +24,16 @@ pub use schedule_change::{Changing, ScheduleChange};
 pub use timetable::Timetable;
 pub use within::{Cancel, InTransaction, Inserting};
 
+use crate::Task;
 use crate::beat::{self, Definition, Origin, RunningBeat, ScheduleError, Scheduled, SyncReport};
+pub use crate::core::{CancelOutcome, Changes, Mark, ReleaseOutcome, RetryOutcome};
 use crate::core::{
-    CancelOutcome, Changes, Cursor, Filter, KindInfo, Limits, Mark, Page, QueueInfo, ReleaseOutcome, RetryOutcome, Store,
-    StoreError, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo,
+    Cursor, Filter, KindInfo, Limits, Page, QueueInfo, Store, StoreError, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo,
 };
 use crate::registry::Registry;
 use crate::runtime::{Ground, Runtime};
 use crate::schedule::Timing;
-use crate::{Task, WorkerBuilder};
+use crate::worker::WorkerBuilder;
 
 /// The application's hand on its tasks: enqueue, call, await, look, cancel, retry.
 ///

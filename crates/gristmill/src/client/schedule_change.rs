@@ -45,7 +45,7 @@ impl<'c, T> ScheduleChange<'c, T> {
     /// Changes it in the caller's own open transaction on gristmill's database: it commits and rolls back with it. Until then
     /// no beat makes a tick of this schedule, and nobody else changes it: commit soon.
     ///
-    /// Transactions are those of [`Enqueue::within`](crate::Enqueue::within). The task type has to be known to this program, by
+    /// Transactions are those of [`Enqueue::within`](crate::client::Enqueue::within). The task type has to be known to this program, by
     /// registration or by [`App::connect_to_enqueue`](crate::App::connect_to_enqueue). Awaiting it fails with
     /// [`ScheduleError`]; after a driver's error the transaction can only be rolled back, after another it goes on without the
     /// change.

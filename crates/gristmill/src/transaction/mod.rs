@@ -23,7 +23,7 @@ impl<S> Context<S> {
     /// it can open savepoints. SQLite has `transaction` for plain functions.
     ///
     /// If `work` returns an error, everything that it wrote is rolled back, or committed if the task type says
-    /// [`on_error = commit`](crate::OnError); the error is recorded outside of the transaction in either case. If it panics or
+    /// [`on_error = commit`](crate::options::OnError); the error is recorded outside of the transaction in either case. If it panics or
     /// is dropped, or if the task was lost to another worker, everything is rolled back.
     ///
     /// A synchronous call has no attempt that could be settled: its writes are committed alone.
@@ -47,7 +47,7 @@ impl<S> Context<S> {
     /// ```
     ///
     /// # Errors
-    /// What `work` returned, [`LeaseLost`](crate::LeaseLost), or the database's. If the answer to the commit is lost, it is the
+    /// What `work` returned, [`LeaseLost`](crate::error::LeaseLost), or the database's. If the answer to the commit is lost, it is the
     /// connection's error, and the worker looks whether the task has succeeded.
     ///
     /// # Cancel safety

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gristmill::app::{Handler, HandlerFuture};
 use gristmill::beat::{Definition, Origin, Removed, Rescheduled, ScheduleError, ScheduleState, Scheduled, TICK_HEADER};
 use gristmill::core::{Edit, Env, Filter, NewSchedule, Store, TickOutcome, TickRecord, VirtualTime};
+use gristmill::options::{KindSpec, Policy};
+use gristmill::record::State;
 use gristmill::schedule::{Rule, RuleError, Timing};
 use gristmill::testing::MemoryStore;
-use gristmill::{App, Client, Context, Handler, HandlerFuture, KindSpec, Policy, Result, State, Timestamp, WorkerError, task};
+use gristmill::worker::WorkerError;
+use gristmill::{App, Client, Context, Result, Timestamp, task};
 use serde_json::json;
 
 use crate::support::{in_memory, on_file, within};
@@ -63,7 +67,7 @@ async fn history(client: &Client, name: &str) -> Vec<TickRecord> {
     ticks
 }
 
-async fn tasks(client: &Client) -> Vec<gristmill::TaskRecord> {
+async fn tasks(client: &Client) -> Vec<gristmill::record::TaskRecord> {
     client.list(&Filter::default(), None, 1_000).await.unwrap().items
 }
 

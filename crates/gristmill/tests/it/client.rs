@@ -3,12 +3,13 @@
 use std::future::IntoFuture;
 use std::time::Duration;
 
+use gristmill::client::{AwaitError, CallError, EnqueueError, RetryOutcome};
 use gristmill::core::{Env, NewTask, Overrides, limits};
+use gristmill::error::FailureReason;
+use gristmill::options::{Ack, Backoff, KindSpec, Limits, Policy, Retention};
+use gristmill::record::State;
 use gristmill::testing::Harness;
-use gristmill::{
-    Ack, App, AwaitError, Backoff, CallError, Context, EnqueueError, Error, FailureReason, KindSpec, Limits, Policy, Result,
-    Retention, RetryOutcome, State, TaskId, task,
-};
+use gristmill::{App, Context, Error, Result, TaskId, task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +103,10 @@ async fn limits_stand_on_everything() {
     for (field, enqueue) in cases {
         assert_eq!(invalid(enqueue.await.unwrap_err()).0, field);
     }
-    assert!(client.list(&gristmill::Filter::default(), None, 10).await.unwrap().items.is_empty(), "nothing was kept of any");
+    assert!(
+        client.list(&gristmill::record::Filter::default(), None, 10).await.unwrap().items.is_empty(),
+        "nothing was kept of any"
+    );
 }
 
 #[tokio::test]
@@ -127,7 +131,7 @@ async fn the_same_id_again_changes_nothing() {
     let again = client.enqueue(Add { a: 1, b: 2 }).id(id).await.unwrap();
     assert_eq!(first.id(), again.id());
     assert!(matches!(client.enqueue(Add { a: 1, b: 3 }).id(id).await, Err(EnqueueError::Conflict { .. })));
-    assert_eq!(client.list(&gristmill::Filter::default(), None, 10).await.unwrap().items.len(), 1);
+    assert_eq!(client.list(&gristmill::record::Filter::default(), None, 10).await.unwrap().items.len(), 1);
 }
 
 #[tokio::test]
@@ -149,7 +153,7 @@ async fn items_of_another_client_are_refused() {
     let [Ok(_), Err(EnqueueError::Invalid(invalid))] = outcomes.as_slice() else { panic!("{outcomes:?}") };
     assert!(invalid.to_string().contains("another client"), "{invalid}");
     for (client, tasks) in [(client, 1), (other, 0)] {
-        assert_eq!(client.list(&gristmill::Filter::default(), None, 10).await.unwrap().items.len(), tasks);
+        assert_eq!(client.list(&gristmill::record::Filter::default(), None, 10).await.unwrap().items.len(), tasks);
     }
 }
 
@@ -164,15 +168,15 @@ async fn a_call_runs_here_and_now_and_is_checked_and_timed() {
     assert_eq!(failure.reason, FailureReason::Timeout);
     assert!(matches!(client.call_named("add", r#"{"a": null}"#).await, Err(CallError::Invalid(_))));
     assert!(matches!(client.call_named("sub", "{}").await, Err(CallError::UnknownTask { .. })));
-    assert!(client.list(&gristmill::Filter::default(), None, 1).await.unwrap().items.is_empty(), "nothing is queued");
+    assert!(client.list(&gristmill::record::Filter::default(), None, 1).await.unwrap().items.is_empty(), "nothing is queued");
 }
 
 #[tokio::test]
 async fn an_application_with_a_mistake_does_not_start() {
     let kind = |name: &str, policy: Policy| KindSpec { name: name.to_owned(), schema: true.into(), fields: Vec::new(), policy };
     struct Nothing;
-    impl gristmill::Handler for Nothing {
-        fn run<'a>(&'a self, _: &'a Context, _: &'a str) -> gristmill::HandlerFuture<'a> {
+    impl gristmill::app::Handler for Nothing {
+        fn run<'a>(&'a self, _: &'a Context, _: &'a str) -> gristmill::app::HandlerFuture<'a> {
             Box::pin(async { Ok("null".to_owned()) })
         }
     }
@@ -367,7 +371,11 @@ async fn a_typed_enqueue_is_checked_for_what_rust_does_not_check() {
     test.drain().await.unwrap();
     let error = parent.status().await.unwrap().unwrap().error.unwrap();
     assert!(error.message.starts_with("args/code"), "{error:?}");
-    assert_eq!(client.list(&gristmill::Filter::default(), None, 10).await.unwrap().items.len(), 2, "nothing else was kept");
+    assert_eq!(
+        client.list(&gristmill::record::Filter::default(), None, 10).await.unwrap().items.len(),
+        2,
+        "nothing else was kept"
+    );
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

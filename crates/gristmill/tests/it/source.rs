@@ -4,8 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gristmill::core::{Env, NewTask, Overrides, ServedKind};
+use gristmill::error::FailureReason;
+use gristmill::options::Limits;
+use gristmill::record::State;
 use gristmill::testing::MemoryBroker;
-use gristmill::{App, Context, Error, FailureReason, Limits, Result, State, Task, Timestamp, task};
+use gristmill::{App, Context, Error, Result, Task, Timestamp, task};
 
 use crate::faulty::Faulty;
 use crate::support::{Probe, within};

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use gristmill::client::{AwaitError, CancelOutcome};
+use gristmill::record::State;
 use gristmill::sqlite::rusqlite::{Connection, TransactionBehavior};
-use gristmill::{App, AwaitError, CancelOutcome, Context, Error, Result, State, task};
+use gristmill::{App, Context, Error, Result, task};
 use tempfile::TempDir;
 
 use crate::support::{on_file, within};

@@ -4,9 +4,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use gristmill::client::{AwaitError, CallError};
 use gristmill::core::{Env, NewTask, Overrides};
+use gristmill::error::FailureReason;
+use gristmill::options::Limits;
 use gristmill::testing::MemoryBroker;
-use gristmill::{App, AwaitError, CallError, Client, Context, Error, FailureReason, Limits, Result, Task, task};
+use gristmill::{App, Client, Context, Error, Result, Task, task};
 
 use crate::faulty::{Fault, Faulty};
 use crate::support::{Heard, Probe, in_memory, within};

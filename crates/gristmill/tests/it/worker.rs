@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gristmill::beat::{SCHEDULE_HEADER, TICK_HEADER};
+use gristmill::client::{AwaitError, CallError, CancelOutcome, RetryOutcome};
 use gristmill::core::{AttemptState, Claim, Env, Wanted, WorkerSpec};
-use gristmill::{
-    Ack, App, AwaitError, CallError, CancelOutcome, Context, Error, FailureReason, Filter, Limits, Result, ResultExt,
-    RetryOutcome, State, task,
-};
+use gristmill::error::FailureReason;
+use gristmill::options::{Ack, Limits};
+use gristmill::record::{Filter, State};
+use gristmill::{App, Context, Error, Result, ResultExt, task};
 
 use crate::support::{Heard, Probe, in_memory, within};
 

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use gristmill::core::{Env, SCHEDULE_HEADER};
-use gristmill::{App, Client, Filter, State};
+use gristmill::record::{Filter, State};
+use gristmill::{App, Client};
 use serde::Serialize;
 
 use crate::exit::CliError;
@@ -90,7 +91,7 @@ async fn filters(client: &Client) -> Result<Vec<(&'static str, Vec<(String, Filt
     let states = |states: &[State]| Filter { states: states.to_vec(), ..Filter::default() };
     let now = Env::system().now();
     let day = std::time::Duration::from_secs(86_400);
-    let said = |what: fn(&gristmill::TaskRecord) -> Option<String>| {
+    let said = |what: fn(&gristmill::record::TaskRecord) -> Option<String>| {
         let mut found: Vec<_> = recent.iter().filter_map(what).collect();
         found.dedup();
         found.push("nope".to_owned());

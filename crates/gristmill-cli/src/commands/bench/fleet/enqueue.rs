@@ -77,7 +77,7 @@ async fn enqueues(client: &Client, started: &mut mpsc::UnboundedReceiver<u64>, b
 pub(super) struct Fleet {
     pub(super) client: Client,
     pub(super) started: mpsc::UnboundedReceiver<u64>,
-    pub(super) workers: Vec<gristmill::Running>,
+    pub(super) workers: Vec<gristmill::worker::Running>,
 }
 
 impl Fleet {
