@@ -38,14 +38,14 @@ async fn follow(cx: &Context<Probe>) -> Result<()> {
 async fn linger(cx: &Context<Probe>) -> Result<()> {
     cx.state.saw("started");
     cx.cancellation().cancelled().await;
-    let ours = if cx.heartbeat().await.is_ok() { "ours" } else { "lost" };
+    let ours = if cx.confirm().await.is_ok() { "ours" } else { "lost" };
     cx.state.saw(ours);
     Ok(())
 }
 
 #[task(name = "settle")]
-fn settle(cx: &Context<Probe>) -> Result<()> {
-    cx.transaction(|_| Ok(()))
+async fn settle(cx: &Context<Probe>) -> Result<()> {
+    cx.transaction(cx.sqlite()?, async |_| Ok(())).await
 }
 
 fn app(probe: &Probe) -> App<Probe> {
