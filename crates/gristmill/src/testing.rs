@@ -1,7 +1,7 @@
 //! Tests of an application's tasks: no service, no waiting, no thread.
 //!
 //! [`Harness`] runs an [`App`] on the in-memory store with a clock that stands still until it is moved. Transactions that a
-//! handler opens on the application's own database ([`Context::transaction_on`](crate::Context::transaction_on)) are real, and
+//! handler opens on the application's own database ([`Context::transaction`](crate::Context::transaction)) are real, and
 //! committed by themselves.
 //!
 //! ```
@@ -172,7 +172,7 @@ impl Harness {
         let filter = Filter { states: waiting, kind: Some(T::NAME.to_owned()), ..Filter::default() };
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = self.client.list(&filter, after, limits::PAGE_ITEMS_MAX).await?;
+            let page = self.client.tasks().list(&filter, after, limits::PAGE_ITEMS_MAX).await?;
             found.extend(page.items.into_iter().map(|task| serde_json::from_str(&task.args).unwrap_or_default()));
             after = page.next;
             if after.is_none() {
@@ -262,7 +262,7 @@ impl<'h, T: Task + Sync> IntoFuture for Perform<'h, T> {
             let args = serde_json::to_string(&self.task).unwrap_or_default();
             let env = &client.runtime().env;
             let id = env.task_id();
-            let task = NewTask::of(&T::kind(), args, Overrides::default(), id, client.limits());
+            let task = NewTask::of(&T::kind(), args, Overrides::default(), id, client.size_limits());
             let task = match task {
                 Ok(task) => task,
                 Err(invalid) => return Performed::refused(&invalid),

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::beat::{Answers, Change, Definition, Maker, ScheduleError, Scheduled, check_one, put};
 use crate::client::{Client, InTransaction, Own};
-use crate::core::{InvalidInput, Schedule, ScheduleWithin, StoreError};
+use crate::core::{Schedule, ScheduleWithin, StoreError};
 
 /// A schedule about to be changed: `.await` it. Nothing happens until then.
 #[must_use = "nothing is changed until it is awaited"]
@@ -24,9 +24,8 @@ struct Drafted<T> {
 }
 
 impl<'c> ScheduleChange<'c, Scheduled> {
-    pub(super) fn put(client: &'c Client, name: String, definition: Result<Definition, InvalidInput>, create: bool) -> Self {
+    pub(super) fn put(client: &'c Client, name: String, definition: Definition, create: bool) -> Self {
         let draft = || {
-            let definition = definition.map_err(|error| ScheduleError::Invalid { name: name.clone(), error })?;
             let unchecked = match check_one(client.runtime(), &Maker::default(), &name, &definition) {
                 Err(unknown @ ScheduleError::UnknownTask { .. }) => Some(Box::new((definition.clone(), unknown))),
                 checked => checked.map(|()| None)?,

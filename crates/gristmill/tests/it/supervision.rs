@@ -173,7 +173,7 @@ async fn a_child_that_is_refused_fails_the_call_of_its_parent() {
     let client = in_memory(app(&Probe::default()).register::<Adopt>().register::<Trap>()).await;
     let free = Env::system().task_id();
     assert_eq!(client.call(Adopt { id: free.to_string() }).await.unwrap(), free.to_string());
-    assert_eq!(client.get(free).await.unwrap().unwrap().kind, "work");
+    assert_eq!(client.tasks().get(free).await.unwrap().unwrap().kind, "work");
     let taken = client.enqueue(Trap { how: String::new() }).await.unwrap().id();
     match client.call(Adopt { id: taken.to_string() }).await {
         Err(CallError::Refused { id }) => assert_eq!(id, taken),

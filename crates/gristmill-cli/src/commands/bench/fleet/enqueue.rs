@@ -86,8 +86,8 @@ impl Fleet {
         let (client, _) = quick(&url).await?;
         // Queues that were never used are names that nobody knows, which costs something else.
         for queue in &queues {
-            client.pause(queue).await?;
-            client.resume(queue).await?;
+            client.queues().pause(queue).await?;
+            client.queues().resume(queue).await?;
         }
         let (sender, started) = mpsc::unbounded_channel();
         let mut workers = Vec::new();
