@@ -492,10 +492,8 @@ async fn a_task_may_expire_at_a_moment() {
         add().expires_at(at).delay(secs(30)).await.unwrap(),
         add().expires_at(at).at(now.saturating_add(secs(30))).await.unwrap(),
     ];
-    let by_period = [
-        add().expires(secs(61)).await.unwrap(),
-        add().expires(secs(31)).at(now.saturating_add(secs(30))).await.unwrap(),
-    ];
+    let by_period =
+        [add().expires(secs(61)).await.unwrap(), add().expires(secs(31)).at(now.saturating_add(secs(30))).await.unwrap()];
     client.queues().pause("default").await.unwrap();
     let all_are = async |handles: &[gristmill::Handle<u32>], state| {
         for handle in handles {
