@@ -142,7 +142,7 @@ impl<S> Context<S> {
 
     /// Enqueues a child, committed together with this attempt's success and not at all otherwise: a handler that is run
     /// again never doubles its children. The options are those of [`Client::enqueue`](crate::Client::enqueue); awaiting
-    /// does not wait for anything, and gives a [`Child`](crate::context::Child), which has the id.
+    /// does not wait for anything, and gives a [`Child`], which has the id.
     ///
     /// A child that can't be kept, as another task has its id, fails the attempt of its parent. Of a source that is no store
     /// ([`App::worker_on`](crate::App::worker_on)), a crash at the end of the parent may double its children.
