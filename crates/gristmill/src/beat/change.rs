@@ -46,7 +46,7 @@ pub enum Rescheduled {
     NotFound,
 }
 
-/// What became of the wish to remove a schedule.
+/// What became of the wish to delete a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Deleted {
@@ -274,7 +274,7 @@ pub(crate) fn reschedule(timing: Timing) -> Change<Rescheduled> {
     })
 }
 
-/// Removes it.
+/// Deletes it.
 pub(crate) fn delete() -> Change<Deleted> {
     Change::new(move |_, found, _| {
         let Some(schedule) = found else { return Ok((Edit::Keep, Deleted::NotFound)) };
