@@ -1,3 +1,5 @@
+//! Workers: what takes tasks from a store or another source, and runs them.
+
 mod apart;
 mod builder;
 mod cancel;

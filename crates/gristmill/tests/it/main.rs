@@ -13,10 +13,12 @@ mod client;
 mod computing;
 #[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
 mod cut;
+mod enqueueing;
 mod faulty;
 mod lanes;
 mod macros;
 mod overdue;
+mod programs;
 mod put_off;
 mod recorded;
 mod schedule;
