@@ -60,7 +60,7 @@ mod task;
 pub mod testing;
 mod transaction;
 mod twins;
-mod worker;
+pub mod worker;
 
 /// The seam below: what stores implement, and the plain types that this crate uses.
 pub use gristmill_core as core;

@@ -15,7 +15,7 @@ use crate::error::{What, When};
 use crate::handler::HandlerFuture;
 use crate::registry::Registered;
 use crate::runtime::Ground;
-use crate::worker::lane::Buffered;
+use crate::worker::lane::{Buffered, Lane};
 use crate::worker::shared::{Ended, Settler, Shared, micros};
 use crate::{Error, Result, panics};
 
@@ -27,8 +27,7 @@ const SOFT_LIMIT_STOPPING: Duration = Duration::from_secs(1);
 const HEADERS_BYTES_MAX: usize = 1024;
 
 /// A slot of a lane: runs one task after another until the lane is closed.
-pub(crate) async fn slot(shared: Arc<Shared>, lane: usize, settler: Settler) {
-    let lane = &shared.lanes[lane];
+pub(crate) async fn slot(shared: Arc<Shared>, lane: Arc<Lane>, settler: Settler) {
     while let Some(buffered) = lane.next().await {
         let claim_no = buffered.claimed.claim_no;
         let (settlement, attempt) = match begin(&shared, buffered).await {

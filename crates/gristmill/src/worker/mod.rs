@@ -1,3 +1,5 @@
+//! Workers: what takes tasks from a store or another source, and runs them.
+
 mod apart;
 mod builder;
 mod cancel;
@@ -7,17 +9,22 @@ mod fetch;
 mod give_back;
 mod heartbeat;
 mod lane;
+mod lanes;
 mod notes;
 mod part;
+mod queues;
 mod report;
 mod run;
 mod settle;
 mod shared;
+mod signals;
 mod stall;
 mod sweep;
 mod tell;
 
 pub use builder::{WorkerBuilder, WorkerError};
 pub(crate) use companion::{Companion, Doing};
+pub use queues::Queues;
 pub use report::ExitReport;
-pub use run::{Running, Stop};
+pub use run::{Asked, Running, Stop};
+pub use signals::StopSignals;

@@ -20,8 +20,11 @@ mod overdue;
 mod put_off;
 mod recorded;
 mod schedule;
+mod queues;
 mod source;
 #[cfg(feature = "sqlite")]
+#[cfg(unix)]
+mod signals;
 mod sqlite;
 mod supervision;
 mod support;
