@@ -5,7 +5,8 @@ use crate::beat::Definition;
 use crate::client::{Client, Program};
 use crate::core::{Env, KindInfo, KindSpec, Limits, Source, Store, StoreError, StoreErrorKind};
 use crate::handler::{Dynamic, Run, Typed};
-use crate::hooks::{EndedTask, FailedAttempt, Hooks};
+use crate::hooks::{EndedTask, FailedAttempt, Hooks, SucceededTask};
+use crate::middleware::Layers;
 use crate::registry::{RegisterError, Registry};
 use crate::runtime::{Ground, Runtime};
 use crate::{Context, Error, FromRef, Handler, HandlerFuture, Task, WorkerBuilder};
@@ -123,6 +124,23 @@ impl<S: Send + Sync + 'static> App<S> {
 
     /// Adds a hook that a worker of this application calls for every attempt that failed: one that returned an error,
     /// panicked or ran too long, whether there is another attempt or not. Attempts that took their worker down are told
+    /// Adds a hook that a worker of this application calls for every task that succeeded. The guarantees are those of
+    /// [`on_failed_attempt`](Self::on_failed_attempt), but that no more than 512 successes wait, so that there is room for failures.
+    /// What has to count every success is a [`Middleware`](crate::middleware::Middleware).
+    ///
+    /// ```
+    /// # use gristmill::{App, Result, task};
+    /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
+    /// let app = App::new(())
+    ///     .register::<Greet>()
+    ///     .on_succeeded(|event| println!("{} {} took {:?}", event.kind, event.id, event.ran_for));
+    /// ```
+    #[must_use]
+    pub fn on_succeeded(mut self, hook: impl Fn(&SucceededTask) + Send + Sync + 'static) -> Self {
+        self.hooks.on_succeeded.push(Arc::new(hook));
+        self
+    }
+
     /// only by [`on_ended`](Self::on_ended), once they have ended their task.
     ///
     /// ```

@@ -43,7 +43,7 @@ mod context;
 mod error;
 mod from_ref;
 mod handler;
-mod hooks;
+pub mod hooks;
 #[cfg(feature = "log-capture")]
 pub mod log_capture;
 mod panics;

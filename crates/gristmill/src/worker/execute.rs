@@ -87,6 +87,9 @@ async fn begin(shared: &Shared, buffered: Buffered) -> Result<(Arc<Attempt>, Cla
 /// Runs an attempt that is held. `None` if there is nothing to settle, as the handler settled by itself.
 async fn run_held(shared: &Shared, attempt: &Arc<Attempt>, claimed: Claimed) -> Option<Settlement> {
     let lease = claimed.lease;
+        if let Some(teller) = &shared.teller {
+            teller.committed(attempt, state, shared);
+        }
     let settlement = run(attempt, claimed).await;
     shared.let_go(&lease);
     if let Some(OwnSettlement::Committed(state)) = attempt.settled() {

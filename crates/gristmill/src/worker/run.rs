@@ -202,7 +202,7 @@ async fn supervise(shared: Arc<Shared>, changes: Changes, companion: Option<Box<
     }
     told.cancel();
     if tokio::time::timeout(LAST_HOOKS, tellers.wait()).await.is_err() {
-        tracing::error!("a failure hook does not return; the worker ends without it");
+        tracing::error!("a hook does not return; the worker ends without it");
     }
     let (panicked, store_error) = (shared.panicked(), shared.broken.get().cloned());
     ExitReport { panicked, store_error, ..shared.counts.report(abandoned) }

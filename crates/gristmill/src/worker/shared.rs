@@ -54,7 +54,8 @@ impl Shared {
         let hungry = Arc::new(Notify::new());
         let lanes = Arc::new(Lanes::new(&config.queues, hungry.clone()));
         let id = Mutex::new(ground.runtime.env.worker_id());
-        let teller = (!ground.runtime.hooks.is_empty()).then(Teller::new);
+        let hooks = &ground.runtime.hooks;
+        let teller = (!hooks.is_empty()).then(|| Teller::new(hooks));
         Self {
             ground,
             config,
@@ -130,7 +131,6 @@ impl Shared {
         Ok(())
     }
 
-    /// Says what a store's error means here. One that lasts ends a drain, which would else try for ever; a worker that
     /// What it says of itself.
     pub(crate) fn spec(&self, id: WorkerId, queues: BTreeMap<String, u32>) -> WorkerSpec {
         WorkerSpec {
@@ -143,6 +143,7 @@ impl Shared {
         }
     }
 
+    /// Says what a store's error means here. One that lasts ends a drain, which would else try for ever; a worker that
     /// is to run goes on, since somebody may mend the store.
     pub(crate) fn store_failed(&self, what: &str, error: &StoreError) {
         if !error.is_lasting() {
@@ -310,7 +311,6 @@ impl Settler {
     }
 }
 
-/// An attempt that has ended.
 /// See [`Settler::try_reserve`].
 #[derive(Debug)]
 pub(crate) struct Room<'s> {
@@ -325,6 +325,7 @@ impl Room<'_> {
     }
 }
 
+/// An attempt that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) settlement: Settlement,
