@@ -40,6 +40,7 @@ pub struct App<S> {
     limits: Limits,
     env: Env,
     hooks: Hooks,
+    pub(crate) layers: Layers,
     program: Program,
     /// The first mistake of a registration, told at the start: builders that return errors at every step are no joy.
     mistake: Option<RegisterError>,
@@ -54,6 +55,7 @@ impl<S: Send + Sync + 'static> App<S> {
             limits: Limits::default(),
             env: Env::system(),
             hooks: Hooks::default(),
+            layers: Layers::default(),
             program: Program { name: program_name(), schedules: Vec::new() },
             mistake: None,
         }
@@ -122,8 +124,6 @@ impl<S: Send + Sync + 'static> App<S> {
         self
     }
 
-    /// Adds a hook that a worker of this application calls for every attempt that failed: one that returned an error,
-    /// panicked or ran too long, whether there is another attempt or not. Attempts that took their worker down are told
     /// Adds a hook that a worker of this application calls for every task that succeeded. The guarantees are those of
     /// [`on_failed_attempt`](Self::on_failed_attempt), but that no more than 512 successes wait, so that there is room for failures.
     /// What has to count every success is a [`Middleware`](crate::middleware::Middleware).
@@ -141,6 +141,8 @@ impl<S: Send + Sync + 'static> App<S> {
         self
     }
 
+    /// Adds a hook that a worker of this application calls for every attempt that failed: one that returned an error,
+    /// panicked or ran too long, whether there is another attempt or not. Attempts that took their worker down are told
     /// only by [`on_ended`](Self::on_ended), once they have ended their task.
     ///
     /// ```
@@ -303,8 +305,8 @@ impl<S: Send + Sync + 'static> App<S> {
     }
 
     fn into_runtime(self) -> Arc<Runtime> {
-        let Self { registry, limits, env, hooks, .. } = self;
-        Arc::new(Runtime { registry, limits, env, hooks })
+        let Self { registry, limits, env, hooks, layers, .. } = self;
+        Arc::new(Runtime { registry, limits, env, hooks, layers })
     }
 
     fn add(mut self, kind: KindSpec, run: Box<dyn Run>, typed: bool) -> Self {

@@ -12,6 +12,7 @@ use crate::core::{
     Claimed, Ending, InvalidInput, LeaseKey, LeaseRef, NewTask, Note, Progress, Settlement, State, Store, TaskId, TaskMeta,
     Timestamp,
 };
+use crate::middleware::Extensions;
 use crate::runtime::{Ground, Runtime};
 use crate::{LeaseLost, Result};
 
@@ -49,6 +50,7 @@ pub(crate) struct Attempt {
     left: Mutex<Left>,
     /// What works for it on threads of its own, if anything does.
     threads: OnceLock<TaskTracker>,
+    pub(crate) extensions: Extensions,
 }
 
 /// What the handler left behind so far.
@@ -144,6 +146,7 @@ impl Attempt {
             wake_notes: notes,
             left: Mutex::default(),
             threads: OnceLock::new(),
+            extensions: Extensions::default(),
         }
     }
 

@@ -39,6 +39,7 @@ mod attempt;
 pub mod beat;
 mod child;
 mod client;
+pub mod codec;
 mod context;
 mod error;
 mod from_ref;
@@ -46,6 +47,7 @@ mod handler;
 pub mod hooks;
 #[cfg(feature = "log-capture")]
 pub mod log_capture;
+pub mod middleware;
 mod panics;
 #[cfg(feature = "postgres")]
 pub mod postgres;

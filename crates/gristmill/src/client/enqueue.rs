@@ -193,8 +193,7 @@ impl<'c, O, W> Enqueue<'c, O, W> {
             None if self.force => Cow::Owned(Policy::default()),
             None => return Err(EnqueueError::UnknownTask { name: draft.name, near: draft.near }),
         };
-        let task =
-            NewTask::resolve(&draft.name, &policy, draft.args, self.over, self.runtime.env.task_id(), &self.runtime.limits)?;
+        let task = self.runtime.new_task(&draft.name, &policy, draft.args, self.over)?;
         Ok((task, self.place))
     }
 }

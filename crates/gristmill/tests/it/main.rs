@@ -10,21 +10,23 @@ mod beat_postgres;
 mod beat_time;
 mod cancelled;
 mod client;
+mod codec;
 mod computing;
 #[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
 mod cut;
 mod faulty;
 mod lanes;
 mod macros;
+mod middleware;
 mod overdue;
 mod put_off;
+mod queues;
 mod recorded;
 mod schedule;
-mod queues;
-mod source;
-#[cfg(feature = "sqlite")]
 #[cfg(unix)]
 mod signals;
+mod source;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 mod supervision;
 mod support;
