@@ -163,3 +163,28 @@ async fn what_can_not_be_served_is_refused() {
     probe.open();
     within(drains.ended()).await;
 }
+
+/// Where the worker's row says what it serves, and wake-ups go by that.
+#[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_told_of_them() {
+    use crate::bank::{Book, Home, Then, Via};
+
+    let home = Home::new().await;
+    let worker = home.client.worker().queue("default", 1).start().await.unwrap();
+    let book = |queue: &str| home.client.enqueue(Book { via: Via::Store, then: Then::Succeed }).queue(queue);
+    let queues = worker.queues();
+    for (round, concurrency) in [1, 3, 2].into_iter().enumerate() {
+        let late = book("late").await.unwrap();
+        queues.serve("late", concurrency).await.unwrap();
+        within(late.result()).await.unwrap();
+        let both = BTreeMap::from([("default".to_owned(), 1), ("late".to_owned(), concurrency)]);
+        assert_eq!(told(&home.client).await, both);
+        within(book("late").await.unwrap().result()).await.unwrap();
+        assert_eq!(home.bank.entries().await.len(), 2 * (round + 1));
+    }
+    queues.withdraw("late").await.unwrap();
+    let report = worker.stop().await;
+    assert!(report.panicked.is_empty() && report.leases_lost == 0, "{report}");
+    home.close().await;
+}
