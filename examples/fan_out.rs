@@ -36,10 +36,9 @@ async fn newsletter(cx: &Context<Mailer>, to: String) -> Result<()> {
 
 #[task(name = "newsletter.plan")]
 async fn plan(cx: &Context, names: Vec<String>) -> Result<usize> {
-    for (done, to) in names.iter().enumerate() {
-        cx.enqueue(Newsletter { to: to.clone() }).await?; // committed with this task's success, or not at all
-        cx.progress(done as u64 + 1, names.len() as u64, "planned");
-    }
+    let letters = names.iter().map(|to| Newsletter { to: to.clone() });
+    let children = cx.enqueue_many(letters).await?; // committed with this task's success, or not at all
+    cx.progress(children.len() as u64, names.len() as u64, "planned");
     Ok(names.len())
 }
 
@@ -53,6 +52,9 @@ async fn main() -> Result<()> {
     let names = ["ann", "bob", "eve"].map(str::to_owned).to_vec();
     let plan = client.enqueue(Plan { names }).await?;
     println!("planned {}", plan.result().await?);
+    for letter in plan.children(None, 100).await?.items {
+        println!("{} {}", letter.id, letter.args);
+    }
     while mailer.sent.load(Ordering::Relaxed) < 3 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -44,7 +44,7 @@ async fn main() -> Result<()> {
 
     println!("{}", kept?.result().await?);
     println!("{}", dropped.expect_err("a rolled back transaction"));
-    let tasks = client.list(&Default::default(), None, 10).await?.items;
+    let tasks = client.tasks().list(&Default::default(), None, 10).await?.items;
     assert_eq!(tasks.len(), 1, "it leaves no task");
     worker.stop().await;
     db.batch_execute("DROP SCHEMA example_diesel, example_diesel_tasks CASCADE").await?;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use gristmill::error::FailureReason;
 use gristmill::testing::{Harness, assert_enqueued};
-use gristmill::{App, Context, Error, FailureReason, Result, task};
+use gristmill::{App, Context, Error, Result, task};
 
 #[task(name = "user.remind")]
 async fn remind(user: u32) -> Result<()> {

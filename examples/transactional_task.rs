@@ -4,8 +4,8 @@ use gristmill::sqlite::rusqlite::Connection;
 use gristmill::{App, Context, Error, Result, task};
 
 #[task(name = "account.transfer", max_attempts = 1)]
-fn transfer(cx: &Context, from: String, to: String, cents: i64) -> Result<i64> {
-    cx.transaction(|db| {
+async fn transfer(cx: &Context, from: String, to: String, cents: i64) -> Result<i64> {
+    cx.transaction(cx.sqlite()?, async |db| {
         db.execute("UPDATE account SET cents = cents - ?2 WHERE name = ?1", (&from, cents))?;
         db.execute("UPDATE account SET cents = cents + ?2 WHERE name = ?1", (&to, cents))?;
         let left: i64 = db.query_row("SELECT cents FROM account WHERE name = ?1", [&from], |row| row.get(0))?;
@@ -14,6 +14,7 @@ fn transfer(cx: &Context, from: String, to: String, cents: i64) -> Result<i64> {
         }
         Ok(left)
     })
+    .await
 }
 
 #[tokio::main]

@@ -5,7 +5,7 @@ use sqlx::{Acquire, PgConnection, PgPool};
 
 #[task(name = "account.transfer", max_attempts = 1)]
 async fn transfer(cx: &Context<PgPool>, from: String, to: String, cents: i64) -> Result<i64> {
-    cx.transaction_on(&cx.state, async |db| {
+    cx.transaction(&cx.state, async |db| {
         let left = add(db, &from, -cents).await?;
         if left < 0 {
             return Err(Error::fail("not enough money")); // what was written is rolled back; the task shows as failed

@@ -6,7 +6,7 @@ use tokio_postgres::{GenericClient, NoTls};
 /// On one of the store's own connections. An application with a pool passes `&mut **object` instead of `cx.postgres()?`.
 #[task(name = "account.transfer", max_attempts = 1)]
 async fn transfer(cx: &Context, from: String, to: String, cents: i64) -> Result<i64> {
-    cx.transaction_on(cx.postgres()?, async |tx| {
+    cx.transaction(cx.postgres()?, async |tx| {
         let left = add(tx, &from, -cents).await?;
         if left < 0 {
             return Err(Error::fail("not enough money")); // what was written is rolled back; the task shows as failed
@@ -20,7 +20,7 @@ async fn transfer(cx: &Context, from: String, to: String, cents: i64) -> Result<
 /// What an audit has written by the time at which it fails is to stay.
 #[task(name = "account.audit", max_attempts = 1, on_error = commit)]
 async fn audit(cx: &Context) -> Result<()> {
-    cx.transaction_on(cx.postgres()?, async |tx| {
+    cx.transaction(cx.postgres()?, async |tx| {
         tx.execute("INSERT INTO example_bank_tokio.finding VALUES ('bob has more than ann')", &[]).await?;
         Err(Error::fail("there are findings"))
     })

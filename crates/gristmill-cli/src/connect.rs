@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use gristmill::app::open_store;
 use gristmill::core::{Env, StoreErrorKind};
-use gristmill::{App, Client, KindSpec, open_store};
+use gristmill::options::KindSpec;
+use gristmill::{App, Client};
 
 use crate::cli::Global;
 use crate::config::{Config, DEFAULT_STORE, Target, WorkerOptions};
@@ -127,7 +129,8 @@ impl<S: Send + Sync + 'static> Session<S> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use gristmill::{Context, Handler, HandlerFuture};
+    use gristmill::Context;
+    use gristmill::app::{Handler, HandlerFuture};
 
     use super::*;
     use crate::cli::Cli;
@@ -150,7 +153,7 @@ mod tests {
             name: name.to_owned(),
             schema: serde_json::json!({}),
             fields: Vec::new(),
-            policy: gristmill::Policy::default(),
+            policy: gristmill::options::Policy::default(),
         };
         let own = Session::new(App::new(()).register_handler(kind("other"), Elsewhere), &cli.global).unwrap();
         assert_eq!(own.kinds().iter().map(|kind| kind.name.as_str()).collect::<Vec<_>>(), ["mine", "other"]);

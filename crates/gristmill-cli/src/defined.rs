@@ -31,7 +31,7 @@ impl Defined {
     pub(crate) async fn sync(self, client: &Client) -> Result<(), CliError> {
         let Self { owner, schedules } = self;
         let list = schedules.iter().map(|schedule| (schedule.name.clone(), schedule.definition.clone())).collect();
-        let synced = client.sync_schedules(&owner, Origin::Config, list).await;
+        let synced = client.schedules().sync(&owner, Origin::Config, list).await;
         let report = synced.map_err(|error| match schedules.iter().find_map(|schedule| place_of(&error, schedule)) {
             Some(place) => CliError::usage(format!("{place}: {error}")),
             None => error.into(),
@@ -54,7 +54,7 @@ impl Defined {
 /// Says that nobody has the task type. That is no error: the program that has it may be started later.
 async fn tell_unknown(schedule: &ConfigSchedule, client: &Client) -> Result<(), CliError> {
     let (place, task) = (&schedule.task_place, &schedule.definition.task);
-    let kinds = client.kinds().await?;
+    let kinds = client.kinds().list().await?;
     let near = kinds.iter().map(|kind| (strsim::damerau_levenshtein(task, &kind.name), &kind.name)).min();
     let near = near.filter(|(distance, known)| *distance <= 2.max(known.len() / 3));
     let hint = near.map(|(_, near)| format!("; did you mean `{near}`?")).unwrap_or_default();

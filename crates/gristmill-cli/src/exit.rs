@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
+use gristmill::app::ConnectError;
 use gristmill::beat::ScheduleError;
+use gristmill::client::{AwaitError, EnqueueError};
 use gristmill::core::{StoreError, StoreErrorKind};
 use gristmill::schedule::RuleError;
-use gristmill::{AwaitError, ConnectError, EnqueueError, WorkerError};
+use gristmill::worker::WorkerError;
 
 use crate::config::ConfigError;
 use crate::output;
@@ -122,7 +124,7 @@ impl From<WorkerError> for CliError {
 impl From<EnqueueError> for CliError {
     fn from(error: EnqueueError) -> Self {
         match error {
-            EnqueueError::Store(error) => error.into(),
+            EnqueueError::Store { error, .. } => error.into(),
             EnqueueError::Conflict { .. } => Self::failed(error.to_string()),
             EnqueueError::UnknownTask { .. } => Self::usage(error.to_string())
                 .with_hint("`kinds` lists the task types; --force enqueues one that only another program has"),
@@ -156,7 +158,7 @@ impl From<ScheduleError> for CliError {
 impl From<AwaitError> for CliError {
     fn from(error: AwaitError) -> Self {
         match error {
-            AwaitError::Store(error) => error.into(),
+            AwaitError::Store { error, .. } => error.into(),
             AwaitError::TimedOut { .. } => Self::timed_out(error.to_string()),
             other => Self::failed(other.to_string()),
         }

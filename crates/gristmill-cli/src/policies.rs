@@ -1,7 +1,7 @@
 //! Parts of a schedule as they are written, on the command line and in the file alike.
 
 use gristmill::beat::{CatchUp, Overlap};
-use gristmill::parse_duration;
+use gristmill::options::parse_duration;
 use serde_json::{Value, json};
 
 /// Reads `none`, `latest` or `all:N,WINDOW`.

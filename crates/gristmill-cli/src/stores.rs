@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gristmill::core::kit::migrate::Migration;
-use gristmill::{Retention, postgres, sqlite};
+use gristmill::options::Retention;
+use gristmill::{postgres, sqlite};
 
 use crate::exit::CliError;
 

@@ -4,12 +4,29 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Env;
+
 /// The identity of a task: a UUIDv7 that the client makes, so that it is known before the commit.
 ///
 /// Any UUID is accepted from a caller (Celery's ids are version 4); those that gristmill makes sort by time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TaskId(Uuid);
+
+impl TaskId {
+    /// A new id, which sorts after those made before it by this process. For a caller who wants to know it before the enqueue,
+    /// or to repeat that.
+    ///
+    /// ```
+    /// use gristmill_core::TaskId;
+    ///
+    /// assert!(TaskId::new() < TaskId::new());
+    /// ```
+    #[expect(clippy::new_without_default, reason = "a default is the same each time")]
+    pub fn new() -> Self {
+        Env::system().task_id()
+    }
+}
 
 /// The identity of one worker process start. A restarted worker is another worker: host names and process ids repeat,
 /// and a repeated identity would let the dead one's leases look alive.

@@ -102,7 +102,7 @@ pub struct Overrides {
     pub retention: Option<Retention>,
     /// See [`Policy::expires`].
     pub expires: Option<Duration>,
-    /// The moment from which it is not worth starting any more; wins over `expires`.
+    /// The moment from which it is not worth starting any more; refused together with `expires`.
     pub expires_at: Option<Timestamp>,
     /// See [`Policy::timeout`].
     pub timeout: Option<Duration>,
@@ -110,7 +110,7 @@ pub struct Overrides {
     pub backoff: Option<Backoff>,
     /// Wait this long first.
     pub delay: Option<Duration>,
-    /// Wait until then.
+    /// Wait until then; refused together with `delay`.
     pub run_at: Option<Timestamp>,
     /// What this one task is about, for people. Control characters are dropped, and the rest is cut at
     /// [`TITLE_BYTES_MAX`](limits::TITLE_BYTES_MAX) bytes.
@@ -148,6 +148,15 @@ impl NewTask {
         limits::check_depth("args", &args)?;
         if !args.trim_start().starts_with('{') {
             return Err(InvalidInput::new("args", "are not a JSON object such as {\"name\": \"value\"}"));
+        }
+        if over.delay.is_some() && over.run_at.is_some() {
+            return Err(InvalidInput::new("delay", "says when it is due, and so does `at`; give one of them"));
+        }
+        if over.expires.is_some() && over.expires_at.is_some() {
+            return Err(InvalidInput::new(
+                "expires",
+                "says until when it is worth starting, and so does `expires_at`; give one of them",
+            ));
         }
         check_counts(over.priority, over.max_attempts, over.max_crashes)?;
         if let Some(queue) = &over.queue {
@@ -326,5 +335,19 @@ mod tests {
         let steps = vec![Duration::from_secs(1); limits::BACKOFF_STEPS_MAX + 1];
         let error = resolve(Overrides { backoff: Some(Backoff::List(steps)), ..Overrides::default() }).unwrap_err();
         assert_eq!(error.field, "backoff");
+    }
+
+    #[test]
+    fn two_options_that_say_the_same_are_refused_and_not_ordered() {
+        let resolve =
+            |over| NewTask::resolve("t", &Policy::default(), "{}".into(), over, Env::system().task_id(), &Limits::default());
+        let (second, at) = (Some(Duration::from_secs(1)), Some(Timestamp::from_millis(1)));
+        let error = resolve(Overrides { delay: second, run_at: at, ..Overrides::default() }).unwrap_err();
+        assert_eq!(error.to_string(), "delay: says when it is due, and so does `at`; give one of them");
+        let error = resolve(Overrides { expires: second, expires_at: at, ..Overrides::default() }).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "expires: says until when it is worth starting, and so does `expires_at`; give one of them"
+        );
     }
 }

@@ -11,8 +11,8 @@ pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 /// Where a handler's transaction can be opened: a pool or a connection, of whatever driver.
 #[diagnostic::on_unimplemented(
     message = "no transaction can be opened on `{Self}`",
-    note = "pass `&pool` of sqlx, `&mut client` of tokio-postgres (of a pool's object: `&mut **object`), or `cx.postgres()?`, with \
-            the feature of the driver enabled: `sqlx-postgres` or `tokio-postgres`"
+    note = "pass `cx.sqlite()?`, `cx.postgres()?`, `&pool` of sqlx on PostgreSQL, or `&mut client` of tokio-postgres (of a pool's \
+            object: `&mut **object`), with the feature of the driver enabled: `sqlite`, `sqlx-postgres` or `tokio-postgres`"
 )]
 pub trait Transact<D: Driver>: Send {
     /// Opens it.

@@ -37,7 +37,7 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
         options: &options,
         ty,
         cfgs: Vec::new(),
-        state: options.state.as_ref().map_or_else(|| quote!(#krate::Stateless), |state| quote!(#state)),
+        state: options.state.as_ref().map_or_else(|| quote!(#krate::context::Stateless), |state| quote!(#state)),
         output: options.output.clone().unwrap_or_else(|| syn::parse_quote!(())),
         members: fields.named.iter().filter_map(|field| field.ident.clone()).collect(),
         fields: fields.named.iter().filter_map(named).collect(),

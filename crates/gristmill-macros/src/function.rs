@@ -97,7 +97,7 @@ fn write(options: TokenStream, function: &ItemFn, attributes: &Attributes) -> Re
         options: &options,
         ty: &ty,
         cfgs: cfgs.clone(),
-        state: signature.state.flatten().map_or_else(|| quote!(#krate::Stateless), |state| quote!(#state)),
+        state: signature.state.flatten().map_or_else(|| quote!(#krate::context::Stateless), |state| quote!(#state)),
         output: signature.output.clone(),
         members: signature.arguments.iter().map(|argument| argument.name.clone()).collect(),
         fields: names.collect(),

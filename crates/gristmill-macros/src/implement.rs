@@ -47,8 +47,8 @@ impl Implementation<'_> {
             let (keys, values): (Vec<_>, Vec<_>) = policy.iter().map(|(key, value)| (key, value)).unzip();
             quote! {
                 #[allow(clippy::needless_update)]
-                fn policy() -> #krate::Policy {
-                    #krate::Policy { #(#keys: #values,)* ..::core::default::Default::default() }
+                fn policy() -> #krate::options::Policy {
+                    #krate::options::Policy { #(#keys: #values,)* ..::core::default::Default::default() }
                 }
             }
         });

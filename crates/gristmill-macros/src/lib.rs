@@ -95,8 +95,8 @@ mod wire;
 /// - `list("1s", "10s", "5m")`: one after another; the last one repeats.
 ///
 /// Literals are checked when the task is compiled. An expression may stand for any value but that of `name`: of type
-/// `Duration` for a duration, `gristmill::Backoff` for a backoff (a call is written with its path:
-/// `backoff = self::steep()`), `gristmill::Ack`, `OnError`, `Oversize` and `Retention` likewise. Its value is checked when
+/// `Duration` for a duration, `gristmill::options::Backoff` for a backoff (a call is written with its path:
+/// `backoff = self::steep()`), `gristmill::options::Ack`, `OnError`, `Oversize` and `Retention` likewise. Its value is checked when
 /// the task is registered.
 ///
 /// ```
@@ -159,7 +159,7 @@ pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | option | value | default |
 /// | --- | --- | --- |
-/// | `state` | The state type of the context that `handle` takes. | `gristmill::Stateless` |
+/// | `state` | The state type of the context that `handle` takes. | `gristmill::context::Stateless` |
 /// | `output` | What `handle` returns within its `Result`. | `()` |
 ///
 /// They may be spread over several `#[task(...)]` attributes. Fields take no options: serde's attributes, such as

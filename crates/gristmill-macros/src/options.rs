@@ -104,10 +104,14 @@ fn policy_field(krate: &Path, field: &str, key: &Ident, value: &Expr) -> Result<
         "backoff" => value::backoff(krate, key, value),
         "timeout" | "expires" => value::limit(key, value),
         "kill_after" => value::span(key, value),
-        "ack" => value::choice(&quote!(#krate::Ack), key, value, &[("early", "Early"), ("late", "Late")]),
+        "ack" => value::choice(&quote!(#krate::options::Ack), key, value, &[("early", "Early"), ("late", "Late")]),
         "retention" => value::retention(krate, key, value),
-        "large_result" => value::choice(&quote!(#krate::Oversize), key, value, &[("fail", "Fail"), ("truncate", "Truncate")]),
-        "on_error" => value::choice(&quote!(#krate::OnError), key, value, &[("rollback", "Rollback"), ("commit", "Commit")]),
+        "large_result" => {
+            value::choice(&quote!(#krate::options::Oversize), key, value, &[("fail", "Fail"), ("truncate", "Truncate")])
+        }
+        "on_error" => {
+            value::choice(&quote!(#krate::options::OnError), key, value, &[("rollback", "Rollback"), ("commit", "Commit")])
+        }
         "tags" => value::labels(key, value),
         _ => value::flag(key, value),
     }

@@ -96,11 +96,11 @@ pub(crate) fn limit(key: &Ident, value: &Expr) -> Result<TokenStream> {
 pub(crate) fn retention(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
     let Some(lit) = literal(value) else { return Ok(value.to_token_stream()) };
     match lit {
-        Lit::Str(text) if text.value() == "none" => Ok(quote!(#krate::Retention::None)),
-        Lit::Str(text) if text.value() == "forever" => Ok(quote!(#krate::Retention::Forever)),
+        Lit::Str(text) if text.value() == "none" => Ok(quote!(#krate::options::Retention::None)),
+        Lit::Str(text) if text.value() == "forever" => Ok(quote!(#krate::options::Retention::Forever)),
         _ => {
             let period = duration(key, value)?;
-            Ok(quote!(#krate::Retention::For(#period)))
+            Ok(quote!(#krate::options::Retention::For(#period)))
         }
     }
 }
@@ -121,11 +121,11 @@ pub(crate) fn backoff(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenSt
     match (form.as_deref(), &*steps) {
         (Some("fixed"), [delay]) => {
             let delay = duration(key, delay)?;
-            Ok(quote!(#krate::Backoff::Fixed(#delay)))
+            Ok(quote!(#krate::options::Backoff::Fixed(#delay)))
         }
         (Some("list"), [_, ..]) => {
             let steps = steps.into_iter().map(|step| duration(key, step)).collect::<Result<Vec<_>>>()?;
-            Ok(quote!(#krate::Backoff::List(::std::vec::Vec::from([#(#steps),*]))))
+            Ok(quote!(#krate::options::Backoff::List(::std::vec::Vec::from([#(#steps),*]))))
         }
         (Some("exponential"), [base, named @ ..]) => exponential(krate, key, base, named),
         // A function of the user's own is written with its path, so that a slip in these three words is told as one.
@@ -154,7 +154,7 @@ fn exponential(krate: &Path, key: &Ident, base: &Expr, named: &[&Expr]) -> Resul
     }
     let max = max.unwrap_or_else(|| quote!(::core::time::Duration::from_secs(3600)));
     let jitter = jitter.unwrap_or_else(|| quote!(true));
-    Ok(quote!(#krate::Backoff::Exponential { base: #base, max: #max, jitter: #jitter }))
+    Ok(quote!(#krate::options::Backoff::Exponential { base: #base, max: #max, jitter: #jitter }))
 }
 
 fn duration(key: &Ident, value: &Expr) -> Result<TokenStream> {

@@ -41,6 +41,7 @@ mod sql;
 mod step;
 mod store;
 mod text;
+mod transact;
 mod tx;
 mod view;
 mod whereabouts;
@@ -55,6 +56,7 @@ pub use rusqlite;
 
 pub use options::{SqliteOptions, Synchronous};
 pub use store::SqliteStore;
+pub use transact::{Lent, Opened};
 pub use within::Rusqlite;
 #[cfg(feature = "sqlx")]
 pub use within_sqlx::Sqlx;

@@ -31,6 +31,13 @@ pub(crate) fn writer(options: &SqliteOptions) -> Result<Connection, StoreError> 
     Ok(conn)
 }
 
+/// A connection for a transaction beside the store's own work.
+pub(crate) fn spare(options: &SqliteOptions) -> Result<Connection, StoreError> {
+    let conn = writer(options)?;
+    tune(&conn, options).map_err(|error| error::explain(error, &options.location()))?;
+    Ok(conn)
+}
+
 /// Says why the file can't be opened. SQLite says the same of a directory that is not there and of one where it can't make
 /// the files that it needs beside its own.
 pub(crate) fn explain(error: rusqlite::Error, options: &SqliteOptions) -> StoreError {

@@ -20,7 +20,7 @@ use crate::tx::Tx;
 use crate::writer::{self, Message};
 use crate::{check, migrate, open, ops, sql, view};
 
-/// Connections kept for [`SqliteStore::transaction`].
+/// Connections kept for [`SqliteStore::transaction`] and [`SqliteStore::lend`].
 const SPARE_MAX: usize = 2;
 
 /// A store in one SQLite file.
@@ -121,15 +121,20 @@ impl SqliteStore {
             // Dropped without a commit, by an error or a panic, it rolls back.
             let done = f(&tx)?;
             tx.commit().map_err(|error| explain(error, &self.what))?;
-            self.identity.check()?;
             done
         };
-        self.signals.changed();
-        let mut spare = lock(&self.spare);
-        if spare.len() < SPARE_MAX {
-            spare.push(conn);
-        }
+        self.give_back(conn)?;
+        self.changed();
         Ok(done)
+    }
+
+    /// A transaction on a connection beside the store's own was committed.
+    pub(crate) fn changed(&self) {
+        self.signals.changed();
+    }
+
+    pub(crate) fn options(&self) -> &SqliteOptions {
+        &self.options
     }
 
     pub(crate) fn looking_for_schedules(&self) {
@@ -142,16 +147,26 @@ impl SqliteStore {
 
     fn spare(&self) -> Result<Connection, StoreError> {
         open::set_patience(self.options.busy_timeout);
+        self.take_spare()?.map_or_else(|| open::spare(&self.options), Ok)
+    }
+
+    /// A connection that is kept, if there is one.
+    pub(crate) fn take_spare(&self) -> Result<Option<Connection>, StoreError> {
         if lock(&self.writes).is_none() {
             return Err(closed());
         }
         self.identity.check()?;
-        if let Some(conn) = lock(&self.spare).pop() {
-            return Ok(conn);
+        Ok(lock(&self.spare).pop())
+    }
+
+    /// Keeps a connection for the next transaction, unless the file is no longer the one that it wrote to.
+    pub(crate) fn give_back(&self, conn: Connection) -> Result<(), StoreError> {
+        self.identity.check()?;
+        let mut spare = lock(&self.spare);
+        if spare.len() < SPARE_MAX {
+            spare.push(conn);
         }
-        let conn = open::writer(&self.options)?;
-        open::tune(&conn, &self.options).map_err(|error| explain(error, &self.what))?;
-        Ok(conn)
+        Ok(())
     }
 
     pub(crate) async fn write<T, F>(&self, weight: usize, run: F) -> Result<T, StoreError>

@@ -1,15 +1,22 @@
+//! How a program is put together: its state, its task types, its store.
+
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::beat::Definition;
+use crate::beat::{self, Definition, ScheduleError};
 use crate::client::{Client, Program};
-use crate::core::{Env, KindInfo, KindSpec, Limits, Source, Store, StoreError, StoreErrorKind};
+use crate::core::{Env, InvalidInput, KindInfo, KindSpec, Limits, Source, Store, StoreError, StoreErrorKind};
 use crate::handler::{Dynamic, Run, Typed};
 use crate::hooks::{EndedTask, FailedAttempt, Hooks, SucceededTask};
 use crate::middleware::Layers;
-use crate::registry::{RegisterError, Registry};
+use crate::registry::Registry;
 use crate::runtime::{Ground, Runtime};
-use crate::{Context, Error, FromRef, Handler, HandlerFuture, Task, WorkerBuilder};
+use crate::worker::WorkerBuilder;
+use crate::{Context, Error, FromRef, Task};
+
+pub use crate::handler::{Handler, HandlerFuture};
+pub use crate::registry::RegisterError;
 
 /// An application: its state and its task types, before it is connected to a store.
 ///
@@ -42,6 +49,9 @@ pub struct App<S> {
     hooks: Hooks,
     pub(crate) layers: Layers,
     program: Program,
+    /// Its schedules that are named after their task type, and the zones that were said for them.
+    by_type: Vec<(&'static str, Definition)>,
+    zones: Vec<String>,
     /// The first mistake of a registration, told at the start: builders that return errors at every step are no joy.
     mistake: Option<RegisterError>,
 }
@@ -57,6 +67,8 @@ impl<S: Send + Sync + 'static> App<S> {
             hooks: Hooks::default(),
             layers: Layers::default(),
             program: Program { name: program_name(), schedules: Vec::new() },
+            by_type: Vec::new(),
+            zones: Vec::new(),
             mistake: None,
         }
     }
@@ -77,19 +89,76 @@ impl<S: Send + Sync + 'static> App<S> {
         self.add(kind, Box::new(Dynamic(handler)), false)
     }
 
+    /// Makes a task type known that another program runs, so that this one can enqueue its tasks. One that is registered, too, is
+    /// just that.
+    ///
+    /// ```
+    /// # use gristmill::{App, Result, task};
+    /// # #[task(name = "report.build")] async fn build_report() -> Result<()> { Ok(()) }
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = App::new(()).declare::<BuildReport>().connect("sqlite:tasks.db").await?;
+    /// client.enqueue(BuildReport {}).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn declare<T: Task>(mut self) -> Self {
+        if let Err(mistake) = self.registry.borrow(T::kind(), Box::new(Dynamic(Elsewhere))) {
+            self.mistake.get_or_insert(mistake);
+        }
+        self
+    }
+
+    /// Defines a schedule that makes a task like this one at the times of a cron expression, by the clock of
+    /// [`tz`](Self::tz) or else UTC. It has the name of its task type, and is otherwise as [`schedule`](Self::schedule) says,
+    /// which takes a second one of the type under a name of its own.
+    ///
+    /// What can't be is told when the application connects: a wrong expression, say, or a task type that is not registered.
+    ///
+    /// ```
+    /// # use gristmill::{App, Result, task};
+    /// # use std::time::Duration;
+    /// # #[task(name = "report.build")] async fn build_report() -> Result<()> { Ok(()) }
+    /// # #[task(name = "mail.fetch")] async fn fetch_mail() -> Result<()> { Ok(()) }
+    /// let app = App::new(())
+    ///     .register::<BuildReport>()
+    ///     .register::<FetchMail>()
+    ///     .tz("Europe/Rome")
+    ///     .cron("0 3 * * *", BuildReport {})
+    ///     .every(Duration::from_secs(300), FetchMail {});
+    /// ```
+    #[must_use]
+    pub fn cron<T: Task>(self, expr: impl Into<String>, task: T) -> Self {
+        self.by_type::<T>(Definition::cron(expr, task))
+    }
+
+    /// Defines a schedule that makes a task like this one again and again, at a distance from one second to 100 years; the first
+    /// one distance after the schedule was first written. All else as [`cron`](Self::cron).
+    #[must_use]
+    pub fn every<T: Task>(self, every: Duration, task: T) -> Self {
+        self.by_type::<T>(Definition::every(every, task))
+    }
+
+    /// The time zone of what [`cron`](Self::cron) and [`every`](Self::every) define, wherever they stand: an IANA name such as
+    /// `Europe/Rome`; `UTC` unless said. A schedule of another zone is for [`schedule`](Self::schedule).
+    #[must_use]
+    pub fn tz(mut self, name: impl Into<String>) -> Self {
+        self.zones.push(name.into());
+        self
+    }
+
     /// Defines a schedule. Each start of a beat ([`Client::beat`], or that of a worker) writes those of the program that are new
     /// or changed, and withdraws those that it no longer defines; which are the program's, says [`program`](Self::program). An
     /// operator's pauses and edits survive it. While two versions of a program start in turn, the last start counts.
     ///
-    /// What can't be is told by the start of the beat.
+    /// What can't be is told when the application connects; a name that is another's, by the start of the beat.
     ///
     /// ```
     /// # use gristmill::{App, Result, task};
-    /// use gristmill::beat::Definition;
-    /// use gristmill::schedule::{Rule, Timing};
+    /// use gristmill::beat::{Definition, Overlap};
     /// # #[task(name = "report.build")] async fn build_report() -> Result<()> { Ok(()) }
-    /// let nightly = Timing::new(Rule::cron("0 3 * * *")).timezone("Europe/Rome");
-    /// let app = App::new(()).register::<BuildReport>().schedule("nightly-report", Definition::new(nightly, "report.build"));
+    /// let tokyo = Definition::cron("0 3 * * *", BuildReport {}).tz("Asia/Tokyo").overlap(Overlap::Allow);
+    /// let app = App::new(()).register::<BuildReport>().schedule("report-tokyo", tokyo);
     /// ```
     #[must_use]
     pub fn schedule(mut self, name: impl Into<String>, definition: Definition) -> Self {
@@ -162,10 +231,10 @@ impl<S: Send + Sync + 'static> App<S> {
     /// # Guarantees
     /// - A hook is called after the store has acknowledged what it is told, at most once, in the process that wrote it. If
     ///   that process dies first, it is called nowhere: for what must not be lost, list the failed tasks
-    ///   ([`Client::list`]).
+    ///   ([`Tasks::list`](crate::client::Tasks::list)).
     /// - Hooks run one after another on a thread where they may block. They never hold up tasks or settlements: beyond
     ///   1,024 ends that wait for a hook, further ones are dropped, logged, and counted in
-    ///   [`ExitReport::untold`](crate::ExitReport::untold). A hook that panics is logged.
+    ///   [`ExitReport::untold`](crate::worker::ExitReport::untold). A hook that panics is logged.
     /// - A worker that stops waits up to ten seconds for its hooks.
     #[must_use]
     pub fn on_failed_attempt(mut self, hook: impl Fn(&FailedAttempt) + Send + Sync + 'static) -> Self {
@@ -199,14 +268,12 @@ impl<S: Send + Sync + 'static> App<S> {
     /// `postgres://USER@HOST/DATABASE` is a schema of that database (feature `postgres`), which is made if it is missing.
     ///
     /// # Errors
-    /// A mistake in a registration, a URL that names no known store, or a store that can't be opened.
+    /// A mistake in a registration or a schedule, a URL that names no known store, or a store that can't be opened.
     pub async fn connect(self, url: &str) -> Result<Client, ConnectError> {
         // A mistake of the program is told first, and leaves no file behind.
-        if let Some(mistake) = self.mistake {
-            return Err(mistake.into());
-        }
-        let store = open_store(url, self.env.clone()).await?;
-        self.with_store(store).await
+        let checked = self.check()?;
+        let store = open_store(url, checked.runtime.env.clone()).await?;
+        checked.declare_in(store).await
     }
 
     /// As [`connect`](Self::connect), for a program that enqueues tasks whose code is in others: what they declared in the
@@ -220,30 +287,27 @@ impl<S: Send + Sync + 'static> App<S> {
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// # use gristmill::App;
     /// let client = App::new(()).connect_to_enqueue("sqlite:tasks.db").await?;
-    /// client.enqueue_named("report.build", r#"{"year": 2026}"#).await?;
+    /// client.enqueue_named("report.build", serde_json::json!({ "year": 2026 })).await?;
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
-    pub async fn connect_to_enqueue(mut self, url: &str) -> Result<Client, ConnectError> {
-        if let Some(mistake) = self.mistake {
-            return Err(mistake.into());
-        }
-        let store = open_store(url, self.env.clone()).await?;
+    pub async fn connect_to_enqueue(self, url: &str) -> Result<Client, ConnectError> {
+        let mut checked = self.check()?;
+        let store = open_store(url, checked.runtime.env.clone()).await?;
+        let registry = &mut checked.runtime.registry;
         // Before it borrows others', whose newer declarations must not be overwritten with what was read here.
-        store.declare(&self.registry.specs()).await?;
+        store.declare(&registry.specs()).await?;
         for kind in store.kinds().await? {
-            if let KindInfo { name, schema: Some(schema), policy: Some(policy), .. } = kind
-                && self.registry.get(&name).is_none()
-            {
+            if let KindInfo { name, schema: Some(schema), policy: Some(policy), .. } = kind {
                 let spec = KindSpec { name, schema, fields: Vec::new(), policy };
                 // A newer version may have declared what this one can't read; that type stays unknown.
-                let _ = self.registry.borrow(spec, Box::new(Dynamic(Elsewhere)));
+                let _ = registry.borrow(spec, Box::new(Dynamic(Elsewhere)));
             }
         }
-        Ok(self.on(store))
+        Ok(checked.on(store))
     }
 
     /// Uses a store that is already open, and declares the task types there.
@@ -251,11 +315,7 @@ impl<S: Send + Sync + 'static> App<S> {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn with_store(self, store: Arc<dyn Store>) -> Result<Client, ConnectError> {
-        if let Some(mistake) = self.mistake {
-            return Err(mistake.into());
-        }
-        store.declare(&self.registry.specs()).await?;
-        Ok(self.on(store))
+        self.check()?.declare_in(store).await
     }
 
     /// Builds a worker on a source of tasks that is no store: it takes tasks from there, runs them, and reports to it, as a
@@ -263,14 +323,15 @@ impl<S: Send + Sync + 'static> App<S> {
     ///
     /// What needs a store is not there. No beat runs inside, whatever [`WorkerBuilder::beat`] says, and the program's schedules
     /// are not written; a handler's transaction can't settle its task and fails
-    /// ([`transaction_on`](crate::Context::transaction_on)). What the source does not do, by its own documentation, the worker
+    /// ([`transaction`](crate::Context::transaction)). What the source does not do, by its own documentation, the worker
     /// can't either: see the defaults of [`Source`].
     ///
     /// ```
     /// # #[cfg(feature = "testing")] {
     /// use gristmill::core::{Env, NewTask, Overrides};
     /// use gristmill::testing::MemoryBroker;
-    /// use gristmill::{App, Limits, Result, Task, task};
+    /// use gristmill::options::Limits;
+    /// use gristmill::{App, Result, Task, task};
     ///
     /// #[task(name = "greet")]
     /// async fn greet(name: String) -> Result<String> {
@@ -296,17 +357,43 @@ impl<S: Send + Sync + 'static> App<S> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
-        Ok(WorkerBuilder::new(Arc::new(Ground::of_source(source, self.into_runtime())), None))
+        Ok(WorkerBuilder::new(Arc::new(Ground::of_source(source, Arc::new(self.into_parts().0))), None))
     }
 
-    fn on(self, store: Arc<dyn Store>) -> Client {
-        let program = self.program.clone();
-        Client::new(store, self.into_runtime(), program)
+    /// What stands against it without a look at a store, or what is needed of it.
+    fn check(mut self) -> Result<Checked, ConnectError> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake.into());
+        }
+        if let [first, .., last] = self.zones.as_slice() {
+            let problem = format!("is said twice, `{first}` and `{last}`; for one schedule it is `Definition::tz`");
+            return Err(InvalidInput::new("tz", problem).into());
+        }
+        let zone = self.zones.pop();
+        for (task, mut definition) in std::mem::take(&mut self.by_type) {
+            if self.registry.get(task).is_none() {
+                let problem = "a schedule makes its tasks, but this program does not have it; add it with `App::register`, or, if \
+                               another program runs it, with `App::declare`";
+                return Err(RegisterError { name: task.to_owned(), problem: problem.to_owned() }.into());
+            }
+            if let Some(zone) = &zone {
+                definition = definition.tz(zone);
+            }
+            self.program.schedules.push((task.to_owned(), definition));
+        }
+        let (runtime, program) = self.into_parts();
+        beat::check_alone(&runtime, &program.schedules)?;
+        Ok(Checked { runtime, program })
     }
 
-    fn into_runtime(self) -> Arc<Runtime> {
-        let Self { registry, limits, env, hooks, layers, .. } = self;
-        Arc::new(Runtime { registry, limits, env, hooks, layers })
+    fn into_parts(self) -> (Runtime, Program) {
+        let Self { registry, limits, env, hooks, layers, program, .. } = self;
+        (Runtime { registry, limits, env, hooks, layers }, program)
+    }
+
+    fn by_type<T: Task>(mut self, definition: Definition) -> Self {
+        self.by_type.push((T::NAME, definition));
+        self
     }
 
     fn add(mut self, kind: KindSpec, run: Box<dyn Run>, typed: bool) -> Self {
@@ -314,6 +401,23 @@ impl<S: Send + Sync + 'static> App<S> {
             self.mistake.get_or_insert(mistake);
         }
         self
+    }
+}
+
+/// An application that has no mistake of its own.
+struct Checked {
+    runtime: Runtime,
+    program: Program,
+}
+
+impl Checked {
+    async fn declare_in(self, store: Arc<dyn Store>) -> Result<Client, ConnectError> {
+        store.declare(&self.runtime.registry.specs()).await?;
+        Ok(self.on(store))
+    }
+
+    fn on(self, store: Arc<dyn Store>) -> Client {
+        Client::new(store, Arc::new(self.runtime), self.program)
     }
 }
 
@@ -333,6 +437,12 @@ pub enum ConnectError {
     /// A task type is declared wrongly.
     #[error(transparent)]
     Register(#[from] RegisterError),
+    /// A schedule of the program can't be.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// Something else that the program says of itself can't be.
+    #[error("the application's {0}")]
+    Invalid(#[from] InvalidInput),
     /// The store can't be used.
     #[error("{0}")]
     Store(#[from] StoreError),

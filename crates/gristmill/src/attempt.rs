@@ -8,13 +8,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::Result;
 use crate::core::{
     Claimed, Ending, InvalidInput, LeaseKey, LeaseRef, NewTask, Note, Progress, Settlement, State, Store, TaskId, TaskMeta,
     Timestamp,
 };
+use crate::error::LeaseLost;
 use crate::middleware::Extensions;
 use crate::runtime::{Ground, Runtime};
-use crate::{LeaseLost, Result};
 
 /// Logs above this are rewritten less often while an attempt runs: each time it is all of them.
 const LARGE_BYTES: usize = 8 * 1024;
@@ -256,13 +257,14 @@ impl Attempt {
         large && left.noted_at.is_some_and(|at| at.elapsed() < LARGE_EVERY)
     }
 
-    pub(crate) fn add_child(&self, child: NewTask) -> Result<(), InvalidInput> {
+    /// Adds all of them, or none.
+    pub(crate) fn add_children(&self, children: Vec<NewTask>) -> Result<(), InvalidInput> {
         let max = self.runtime().limits.children;
         let mut left = self.left();
-        if left.children.len() >= max {
+        if left.children.len() + children.len() > max {
             return Err(InvalidInput::new("children", format!("one attempt may enqueue at most {max} tasks")));
         }
-        let bytes = left.children_bytes.saturating_add(child.bytes());
+        let bytes = children.iter().map(NewTask::bytes).fold(left.children_bytes, usize::saturating_add);
         let most = self.runtime().limits.children_bytes;
         if bytes > most {
             let problem =
@@ -270,7 +272,7 @@ impl Attempt {
             return Err(InvalidInput::new("children", problem));
         }
         left.children_bytes = bytes;
-        left.children.push(child);
+        left.children.extend(children);
         Ok(())
     }
 

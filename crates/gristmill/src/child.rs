@@ -21,7 +21,7 @@ use crate::TaskId;
 /// }
 /// # async fn example(client: gristmill::Client) -> Result<()> {
 /// let packing = client.enqueue(Order { order: 7 }).await?.result().await?;
-/// assert_eq!(client.handle::<u32>(packing).result().await?, 7);
+/// assert_eq!(client.handle_of::<Pack>(packing).result().await?, 7);
 /// # Ok(())
 /// # }
 /// ```

@@ -1,3 +1,5 @@
+//! What a handler knows and can do beside its arguments.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,9 +8,13 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Attempt;
-use crate::client::{Enqueue, InAttempt};
+use crate::client::{Enqueue, EnqueueMany, InAttempt, IntoEnqueue};
 use crate::core::{Fence, InvalidInput, Progress, TaskId, TaskMeta, Timestamp, limits};
-use crate::{Result, Stateless, Task, panics};
+use crate::{Result, Task, panics};
+
+pub use crate::child::Child;
+pub use crate::from_ref::Stateless;
+pub use crate::transaction::{SettleIn, Settling};
 
 /// What a handler knows and can do beside its arguments.
 pub struct Context<S = Stateless> {
@@ -128,7 +134,7 @@ impl<S> Context<S> {
     }
 
     /// Adds a line to the attempt's log, which is kept with it, visible within a quarter of a second, and survives a
-    /// rollback of the handler's own transaction. Bounded by [`Limits::log_bytes`](crate::Limits::log_bytes); the oldest
+    /// rollback of the handler's own transaction. Bounded by [`Limits::log_bytes`](crate::options::Limits::log_bytes); the oldest
     /// lines give way.
     pub fn log(&self, line: impl AsRef<str>) {
         self.attempt.log(line.as_ref());
@@ -136,7 +142,7 @@ impl<S> Context<S> {
 
     /// Enqueues a child, committed together with this attempt's success and not at all otherwise: a handler that is run
     /// again never doubles its children. The options are those of [`Client::enqueue`](crate::Client::enqueue); awaiting
-    /// does not wait for anything, and gives a [`Child`](crate::Child), which has the id.
+    /// does not wait for anything, and gives a [`Child`], which has the id.
     ///
     /// A child that can't be kept, as another task has its id, fails the attempt of its parent. Of a source that is no store
     /// ([`App::worker_on`](crate::App::worker_on)), a crash at the end of the parent may double its children.
@@ -156,17 +162,38 @@ impl<S> Context<S> {
         Enqueue::typed(self.attempt.runtime(), &task, InAttempt(&self.attempt))
     }
 
-    /// Enqueues a child by name; see [`enqueue`](Self::enqueue).
-    pub fn enqueue_named(&self, name: &str, args: impl Into<String>) -> Enqueue<'_, serde_json::Value, InAttempt<'_>> {
-        Enqueue::named(self.attempt.runtime(), name, args.into(), InAttempt(&self.attempt))
+    /// Enqueues a child by name, with arguments that are written as JSON; see [`enqueue`](Self::enqueue) and
+    /// [`Client::enqueue_named`](crate::Client::enqueue_named).
+    pub fn enqueue_named(&self, name: &str, args: impl Serialize) -> Enqueue<'_, serde_json::Value, InAttempt<'_>> {
+        Enqueue::named(self.attempt.runtime(), name, &args, InAttempt(&self.attempt))
     }
 
-    /// Asks the store whether the task is still ours. A worker that was paused for longer than its lease finds out here
+    /// Enqueues many children, all or none: tasks, or what [`enqueue`](Self::enqueue) returned for them with options. If one is
+    /// refused, that is the answer, and none is added.
+    ///
+    /// ```
+    /// # use gristmill::{task, Context, Result};
+    /// # #[task(name = "child")] async fn child(n: u32) -> Result<()> { let _ = n; Ok(()) }
+    /// #[task(name = "parent")]
+    /// async fn parent(cx: &Context) -> Result<()> {
+    ///     cx.enqueue_many((0..100).map(|n| Child { n })).await?;
+    ///     cx.enqueue_many((100..200).map(|n| cx.enqueue(Child { n }).priority(7))).await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn enqueue_many<'a, I>(&'a self, tasks: I) -> EnqueueMany<I, InAttempt<'a>>
+    where
+        I: IntoIterator<Item: IntoEnqueue<'a, InAttempt<'a>>>,
+    {
+        EnqueueMany::new(tasks, InAttempt(&self.attempt))
+    }
+
+    /// Asks the store whether the task is still ours, which extends nothing. A worker that was paused for longer than its lease finds out here
     /// before it touches something that it can't take back.
     ///
     /// # Errors
-    /// [`LeaseLost`](crate::LeaseLost) if it is not, or the store's error.
-    pub async fn heartbeat(&self) -> Result<()> {
+    /// [`LeaseLost`](crate::error::LeaseLost) if it is not, or the store's error.
+    pub async fn confirm(&self) -> Result<()> {
         self.attempt.confirm().await
     }
 
@@ -204,6 +231,23 @@ impl<S> Context<S> {
     {
         let cx = Context { state: S::from_ref(&self.state), attempt: self.attempt.clone() };
         self.blocking(move || work(&cx)).await
+    }
+
+    /// Waits for a future in a task that is a plain `fn`, which has a thread of its own: for a
+    /// [`transaction`](Self::transaction), or for what [`enqueue`](Self::enqueue) returns. An `async fn` writes `.await` instead; in
+    /// that it panics.
+    ///
+    /// ```
+    /// # use gristmill::{task, Context, Result};
+    /// # #[task(name = "child")] async fn child(n: u32) -> Result<()> { let _ = n; Ok(()) }
+    /// #[task(name = "parent")]
+    /// fn parent(cx: &Context) -> Result<()> {
+    ///     cx.block_on(cx.enqueue(Child { n: 1 }))?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn block_on<F: IntoFuture>(&self, future: F) -> F::Output {
+        tokio::runtime::Handle::current().block_on(future.into_future())
     }
 
     pub(crate) fn inner(&self) -> &Arc<Attempt> {

@@ -1,9 +1,13 @@
+//! How handlers end when they do not succeed, and what the other errors are made of.
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use crate::core::{Ending, Failure, FailureReason, Timestamp};
+use crate::core::{Ending, TaskId, Timestamp};
 use crate::panics;
+
+pub use crate::core::{Failure, FailureReason, InvalidInput, StoreError, StoreErrorKind};
 
 /// Any error that can be kept with an attempt.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -132,7 +136,7 @@ impl Error {
     }
 
     pub(crate) fn is_lease_lost(&self) -> bool {
-        self.source.as_ref().is_some_and(|source| source.is::<crate::LeaseLost>())
+        self.source.as_ref().is_some_and(|source| source.is::<LeaseLost>())
     }
 
     /// How the attempt ends; `backoff` is asked for the wait of a plain retry, and `now` for the time if that matters.
@@ -195,6 +199,14 @@ impl fmt::Debug for Error {
             None => Ok(()),
         }
     }
+}
+
+/// The worker that made this call no longer has the task; whatever it would write is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the lease on task {id} is lost: another worker may have it")]
+pub struct LeaseLost {
+    /// The task.
+    pub id: TaskId,
 }
 
 /// Short forms that turn an error into another outcome than a retry.

@@ -4,9 +4,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::attempt::Attempt;
+use crate::context::Stateless;
 use crate::core::{FailureReason, InvalidInput};
 use crate::error::What;
-use crate::{Context, Error, FromRef, Result, Stateless, Task};
+use crate::{Context, Error, FromRef, Result, Task};
 
 /// The code of a task type without its Rust types: JSON in, JSON out.
 ///

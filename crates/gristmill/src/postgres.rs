@@ -16,7 +16,7 @@ pub use gristmill_postgres::{
 
 #[cfg(feature = "tokio-postgres")]
 impl<S> crate::Context<S> {
-    /// One of the store's own connections, for [`transaction_on`](Self::transaction_on) in an application that has no pool of its
+    /// One of the store's own connections, for [`transaction`](Self::transaction) in an application that has no pool of its
     /// own. It is taken when the transaction begins. As many handlers can have one at once as the option `transactions` of the
     /// store's URL says, 4 unless it is given; the others wait.
     ///
@@ -25,7 +25,7 @@ impl<S> crate::Context<S> {
     /// #[task(name = "account.credit")]
     /// async fn credit(cx: &Context, account: i64, cents: i64) -> Result<i64> {
     ///     let add = "UPDATE account SET cents = cents + $2 WHERE id = $1 RETURNING cents";
-    ///     cx.transaction_on(cx.postgres()?, async |tx| Ok(tx.query_one(add, &[&account, &cents]).await?.get(0))).await
+    ///     cx.transaction(cx.postgres()?, async |tx| Ok(tx.query_one(add, &[&account, &cents]).await?.get(0))).await
     /// }
     /// ```
     ///

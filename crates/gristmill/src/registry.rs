@@ -29,9 +29,9 @@ impl Registry {
         self.insert(spec, run, typed, false)
     }
 
-    /// Makes a task type known whose code is in another program.
+    /// Makes a task type known whose code is in another program, unless it is known: then nothing is new.
     pub(crate) fn borrow(&mut self, spec: KindSpec, run: Box<dyn Run>) -> Result<(), RegisterError> {
-        self.insert(spec, run, false, true)
+        if self.get(&spec.name).is_some() { Ok(()) } else { self.insert(spec, run, false, true) }
     }
 
     fn insert(&mut self, spec: KindSpec, run: Box<dyn Run>, typed: bool, borrowed: bool) -> Result<(), RegisterError> {
@@ -40,7 +40,7 @@ impl Registry {
         limits::check_name("name", &spec.name).map_err(|error| fail(error.to_string()))?;
         spec.policy.check().map_err(|error| fail(error.to_string()))?;
         let schema = Schema::compile(&spec.schema).map_err(|error| fail(format!("its JSON Schema is wrong: {error}")))?;
-        if self.kinds.contains_key(name.as_str()) {
+        if self.get(&name).is_some_and(|known| !known.borrowed) {
             return Err(fail("two task types have this name; give each its own".to_owned()));
         }
         self.kinds.insert(name.as_str().into(), Registered { spec, schema, run, typed, borrowed });

@@ -38,7 +38,7 @@ impl Ground {
     /// The store in whose database a handler's transaction can be committed together with its settlement.
     pub(crate) fn store(&self) -> Result<&dyn Store> {
         let none = "the tasks of this worker are in no store, so that no transaction can settle them: write without \
-                    `transaction`, `transaction_on` and `settle_in`, such that the work can be repeated";
+                    `transaction` and `settle_in`, such that the work can be repeated";
         self.store.as_deref().ok_or_else(|| Error::fail(none))
     }
 }

@@ -12,7 +12,9 @@ use crate::{Context, Result};
 /// Usually written as an `async fn` under [`#[task]`](macro@crate::task), which expands to exactly this. Written by hand:
 ///
 /// ```
-/// use gristmill::{Context, Policy, Result, Stateless, Task};
+/// use gristmill::context::Stateless;
+/// use gristmill::options::Policy;
+/// use gristmill::{Context, Result, Task};
 /// use schemars::JsonSchema;
 /// use serde::{Deserialize, Serialize};
 ///
@@ -73,7 +75,7 @@ pub trait Task: Serialize + DeserializeOwned + JsonSchema + Send + 'static {
     }
 
     /// The handler. It may be run more than once for one task: after a failure, and after a crash (see
-    /// [`Ack`](crate::Ack)).
+    /// [`Ack`](crate::options::Ack)).
     ///
     /// # Cancel safety
     /// The future is dropped when the attempt has to end: some time after its timeout or a cancellation, or when the

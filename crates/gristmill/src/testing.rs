@@ -1,7 +1,7 @@
 //! Tests of an application's tasks: no service, no waiting, no thread.
 //!
 //! [`Harness`] runs an [`App`] on the in-memory store with a clock that stands still until it is moved. Transactions that a
-//! handler opens on the application's own database ([`Context::transaction_on`](crate::Context::transaction_on)) are real, and
+//! handler opens on the application's own database ([`Context::transaction`](crate::Context::transaction)) are real, and
 //! committed by themselves.
 //!
 //! ```
@@ -50,9 +50,11 @@ pub use gristmill_conformance::{MemoryBroker, MemoryStore};
 #[doc(hidden)]
 pub use beat::assert_one_scheduled;
 
+use crate::app::ConnectError;
 use crate::attempt::Attempt;
 use crate::client::Client;
 use crate::codec::{Part, Payload};
+use crate::core::Failure;
 use crate::core::{
     Claim, Claimed, Ending, Env, Filter, LeaseKey, LeaseRef, NewTask, Overrides, Progress, Settled, Settlement, State, Store,
     StoreError, StoreErrorKind, TaskId, TaskMeta, VirtualTime, Wanted, WorkerSpec, limits,
@@ -60,7 +62,7 @@ use crate::core::{
 use crate::hooks::Notice;
 use crate::runtime::Runtime;
 use crate::worker::execute;
-use crate::{App, ConnectError, Failure, Task, Timestamp};
+use crate::{App, Task, Timestamp};
 pub use crate::{assert_enqueued, assert_scheduled};
 
 /// An application under test. See the [module](self).
@@ -172,7 +174,7 @@ impl Harness {
         let filter = Filter { states: waiting, kind: Some(T::NAME.to_owned()), ..Filter::default() };
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = self.client.list(&filter, after, limits::PAGE_ITEMS_MAX).await?;
+            let page = self.client.tasks().list(&filter, after, limits::PAGE_ITEMS_MAX).await?;
             found.extend(page.items.into_iter().map(|task| plain_args(self.client.runtime(), task.id, &task.kind, task.args)));
             after = page.next;
             if after.is_none() {
@@ -263,7 +265,7 @@ impl<'h, T: Task + Sync> IntoFuture for Perform<'h, T> {
             let runtime = client.runtime();
             let env = &runtime.env;
             let id = env.task_id();
-            let task = NewTask::of(&T::kind(), args, Overrides::default(), id, client.limits())
+            let task = NewTask::of(&T::kind(), args, Overrides::default(), id, client.size_limits())
                 .and_then(|mut task| runtime.encode_args(&mut task).map(|()| task));
             let task = match task {
                 Ok(task) => task,
@@ -328,7 +330,7 @@ impl Performed {
     }
 
     fn refused(why: &dyn fmt::Display) -> Self {
-        let failure = Failure::new(crate::FailureReason::InvalidArgs, why.to_string());
+        let failure = Failure::new(crate::error::FailureReason::InvalidArgs, why.to_string());
         Self {
             ending: Ending::Failed,
             result: None,

@@ -1,4 +1,4 @@
-use gristmill::KindSpec;
+use gristmill::options::KindSpec;
 use serde_json::{Map, Value, json};
 
 use super::worker::{self, Times};

@@ -1,9 +1,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gristmill::client::AwaitError;
 use gristmill::core::{Overrides, WorkerInfo};
-use gristmill::{AwaitError, Client, Retention, State, TaskId, Timestamp};
+use gristmill::options::Retention;
+use gristmill::record::State;
+use gristmill::{Client, TaskId, Timestamp};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::jsonl;
 use super::values::{attempts, duration, priority};
@@ -89,7 +93,8 @@ async fn one(args: Args, client: &Client, out: &Out) -> Result<(), CliError> {
         retention,
         ..Overrides::default()
     };
-    let handle = client.enqueue_named(&name, args.args).options(options).force(args.force).await?;
+    let json = RawValue::from_string(args.args).map_err(|error| CliError::usage(format!("args: are not JSON: {error}")))?;
+    let handle = client.enqueue_named(&name, json).options(options).force(args.force).await?;
     if !args.wait {
         return out.value(&Answer { id: handle.id() }, |answer| format!("{}\n", answer.id));
     }
@@ -125,18 +130,18 @@ async fn one(args: Args, client: &Client, out: &Out) -> Result<(), CliError> {
 
 /// How long tasks of this type are kept, as far as the store knows.
 async fn declared_retention(client: &Client, name: &str) -> Result<Option<Retention>, CliError> {
-    let kinds = client.kinds().await?;
+    let kinds = client.kinds().list().await?;
     Ok(kinds.into_iter().find(|kind| kind.name == name).and_then(|kind| kind.policy).map(|policy| policy.retention))
 }
 
 /// Says that the wait may be long, if nobody is there to end it.
 async fn tell_unserved(client: &Client, id: TaskId) -> Result<(), CliError> {
-    let Some(task) = client.get(id).await?.filter(|task| !task.state.is_final()) else { return Ok(()) };
+    let Some(task) = client.tasks().get(id).await?.filter(|task| !task.state.is_final()) else { return Ok(()) };
     let serves =
         |worker: &WorkerInfo| worker.alive && worker.queues.contains_key(&task.queue) && worker.kinds.contains(&task.kind);
-    if !client.workers().await?.iter().any(serves) {
+    if !client.workers().list().await?.iter().any(serves) {
         output::note(&format!("no live worker serves `{}` in the queue `{}`; waiting for one", task.kind, task.queue));
-    } else if client.queues().await?.iter().any(|queue| queue.paused && queue.name == task.queue) {
+    } else if client.queues().list().await?.iter().any(|queue| queue.paused && queue.name == task.queue) {
         output::note(&format!("the queue `{}` is paused; waiting for it to be resumed", task.queue));
     }
     Ok(())

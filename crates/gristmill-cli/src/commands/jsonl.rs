@@ -7,10 +7,13 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
 use std::time::Duration;
 
+use gristmill::client::EnqueueError;
 use gristmill::core::{EnqueueOutcome, NewTask, Overrides, Store, StoreError, Within, limits};
-use gristmill::{Ack, Backoff, Client, EnqueueError, Retention, TaskId, Timestamp, parse_duration};
+use gristmill::options::{Ack, Backoff, Retention, parse_duration};
+use gristmill::{Client, TaskId, Timestamp};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Map;
 use serde_json::value::RawValue;
 
 use crate::exit::CliError;
@@ -200,10 +203,13 @@ impl Run<'_> {
             headers: line.headers,
             ..Overrides::default()
         };
-        let (args, chosen) = (line.args.map_or("{}", RawValue::get), options.id.is_some());
+        let chosen = options.id.is_some();
         let mut tasks = Vec::with_capacity(1);
-        let enqueue = self.client.enqueue_named(&line.task, args).options(options).force(self.force);
-        enqueue.within(Capture(&mut tasks)).run().map_err(|error| error.to_string())?;
+        let enqueue = match line.args {
+            Some(args) => self.client.enqueue_named(&line.task, args),
+            None => self.client.enqueue_named(&line.task, Map::new()),
+        };
+        enqueue.options(options).force(self.force).within(Capture(&mut tasks)).run().map_err(|error| error.to_string())?;
         tasks.pop().map(|task| (task, chosen)).ok_or_else(|| "gave no task".to_owned())
     }
 
@@ -220,7 +226,7 @@ impl Run<'_> {
             let same = |kind: &str, args: &str| kind == task.kind && args == task.args;
             let fits = match seen.get(&task.id) {
                 Some(first) => same(&first.kind, &first.args),
-                None => self.client.get(task.id).await?.is_none_or(|kept| same(&kept.kind, &kept.args)),
+                None => self.client.tasks().get(task.id).await?.is_none_or(|kept| same(&kept.kind, &kept.args)),
             };
             if !fits {
                 conflicts.push((*line, task.id));

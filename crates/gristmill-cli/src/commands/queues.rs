@@ -30,7 +30,7 @@ pub(crate) struct Names {
 pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
     match args {
         Args::List => {
-            let queues = session.connect().await?.queues().await?;
+            let queues = session.connect().await?.queues().list().await?;
             out.list(
                 &queues,
                 &["queue", "state", "ready", "scheduled", "running", "buffered", "unserved", "oldest ready"],
@@ -63,9 +63,9 @@ async fn pause<S: Send + Sync + 'static>(names: Names, paused: bool, session: Se
     let mut changed = Vec::new();
     for queue in names.names {
         if paused {
-            client.pause(&queue).await?
+            client.queues().pause(&queue).await?
         } else {
-            client.resume(&queue).await?
+            client.queues().resume(&queue).await?
         }
         changed.push(PausedJson { queue, paused });
     }
@@ -82,9 +82,9 @@ pub(super) fn count(count: u64) -> String {
 /// Says which queues nobody has used so far: right before a first task, and else a slip.
 async fn tell_new(names: &[String], declared: Vec<String>, client: &Client) -> Result<(), CliError> {
     let mut known: BTreeSet<String> = declared.into_iter().collect();
-    known.extend(client.queues().await?.into_iter().map(|queue| queue.name));
-    known.extend(client.workers().await?.into_iter().flat_map(|worker| worker.queues.into_keys()));
-    known.extend(client.kinds().await?.into_iter().filter_map(|kind| Some(kind.policy?.queue)));
+    known.extend(client.queues().list().await?.into_iter().map(|queue| queue.name));
+    known.extend(client.workers().list().await?.into_iter().flat_map(|worker| worker.queues.into_keys()));
+    known.extend(client.kinds().list().await?.into_iter().filter_map(|kind| Some(kind.policy?.queue)));
     for name in names.iter().filter(|name| !known.contains(*name)) {
         let near = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
         let near = near.filter(|(distance, known)| *distance <= 2.max(known.len() / 3));

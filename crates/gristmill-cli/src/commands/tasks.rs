@@ -1,9 +1,11 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use gristmill::client::{BulkReport, CancelOutcome, ReleaseOutcome, RetryOutcome};
 use gristmill::core::json::{OutcomeJson, PageJson, TaskJson};
 use gristmill::core::{Cursor, Env, Page, limits};
-use gristmill::{BulkReport, CancelOutcome, Client, Filter, ReleaseOutcome, RetryOutcome, State, TaskId, TaskRecord, Timestamp};
+use gristmill::record::{Filter, State, TaskRecord};
+use gristmill::{Client, TaskId, Timestamp};
 use serde::Serialize;
 
 use super::record::{failure_line, text};
@@ -155,9 +157,9 @@ async fn list(args: &List, filter: &Filter, client: &Client, out: &Out) -> Resul
 
 /// A page that is full or the last. The store gives back less when it has read many rows that do not match.
 async fn page(client: &Client, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, CliError> {
-    let mut page = client.list(filter, after, limit).await?;
+    let mut page = client.tasks().list(filter, after, limit).await?;
     while let (true, Some(next)) = (page.items.len() < limit, page.next) {
-        let more = client.list(filter, Some(next), limit - page.items.len()).await?;
+        let more = client.tasks().list(filter, Some(next), limit - page.items.len()).await?;
         page.items.extend(more.items);
         page.next = more.next;
     }
@@ -165,7 +167,7 @@ async fn page(client: &Client, filter: &Filter, after: Option<Cursor>, limit: us
 }
 
 async fn show(id: TaskId, client: &Client, out: &Out) -> Result<(), CliError> {
-    let Some(task) = client.get(id).await? else {
+    let Some(task) = client.tasks().get(id).await? else {
         return Err(
             CliError::failed(format!("there is no task {id}")).with_hint("it may have ended longer ago than its retention")
         );
@@ -176,7 +178,7 @@ async fn show(id: TaskId, client: &Client, out: &Out) -> Result<(), CliError> {
 async fn cancel(args: &Bulk, filter: &Filter, client: &Client, out: &Out) -> Result<(), CliError> {
     if args.ids.is_empty() {
         let mut each = Each::new(out);
-        let report = client.cancel_all(filter, |id, outcome| each.add(id, outcome)).await?;
+        let report = client.tasks().cancel_all(filter, |id, outcome| each.add(id, outcome)).await?;
         return each.end(&report, "cancelled");
     }
     let mut rows = Vec::new();
@@ -192,7 +194,7 @@ async fn cancel(args: &Bulk, filter: &Filter, client: &Client, out: &Out) -> Res
 async fn retry(args: &Bulk, filter: &Filter, client: &Client, out: &Out) -> Result<(), CliError> {
     if args.ids.is_empty() {
         let mut each = Each::new(out);
-        let report = client.retry_all(filter, |id, outcome| each.add(id, outcome)).await?;
+        let report = client.tasks().retry_all(filter, |id, outcome| each.add(id, outcome)).await?;
         return each.end(&report, "ready again");
     }
     let mut rows = Vec::new();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gristmill::core::limits::{ATTEMPTS_MAX, PRIORITY_MAX};
-use gristmill::parse_duration;
+use gristmill::options::parse_duration;
 
 /// Reads `5s`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {

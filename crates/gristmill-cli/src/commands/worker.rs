@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use gristmill::Client;
 use gristmill::core::limits::check_name;
-use gristmill::worker::Asked;
-use gristmill::{Ack, Client, KindSpec, WorkerBuilder};
+use gristmill::options::{Ack, KindSpec};
+use gristmill::worker::{Asked, WorkerBuilder};
 
 use super::queues::count;
 use super::signals;
@@ -84,7 +85,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Sessi
 
 /// Says what a drain left: whoever waits for an empty queue would wait in vain.
 async fn tell_paused(client: &Client, served: &[(String, u32)]) -> Result<(), CliError> {
-    for queue in client.queues().await? {
+    for queue in client.queues().list().await? {
         if queue.paused && queue.ready > 0 && served.iter().any(|(name, _)| *name == queue.name) {
             output::note(&format!("left: {} ready tasks in the paused queue `{}`", count(queue.ready), queue.name));
         }

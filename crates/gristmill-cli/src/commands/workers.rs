@@ -38,7 +38,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
 }
 
 async fn list(client: &Client, out: &Out) -> Result<(), CliError> {
-    let workers = client.workers().await?;
+    let workers = client.workers().list().await?;
     out.list(&workers, &["worker", "name", "state", "running", "buffered", "queues", "since", "version"], |worker| {
         let queues: Vec<_> = worker.queues.iter().map(|(name, concurrency)| format!("{name}={concurrency}")).collect();
         vec![
@@ -61,7 +61,7 @@ async fn forget(id: WorkerId, client: &Client, out: &Out) -> Result<(), CliError
         /// How many tasks it held.
         tasks: u64,
     }
-    let Some(tasks) = client.forget_worker(id).await? else {
+    let Some(tasks) = client.workers().forget(id).await? else {
         return Err(CliError::failed(format!("there is no worker {id}")).with_hint("`workers` lists them"));
     };
     out.value(&Forgotten { worker: id.to_string(), tasks }, |_| format!("forgotten; {tasks} tasks were taken from it\n"))

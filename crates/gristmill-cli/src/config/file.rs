@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gristmill::Limits;
 use gristmill::core::{format_duration, limits};
+use gristmill::options::Limits;
 use serde::Deserialize;
 
 use super::WorkerOptions;

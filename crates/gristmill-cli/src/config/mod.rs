@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gristmill::{KindSpec, Limits, check_store_url};
+use gristmill::app::check_store_url;
+use gristmill::options::{KindSpec, Limits};
 
 pub(crate) use mistake::ConfigError;
 use mistake::Source;
@@ -150,7 +151,7 @@ catch_up = "all:5,10m"
         assert_eq!(config.worker.lease, Some(Duration::from_secs(2)));
         let [mail, ping] = &config.tasks[..] else { panic!("{:?}", config.tasks) };
         assert_eq!((mail.spec.name.as_str(), mail.spec.policy.max_crashes), ("email.send", 2));
-        assert_eq!(mail.spec.policy.ack, gristmill::Ack::Early);
+        assert_eq!(mail.spec.policy.ack, gristmill::options::Ack::Early);
         assert_eq!(mail.spec.schema["required"][0], "to");
         assert!(matches!(mail.target, Target::Command(_)) && matches!(ping.target, Target::Http(_)));
         assert_eq!((mail.spec.policy.expires, ping.spec.policy.timeout), (None, None));

@@ -110,8 +110,7 @@ impl ScheduleEntry {
             ..Timing::new(rule)
         };
         timing.plan().map_err(|error| wrong(key_of(&error, rule_key), &error).pointing(error.pointer()))?;
-        let mut definition = Definition::new(timing, self.task);
-        definition.args = self.args;
+        let mut definition = Definition::named(timing, self.task, self.args);
         definition.tick_arg = self.tick_arg;
         definition.catch_up = self.catch_up.map_or(CatchUp::default(), |entry| entry.0);
         definition.overlap = self.overlap.map_or(Overlap::default(), |entry| entry.0);

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use gristmill::app::{Handler, HandlerFuture};
 use gristmill::core::limits::{self, ARGS_BYTES_CEILING};
-use gristmill::{Ack, App, Backoff, Context, Handler, HandlerFuture, KindSpec, Limits, Oversize, Policy, Retention};
+use gristmill::options::{Ack, Backoff, KindSpec, Limits, Oversize, Policy, Retention};
+use gristmill::{App, Context};
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use gristmill::{Timestamp, parse_duration};
+use gristmill::Timestamp;
+use gristmill::options::parse_duration;
 use serde::{Deserialize, Deserializer, de};
 
 /// `"5s"`.

@@ -7,7 +7,8 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use gristmill::{Context, Error, Handler, HandlerFuture, Result};
+use gristmill::app::{Handler, HandlerFuture};
+use gristmill::{Context, Error, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;

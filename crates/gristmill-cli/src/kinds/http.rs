@@ -4,8 +4,9 @@ use std::num::IntErrorKind;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
+use gristmill::app::{Handler, HandlerFuture};
 use gristmill::core::Env;
-use gristmill::{Context, Error, Handler, HandlerFuture, Result};
+use gristmill::{Context, Error, Result};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 

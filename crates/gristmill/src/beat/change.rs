@@ -49,9 +49,9 @@ pub enum Rescheduled {
 /// What became of the wish to remove a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Removed {
+pub enum Deleted {
     /// It is gone. Its ticks and its tasks stay.
-    Removed {
+    Deleted {
         /// The tick that does not come any more; `None` if none would have come: it is too late to call that one off.
         next: Option<Timestamp>,
         /// The task of its last run, which goes on.
@@ -275,9 +275,9 @@ pub(crate) fn reschedule(timing: Timing) -> Change<Rescheduled> {
 }
 
 /// Removes it.
-pub(crate) fn remove() -> Change<Removed> {
+pub(crate) fn delete() -> Change<Deleted> {
     Change::new(move |_, found, _| {
-        let Some(schedule) = found else { return Ok((Edit::Keep, Removed::NotFound)) };
+        let Some(schedule) = found else { return Ok((Edit::Keep, Deleted::NotFound)) };
         let (next, last_task) = match readable(schedule) {
             Some((definition, memory)) => {
                 let plan = definition.timing.plan().ok().filter(|_| schedule.due_at.is_some());
@@ -286,7 +286,7 @@ pub(crate) fn remove() -> Change<Removed> {
             }
             None => (None, None),
         };
-        Ok((Edit::Remove, Removed::Removed { next, last_task }))
+        Ok((Edit::Remove, Deleted::Deleted { next, last_task }))
     })
 }
 

@@ -64,6 +64,9 @@ pub struct Definition {
     /// Its origin no longer defines it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub withdrawn: bool,
+    /// Why it could not be made as it was said; told when it is checked, so that builders need not fail.
+    #[serde(skip)]
+    pub(super) mistake: Option<InvalidInput>,
 }
 
 /// Where a schedule was defined.
@@ -79,7 +82,7 @@ pub enum Origin {
     Config,
 }
 
-/// What a schedule's tasks have that differs from their type; the names and meanings of [`Enqueue`](crate::Enqueue)'s options.
+/// What a schedule's tasks have that differs from their type; the names and meanings of [`Enqueue`](crate::client::Enqueue)'s options.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -117,12 +120,56 @@ pub struct TaskOptions {
 }
 
 impl Definition {
-    /// A schedule of this timing that makes tasks of the type `task`.
-    pub fn new(timing: Timing, task: impl Into<String>) -> Self {
+    /// At the times of a cron expression, by the clock of [`tz`](Self::tz) or else UTC: a task like this one.
+    ///
+    /// ```
+    /// use gristmill::beat::{Definition, Overlap};
+    /// # use gristmill::{Result, task};
+    /// # #[task(name = "report.build")] async fn build_report(year: u32) -> Result<()> { let _ = year; Ok(()) }
+    /// let nightly = Definition::cron("0 3 * * *", BuildReport { year: 2027 }).tz("Europe/Rome").overlap(Overlap::Allow);
+    /// # assert_eq!(nightly.args["year"], 2027);
+    /// ```
+    pub fn cron<T: Task>(expr: impl Into<String>, task: T) -> Self {
+        Self::of(Rule::cron(expr), task)
+    }
+
+    /// Again and again at one distance, from one second to 100 years: a task like this one.
+    pub fn every<T: Task>(every: Duration, task: T) -> Self {
+        Self::of(Rule::every(every), task)
+    }
+
+    /// Once, at this instant: this task.
+    pub fn on<T: Task>(at: Timestamp, task: T) -> Self {
+        Self::of(at, task)
+    }
+
+    /// By any other [`Rule`], or a [`Timing`] with all its bounds: tasks like this one.
+    ///
+    /// Arguments that can't be written as a JSON object are told by whoever is given the definition.
+    pub fn of<T: Task>(timing: impl Into<Timing>, task: T) -> Self {
+        Self::named(timing, T::NAME, task)
+    }
+
+    /// The same of a task type that is known only by its name, with arguments that are written as JSON.
+    ///
+    /// ```
+    /// use gristmill::beat::Definition;
+    /// use gristmill::schedule::Rule;
+    /// use serde_json::json;
+    ///
+    /// let nightly = Definition::named(Rule::cron("0 3 * * *"), "report.build", json!({ "year": 2027 }));
+    /// # assert_eq!(nightly.args["year"], 2027);
+    /// ```
+    pub fn named(timing: impl Into<Timing>, task: impl Into<String>, args: impl Serialize) -> Self {
+        let (args, mistake) = match serde_json::to_value(args) {
+            Ok(Value::Object(args)) => (args, None),
+            Ok(_) => (Map::new(), Some(InvalidInput::new("args", "are not a JSON object such as {\"name\": \"value\"}"))),
+            Err(error) => (Map::new(), Some(InvalidInput::new("args", format!("can't be written as JSON: {error}")))),
+        };
         Self {
-            timing,
+            timing: timing.into(),
             task: task.into(),
-            args: Map::new(),
+            args,
             tick_arg: None,
             options: TaskOptions::default(),
             catch_up: CatchUp::default(),
@@ -135,39 +182,14 @@ impl Definition {
             paused: false,
             edited: false,
             withdrawn: false,
+            mistake,
         }
     }
 
-    /// A schedule of this timing whose tasks are `task`: its type and its arguments.
-    ///
-    /// ```
-    /// use gristmill::beat::{Definition, Overlap};
-    /// use gristmill::schedule::{Rule, Timing};
-    /// # use gristmill::{Result, task};
-    /// # #[task(name = "report.build")] async fn build_report(year: u32) -> Result<()> { let _ = year; Ok(()) }
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let nightly = Timing::new(Rule::cron("0 3 * * *")).timezone("Europe/Rome");
-    /// let definition = Definition::of(nightly, &BuildReport { year: 2027 })?.overlap(Overlap::Allow).max_runs(365);
-    /// # assert_eq!(definition.args["year"], 2027);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// If the arguments can't be written as a JSON object.
-    pub fn of<T: Task>(timing: Timing, task: &T) -> Result<Self, InvalidInput> {
-        let args = serde_json::to_value(task)
-            .map_err(|error| InvalidInput::new("args", format!("can't be written as JSON: {error}")))?;
-        match args {
-            Value::Object(args) => Ok(Self::new(timing, T::NAME).args(args)),
-            _ => Err(InvalidInput::new("args", "are not a JSON object such as {\"name\": \"value\"}")),
-        }
-    }
-
-    /// Sets the arguments of its tasks.
+    /// By the clock of this time zone: an IANA name such as `Europe/Rome`.
     #[must_use]
-    pub fn args(mut self, args: Map<String, Value>) -> Self {
-        self.args = args;
+    pub fn tz(mut self, name: impl Into<String>) -> Self {
+        self.timing.timezone = name.into();
         self
     }
 
@@ -250,6 +272,9 @@ impl Definition {
 
     /// Checks what neither the timing nor the task type does.
     pub(crate) fn check(&self) -> Result<(), InvalidInput> {
+        if let Some(mistake) = &self.mistake {
+            return Err(mistake.clone());
+        }
         if self.max_runs == Some(0) {
             return Err(InvalidInput::new("max_runs", "is at least 1"));
         }
@@ -308,7 +333,7 @@ impl TaskOptions {
 /// ```
 /// assert_eq!(gristmill::beat::parse_args(r#"{"year": 2027}"#)?["year"], 2027);
 /// assert!(gristmill::beat::parse_args(r#"{"year": 2027, "year": 2028}"#).is_err());
-/// # Ok::<(), gristmill::InvalidInput>(())
+/// # Ok::<(), gristmill::error::InvalidInput>(())
 /// ```
 ///
 /// # Errors
@@ -342,12 +367,5 @@ mod text {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         let text = Option::<Cow<'de, str>>::deserialize(deserializer)?;
         text.map(|text| parse_duration(&text).map_err(de::Error::custom)).transpose()
-    }
-}
-
-/// Once, at this instant.
-impl From<Timestamp> for Timing {
-    fn from(at: Timestamp) -> Self {
-        Self::new(Rule::on(at))
     }
 }

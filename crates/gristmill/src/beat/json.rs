@@ -84,12 +84,12 @@ mod tests {
     use super::*;
     use crate::beat::stored;
     use crate::core::Schedule;
-    use crate::schedule::{Rule, Timing};
+    use crate::schedule::Rule;
 
     #[test]
     fn a_schedule_is_exactly_this() {
         let at = Timestamp::from_millis(1_000);
-        let definition = Definition::new(Timing::new(Rule::cron("0 3 * * *")).timezone("Europe/Rome"), "report");
+        let definition = Definition::named(Rule::cron("0 3 * * *"), "report", serde_json::json!({})).tz("Europe/Rome");
         let schedule = Schedule {
             name: "nightly".to_owned(),
             owner: None,

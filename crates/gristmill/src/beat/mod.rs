@@ -18,7 +18,7 @@ mod stored;
 mod sync;
 
 pub use crate::core::SCHEDULE_HEADER;
-pub use change::{Removed, Rescheduled, Scheduled};
+pub use change::{Deleted, Rescheduled, Scheduled};
 pub use definition::{Definition, Origin, TaskOptions, parse_args};
 pub use error::ScheduleError;
 pub use json::{LastRunJson, ScheduleJson};
@@ -29,10 +29,10 @@ pub use record::{ScheduleRecord, ScheduleState};
 pub use run::RunningBeat;
 pub use sync::SyncReport;
 
-pub(crate) use change::{Answers, Change, pause, put, put_over, remove, reschedule, reset};
+pub(crate) use change::{Answers, Change, delete, pause, put, put_over, reschedule, reset};
 pub(crate) use maker::Maker;
 pub(crate) use run::run;
 #[cfg(feature = "testing")]
 pub(crate) use run::{Beat, Next};
 pub(crate) use stored::read_definition;
-pub(crate) use sync::{check_one, sync};
+pub(crate) use sync::{check_alone, check_one, sync};

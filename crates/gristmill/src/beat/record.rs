@@ -84,7 +84,7 @@ impl ScheduleRecord {
 
 impl ScheduleRecord {
     /// Whether it waits for a time to which the clock was set by mistake, or has ended by then, for a store whose clock says `now`.
-    /// A beat mends that when it starts or sees the clock go back; [`Timetable::reset`](crate::Timetable::reset) does it at once.
+    /// A beat mends that when it starts or sees the clock go back; [`Schedules::reset`](crate::client::Schedules::reset) does it at once.
     pub fn is_ahead(&self, now: Timestamp) -> bool {
         let definition = self.definition.as_ref().filter(|_| matches!(self.state, ScheduleState::Active | ScheduleState::Ended));
         definition.is_some_and(|definition| is_ahead(definition, &self.memory, now))

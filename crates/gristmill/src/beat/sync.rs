@@ -28,7 +28,7 @@ pub struct SyncReport {
     pub unknown_tasks: Vec<String>,
 }
 
-/// Makes the stored schedules of `owner` what `schedules` say. See [`Client::sync_schedules`](crate::Client::sync_schedules).
+/// Makes the stored schedules of `owner` what `schedules` say. See [`Schedules::sync`](crate::client::Schedules::sync).
 pub(crate) async fn sync(
     store: &dyn Store,
     runtime: &Runtime,
@@ -80,19 +80,33 @@ pub(crate) fn check_one(runtime: &Runtime, maker: &Maker, name: &str, definition
 /// Checks all before anything is written; returns those whose task type nobody has declared, which may still come: a beat may
 /// be the first of the programs to start.
 async fn check(store: &dyn Store, runtime: &Runtime, schedules: &[(String, Definition)]) -> Result<Vec<String>, ScheduleError> {
-    let (mut maker, mut unknown, mut seen) = (Maker::default(), Vec::new(), HashSet::new());
+    let mut maker = Maker::default();
     maker.learn(store, runtime, schedules.iter().map(|(_, definition)| definition)).await?;
+    let unknown = check_all(runtime, &maker, schedules)?;
+    for (name, definition) in schedules {
+        if let Some(notice) = definition.notice() {
+            tracing::warn!(schedule = name, "{notice}");
+        }
+    }
+    Ok(unknown)
+}
+
+/// The same without a look at the store, for a program that starts: what it learns there later is of task types that it does not
+/// have.
+pub(crate) fn check_alone(runtime: &Runtime, schedules: &[(String, Definition)]) -> Result<(), ScheduleError> {
+    check_all(runtime, &Maker::default(), schedules).map(drop)
+}
+
+fn check_all(runtime: &Runtime, maker: &Maker, schedules: &[(String, Definition)]) -> Result<Vec<String>, ScheduleError> {
+    let (mut unknown, mut seen) = (Vec::new(), HashSet::new());
     for (name, definition) in schedules {
         if !seen.insert(name) {
             let error = InvalidInput::new("name", "is defined twice; give each its own");
             return Err(ScheduleError::Invalid { name: name.clone(), error });
         }
-        match check_one(runtime, &maker, name, definition) {
+        match check_one(runtime, maker, name, definition) {
             Err(ScheduleError::UnknownTask { .. }) => unknown.push(name.clone()),
             other => other?,
-        }
-        if let Some(notice) = definition.notice() {
-            tracing::warn!(schedule = name, "{notice}");
         }
     }
     Ok(unknown)

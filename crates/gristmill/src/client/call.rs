@@ -1,15 +1,18 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::Task;
 use crate::attempt::Attempt;
-use crate::client::Client;
+use crate::client::{Client, draft};
 use crate::core::{EnqueueOutcome, Failure, FailureReason, InvalidInput, NewTask, Overrides, StoreError, TaskId, limits};
 use crate::registry::Registered;
 use crate::worker::execute;
@@ -26,20 +29,20 @@ pub struct Call<'c, O> {
     /// Whether the arguments come from a Rust type, which has checked types and presence.
     typed: bool,
     over: Overrides,
-    read: fn(String) -> Result<O, CallError>,
+    output: PhantomData<fn() -> O>,
 }
 
 impl<'c, O: DeserializeOwned> Call<'c, O> {
     pub(crate) fn typed<T: Task<Output = O>>(client: &'c Client, task: &T) -> Self {
-        let args =
-            serde_json::to_string(task).map_err(|error| InvalidInput::new("args", format!("can't be written as JSON: {error}")));
-        let read = |result: String| {
-            serde_json::from_str(&result).map_err(|error| {
-                let message = format!("the result can't be read back: {error}");
-                CallError::Failed(Box::new(Failure::new(FailureReason::Error, message)))
-            })
-        };
-        Self { client, task: args.map(|args| (T::NAME.into(), args)), typed: true, over: Overrides::default(), read }
+        let task = draft::json(task).map(|args| (T::NAME.into(), args));
+        Self { client, task, typed: true, over: Overrides::default(), output: PhantomData }
+    }
+}
+
+impl<'c> Call<'c, Value> {
+    pub(crate) fn named(client: &'c Client, name: &str, args: &impl Serialize) -> Self {
+        let task = draft::json_of_named(args).map(|args| (name.to_owned().into(), args));
+        Self { client, task, typed: false, over: Overrides::default(), output: PhantomData }
     }
 }
 
@@ -49,7 +52,8 @@ impl<O> Call<'_, O> {
     /// call then fails with the reason [`Timeout`](FailureReason::Timeout).
     ///
     /// ```
-    /// # use gristmill::{CallError, Client, Result, task};
+    /// # use gristmill::client::CallError;
+    /// # use gristmill::{Client, Result, task};
     /// # use std::time::Duration;
     /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
     /// # async fn example(client: Client) -> Result<(), CallError> {
@@ -62,23 +66,24 @@ impl<O> Call<'_, O> {
         self
     }
 
-    async fn run(self) -> Result<O, CallError> {
+    async fn run(self) -> Result<O, CallError>
+    where
+        O: DeserializeOwned,
+    {
         let (name, args) = self.task?;
         let kind = known(self.client, &name)?;
         if !self.typed || kind.schema.is_demanding {
-            kind.check_args(&args, self.client.limits())?;
+            kind.check_args(&args, self.client.size_limits())?;
         }
-        (self.read)(run(self.client, kind, args, self.over).await?)
+        let result = run(self.client, kind, args, self.over).await?;
+        serde_json::from_str(&result).map_err(|error| {
+            let message = format!("the result can't be read back: {error}");
+            CallError::Failed(Box::new(Failure::new(FailureReason::Error, message)))
+        })
     }
 }
 
-impl<'c> Call<'c, String> {
-    pub(crate) fn named(client: &'c Client, name: &str, args: String) -> Self {
-        Self { client, task: Ok((name.to_owned().into(), args)), typed: false, over: Overrides::default(), read: Ok }
-    }
-}
-
-impl<'c, O: 'c> IntoFuture for Call<'c, O> {
+impl<'c, O: DeserializeOwned + 'c> IntoFuture for Call<'c, O> {
     type Output = Result<O, CallError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
 
@@ -105,7 +110,7 @@ fn known<'c>(client: &'c Client, name: &str) -> Result<&'c Registered, CallError
 async fn run(client: &Client, kind: &Registered, args: String, mut over: Overrides) -> Result<String, CallError> {
     client.runtime().pass_outward(&kind.spec.name, &args, &mut over)?;
     let timeout = over.timeout.or(kind.spec.policy.timeout);
-    let mut task = NewTask::of(&kind.spec, args, over, client.runtime().env.task_id(), client.limits())?;
+    let mut task = NewTask::of(&kind.spec, args, over, client.runtime().env.task_id(), client.size_limits())?;
     let args = std::mem::take(&mut task.args);
     let attempt = Arc::new(Attempt::of_call(task, timeout, client.ground()));
     let result = execute::run_handler(kind, &attempt, Ok(args)).await.map_err(|error| match error.failure() {

@@ -1,19 +1,25 @@
-use std::borrow::Cow;
 use std::future::{Future, IntoFuture, Ready, ready};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::Task;
 use crate::attempt::Attempt;
 use crate::beat::{SCHEDULE_HEADER, TICK_HEADER};
-use crate::client::draft::Draft;
+use crate::client::draft::{self, Draft};
 use crate::client::{Client, Handle};
+use crate::context::Child;
 use crate::core::{
-    Ack, Backoff, EnqueueOutcome, InvalidInput, NewTask, Overrides, Policy, Retention, StoreError, TaskId, Timestamp,
+    Ack, Backoff, EnqueueOutcome, InvalidInput, NewTask, Overrides, Retention, StoreError, StoreErrorKind, TaskId, Timestamp,
 };
 use crate::runtime::Runtime;
-use crate::{Child, Task};
+
+/// What is kept for less than this may be gone when an enqueue is repeated, and would then be made a second time.
+const KEPT_FOR_REPETITION: Duration = Duration::from_secs(60);
 
 /// By so much the clocks of two machines may differ: what is over by this one's may still be to come by the store's, which decides.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
@@ -21,7 +27,7 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 /// A task about to be enqueued: set options, then `.await`.
 ///
 /// Each option says something about this one task; where it says nothing, the task type's
-/// [`Policy`](crate::Policy) holds. Nothing happens until it is awaited.
+/// [`Policy`](crate::options::Policy) holds. Nothing happens until it is awaited.
 #[must_use = "nothing is enqueued until it is awaited"]
 #[derive(Debug)]
 pub struct Enqueue<'c, O, W = Own<'c>> {
@@ -38,7 +44,7 @@ pub struct Enqueue<'c, O, W = Own<'c>> {
 pub struct Own<'c>(pub(super) &'c Client);
 
 /// Enqueued by a handler, committed with its success.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct InAttempt<'a>(pub(crate) &'a Attempt);
 
 impl<'c, O, W> Enqueue<'c, O, W> {
@@ -47,8 +53,8 @@ impl<'c, O, W> Enqueue<'c, O, W> {
         Self { runtime, draft, over: Overrides::default(), force: false, place, output: PhantomData }
     }
 
-    pub(crate) fn named(runtime: &'c Runtime, name: &str, args: String, place: W) -> Self {
-        let draft = Draft::named(runtime, name, args).map_err(EnqueueError::from);
+    pub(crate) fn named(runtime: &'c Runtime, name: &str, args: &impl Serialize, place: W) -> Self {
+        let draft = draft::json_of_named(args).and_then(|args| Draft::named(runtime, name, args)).map_err(EnqueueError::from);
         Self { runtime, draft, over: Overrides::default(), force: false, place, output: PhantomData }
     }
 
@@ -58,7 +64,7 @@ impl<'c, O, W> Enqueue<'c, O, W> {
         self
     }
 
-    /// Waits this long first, by the store's clock.
+    /// Waits this long first, by the store's clock. Refused together with [`at`](Self::at).
     pub fn delay(mut self, delay: Duration) -> Self {
         self.over.delay = Some(delay);
         self
@@ -106,11 +112,10 @@ impl<'c, O, W> Enqueue<'c, O, W> {
         self
     }
 
-    /// How long after it is due it is still worth starting; later it ends as `expired`. Of this and
-    /// [`expires_at`](Self::expires_at) the later call wins.
+    /// How long after it is due it is still worth starting; later it ends as `expired`. Refused together with
+    /// [`expires_at`](Self::expires_at).
     pub fn expires(mut self, expires: Duration) -> Self {
         self.over.expires = Some(expires);
-        self.over.expires_at = None;
         self
     }
 
@@ -127,7 +132,6 @@ impl<'c, O, W> Enqueue<'c, O, W> {
     /// ```
     pub fn expires_at(mut self, at: Timestamp) -> Self {
         self.over.expires_at = Some(at);
-        self.over.expires = None;
         self
     }
 
@@ -162,17 +166,41 @@ impl<'c, O, W> Enqueue<'c, O, W> {
         self
     }
 
-    /// Sets options as one value; for callers that read them from elsewhere.
+    /// Sets options as one value, before any other; for callers that read them from elsewhere. Refused after others, which it
+    /// would undo.
     pub fn options(mut self, options: Overrides) -> Self {
+        if self.over != Overrides::default() {
+            let undone = InvalidInput::new("options", "would undo the options that were set before; set them first");
+            self.draft = self.draft.and(Err(undone.into()));
+        }
         self.over = options;
         self
     }
 
     /// Enqueues a type that this program does not know, for another version that does. Its arguments go unchecked until
-    /// they are run; a worker without the type never claims it.
+    /// they are run; a worker without the type never claims it. A Rust type is better [declared](crate::App::declare).
     pub fn force(mut self, force: bool) -> Self {
         self.force = force;
         self
+    }
+
+    /// Forgets the type of its result, so that tasks of several types can be enqueued together: its handle gives JSON. The typed
+    /// one is [`Client::handle_of`] the same id.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result, task};
+    /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
+    /// # #[task(name = "add")] async fn add(a: u32, b: u32) -> Result<u32> { Ok(a + b) }
+    /// # async fn example(client: Client) -> Result<()> {
+    /// let greet = client.enqueue(Greet { name: "world".into() }).untyped();
+    /// let add = client.enqueue(Add { a: 1, b: 2 }).priority(1).untyped();
+    /// client.enqueue_many([greet, add]).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn untyped(self) -> Enqueue<'c, Value, W> {
+        let Self { runtime, draft, over, force, place, output: _ } = self;
+        Enqueue { runtime, draft, over, force, place, output: PhantomData }
     }
 
     pub(super) fn at_place<V>(self, place: impl FnOnce(W) -> V) -> Enqueue<'c, O, V> {
@@ -181,18 +209,14 @@ impl<'c, O, W> Enqueue<'c, O, W> {
     }
 
     pub(super) fn resolve(mut self) -> Result<(NewTask, W), EnqueueError> {
-        let draft = self.draft?;
+        let mut draft = self.draft?;
         if let (Some(at), None) = (self.over.expires_at, self.over.run_at)
             && at.saturating_add(CLOCKS_DIFFER) < self.runtime.env.now().saturating_add(self.over.delay.unwrap_or_default())
         {
             return Err(InvalidInput::new("expires_at", "is before the moment at which the task is due").into());
         }
+        let policy = draft.take_policy(self.force)?;
         self.over.title = self.over.title.or(draft.title);
-        let policy = match draft.policy {
-            Some(policy) => policy,
-            None if self.force => Cow::Owned(Policy::default()),
-            None => return Err(EnqueueError::UnknownTask { name: draft.name, near: draft.near }),
-        };
         let task = self.runtime.new_task(&draft.name, &policy, draft.args, self.over)?;
         Ok((task, self.place))
     }
@@ -218,10 +242,11 @@ impl<'c, O: 'c> IntoFuture for Enqueue<'c, O, Own<'c>> {
         Box::pin(async move {
             let (task, Own(client)) = resolved?;
             let id = task.id;
-            let outcome = client.store().enqueue(vec![task]).await?;
+            let unkept = |error| EnqueueError::Store { id, error };
+            let outcome = keep(task, |task| client.store().enqueue(vec![task])).await.map_err(unkept)?;
             #[cfg(feature = "testing")]
             if let Some(inline) = client.inline().get() {
-                inline.drain(client).await?;
+                inline.drain(client).await.map_err(unkept)?;
             }
             outcome_of(client, id, outcome.first())
         })
@@ -232,7 +257,18 @@ impl<'c, O> IntoFuture for Enqueue<'c, O, InAttempt<'_>> {
     type Output = Result<Child<O>, EnqueueError>;
     type IntoFuture = Ready<Self::Output>;
 
-    fn into_future(mut self) -> Self::IntoFuture {
+    fn into_future(self) -> Self::IntoFuture {
+        ready(self.child().and_then(|(child, parent)| {
+            let id = child.id;
+            parent.add_children(vec![child])?;
+            Ok(Child::new(id))
+        }))
+    }
+}
+
+impl<'a, O> Enqueue<'_, O, InAttempt<'a>> {
+    /// The task as a child of its attempt, which does not have it yet.
+    pub(super) fn child(mut self) -> Result<(NewTask, &'a Attempt), EnqueueError> {
         let parent = self.place.0;
         self.over.parent = Some(parent.id);
         // A child of a tick's task is no tick.
@@ -240,12 +276,35 @@ impl<'c, O> IntoFuture for Enqueue<'c, O, InAttempt<'_>> {
         for (name, value) in parent.meta.headers.iter().filter(|(name, _)| inherited(name)) {
             self.over.headers.entry(name.clone()).or_insert_with(|| value.clone());
         }
-        ready(self.resolve().and_then(|(task, InAttempt(parent))| {
-            let id = task.id;
-            parent.add_child(task)?;
-            Ok(Child::new(id))
-        }))
+        let (task, InAttempt(parent)) = self.resolve()?;
+        Ok((task, parent))
     }
+}
+
+/// Whether a task is kept is not known after a connection was lost, but its id is: once more with that makes it at most once, and
+/// saves most callers from having to ask themselves. What the store has just waited for, or can't do for want of space, is left to
+/// the caller.
+async fn keep<F>(task: NewTask, mut enqueue: impl FnMut(NewTask) -> F) -> Result<Vec<EnqueueOutcome>, StoreError>
+where
+    F: Future<Output = Result<Vec<EnqueueOutcome>, StoreError>>,
+{
+    let is_kept = match task.retention {
+        Retention::None => false,
+        Retention::For(period) => period >= KEPT_FOR_REPETITION,
+        Retention::Forever => true,
+    };
+    let again = is_kept.then(|| task.clone());
+    match (enqueue(task).await, again) {
+        (Err(error), Some(task)) if is_broken(&error) => {
+            tracing::debug!(task = %task.id, %error, "an enqueue is tried once more");
+            enqueue(task).await
+        }
+        (answer, _) => answer,
+    }
+}
+
+fn is_broken(error: &StoreError) -> bool {
+    error.is_transient() && matches!(error.kind(), StoreErrorKind::Unreachable | StoreErrorKind::Other)
 }
 
 pub(super) fn outcome_of<O>(client: &Client, id: TaskId, outcome: Option<&EnqueueOutcome>) -> Result<Handle<O>, EnqueueError> {
@@ -271,17 +330,71 @@ pub enum EnqueueError {
         /// Names like it.
         near: Vec<String>,
     },
+    /// A Rust type that this program has not registered: none of its workers would ever run it.
+    #[error(
+        "this program has no task type `{name}`; add it with `App::register`, or, if another program runs it, with `App::declare`"
+    )]
+    Unregistered {
+        /// The name.
+        name: String,
+    },
     /// A task with this id but of another type or with other arguments exists.
     #[error("another task has the id {id}; an id can be enqueued again only with the same type and arguments")]
     Conflict {
         /// The id.
         id: TaskId,
     },
-    /// The store did not acknowledge. Whether the task is kept is certain only after a repetition with the same id.
-    #[error("the task could not be kept: {0}")]
-    Store(#[from] StoreError),
+    /// The store did not acknowledge, twice if a connection was lost. Whether the task is kept is certain only after a
+    /// repetition with the same id.
+    #[error("task {id} could not be kept: {error}")]
+    Store {
+        /// The task; of many in one transaction the first.
+        id: TaskId,
+        /// Why.
+        #[source]
+        error: StoreError,
+    },
 }
 
 fn hint(near: &[String]) -> String {
     if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Env, Limits, Policy};
+
+    /// What is told to the caller, and the ids that the store was asked to keep.
+    async fn ask(retention: Retention, fault: StoreErrorKind) -> (Result<Vec<EnqueueOutcome>, StoreErrorKind>, Vec<TaskId>) {
+        let id = Env::system().task_id();
+        let over = Overrides { retention: Some(retention), ..Overrides::default() };
+        let task = NewTask::resolve("t", &Policy::default(), "{}".into(), over, id, &Limits::default()).unwrap();
+        let mut asked = Vec::new();
+        let answer = keep(task, |task| {
+            asked.push(task.id);
+            // Kept at the first time, whose answer got lost.
+            ready(if asked.len() > 1 { Ok(vec![EnqueueOutcome::Exists(id)]) } else { Err(StoreError::new(fault, "gone")) })
+        });
+        (answer.await.map_err(|error| error.kind()), asked.into_iter().inspect(|asked| assert_eq!(*asked, id)).collect())
+    }
+
+    #[tokio::test]
+    async fn an_enqueue_whose_connection_is_lost_is_tried_once_more_under_its_id() {
+        use StoreErrorKind::{Busy, Full, Invalid, Other, Unreachable};
+        let week = Retention::default();
+        for fault in [Unreachable, Other] {
+            let (answer, asked) = ask(week, fault).await;
+            assert!(matches!(answer.as_deref(), Ok([EnqueueOutcome::Exists(_)])), "{answer:?}");
+            assert_eq!(asked.len(), 2);
+        }
+        for fault in [Busy, Full, Invalid] {
+            assert_eq!(ask(week, fault).await.1.len(), 1, "{fault:?}");
+        }
+        // It may have run, and be gone.
+        for short in [Retention::None, Retention::For(Duration::from_secs(1))] {
+            let (answer, asked) = ask(short, Unreachable).await;
+            assert_eq!((answer, asked.len()), (Err(Unreachable), 1));
+        }
+    }
 }

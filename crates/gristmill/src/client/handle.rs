@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
-use crate::client::Client;
-use crate::core::{CancelOutcome, Failure, FailureReason, RetryOutcome, State, StoreError, TaskId, TaskRecord, Wake};
+use crate::client::{Cancel, Client, Watch};
+use crate::core::{
+    Cursor, Failure, FailureReason, Filter, Page, Progress, RetryOutcome, State, StoreError, TaskId, TaskRecord, Wake,
+};
 
 /// A hand on one task: await its typed result, look at it, cancel it, retry it.
 pub struct Handle<O> {
@@ -30,23 +32,68 @@ impl<O> Handle<O> {
     /// # Errors
     /// If the store can't be read.
     pub async fn status(&self) -> Result<Option<TaskRecord>, StoreError> {
-        self.client.get(self.id).await
+        self.client.tasks().get(self.id).await
     }
 
-    /// Cancels the task; see [`Client::cancel`].
+    /// How far its last attempt has come, by its own account; `None` if it said nothing, or the task is not kept.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result, TaskId, task};
+    /// # #[task(name = "index")] async fn index() -> Result<()> { Ok(()) }
+    /// # async fn example(client: Client, id: TaskId) -> Result<()> {
+    /// if let Some(progress) = client.handle_of::<Index>(id).progress().await? {
+    ///     println!("{} of {:?}: {}", progress.done, progress.total, progress.message);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// If the store can't be written.
-    pub async fn cancel(&self) -> Result<CancelOutcome, StoreError> {
-        self.client.cancel(self.id).await
+    /// If the store can't be read.
+    pub async fn progress(&self) -> Result<Option<Progress>, StoreError> {
+        Ok(self.status().await?.and_then(|mut task| task.attempts.pop()?.progress))
     }
 
-    /// Makes the ended task ready again; see [`Client::retry`].
+    /// Watches what becomes of the task, up to its end: its states, its attempts, their progress and logs.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result, TaskId, task};
+    /// # #[task(name = "index")] async fn index() -> Result<()> { Ok(()) }
+    /// # async fn example(client: Client, id: TaskId) -> Result<()> {
+    /// let mut watch = client.handle_of::<Index>(id).watch();
+    /// while let Some(task) = watch.next().await? {
+    ///     println!("{}, attempt {}", task.state, task.attempt);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch(&self) -> Watch {
+        Watch::new(self.client.clone(), self.id)
+    }
+
+    /// A page of the tasks that its handler enqueued, newest first, without their histories; at most `limit` or 1,000. They are
+    /// there once it has succeeded.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn children(&self, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        let filter = Filter { parent: Some(self.id), ..Filter::default() };
+        self.client.tasks().list(&filter, after, limit).await
+    }
+
+    /// Cancels the task; see [`Tasks::cancel`](crate::client::Tasks::cancel).
+    ///
+    /// Awaiting it fails if the store can't be written.
+    pub fn cancel(&self) -> Cancel<'_> {
+        self.client.tasks().cancel(self.id)
+    }
+
+    /// Makes the ended task ready again; see [`Tasks::retry`](crate::client::Tasks::retry).
     ///
     /// # Errors
     /// If the store can't be written.
     pub async fn retry(&self) -> Result<RetryOutcome, StoreError> {
-        self.client.retry(self.id).await
+        self.client.tasks().retry(self.id).await
     }
 
     /// Waits until the task has ended, however long that takes.
@@ -59,15 +106,16 @@ impl<O> Handle<O> {
     pub async fn ended(&self) -> Result<TaskRecord, AwaitError> {
         /// Below what a person notices; the store wakes us long before this in most cases.
         const LOOK_AGAIN: Duration = Duration::from_millis(500);
-        let not_kept = || AwaitError::NotKept { id: self.id };
+        let id = self.id;
+        let (not_kept, unread) = (|| AwaitError::NotKept { id }, |error| AwaitError::Store { id, error });
         loop {
             // Only where it stands, as long as that is all that counts: its record has every attempt with its log.
-            let state = self.client.store().task_states(&[self.id]).await?.first().copied().flatten();
+            let state = self.client.store().task_states(&[id]).await.map_err(unread)?.first().copied().flatten();
             if !state.ok_or_else(not_kept)?.is_final() {
-                self.client.store().wait(Wake::Ended(self.id), LOOK_AGAIN).await;
+                self.client.store().wait(Wake::Ended(id), LOOK_AGAIN).await;
                 continue;
             }
-            let task = self.client.get(self.id).await?.ok_or_else(not_kept)?;
+            let task = self.client.store().get(id).await.map_err(unread)?.ok_or_else(not_kept)?;
             // Unless somebody has just retried it.
             if task.state.is_final() {
                 return Ok(task);
@@ -160,8 +208,11 @@ pub enum AwaitError {
         /// How long was waited.
         timeout: Duration,
     },
-    /// There is no such task, or it is no longer kept.
-    #[error("task {id} is not kept; its retention may be over, or \"none\"")]
+    /// There is no such task, or it is no longer kept. So it is told to a handler, too, that awaits what it enqueued itself.
+    #[error(
+        "task {id} is not kept: its retention is over, or \"none\", or the handler that enqueued it has not ended yet, and can't \
+         await it"
+    )]
     NotKept {
         /// The task.
         id: TaskId,
@@ -183,6 +234,12 @@ pub enum AwaitError {
         problem: String,
     },
     /// The store can't be read.
-    #[error("the task's state could not be read: {0}")]
-    Store(#[from] StoreError),
+    #[error("where task {id} stands could not be read: {error}")]
+    Store {
+        /// The task.
+        id: TaskId,
+        /// Why.
+        #[source]
+        error: StoreError,
+    },
 }

@@ -1,32 +1,110 @@
 use std::collections::HashMap;
-use std::future::{Future, IntoFuture};
+use std::future::{Future, IntoFuture, Ready, ready};
 use std::pin::Pin;
 
-use crate::client::enqueue::{Enqueue, EnqueueError, Own, outcome_of};
+use crate::Task;
+use crate::client::enqueue::{Enqueue, EnqueueError, InAttempt, Own, outcome_of};
 use crate::client::{Client, Handle};
+use crate::context::Child;
 use crate::core::limits;
 
-/// Many tasks about to be enqueued: `.await` it. See [`Client::enqueue_many`].
+/// Many tasks about to be enqueued: `.await` it. See [`Client::enqueue_many`] and
+/// [`Context::enqueue_many`](crate::Context::enqueue_many).
 #[must_use = "nothing is enqueued until it is awaited"]
 #[derive(Debug)]
-pub struct EnqueueMany<'a, I, W = Own<'a>> {
-    pub(super) client: &'a Client,
+pub struct EnqueueMany<I, W> {
     pub(super) tasks: I,
     pub(super) place: W,
 }
 
-impl<'a, 'c, O, I> IntoFuture for EnqueueMany<'a, I, Own<'a>>
+impl<I, W> EnqueueMany<I, W> {
+    pub(crate) fn new(tasks: I, place: W) -> Self {
+        Self { tasks, place }
+    }
+}
+
+/// What can be enqueued with others: a task, or a task with its options. `Place` is [`Own`] for a client's, and [`InAttempt`] for
+/// those of a handler's context.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither a task nor a task with its options, and can't be enqueued with others",
+    label = "neither a task nor one with options",
+    note = "give tasks such as `Greet {{ name }}`, or what `enqueue` of the same client or context returns for them before it is \
+            awaited; tasks of several types need `.untyped()`"
+)]
+pub trait IntoEnqueue<'a, Place>: Send + Sized {
+    /// What the task gives.
+    type Output;
+
+    /// The task with its options.
+    fn into_enqueue(self, place: Place) -> Enqueue<'a, Self::Output, Place>;
+}
+
+impl<'a, T: Task> IntoEnqueue<'a, Own<'a>> for T {
+    type Output = T::Output;
+
+    fn into_enqueue(self, Own(client): Own<'a>) -> Enqueue<'a, T::Output, Own<'a>> {
+        client.enqueue(self)
+    }
+}
+
+impl<'a, 'c: 'a, O> IntoEnqueue<'a, Own<'a>> for Enqueue<'c, O, Own<'c>> {
+    type Output = O;
+
+    fn into_enqueue(self, _: Own<'a>) -> Enqueue<'a, O, Own<'a>> {
+        self
+    }
+}
+
+impl<'a, T: Task> IntoEnqueue<'a, InAttempt<'a>> for T {
+    type Output = T::Output;
+
+    fn into_enqueue(self, place: InAttempt<'a>) -> Enqueue<'a, T::Output, InAttempt<'a>> {
+        Enqueue::typed(place.0.runtime(), &self, place)
+    }
+}
+
+impl<'a, 'c: 'a, O> IntoEnqueue<'a, InAttempt<'a>> for Enqueue<'c, O, InAttempt<'c>> {
+    type Output = O;
+
+    fn into_enqueue(self, _: InAttempt<'a>) -> Enqueue<'a, O, InAttempt<'a>> {
+        self
+    }
+}
+
+/// What one of the tasks gives.
+pub(super) type OutputOf<'a, I, W> = <<I as IntoIterator>::Item as IntoEnqueue<'a, W>>::Output;
+
+impl<'a, I> IntoFuture for EnqueueMany<I, Own<'a>>
 where
-    'c: 'a,
-    O: 'a,
-    I: IntoIterator<Item = Enqueue<'c, O>>,
-    I::IntoIter: Send + 'a,
+    I: IntoIterator<Item: IntoEnqueue<'a, Own<'a>, Output: 'a> + 'a, IntoIter: Send + 'a>,
 {
-    type Output = Vec<Result<Handle<O>, EnqueueError>>;
+    type Output = Vec<Result<Handle<OutputOf<'a, I, Own<'a>>>, EnqueueError>>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(many(self.client, self.tasks.into_iter()))
+        let Self { tasks, place: Own(client) } = self;
+        let tasks = tasks.into_iter().map(move |task| task.into_enqueue(Own(client)));
+        Box::pin(many(client, tasks))
+    }
+}
+
+impl<'a, I> IntoFuture for EnqueueMany<I, InAttempt<'a>>
+where
+    I: IntoIterator<Item: IntoEnqueue<'a, InAttempt<'a>>>,
+{
+    type Output = Result<Vec<Child<OutputOf<'a, I, InAttempt<'a>>>>, EnqueueError>;
+    type IntoFuture = Ready<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { tasks, place } = self;
+        // Of all, so that a refused one leaves none behind.
+        let children: Result<Vec<_>, _> =
+            tasks.into_iter().map(|task| task.into_enqueue(place).child().map(|(child, _)| child)).collect();
+        ready(children.and_then(|children| {
+            let handles = children.iter().map(|child| Child::new(child.id)).collect();
+            place.0.add_children(children)?;
+            Ok(handles)
+        }))
     }
 }
 
@@ -51,7 +129,7 @@ async fn many<'c, O>(client: &Client, tasks: impl Iterator<Item = Enqueue<'c, O>
         for (nth, place) in places.drain() {
             answers[place] = match &outcomes {
                 Ok(outcomes) => outcome_of(client, ids[nth], outcomes.get(nth)),
-                Err(error) => Err(error.duplicate().into()),
+                Err(error) => Err(EnqueueError::Store { id: ids[nth], error: error.duplicate() }),
             };
         }
     }
@@ -59,7 +137,8 @@ async fn many<'c, O>(client: &Client, tasks: impl Iterator<Item = Enqueue<'c, O>
     if let Some(inline) = client.inline().get()
         && let Err(error) = inline.drain(client).await
     {
-        answers.push(Err(error.into()));
+        let id = answers.iter().flatten().map(Handle::id).next_back().unwrap_or_else(crate::TaskId::new);
+        answers.push(Err(EnqueueError::Store { id, error }));
     }
     answers
 }

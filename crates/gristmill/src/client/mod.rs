@@ -1,36 +1,51 @@
+//! What enqueues and calls tasks, awaits them, and looks after them; with the builders, futures, answers and errors of that.
+
 mod bulk;
 mod call;
+mod cancel;
 mod companion;
 mod draft;
 mod enqueue;
 mod handle;
+mod kinds;
 mod many;
+mod queues;
 mod schedule_change;
-mod timetable;
+mod schedules;
+mod tasks;
+mod watch;
 mod within;
+mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde_json::Value;
+
 pub use bulk::BulkReport;
 pub use call::{Call, CallError};
+pub use cancel::Cancel;
 use companion::Beside;
 pub use enqueue::{Enqueue, EnqueueError, InAttempt, Own};
 pub use handle::{AwaitError, Handle};
-pub use many::EnqueueMany;
+pub use kinds::Kinds;
+pub use many::{EnqueueMany, IntoEnqueue};
+pub use queues::Queues;
 pub use schedule_change::{Changing, ScheduleChange};
-pub use timetable::Timetable;
-pub use within::{Cancel, InTransaction, Inserting};
+pub use schedules::Schedules;
+pub use tasks::Tasks;
+pub use watch::Watch;
+pub use within::{InTransaction, Inserting};
+pub use workers::Workers;
 
-use crate::beat::{self, Definition, Origin, RunningBeat, ScheduleError, Scheduled, SyncReport};
-use crate::core::{
-    CancelOutcome, Changes, Cursor, Filter, KindInfo, Limits, Mark, Page, QueueInfo, ReleaseOutcome, RetryOutcome, Store,
-    StoreError, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo,
-};
+use crate::Task;
+use crate::beat::{Definition, Origin, RunningBeat, ScheduleError, SyncReport};
+pub use crate::core::{CancelOutcome, Changes, Mark, ReleaseOutcome, RetryOutcome};
+use crate::core::{Limits, Store, TaskId, Wake};
 use crate::registry::Registry;
 use crate::runtime::{Ground, Runtime};
-use crate::schedule::Timing;
-use crate::{Task, WorkerBuilder};
+use crate::worker::WorkerBuilder;
 
 /// The application's hand on its tasks: enqueue, call, await, look, cancel, retry.
 ///
@@ -84,12 +99,26 @@ impl Client {
         Enqueue::typed(self.runtime(), &task, Own(self))
     }
 
-    /// Enqueues a task by the name of its type, with arguments as JSON text. They are checked against the type's schema.
-    pub fn enqueue_named(&self, name: &str, args: impl Into<String>) -> Enqueue<'_, serde_json::Value> {
-        Enqueue::named(self.runtime(), name, args.into(), Own(self))
+    /// Enqueues a task by the name of its type, with arguments that are written as JSON, and checked against the type's schema: a
+    /// `serde_json::Value`, a struct of one's own, or, for text that is JSON already and is to be kept as it is, a
+    /// `serde_json::value::RawValue`. Its handle gives a `serde_json::Value`.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result};
+    /// use serde_json::json;
+    /// # async fn example(client: Client) -> Result<()> {
+    /// let handle = client.enqueue_named("report.build", json!({ "year": 2026 })).await?;
+    /// println!("{}", handle.result().await?["pages"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn enqueue_named(&self, name: &str, args: impl Serialize) -> Enqueue<'_, Value> {
+        Enqueue::named(self.runtime(), name, &args, Own(self))
     }
 
-    /// Enqueues many tasks in few commits, each with its own options and its own outcome: one bad item hinders no other.
+    /// Enqueues many tasks in few commits, each with its own outcome: one bad item hinders no other. They are tasks, or what
+    /// [`enqueue`](Self::enqueue) returned for them with options; those of several types need
+    /// [`untyped`](Enqueue::untyped).
     ///
     /// Commits [`BATCH_TASKS_MAX`](crate::core::limits::BATCH_TASKS_MAX) at a time. For all or nothing, put
     /// them into a transaction of your own with [`EnqueueMany::within`].
@@ -98,18 +127,19 @@ impl Client {
     /// # use gristmill::{Client, Result, task};
     /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
     /// # async fn example(client: Client) -> Result<()> {
-    /// let tasks = (0..1_000).map(|n| client.enqueue(Greet { name: format!("number {n}") }));
-    /// for outcome in client.enqueue_many(tasks).await {
+    /// for outcome in client.enqueue_many((0..1_000).map(|n| Greet { name: format!("number {n}") })).await {
     ///     println!("{}", outcome?.id());
     /// }
+    /// let later = (0..1_000).map(|n| client.enqueue(Greet { name: format!("number {n}") }).priority(9));
+    /// client.enqueue_many(later).await;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn enqueue_many<'c, O, I>(&self, tasks: I) -> EnqueueMany<'_, I>
+    pub fn enqueue_many<'a, I>(&'a self, tasks: I) -> EnqueueMany<I, Own<'a>>
     where
-        I: IntoIterator<Item = Enqueue<'c, O>>,
+        I: IntoIterator<Item: IntoEnqueue<'a, Own<'a>>>,
     {
-        EnqueueMany { client: self, tasks, place: Own(self) }
+        EnqueueMany::new(tasks, Own(self))
     }
 
     /// Tells waiting workers that a transaction of the caller's own was committed, so that they look at once. Without it they find
@@ -166,123 +196,54 @@ impl Client {
         Call::typed(self, &task)
     }
 
-    /// Runs a task by name; see [`call`](Self::call). The result is JSON text.
-    pub fn call_named(&self, name: &str, args: impl Into<String>) -> Call<'_, String> {
-        Call::named(self, name, args.into())
+    /// Runs a task by name; see [`call`](Self::call). Arguments and result are JSON, as of
+    /// [`enqueue_named`](Self::enqueue_named).
+    pub fn call_named(&self, name: &str, args: impl Serialize) -> Call<'_, Value> {
+        Call::named(self, name, &args)
     }
 
-    /// A handle on a task that was enqueued before, perhaps elsewhere.
-    pub fn handle<O>(&self, id: TaskId) -> Handle<O> {
+    /// A handle on a task of this type that was enqueued before, perhaps elsewhere.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result, TaskId, task};
+    /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
+    /// # async fn example(client: Client, id: TaskId) -> Result<()> {
+    /// let greeting: String = client.handle_of::<Greet>(id).result().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn handle_of<T: Task>(&self, id: TaskId) -> Handle<T::Output> {
         Handle::new(self.clone(), id)
     }
 
-    /// All that is known about a task; `None` if there is none with this id, or it is no longer kept.
-    ///
-    /// # Errors
-    /// If the store can't be read.
-    pub async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
-        self.store().get(id).await
+    /// The same on a task of whatever type: its result is JSON.
+    pub fn handle(&self, id: TaskId) -> Handle<Value> {
+        Handle::new(self.clone(), id)
     }
 
-    /// A page of tasks, newest first, without their histories.
-    ///
-    /// # Errors
-    /// If the store can't be read.
-    pub async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
-        self.store().list(filter, after, limit.clamp(1, crate::core::limits::PAGE_ITEMS_MAX)).await
+    /// The tasks of the store: look, cancel, retry, release.
+    pub fn tasks(&self) -> Tasks<'_> {
+        Tasks::new(self)
     }
 
-    /// Cancels a task. The answer says what happened; a task that was answered with
-    /// [`Cancelled`](CancelOutcome::Cancelled) never starts.
-    ///
-    /// # Errors
-    /// If the store can't be written.
-    pub async fn cancel(&self, id: TaskId) -> Result<CancelOutcome, StoreError> {
-        Ok(self.store().cancel(&[id]).await?.into_iter().next().unwrap_or(CancelOutcome::NotFound))
+    /// The queues of the store: look, pause, resume.
+    pub fn queues(&self) -> Queues<'_> {
+        Queues::new(self)
     }
 
-    /// Makes an ended task ready again, with fresh attempts, under its id and with its history.
-    ///
-    /// # Errors
-    /// If the store can't be written.
-    pub async fn retry(&self, id: TaskId) -> Result<RetryOutcome, StoreError> {
-        Ok(self.store().retry(&[id]).await?.into_iter().next().unwrap_or(RetryOutcome::NotFound))
+    /// The schedules of the store: look, put, edit, pause, run now, delete.
+    pub fn schedules(&self) -> Schedules<'_> {
+        Schedules::new(self)
     }
 
-    /// Lets a task run now, by hand: takes one that runs from its worker, at the cost of no attempt, and one that is scheduled from
-    /// its time. What a handler does that still runs it is not undone; its end is refused. See [`Store::release`].
-    ///
-    /// # Errors
-    /// If the store can't be written.
-    pub async fn release(&self, id: TaskId) -> Result<ReleaseOutcome, StoreError> {
-        let outcomes = self.store().release(&[id]).await?;
-        Ok(outcomes.first().copied().unwrap_or(ReleaseOutcome::NotFound))
+    /// The workers on the store, in whatever process: look, forget.
+    pub fn workers(&self) -> Workers<'_> {
+        Workers::new(self)
     }
 
-    /// Takes a worker for dead, by hand and at once: what it held runs again, and an attempt that had started has crashed. How many
-    /// tasks it held; `None` if there is no such worker. See [`Store::forget_worker`].
-    ///
-    /// # Errors
-    /// If the store can't be written; a repetition takes what is left.
-    pub async fn forget_worker(&self, worker: WorkerId) -> Result<Option<u64>, StoreError> {
-        self.store().forget_worker(worker).await
-    }
-
-    /// Cancels all tasks that match and have not ended. `each` hears of every one, as it happens.
-    ///
-    /// # Errors
-    /// If the store can't be read or written; what was reported to `each` stands.
-    pub async fn cancel_all(&self, filter: &Filter, each: impl FnMut(TaskId, CancelOutcome)) -> Result<BulkReport, StoreError> {
-        bulk::cancel(self, filter, each).await
-    }
-
-    /// Retries all tasks that match and have ended. Those that have succeeded are left alone, unless
-    /// [`Filter::states`](crate::core::Filter::states) names them. `each` hears of every one, as it happens.
-    ///
-    /// # Errors
-    /// As [`cancel_all`](Self::cancel_all).
-    pub async fn retry_all(&self, filter: &Filter, each: impl FnMut(TaskId, RetryOutcome)) -> Result<BulkReport, StoreError> {
-        bulk::retry(self, filter, each).await
-    }
-
-    /// Stops the claims from a queue until it is resumed; what runs goes on.
-    ///
-    /// # Errors
-    /// If the store can't be written.
-    pub async fn pause(&self, queue: &str) -> Result<(), StoreError> {
-        self.store().pause(queue, true).await
-    }
-
-    /// Resumes a queue.
-    ///
-    /// # Errors
-    /// If the store can't be written.
-    pub async fn resume(&self, queue: &str) -> Result<(), StoreError> {
-        self.store().pause(queue, false).await
-    }
-
-    /// All queues.
-    ///
-    /// # Errors
-    /// If the store can't be read.
-    pub async fn queues(&self) -> Result<Vec<QueueInfo>, StoreError> {
-        self.store().queues().await
-    }
-
-    /// All workers that beat, and those that stopped beating a short time ago.
-    ///
-    /// # Errors
-    /// If the store can't be read.
-    pub async fn workers(&self) -> Result<Vec<WorkerInfo>, StoreError> {
-        self.store().workers().await
-    }
-
-    /// All task types that the store has heard of, from any program.
-    ///
-    /// # Errors
-    /// If the store can't be read.
-    pub async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {
-        self.store().kinds().await
+    /// The task types that the store has heard of, from any program.
+    pub fn kinds(&self) -> Kinds<'_> {
+        Kinds::new(self)
     }
 
     /// Builds a worker that runs in this process.
@@ -301,76 +262,10 @@ impl Client {
         Ok(RunningBeat::start(self.store().clone(), self.runtime().clone()))
     }
 
-    /// Writes a schedule, whether there is one of this name or not. What has run stays remembered; a changed timing counts from
-    /// now; a pause stays until [`Timetable::resume`]. One that a program or a file defines is the operator's edit from then
-    /// on, which no start of theirs undoes.
-    ///
-    /// Awaiting it fails with a [`ScheduleError`] if its timing can't be or has no tick to come, if no program has declared its
-    /// task type, or if its arguments or options are out of range.
-    ///
-    /// ```
-    /// # use gristmill::{Client, beat::ScheduleError};
-    /// use gristmill::beat::Definition;
-    /// use gristmill::schedule::{Rule, Timing};
-    /// # async fn example(client: Client) -> Result<(), ScheduleError> {
-    /// let nightly = Timing::new(Rule::cron("0 3 * * *")).timezone("Europe/Rome");
-    /// client.schedule("nightly-report", Definition::new(nightly, "report.build")).await?;
-    /// for tick in client.schedules().next("nightly-report", 3).await? {
-    ///     println!("{} = {}", tick.local, tick.utc);
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn schedule(&self, name: impl Into<String>, definition: Definition) -> ScheduleChange<'_, Scheduled> {
-        ScheduleChange::put(self, name.into(), Ok(definition), false)
-    }
-
-    /// The same of a task and a timing, with all else as [`Definition::new`] has it.
-    ///
-    /// ```
-    /// # use gristmill::{Client, Result, Timestamp, beat::ScheduleError, task};
-    /// # #[task(name = "election.close")] async fn close_election(id: u32) -> Result<()> { let _ = id; Ok(()) }
-    /// # async fn example(client: Client, closes_at: Timestamp) -> Result<(), ScheduleError> {
-    /// client.schedule_task("election:7:close", closes_at, &CloseElection { id: 7 }).await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn schedule_task<T: Task>(
-        &self,
-        name: impl Into<String>,
-        timing: impl Into<Timing>,
-        task: &T,
-    ) -> ScheduleChange<'_, Scheduled> {
-        ScheduleChange::put(self, name.into(), Definition::of(timing.into(), task), false)
-    }
-
-    /// The schedules of the store: look, reschedule, pause, run now, remove.
-    pub fn schedules(&self) -> Timetable<'_> {
-        Timetable::new(self)
-    }
-
-    /// Makes the stored schedules of `owner` what `schedules` say: writes those that are new or changed, and withdraws those
-    /// that it no longer defines. An operator's pauses and edits stay, and so does what an operator made, though it has the
-    /// name of one of them. For front ends that read definitions from files of their own.
-    ///
-    /// A task type that nobody has declared yet is no error, as the program that has it may start later.
-    ///
-    /// # Errors
-    /// A definition that can't be; a name that another owner has ([`ScheduleError::Owned`]), in which case others may have been
-    /// written; or the store's.
-    pub async fn sync_schedules(
-        &self,
-        owner: &str,
-        origin: Origin,
-        schedules: Vec<(String, Definition)>,
-    ) -> Result<SyncReport, ScheduleError> {
-        beat::sync(&**self.store(), self.runtime(), owner, origin, schedules).await
-    }
-
     /// Writes the schedules of the program itself.
     pub(crate) async fn sync_own_schedules(&self) -> Result<SyncReport, ScheduleError> {
         let Program { name, schedules } = &self.inner.program;
-        self.sync_schedules(name, Origin::Code, schedules.clone()).await
+        self.schedules().sync(name, Origin::Code, schedules.clone()).await
     }
 
     /// The store, for what has no method here.
@@ -379,7 +274,7 @@ impl Client {
     }
 
     /// The limits on what comes from outside.
-    pub fn limits(&self) -> &Limits {
+    pub(crate) fn size_limits(&self) -> &Limits {
         &self.runtime().limits
     }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::beat::{Answers, Change, Definition, Maker, ScheduleError, Scheduled, check_one, put};
 use crate::client::{Client, InTransaction, Own};
-use crate::core::{InvalidInput, Schedule, ScheduleWithin, StoreError};
+use crate::core::{Schedule, ScheduleWithin, StoreError};
 
 /// A schedule about to be changed: `.await` it. Nothing happens until then.
 #[must_use = "nothing is changed until it is awaited"]
@@ -24,9 +24,8 @@ struct Drafted<T> {
 }
 
 impl<'c> ScheduleChange<'c, Scheduled> {
-    pub(super) fn put(client: &'c Client, name: String, definition: Result<Definition, InvalidInput>, create: bool) -> Self {
+    pub(super) fn put(client: &'c Client, name: String, definition: Definition, create: bool) -> Self {
         let draft = || {
-            let definition = definition.map_err(|error| ScheduleError::Invalid { name: name.clone(), error })?;
             let unchecked = match check_one(client.runtime(), &Maker::default(), &name, &definition) {
                 Err(unknown @ ScheduleError::UnknownTask { .. }) => Some(Box::new((definition.clone(), unknown))),
                 checked => checked.map(|()| None)?,
@@ -45,7 +44,7 @@ impl<'c, T> ScheduleChange<'c, T> {
     /// Changes it in the caller's own open transaction on gristmill's database: it commits and rolls back with it. Until then
     /// no beat makes a tick of this schedule, and nobody else changes it: commit soon.
     ///
-    /// Transactions are those of [`Enqueue::within`](crate::Enqueue::within). The task type has to be known to this program, by
+    /// Transactions are those of [`Enqueue::within`](crate::client::Enqueue::within). The task type has to be known to this program, by
     /// registration or by [`App::connect_to_enqueue`](crate::App::connect_to_enqueue). Awaiting it fails with
     /// [`ScheduleError`]; after a driver's error the transaction can only be rolled back, after another it goes on without the
     /// change.

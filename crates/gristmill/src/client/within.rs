@@ -4,9 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::client::enqueue::{Enqueue, EnqueueError, Own, outcome_of};
-use crate::client::many::EnqueueMany;
+use crate::client::many::{EnqueueMany, IntoEnqueue, OutputOf};
 use crate::client::{Client, Handle};
-use crate::core::{CancelOutcome, CancelWithin, EnqueueOutcome, StoreError, TaskId, Within};
+use crate::core::{EnqueueOutcome, StoreError, TaskId, Within};
 
 /// Done in the caller's transaction; lives and dies with it.
 #[derive(Debug)]
@@ -59,100 +59,63 @@ impl<'c, O> Enqueue<'c, O> {
     }
 }
 
-impl<'a, I> EnqueueMany<'a, I> {
+impl<'a, I> EnqueueMany<I, Own<'a>> {
     /// Puts the tasks into the caller's own open transaction, any number of them: they commit and roll back with it. As
     /// [`Enqueue::within`], but the answer is one for all: the handles in order, or the first refusal. What arguments or options
     /// refuse is found before anything is sent. After a conflict the others stand in the transaction: roll it back, or commit
     /// without the one.
-    pub fn within<X: Within<D>, D>(self, transaction: X) -> EnqueueMany<'a, I, InTransaction<'a, X, D>> {
-        EnqueueMany { client: self.client, tasks: self.tasks, place: InTransaction::new(self.client, transaction) }
-    }
-}
-
-impl Client {
-    /// Cancels a task in the caller's own open transaction on gristmill's database: it is cancelled with the commit, and not at
-    /// all otherwise. The answer is that of [`cancel`](Self::cancel), and holds from the commit on. Transactions are those of
-    /// [`Enqueue::within`], but for sqlx on SQLite.
-    ///
-    /// ```
-    /// # #[cfg(feature = "sqlite")] {
-    /// use gristmill::sqlite::rusqlite::{Connection, TransactionBehavior};
-    /// # use gristmill::{Client, Result, TaskId};
-    /// # fn example(client: Client, connection: &mut Connection, reminder: TaskId) -> Result<()> {
-    /// let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    /// tx.execute("DELETE FROM customer WHERE name = ?1", ["world"])?;
-    /// client.cancel_within(&tx, reminder).run()?;
-    /// tx.commit()?;
-    /// # Ok(())
-    /// # }
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// If the transaction can't write, its database has no tables of gristmill, or the client's store is of another sort.
-    pub fn cancel_within<X: CancelWithin<D>, D>(&self, transaction: X, id: TaskId) -> Cancel<'_, X, D> {
-        Cancel { id, place: InTransaction::new(self, transaction) }
-    }
-}
-
-/// A task about to be cancelled in the caller's transaction: `.await` it. See [`Client::cancel_within`].
-#[must_use = "nothing is cancelled until it is awaited"]
-#[derive(Debug)]
-pub struct Cancel<'c, X, D> {
-    id: TaskId,
-    place: InTransaction<'c, X, D>,
-}
-
-impl<X: CancelWithin<D>, D> IntoFuture for Cancel<'_, X, D> {
-    type Output = Result<CancelOutcome, StoreError>;
-    type IntoFuture = X::Doing<CancelOutcome>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        self.place.transaction.cancel(self.place.client.store().as_ref(), self.id)
-    }
-}
-
-impl<X, D> Cancel<'_, X, D>
-where
-    X: CancelWithin<D, Doing<CancelOutcome> = Ready<Result<CancelOutcome, StoreError>>>,
-{
-    /// Cancels without `.await`, for a driver that is synchronous.
-    ///
-    /// # Errors
-    /// As awaiting it.
-    pub fn run(self) -> Result<CancelOutcome, StoreError> {
-        self.into_future().into_inner()
+    pub fn within<X: Within<D>, D>(self, transaction: X) -> EnqueueMany<I, InTransaction<'a, X, D>> {
+        let Self { tasks, place: Own(client) } = self;
+        EnqueueMany { tasks, place: InTransaction::new(client, transaction) }
     }
 }
 
 type Outcomes = Vec<EnqueueOutcome>;
 /// What a caller is told, once the driver has written.
 type Answer<'c, T> = Box<dyn FnOnce(Outcomes) -> Result<T, EnqueueError> + Send + 'c>;
-/// The driver's part and then ours; or why nothing is sent.
-type Begun<'c, F, T> = Result<(F, Answer<'c, T>), EnqueueError>;
+/// Or why nothing is sent.
+type Begun<'c, F, T> = Result<Doing<'c, F, T>, EnqueueError>;
+/// Those of many, in their order.
+type Handles<'a, I> = Vec<Handle<OutputOf<'a, I, Own<'a>>>>;
+
+/// The driver's part and then ours.
+struct Doing<'c, F, T> {
+    insert: F,
+    /// The first of its tasks, for the driver's error.
+    first: TaskId,
+    answer: Answer<'c, T>,
+}
+
+impl<F, T> Doing<'_, F, T> {
+    fn end(self, written: Result<Outcomes, StoreError>) -> Result<T, EnqueueError> {
+        (self.answer)(written.map_err(|error| EnqueueError::Store { id: self.first, error })?)
+    }
+}
 
 impl<'c, O: 'c, X: Within<D>, D> Enqueue<'c, O, InTransaction<'c, X, D>> {
     fn begin(self) -> Begun<'c, X::Doing<Outcomes>, Handle<O>> {
         let (task, InTransaction { client, transaction, driver: _ }) = self.resolve()?;
         let id = task.id;
         let insert = transaction.insert(client.store().as_ref(), vec![task]);
-        Ok((insert, Box::new(move |outcomes| outcome_of(client, id, outcomes.first()))))
+        Ok(Doing { insert, first: id, answer: Box::new(move |outcomes| outcome_of(client, id, outcomes.first())) })
     }
 }
 
-impl<'a, 'c, O, I, X: Within<D>, D> EnqueueMany<'a, I, InTransaction<'a, X, D>>
+impl<'a, I, X: Within<D>, D> EnqueueMany<I, InTransaction<'a, X, D>>
 where
-    I: IntoIterator<Item = Enqueue<'c, O>>,
+    I: IntoIterator<Item: IntoEnqueue<'a, Own<'a>>>,
 {
-    fn begin(self) -> Begun<'a, X::Doing<Outcomes>, Vec<Handle<O>>> {
-        let Self { client, tasks, place } = self;
-        let tasks = tasks.into_iter().map(|task| task.resolve_for(client)).collect::<Result<Vec<_>, EnqueueError>>()?;
+    fn begin(self) -> Begun<'a, X::Doing<Outcomes>, Handles<'a, I>> {
+        let Self { tasks, place: InTransaction { client, transaction, driver: _ } } = self;
+        let tasks = tasks.into_iter().map(|task| task.into_enqueue(Own(client)).resolve_for(client));
+        let tasks = tasks.collect::<Result<Vec<_>, EnqueueError>>()?;
         let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
-        let insert = place.transaction.insert(client.store().as_ref(), tasks);
+        let first = ids.first().copied().unwrap_or_else(TaskId::new);
+        let insert = transaction.insert(client.store().as_ref(), tasks);
         let answer = move |outcomes: Outcomes| {
             ids.into_iter().enumerate().map(|(nth, id)| outcome_of(client, id, outcomes.get(nth))).collect()
         };
-        Ok((insert, Box::new(answer)))
+        Ok(Doing { insert, first, answer: Box::new(answer) })
     }
 }
 
@@ -165,12 +128,12 @@ impl<'c, O: 'c, X: Within<D>, D> IntoFuture for Enqueue<'c, O, InTransaction<'c,
     }
 }
 
-impl<'a, 'c, O, I, X: Within<D>, D> IntoFuture for EnqueueMany<'a, I, InTransaction<'a, X, D>>
+impl<'a, I, X: Within<D>, D> IntoFuture for EnqueueMany<I, InTransaction<'a, X, D>>
 where
-    I: IntoIterator<Item = Enqueue<'c, O>>,
+    I: IntoIterator<Item: IntoEnqueue<'a, Own<'a>>>,
 {
-    type Output = Result<Vec<Handle<O>>, EnqueueError>;
-    type IntoFuture = Inserting<'a, X::Doing<Outcomes>, Vec<Handle<O>>>;
+    type Output = Result<Handles<'a, I>, EnqueueError>;
+    type IntoFuture = Inserting<'a, X::Doing<Outcomes>, Handles<'a, I>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Inserting::new(self.begin())
@@ -186,24 +149,28 @@ where
     /// # Errors
     /// As awaiting it.
     pub fn run(self) -> Result<Handle<O>, EnqueueError> {
-        let (insert, answer) = self.begin()?;
-        answer(insert.into_inner()?)
+        run(self.begin()?)
     }
 }
 
-impl<'a, 'c, O, I, X, D> EnqueueMany<'a, I, InTransaction<'a, X, D>>
+impl<'a, I, X, D> EnqueueMany<I, InTransaction<'a, X, D>>
 where
-    I: IntoIterator<Item = Enqueue<'c, O>>,
+    I: IntoIterator<Item: IntoEnqueue<'a, Own<'a>>>,
     X: Within<D, Doing<Outcomes> = Ready<Result<Outcomes, StoreError>>>,
 {
     /// Inserts without `.await`, for a driver that is synchronous.
     ///
     /// # Errors
     /// As awaiting it.
-    pub fn run(self) -> Result<Vec<Handle<O>>, EnqueueError> {
-        let (insert, answer) = self.begin()?;
-        answer(insert.into_inner()?)
+    pub fn run(self) -> Result<Handles<'a, I>, EnqueueError> {
+        run(self.begin()?)
     }
+}
+
+/// The whole of it, of a driver that is ready at once.
+fn run<T>(doing: Doing<'_, Ready<Result<Outcomes, StoreError>>, T>) -> Result<T, EnqueueError> {
+    let Doing { insert, first, answer } = doing;
+    Doing { insert: (), first, answer }.end(insert.into_inner())
 }
 
 /// The future of an enqueue in the caller's transaction; as `Send` as the driver's own.
@@ -211,14 +178,14 @@ pub struct Inserting<'c, F, T>(Step<'c, F, T>);
 
 enum Step<'c, F, T> {
     Refused(EnqueueError),
-    Running(Pin<Box<F>>, Answer<'c, T>),
+    Running(Doing<'c, Pin<Box<F>>, T>),
     Over,
 }
 
 impl<'c, F, T> Inserting<'c, F, T> {
     fn new(begun: Begun<'c, F, T>) -> Self {
         Self(match begun {
-            Ok((insert, answer)) => Step::Running(Box::pin(insert), answer),
+            Ok(Doing { insert, first, answer }) => Step::Running(Doing { insert: Box::pin(insert), first, answer }),
             Err(error) => Step::Refused(error),
         })
     }
@@ -229,7 +196,7 @@ impl<F: Future<Output = Result<Outcomes, StoreError>>, T> Future for Inserting<'
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let written = match &mut self.0 {
-            Step::Running(insert, _) => match insert.as_mut().poll(cx) {
+            Step::Running(doing) => match doing.insert.as_mut().poll(cx) {
                 Poll::Ready(written) => Some(written),
                 Poll::Pending => return Poll::Pending,
             },
@@ -237,8 +204,7 @@ impl<F: Future<Output = Result<Outcomes, StoreError>>, T> Future for Inserting<'
         };
         match (std::mem::replace(&mut self.0, Step::Over), written) {
             (Step::Refused(error), _) => Poll::Ready(Err(error)),
-            (Step::Running(_, answer), Some(Ok(outcomes))) => Poll::Ready(answer(outcomes)),
-            (Step::Running(..), Some(Err(error))) => Poll::Ready(Err(error.into())),
+            (Step::Running(doing), Some(written)) => Poll::Ready(doing.end(written)),
             // Polled after its end.
             (Step::Running(..), None) | (Step::Over, _) => Poll::Pending,
         }

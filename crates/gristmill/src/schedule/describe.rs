@@ -205,7 +205,7 @@ mod tests {
         ];
         for (rule, words) in others {
             // Zones are found in any case, and shown in their own.
-            assert_eq!(Timing::new(rule).timezone("europe/rome").plan().unwrap().describe(), words);
+            assert_eq!(Timing::new(rule).tz("europe/rome").plan().unwrap().describe(), words);
         }
     }
 }

@@ -6,7 +6,7 @@
 //! ```
 //! use gristmill::schedule::{Rule, Timing};
 //!
-//! let timing = Timing::new(Rule::cron("30 2 * * *")).timezone("Europe/Rome");
+//! let timing = Timing::new(Rule::cron("30 2 * * *")).tz("Europe/Rome");
 //! let plan = timing.plan()?;
 //! assert_eq!(plan.describe(), "at 02:30 every day, Europe/Rome");
 //! // The night of 28 March 2027 has no 02:30 in Rome: the tick falls on the first instant after the gap.

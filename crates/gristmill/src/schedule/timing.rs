@@ -49,7 +49,7 @@ impl Timing {
 
     /// In this time zone: an IANA name such as `Europe/Rome`.
     #[must_use]
-    pub fn timezone(mut self, name: impl Into<String>) -> Self {
+    pub fn tz(mut self, name: impl Into<String>) -> Self {
         self.timezone = name.into();
         self
     }
@@ -88,6 +88,19 @@ impl Timing {
     /// What can't be, and what would be right: see [`RuleError`]. A timing that would never tick is refused as well.
     pub fn plan(&self) -> Result<Plan, RuleError> {
         Plan::new(self)
+    }
+}
+
+impl From<Rule> for Timing {
+    fn from(rule: Rule) -> Self {
+        Self::new(rule)
+    }
+}
+
+/// Once, at this instant.
+impl From<Timestamp> for Timing {
+    fn from(at: Timestamp) -> Self {
+        Self::new(Rule::on(at))
     }
 }
 

@@ -10,8 +10,6 @@ impl Harness {
     /// were run.
     ///
     /// ```
-    /// use gristmill::beat::Definition;
-    /// use gristmill::schedule::{Rule, Timing};
     /// use gristmill::testing::{Harness, assert_scheduled};
     /// use gristmill::{App, Result, task};
     ///
@@ -22,12 +20,11 @@ impl Harness {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let nightly = Timing::new(Rule::cron("0 3 * * *")).timezone("Europe/Rome");
-    /// let app = App::new(()).register::<BuildReport>().schedule("nightly-report", Definition::new(nightly, "report.build"));
+    /// let app = App::new(()).register::<BuildReport>().tz("Europe/Rome").cron("0 3 * * *", BuildReport {});
     /// let test = Harness::new(app).await?;
     /// let year = test.beat_until("2028-01-01T00:00:00Z".parse()?).await?;
     /// assert_eq!(year, 365);
-    /// assert_scheduled!(test, "nightly-report", at "2028-01-01T03:00:00+01:00");
+    /// assert_scheduled!(test, "report.build", at "2028-01-01T03:00:00+01:00");
     /// # Ok(())
     /// # }
     /// ```

@@ -18,12 +18,13 @@ impl<S> Context<S> {
     /// result, and the handler should return just that.
     ///
     /// `db` is a pool of, or a connection to, the database that holds gristmill's tables: `&pool` or `&mut connection` of sqlx
-    /// (feature `sqlx-postgres`), `&mut client` of tokio-postgres (feature `tokio-postgres`), or `cx.postgres()?` for one of the
-    /// store's own connections. `work` then gets `&mut PgConnection` of sqlx or `&mut Transaction` of tokio-postgres, on which
-    /// it can open savepoints. SQLite has `transaction` for plain functions.
+    /// (feature `sqlx-postgres`), `&mut client` of tokio-postgres (feature `tokio-postgres`), or one of the store's own connections:
+    /// `cx.postgres()?` or `cx.sqlite()?`. `work` then gets `&mut PgConnection` of sqlx, `&mut Transaction` of tokio-postgres or
+    /// `&mut Connection` of rusqlite, on which it can open savepoints. In a task that is a plain `fn`,
+    /// [`block_on`](Self::block_on) waits for it.
     ///
     /// If `work` returns an error, everything that it wrote is rolled back, or committed if the task type says
-    /// [`on_error = commit`](crate::OnError); the error is recorded outside of the transaction in either case. If it panics or
+    /// [`on_error = commit`](crate::options::OnError); the error is recorded outside of the transaction in either case. If it panics or
     /// is dropped, or if the task was lost to another worker, everything is rolled back.
     ///
     /// A synchronous call has no attempt that could be settled: its writes are committed alone.
@@ -35,7 +36,7 @@ impl<S> Context<S> {
     ///
     /// #[task(name = "account.credit")]
     /// async fn credit(cx: &Context<PgPool>, account: i64, cents: i64) -> Result<i64> {
-    ///     cx.transaction_on(&cx.state, async |db| Ok(add(db, account, cents).await?)).await
+    ///     cx.transaction(&cx.state, async |db| Ok(add(db, account, cents).await?)).await
     /// }
     ///
     /// /// Knows nothing of tasks, and can't commit.
@@ -47,12 +48,12 @@ impl<S> Context<S> {
     /// ```
     ///
     /// # Errors
-    /// What `work` returned, [`LeaseLost`](crate::LeaseLost), or the database's. If the answer to the commit is lost, it is the
+    /// What `work` returned, [`LeaseLost`](crate::error::LeaseLost), or the database's. If the answer to the commit is lost, it is the
     /// connection's error, and the worker looks whether the task has succeeded.
     ///
     /// # Cancel safety
     /// Dropped before the commit, nothing is kept of it.
-    pub async fn transaction_on<X, D, T, W>(&self, mut db: X, work: W) -> Result<T>
+    pub async fn transaction<X, D, T, W>(&self, mut db: X, work: W) -> Result<T>
     where
         X: Transact<D>,
         D: Driver,

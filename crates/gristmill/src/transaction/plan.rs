@@ -3,7 +3,8 @@ use serde::Serialize;
 use crate::attempt::Attempt;
 use crate::core::{Effects, Ending, LeaseRef, OnError, Policy, Settled, Settlement, State, StoreError};
 use crate::error::BoxError;
-use crate::{Error, LeaseLost, Result};
+use crate::error::LeaseLost;
+use crate::{Error, Result};
 
 /// What is done with a handler's transaction whose work is over.
 pub(crate) enum Plan {

@@ -37,7 +37,7 @@ impl<S> Context<S> {
     /// ```
     ///
     /// # Errors
-    /// [`LeaseLost`](crate::LeaseLost), in which case the handler has to roll back; or the store's error.
+    /// [`LeaseLost`](crate::error::LeaseLost), in which case the handler has to roll back; or the store's error.
     pub fn settle_in<X: SettleWithin<D>, D, T: Serialize>(&self, transaction: X, output: &T) -> SettleIn<'_, X, D> {
         let attempt = self.inner();
         // A synchronous call has nothing to settle; its writes stand alone.

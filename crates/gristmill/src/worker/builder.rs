@@ -13,7 +13,8 @@ use crate::worker::signals::StopSignals;
 /// Options of a worker, then [`start`](Self::start).
 ///
 /// ```no_run
-/// # use gristmill::{Client, WorkerError};
+/// # use gristmill::worker::WorkerError;
+/// # use gristmill::Client;
 /// # use std::time::Duration;
 /// # async fn example(client: Client) -> Result<(), WorkerError> {
 /// let worker = client.worker().queue("default", 8).queue("heavy", 2).grace(Duration::from_secs(60)).start().await?;

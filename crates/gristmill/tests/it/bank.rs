@@ -88,7 +88,7 @@ pub(crate) async fn book_own(cx: &Context<Bank>, via: Via, end: End) -> Result<i
 #[task(name = "book.pooled", max_attempts = 1)]
 pub(crate) async fn book_pooled(cx: &Context<Bank>) -> Result<u64> {
     let insert = format!("INSERT INTO {}.entry VALUES ($1)", cx.state.schema);
-    cx.transaction_on(cx.postgres()?, async |tx| Ok(tx.execute(&insert, &[&7i64]).await?)).await
+    cx.transaction(cx.postgres()?, async |tx| Ok(tx.execute(&insert, &[&7i64]).await?)).await
 }
 
 #[task(name = "child")]
@@ -102,16 +102,16 @@ async fn transact(cx: &Context<Bank>, via: Via, then: Then) -> Result<i64> {
     cx.log("booking");
     cx.progress(1, 2, "half way");
     let done = match via {
-        Via::SqlxPool => cx.transaction_on(&bank.pool, async |db| with_sqlx(cx, db, then).await).await,
+        Via::SqlxPool => cx.transaction(&bank.pool, async |db| with_sqlx(cx, db, then).await).await,
         Via::SqlxConnection => {
             let mut db = bank.pool.acquire().await?;
-            cx.transaction_on(&mut *db, async |db| with_sqlx(cx, db, then).await).await
+            cx.transaction(&mut *db, async |db| with_sqlx(cx, db, then).await).await
         }
         Via::TokioPostgres => {
             let mut client = bank.client().await;
-            cx.transaction_on(&mut client, async |tx| with_tokio_postgres(cx, tx, then, false).await).await
+            cx.transaction(&mut client, async |tx| with_tokio_postgres(cx, tx, then, false).await).await
         }
-        Via::Store => cx.transaction_on(cx.postgres()?, async |tx| with_tokio_postgres(cx, tx, then, true).await).await,
+        Via::Store => cx.transaction(cx.postgres()?, async |tx| with_tokio_postgres(cx, tx, then, true).await).await,
     };
     if let Err(error) = &done {
         bank.probe.saw(format!("attempt {}: {error}", cx.attempt()));

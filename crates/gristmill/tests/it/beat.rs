@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill::beat::{Definition, Origin, Removed, Rescheduled, ScheduleError, ScheduleState, Scheduled, TICK_HEADER};
+use gristmill::app::{ConnectError, Handler, HandlerFuture};
+use gristmill::beat::{Definition, Deleted, Origin, Rescheduled, ScheduleError, ScheduleState, Scheduled, TICK_HEADER};
 use gristmill::core::{Edit, Env, Filter, NewSchedule, Store, TickOutcome, TickRecord, VirtualTime};
+use gristmill::options::{KindSpec, Policy};
+use gristmill::record::State;
 use gristmill::schedule::{Rule, RuleError, Timing};
 use gristmill::testing::MemoryStore;
-use gristmill::{App, Client, Context, Handler, HandlerFuture, KindSpec, Policy, Result, State, Timestamp, WorkerError, task};
+use gristmill::{App, Client, Context, Result, Timestamp, task};
 use serde_json::json;
 
 use crate::support::{in_memory, on_file, within};
@@ -30,7 +33,7 @@ fn app() -> App<()> {
 }
 
 fn every(distance: Duration) -> Definition {
-    Definition::of(Timing::new(Rule::every(distance)), &Report { year: 2027 }).unwrap()
+    Definition::every(distance, Report { year: 2027 })
 }
 
 fn at(text: &str) -> Timestamp {
@@ -63,8 +66,8 @@ async fn history(client: &Client, name: &str) -> Vec<TickRecord> {
     ticks
 }
 
-async fn tasks(client: &Client) -> Vec<gristmill::TaskRecord> {
-    client.list(&Filter::default(), None, 1_000).await.unwrap().items
+async fn tasks(client: &Client) -> Vec<gristmill::record::TaskRecord> {
+    client.tasks().list(&Filter::default(), None, 1_000).await.unwrap().items
 }
 
 /// As somebody with a newer version, or with an editor, wrote it.
@@ -79,7 +82,7 @@ async fn write_raw(client: &Client, name: &str, body: &str, memory: &str) {
 async fn each_tick_is_one_task(client: Client) {
     let names: Vec<_> = (0..20).map(|n| format!("each-{n}")).collect();
     for name in &names {
-        let became = client.schedule(name, every(SECOND).overlap(gristmill::beat::Overlap::Allow)).await.unwrap();
+        let became = client.schedules().put(name, every(SECOND).overlap(gristmill::beat::Overlap::Allow)).await.unwrap();
         assert_eq!(became, Scheduled::Created);
     }
     let beats = [client.beat().await.unwrap(), client.beat().await.unwrap(), client.beat().await.unwrap()];
@@ -124,7 +127,7 @@ async fn what_can_not_be_read_is_set_aside_and_the_others_go_on() {
     write_raw(&client, "bad-zone", r#"{"rule":{"kind":"cron","expr":"* * * * *"},"timezone":"Mars","task":"report"}"#, "{}")
         .await;
     write_raw(&client, "bad-memory", &body, r#"{"after":"yesterday"}"#).await;
-    client.schedule("good", every(SECOND)).await.unwrap();
+    client.schedules().put("good", every(SECOND)).await.unwrap();
     let beat = client.beat().await.unwrap();
     until(async || history(&client, "good").await.pop()).await;
     for (name, says) in [("bad-body", "definition"), ("bad-rule", "moon"), ("bad-zone", "Mars"), ("bad-memory", "remembered")] {
@@ -135,7 +138,7 @@ async fn what_can_not_be_read_is_set_aside_and_the_others_go_on() {
     let refused = client.schedules().pause("bad-zone").await;
     assert!(matches!(refused, Err(ScheduleError::Unreadable { .. })), "{refused:?}");
     for name in ["bad-body", "bad-memory"] {
-        assert_eq!(client.schedule(name, every(SECOND)).await.unwrap(), Scheduled::Changed);
+        assert_eq!(client.schedules().put(name, every(SECOND)).await.unwrap(), Scheduled::Changed);
         until(async || history(&client, name).await.pop()).await;
     }
     beat.stop().await;
@@ -177,15 +180,15 @@ async fn arguments_of_a_newer_version_of_a_task_type_make_its_ticks_tasks() {
     let new = App::new(()).program("new").register_handler(kind, Never).with_store(store).await.unwrap();
     let mut definition = every(SECOND);
     definition.args = json!({"month": "May"}).as_object().unwrap().clone();
-    new.schedule("s", definition).await.unwrap();
+    new.schedules().put("s", definition).await.unwrap();
     let task = old.schedules().run_now("s").await.unwrap();
-    assert_eq!(old.get(task).await.unwrap().unwrap().args, r#"{"month":"May"}"#);
+    assert_eq!(old.tasks().get(task).await.unwrap().unwrap().args, r#"{"month":"May"}"#);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_leader_gives_its_place_to_another_at_once() {
     let client = in_memory(app()).await;
-    client.schedule("tick", every(SECOND)).await.unwrap();
+    client.schedules().put("tick", every(SECOND)).await.unwrap();
     let first = client.beat().await.unwrap();
     until(async || history(&client, "tick").await.pop()).await;
     let second = client.beat().await.unwrap();
@@ -199,10 +202,10 @@ async fn a_stopped_leader_gives_its_place_to_another_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_is_live_in_a_beat_that_sleeps() {
     let client = in_memory(app()).await;
-    client.schedule("later", every(Duration::from_secs(86_400))).await.unwrap();
+    client.schedules().put("later", every(Duration::from_secs(86_400))).await.unwrap();
     let beat = client.beat().await.unwrap();
     let now = client.store().due_schedules(1).await.unwrap().now;
-    client.schedule_task("now", now, &Stamp { tick: "by hand".to_owned() }).await.unwrap();
+    client.schedules().put("now", Definition::on(now, Stamp { tick: "by hand".to_owned() })).await.unwrap();
     let tick = until(async || history(&client, "now").await.pop()).await;
     assert_eq!((tick.at, tick.outcome), (now, TickOutcome::Enqueued));
     let Rescheduled::Moved { to, .. } = client.schedules().reschedule("later", Timing::new(Rule::every(SECOND))).await.unwrap()
@@ -217,16 +220,20 @@ async fn a_change_is_live_in_a_beat_that_sleeps() {
 async fn a_definition_is_written_once_and_a_pause_outlives_it() {
     let (client, time) = standing(app()).await;
     let book = client.schedules();
-    assert_eq!(client.schedule("s", every(SECOND)).await.unwrap(), Scheduled::Created);
+    assert_eq!(client.schedules().put("s", every(SECOND)).await.unwrap(), Scheduled::Created);
     time.advance(SECOND / 2);
-    assert_eq!(client.schedule("s", every(SECOND)).await.unwrap(), Scheduled::Unchanged, "wherever its interval counts from");
+    assert_eq!(
+        client.schedules().put("s", every(SECOND)).await.unwrap(),
+        Scheduled::Unchanged,
+        "wherever its interval counts from"
+    );
     let paused = book.pause("s").await.unwrap();
     assert_eq!((paused.state, paused.next), (ScheduleState::Paused, None));
-    assert_eq!(client.schedule("s", every(SECOND * 5)).await.unwrap(), Scheduled::Changed);
+    assert_eq!(client.schedules().put("s", every(SECOND * 5)).await.unwrap(), Scheduled::Changed);
     assert_eq!(book.get("s").await.unwrap().unwrap().state, ScheduleState::Paused);
     let id = book.run_now("s").await.unwrap();
     let other = book.run_now("s").await.unwrap();
-    assert_eq!(client.get(id).await.unwrap().unwrap().state, State::Ready);
+    assert_eq!(client.tasks().get(id).await.unwrap().unwrap().state, State::Ready);
     let ticks = history(&client, "s").await;
     assert_eq!(
         ticks.iter().map(|tick| (tick.task, tick.outcome)).collect::<Vec<_>>(),
@@ -242,9 +249,9 @@ async fn a_definition_is_written_once_and_a_pause_outlives_it() {
     assert!(matches!(book.create("s", every(SECOND)).await, Err(ScheduleError::Exists { .. })));
     assert!(matches!(book.pause("t").await, Err(ScheduleError::NotFound { .. })));
     assert_eq!(book.next("s", 2).await.unwrap()[1].utc, at("2027-01-01T00:01:10.500Z"));
-    let removed = book.remove("s").await.unwrap();
-    assert_eq!(removed, Removed::Removed { next: Some(at("2027-01-01T00:01:05.500Z")), last_task: None });
-    assert_eq!(book.remove("s").await.unwrap(), Removed::NotFound);
+    let removed = book.delete("s").await.unwrap();
+    assert_eq!(removed, Deleted::Deleted { next: Some(at("2027-01-01T00:01:05.500Z")), last_task: None });
+    assert_eq!(book.delete("s").await.unwrap(), Deleted::NotFound);
     assert_eq!(book.list(None, None, 10).await.unwrap().len(), 0);
 }
 
@@ -254,10 +261,10 @@ async fn bad_definitions_are_refused_with_what_is_wrong() {
     let with = |change: fn(&mut Definition)| {
         let mut definition = every(SECOND);
         change(&mut definition);
-        client.schedule("s", definition)
+        client.schedules().put("s", definition)
     };
     let says = |refused: std::result::Result<Scheduled, ScheduleError>| refused.unwrap_err().to_string();
-    assert!(says(client.schedule("", every(SECOND)).await).contains("name"));
+    assert!(says(client.schedules().put("", every(SECOND)).await).contains("name"));
     assert!(says(with(|d| d.task = "reprot".to_owned()).await).contains("did you mean report?"));
     assert!(says(with(|d| d.args = json!({"year": "MMXXVII"}).as_object().unwrap().clone()).await).contains("args/year"));
     assert!(says(with(|d| d.args.clear()).await).contains("args/year: is missing"));
@@ -276,10 +283,10 @@ async fn the_schedule_of_another_program_is_checked_against_what_it_declared() {
     let store: Arc<dyn Store> = MemoryStore::new(env.clone());
     app().env(env.clone()).with_store(store.clone()).await.unwrap();
     let client = App::new(()).env(env).with_store(store).await.unwrap();
-    client.schedule("s", every(SECOND)).await.unwrap();
+    client.schedules().put("s", every(SECOND)).await.unwrap();
     let mut bad = every(SECOND);
     bad.args.clear();
-    assert!(matches!(client.schedule("t", bad).await, Err(ScheduleError::Invalid { .. })));
+    assert!(matches!(client.schedules().put("t", bad).await, Err(ScheduleError::Invalid { .. })));
     assert!(client.schedules().run_now("s").await.is_ok());
 }
 
@@ -289,7 +296,7 @@ async fn a_one_off_is_moved_and_called_off_and_told_when_it_is_too_late() {
     let book = client.schedules();
     let now = client.store().due_schedules(1).await.unwrap().now;
     let (soon, later) = (now.saturating_add(SECOND * 3_600), now.saturating_add(SECOND * 7_200));
-    client.schedule_task("close", soon, &Report { year: 7 }).await.unwrap();
+    client.schedules().put("close", Definition::on(soon, Report { year: 7 })).await.unwrap();
     assert_eq!(book.reschedule("close", later).await.unwrap(), Rescheduled::Moved { from: Some(soon), to: later });
     assert_eq!(book.reschedule("close", later).await.unwrap(), Rescheduled::Unchanged);
     assert_eq!(book.reschedule("open", later).await.unwrap(), Rescheduled::NotFound);
@@ -302,14 +309,14 @@ async fn a_one_off_is_moved_and_called_off_and_told_when_it_is_too_late() {
     assert_eq!(book.reschedule("close", later).await.unwrap(), over);
     assert_eq!(book.reschedule("close", now).await.unwrap(), over);
     assert_eq!(book.get("close").await.unwrap().unwrap().state, ScheduleState::Ended);
-    assert_eq!(book.remove("close").await.unwrap(), Removed::Removed { next: None, last_task: tick.task });
+    assert_eq!(book.delete("close").await.unwrap(), Deleted::Deleted { next: None, last_task: tick.task });
 }
 
 #[tokio::test]
 async fn an_instant_in_the_past_is_refused_for_what_has_a_bound() {
     let (client, _) = standing(app()).await;
     let past = Timing::new(Rule::every(SECOND)).end(at("2020-01-01T00:00:00Z"));
-    let refused = client.schedule_task("s", past, &Report { year: 1 }).await;
+    let refused = client.schedules().put("s", Definition::of(past, Report { year: 1 })).await;
     assert!(matches!(refused, Err(ScheduleError::Rule { error: RuleError::NeverTicks { .. }, .. })), "{refused:?}");
 }
 
@@ -327,8 +334,8 @@ async fn a_program_defines_its_schedules_at_each_start_and_operators_keep_theirs
     let a = book.get("a").await.unwrap().unwrap();
     assert_eq!((a.owner.as_deref(), a.definition.unwrap().origin), (Some("test"), Origin::Code));
     book.pause("a").await.unwrap();
-    client.schedule("b", hourly().max_runs(3)).await.unwrap();
-    client.schedule("mine", hourly()).await.unwrap();
+    client.schedules().put("b", hourly().max_runs(3)).await.unwrap();
+    client.schedules().put("mine", hourly()).await.unwrap();
     let revision = book.get("a").await.unwrap().unwrap().revision;
 
     // The next version has no c, another b, and what an operator has.
@@ -348,12 +355,11 @@ async fn a_program_defines_its_schedules_at_each_start_and_operators_keep_theirs
     assert!(matches!(&other, Err(ScheduleError::Owned { owner, .. }) if owner == "test"), "{other:?}");
     let taken = start(app().program("other").schedule("a", hourly())).await;
     assert!(taken.is_ok(), "nobody defines it any more: {taken:?}");
-    let twice = start(app().schedule("c", hourly()).schedule("c", hourly())).await;
-    assert!(matches!(twice, Err(ScheduleError::Invalid { .. })), "{twice:?}");
-    let bad = app().schedule("c", Definition::new(Timing::new(Rule::cron("* * *")), "report"));
-    let client = bad.env(env.clone()).with_store(store.clone()).await.unwrap();
-    let refused = client.worker().queue("default", 1).start().await;
-    assert!(matches!(refused, Err(WorkerError::Schedule(ScheduleError::Rule { .. }))), "{refused:?}");
+    let twice = app().schedule("c", hourly()).schedule("c", hourly()).env(env.clone()).with_store(store.clone()).await;
+    assert!(matches!(twice, Err(ConnectError::Schedule(ScheduleError::Invalid { .. }))), "{twice:?}");
+    let bad = app().schedule("c", Definition::named(Rule::cron("* * *"), "report", json!({})));
+    let refused = bad.env(env.clone()).with_store(store.clone()).await;
+    assert!(matches!(refused, Err(ConnectError::Schedule(ScheduleError::Rule { .. }))), "{refused:?}");
     assert_eq!(get("c").await.state, ScheduleState::Active);
 }
 
@@ -361,30 +367,30 @@ async fn a_program_defines_its_schedules_at_each_start_and_operators_keep_theirs
 async fn a_thousand_and_more_definitions_are_written_once() {
     let (client, _) = standing(app()).await;
     let all: Vec<_> = (0..1_201).map(|n| (format!("s{n:04}"), every(SECOND * 60))).collect();
-    let first = client.sync_schedules("file", Origin::Config, all.clone()).await.unwrap();
+    let first = client.schedules().sync("file", Origin::Config, all.clone()).await.unwrap();
     assert_eq!((first.created.len(), first.unchanged.len()), (1_201, 0));
-    let second = client.sync_schedules("file", Origin::Config, all[..1].to_vec()).await.unwrap();
+    let second = client.schedules().sync("file", Origin::Config, all[..1].to_vec()).await.unwrap();
     assert_eq!((second.created.len(), second.unchanged.len(), second.withdrawn.len()), (0, 1, 1_200));
     let mut stranger = every(SECOND);
     stranger.task = "elsewhere".to_owned();
-    let third = client.sync_schedules("file", Origin::Config, vec![("s".to_owned(), stranger)]).await.unwrap();
+    let third = client.schedules().sync("file", Origin::Config, vec![("s".to_owned(), stranger)]).await.unwrap();
     assert_eq!(third.unknown_tasks, ["s"], "a worker that has it may start later");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_runs_the_schedules_of_its_program() {
-    let once = Definition::new(Timing::new(Rule::every(SECOND).at_once()), "stamp").tick_arg("tick");
+    let once = Definition::named(Rule::every(SECOND).at_once(), "stamp", json!({})).tick_arg("tick");
     let client = in_memory(app().schedule("s", once)).await;
     let worker = client.worker().queue("default", 1).start().await.unwrap();
     let tick = until(async || history(&client, "s").await.into_iter().next()).await;
-    let handle = client.handle::<String>(tick.task.unwrap());
+    let handle = client.handle_of::<Stamp>(tick.task.unwrap());
     assert_eq!(within(handle.result()).await.unwrap(), tick.at.to_string());
     worker.stop().await;
 }
 
 #[tokio::test]
 async fn a_worker_that_drains_runs_no_beat() {
-    let once = Definition::new(Timing::new(Rule::every(SECOND).at_once()), "stamp").tick_arg("tick");
+    let once = Definition::named(Rule::every(SECOND).at_once(), "stamp", json!({})).tick_arg("tick");
     let client = in_memory(app().schedule("s", once)).await;
     let worker = client.worker().queue("default", 1).drain(true).start().await.unwrap();
     within(worker.ended()).await;
@@ -399,11 +405,11 @@ async fn changes_join_a_transaction_of_the_caller_on_sqlite() {
     let (one, two) = (at("2127-01-01T00:00:00Z"), at("2127-01-02T00:00:00Z"));
     for commits in [false, true] {
         let tx = db.transaction().unwrap();
-        let made = client.schedule_task("close", one, &Report { year: 7 }).within(&tx).run().unwrap();
+        let made = client.schedules().put("close", Definition::on(one, Report { year: 7 })).within(&tx).run().unwrap();
         assert_eq!(made, Scheduled::Created);
         let moved = client.schedules().reschedule("close", two).within(&tx).run().unwrap();
         assert_eq!(moved, Rescheduled::Moved { from: Some(one), to: two });
-        let unknown = client.schedule("u", Definition::new(one.into(), "elsewhere")).within(&tx).run();
+        let unknown = client.schedules().put("u", Definition::named(one, "elsewhere", json!({}))).within(&tx).run();
         assert!(matches!(unknown, Err(ScheduleError::UnknownTask { .. })), "{unknown:?}");
         let refused = client.schedules().create("close", every(SECOND)).within(&tx).await;
         assert!(matches!(refused, Err(ScheduleError::Exists { .. })), "{refused:?}");
@@ -416,8 +422,8 @@ async fn changes_join_a_transaction_of_the_caller_on_sqlite() {
         assert_eq!(next, commits.then_some(two));
     }
     let tx = db.transaction().unwrap();
-    let removed = client.schedules().remove("close").within(&tx).run().unwrap();
-    assert_eq!(removed, Removed::Removed { next: Some(two), last_task: None });
+    let removed = client.schedules().delete("close").within(&tx).run().unwrap();
+    assert_eq!(removed, Deleted::Deleted { next: Some(two), last_task: None });
     tx.commit().unwrap();
     assert!(client.schedules().get("close").await.unwrap().is_none());
 }

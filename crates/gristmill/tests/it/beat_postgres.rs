@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use gristmill::beat::{Definition, Overlap, Removed, Rescheduled, ScheduleError, Scheduled};
+use gristmill::beat::{Definition, Deleted, Overlap, Rescheduled, ScheduleError, Scheduled};
 use gristmill::schedule::{Rule, Timing};
 use gristmill::{Client, Timestamp};
 use tokio_postgres::NoTls;
@@ -21,7 +21,7 @@ async fn connect() -> tokio_postgres::Client {
 
 fn every_second() -> Definition {
     let args = serde_json::json!({"via": "Store", "then": "Succeed"});
-    Definition::new(Timing::new(Rule::every(SECOND)), "book").args(args.as_object().unwrap().clone()).overlap(Overlap::Allow)
+    Definition::named(Rule::every(SECOND), "book", args).overlap(Overlap::Allow)
 }
 
 fn once(at: Timestamp) -> Definition {
@@ -41,7 +41,7 @@ async fn changes_join_a_transaction_of_tokio_postgres() {
     let (one, two): (Timestamp, Timestamp) = ("2127-01-01T00:00:00Z".parse().unwrap(), "2127-01-02T00:00:00Z".parse().unwrap());
     for commits in [false, true] {
         let tx = conn.transaction().await.unwrap();
-        assert_eq!(client.schedule("close", once(one)).within(&tx).await.unwrap(), Scheduled::Created);
+        assert_eq!(client.schedules().put("close", once(one)).within(&tx).await.unwrap(), Scheduled::Created);
         let moved = client.schedules().reschedule("close", two).within(&tx).await.unwrap();
         assert_eq!(moved, Rescheduled::Moved { from: Some(one), to: two });
         let refused = client.schedules().create("close", every_second()).within(&tx).await;
@@ -55,10 +55,10 @@ async fn changes_join_a_transaction_of_tokio_postgres() {
         assert_eq!(next(client, "close").await, commits.then_some(two));
     }
     let tx = conn.transaction().await.unwrap();
-    let removed = client.schedules().remove("close").within(&tx).await.unwrap();
-    assert_eq!(removed, Removed::Removed { next: Some(two), last_task: None });
+    let removed = client.schedules().delete("close").within(&tx).await.unwrap();
+    assert_eq!(removed, Deleted::Deleted { next: Some(two), last_task: None });
     tx.commit().await.unwrap();
-    assert_eq!(client.schedules().remove("close").await.unwrap(), Removed::NotFound);
+    assert_eq!(client.schedules().delete("close").await.unwrap(), Deleted::NotFound);
     home.close().await;
 }
 
@@ -68,7 +68,7 @@ async fn changes_join_a_transaction_of_sqlx() {
     let client = &home.client;
     for commits in [false, true] {
         let mut tx = home.bank.pool.begin().await.unwrap();
-        assert_eq!(client.schedule("s", every_second()).within(&mut tx).await.unwrap(), Scheduled::Created);
+        assert_eq!(client.schedules().put("s", every_second()).within(&mut tx).await.unwrap(), Scheduled::Created);
         if commits {
             tx.commit().await.unwrap()
         } else {
@@ -83,8 +83,8 @@ async fn changes_join_a_transaction_of_sqlx() {
 async fn a_transaction_that_stays_open_holds_up_its_own_schedule_only() {
     let home = Home::new().await;
     let (client, mut conn) = (&home.client, connect().await);
-    client.schedule("held", every_second()).await.unwrap();
-    client.schedule("free", every_second()).await.unwrap();
+    client.schedules().put("held", every_second()).await.unwrap();
+    client.schedules().put("free", every_second()).await.unwrap();
     let tx = conn.transaction().await.unwrap();
     let later = Timing::new(Rule::every(SECOND * 3_600));
     client.schedules().reschedule("held", later).within(&tx).await.unwrap();

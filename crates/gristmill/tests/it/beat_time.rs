@@ -26,7 +26,7 @@ fn app() -> App<()> {
 }
 
 fn with(timing: Timing) -> Definition {
-    Definition::of(timing, &Work { fails: false }).unwrap().overlap(Overlap::Allow)
+    Definition::of(timing, Work { fails: false }).overlap(Overlap::Allow)
 }
 
 fn at(text: &str) -> Timestamp {
@@ -52,7 +52,7 @@ fn count(ticks: &[TickRecord], outcome: TickOutcome) -> usize {
 
 #[tokio::test]
 async fn a_year_of_several_schedules_passes_in_seconds_and_leaves_nothing_out() {
-    let rome = |rule| with(Timing::new(rule).timezone("Europe/Rome"));
+    let rome = |rule| with(Timing::new(rule).tz("Europe/Rome"));
     let app = app()
         .schedule("often", rome(Rule::every(HOUR * 4)))
         .schedule("nightly", rome(Rule::cron("30 2 * * *")))
@@ -106,7 +106,7 @@ async fn what_fell_due_while_no_beat_ran_is_made_up_for_as_each_policy_says() {
 
 #[tokio::test]
 async fn after_failures_ticks_are_left_out_and_said_so() {
-    let failing = Definition::of(Timing::new(Rule::every(HOUR)), &Work { fails: true }).unwrap().penalty(2);
+    let failing = Definition::every(HOUR, Work { fails: true }).penalty(2);
     let test = Harness::new(app().schedule("s", failing)).await.unwrap();
     test.beat_until(test.now().saturating_add(HOUR * 10)).await.unwrap();
     let outcomes: Vec<_> = ticks(test.client(), "s").await.iter().map(|tick| tick.outcome).collect();
@@ -119,7 +119,7 @@ async fn running(name: &str, definition: Definition) -> (Client, VirtualTime, gr
     let (env, time) = Env::virtual_time(at("2027-01-01T00:00:00Z"), 1);
     let store: Arc<dyn Store> = MemoryStore::new(env.clone());
     let client = app().env(env).with_store(store).await.unwrap();
-    client.schedule(name, definition).await.unwrap();
+    client.schedules().put(name, definition).await.unwrap();
     let beat = client.beat().await.unwrap();
     (client, time, beat)
 }
@@ -171,7 +171,7 @@ async fn a_clock_that_is_set_back_doubles_nothing_and_one_that_is_set_forward_ma
     pass(&client, &time, 2).await;
     let instants: HashSet<_> = ticks(&client, "s").await.iter().map(|tick| tick.at).collect();
     assert_eq!(instants.len(), all.len());
-    let tasks = client.list(&Filter::default(), None, 1_000).await.unwrap().items.len();
+    let tasks = client.tasks().list(&Filter::default(), None, 1_000).await.unwrap().items.len();
     assert_eq!(tasks, count(&all, TickOutcome::Enqueued));
     beat.stop().await;
 }
@@ -181,14 +181,14 @@ async fn a_clock_that_is_set_back_doubles_nothing_and_one_that_is_set_forward_ma
 async fn schedules_go_on_after_the_clock_was_years_ahead() {
     let every = with(Timing::new(Rule::every(Duration::from_secs(1))));
     let (client, time, beat) = running("s", every).await;
-    client.schedule("nightly", with(Timing::new(Rule::cron("30 2 * * *")))).await.unwrap();
+    client.schedules().put("nightly", with(Timing::new(Rule::cron("30 2 * * *")))).await.unwrap();
     let until = Timing::new(Rule::cron("0 * * * *")).end(at("2028-01-01T00:00:00Z"));
-    client.schedule("ending", with(until)).await.unwrap();
+    client.schedules().put("ending", with(until)).await.unwrap();
     pass(&client, &time, 2).await;
     let start = at("2027-01-01T00:00:02Z");
     time.set(start.saturating_add(TEN_YEARS));
     all_dealt_with(&client).await;
-    client.schedule("made then", with(Timing::new(Rule::every(HOUR)))).await.unwrap();
+    client.schedules().put("made then", with(Timing::new(Rule::every(HOUR)))).await.unwrap();
     let next = async |name: &str| client.schedules().get(name).await.unwrap().unwrap().next.unwrap();
     assert!(next("nightly").await > start.saturating_add(TEN_YEARS));
 
@@ -218,8 +218,8 @@ async fn a_beat_that_starts_finds_what_the_clock_has_frozen() {
     let (env, time) = Env::virtual_time(at("2037-01-01T00:00:00Z"), 1);
     let store: Arc<dyn Store> = MemoryStore::new(env.clone());
     let client = app().env(env).with_store(store).await.unwrap();
-    client.schedule("hourly", with(Timing::new(Rule::cron("0 * * * *")))).await.unwrap();
-    client.schedule("one-off", with(at("2040-01-01T00:00:00Z").into())).await.unwrap();
+    client.schedules().put("hourly", with(Timing::new(Rule::cron("0 * * * *")))).await.unwrap();
+    client.schedules().put("one-off", with(at("2040-01-01T00:00:00Z").into())).await.unwrap();
     time.set(at("2027-01-01T00:00:00Z"));
     let beat = client.beat().await.unwrap();
     let next = async |name: &str| client.schedules().get(name).await.unwrap().unwrap().next.unwrap();
@@ -243,7 +243,7 @@ async fn whatever_an_operator_does_to_a_frozen_schedule_mends_it() {
     let schedules = client.schedules();
     let frozen = async |name: &str| {
         time.set(at("2037-01-01T00:00:00Z"));
-        client.schedule(name, hourly()).await.unwrap();
+        client.schedules().put(name, hourly()).await.unwrap();
         time.set(at("2027-01-01T00:00:00Z"));
         assert_eq!(schedules.get(name).await.unwrap().unwrap().next, Some(at("2037-01-01T01:00:00Z")));
     };
@@ -253,7 +253,7 @@ async fn whatever_an_operator_does_to_a_frozen_schedule_mends_it() {
     schedules.pause("resumed").await.unwrap();
     schedules.resume("resumed").await.unwrap();
     frozen("defined").await;
-    client.schedule("defined", hourly()).await.unwrap();
+    client.schedules().put("defined", hourly()).await.unwrap();
     frozen("reset").await;
     schedules.reset("reset").await.unwrap();
     for name in ["edited", "resumed", "defined", "reset"] {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use gristmill::{App, CancelOutcome, Context, Result, State, task};
+use gristmill::client::CancelOutcome;
+use gristmill::record::State;
+use gristmill::{App, Context, Result, task};
 
 use crate::support::{Probe, in_memory, within};
 

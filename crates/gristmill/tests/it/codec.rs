@@ -133,11 +133,9 @@ async fn a_test_sees_the_plain_form() {
 #[tokio::test]
 async fn the_tasks_of_ticks_are_encoded_when_they_are_made() {
     use gristmill::beat::Definition;
-    use gristmill::schedule::{Rule, Timing};
 
     let probe = Probe::default();
-    let mut hourly = Definition::new(Timing::new(Rule::every(Duration::from_secs(3_600))), "work");
-    hourly.args = [("text".to_owned(), "tick".into())].into_iter().collect();
+    let hourly = Definition::every(Duration::from_secs(3_600), Work { text: "tick".into() });
     let test = Harness::new(wrapped(&probe).schedule("hourly", hourly)).await.unwrap();
     test.beat_until("2027-01-01T01:00:00Z".parse().unwrap()).await.unwrap();
     assert_eq!(probe.seen(), ["tick"], "only what was encoded is decoded");

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gristmill::core::{Env, NewTask, Overrides};
+use gristmill::options::Limits;
 use gristmill::testing::MemoryBroker;
-use gristmill::{App, Context, Limits, Result, Task, task};
+use gristmill::{App, Context, Result, Task, task};
 
 use crate::recorded::Recorded;
 use crate::support::within;

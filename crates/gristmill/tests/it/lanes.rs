@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use gristmill::core::{Ack, Env, NewTask, Overrides};
+use gristmill::options::Limits;
 use gristmill::testing::MemoryBroker;
-use gristmill::{App, Context, Limits, Result, Task, task};
+use gristmill::{App, Context, Result, Task, task};
 
 use crate::recorded::Recorded;
 use crate::support::{Probe, within};

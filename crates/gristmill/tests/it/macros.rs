@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use gristmill::client::CallError;
+use gristmill::context::Stateless;
+use gristmill::error::FailureReason;
+use gristmill::options::{Ack, Backoff, OnError, Oversize, Policy, Retention};
 use gristmill::testing::MemoryStore;
-use gristmill::{
-    Ack, App, Backoff, CallError, Client, Context, Error, FailureReason, OnError, Oversize, Policy, Retention, Stateless, Task,
-    task,
-};
+use gristmill::{App, Client, Context, Error, Task, task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -103,7 +104,7 @@ fn email(to: &str) -> SendEmail {
     SendEmail { to: to.into(), copies: 0, locale: "en".into(), subject: None, reply_to: String::new() }
 }
 
-fn failure(result: Result<impl std::fmt::Debug, CallError>) -> gristmill::Failure {
+fn failure(result: Result<impl std::fmt::Debug, CallError>) -> gristmill::error::Failure {
     match result.unwrap_err() {
         CallError::Failed(failure) => *failure,
         other => panic!("{other:?}"),

@@ -14,11 +14,13 @@ mod codec;
 mod computing;
 #[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
 mod cut;
+mod enqueueing;
 mod faulty;
 mod lanes;
 mod macros;
 mod middleware;
 mod overdue;
+mod programs;
 mod put_off;
 mod queues;
 mod recorded;

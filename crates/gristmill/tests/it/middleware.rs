@@ -256,11 +256,9 @@ async fn it_adds_to_tasks_wherever_they_are_enqueued() {
 #[tokio::test]
 async fn it_adds_to_the_tasks_of_ticks() {
     use gristmill::beat::Definition;
-    use gristmill::schedule::{Rule, Timing};
 
     let probe = Probe::default();
-    let mut hourly = Definition::new(Timing::new(Rule::every(Duration::from_secs(3_600))), "work");
-    hourly.args = [("how".to_owned(), "tick".into())].into_iter().collect();
+    let hourly = Definition::every(Duration::from_secs(3_600), Work { how: "tick".into() });
     let app = app(&probe).middleware(For("a middleware on")).schedule("hourly", hourly);
     let test = Harness::new(app).await.unwrap();
     test.beat_until("2027-01-01T01:00:00Z".parse().unwrap()).await.unwrap();

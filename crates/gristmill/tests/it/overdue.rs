@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gristmill::core::AttemptState;
-use gristmill::{App, Context, Error, FailureReason, Result, State, TaskId, task};
+use gristmill::error::FailureReason;
+use gristmill::record::State;
+use gristmill::{App, Context, Error, Result, TaskId, task};
 
 use crate::support::{in_memory, within};
 

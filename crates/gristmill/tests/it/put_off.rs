@@ -8,8 +8,9 @@ use gristmill::core::{
     Claim, Claimed, Env, LeaseRef, NewTask, Note, Overrides, Pulse, Settled, Settlement, Source, State, Store, StoreError,
     StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerSpec, async_trait,
 };
+use gristmill::options::Limits;
 use gristmill::testing::MemoryStore;
-use gristmill::{App, Context, Error, Limits, Result, Task, task};
+use gristmill::{App, Context, Error, Result, Task, task};
 
 use crate::support::{Heard, Probe, within};
 

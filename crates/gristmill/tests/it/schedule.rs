@@ -7,7 +7,7 @@ use gristmill::schedule::{Plan, Rule, RuleError, SolarEvent, Timing};
 use proptest::prelude::*;
 
 fn plan(rule: Rule, zone: &str) -> Plan {
-    Timing::new(rule).timezone(zone).plan().unwrap()
+    Timing::new(rule).tz(zone).plan().unwrap()
 }
 
 fn utc(text: &str) -> Timestamp {
@@ -28,7 +28,7 @@ fn assert_all_ticks_agree(vectors: &str, rule: fn(&str) -> Rule) {
     let mut compared = 0;
     for line in vectors.lines() {
         let [expr, zone, runs] = line.split('\t').collect::<Vec<_>>().try_into().expect("three columns");
-        let plan = Timing::new(rule(expr)).timezone(zone).plan().unwrap_or_else(|error| panic!("{line}: {error}"));
+        let plan = Timing::new(rule(expr)).tz(zone).plan().unwrap_or_else(|error| panic!("{line}: {error}"));
         for run in runs.split(';') {
             let (after, distances) = run.split_once(':').expect("an instant and distances");
             let after: i64 = after.parse().unwrap();
@@ -229,15 +229,15 @@ fn a_timing_that_cannot_be_is_refused_with_a_reason() {
     let daily = || Timing::new(Rule::cron("@daily"));
     let (one, two) = (utc("2027-01-01T00:00:00Z"), utc("2027-01-01T12:00:00Z"));
     for (timing, text) in [
-        (daily().timezone("Europe/Rom"), "there is no time zone `Europe/Rom`. Did you mean `Europe/Rome`?"),
-        (daily().timezone("rome"), "there is no time zone `rome`. Did you mean `Europe/Rome`?"),
-        (daily().timezone("Mars/Olympus"), "there is no time zone `Mars/Olympus`"),
-        (daily().timezone("../../etc/passwd"), "there is no time zone `../../etc/passwd`"),
+        (daily().tz("Europe/Rom"), "there is no time zone `Europe/Rom`. Did you mean `Europe/Rome`?"),
+        (daily().tz("rome"), "there is no time zone `rome`. Did you mean `Europe/Rome`?"),
+        (daily().tz("Mars/Olympus"), "there is no time zone `Mars/Olympus`"),
+        (daily().tz("../../etc/passwd"), "there is no time zone `../../etc/passwd`"),
         (
-            daily().timezone("America/Buenos_Aries"),
+            daily().tz("America/Buenos_Aries"),
             "there is no time zone `America/Buenos_Aries`. Did you mean `America/Buenos_Aires`?",
         ),
-        (daily().timezone(""), "there is no time zone ``"),
+        (daily().tz(""), "there is no time zone ``"),
         (daily().start(two).end(one), "the end 2027-01-01T00:00:00.000Z is not after the start 2027-01-01T12:00:00.000Z"),
         (
             daily().start(one.saturating_add(Duration::from_secs(1))).end(two),
@@ -275,7 +275,7 @@ fn timings_are_stored_as_json_with_stable_names() {
     for (timing, json) in [
         (Timing::new(Rule::cron("@daily")), r#"{"rule":{"kind":"cron","expr":"@daily"}}"#),
         (
-            Timing::new(Rule::crontab("0 3 * * *")).timezone("Europe/Rome").jitter(Duration::from_secs(30)),
+            Timing::new(Rule::crontab("0 3 * * *")).tz("Europe/Rome").jitter(Duration::from_secs(30)),
             r#"{"rule":{"kind":"crontab","expr":"0 3 * * *"},"timezone":"Europe/Rome","jitter":"30s"}"#,
         ),
         (

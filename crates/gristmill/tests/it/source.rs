@@ -4,8 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gristmill::core::{Env, NewTask, Overrides, ServedKind};
+use gristmill::error::FailureReason;
+use gristmill::options::Limits;
+use gristmill::record::State;
 use gristmill::testing::MemoryBroker;
-use gristmill::{App, Context, Error, FailureReason, Limits, Result, State, Task, Timestamp, task};
+use gristmill::{App, Context, Error, Result, Task, Timestamp, task};
 
 use crate::faulty::Faulty;
 use crate::support::{Probe, within};
@@ -35,14 +38,14 @@ async fn follow(cx: &Context<Probe>) -> Result<()> {
 async fn linger(cx: &Context<Probe>) -> Result<()> {
     cx.state.saw("started");
     cx.cancellation().cancelled().await;
-    let ours = if cx.heartbeat().await.is_ok() { "ours" } else { "lost" };
+    let ours = if cx.confirm().await.is_ok() { "ours" } else { "lost" };
     cx.state.saw(ours);
     Ok(())
 }
 
 #[task(name = "settle")]
-fn settle(cx: &Context<Probe>) -> Result<()> {
-    cx.transaction(|_| Ok(()))
+async fn settle(cx: &Context<Probe>) -> Result<()> {
+    cx.transaction(cx.sqlite()?, async |_| Ok(())).await
 }
 
 fn app(probe: &Probe) -> App<Probe> {

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use gristmill::client::{AwaitError, CancelOutcome};
+use gristmill::record::State;
 use gristmill::sqlite::rusqlite::{Connection, TransactionBehavior};
-use gristmill::{App, AwaitError, CancelOutcome, Context, Error, Result, State, task};
+use gristmill::{App, Context, Error, Result, task};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::{on_file, within};
@@ -30,8 +33,8 @@ impl Bank {
 }
 
 #[task(name = "book", max_attempts = 2, backoff = fixed("0s"))]
-fn book(cx: &Context<Bank>, cents: i64) -> Result<i64> {
-    cx.transaction(|db| {
+async fn book(cx: &Context<Bank>, cents: i64) -> Result<i64> {
+    cx.transaction(cx.sqlite()?, async |db| {
         cx.log(format!("booking {cents}"));
         db.execute("INSERT INTO entry VALUES (?1)", [cents])?;
         if cents < 0 {
@@ -39,6 +42,7 @@ fn book(cx: &Context<Bank>, cents: i64) -> Result<i64> {
         }
         Ok(cents)
     })
+    .await
 }
 
 #[task(name = "book.anyway", max_attempts = 2, backoff = fixed("0s"), on_error = commit)]
@@ -46,7 +50,7 @@ fn book_anyway(cx: &Context<Bank>, cents: i64, when: Option<PathBuf>) -> Result<
     while when.as_ref().is_some_and(|file| !file.exists()) {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    cx.transaction(|db| {
+    cx.block_on(cx.transaction(cx.sqlite()?, async |db| {
         db.execute("INSERT INTO entry VALUES (?1)", [cents])?;
         match cents {
             ..0 => Err(Error::retry("no debts")),
@@ -54,7 +58,7 @@ fn book_anyway(cx: &Context<Bank>, cents: i64, when: Option<PathBuf>) -> Result<
             99 => Ok(db.execute_batch("ROLLBACK").map(|()| cents)?),
             _ => Ok(cents),
         }
-    })
+    }))
 }
 
 #[task(name = "book.own", max_attempts = 1)]
@@ -207,11 +211,11 @@ async fn a_client_knows_what_other_programs_declared() {
     let (_, owner) = bank(&folder).await;
     let url = format!("sqlite:{}", folder.path().join("test.db").display());
     let client = App::new(()).connect_to_enqueue(&url).await.unwrap();
-    let refused = client.enqueue_named("book", "{}").await.unwrap_err();
+    let refused = client.enqueue_named("book", json!({})).await.unwrap_err();
     assert!(refused.to_string().contains("args/cents"), "{refused}");
-    let unknown = client.enqueue_named("bok", "{}").await.unwrap_err();
+    let unknown = client.enqueue_named("bok", json!({})).await.unwrap_err();
     assert!(unknown.to_string().contains("did you mean book"), "{unknown}");
-    let handle = client.enqueue_named("book", r#"{"cents": 2}"#).await.unwrap();
+    let handle = client.enqueue_named("book", json!({"cents": 2})).await.unwrap();
     // What it only enqueues is not its to run, and not its to fail.
     let refused = client.worker().queue("default", 4).start().await.unwrap_err();
     assert!(refused.to_string().contains("only enqueues"), "{refused}");
@@ -220,7 +224,7 @@ async fn a_client_knows_what_other_programs_declared() {
     let worker = both.worker().queue("default", 4).start().await.unwrap();
     within(own.result()).await.unwrap();
     worker.stop().await;
-    assert_eq!(client.get(handle.id()).await.unwrap().unwrap().state, State::Ready);
+    assert_eq!(client.tasks().get(handle.id()).await.unwrap().unwrap().state, State::Ready);
     let worker = owner.worker().start().await.unwrap();
     assert_eq!(within(handle.result()).await.unwrap(), 2);
     worker.stop().await;
@@ -236,9 +240,9 @@ async fn a_cancellation_commits_and_rolls_back_with_the_callers_transaction() {
     let mut db = bank.open();
     for (handle, commit) in [(&kept, false), (&dropped, true)] {
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
-        assert_eq!(client.cancel_within(&tx, handle.id()).run().unwrap(), CancelOutcome::Cancelled);
+        assert_eq!(client.tasks().cancel(handle.id()).within(&tx).run().unwrap(), CancelOutcome::Cancelled);
         assert_eq!(
-            client.cancel_within(&tx, handle.id()).run().unwrap(),
+            client.tasks().cancel(handle.id()).within(&tx).run().unwrap(),
             CancelOutcome::AlreadyEnded,
             "as the transaction sees it"
         );
@@ -246,7 +250,7 @@ async fn a_cancellation_commits_and_rolls_back_with_the_callers_transaction() {
         if commit { tx.commit().unwrap() } else { tx.rollback().unwrap() }
     }
     let nobody = gristmill::core::Env::system().task_id();
-    assert_eq!(client.cancel_within(&db, nobody).run().unwrap(), CancelOutcome::NotFound);
+    assert_eq!(client.tasks().cancel(nobody).within(&db).run().unwrap(), CancelOutcome::NotFound);
     assert_eq!(within(dropped.ended()).await.unwrap().state, State::Cancelled);
     let worker = client.worker().queue("default", 1).start().await.unwrap();
     assert_eq!(within(kept.result()).await.unwrap(), 1);
@@ -254,7 +258,7 @@ async fn a_cancellation_commits_and_rolls_back_with_the_callers_transaction() {
     assert_eq!(bank.cents(), [100, 1]);
 
     let elsewhere = crate::support::in_memory(App::new(bank)).await;
-    let error = elsewhere.cancel_within(&db, nobody).run().unwrap_err().to_string();
+    let error = elsewhere.tasks().cancel(nobody).within(&db).run().unwrap_err().to_string();
     assert!(error.contains("not SQLite"), "{error}");
 }
 
@@ -272,5 +276,5 @@ async fn many_tasks_are_all_in_the_transaction_or_the_first_refusal_is_told() {
     assert!(handles[0].status().await.unwrap().is_none(), "not before the commit");
     tx.commit().unwrap();
     client.nudge();
-    assert_eq!(client.queues().await.unwrap()[0].ready, count as u64);
+    assert_eq!(client.queues().list().await.unwrap()[0].ready, count as u64);
 }

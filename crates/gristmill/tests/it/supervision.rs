@@ -4,9 +4,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use gristmill::client::{AwaitError, CallError};
 use gristmill::core::{Env, NewTask, Overrides};
+use gristmill::error::FailureReason;
+use gristmill::options::Limits;
 use gristmill::testing::MemoryBroker;
-use gristmill::{App, AwaitError, CallError, Client, Context, Error, FailureReason, Limits, Result, Task, task};
+use gristmill::{App, Client, Context, Error, Result, Task, task};
 
 use crate::faulty::{Fault, Faulty};
 use crate::support::{Heard, Probe, in_memory, within};
@@ -170,7 +173,7 @@ async fn a_child_that_is_refused_fails_the_call_of_its_parent() {
     let client = in_memory(app(&Probe::default()).register::<Adopt>().register::<Trap>()).await;
     let free = Env::system().task_id();
     assert_eq!(client.call(Adopt { id: free.to_string() }).await.unwrap(), free.to_string());
-    assert_eq!(client.get(free).await.unwrap().unwrap().kind, "work");
+    assert_eq!(client.tasks().get(free).await.unwrap().unwrap().kind, "work");
     let taken = client.enqueue(Trap { how: String::new() }).await.unwrap().id();
     match client.call(Adopt { id: taken.to_string() }).await {
         Err(CallError::Refused { id }) => assert_eq!(id, taken),

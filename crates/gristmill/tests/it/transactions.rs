@@ -4,9 +4,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::Duration;
 
+use gristmill::Handle;
 use gristmill::core::failpoint;
+use gristmill::error::FailureReason;
+use gristmill::record::State;
 use gristmill::testing::Harness;
-use gristmill::{FailureReason, Handle, State};
 
 use crate::bank::{Bank, Book, BookAnyway, BookOwn, BookPooled, EACH, End, Home, Then, Via, database, url_of};
 use crate::cut::CutAtCommit;

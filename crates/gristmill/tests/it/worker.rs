@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gristmill::beat::{SCHEDULE_HEADER, TICK_HEADER};
+use gristmill::client::{AwaitError, CallError, CancelOutcome, RetryOutcome};
 use gristmill::core::{AttemptState, Claim, Env, Wanted, WorkerSpec};
-use gristmill::{
-    Ack, App, AwaitError, CallError, CancelOutcome, Context, Error, FailureReason, Filter, Limits, Result, ResultExt,
-    RetryOutcome, State, task,
-};
+use gristmill::error::FailureReason;
+use gristmill::options::{Ack, Limits};
+use gristmill::record::{Filter, State};
+use gristmill::{App, Context, Error, Result, ResultExt, task};
 
 use crate::support::{Heard, Probe, in_memory, within};
 
@@ -241,11 +242,11 @@ async fn bulk_cancel_and_retry_by_filter() {
     let notes = (0..2_500).map(|n| client.enqueue(Note { what: n.to_string() }).queue(if n % 2 == 0 { "even" } else { "odd" }));
     assert!(client.enqueue_many(notes).await.into_iter().all(|outcome| outcome.is_ok()));
     let even = Filter { queue: Some("even".into()), ..Filter::default() };
-    assert_eq!(client.cancel_all(&even, |_, _| {}).await.unwrap().changed, 1_250);
-    assert_eq!(client.cancel_all(&even, |_, _| {}).await.unwrap().changed, 0);
+    assert_eq!(client.tasks().cancel_all(&even, |_, _| {}).await.unwrap().changed, 1_250);
+    assert_eq!(client.tasks().cancel_all(&even, |_, _| {}).await.unwrap().changed, 0);
     let cancelled = Filter { states: vec![State::Cancelled], ..Filter::default() };
-    assert_eq!(client.retry_all(&cancelled, |_, _| {}).await.unwrap().changed, 1_250);
-    assert_eq!(client.retry_all(&even, |_, _| {}).await.unwrap().changed, 0);
+    assert_eq!(client.tasks().retry_all(&cancelled, |_, _| {}).await.unwrap().changed, 1_250);
+    assert_eq!(client.tasks().retry_all(&even, |_, _| {}).await.unwrap().changed, 0);
 }
 
 #[tokio::test]
@@ -261,7 +262,7 @@ async fn children_live_and_die_with_the_parents_success() {
     probe.until_seen("child").await;
     worker.stop().await;
     assert_eq!(probe.seen(), ["child"]);
-    let children = client.list(&Filter { kind: Some("note".into()), ..Filter::default() }, None, 10).await.unwrap().items;
+    let children = client.tasks().list(&Filter { kind: Some("note".into()), ..Filter::default() }, None, 10).await.unwrap().items;
     assert_eq!(children.len(), 1);
     assert_eq!(children[0].meta.parent, Some(good.id()));
     assert_eq!(children[0].meta.headers, [("user".to_owned(), "7".to_owned())].into(), "it is no tick");
@@ -389,13 +390,13 @@ async fn drain_ends_when_nothing_is_left() {
 async fn a_paused_queue_gives_nothing_until_it_is_resumed() {
     let probe = Probe::default();
     let client = in_memory(app(&probe)).await;
-    client.pause("default").await.unwrap();
+    client.queues().pause("default").await.unwrap();
     let handle = client.enqueue(Note { what: "paused".into() }).await.unwrap();
     client.enqueue(Note { what: "other".into() }).queue("other").await.unwrap();
     let worker = client.worker().queue("default", 1).queue("other", 1).start().await.unwrap();
     probe.until_seen("other").await;
     assert_eq!(handle.status().await.unwrap().unwrap().state, State::Ready);
-    client.resume("default").await.unwrap();
+    client.queues().resume("default").await.unwrap();
     within(handle.result()).await.unwrap();
     worker.stop().await;
 }
@@ -750,7 +751,7 @@ async fn a_slow_hook_holds_nothing_up_and_what_it_was_not_told_is_counted() {
     assert!(client.enqueue_many(tasks).await.into_iter().all(|outcome| outcome.is_ok()));
     let worker = client.worker().queue("default", 8).start().await.unwrap();
     within(async {
-        while client.queues().await.unwrap().iter().any(|queue| queue.ready + queue.running > 0) {
+        while client.queues().list().await.unwrap().iter().any(|queue| queue.ready + queue.running > 0) {
             tokio::task::yield_now().await;
         }
     })

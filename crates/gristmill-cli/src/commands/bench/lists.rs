@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use gristmill::core::{Env, SCHEDULE_HEADER};
-use gristmill::{App, Client, Filter, State};
+use gristmill::record::{Filter, State};
+use gristmill::{App, Client};
 use serde::Serialize;
 
 use crate::exit::CliError;
@@ -62,7 +63,7 @@ async fn slowest(
         let mut page = None;
         for _ in 0..=repeat {
             let since = Instant::now();
-            page = Some(client.list(&wanted, None, ITEMS).await?);
+            page = Some(client.tasks().list(&wanted, None, ITEMS).await?);
             times.push(since.elapsed().as_secs_f64() * 1000.0);
         }
         // The first look only warms up.
@@ -83,14 +84,14 @@ async fn slowest(
 async fn filters(client: &Client) -> Result<Vec<(&'static str, Vec<(String, Filter)>)>, CliError> {
     let none = Filter::default();
     let some = |name: &str| Some(name.to_owned());
-    let recent = client.list(&none, None, 1_000).await?.items;
-    let queues: Vec<_> = client.queues().await?.into_iter().map(|queue| queue.name).collect();
-    let kinds: Vec<_> = client.kinds().await?.into_iter().map(|kind| kind.name).collect();
-    let workers: Vec<_> = client.workers().await?.into_iter().map(|worker| worker.name).collect();
+    let recent = client.tasks().list(&none, None, 1_000).await?.items;
+    let queues: Vec<_> = client.queues().list().await?.into_iter().map(|queue| queue.name).collect();
+    let kinds: Vec<_> = client.kinds().list().await?.into_iter().map(|kind| kind.name).collect();
+    let workers: Vec<_> = client.workers().list().await?.into_iter().map(|worker| worker.name).collect();
     let states = |states: &[State]| Filter { states: states.to_vec(), ..Filter::default() };
     let now = Env::system().now();
     let day = std::time::Duration::from_secs(86_400);
-    let said = |what: fn(&gristmill::TaskRecord) -> Option<String>| {
+    let said = |what: fn(&gristmill::record::TaskRecord) -> Option<String>| {
         let mut found: Vec<_> = recent.iter().filter_map(what).collect();
         found.dedup();
         found.push("nope".to_owned());

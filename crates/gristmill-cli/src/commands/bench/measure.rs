@@ -1,8 +1,10 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use gristmill::client::{Enqueue, EnqueueError};
 use gristmill::core::limits;
-use gristmill::{App, Client, Context, Enqueue, EnqueueError, Retention, task};
+use gristmill::options::Retention;
+use gristmill::{App, Client, Context, task};
 use tokio::sync::mpsc;
 
 use super::usage::{cpu_seconds, peak_rss_mb};

@@ -8,7 +8,7 @@ mod server;
 mod usage;
 
 use clap::Args as ClapArgs;
-use gristmill::Retention;
+use gristmill::options::Retention;
 use gristmill::postgres::raw::Server;
 use serde::Serialize;
 

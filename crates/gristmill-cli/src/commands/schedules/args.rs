@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gristmill::Timestamp;
 use gristmill::beat::{CatchUp, Definition, Overlap, parse_args};
-use gristmill::schedule::{Rule, SolarEvent, Timing};
+use gristmill::schedule::{Rule, SolarEvent};
 use serde_json::{Map, Value};
 
 use crate::commands::values::{duration, priority};
@@ -117,7 +117,7 @@ impl Said {
             CliError::usage("when? say --cron, --crontab, --every, --solar with --at, or --on")
                 .with_hint("--every 10m, --cron '0 3 * * *', --solar sunset --at 51.5,-0.1, --on 2027-01-31T09:00:00Z")
         })?;
-        let mut definition = Definition::new(Timing::new(rule), task);
+        let mut definition = Definition::named(rule, task, Map::new());
         self.apply(&mut definition);
         Ok(definition)
     }

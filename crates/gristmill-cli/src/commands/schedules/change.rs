@@ -1,6 +1,6 @@
 //! What an operator does to schedules. Beats that run see it within a second.
 
-use gristmill::beat::{Definition, Removed, ScheduleError, ScheduleJson, ScheduleRecord};
+use gristmill::beat::{Definition, Deleted, ScheduleError, ScheduleJson, ScheduleRecord};
 use gristmill::core::limits::{PAGE_ITEMS_MAX, check_name};
 use gristmill::core::rough_duration;
 use gristmill::{Client, TaskId, Timestamp};
@@ -115,8 +115,8 @@ pub(super) async fn remove(name: &str, client: &Client, out: &Out) -> Result<(),
         next: Option<Timestamp>,
         last_task: Option<TaskId>,
     }
-    match client.schedules().remove(name).await {
-        Ok(Removed::Removed { next, last_task }) => {
+    match client.schedules().delete(name).await {
+        Ok(Deleted::Deleted { next, last_task }) => {
             out.value(&Gone { name, outcome: "removed", next, last_task }, |_| "removed\n".to_owned())
         }
         Ok(_) => Err(explain(ScheduleError::NotFound { name: name.to_owned() }, name, client).await),

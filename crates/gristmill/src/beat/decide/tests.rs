@@ -24,7 +24,7 @@ impl Subject {
     }
 
     fn new(timing: Timing, change: impl FnOnce(&mut Definition)) -> Self {
-        let mut definition = Definition::new(timing, "report");
+        let mut definition = Definition::named(timing, "report", serde_json::json!({}));
         change(&mut definition);
         let now = Timestamp::from_millis(1_000_000_000_000);
         Self {

@@ -5,7 +5,7 @@ use gristmill::{Context, Result, task};
 #[task(name = "a")]
 async fn keeps_an_rc(cx: &Context) -> Result<()> {
     let count = Rc::new(1);
-    cx.heartbeat().await?;
+    cx.confirm().await?;
     drop(count);
     Ok(())
 }

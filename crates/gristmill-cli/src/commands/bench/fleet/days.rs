@@ -1,7 +1,9 @@
+use gristmill::Client;
+use gristmill::client::EnqueueError;
 use gristmill::core::limits::BATCH_TASKS_MAX;
 use gristmill::core::{Env, TaskId};
+use gristmill::options::Retention;
 use gristmill::postgres::raw::Server;
-use gristmill::{Client, EnqueueError, Retention};
 
 use super::super::Args;
 use super::super::measure::{Result, bulk, drain, median, task};

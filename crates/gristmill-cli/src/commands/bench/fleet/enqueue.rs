@@ -77,7 +77,7 @@ async fn enqueues(client: &Client, started: &mut mpsc::UnboundedReceiver<u64>, b
 pub(super) struct Fleet {
     pub(super) client: Client,
     pub(super) started: mpsc::UnboundedReceiver<u64>,
-    pub(super) workers: Vec<gristmill::Running>,
+    pub(super) workers: Vec<gristmill::worker::Running>,
 }
 
 impl Fleet {
@@ -86,8 +86,8 @@ impl Fleet {
         let (client, _) = quick(&url).await?;
         // Queues that were never used are names that nobody knows, which costs something else.
         for queue in &queues {
-            client.pause(queue).await?;
-            client.resume(queue).await?;
+            client.queues().pause(queue).await?;
+            client.queues().resume(queue).await?;
         }
         let (sender, started) = mpsc::unbounded_channel();
         let mut workers = Vec::new();

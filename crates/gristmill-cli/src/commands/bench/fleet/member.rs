@@ -30,7 +30,7 @@ impl Member {
         client: &Client,
         bench: &super::super::Args,
     ) -> Result<Vec<Self>> {
-        let alive = async || -> Result<usize> { Ok(client.workers().await?.iter().filter(|worker| worker.alive).count()) };
+        let alive = async || -> Result<usize> { Ok(client.workers().list().await?.iter().filter(|worker| worker.alive).count()) };
         let before = alive().await?;
         let mut members = Vec::new();
         for _ in 0..count {

@@ -13,11 +13,11 @@ pub(super) async fn measure(place: &Place, bench: &super::super::Args) -> Result
     let mut rates = vec![Vec::new(); counts.len()];
     for _ in 0..bench.repeat {
         for (count, rates) in counts.iter().zip(&mut rates) {
-            client.pause(QUEUE).await?;
+            client.queues().pause(QUEUE).await?;
             bulk(&client, bench).await?;
             let members = Member::start(*count, 1, &place.url("fleet"), &client, bench).await?;
             let since = Instant::now();
-            client.resume(QUEUE).await?;
+            client.queues().resume(QUEUE).await?;
             while !client.store().pending(&[QUEUE.to_owned()], Duration::ZERO).await?.is_idle() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

@@ -1,5 +1,6 @@
+use gristmill::Client;
+use gristmill::client::EnqueueError;
 use gristmill::core::limits::BATCH_TASKS_MAX;
-use gristmill::{Client, EnqueueError};
 
 use super::super::measure::{QUEUE, Result, percentiles};
 use super::enqueue::{SETTLED, nothing};

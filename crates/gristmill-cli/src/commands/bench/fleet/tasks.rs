@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use gristmill::{App, Client, Context, Running, task};
+use gristmill::worker::Running;
+use gristmill::{App, Client, Context, task};
 use tokio::sync::mpsc;
 
 use super::super::measure::{LATENCY_EVERY, Nothing, QUEUE, Result, nanos};

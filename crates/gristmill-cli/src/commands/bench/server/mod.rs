@@ -7,7 +7,8 @@ mod idle;
 mod single;
 mod wal;
 
-use gristmill::{Client, Retention};
+use gristmill::Client;
+use gristmill::options::Retention;
 use serde::Serialize;
 use tokio::sync::mpsc;
 

@@ -1,7 +1,7 @@
 use std::iter::once;
 
 use super::schedule_change::ScheduleChange;
-use crate::beat::{self, Maker, Removed, Rescheduled, ScheduleError, ScheduleRecord, Scheduled};
+use crate::beat::{self, Definition, Deleted, Maker, Origin, Rescheduled, ScheduleError, ScheduleRecord, Scheduled, SyncReport};
 use crate::client::Client;
 use crate::core::{
     Advance, Advanced, Cursor, Page, StoreError, StoreErrorKind, TaskId, Tick, TickOutcome, TickRecord, Timestamp, limits,
@@ -13,11 +13,11 @@ const RACES: usize = 20;
 
 /// The schedules of a store: look, change, run now. Made by [`Client::schedules`].
 #[derive(Clone, Copy, Debug)]
-pub struct Timetable<'c> {
+pub struct Schedules<'c> {
     client: &'c Client,
 }
 
-impl<'c> Timetable<'c> {
+impl<'c> Schedules<'c> {
     pub(super) fn new(client: &'c Client) -> Self {
         Self { client }
     }
@@ -45,13 +45,39 @@ impl<'c> Timetable<'c> {
         Ok(found.into_iter().map(ScheduleRecord::of).collect())
     }
 
-    /// As [`Client::schedule`], but a schedule that is there is refused with [`ScheduleError::Exists`].
-    pub fn create(&self, name: impl Into<String>, definition: beat::Definition) -> ScheduleChange<'c, Scheduled> {
-        ScheduleChange::put(self.client, name.into(), Ok(definition), true)
+    /// Writes a schedule, whether there is one of this name or not. What has run stays remembered; a changed timing counts from
+    /// now; a pause stays until [`resume`](Self::resume). One that a program or a file defines is the operator's edit from then
+    /// on, which no start of theirs undoes.
+    ///
+    /// Awaiting it fails with a [`ScheduleError`] if its timing can't be or has no tick to come, if no program has declared its
+    /// task type, or if its arguments or options are out of range.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result, Timestamp, task};
+    /// use gristmill::beat::Definition;
+    /// # #[task(name = "report.build")] async fn build_report() -> Result<()> { Ok(()) }
+    /// # #[task(name = "election.close")] async fn close_election(id: u32) -> Result<()> { let _ = id; Ok(()) }
+    /// # async fn example(client: Client, closes_at: Timestamp) -> Result<()> {
+    /// let schedules = client.schedules();
+    /// schedules.put("nightly-report", Definition::cron("0 3 * * *", BuildReport {}).tz("Europe/Rome")).await?;
+    /// schedules.put("election:7:close", Definition::on(closes_at, CloseElection { id: 7 })).await?;
+    /// for tick in schedules.next("nightly-report", 3).await? {
+    ///     println!("{} = {}", tick.local, tick.utc);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn put(&self, name: impl Into<String>, definition: Definition) -> ScheduleChange<'c, Scheduled> {
+        ScheduleChange::put(self.client, name.into(), definition, false)
+    }
+
+    /// As [`put`](Self::put), but a schedule that is there is refused with [`ScheduleError::Exists`].
+    pub fn create(&self, name: impl Into<String>, definition: Definition) -> ScheduleChange<'c, Scheduled> {
+        ScheduleChange::put(self.client, name.into(), definition, true)
     }
 
     /// Changes what `change` changes of a schedule's definition, and nothing else. `change` is called again if a beat or
-    /// somebody else changed the schedule in the same moment. As [`Client::schedule`], it leaves pauses alone, and makes a
+    /// somebody else changed the schedule in the same moment. As [`put`](Self::put), it leaves pauses alone, and makes a
     /// schedule of a program or a file the operator's edit.
     ///
     /// ```
@@ -63,8 +89,8 @@ impl<'c> Timetable<'c> {
     /// ```
     ///
     /// # Errors
-    /// [`ScheduleError::NotFound`], [`ScheduleError::Unreadable`], those of [`Client::schedule`], or the store's.
-    pub async fn edit(&self, name: &str, change: impl Fn(&mut beat::Definition)) -> Result<ScheduleRecord, ScheduleError> {
+    /// [`ScheduleError::NotFound`], [`ScheduleError::Unreadable`], those of [`put`](Self::put), or the store's.
+    pub async fn edit(&self, name: &str, change: impl Fn(&mut Definition)) -> Result<ScheduleRecord, ScheduleError> {
         let (store, mut maker) = (self.client.store(), Maker::default());
         for _ in 0..RACES {
             let schedule = store.schedule(name).await?.ok_or_else(|| ScheduleError::NotFound { name: name.to_owned() })?;
@@ -92,10 +118,10 @@ impl<'c> Timetable<'c> {
         ScheduleChange::new(self.client, name, checked.map(|_| beat::reschedule(timing)))
     }
 
-    /// Removes a schedule; its ticks and its tasks stay. One that a program or a file still defines is made anew at its next
+    /// Deletes a schedule; its ticks and its tasks stay. One that a program or a file still defines is made anew at its next
     /// start: [`pause`](Self::pause) that.
-    pub fn remove(&self, name: impl Into<String>) -> ScheduleChange<'c, Removed> {
-        ScheduleChange::new(self.client, name.into(), Ok(beat::remove()))
+    pub fn delete(&self, name: impl Into<String>) -> ScheduleChange<'c, Deleted> {
+        ScheduleChange::new(self.client, name.into(), Ok(beat::delete()))
     }
 
     /// Stops the ticks of a schedule until it is resumed. What falls due meanwhile is not made up for.
@@ -183,6 +209,24 @@ impl<'c> Timetable<'c> {
     /// If the store can't be read.
     pub async fn history(&self, name: &str, after: Option<Cursor>, limit: usize) -> Result<Page<TickRecord>, ScheduleError> {
         Ok(self.client.store().ticks(name, after, limit.clamp(1, limits::PAGE_ITEMS_MAX)).await?)
+    }
+
+    /// Makes the stored schedules of `owner` what `schedules` say: writes those that are new or changed, and withdraws those
+    /// that it no longer defines. An operator's pauses and edits stay, and so does what an operator made, though it has the
+    /// name of one of them. For front ends that read definitions from files of their own.
+    ///
+    /// A task type that nobody has declared yet is no error, as the program that has it may start later.
+    ///
+    /// # Errors
+    /// A definition that can't be; a name that another owner has ([`ScheduleError::Owned`]), in which case others may have been
+    /// written; or the store's.
+    pub async fn sync(
+        &self,
+        owner: &str,
+        origin: Origin,
+        schedules: Vec<(String, Definition)>,
+    ) -> Result<SyncReport, ScheduleError> {
+        beat::sync(&**self.client.store(), self.client.runtime(), owner, origin, schedules).await
     }
 
     async fn set_paused(&self, name: &str, paused: bool) -> Result<ScheduleRecord, ScheduleError> {

@@ -1,0 +1,98 @@
+use super::bulk::{self, BulkReport};
+use super::cancel::Cancel;
+use crate::client::Client;
+use crate::core::{
+    CancelOutcome, Cursor, Filter, Page, ReleaseOutcome, RetryOutcome, StoreError, TaskId, TaskRecord, limits::PAGE_ITEMS_MAX,
+};
+
+/// The tasks of a store: look, cancel, retry, release; one, or all that match. Made by [`Client::tasks`].
+#[derive(Clone, Copy, Debug)]
+pub struct Tasks<'c> {
+    client: &'c Client,
+}
+
+impl<'c> Tasks<'c> {
+    pub(super) fn new(client: &'c Client) -> Self {
+        Self { client }
+    }
+
+    /// All that is known about a task; `None` if there is none with this id, or it is no longer kept.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.client.store().get(id).await
+    }
+
+    /// A page of tasks, newest first, without their histories; at most `limit` or 1,000.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result};
+    /// use gristmill::record::{Filter, State};
+    /// # async fn example(client: Client) -> Result<()> {
+    /// let failed = Filter { states: vec![State::Failed], kind: Some("email.send".to_owned()), ..Filter::default() };
+    /// let mut after = None;
+    /// loop {
+    ///     let page = client.tasks().list(&failed, after, 100).await?;
+    ///     for task in &page.items {
+    ///         println!("{} {:?}", task.id, task.error);
+    ///     }
+    ///     after = page.next;
+    ///     if after.is_none() {
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, StoreError> {
+        self.client.store().list(filter, after, limit.clamp(1, PAGE_ITEMS_MAX)).await
+    }
+
+    /// Cancels a task. The answer says what happened; a task that was answered with
+    /// [`Cancelled`](CancelOutcome::Cancelled) never starts. [`Cancel::within`] does it in the caller's own transaction.
+    ///
+    /// Awaiting it fails if the store can't be written.
+    pub fn cancel(&self, id: TaskId) -> Cancel<'c> {
+        Cancel::new(self.client, id)
+    }
+
+    /// Makes an ended task ready again, with fresh attempts, under its id and with its history.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    pub async fn retry(&self, id: TaskId) -> Result<RetryOutcome, StoreError> {
+        Ok(self.client.store().retry(&[id]).await?.into_iter().next().unwrap_or(RetryOutcome::NotFound))
+    }
+
+    /// Lets a task run now, by hand: takes one that runs from its worker, at the cost of no attempt, and one that is scheduled from
+    /// its time. What a handler does that still runs it is not undone; its end is refused. See
+    /// [`Store::release`](crate::core::Store::release).
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    pub async fn release(&self, id: TaskId) -> Result<ReleaseOutcome, StoreError> {
+        let outcomes = self.client.store().release(&[id]).await?;
+        Ok(outcomes.first().copied().unwrap_or(ReleaseOutcome::NotFound))
+    }
+
+    /// Cancels all tasks that match and have not ended. `each` hears of every one, as it happens.
+    ///
+    /// # Errors
+    /// If the store can't be read or written; what was reported to `each` stands.
+    pub async fn cancel_all(&self, filter: &Filter, each: impl FnMut(TaskId, CancelOutcome)) -> Result<BulkReport, StoreError> {
+        bulk::cancel(self.client, filter, each).await
+    }
+
+    /// Retries all tasks that match and have ended. Those that have succeeded are left alone, unless
+    /// [`Filter::states`] names them. `each` hears of every one, as it happens.
+    ///
+    /// # Errors
+    /// As [`cancel_all`](Self::cancel_all).
+    pub async fn retry_all(&self, filter: &Filter, each: impl FnMut(TaskId, RetryOutcome)) -> Result<BulkReport, StoreError> {
+        bulk::retry(self.client, filter, each).await
+    }
+}
