@@ -23,7 +23,8 @@ use crate::{
 /// A future that is dropped leaves the operation either done or not done, as a lost reply does.
 #[async_trait]
 pub trait Source: Send + Sync + 'static {
-    /// Makes a worker known, with what it serves. From now on it may claim, for as long as it beats.
+    /// Makes a worker known, with what it serves. From now on it may claim, for as long as it beats. One that is known already says
+    /// anew what it serves, as when its queues are changed while it runs: it keeps what it holds.
     ///
     /// # Errors
     /// If the store can't be written.

@@ -70,7 +70,7 @@ fn write(options: TokenStream, function: &ItemFn, attributes: &Attributes) -> Re
     let container = &attributes.container;
     let vis = &function.vis;
     let fields = signature.arguments.iter().map(|argument| {
-        let signature::Argument { name, ty, attributes } = argument;
+        let signature::Argument { name, ty, attributes, .. } = argument;
         quote!(#(#attributes)* pub #name: #ty)
     });
     let private = quote!(#krate::__private);
@@ -105,6 +105,17 @@ fn write(options: TokenStream, function: &ItemFn, attributes: &Attributes) -> Re
         body,
     }
     .write();
+    let defaults = signature.arguments.iter().map(|argument| argument.default.as_ref()).collect::<Option<Vec<_>>>();
+    let default = defaults.map(|defaults| {
+        quote! {
+            #(#cfgs)*
+            impl ::core::default::Default for #ty {
+                fn default() -> Self {
+                    Self { #(#arguments: #defaults,)* }
+                }
+            }
+        }
+    });
     Ok(quote! {
         #(#cfgs)*
         #(#docs)*
@@ -122,6 +133,7 @@ fn write(options: TokenStream, function: &ItemFn, attributes: &Attributes) -> Re
         #vis struct #ty {
             #(#fields,)*
         }
+        #default
         #implementation
     })
 }

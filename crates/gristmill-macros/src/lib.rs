@@ -56,9 +56,10 @@ mod wire;
 /// - No generics, lifetimes, `self`, `unsafe`, `const` or `extern`.
 ///
 /// The struct has the function's visibility and doc comment, which becomes the description in its JSON Schema, and
-/// derives `Clone`, `Debug`, `Serialize`, `Deserialize` and `JsonSchema`, for which the application needs neither serde
-/// nor schemars. Attributes of serde and schemars on the function, such as `#[serde(rename_all = "camelCase")]`, go to the
-/// struct. A function without arguments makes a struct without fields: `Ping {}`.
+/// derives `Clone`, `Debug`, `Serialize`, `Deserialize` and `JsonSchema`, and implements `Default` if all arguments
+/// may be missing, for which the application needs neither serde nor schemars. Attributes of serde and schemars on
+/// the function, such as `#[serde(rename_all = "camelCase")]`, go to the struct. A function without arguments makes a
+/// struct without fields: `Ping {}`.
 ///
 /// # Options
 /// Only `name` must be given. The others are defaults of the task type; one enqueue can say otherwise.

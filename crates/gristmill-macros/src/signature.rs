@@ -1,5 +1,5 @@
 use proc_macro2::{Span, TokenStream, TokenTree};
-use quote::ToTokens;
+use quote::{ToTokens, quote};
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, FnArg, GenericArgument, Ident, Pat, PatType, Path, PathArguments, Result, ReturnType, Type};
 
@@ -21,6 +21,8 @@ pub(crate) struct Argument {
     pub(crate) ty: Type,
     /// The attributes of the field.
     pub(crate) attributes: Vec<Attribute>,
+    /// What it is if nobody says, as for an `Option` or by `#[task(default)]`.
+    pub(crate) default: Option<TokenStream>,
 }
 
 impl Signature {
@@ -103,11 +105,19 @@ fn argument(parameter: &PatType, attributes: &[Attribute]) -> Result<Argument> {
         }
     };
     check_owned(&parameter.ty)?;
-    Ok(Argument { name, ty: (*parameter.ty).clone(), attributes: field_attributes(attributes)? })
+    let (attributes, default) = field_attributes(attributes)?;
+    let none = || is_option(&parameter.ty).then(|| quote!(::core::default::Default::default()));
+    let default = default.or_else(none);
+    Ok(Argument { name, ty: (*parameter.ty).clone(), attributes, default })
 }
 
-/// `#[task(default)]` in serde's words; the others as they are.
-fn field_attributes(attributes: &[Attribute]) -> Result<Vec<Attribute>> {
+/// Whether serde lets an argument of this type be missing.
+fn is_option(ty: &Type) -> bool {
+    matches!(bare(ty), Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Option"))
+}
+
+/// `#[task(default)]` in serde's words and as an expression; the others as they are.
+fn field_attributes(attributes: &[Attribute]) -> Result<(Vec<Attribute>, Option<TokenStream>)> {
     let mut default = None;
     let mut others = Vec::new();
     for attribute in attributes {
@@ -127,22 +137,23 @@ fn field_attributes(attributes: &[Attribute]) -> Result<Vec<Attribute>> {
             if !meta.path.is_ident("default") {
                 return Err(meta.error(usage));
             }
-            let serde = if meta.input.peek(syn::Token![=]) {
+            let (serde, value) = if meta.input.peek(syn::Token![=]) {
                 let path: Path = meta.value()?.call(Path::parse_mod_style).map_err(|error| Error::new(error.span(), usage))?;
                 let text = path.to_token_stream().to_string().replace(' ', "");
-                let path = syn::LitStr::new(&text, path.span());
-                syn::parse_quote!(#[serde(default = #path)])
+                let text = syn::LitStr::new(&text, path.span());
+                (syn::parse_quote!(#[serde(default = #text)]), quote!(#path()))
             } else {
-                syn::parse_quote!(#[serde(default)])
+                (syn::parse_quote!(#[serde(default)]), quote!(::core::default::Default::default()))
             };
-            match default.replace(serde) {
+            match default.replace((serde, value)) {
                 Some(_) => Err(meta.error("`default` is given twice; keep one")),
                 None => Ok(()),
             }
         })?;
     }
-    others.extend(default);
-    Ok(others)
+    let (serde, value) = default.unzip();
+    others.extend(serde);
+    Ok((others, value))
 }
 
 fn output(signature: &syn::Signature) -> Result<(Type, Span)> {

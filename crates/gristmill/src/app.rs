@@ -8,7 +8,8 @@ use crate::beat::{self, Definition, ScheduleError};
 use crate::client::{Client, Program};
 use crate::core::{Env, InvalidInput, KindInfo, KindSpec, Limits, Source, Store, StoreError, StoreErrorKind};
 use crate::handler::{Dynamic, Run, Typed};
-use crate::hooks::{EndedTask, FailedAttempt, Hooks};
+use crate::hooks::{EndedTask, FailedAttempt, Hooks, SucceededTask};
+use crate::middleware::Layers;
 use crate::registry::Registry;
 use crate::runtime::{Ground, Runtime};
 use crate::worker::WorkerBuilder;
@@ -46,6 +47,7 @@ pub struct App<S> {
     limits: Limits,
     env: Env,
     hooks: Hooks,
+    pub(crate) layers: Layers,
     program: Program,
     /// Its schedules that are named after their task type, and the zones that were said for them.
     by_type: Vec<(&'static str, Definition)>,
@@ -63,6 +65,7 @@ impl<S: Send + Sync + 'static> App<S> {
             limits: Limits::default(),
             env: Env::system(),
             hooks: Hooks::default(),
+            layers: Layers::default(),
             program: Program { name: program_name(), schedules: Vec::new() },
             by_type: Vec::new(),
             zones: Vec::new(),
@@ -187,6 +190,23 @@ impl<S: Send + Sync + 'static> App<S> {
     #[must_use]
     pub fn env(mut self, env: Env) -> Self {
         self.env = env;
+        self
+    }
+
+    /// Adds a hook that a worker of this application calls for every task that succeeded. The guarantees are those of
+    /// [`on_failed_attempt`](Self::on_failed_attempt), but that no more than 512 successes wait, so that there is room for failures.
+    /// What has to count every success is a [`Middleware`](crate::middleware::Middleware).
+    ///
+    /// ```
+    /// # use gristmill::{App, Result, task};
+    /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
+    /// let app = App::new(())
+    ///     .register::<Greet>()
+    ///     .on_succeeded(|event| println!("{} {} took {:?}", event.kind, event.id, event.ran_for));
+    /// ```
+    #[must_use]
+    pub fn on_succeeded(mut self, hook: impl Fn(&SucceededTask) + Send + Sync + 'static) -> Self {
+        self.hooks.on_succeeded.push(Arc::new(hook));
         self
     }
 
@@ -367,8 +387,8 @@ impl<S: Send + Sync + 'static> App<S> {
     }
 
     fn into_parts(self) -> (Runtime, Program) {
-        let Self { registry, limits, env, hooks, program, .. } = self;
-        (Runtime { registry, limits, env, hooks }, program)
+        let Self { registry, limits, env, hooks, layers, program, .. } = self;
+        (Runtime { registry, limits, env, hooks, layers }, program)
     }
 
     fn by_type<T: Task>(mut self, definition: Definition) -> Self {

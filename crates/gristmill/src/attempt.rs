@@ -14,6 +14,7 @@ use crate::core::{
     Timestamp,
 };
 use crate::error::LeaseLost;
+use crate::middleware::Extensions;
 use crate::runtime::{Ground, Runtime};
 
 /// Logs above this are rewritten less often while an attempt runs: each time it is all of them.
@@ -50,6 +51,7 @@ pub(crate) struct Attempt {
     left: Mutex<Left>,
     /// What works for it on threads of its own, if anything does.
     threads: OnceLock<TaskTracker>,
+    pub(crate) extensions: Extensions,
 }
 
 /// What the handler left behind so far.
@@ -145,6 +147,7 @@ impl Attempt {
             wake_notes: notes,
             left: Mutex::default(),
             threads: OnceLock::new(),
+            extensions: Extensions::default(),
         }
     }
 

@@ -110,6 +110,22 @@ impl Error {
         Self::new(What::Snooze(delay), FailureReason::Error, why)
     }
 
+    /// The error behind it, if it is an `E`: for middleware and callers that look at an outcome.
+    ///
+    /// ```
+    /// # use gristmill::Error;
+    /// let error = Error::from("x".parse::<u32>().unwrap_err());
+    /// assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
+    /// ```
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        self.source.as_ref()?.downcast_ref()
+    }
+
+    /// Whether the attempt has failed, and why. `None` for a snooze, and for the stop of a worker.
+    pub fn reason(&self) -> Option<FailureReason> {
+        (!self.is_no_failure()).then_some(self.reason)
+    }
+
     pub(crate) fn new(what: What, reason: FailureReason, source: impl Into<BoxError>) -> Self {
         Self { what, reason, trace: None, source: Some(source.into()) }
     }

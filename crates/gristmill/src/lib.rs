@@ -38,6 +38,7 @@ mod attempt;
 pub mod beat;
 mod child;
 pub mod client;
+pub mod codec;
 pub mod context;
 pub mod error;
 mod from_ref;
@@ -45,6 +46,7 @@ mod handler;
 pub mod hooks;
 #[cfg(feature = "log-capture")]
 pub mod log_capture;
+pub mod middleware;
 pub mod options;
 mod panics;
 #[cfg(feature = "postgres")]

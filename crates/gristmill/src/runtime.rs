@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use crate::core::{Env, Limits, Source, Store};
 use crate::hooks::Hooks;
+use crate::middleware::Layers;
 use crate::registry::Registry;
 use crate::{Error, Result};
 
@@ -13,6 +14,7 @@ pub(crate) struct Runtime {
     pub(crate) limits: Limits,
     pub(crate) env: Env,
     pub(crate) hooks: Hooks,
+    pub(crate) layers: Layers,
 }
 
 /// What attempts stand on: where they come from and report to, and what their program knows.

@@ -53,12 +53,14 @@ pub use beat::assert_one_scheduled;
 use crate::app::ConnectError;
 use crate::attempt::Attempt;
 use crate::client::Client;
+use crate::codec::{Part, Payload};
 use crate::core::Failure;
 use crate::core::{
     Claim, Claimed, Ending, Env, Filter, LeaseKey, LeaseRef, NewTask, Overrides, Progress, Settled, Settlement, State, Store,
-    StoreError, StoreErrorKind, TaskMeta, VirtualTime, Wanted, WorkerSpec, limits,
+    StoreError, StoreErrorKind, TaskId, TaskMeta, VirtualTime, Wanted, WorkerSpec, limits,
 };
 use crate::hooks::Notice;
+use crate::runtime::Runtime;
 use crate::worker::execute;
 use crate::{App, Task, Timestamp};
 pub use crate::{assert_enqueued, assert_scheduled};
@@ -173,7 +175,7 @@ impl Harness {
         let (mut found, mut after) = (Vec::new(), None);
         loop {
             let page = self.client.tasks().list(&filter, after, limits::PAGE_ITEMS_MAX).await?;
-            found.extend(page.items.into_iter().map(|task| serde_json::from_str(&task.args).unwrap_or_default()));
+            found.extend(page.items.into_iter().map(|task| plain_args(self.client.runtime(), task.id, &task.kind, task.args)));
             after = page.next;
             if after.is_none() {
                 found.reverse();
@@ -260,9 +262,11 @@ impl<'h, T: Task + Sync> IntoFuture for Perform<'h, T> {
         Box::pin(async move {
             let client = &self.harness.client;
             let args = serde_json::to_string(&self.task).unwrap_or_default();
-            let env = &client.runtime().env;
+            let runtime = client.runtime();
+            let env = &runtime.env;
             let id = env.task_id();
-            let task = NewTask::of(&T::kind(), args, Overrides::default(), id, client.size_limits());
+            let task = NewTask::of(&T::kind(), args, Overrides::default(), id, client.size_limits())
+                .and_then(|mut task| runtime.encode_args(&mut task).map(|()| task));
             let task = match task {
                 Ok(task) => task,
                 Err(invalid) => return Performed::refused(&invalid),
@@ -283,7 +287,7 @@ impl<'h, T: Task + Sync> IntoFuture for Perform<'h, T> {
             };
             let attempt = unclaimed(client, &mut claimed);
             match execute::run(&attempt, claimed).await {
-                Some(settlement) => Performed::of(settlement),
+                Some(settlement) => Performed::of(settlement, &attempt),
                 None => Performed::refused(&"the attempt has settled itself"),
             }
         })
@@ -309,15 +313,19 @@ pub struct Performed {
 }
 
 impl Performed {
-    fn of(settlement: Settlement) -> Self {
-        let value = |json: &String| serde_json::from_str(json).unwrap_or_default();
+    fn of(settlement: Settlement, attempt: &Attempt) -> Self {
+        let runtime = attempt.runtime();
+        let payload = Payload { id: attempt.id, name: &attempt.kind, part: Part::Result };
+        let children = settlement.children.iter();
         Self {
             ending: settlement.ending,
-            result: settlement.result.as_ref().map(value),
+            result: settlement.result.map(|result| plain(runtime, &payload, result)),
             failure: settlement.failure.map(|failure| *failure),
             logs: settlement.logs.unwrap_or_default(),
             progress: settlement.progress.map(|progress| *progress),
-            children: settlement.children.iter().map(|child| (child.kind.clone(), value(&child.args))).collect(),
+            children: children
+                .map(|child| (child.kind.clone(), plain_args(runtime, child.id, &child.kind, child.args.clone())))
+                .collect(),
         }
     }
 
@@ -332,6 +340,17 @@ impl Performed {
             children: Vec::new(),
         }
     }
+}
+
+/// What a test is shown of arguments, whatever codec the application has.
+fn plain_args(runtime: &Runtime, id: TaskId, name: &str, args: String) -> Value {
+    plain(runtime, &Payload { id, name, part: Part::Args }, args)
+}
+
+/// What can't be decoded is shown as it is stored.
+fn plain(runtime: &Runtime, payload: &Payload<'_>, stored: String) -> Value {
+    let plain = runtime.decode(payload, stored.clone()).unwrap_or(stored);
+    serde_json::from_str(&plain).unwrap_or_default()
 }
 
 /// Runs what is ready in the caller.

@@ -1,4 +1,4 @@
-use super::signals::Signals;
+use super::signals;
 use crate::connect::Session;
 use crate::exit::CliError;
 use crate::output::{self, Out};
@@ -10,7 +10,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(mut session: Session<S>, _: &O
         defined.sync(&client).await?;
     }
     // Before the start: a signal that came in between would kill the process instead of stopping the beat.
-    let mut signals = Signals::new()?;
+    let mut signals = signals::listen()?;
     let beat = client.beat().await?;
     output::note(&format!(
         "beat on {}: started, process {}, for all schedules of the store",

@@ -1,14 +1,13 @@
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::time::Duration;
 
 use gristmill::Client;
 use gristmill::core::limits::check_name;
 use gristmill::options::{Ack, KindSpec};
-use gristmill::worker::WorkerBuilder;
+use gristmill::worker::{Asked, WorkerBuilder};
 
 use super::queues::count;
-use super::signals::Signals;
+use super::signals;
 use super::values::duration;
 use crate::config::WorkerOptions;
 use crate::connect::Session;
@@ -166,27 +165,16 @@ pub(crate) fn describe(queues: &[(String, u32)]) -> String {
 /// Runs a worker until it has drained, or until it was asked to stop and has ended.
 pub(crate) async fn run_until_stopped(builder: WorkerBuilder, what: &str) -> Result<(), CliError> {
     // Before the start: a signal that came in between would kill the process instead of stopping the worker.
-    let mut signals = Signals::new()?;
+    let signals = signals::listen()?;
     let running = builder.start().await?;
-    let stop = running.stopper();
     output::note(&format!("{what}: started, process {}", std::process::id()));
-    let mut ended = pin!(running.ended());
-    let mut asked = false;
-    let report = loop {
-        tokio::select! {
-            report = &mut ended => break report,
-            () = signals.next() => {
-                if asked {
-                    output::note("stopping at once");
-                    stop.now();
-                } else {
-                    output::note("stopping: no more claims, running tasks get the grace period; ask again to stop at once");
-                    stop.graceful();
-                }
-                asked = true;
-            }
-        }
+    let tell = |asked| {
+        output::note(match asked {
+            Asked::ToStop => "stopping: no more claims, running tasks get the grace period; ask again to stop at once",
+            Asked::ToStopNow => "stopping at once",
+        });
     };
+    let report = running.until_asked(signals, tell).await;
     output::note(&format!("worker ended: {report}"));
     for task in &report.abandoned {
         output::note(&format!("abandoned: {task}"));

@@ -7,9 +7,12 @@ use super::tables::{Tables, Worker};
 
 impl Tables {
     pub(super) fn enter(&mut self, spec: &WorkerSpec, now: Timestamp) {
-        self.last_worker += 1;
-        let (key, lease, expires_at) = (self.last_worker, spec.lease, now.saturating_add(spec.lease));
-        self.workers.insert(spec.id, Worker { spec: spec.clone(), started_at: now, expires_at, key, lease, lost: false });
+        let (lease, expires_at) = (spec.lease, now.saturating_add(spec.lease));
+        // One that says anew what it serves began when it began.
+        let (key, started_at) =
+            self.workers.get(&spec.id).map_or((self.last_worker + 1, now), |worker| (worker.key, worker.started_at));
+        self.last_worker = self.last_worker.max(key);
+        self.workers.insert(spec.id, Worker { spec: spec.clone(), started_at, expires_at, key, lease, lost: false });
         // Tasks that nobody served may be claimed from now on.
         self.news.ready = true;
     }

@@ -1,6 +1,6 @@
 //! What operators see: queues, workers, task types, and whether all is well.
 
-use gristmill_core::{KindSpec, NewTask, Policy, Severity, Wanted, WorkerId, WorkerSpec};
+use gristmill_core::{Ending, KindSpec, NewTask, Policy, Settled, Severity, State, Wanted, WorkerId, WorkerSpec};
 
 use super::bench::{ALL, Bench, KIND, LEASE, QUEUE, secs};
 use super::list;
@@ -9,6 +9,7 @@ list![
     queues_are_counted_by_state,
     the_oldest_ready_task_of_a_queue_is_shown,
     workers_are_shown_with_what_they_said,
+    a_worker_can_say_anew_what_it_serves,
     what_was_claimed_ahead_is_not_counted_as_running,
     task_types_are_known_once_enqueued_or_declared,
     the_newest_declaration_wins,
@@ -18,7 +19,7 @@ list![
 /// Ready, scheduled and running tasks of every queue, by name; ended ones are not counted.
 pub async fn queues_are_counted_by_state(bench: Bench<'_>) {
     let worker = bench.worker().await;
-    bench.ended(worker, bench.task(), gristmill_core::Ending::Succeeded).await;
+    bench.ended(worker, bench.task(), Ending::Succeeded).await;
     for _ in 0..3 {
         bench.add().await;
     }
@@ -64,6 +65,28 @@ pub async fn workers_are_shown_with_what_they_said(bench: Bench<'_>) {
     assert_eq!(kinds, ["other", "work"]);
     let entered_at = bench.env.now().saturating_sub(secs(10));
     assert_eq!((newest.started_at, newest.expires_at), (entered_at, entered_at.saturating_add(LEASE)));
+}
+
+/// One that enters again under its id keeps what it holds and when it began, and serves what it says now.
+pub async fn a_worker_can_say_anew_what_it_serves(bench: Bench<'_>) {
+    let spec = bench.worker_spec(&[QUEUE], &[KIND]);
+    bench.store.enter(&spec).await.expect("the store answers");
+    let entered_at = bench.env.now();
+    bench.add().await;
+    let held = bench.claim_one(spec.id).await;
+    bench.enqueue(NewTask { id: bench.env.task_id(), queue: "late".to_owned(), ..bench.task() }).await;
+    bench.pass(secs(1));
+    let more = WorkerSpec { queues: [(QUEUE.to_owned(), 3), ("late".to_owned(), 1)].into(), ..spec };
+    bench.store.enter(&more).await.expect("the store answers");
+    let workers = bench.store.workers().await.expect("the store answers");
+    let [worker] = workers.as_slice() else { panic!("it is one worker, not {workers:?}") };
+    assert_eq!((&worker.queues, worker.started_at, worker.running), (&more.queues, entered_at, 1));
+    let mut claim = bench.wanted(more.id, ALL);
+    claim.wanted.push(Wanted { queue: "late".into(), limit: ALL });
+    let claimed = bench.store.claim(&claim).await.expect("claim");
+    assert_eq!(claimed.iter().map(|task| &*task.queue).collect::<Vec<_>>(), ["late"]);
+    assert_eq!(bench.settle(held.lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+    bench.beat(more.id).await;
 }
 
 /// A worker runs as many tasks of a queue as it has slots there; others that it holds wait.

@@ -113,6 +113,6 @@ impl Maker {
         let mut over = definition.options.overrides();
         over.headers.insert(SCHEDULE_HEADER.to_owned(), name.to_owned());
         over.headers.insert(TICK_HEADER.to_owned(), tick.to_string());
-        Ok(NewTask::resolve(task, policy, args, over, runtime.env.task_id(), &runtime.limits)?)
+        Ok(runtime.new_task(task, policy, args, over)?)
     }
 }

@@ -107,12 +107,13 @@ fn known<'c>(client: &'c Client, name: &str) -> Result<&'c Registered, CallError
         .ok_or_else(|| CallError::UnknownTask { name: name.to_owned(), near: client.runtime().registry.near(name) })
 }
 
-async fn run(client: &Client, kind: &Registered, args: String, over: Overrides) -> Result<String, CallError> {
+async fn run(client: &Client, kind: &Registered, args: String, mut over: Overrides) -> Result<String, CallError> {
+    client.runtime().pass_outward(&kind.spec.name, &args, &mut over)?;
     let timeout = over.timeout.or(kind.spec.policy.timeout);
     let mut task = NewTask::of(&kind.spec, args, over, client.runtime().env.task_id(), client.size_limits())?;
     let args = std::mem::take(&mut task.args);
     let attempt = Arc::new(Attempt::of_call(task, timeout, client.ground()));
-    let result = execute::run_handler(kind, &attempt, args).await.map_err(|error| match error.failure() {
+    let result = execute::run_handler(kind, &attempt, Ok(args)).await.map_err(|error| match error.failure() {
         Some(failure) if !error.is_no_failure() => CallError::Failed(Box::new(failure)),
         _ => CallError::Snoozed,
     })?;

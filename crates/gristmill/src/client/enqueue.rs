@@ -217,8 +217,7 @@ impl<'c, O, W> Enqueue<'c, O, W> {
         }
         let policy = draft.take_policy(self.force)?;
         self.over.title = self.over.title.or(draft.title);
-        let task =
-            NewTask::resolve(&draft.name, &policy, draft.args, self.over, self.runtime.env.task_id(), &self.runtime.limits)?;
+        let task = self.runtime.new_task(&draft.name, &policy, draft.args, self.over)?;
         Ok((task, self.place))
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use crate::Error;
 use crate::client::{Cancel, Client, Watch};
 use crate::core::{
     Cursor, Failure, FailureReason, Filter, Page, Progress, RetryOutcome, State, StoreError, TaskId, TaskRecord, Wake,
@@ -132,7 +133,9 @@ impl<O: DeserializeOwned> Handle<O> {
     /// # Cancel safety
     /// Nothing is lost; await again.
     pub async fn result(&self) -> Result<O, AwaitError> {
-        let task = self.ended().await?;
+        let mut task = self.ended().await?;
+        let undecoded = |error: Error| AwaitError::Undecoded { id: self.id, problem: error.to_string() };
+        self.client.runtime().decode_result(&mut task).map_err(undecoded)?;
         let json = result_of(task)?;
         serde_json::from_str(&json).map_err(|source| AwaitError::Unreadable { id: self.id, source })
     }
@@ -221,6 +224,14 @@ pub enum AwaitError {
         id: TaskId,
         /// Why.
         source: serde_json::Error,
+    },
+    /// The application's codec could not undo the form in which the result is stored: for want of a key, for one.
+    #[error("the result of task {id} can't be decoded: {problem}")]
+    Undecoded {
+        /// The task.
+        id: TaskId,
+        /// What the codec says.
+        problem: String,
     },
     /// The store can't be read.
     #[error("where task {id} stands could not be read: {error}")]

@@ -4,7 +4,6 @@ use crate::attempt::Attempt;
 use crate::core::{Effects, Ending, LeaseRef, OnError, Policy, Settled, Settlement, State, StoreError};
 use crate::error::BoxError;
 use crate::error::LeaseLost;
-use crate::worker::execute;
 use crate::{Error, Result};
 
 /// What is done with a handler's transaction whose work is over.
@@ -35,7 +34,7 @@ impl Attempt {
         let result = serde_json::to_string(output).map_err(unwritten)?;
         let oversize = self.policy().map(|policy| policy.large_result).unwrap_or_default();
         let mut settlement = Settlement::new(lease, Ending::Succeeded);
-        settlement.result = Some(execute::bound_result(result, oversize, &self.runtime().limits)?);
+        settlement.result = Some(self.runtime().stored_result(self.id, &self.kind, result, oversize)?);
         settlement.ran_for = self.since.elapsed();
         self.leave_in(&mut settlement);
         Ok(settlement)

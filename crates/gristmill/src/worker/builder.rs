@@ -6,7 +6,9 @@ use crate::beat::ScheduleError;
 use crate::core::{InvalidInput, StoreError, limits};
 use crate::runtime::Ground;
 use crate::worker::companion::Companion;
-use crate::worker::run::{self, Running};
+use crate::worker::report::ExitReport;
+use crate::worker::run::{self, Asked, Running};
+use crate::worker::signals::StopSignals;
 
 /// Options of a worker, then [`start`](Self::start).
 ///
@@ -147,6 +149,35 @@ impl WorkerBuilder {
         self
     }
 
+    /// Starts the worker and runs it until the process is asked to stop, by SIGTERM, SIGINT (Ctrl-C) or SIGHUP (see [`StopSignals`]):
+    /// then no more is claimed, and running tasks get the [grace](Self::grace) period. Asked again, it cancels and releases what still
+    /// runs at once. A worker that [drains](Self::drain) ends when nothing is left, too.
+    ///
+    /// ```no_run
+    /// # use gristmill::{Client, worker::WorkerError};
+    /// # async fn example(client: Client) -> Result<(), WorkerError> {
+    /// let report = client.worker().queue("default", 8).run().await?;
+    /// println!("{report}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and if signals can't be listened for, as on a tokio runtime without an I/O driver.
+    ///
+    /// # Cancel safety
+    /// Once it is started, the worker goes on; for a stop by other means, [`start`](Self::start) it.
+    pub async fn run(self) -> Result<ExitReport, WorkerError> {
+        // Before the start: a signal that came in between would end the process, and leave its tasks to the end of their leases.
+        let signals = StopSignals::listen().map_err(WorkerError::Signals)?;
+        let running = self.start().await?;
+        let tell = |asked| match asked {
+            Asked::ToStop => tracing::info!("asked to stop: running tasks get the grace period; asked again, they get none"),
+            Asked::ToStopNow => tracing::info!("asked again to stop: running tasks are released"),
+        };
+        Ok(running.until_asked(signals, tell).await)
+    }
+
     /// Makes the worker known to the store and starts it on the current tokio runtime.
     ///
     /// # Errors
@@ -176,10 +207,7 @@ impl WorkerBuilder {
             self.queues = names.into_iter().map(|name| (name, cores)).collect();
         }
         for (name, concurrency) in self.queues.drain(..) {
-            limits::check_name("queue", &name)?;
-            if concurrency == 0 || concurrency > limits::CONCURRENCY_MAX {
-                return Err(invalid(&name, &format!("its concurrency is at least 1 and at most {}", limits::CONCURRENCY_MAX)));
-            }
+            check_queue(&name, concurrency)?;
             if self.config.queues.insert(name.clone(), concurrency).is_some() {
                 return Err(invalid(&name, "the queue is named twice"));
             }
@@ -195,7 +223,17 @@ impl WorkerBuilder {
     }
 }
 
-/// Why a worker could not start.
+/// Checks what is said of a queue that is to be served.
+pub(crate) fn check_queue(name: &str, concurrency: u32) -> Result<(), InvalidInput> {
+    limits::check_name("queue", name)?;
+    if concurrency == 0 || concurrency > limits::CONCURRENCY_MAX {
+        let problem = format!("its concurrency is at least 1 and at most {}", limits::CONCURRENCY_MAX);
+        return Err(InvalidInput::new(name, problem));
+    }
+    Ok(())
+}
+
+/// Why a worker could not start, or could not be changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkerError {
@@ -208,6 +246,12 @@ pub enum WorkerError {
     /// A schedule of the program can't be, or its name is another's.
     #[error(transparent)]
     Schedule(ScheduleError),
+    /// The signals that ask the process to stop can't be listened for.
+    #[error("signals can't be listened for: {0}")]
+    Signals(std::io::Error),
+    /// It has been stopped, or has ended.
+    #[error("the worker has stopped; start another")]
+    Stopped,
 }
 
 impl From<ScheduleError> for WorkerError {

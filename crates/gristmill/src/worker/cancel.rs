@@ -5,7 +5,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Why;
 use crate::core::{Ending, LeaseRef, Wake};
-use crate::worker::lane::Lane;
 use crate::worker::shared::{Ended, Settler, Shared};
 
 /// Looks are at least so far apart: on a file that other processes write to, each commit may be a cancellation. What ends within this
@@ -55,7 +54,7 @@ async fn until_idle(shared: &Shared) {
 }
 
 fn holds_any(shared: &Shared) -> bool {
-    !shared.lanes.iter().all(Lane::is_idle)
+    !shared.lanes.all().iter().all(|lane| lane.is_idle())
 }
 
 async fn look(shared: &Shared, settler: &Settler) {
@@ -71,15 +70,12 @@ pub(crate) fn pass_on(shared: &Shared, lease: LeaseRef, settler: &Settler) {
         attempt.ask_to_end(Why::Requested);
         return;
     }
-    let buffered = shared.lanes.iter().find_map(|lane| lane.take_one(|claimed| claimed.lease == lease));
-    if let Some(buffered) = buffered
-        && settler.try_send(Ended::new(&buffered.claimed, Ending::Cancelled)).is_err()
-    {
-        // No room: put it back, and the next heartbeat brings the request again.
-        let lane = shared.lanes.iter().find(|lane| lane.queue == buffered.claimed.queue);
-        tracing::debug!(task = %lease.id, "the cancellation waits for the next heartbeat");
-        if let Some(lane) = lane {
-            lane.add(vec![buffered]);
-        }
+    // First, so that what is taken out of its lane has somewhere to go.
+    let Some(room) = settler.try_reserve() else {
+        return tracing::debug!(task = %lease.id, "the cancellation waits for the next heartbeat");
+    };
+    let buffered = shared.lanes.all().iter().find_map(|lane| lane.take_one(|claimed| claimed.lease == lease));
+    if let Some(buffered) = buffered {
+        room.send(Ended::new(&buffered.claimed, Ending::Cancelled));
     }
 }

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -6,16 +5,15 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tracing::Instrument;
-use tracing::field::Empty;
-
 use crate::attempt::{Attempt, NotesQueue, OwnSettlement, Why};
-use crate::core::{Claimed, Ending, FailureReason, LeaseRef, Limits, Oversize, Settlement, State, failpoint, format_duration};
+use crate::codec::{Part, Payload};
+use crate::core::{Claimed, Ending, FailureReason, LeaseRef, Settlement, State, failpoint, format_duration};
 use crate::error::{What, When};
-use crate::handler::HandlerFuture;
+use crate::from_ref::Stateless;
+use crate::middleware::{Middleware, Next, Trace};
 use crate::registry::Registered;
 use crate::runtime::Ground;
-use crate::worker::lane::Buffered;
+use crate::worker::lane::{Buffered, Lane};
 use crate::worker::shared::{Ended, Settler, Shared, micros};
 use crate::{Error, Result, panics};
 
@@ -23,12 +21,9 @@ use crate::{Error, Result, panics};
 pub(crate) const SOFT_LIMIT_MAX: Duration = Duration::from_secs(5);
 /// The same when the worker stops, whose grace period is over by then.
 const SOFT_LIMIT_STOPPING: Duration = Duration::from_secs(1);
-/// The most of a task's headers that its span shows.
-const HEADERS_BYTES_MAX: usize = 1024;
 
 /// A slot of a lane: runs one task after another until the lane is closed.
-pub(crate) async fn slot(shared: Arc<Shared>, lane: usize, settler: Settler) {
-    let lane = &shared.lanes[lane];
+pub(crate) async fn slot(shared: Arc<Shared>, lane: Arc<Lane>, settler: Settler) {
     while let Some(buffered) = lane.next().await {
         let claim_no = buffered.claimed.claim_no;
         let (settlement, attempt) = match begin(&shared, buffered).await {
@@ -92,6 +87,9 @@ async fn run_held(shared: &Shared, attempt: &Arc<Attempt>, claimed: Claimed) -> 
     shared.let_go(&lease);
     if let Some(OwnSettlement::Committed(state)) = attempt.settled() {
         shared.counts.settled(state);
+        if let Some(teller) = &shared.teller {
+            teller.committed(attempt, state, shared);
+        }
     }
     if let (Some(teller), Some(settlement)) = (&shared.teller, &settlement) {
         teller.keep(settlement, attempt);
@@ -148,11 +146,15 @@ async fn run_to_end(attempt: &Arc<Attempt>, claimed: Claimed) -> Option<Settleme
         return Some(Settlement::new(lease, Ending::Released));
     }
     let started = Instant::now();
-    let outcome = if kind.typed && !kind.schema.is_demanding { Ok(()) } else { kind.check_kept(&claimed.args, &runtime.limits) };
-    let outcome = match outcome {
-        Ok(()) => run_handler(kind, attempt, claimed.args).await,
-        Err(invalid) => Err(Error::new(What::Fail, FailureReason::InvalidArgs, invalid)),
-    };
+    let payload = Payload { id: attempt.id, name: &attempt.kind, part: Part::Args };
+    let args = runtime.decode(&payload, claimed.args).and_then(|args| {
+        if !kind.typed || kind.schema.is_demanding {
+            let invalid = |invalid| Error::new(What::Fail, FailureReason::InvalidArgs, invalid);
+            kind.check_kept(&args, &runtime.limits).map_err(invalid)?;
+        }
+        Ok(args)
+    });
+    let outcome = run_handler(kind, attempt, args).await;
     let ran_for = started.elapsed();
     // An error here stands for nothing that could be told to anybody: only `abort` and `sleep` mean something.
     let _ = failpoint::pass("execute.after");
@@ -162,13 +164,12 @@ async fn run_to_end(attempt: &Arc<Attempt>, claimed: Claimed) -> Option<Settleme
     settlement(kind, attempt, lease, outcome, ran_for)
 }
 
-/// Runs a handler until it ends or has to: a panic is an error, and whoever is asked to end gets a moment to do so.
-pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args: String) -> Result<String> {
-    let span = tracing::info_span!("task", id = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, headers = Empty);
-    if !attempt.meta.headers.is_empty() && !span.is_disabled() {
-        span.record("headers", headers(&attempt.meta.headers));
-    }
-    let mut handler = pin!(Guarded { handler: Some(kind.run.run(attempt.clone(), args)), attempt }.instrument(span));
+/// Runs a handler, and what stands around it, until it ends or has to: a panic is an error, and whoever is asked to end gets a
+/// moment to do so. `args` is what the handler gets, or why it can't.
+pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args: Result<String>) -> Result<String> {
+    let cx = crate::Context::new(Stateless, attempt.clone());
+    let handler = pin!(Some(Trace.run(&cx, Next::new(kind, &cx, args))));
+    let mut handler = Guarded { handler, attempt };
     let outcome = tokio::select! {
         biased;
         outcome = &mut handler => return after_asking(attempt, Some(outcome)),
@@ -183,29 +184,6 @@ pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args:
         }
     };
     after_asking(attempt, outcome)
-}
-
-/// A task's headers as one text for its span, bounded, and without what would forge a line of a log.
-fn headers(headers: &BTreeMap<String, String>) -> String {
-    let mut text = String::new();
-    for (name, value) in headers {
-        let separator = if text.is_empty() { "" } else { " " };
-        text.extend([separator, name, "="]);
-        // What is beyond the limit is cut below; no more of it is copied than that takes.
-        text.extend(value.chars().filter(|c| !c.is_control()).take(HEADERS_BYTES_MAX));
-        if text.len() > HEADERS_BYTES_MAX {
-            break;
-        }
-    }
-    if text.len() > HEADERS_BYTES_MAX {
-        let mut end = HEADERS_BYTES_MAX;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }
 
 /// Resolves when the handler has to end, by its own deadline or by somebody's wish.
@@ -286,7 +264,7 @@ fn settlement(
     if attempt.why() == Why::LeaseLost {
         return None;
     }
-    let outcome = outcome.and_then(|result| bound_result(result, policy.large_result, &runtime.limits));
+    let outcome = outcome.and_then(|result| runtime.stored_result(attempt.id, &attempt.kind, result, policy.large_result));
     let mut settlement = Settlement::new(lease, Ending::Succeeded);
     // Zero tells the store that the handler never ran.
     settlement.ran_for = ran_for.max(Duration::from_micros(1));
@@ -337,56 +315,36 @@ fn next(ending: Ending, is_last: bool) -> String {
     }
 }
 
-pub(crate) fn bound_result(result: String, oversize: Oversize, limits: &Limits) -> Result<String> {
-    if result.len() <= limits.result_bytes {
-        return Ok(result);
-    }
-    match oversize {
-        Oversize::Fail => Err(Error::new(
-            What::Fail,
-            FailureReason::ResultTooLarge,
-            format!("the result is {} bytes of JSON; at most {} are kept", result.len(), limits.result_bytes),
-        )),
-        Oversize::Truncate => {
-            // The head is quoted once more, which can double it.
-            let mut end = limits.result_bytes / 3;
-            while !result.is_char_boundary(end) {
-                end -= 1;
-            }
-            Ok(serde_json::json!({ "truncated": true, "bytes": result.len(), "head": &result[..end] }).to_string())
-        }
-    }
-}
-
-/// A handler's future that turns panics into errors and marks when it is being polled, for the stall watch.
-struct Guarded<'a> {
+/// The future of a handler and what stands around it, which turns panics into errors and marks when it is being polled, for the
+/// stall watch.
+struct Guarded<'a, F> {
     /// There until this is dropped.
-    handler: Option<HandlerFuture<'a>>,
+    handler: Pin<&'a mut Option<F>>,
     attempt: &'a Arc<Attempt>,
 }
 
-impl Future for Guarded<'_> {
+impl<F: Future<Output = Result<String>>> Future for Guarded<'_, F> {
     type Output = Result<String>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let attempt = self.attempt;
-        let Some(handler) = &mut self.handler else { return Poll::Pending };
+        let Some(handler) = self.handler.as_mut().as_pin_mut() else { return Poll::Pending };
         attempt.polled_since.store(micros(Instant::now()), Ordering::Relaxed);
         #[cfg(feature = "log-capture")]
-        let polled = crate::log_capture::CURRENT.sync_scope(attempt.clone(), || panics::catch(|| handler.as_mut().poll(cx)));
+        let polled = crate::log_capture::CURRENT.sync_scope(attempt.clone(), || panics::catch(|| handler.poll(cx)));
         #[cfg(not(feature = "log-capture"))]
-        let polled = panics::catch(|| handler.as_mut().poll(cx));
+        let polled = panics::catch(|| handler.poll(cx));
         attempt.polled_since.store(0, Ordering::Relaxed);
         polled.unwrap_or_else(|panicked| Poll::Ready(Err(panicked.into())))
     }
 }
 
-impl Drop for Guarded<'_> {
+impl<F> Drop for Guarded<'_, F> {
     /// What a handler holds when it is dropped half way is the application's, and may panic as well: a client of a blocking
     /// library does, that may not be dropped on the runtime. How the attempt ends is decided by then.
     fn drop(&mut self) {
-        let (handler, attempt) = (self.handler.take(), self.attempt);
-        if let Err(panicked) = panics::catch(|| drop(handler)) {
+        let (handler, attempt) = (&mut self.handler, self.attempt);
+        if let Err(panicked) = panics::catch(|| handler.set(None)) {
             let error = Error::from(panicked);
             tracing::error!(task = %attempt.id, kind = %attempt.kind, error = %error, "the handler panicked when it was dropped");
         }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::core::{Claim, StoreErrorKind, Wake, Wanted};
 use crate::worker::lane::{Appetite, Buffered, Lane, Want};
+use crate::worker::lanes::PerLane;
 use crate::worker::run::pause;
 use crate::worker::shared::Shared;
 
@@ -19,31 +20,31 @@ const LAST_CLAIM: Duration = Duration::from_secs(1);
 
 /// Claims batches for all lanes, each as much as it can use, until the worker stops.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let mut appetites: Vec<_> = shared.lanes.iter().map(|_| Appetite::new()).collect();
+    let mut lanes = PerLane::new();
     let mut errors = 0;
     // Since when claims are refused as invalid.
     let mut refused_since = None;
     // A claim that ended in an error may have taken tasks all the same, which nobody else would run while we live.
     let mut unanswered: Option<Claim> = None;
-    // Lanes whose queues had no more when they were asked: they are not asked again before there is news.
-    let mut dry = vec![false; shared.lanes.len()];
     let mut news = None;
     // Claims since the last that brought anything.
     let mut vain = 0;
     while !shared.stopping.is_cancelled() {
+        shared.lanes.prune();
+        lanes.follow(&shared.lanes, Hunger::new);
         // Looked at each time, not only when all lanes have enough: one that never has must not keep the others waiting. It
         // listens through the claims for other lanes; those count as looks of this worker, and news in between would be lost.
         tokio::select! {
             biased;
             () = until(&mut news) => {
                 news = None;
-                dry.fill(false);
+                look_again(&mut lanes);
             }
             () = std::future::ready(()) => {}
         }
-        let wanted: Vec<_> = (shared.lanes.iter().zip(&mut appetites).zip(&dry))
-            .map(|((lane, appetite), dry)| {
-                let want = if *dry { Want::default() } else { lane.want(appetite, prefetch(&shared, lane)) };
+        let wanted: Vec<_> = (lanes.iter_mut())
+            .map(|(lane, hunger)| {
+                let want = if hunger.dry { Want::default() } else { lane.want(&mut hunger.appetite, prefetch(&shared, lane)) };
                 Wanted { queue: lane.queue.clone(), limit: want.limit, free: want.free }
             })
             .collect();
@@ -53,7 +54,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 biased;
                 () = until(&mut news) => {
                     news = None;
-                    dry.fill(false);
+                    look_again(&mut lanes);
                 }
                 // A lane that was not asked, as it had enough, has slots free: others that are dry must not make it wait.
                 () = shared.hungry.notified() => {}
@@ -70,7 +71,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         let was_idle = shared.is_idle();
         let mut full = Vec::new();
         let fetched = tokio::select! {
-            fetched = fetch(&shared, &claim, &mut appetites, &mut full) => fetched,
+            fetched = fetch(&shared, &claim, &mut lanes, &mut full) => fetched,
             // What it may have taken is released when the worker signs off.
             () = no_longer_wanted(&shared) => break,
         };
@@ -80,7 +81,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         match fetched {
             Ok(fetched) => {
                 refused_since = None;
-                let asked_all = claim.wanted.len() == shared.lanes.len();
+                let asked_all = claim.wanted.len() == lanes.iter().filter(|(lane, _)| lane.concurrency() > 0).count();
                 // What ran before this claim may have left more, which it would have brought.
                 let is_over = fetched == Fetched::Nothing && asked_all && was_idle;
                 vain = if fetched == Fetched::Nothing { vain + 1 } else { 0 };
@@ -95,11 +96,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                     break;
                 }
                 if !claim.again {
-                    for (lane, dry) in shared.lanes.iter().zip(&mut dry) {
-                        *dry |= claim.wanted.iter().any(|wanted| wanted.queue == lane.queue) && !full.contains(&lane.queue);
+                    for (lane, hunger) in lanes.iter_mut() {
+                        hunger.dry |= claim.wanted.iter().any(|wanted| wanted.queue == lane.queue) && !full.contains(&lane.queue);
                     }
                 }
-                if dry.contains(&true) && news.is_none() {
+                if lanes.iter().any(|(_, hunger)| hunger.dry) && news.is_none() {
                     let poll = match (shared.config.drain, shared.config.poll) {
                         (true, poll) => poll.min(Duration::from_millis(100)),
                         // Only for news that got lost: fifty idle workers must not ask as if each were the only one.
@@ -125,6 +126,25 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
+/// What is remembered of a lane between claims.
+#[derive(Debug)]
+struct Hunger {
+    appetite: Appetite,
+    /// Its queue had no more when it was asked: it is not asked again before there is news.
+    dry: bool,
+}
+
+impl Hunger {
+    fn new() -> Self {
+        Self { appetite: Appetite::new(), dry: false }
+    }
+}
+
+/// After news, all queues may have something.
+fn look_again(lanes: &mut PerLane<Hunger>) {
+    lanes.iter_mut().for_each(|(_, hunger)| hunger.dry = false);
+}
+
 /// Resolves with the news that is listened for, if it is.
 async fn until(news: &mut Option<impl Future<Output = ()> + Unpin>) {
     match news {
@@ -144,7 +164,7 @@ enum Fetched {
 async fn fetch(
     shared: &Shared,
     claim: &Claim,
-    appetites: &mut [Appetite],
+    lanes: &mut PerLane<Hunger>,
     full: &mut Vec<Arc<str>>,
 ) -> Result<Fetched, crate::core::StoreError> {
     let since = Instant::now();
@@ -156,7 +176,7 @@ async fn fetch(
     }
     shared.counts.claimed.fetch_add(claimed.len() as u64, Ordering::Relaxed);
     let answer = if claimed.is_empty() && !claim.again { Fetched::Nothing } else { Fetched::Something };
-    for (lane, appetite) in shared.lanes.iter().zip(appetites) {
+    for (lane, hunger) in lanes.iter_mut() {
         let of_lane = claimed.extract_if(.., |task| task.queue == lane.queue);
         let of_lane: Vec<_> = of_lane.map(|claimed| Buffered { claimed, worker: claim.worker, since }).collect();
         if of_lane.is_empty() {
@@ -165,7 +185,7 @@ async fn fetch(
         if claim.wanted.iter().any(|wanted| wanted.queue == lane.queue && wanted.limit <= of_lane.len()) {
             full.push(lane.queue.clone());
         }
-        appetite.ate(&of_lane);
+        hunger.appetite.ate(&of_lane);
         lane.add(of_lane);
         shared.buffered.notify_one();
         shared.taken.notify_one();
@@ -188,7 +208,7 @@ fn prefetch(shared: &Shared, lane: &Lane) -> usize {
 }
 
 async fn is_drained(shared: &Shared) -> bool {
-    let queues: Vec<_> = shared.config.queues.keys().cloned().collect();
+    let queues: Vec<_> = shared.lanes.queues().into_keys().collect();
     match shared.source().pending(&queues, SOON).await {
         Ok(pending) => pending.is_idle(),
         Err(error) => {

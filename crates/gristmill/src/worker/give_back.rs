@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::Ending;
-use crate::worker::lane::{Lane, Pace};
+use crate::worker::lane::Pace;
+use crate::worker::lanes::PerLane;
 use crate::worker::shared::{Ended, Settler, Shared};
 
 /// How often it is looked whether what is buffered comes to its turn.
@@ -11,7 +12,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Gives back what was claimed ahead and does not come to its turn, until the worker stops: other workers may have slots free, and
 /// what arrived meanwhile may be more urgent.
 pub(crate) async fn run(shared: Arc<Shared>, settler: Settler) {
-    let mut paces: Vec<_> = shared.lanes.iter().map(|_| Pace::new()).collect();
+    let mut paces = PerLane::new();
     while !shared.stopping.is_cancelled() {
         tokio::select! {
             () = until_buffered(&shared) => {}
@@ -21,7 +22,8 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler) {
         if !settler.has_room() {
             continue;
         }
-        for (lane, pace) in shared.lanes.iter().zip(&mut paces) {
+        paces.follow(&shared.lanes, Pace::new);
+        for (lane, pace) in paces.iter_mut() {
             let stalled = lane.take_stalled(pace);
             if !stalled.is_empty() {
                 tracing::debug!(queue = %lane.queue, tasks = stalled.len(), "slower than before; what was claimed ahead is given back");
@@ -37,7 +39,7 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler) {
 
 /// Resolves a moment after something is buffered.
 async fn until_buffered(shared: &Shared) {
-    if !shared.lanes.iter().any(Lane::has_buffered) {
+    if !shared.lanes.all().iter().any(|lane| lane.has_buffered()) {
         shared.buffered.notified().await;
     }
     tokio::time::sleep(LOOK_EVERY).await;

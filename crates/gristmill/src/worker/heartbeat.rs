@@ -57,7 +57,7 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: Cancellation
 /// another worker.
 async fn start_anew(shared: &Shared, end: &CancellationToken) {
     shared.trust.lose();
-    let buffered: usize = shared.lanes.iter().map(|lane| lane.take_buffered().len()).sum();
+    let buffered: usize = shared.lanes.all().iter().map(|lane| lane.take_buffered().len()).sum();
     let running = shared.running().len();
     shared.counts.leases_lost.fetch_add((buffered + running) as u64, Ordering::Relaxed);
     tracing::error!(running, buffered, "this worker's lease ran out; its tasks are dropped here and go to other workers");

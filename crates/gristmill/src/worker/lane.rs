@@ -1,9 +1,10 @@
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
 
 use crate::core::{Claimed, WorkerId, limits};
 
@@ -23,7 +24,12 @@ const BUFFER_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) queue: Arc<str>,
-    pub(crate) concurrency: u32,
+    /// Its slots, to be waited for when it is served no more.
+    pub(crate) slots: TaskTracker,
+    /// How many slots it should have.
+    concurrency: AtomicU32,
+    /// How many are too many, and end once they are free.
+    surplus: AtomicU32,
     buffer: Mutex<VecDeque<Buffered>>,
     /// One permit a buffered task: slots wait for it in turn.
     available: Semaphore,
@@ -88,10 +94,16 @@ pub(crate) struct Appetite {
 }
 
 impl Lane {
+    /// One whose slots are yet to be added.
     pub(crate) fn new(queue: &str, concurrency: u32, hungry: Arc<Notify>) -> Self {
+        let slots = TaskTracker::new();
+        // So that whoever waits for it has waited once there are none.
+        slots.close();
         Self {
             queue: queue.into(),
-            concurrency,
+            slots,
+            concurrency: AtomicU32::new(concurrency),
+            surplus: AtomicU32::new(0),
             buffer: Mutex::default(),
             available: Semaphore::new(0),
             busy: AtomicUsize::new(0),
@@ -103,10 +115,38 @@ impl Lane {
         }
     }
 
-    /// The next task for a slot; `None` when the lane is closed. The slot calls [`done`](Self::done) when it has run it.
+    /// How many tasks of it may run at once.
+    pub(crate) fn concurrency(&self) -> u32 {
+        self.concurrency.load(Ordering::Relaxed)
+    }
+
+    /// Sets how many tasks of it may run at once, and returns how many slots have to be added for that. Not to be called by two at
+    /// once.
+    pub(crate) fn resize(&self, concurrency: u32) -> u32 {
+        let before = self.concurrency.swap(concurrency, Ordering::Relaxed);
+        self.hungry.notify_one();
+        if let Some(fewer) = before.checked_sub(concurrency) {
+            self.surplus.fetch_add(fewer, Ordering::AcqRel);
+            // A permit without a task wakes one that waits, so that it ends.
+            self.available.add_permits(fewer as usize);
+            return 0;
+        }
+        (before..concurrency).filter(|_| !self.take_surplus()).count() as u32
+    }
+
+    /// One slot that was too many is none, or is no more.
+    fn take_surplus(&self) -> bool {
+        self.surplus.fetch_update(Ordering::AcqRel, Ordering::Acquire, |surplus| surplus.checked_sub(1)).is_ok()
+    }
+
+    /// The next task for a slot; `None` when the lane is closed or has a slot too many. The slot calls [`done`](Self::done) when it
+    /// has run it.
     pub(crate) async fn next(&self) -> Option<Buffered> {
         loop {
             self.available.acquire().await.ok()?.forget();
+            if self.take_surplus() {
+                return None;
+            }
             let (next, left) = {
                 let mut buffer = self.buffer();
                 let next = buffer.pop_front();
@@ -169,7 +209,7 @@ impl Lane {
         let stalled = {
             let mut buffer = self.buffer();
             let Some(first) = buffer.front().map(|first| first.since) else { return Vec::new() };
-            let all_busy = self.busy.load(Ordering::Relaxed) >= self.concurrency as usize;
+            let all_busy = self.busy.load(Ordering::Relaxed) >= self.concurrency() as usize;
             let stands = all_busy && now - first.max(pace.since) >= self.patience();
             if !stands && now - first < AHEAD_MAX {
                 return Vec::new();
@@ -183,7 +223,7 @@ impl Lane {
 
     fn patience(&self) -> Duration {
         let per_second = f64::from_bits(self.per_second.load(Ordering::Relaxed));
-        let two_rounds = Duration::try_from_secs_f64(2.0 * f64::from(self.concurrency) / per_second);
+        let two_rounds = Duration::try_from_secs_f64(2.0 * f64::from(self.concurrency()) / per_second);
         two_rounds.unwrap_or(AHEAD_MAX).clamp(PATIENCE_MIN, AHEAD_MAX)
     }
 
@@ -214,7 +254,11 @@ impl Lane {
             let buffer = self.buffer();
             (self.busy.load(Ordering::Relaxed), buffer.len())
         };
-        let free = (self.concurrency as usize).saturating_sub(busy);
+        let concurrency = self.concurrency() as usize;
+        if concurrency == 0 {
+            return 0;
+        }
+        let free = concurrency.saturating_sub(busy);
         let by_rate = (appetite.per_second * AHEAD.as_secs_f64()) as usize;
         let by_bytes = (BUFFER_BYTES as f64 / appetite.args_bytes.max(1.0)) as usize;
         let ahead = by_rate.min(prefetch_max).min(by_bytes);
@@ -296,6 +340,21 @@ mod tests {
             tokio::time::timeout(Duration::from_secs(60), hungry.notified()).await.expect("the fetcher is told");
             assert_eq!(lane.want(&mut Appetite::new(), 0), Want { limit: 1, free: 1 });
         }
+    }
+
+    #[tokio::test]
+    async fn a_lane_has_as_many_slots_as_it_was_last_told() {
+        let lane = Lane::new("q", 0, Arc::default());
+        assert_eq!(lane.resize(3), 3);
+        assert_eq!(lane.resize(1), 0);
+        assert_eq!(lane.resize(2), 0, "one of the two that are too many stays");
+        assert_eq!(lane.resize(4), 1, "and so does the other");
+        assert_eq!(lane.resize(3), 0);
+        lane.add(vec![buffered()]);
+        assert!(lane.next().await.is_none(), "the first that is free ends");
+        assert!(lane.next().await.is_some(), "and leaves the task to the next");
+        lane.close();
+        assert!(lane.next().await.is_none());
     }
 
     /// A lane of two slots that both are busy, which was so fast before and has claimed three ahead on that.

@@ -27,7 +27,7 @@ pub struct ExitReport {
     pub abandoned: Vec<String>,
     /// Whether the last outcomes could not be written; their tasks will be run again.
     pub unsettled: u64,
-    /// Ends that the application's hooks were not told, because they were slower than the failures.
+    /// Ends that the application's hooks were not told, because they were slower than what ended.
     pub untold: u64,
     /// Parts of the worker itself that panicked, and what they said. That stopped it: start another. It is a mistake of gristmill
     /// or of the source of tasks, never of a handler, whose panics end its attempt.

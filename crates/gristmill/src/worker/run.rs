@@ -1,4 +1,5 @@
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,9 +15,11 @@ use crate::worker::builder::Config;
 use crate::worker::companion::Companion;
 use crate::worker::lane::Buffered;
 use crate::worker::part::supervised;
+use crate::worker::queues::{Changes, Filler, Queues};
 use crate::worker::report::ExitReport;
 use crate::worker::shared::{Ended, Settler, Shared};
-use crate::worker::{cancel, execute, fetch, give_back, heartbeat, notes, settle, stall, sweep, tell};
+use crate::worker::signals::StopSignals;
+use crate::worker::{cancel, fetch, give_back, heartbeat, notes, queues, settle, stall, sweep, tell};
 
 /// Ended attempts that wait to be written; when it is full, no more tasks are started.
 const SETTLE_BUFFER: usize = 4_096;
@@ -37,6 +40,7 @@ const LAST_HOOKS: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Running {
     stop: Stop,
+    queues: Queues,
     done: JoinHandle<ExitReport>,
 }
 
@@ -44,6 +48,35 @@ impl Running {
     /// A handle that stops the worker, for a signal handler.
     pub fn stopper(&self) -> Stop {
         self.stop.clone()
+    }
+
+    /// A handle that changes which queues the worker serves, and with how many tasks at once.
+    pub fn queues(&self) -> Queues {
+        self.queues.clone()
+    }
+
+    /// Runs until one of `signals` asks the process to stop, and then as [`stop`](Self::stop) does; the next one cancels and releases
+    /// at once what still runs. `told` hears of each as it comes. Ends, too, when a [`Stop`] or a drain ends the worker.
+    /// [`WorkerBuilder::run`](crate::worker::WorkerBuilder::run) is all of that in one.
+    ///
+    /// # Cancel safety
+    /// The worker goes on.
+    pub async fn until_asked(self, mut signals: StopSignals, mut told: impl FnMut(Asked)) -> ExitReport {
+        let stop = self.stopper();
+        let mut ended = pin!(self.ended());
+        let mut next = Asked::ToStop;
+        loop {
+            tokio::select! {
+                report = &mut ended => return report,
+                () = signals.next() => {
+                    told(next);
+                    match std::mem::replace(&mut next, Asked::ToStopNow) {
+                        Asked::ToStop => stop.graceful(),
+                        Asked::ToStopNow => stop.now(),
+                    }
+                }
+            }
+        }
     }
 
     /// Stops gracefully and waits for the end: no more claims; running tasks get the grace period, then are cancelled and
@@ -63,6 +96,15 @@ impl Running {
             ExitReport { panicked: vec![format!("worker: {error}")], ..ExitReport::default() }
         })
     }
+}
+
+/// What a signal asks of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The first: no more claims, and running tasks get the grace period.
+    ToStop,
+    /// Another: running tasks are cancelled and released at once.
+    ToStopNow,
 }
 
 /// Stops a worker. Cheap to clone.
@@ -99,22 +141,21 @@ pub(crate) async fn start(
 ) -> Result<Running, StoreError> {
     let shared = Arc::new(Shared::new(ground, config));
     shared.enter().await?;
+    let (queues, changes) = Queues::new(&shared);
     let stop = Stop { graceful: shared.stopping.clone(), now: shared.abandon.clone() };
     let tracker = TaskTracker::new();
-    let done = tracker.spawn(supervise(shared, companion));
+    let done = tracker.spawn(supervise(shared, changes, companion));
     tracker.close();
-    Ok(Running { stop, done })
+    Ok(Running { stop, queues, done })
 }
 
-async fn supervise(shared: Arc<Shared>, companion: Option<Box<dyn Companion>>) -> ExitReport {
+async fn supervise(shared: Arc<Shared>, changes: Changes, companion: Option<Box<dyn Companion>>) -> ExitReport {
     let (settler, settlements) = shared.settler(SETTLE_BUFFER);
     let (last, end) = (CancellationToken::new(), CancellationToken::new());
     let (slots, parts, writers) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
-    for (index, lane) in shared.lanes.iter().enumerate() {
-        for _ in 0..lane.concurrency {
-            slots.spawn(supervised(shared.clone(), "slot", execute::slot(shared.clone(), index, settler.clone())));
-        }
-    }
+    let filler = Filler { shared: shared.clone(), slots: slots.clone(), settler: settler.clone() };
+    shared.lanes.all().iter().for_each(|lane| filler.fill(lane, lane.concurrency()));
+    parts.spawn(supervised(shared.clone(), "queues", unless_over(end.clone(), queues::run(filler, changes))));
     slots.close();
     writers.spawn(supervised(shared.clone(), "settle", settle::run(shared.clone(), settlements, last.clone())));
     writers.close();
@@ -161,7 +202,7 @@ async fn supervise(shared: Arc<Shared>, companion: Option<Box<dyn Companion>>) -
     }
     told.cancel();
     if tokio::time::timeout(LAST_HOOKS, tellers.wait()).await.is_err() {
-        tracing::error!("a failure hook does not return; the worker ends without it");
+        tracing::error!("a hook does not return; the worker ends without it");
     }
     let (panicked, store_error) = (shared.panicked(), shared.broken.get().cloned());
     ExitReport { panicked, store_error, ..shared.counts.report(abandoned) }
@@ -198,8 +239,8 @@ async fn unless_over(end: CancellationToken, part: impl Future<Output = ()>) {
 
 /// Ends what runs; returns the handlers that could not be ended.
 async fn stop(shared: &Shared, slots: &TaskTracker, settler: Settler) -> Vec<String> {
-    for lane in &shared.lanes {
-        lane.close();
+    shared.lanes.close();
+    for lane in shared.lanes.all().iter() {
         for Buffered { claimed, .. } in lane.take_buffered() {
             // The writer is alive until all senders are gone; a full channel is waited for.
             let _ = settler.send(Ended::new(&claimed, Ending::Released)).await;

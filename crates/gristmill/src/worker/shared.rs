@@ -12,7 +12,7 @@ use crate::core::{Claimed, Ending, LeaseRef, Settlement, Source, StoreError, Wor
 use crate::panics::Panicked;
 use crate::runtime::{Ground, Runtime};
 use crate::worker::builder::Config;
-use crate::worker::lane::Lane;
+use crate::worker::lanes::Lanes;
 use crate::worker::report::Counts;
 use crate::worker::tell::Teller;
 
@@ -21,7 +21,7 @@ use crate::worker::tell::Teller;
 pub(crate) struct Shared {
     pub(crate) ground: Arc<Ground>,
     pub(crate) config: Config,
-    pub(crate) lanes: Vec<Lane>,
+    pub(crate) lanes: Arc<Lanes>,
     pub(crate) hungry: Arc<Notify>,
     /// Told when something was buffered.
     pub(crate) buffered: Notify,
@@ -54,9 +54,10 @@ const SAY_AGAIN: Duration = Duration::from_secs(10);
 impl Shared {
     pub(crate) fn new(ground: Arc<Ground>, config: Config) -> Self {
         let hungry = Arc::new(Notify::new());
-        let lanes = config.queues.iter().map(|(queue, concurrency)| Lane::new(queue, *concurrency, hungry.clone())).collect();
+        let lanes = Arc::new(Lanes::new(&config.queues, hungry.clone()));
         let id = Mutex::new(ground.runtime.env.worker_id());
-        let teller = (!ground.runtime.hooks.is_empty()).then(Teller::new);
+        let hooks = &ground.runtime.hooks;
+        let teller = (!hooks.is_empty()).then(|| Teller::new(hooks));
         Self {
             ground,
             config,
@@ -108,7 +109,7 @@ impl Shared {
     /// Whether this worker has nothing under way, so that the source knows of all there is to do.
     pub(crate) fn is_idle(&self) -> bool {
         // In this order: an end is counted as unwritten before its slot is free.
-        self.lanes.iter().all(Lane::is_idle) && self.unwritten.load(Ordering::Acquire) == 0
+        self.lanes.all().iter().all(|lane| lane.is_idle()) && self.unwritten.load(Ordering::Acquire) == 0
     }
 
     /// The id under which it claims now.
@@ -125,19 +126,24 @@ impl Shared {
     /// Makes it known to the store under a new id, and trusts that for one lease.
     pub(crate) async fn enter(&self) -> Result<(), StoreError> {
         let id = self.runtime().env.worker_id();
-        let spec = WorkerSpec {
-            id,
-            name: self.config.name.clone(),
-            lease: self.config.lease,
-            kinds: self.runtime().registry.served(),
-            queues: self.config.queues.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
+        let spec = self.spec(id, self.lanes.queues());
         let sent = Instant::now();
         self.source().enter(&spec).await?;
         *self.id.lock().unwrap_or_else(PoisonError::into_inner) = id;
         self.trust.renew(sent + self.config.lease);
         Ok(())
+    }
+
+    /// What it says of itself.
+    pub(crate) fn spec(&self, id: WorkerId, queues: BTreeMap<String, u32>) -> WorkerSpec {
+        WorkerSpec {
+            id,
+            name: self.config.name.clone(),
+            lease: self.config.lease,
+            kinds: self.runtime().registry.served(),
+            queues,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
     }
 
     /// Says what a store's error means here. One that lasts ends a drain, which would else try for ever; a worker that
@@ -286,10 +292,10 @@ impl Settler {
         self.sender.send(ended).await.map_err(|_| self.refused())
     }
 
-    /// Fails if there is no room now.
-    pub(crate) fn try_send(&self, ended: Ended) -> Result<(), Unsettled> {
-        self.unwritten.fetch_add(1, Ordering::AcqRel);
-        self.sender.try_send(ended).map_err(|_| self.refused())
+    /// Room for one, if there is any now.
+    pub(crate) fn try_reserve(&self) -> Option<Room<'_>> {
+        let permit = self.sender.try_reserve().ok()?;
+        Some(Room { permit, unwritten: &self.unwritten })
     }
 
     /// Whether the source keeps up with what ends.
@@ -300,6 +306,20 @@ impl Settler {
     fn refused(&self) -> Unsettled {
         self.unwritten.fetch_sub(1, Ordering::AcqRel);
         Unsettled
+    }
+}
+
+/// See [`Settler::try_reserve`].
+#[derive(Debug)]
+pub(crate) struct Room<'s> {
+    permit: mpsc::Permit<'s, Ended>,
+    unwritten: &'s AtomicUsize,
+}
+
+impl Room<'_> {
+    pub(crate) fn send(self, ended: Ended) {
+        self.unwritten.fetch_add(1, Ordering::AcqRel);
+        self.permit.send(ended);
     }
 }
 
@@ -319,6 +339,6 @@ impl Ended {
     }
 }
 
-/// There is nobody who would write it, or no room.
+/// There is nobody who would write it.
 #[derive(Debug)]
 pub(crate) struct Unsettled;

@@ -55,6 +55,16 @@ async fn ping() -> gristmill::Result<()> {
     Ok(())
 }
 
+#[task(name = "clean")]
+async fn clean(
+    #[task(default = default_locale)] locale: String,
+    #[task(default)] days: u32,
+    only: Option<String>,
+) -> gristmill::Result<()> {
+    let _ = (locale, days, only);
+    Ok(())
+}
+
 #[task(name = "attempt")]
 async fn attempt(cx: &Context) -> gristmill::Result<u32> {
     Ok(cx.attempt())
@@ -166,6 +176,15 @@ fn the_schema_has_names_defaults_and_docs() {
     assert_eq!(properties["locale"]["default"], "en");
     assert_eq!(properties["replyTo"]["maxLength"], 100);
     assert_eq!(schema.get("additionalProperties"), None);
+}
+
+#[test]
+fn what_may_be_missing_need_not_be_written_in_rust_either() {
+    let Clean { locale, days, only } = Clean { days: 30, ..Clean::default() };
+    assert_eq!((locale.as_str(), days, only), ("en", 30, None));
+    let stored: Clean = serde_json::from_value(json!({})).unwrap();
+    assert_eq!(serde_json::to_value(Clean::default()).unwrap(), serde_json::to_value(stored).unwrap());
+    let Ping {} = Ping::default();
 }
 
 #[test]

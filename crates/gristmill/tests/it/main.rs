@@ -10,6 +10,7 @@ mod beat_postgres;
 mod beat_time;
 mod cancelled;
 mod client;
+mod codec;
 mod computing;
 #[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
 mod cut;
@@ -17,11 +18,15 @@ mod enqueueing;
 mod faulty;
 mod lanes;
 mod macros;
+mod middleware;
 mod overdue;
 mod programs;
 mod put_off;
+mod queues;
 mod recorded;
 mod schedule;
+#[cfg(unix)]
+mod signals;
 mod source;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -711,6 +711,32 @@ async fn hooks_are_told_of_what_nobody_ran_to_its_end() {
 }
 
 #[tokio::test]
+async fn hooks_are_told_of_successes() {
+    let probe = Probe::default();
+    let (told, ended) = (Probe::default(), Probe::default());
+    let (told_, ended_) = (told.clone(), ended.clone());
+    let app = app(&probe)
+        .on_succeeded(|_| panic!("a hook that panics hinders no other"))
+        .on_succeeded(move |event| {
+            let user = event.meta.headers.get("user").map_or("", String::as_str);
+            told_.saw(format!("{} {} {}of {user}, attempt {}", event.kind, event.id, event.queue, event.attempt));
+            assert!(event.ran_for > Duration::ZERO);
+        })
+        .on_ended(move |event| ended_.saw(event.id.to_string()));
+    let client = in_memory(app).await;
+    let worker = client.worker().queue("x", 1).start().await.unwrap();
+    let enqueue = |how: &str| client.enqueue(Fail { how: how.into() }).queue("x").header("user", "7");
+    let (well, once, fails) = (enqueue("well").await.unwrap(), enqueue("once").await.unwrap(), enqueue("fail").await.unwrap());
+    for handle in [&well, &once, &fails] {
+        within(handle.ended()).await.unwrap();
+    }
+    worker.stop().await;
+    let id = well.id();
+    assert_eq!(told.seen(), [format!("fail {id} xof 7, attempt 1"), format!("fail {} xof 7, attempt 2", once.id())]);
+    assert_eq!(ended.seen(), [fails.id().to_string()]);
+}
+
+#[tokio::test]
 async fn a_slow_hook_holds_nothing_up_and_what_it_was_not_told_is_counted() {
     let probe = Probe::default();
     let (open, gate) = std::sync::mpsc::channel::<()>();
@@ -735,4 +761,32 @@ async fn a_slow_hook_holds_nothing_up_and_what_it_was_not_told_is_counted() {
     let told = probe.seen().iter().filter(|line| *line == "told").count() as u64;
     assert_eq!((report.failed, told + report.untold), (1_500, 1_500), "{report}");
     assert!((1..=476).contains(&report.untold), "{report}");
+}
+
+#[tokio::test]
+async fn a_flood_of_successes_leaves_room_for_failures() {
+    let probe = Probe::default();
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let (gate, failed) = (std::sync::Mutex::new(gate), probe.clone());
+    let app = app(&Probe::default())
+        .on_succeeded(move |_| {
+            // Returns when the other end is dropped.
+            let _ = gate.lock().unwrap().recv();
+        })
+        .on_failed_attempt(move |_| failed.saw("failed"));
+    let client = in_memory(app).await;
+    let fail = |how: &str| client.enqueue(Fail { how: how.into() });
+    let tasks = (0..1_500).map(|_| fail("well")).chain([fail("fail")]);
+    assert!(client.enqueue_many(tasks).await.into_iter().all(|outcome| outcome.is_ok()));
+    let worker = client.worker().queue("default", 8).drain(true).start().await.unwrap();
+    within(async {
+        while client.store().queues().await.unwrap().iter().any(|queue| queue.ready + queue.running > 0) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(open);
+    let report = within(worker.ended()).await;
+    assert_eq!((report.succeeded, report.failed, probe.seen().len()), (1_500, 1, 1), "{report}");
+    assert!((1..=988).contains(&report.untold), "{report}");
 }
