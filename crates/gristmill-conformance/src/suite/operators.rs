@@ -82,7 +82,7 @@ pub async fn a_worker_can_say_anew_what_it_serves(bench: Bench<'_>) {
     let [worker] = workers.as_slice() else { panic!("it is one worker, not {workers:?}") };
     assert_eq!((&worker.queues, worker.started_at, worker.running), (&more.queues, entered_at, 1));
     let mut claim = bench.wanted(more.id, ALL);
-    claim.wanted.push(Wanted { queue: "late".into(), limit: ALL });
+    claim.wanted.push(Wanted::new("late", ALL));
     let claimed = bench.store.claim(&claim).await.expect("claim");
     assert_eq!(claimed.iter().map(|task| &*task.queue).collect::<Vec<_>>(), ["late"]);
     assert_eq!(bench.settle(held.lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
