@@ -121,7 +121,8 @@ pub(crate) async fn expire(s: &mut Session<'_>, floors: &TimeFloors, most: usize
         if left == 0 {
             break;
         }
-        let (floor, since) = (known.floor(), Instant::now());
+        // By a clock that a test sets, each look is exact, however slow the machine is.
+        let (floor, since) = (if s.now.is_some() { i64::MIN } else { known.floor() }, Instant::now());
         let rows = s.rows(query, &[&s.now, &limit(left), &floor]).await?;
         if let Some(at) = rows.first().map(|row| row.try_get(5)).transpose()? {
             // Should all of this be undone after all, a later look at all of them finds it.

@@ -256,7 +256,7 @@ impl Lane {
         };
         let concurrency = self.concurrency() as usize;
         if concurrency == 0 {
-            return 0;
+            return Want::default();
         }
         let free = concurrency.saturating_sub(busy);
         let by_rate = (appetite.per_second * AHEAD.as_secs_f64()) as usize;
