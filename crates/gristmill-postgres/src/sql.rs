@@ -68,11 +68,13 @@ queries! {
     DayCount "day_count" [];
     DayDrop "day_drop" [INT8];
     DayMake "day_make" [INT8];
+    Delete "delete" [UUID_ARRAY];
     Enqueue "enqueue" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
         UUID_ARRAY, INT4_ARRAY, UUID_ARRAY, TEXT];
     Find "find" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
     FindByKind "find_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
+    IdsBetween "ids_between" [UUID, UUID, INT8];
     IndexLacking "index_lacking" [TEXT, TEXT];
     IndexWhole "index_whole" [TEXT];
     KindDeclare "kind_declare" [TEXT_ARRAY, TEXT_ARRAY, TEXT];

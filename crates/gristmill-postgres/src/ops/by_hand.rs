@@ -1,7 +1,8 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use gristmill_core::kit::Word;
-use gristmill_core::{Ending, Points, ReleaseOutcome, TaskId, WorkerId};
+use gristmill_core::{DeleteOutcome, Ending, Points, ReleaseOutcome, TaskId, WorkerId};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::ended::end_attempt;
@@ -46,6 +47,24 @@ pub(crate) async fn release(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<R
         (None, Some(_)) => ReleaseOutcome::Waits,
     };
     Ok(ids.iter().zip(states).map(answer).collect())
+}
+
+/// Deletes ended tasks with all that is kept of them. Needs a transaction.
+pub(crate) async fn delete(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<DeleteOutcome>, Fault> {
+    let mut all: Vec<Uuid> = ids.iter().map(TaskId::as_uuid).collect();
+    all.sort_unstable();
+    all.dedup();
+    let uuids = |rows: Vec<Row>| rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<HashSet<Uuid>, Fault>>();
+    let mut deleted = uuids(s.rows(Q::Delete, &[&all]).await?)?;
+    s.effects.changed |= !deleted.is_empty();
+    let there = uuids(s.rows(Q::TaskKnown, &[&all]).await?)?;
+    let answer = |id: &TaskId| match id.as_uuid() {
+        // A second time in one call there is none any more.
+        id if deleted.remove(&id) => DeleteOutcome::Deleted,
+        id if there.contains(&id) => DeleteOutcome::NotEnded,
+        _ => DeleteOutcome::NotFound,
+    };
+    Ok(ids.iter().map(answer).collect())
 }
 
 /// Takes a worker for dead; how many tasks it holds, `None` if there is none of this id.
