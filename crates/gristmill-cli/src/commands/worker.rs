@@ -7,6 +7,7 @@ use gristmill::{Ack, Client, KindSpec, WorkerBuilder};
 
 use super::queues::count;
 use super::signals::Signals;
+use super::unserved::tell_new_queues;
 use super::values::duration;
 use crate::config::WorkerOptions;
 use crate::connect::Session;
@@ -63,6 +64,10 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Sessi
     let defined = session.defined.take();
     let client = if args.drain { session.connect().await? } else { session.connect_when_writable().await? };
     let location = client.store().location();
+    if !args.queues.is_empty() {
+        let own: Vec<_> = kinds.iter().map(|kind| kind.policy.queue.clone()).chain(["default".to_owned()]).collect();
+        tell_new_queues(queues.iter().map(|(name, _)| name.as_str()), &own, &client).await;
+    }
     // Before the first claim: what this worker would take is seen before it takes it.
     tell_tasks(&kinds);
     // A drain ends when nothing is left, and so must not make more; and who wants no beat has no say in schedules.
