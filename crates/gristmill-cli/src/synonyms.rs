@@ -95,6 +95,9 @@ pub(crate) fn explain(mut error: clap::Error, args: &[String]) -> clap::Error {
         _ => None,
     };
     if let Some(tip) = found {
+        // What is only written alike would stand beside it.
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.remove(ContextKind::SuggestedArg);
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
     error

@@ -30,6 +30,9 @@ impl FromStr for IdText {
         if text.len() >= BEGINNING_MIN && TaskId::range_of(text).is_some() {
             return Ok(Self::Beginning(text.to_owned()));
         }
+        if text.contains([':', ' ', '*']) {
+            return Err(format!("`{text}` is not a task's id; a query stands behind --query"));
+        }
         Err(format!(
             "`{text}` is not a task's id: it is a UUID such as {ID_EXAMPLE}, as `enqueue` prints it and `tasks list` shows it, or its \
              first {BEGINNING_MIN} characters or more"

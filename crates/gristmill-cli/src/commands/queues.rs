@@ -57,7 +57,7 @@ async fn pause<S: Send + Sync + 'static>(names: Names, paused: bool, session: Se
     }
     let declared: Vec<_> = session.kinds().into_iter().map(|kind| kind.policy.queue).collect();
     let client = session.connect().await?;
-    tell_new_queues(names.names.iter().map(String::as_str), &declared, &client).await;
+    tell_new_queues(names.names.iter().map(String::as_str), &declared, true, &client).await;
     let mut changed = Vec::new();
     for queue in names.names {
         if paused {

@@ -58,12 +58,15 @@ pub(super) async fn tell_forced(kind: &str, client: &Client) {
     output::note(&format!("no program has declared the task type `{kind}` so far{}", did_you_mean(kind, declared)));
 }
 
-/// Says which of these queues nobody has named so far. `own` are those of this program.
-pub(super) async fn tell_new_queues<'a>(queues: impl IntoIterator<Item = &'a str>, own: &[String], client: &Client) {
+/// Says which of these queues nobody has named so far, or only those of them that are like another. `own` are those of this program.
+pub(super) async fn tell_new_queues<'a>(queues: impl IntoIterator<Item = &'a str>, own: &[String], all: bool, client: &Client) {
     let Some(there) = There::of(client).await else { return };
     let known: BTreeSet<&str> = there.queues().chain(own.iter().map(String::as_str)).collect();
     for queue in queues.into_iter().filter(|queue| !known.contains(queue)) {
         let near = did_you_mean(queue, known.iter().copied());
+        if near.is_empty() && !all {
+            continue;
+        }
         output::note(&format!("the queue `{queue}` is new: no task, task type or worker has named it so far{near}"));
     }
 }

@@ -306,6 +306,7 @@ fn the_beginning_of_an_id_is_enough_where_it_is_unique() {
     let several = sandbox.fails(2, &["tasks", "show", "019a0000"]);
     assert!(several.contains("more than one task") && several.contains(ids[0]) && several.contains(ids[1]), "{several}");
     assert!(sandbox.fails(1, &["tasks", "show", "02ab"]).contains("begins with `02ab`"));
+    assert!(sandbox.fails(2, &["tasks", "cancel", "state:ready"]).contains("a query stands behind --query"));
     for bad in ["abc", "seven", "019a-0000", "", "019b0000-0000-4000-8000-0000000000001"] {
         let refusal = sandbox.fails(2, &["tasks", "show", bad]);
         assert!(refusal.contains("it is a UUID such as 019a") && refusal.contains("`enqueue` prints it"), "{bad}: {refusal}");
