@@ -179,7 +179,7 @@ fn a_queue_that_nobody_named_before_is_told() {
 fn workers_are_forgotten_and_tasks_released() {
     let sandbox = Sandbox::new("[tasks.hang]\ncommand = [\"sleep\", \"600\"]\nmax_attempts = 1\n");
     let (first, second) = (sandbox.enqueue("hang", "{}"), sandbox.enqueue("hang", "{}"));
-    let worker = sandbox.worker(&["--queues", "default=2"]);
+    let worker = sandbox.worker(&["--queues", "default=3"]);
     sandbox.until_state(&first, "running");
     sandbox.until_state(&second, "running");
     worker.signal(Signal::STOP);

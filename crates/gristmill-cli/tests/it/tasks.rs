@@ -247,6 +247,7 @@ fn a_query_lists_what_matches_and_says_what_is_wrong_with_it() {
     assert_eq!(count(&["args.user:>10", "AND", "NOT", "tag:test"]), 2);
     assert_eq!(count(&["--query", "(tag:test OR args.user:7)", "--state", "ready"]), 2);
     assert_eq!(count(&["--query", "age:>1h"]), 0);
+    assert!(sandbox.run(&["tasks", "list", "ready"]).stderr.contains("those in that state are state:ready"));
     let told = |bad: &[&str]| sandbox.fails(2, &[&["tasks", "list"], bad].concat());
     let refusal = told(&["state:sleepy"]);
     assert!(refusal.contains("`sleepy` is not a state") && refusal.contains("state:sleepy\n      ^^^^^^"), "{refusal}");
