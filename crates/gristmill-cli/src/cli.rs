@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{bench, completions, dev, enqueue, init, migrate, queues, schedules, tasks, worker, workers};
+use crate::commands::{
+    bench, completions, config, dev, enqueue, init, migrate, names, queues, schedules, tasks, worker, workers,
+};
 use crate::output::Format;
+use crate::synonyms;
 
 /// One task system for a backend: enqueue, run, watch and mend tasks.
 #[derive(Debug, Parser)]
@@ -37,6 +41,22 @@ pub(crate) struct Global {
     /// What is logged to standard error: a level, or TARGET=LEVEL,...
     #[arg(long, global = true, env = "GRISTMILL_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
+    /// Say nothing but errors on standard error; wins over --log
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Log more than usual: -v, -vv; wins over --log
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[arg(skip)]
+    pub(crate) sources: Sources,
+}
+
+/// Which of these were given on the command line, rather than by the environment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sources {
+    pub(crate) store: bool,
+    pub(crate) config: bool,
+    pub(crate) log: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,10 +82,16 @@ pub(crate) enum Command {
     Workers(workers::Args),
     /// List the task types that the store knows
     Kinds,
+    /// What completions ask for
+    #[command(hide = true)]
+    Names(names::Args),
     /// Bring the store's tables up to date
     Migrate(migrate::Args),
     /// Look for damage, mistakes and settings that hurt
     Doctor,
+    /// Check the configuration, or show which values hold and where each comes from
+    #[command(subcommand)]
+    Config(config::Args),
     /// Measure enqueue, drain and latency on this machine
     Bench(bench::Args),
     /// Write a script that completes commands in a shell
@@ -87,8 +113,12 @@ impl Cli {
     /// # Errors
     /// What is wrong with them; help and version come this way too.
     pub(crate) fn from_process() -> Result<Self, clap::Error> {
-        let matches = Self::named().try_get_matches()?;
-        Self::from_arg_matches(&matches)
+        let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let matches = Self::named().try_get_matches().map_err(|error| synonyms::explain(error, &args))?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        let is_flag = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+        cli.global.sources = Sources { store: is_flag("store"), config: is_flag("config"), log: is_flag("log") };
+        Ok(cli)
     }
 
     /// The commands under the name of this binary, which may be an application's own.

@@ -11,7 +11,7 @@ use crate::cli::Global;
 use crate::config::{Config, DEFAULT_STORE, Target, WorkerOptions};
 use crate::defined::Defined;
 use crate::exit::CliError;
-use crate::{kinds, output};
+use crate::{kinds, output, stores};
 
 /// How often a worker that can't start yet looks at its store.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -86,6 +86,15 @@ impl<S: Send + Sync + 'static> Session<S> {
     /// A store that can't be used, or task types that contradict each other.
     pub(crate) async fn connect(self) -> Result<Client, CliError> {
         Ok(self.app.connect(&self.store).await?)
+    }
+
+    /// As [`connect`](Self::connect), for a command that only looks, or changes what is there: it makes no store.
+    ///
+    /// # Errors
+    /// As there, and a store that is not there.
+    pub(crate) async fn connect_to_look(self) -> Result<Client, CliError> {
+        stores::must_be_there(&self.store)?;
+        self.connect().await
     }
 
     /// As [`connect`](Self::connect), for a worker that is to run: waits, and says so, as long as the store can only be read, as

@@ -7,6 +7,7 @@ use gristmill::beat::{Origin, ScheduleError};
 
 use crate::config::ConfigSchedule;
 use crate::exit::CliError;
+use crate::near::did_you_mean;
 use crate::output;
 
 /// The schedules of a configuration file.
@@ -55,9 +56,7 @@ impl Defined {
 async fn tell_unknown(schedule: &ConfigSchedule, client: &Client) -> Result<(), CliError> {
     let (place, task) = (&schedule.task_place, &schedule.definition.task);
     let kinds = client.kinds().list().await?;
-    let near = kinds.iter().map(|kind| (strsim::damerau_levenshtein(task, &kind.name), &kind.name)).min();
-    let near = near.filter(|(distance, known)| *distance <= 2.max(known.len() / 3));
-    let hint = near.map(|(_, near)| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let hint = did_you_mean(task, kinds.iter().map(|kind| kind.name.as_str()));
     output::note(&format!(
         "{place}: no program has declared the task type `{task}` so far, and until one does the ticks of `{}` fail{hint}",
         schedule.name

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use gristmill::app::ConnectError;
 use gristmill::beat::ScheduleError;
 use gristmill::client::{AwaitError, EnqueueError};
-use gristmill::core::{StoreError, StoreErrorKind};
+use gristmill::core::{QueryError, StoreError, StoreErrorKind};
 use gristmill::schedule::RuleError;
 use gristmill::worker::WorkerError;
 
@@ -61,10 +61,10 @@ impl CliError {
     /// Says it on standard error.
     pub(crate) fn tell(self) -> ExitCode {
         if self.code != 0 {
-            output::note(&format!("error: {}", self.message));
-            self.below.iter().for_each(|line| output::note(line));
+            output::complain(&format!("error: {}", self.message));
+            self.below.iter().for_each(|line| output::complain(line));
             if let Some(hint) = self.hint {
-                output::note(&format!("hint: {hint}"));
+                output::complain(&format!("hint: {hint}"));
             }
         }
         ExitCode::from(self.code)
@@ -130,6 +130,12 @@ impl From<EnqueueError> for CliError {
                 .with_hint("`kinds` lists the task types; --force enqueues one that only another program has"),
             other => Self::usage(other.to_string()),
         }
+    }
+}
+
+impl From<QueryError> for CliError {
+    fn from(error: QueryError) -> Self {
+        Self::usage(format!("the query: {error}")).with_below(error.pointer().lines().map(str::to_owned))
     }
 }
 

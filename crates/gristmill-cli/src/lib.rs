@@ -34,7 +34,7 @@
 //! | 1 | the task or the operation failed |
 //! | 2 | usage: wrong arguments or configuration, an unknown task type, arguments that do not fit |
 //! | 3 | the store is out of reach |
-//! | 4 | it took longer than `--timeout` |
+//! | 4 | it took longer than `--wait-timeout` |
 
 mod cli;
 mod commands;
@@ -44,9 +44,11 @@ mod defined;
 mod exit;
 mod kinds;
 mod logging;
+mod near;
 mod output;
 mod policies;
 mod stores;
+mod synonyms;
 mod visible;
 
 use std::process::ExitCode;
@@ -55,8 +57,8 @@ use gristmill::App;
 
 use crate::cli::{Cli, Command};
 use crate::commands::{
-    beat, bench, completions, dev, doctor, enqueue, init, kinds as kinds_command, migrate, queues, schedules, tasks, worker,
-    workers,
+    beat, bench, completions, config as config_command, dev, doctor, enqueue, init, kinds as kinds_command, migrate, names,
+    queues, schedules, tasks, worker, workers,
 };
 use crate::connect::Session;
 use crate::exit::CliError;
@@ -78,6 +80,7 @@ pub fn run<S: Send + Sync + 'static>(app: App<S>) -> ExitCode {
         Err(error) => return exit::tell_usage(&error),
     };
     let out = Out::new(cli.global.output);
+    output::set_quiet(cli.global.quiet);
     match dispatch(app, cli, &out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.tell(),
@@ -98,12 +101,13 @@ fn dispatch<S: Send + Sync + 'static>(app: App<S>, cli: Cli, out: &Out) -> Resul
     match cli.command {
         Command::Init(args) => return init::run(&args, global.config.as_deref(), out),
         Command::Completions(args) => return completions::run(&args, out),
+        Command::Config(args) => return config_command::run(args, &app, global, out),
         _ => {}
     }
     if let Ok(points) = std::env::var("GRISTMILL_FAILPOINTS") {
         gristmill::core::failpoint::configure(&points).map_err(|why| CliError::usage(format!("GRISTMILL_FAILPOINTS: {why}")))?;
     }
-    logging::start(global.log.as_deref(), cli.command.is_long())?;
+    logging::start(logging::filter(global, cli.command.is_long()).as_deref(), cli.command.is_long())?;
     let mut builder = if cli.command.is_long() {
         tokio::runtime::Builder::new_multi_thread()
     } else {
@@ -132,9 +136,10 @@ fn dispatch<S: Send + Sync + 'static>(app: App<S>, cli: Cli, out: &Out) -> Resul
             Command::Queues(args) => queues::run(args, session, out).await,
             Command::Workers(args) => workers::run(args, session, out).await,
             Command::Kinds => kinds_command::run(session, out).await,
+            Command::Names(args) => names::run(args, session, out).await,
             Command::Migrate(args) => migrate::run(&args, session, out).await,
             Command::Doctor => doctor::run(session, out).await,
-            Command::Bench(_) | Command::Init(_) | Command::Completions(_) => Ok(()),
+            Command::Bench(_) | Command::Init(_) | Command::Completions(_) | Command::Config(_) => Ok(()),
         }
     });
     // A handler that blocks its thread for ever must not keep the process from its end.

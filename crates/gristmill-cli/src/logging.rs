@@ -11,8 +11,21 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::cli::Global;
 use crate::exit::CliError;
 use crate::visible::Visible;
+
+/// What -q, -v, --log and the environment say of the log, the first of them first; `None` for the usual.
+pub(crate) fn filter(global: &Global, long: bool) -> Option<String> {
+    let level = match (global.quiet, global.verbose, long) {
+        (true, _, _) => "error",
+        (_, 0, _) => return global.log.clone(),
+        (_, 1, false) => "info",
+        (_, 1, true) | (_, 2, false) => "debug",
+        _ => "trace",
+    };
+    Some(level.to_owned())
+}
 
 /// Starts the log: what workers do, or only warnings for a command that comes and goes.
 ///

@@ -1,6 +1,7 @@
 //! Where everything is written: data to standard output, the rest to standard error.
 
 use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gristmill::core::json::{ListJson, PageJson};
 use serde::Serialize;
@@ -102,9 +103,35 @@ impl Out {
     }
 }
 
-/// Says something to the person at the terminal: one line on standard error. Never fails; there may be nobody.
+/// Whether nobody wants to hear anything but errors.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn set_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+/// Says something to the person at the terminal, unless nobody wants to hear it: one line on standard error. Never fails; there may
+/// be nobody.
 pub(crate) fn note(text: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        complain(text);
+    }
+}
+
+/// Says what is wrong, to whoever there is.
+pub(crate) fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", escape(text));
+}
+
+/// The same of several lines.
+pub(crate) fn note_lines(text: &str) {
+    text.lines().for_each(note);
+}
+
+/// Asks something, and leaves the line open for the answer.
+pub(crate) fn ask(question: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "{}", escape(question)).and_then(|()| stderr.flush());
 }
 
 fn json(value: &impl Serialize, pretty: bool) -> Result<String, CliError> {

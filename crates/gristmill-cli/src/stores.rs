@@ -28,6 +28,24 @@ pub(crate) async fn finish(url: &str) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Refuses a store that is made by who first writes to it, and is not there yet: whoever only looks is mostly in a wrong folder.
+///
+/// # Errors
+/// That it is not there.
+pub(crate) fn must_be_there(url: &str) -> Result<(), CliError> {
+    if is_postgres(url) {
+        return Ok(());
+    }
+    // What is wrong with a URL is told by who connects.
+    let Ok(options) = url.parse::<sqlite::SqliteOptions>() else { return Ok(()) };
+    if options.path.exists() {
+        return Ok(());
+    }
+    Err(CliError::store(format!("there is no store at {}", options.path.display())).with_hint(
+        "--store, GRISTMILL_STORE or `store` in gristmill.toml name another; `enqueue`, `worker`, `dev` and `migrate` make it",
+    ))
+}
+
 /// The statements that make the tables, for those whose databases others change.
 ///
 /// # Errors

@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::limits::{self, InvalidInput};
-use crate::{SCHEDULE_HEADER, State, StoreError, StoreErrorKind, TaskId, TaskMeta, Timestamp, words};
+use crate::{Query, SCHEDULE_HEADER, State, StoreError, StoreErrorKind, TaskId, TaskMeta, Timestamp, words};
 
 /// Which tasks a list, a bulk cancel or a bulk retry is about. Empty fields match everything; a task matches if all others do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Filter {
     /// With all these words, each of them in its title, its task type or its tags, and none looked for in arguments and results.
     /// What a word is says [`words`]; it matches whole, and whatever the case of the letters A to Z.
     pub text: Option<String>,
+    /// What this query asks, beside all the above.
+    pub query: Option<Query>,
 }
 
 impl Filter {
@@ -70,6 +72,11 @@ impl Filter {
             return Err(InvalidInput::new("text", "has no word; give letters or digits to look for"));
         }
         Ok(())
+    }
+
+    /// Whether this state is asked for by its name, and not among all others.
+    pub fn names_state(&self, state: State) -> bool {
+        self.states.contains(&state) || self.query.as_ref().is_some_and(|query| query.names_state(state))
     }
 
     /// As [`check`](Self::check), as the error of a store; for stores.
@@ -114,6 +121,18 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next page begins; `None` after the last.
     pub next: Option<Cursor>,
+}
+
+impl<T> Page<T> {
+    /// A page behind which there is nothing.
+    pub fn last(items: Vec<T>) -> Self {
+        Self { items, next: None }
+    }
+
+    /// The page with something else in the place of each item.
+    pub fn map<U>(self, item: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(item).collect(), next: self.next }
+    }
 }
 
 /// A place in a list. Opaque to callers; it stays valid while tasks come and go.

@@ -87,6 +87,28 @@ macro_rules! uuid_newtype {
     };
 }
 
+impl TaskId {
+    /// The first and the last id that begin with `text`, written with or without hyphens; `None` if none does.
+    ///
+    /// ```
+    /// use gristmill_core::TaskId;
+    ///
+    /// let (first, last) = TaskId::range_of("019a3f5c-8").unwrap();
+    /// assert_eq!(first.to_string(), "019a3f5c-8000-0000-0000-000000000000");
+    /// assert_eq!(last.to_string(), "019a3f5c-8fff-ffff-ffff-ffffffffffff");
+    /// assert_eq!(TaskId::range_of("019a-3f5c"), None);
+    /// ```
+    pub fn range_of(text: &str) -> Option<(Self, Self)> {
+        let text = text.to_ascii_lowercase();
+        let digits: String = text.chars().filter(|c| *c != '-').collect();
+        let missing = 32usize.checked_sub(digits.len())?;
+        let filled = |with: &str| Uuid::parse_str(&(digits.clone() + &with.repeat(missing))).ok().map(Self);
+        let bounds = (filled("0")?, filled("f")?);
+        let is_whole = digits == text || bounds.0.to_string().starts_with(&text);
+        (is_whole && !digits.is_empty()).then_some(bounds)
+    }
+}
+
 uuid_newtype!(TaskId, "a task's id");
 uuid_newtype!(WorkerId, "a worker's id");
 uuid_newtype!(Fence, "a fence");

@@ -21,6 +21,7 @@ pub mod kit;
 mod lease;
 pub mod limits;
 mod place;
+pub mod query;
 mod schedule;
 mod settlement;
 mod signals;
@@ -47,6 +48,7 @@ pub use kind::{Ack, KindSpec, OnError, Oversize, Policy, Retention};
 pub use lease::{LeaseKey, LeaseRef};
 pub use limits::{InvalidInput, Limits};
 pub use place::{Flags, Hold, Place, Standing, place};
+pub use query::{Query, QueryError};
 pub use schedule::{
     Advance, Advanced, DueSchedules, Edit, Lead, NewSchedule, SCHEDULE_HEADER, Schedule, ScheduleEdit, Schedules, TICKS_KEPT,
     Tick, TickOutcome, TickRecord,
@@ -56,7 +58,8 @@ pub use signals::{Signals, Waiter};
 pub use source::{Claim, Claimed, Fleet, Note, Pending, Pulse, ServedKind, Source, Swept, Wake, Wanted, WorkerSpec};
 pub use state::{AttemptState, Event, Illegal, State, step};
 pub use store::{
-    CancelOutcome, EnqueueOutcome, Finding, KindInfo, QueueInfo, ReleaseOutcome, RetryOutcome, Severity, Store, WorkerInfo,
+    CancelOutcome, DeleteOutcome, EnqueueOutcome, Finding, KindInfo, QueueInfo, ReleaseOutcome, RetryOutcome, Severity, Store,
+    WorkerInfo,
 };
 pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
 pub use time::{Timestamp, format_duration, parse_duration, rough_duration};

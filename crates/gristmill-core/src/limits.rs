@@ -21,6 +21,8 @@ pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// The most rows that one page reads to find its items, so that a rare filter over a long history answers in bounded
 /// time with a cursor instead of reading all of it.
 pub const PAGE_ROWS_MAX: usize = 50_000;
+/// The most tasks that one page reads whole, to ask them what no index answers; see [`Query`](crate::Query).
+pub const PAGE_ASKED_MAX: usize = 2_000;
 /// The most ends of tasks that a handle of a store remembers for who resumes from a [`Mark`](crate::Mark).
 pub const CHANGES_KEPT: usize = 4_096;
 /// Above this, a queue's counts are given as "at least": counting further would grow with the backlog.

@@ -60,9 +60,15 @@ pub trait Store: Source + Schedules {
     /// # Errors
     /// As [`list`](Self::list).
     async fn list_ids(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskId>, StoreError> {
-        let Page { items, next } = self.list(filter, after, limit).await?;
-        Ok(Page { items: items.into_iter().map(|task| task.id).collect(), next })
+        Ok(self.list(filter, after, limit).await?.map(|task| task.id))
     }
+
+    /// The ids of tasks from `first` to `last`, both included, in their order, at most `limit`: what begins with a part of an id
+    /// ([`TaskId::range_of`]).
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn ids_between(&self, first: TaskId, last: TaskId, limit: usize) -> Result<Vec<TaskId>, StoreError>;
 
     /// Cancels tasks. One answer each, in order.
     ///
@@ -75,6 +81,13 @@ pub trait Store: Source + Schedules {
     /// # Errors
     /// If the store can't be written; then nothing was retried.
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError>;
+
+    /// Deletes ended tasks with their results and histories, before their retention is over. There is no way back. One answer each,
+    /// in order.
+    ///
+    /// # Errors
+    /// If the store can't be written; then nothing was deleted.
+    async fn delete(&self, ids: &[TaskId]) -> Result<Vec<DeleteOutcome>, StoreError>;
 
     /// Lets tasks run now, by hand: one that runs is taken from its worker, at the cost of no attempt, and one that is scheduled
     /// waits no longer. For what nothing else sets free, such as a task of a worker that hangs and still beats, or one that is
@@ -177,6 +190,18 @@ pub enum RetryOutcome {
     /// It is ready again.
     Ready,
     /// It has not ended; nothing changed.
+    NotEnded,
+    /// There is no such task.
+    NotFound,
+}
+
+/// What became of one deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeleteOutcome {
+    /// Nothing is kept of it any more.
+    Deleted,
+    /// It has not ended, or a newer version has yet to finish its end; nothing changed.
     NotEnded,
     /// There is no such task.
     NotFound,

@@ -70,6 +70,7 @@ queries! {
     DayDrop "day_drop" [INT8];
     DayLeave "day_leave" [INT8];
     DayMake "day_make" [INT8, INT8];
+    Delete "delete" [UUID_ARRAY];
     Enqueue "enqueue" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
         INT4_ARRAY, UUID_ARRAY, TEXT];
@@ -78,6 +79,7 @@ queries! {
         INT4_ARRAY, UUID_ARRAY, TEXT];
     Find "find" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
     FindByKind "find_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
+    IdsBetween "ids_between" [UUID, UUID, INT8];
     IndexLacking "index_lacking" [TEXT, TEXT];
     IndexWhole "index_whole" [TEXT];
     KindDeclare "kind_declare" [TEXT_ARRAY, TEXT_ARRAY, TEXT];

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::{
-    CancelOutcome, Changes, Claim, Claimed, Cursor, Effects, EnqueueOutcome, Env, Filter, Finding, Fleet, KindInfo, KindSpec,
-    LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Source,
-    State, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait,
-    limits,
+    CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, Effects, EnqueueOutcome, Env, Filter, Finding, Fleet,
+    KindInfo, KindSpec, LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled,
+    Settlement, Source, State, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo,
+    WorkerSpec, async_trait, limits,
 };
 use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
@@ -339,6 +339,14 @@ impl Store for PostgresStore {
 
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
         run!(&self.inner, pool, Kind::Transaction, s => ops::retry(&mut s, ids))
+    }
+
+    async fn ids_between(&self, first: TaskId, last: TaskId, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => view::ids_between(&mut s, first, last, limit))
+    }
+
+    async fn delete(&self, ids: &[TaskId]) -> Result<Vec<DeleteOutcome>, StoreError> {
+        run!(&self.inner, pool, Kind::Transaction, s => ops::delete(&mut s, ids))
     }
 
     async fn release(&self, ids: &[TaskId]) -> Result<Vec<ReleaseOutcome>, StoreError> {

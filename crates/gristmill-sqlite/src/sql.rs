@@ -37,6 +37,7 @@ statements! {
     EXPIRY_DELETE = "expiry_delete",
     EXPIRY_DUE = "expiry_due",
     EXPIRY_INSERT = "expiry_insert",
+    IDS_BETWEEN = "ids_between",
     KIND_ADD = "kind_add",
     KIND_DECLARE = "kind_declare",
     KIND_FIND = "kind_find",

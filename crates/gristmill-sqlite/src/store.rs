@@ -6,9 +6,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gristmill_core::{
-    CancelOutcome, Changes, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, Mark,
-    NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Signals, Source, State,
-    Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait, limits,
+    CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec,
+    LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Signals,
+    Source, State, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec,
+    async_trait, limits,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
@@ -352,6 +353,15 @@ impl Store for SqliteStore {
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
         let ids = ids.to_vec();
         self.write(ids.len(), move |tx| ids.iter().map(|id| ops::retry(tx, *id)).collect()).await
+    }
+
+    async fn ids_between(&self, first: TaskId, last: TaskId, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+        self.read(move |view| view::ids_between(view, first, last, limit)).await
+    }
+
+    async fn delete(&self, ids: &[TaskId]) -> Result<Vec<DeleteOutcome>, StoreError> {
+        let ids = ids.to_vec();
+        self.write(ids.len(), move |tx| ids.iter().map(|id| ops::delete(tx, *id)).collect()).await
     }
 
     async fn release(&self, ids: &[TaskId]) -> Result<Vec<ReleaseOutcome>, StoreError> {

@@ -1,8 +1,37 @@
+//! Completions: what the argument parser knows, with the names that the store has at that moment.
+
 use clap_complete::Shell;
 
+use super::names::Of;
 use crate::cli::Cli;
 use crate::exit::CliError;
 use crate::output::Out;
+
+/// Options whose values are names of the store.
+const OPTIONS: [(&str, Of); 6] = [
+    ("queue", Of::Queues),
+    ("queues", Of::Queues),
+    ("kind", Of::Kinds),
+    ("task", Of::Kinds),
+    ("schedule", Of::Schedules),
+    ("worker", Of::Workers),
+];
+
+/// Commands whose arguments are.
+const ARGUMENTS: [(&[&str], Of); 12] = [
+    (&["enqueue"], Of::Kinds),
+    (&["queues", "pause"], Of::Queues),
+    (&["queues", "resume"], Of::Queues),
+    (&["workers", "forget"], Of::Workers),
+    (&["schedules", "show"], Of::Schedules),
+    (&["schedules", "next"], Of::Schedules),
+    (&["schedules", "history"], Of::Schedules),
+    (&["schedules", "edit"], Of::Schedules),
+    (&["schedules", "pause"], Of::Schedules),
+    (&["schedules", "resume"], Of::Schedules),
+    (&["schedules", "run-now"], Of::Schedules),
+    (&["schedules", "remove"], Of::Schedules),
+];
 
 /// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
@@ -15,6 +44,84 @@ pub(crate) fn run(args: &Args, out: &Out) -> Result<(), CliError> {
     let mut command = Cli::named();
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command, name, &mut script);
-    out.raw(&String::from_utf8_lossy(&script))
+    clap_complete::generate(args.shell, &mut command, name.clone(), &mut script);
+    let script = String::from_utf8_lossy(&script);
+    out.raw(&match args.shell {
+        Shell::Bash => bash(&script, &name),
+        Shell::Zsh => zsh(&script, &name),
+        Shell::Fish => fish(&script, &name),
+        _ => script.into_owned(),
+    })
+}
+
+/// What a shell runs for the names.
+fn names(name: &str, of: Of) -> String {
+    format!("{name} names {} 2>/dev/null", of.word())
+}
+
+fn bash(script: &str, name: &str) -> String {
+    const FILES: &str = "COMPREPLY=($(compgen -f \"${cur}\"))";
+    let mut live = script.to_owned();
+    for (option, of) in OPTIONS {
+        let head = format!("                --{option})\n                    ");
+        let words = format!("COMPREPLY=($(compgen -W \"$({})\" -- \"${{cur}}\"))", names(name, of));
+        live = live.replace(&format!("{head}{FILES}"), &format!("{head}{words}"));
+    }
+    let function = name.replace('-', "__");
+    for (command, of) in ARGUMENTS {
+        let label: String = command.iter().map(|word| format!("__subcmd__{}", word.replace('-', "__"))).collect();
+        let head = format!("        {function}{label})\n            opts=\"");
+        live = live.replace(&head, &format!("{head}$({}) ", names(name, of)));
+    }
+    live
+}
+
+fn zsh(script: &str, name: &str) -> String {
+    let mut lines = Vec::new();
+    for line in script.lines() {
+        let option =
+            OPTIONS.iter().find(|(option, _)| line.trim_start_matches(['\'', '*']).starts_with(&format!("--{option}=[")));
+        let live = option.and_then(|(_, of)| {
+            let head = line.strip_suffix(":_default' \\")?;
+            Some(format!("{head}:{{compadd -- $({})}}' \\", names(name, *of)))
+        });
+        lines.push(live.unwrap_or_else(|| line.to_owned()));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn fish(script: &str, name: &str) -> String {
+    let mut lines = Vec::new();
+    for line in script.lines() {
+        let option = OPTIONS.iter().find(|(option, _)| line.contains(&format!(" -l {option} ")));
+        let live = option.map(|(_, of)| format!("{line} -f -a \"({})\"", names(name, *of)));
+        lines.push(live.unwrap_or_else(|| line.to_owned()));
+    }
+    let function = name.replace('-', "_");
+    for (command, of) in ARGUMENTS {
+        let condition = match command {
+            [parent, child] => format!("__fish_{function}_using_subcommand {parent}; and __fish_seen_subcommand_from {child}"),
+            other => format!("__fish_{function}_using_subcommand {}", other.join(" ")),
+        };
+        lines.push(format!("complete -c {name} -n \"{condition}\" -f -a \"({})\"", names(name, of)));
+    }
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The generator is somebody else's: what is replaced in its scripts has to be there.
+    #[test]
+    fn each_option_and_argument_has_its_names() {
+        for (shell, live) in [(Shell::Bash, bash as fn(&str, &str) -> String), (Shell::Zsh, zsh), (Shell::Fish, fish)] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::named().name("my-app").bin_name("my-app"), "my-app", &mut script);
+            let live = live(&String::from_utf8(script).unwrap(), "my-app");
+            for of in [Of::Queues, Of::Kinds, Of::Schedules, Of::Workers] {
+                assert!(live.matches(&names("my-app", of)).count() >= 2, "{shell} has no {}", of.word());
+            }
+        }
+    }
 }

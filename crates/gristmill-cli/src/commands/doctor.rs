@@ -11,7 +11,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(session: Session<S>, out: &Out
     let mut findings: Vec<Finding> = session.programs.iter().filter_map(missing_program).collect();
     // The usual hint is to ask the doctor.
     let here = |error: CliError| error.with_hint("the store is --store, GRISTMILL_STORE, or `store` in gristmill.toml");
-    let client = session.connect().await.map_err(here)?;
+    let client = session.connect_to_look().await.map_err(here)?;
     findings.extend(client.store().check().await.map_err(|error| here(error.into()))?);
     findings.extend(schedules::check(&client).await.map_err(|error| here(error.into()))?);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

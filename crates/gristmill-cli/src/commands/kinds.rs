@@ -3,7 +3,7 @@ use crate::exit::CliError;
 use crate::output::Out;
 
 pub(crate) async fn run<S: Send + Sync + 'static>(session: Session<S>, out: &Out) -> Result<(), CliError> {
-    let kinds = session.connect().await?.kinds().list().await?;
+    let kinds = session.connect_to_look().await?.kinds().list().await?;
     out.list(&kinds, &["task type", "queue", "max attempts", "workers", "arguments"], |kind| {
         let (queue, attempts) = match &kind.policy {
             Some(policy) => (policy.queue.clone(), policy.max_attempts.to_string()),

@@ -1,12 +1,10 @@
-use std::collections::BTreeSet;
-
-use gristmill::Client;
 use gristmill::core::json::PausedJson;
 use gristmill::core::limits::{COUNT_MAX, check_name};
 
+use super::unserved::tell_new_queues;
 use crate::connect::Session;
 use crate::exit::CliError;
-use crate::output::{self, Out};
+use crate::output::Out;
 
 /// Arguments of `queues`.
 #[derive(Debug, clap::Subcommand)]
@@ -30,7 +28,7 @@ pub(crate) struct Names {
 pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
     match args {
         Args::List => {
-            let queues = session.connect().await?.queues().list().await?;
+            let queues = session.connect_to_look().await?.queues().list().await?;
             out.list(
                 &queues,
                 &["queue", "state", "ready", "scheduled", "running", "buffered", "unserved", "oldest ready"],
@@ -59,7 +57,7 @@ async fn pause<S: Send + Sync + 'static>(names: Names, paused: bool, session: Se
     }
     let declared: Vec<_> = session.kinds().into_iter().map(|kind| kind.policy.queue).collect();
     let client = session.connect().await?;
-    tell_new(&names.names, declared, &client).await?;
+    tell_new_queues(names.names.iter().map(String::as_str), &declared, true, &client).await;
     let mut changed = Vec::new();
     for queue in names.names {
         if paused {
@@ -77,19 +75,4 @@ async fn pause<S: Send + Sync + 'static>(names: Names, paused: bool, session: Se
 /// A count of the store, which stops counting at a limit.
 pub(super) fn count(count: u64) -> String {
     if count >= COUNT_MAX { format!("{COUNT_MAX}+") } else { count.to_string() }
-}
-
-/// Says which queues nobody has used so far: right before a first task, and else a slip.
-async fn tell_new(names: &[String], declared: Vec<String>, client: &Client) -> Result<(), CliError> {
-    let mut known: BTreeSet<String> = declared.into_iter().collect();
-    known.extend(client.queues().list().await?.into_iter().map(|queue| queue.name));
-    known.extend(client.workers().list().await?.into_iter().flat_map(|worker| worker.queues.into_keys()));
-    known.extend(client.kinds().list().await?.into_iter().filter_map(|kind| Some(kind.policy?.queue)));
-    for name in names.iter().filter(|name| !known.contains(*name)) {
-        let near = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
-        let near = near.filter(|(distance, known)| *distance <= 2.max(known.len() / 3));
-        let hint = near.map(|(_, near)| format!("; did you mean `{near}`?")).unwrap_or_default();
-        output::note(&format!("the queue `{name}` is new: no task, task type or worker has named it so far{hint}"));
-    }
-    Ok(())
 }

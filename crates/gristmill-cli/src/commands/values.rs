@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use gristmill::TaskId;
 use gristmill::core::limits::{ATTEMPTS_MAX, PRIORITY_MAX};
 use gristmill::options::parse_duration;
+
+/// What an id looks like.
+pub(super) const ID_EXAMPLE: &str = "019a3f5c-8b1e-7c40-9d53-0a4f3b1f0001";
 
 /// Reads `5s`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -23,4 +27,9 @@ pub(super) fn priority(text: &str) -> Result<u8, String> {
 pub(super) fn attempts(text: &str) -> Result<u32, String> {
     let attempts = text.parse().ok().filter(|attempts| (1..=ATTEMPTS_MAX).contains(attempts));
     attempts.ok_or_else(|| format!("a number of attempts is at least 1 and at most {ATTEMPTS_MAX}"))
+}
+
+/// Reads a task's whole id, as it is given to a new task.
+pub(super) fn task_id(text: &str) -> Result<TaskId, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a task's id: it is a UUID such as {ID_EXAMPLE}"))
 }

@@ -8,10 +8,12 @@ use gristmill::worker::{Asked, WorkerBuilder};
 
 use super::queues::count;
 use super::signals;
+use super::unserved::tell_new_queues;
 use super::values::duration;
 use crate::config::WorkerOptions;
 use crate::connect::Session;
 use crate::exit::CliError;
+use crate::near::did_you_mean;
 use crate::output::{self, Out};
 
 /// How many tasks of a queue run at once if nobody says: commands and HTTP calls mostly wait.
@@ -64,6 +66,10 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Sessi
     let defined = session.defined.take();
     let client = if args.drain { session.connect().await? } else { session.connect_when_writable().await? };
     let location = client.store().location();
+    let own: Vec<_> = kinds.iter().map(|kind| kind.policy.queue.clone()).chain(["default".to_owned()]).collect();
+    // What stands in a file is new once, when it is started for the first time.
+    let are_typed = !args.queues.is_empty();
+    tell_new_queues(queues.iter().map(|(name, _)| name.as_str()), &own, are_typed, &client).await;
     // Before the first claim: what this worker would take is seen before it takes it.
     tell_tasks(&kinds);
     // A drain ends when nothing is left, and so must not make more; and who wants no beat has no say in schedules.
@@ -152,8 +158,11 @@ pub(crate) fn queues(asked: &[(String, u32)], file: &WorkerOptions, kinds: &[Kin
 /// Says which task types wait in queues that are not served here: right if another worker does, and a long wait if not.
 fn left_out(queues: &[(String, u32)], kinds: &[KindSpec]) -> Option<String> {
     let served = |kind: &KindSpec| queues.iter().any(|(name, _)| *name == kind.policy.queue);
-    let left: Vec<_> =
-        kinds.iter().filter(|kind| !served(kind)).map(|kind| format!("{} (queue {})", kind.name, kind.policy.queue)).collect();
+    let tell = |kind: &KindSpec| {
+        let near = did_you_mean(&kind.policy.queue, queues.iter().map(|(name, _)| name.as_str()));
+        format!("{} (queue {}{near})", kind.name, kind.policy.queue)
+    };
+    let left: Vec<_> = kinds.iter().filter(|kind| !served(kind)).map(tell).collect();
     (!left.is_empty()).then(|| format!("not served by this worker: {}", left.join(", ")))
 }
 

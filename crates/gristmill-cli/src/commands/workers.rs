@@ -2,6 +2,7 @@ use gristmill::Client;
 use gristmill::core::WorkerId;
 use serde::Serialize;
 
+use super::ids::find_worker;
 use crate::connect::Session;
 use crate::exit::CliError;
 use crate::output::Out;
@@ -24,16 +25,16 @@ enum Command {
 /// Arguments of `workers forget`.
 #[derive(Debug, clap::Args)]
 struct Forget {
-    /// The worker's id, as `workers -o json` shows it
-    #[arg(value_name = "ID")]
-    id: WorkerId,
+    /// The worker's id, its beginning, or its name, as `workers` shows them
+    #[arg(value_name = "WORKER")]
+    worker: String,
 }
 
 pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
-    let client = session.connect().await?;
+    let client = session.connect_to_look().await?;
     match args.command {
         None | Some(Command::List) => list(&client, out).await,
-        Some(Command::Forget(args)) => forget(args.id, &client, out).await,
+        Some(Command::Forget(args)) => forget(find_worker(&args.worker, &client).await?, &client, out).await,
     }
 }
 

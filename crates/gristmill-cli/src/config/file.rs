@@ -13,7 +13,7 @@ use super::schedule::ScheduleEntry;
 use super::task::TaskEntry;
 use super::values::Span;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     pub(super) store: Option<String>,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::plain::plain;
+use crate::near::near;
 
 /// A mistake in the configuration: `FILE:LINE:COLUMN: message`, and what would be right; and those that were found beside it.
 #[derive(Debug)]
@@ -71,6 +72,19 @@ impl Source<'_> {
     /// the number of a table stands for its key.
     pub(super) fn at(&self, keys: &[&str], message: impl fmt::Display) -> ConfigError {
         self.mistake(self.find(keys), message.to_string())
+    }
+
+    /// Where these keys are, if all of them are there.
+    pub(super) fn place_if_there(&self, keys: &[&str]) -> Option<String> {
+        let table = DeTable::parse(self.text).ok()?.into_inner();
+        let mut at = &table;
+        for (depth, key) in keys.iter().enumerate() {
+            let (_, value) = at.iter().find(|(name, _)| name.get_ref() == key)?;
+            if depth + 1 < keys.len() {
+                at = value.get_ref().as_table()?;
+            }
+        }
+        Some(self.place_of(keys))
     }
 
     /// Where these keys are: `FILE:LINE:COLUMN`.
@@ -190,6 +204,5 @@ impl Source<'_> {
 fn near_key(message: &str) -> Option<&str> {
     let mut names = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
     let unknown = names.next()?;
-    let (distance, near) = names.map(|name| (strsim::damerau_levenshtein(unknown, name), name)).min()?;
-    (distance <= 2.max(near.len() / 3)).then_some(near)
+    near(unknown, names)
 }

@@ -7,6 +7,7 @@ mod file;
 mod mistake;
 mod plain;
 mod schedule;
+mod shape;
 mod task;
 mod values;
 
@@ -20,6 +21,7 @@ use gristmill::options::{KindSpec, Limits};
 pub(crate) use mistake::ConfigError;
 use mistake::Source;
 pub(crate) use schedule::ConfigSchedule;
+use shape::Shape;
 pub(crate) use task::Target;
 
 /// Where the configuration is looked for if nobody says.
@@ -32,6 +34,8 @@ pub(crate) const DEFAULT_STORE: &str = "sqlite:gristmill.db";
 pub(crate) struct Config {
     /// The file, if there is one.
     pub(crate) path: Option<PathBuf>,
+    /// Its text.
+    text: String,
     pub(crate) store: Option<String>,
     /// The application's own, but for what the file says.
     pub(crate) limits: Limits,
@@ -74,17 +78,53 @@ impl Config {
         }
     }
 
+    /// Where these keys stand in the file of this configuration, if they do.
+    pub(crate) fn place_of(&self, keys: &[&str]) -> Option<String> {
+        let path = self.path.as_deref()?;
+        Source { path, text: &self.text }.place_if_there(keys)
+    }
+
     fn parse(path: &Path, text: &str, limits: Limits) -> Result<Self, ConfigError> {
         let source = Source { path, text };
-        let file: file::File = toml::from_str(text).map_err(|error| source.explain(&error))?;
-        let limits = file.limits.map_or(Ok(limits), |section| section.resolve(limits, source))?;
+        let mut told = Told(Vec::new());
+        let mut shape = match Shape::read(source) {
+            Ok(shape) => shape,
+            Err(mistakes) => return Err(ConfigError::all(mistakes).unwrap_or_else(|| source.at(&[], "it can't be read"))),
+        };
+        let file = std::mem::take(&mut shape.file);
+        told.0.append(&mut shape.mistakes);
+        let limits = told.keep(file.limits.map_or(Ok(limits), |section| section.resolve(limits, source))).unwrap_or(limits);
         if let Some(url) = &file.store {
-            check_store_url(url).map_err(|error| source.at(&["store"], error))?;
+            told.keep(check_store_url(url).map_err(|error| source.at(&["store"], error)));
         }
-        let worker = file.worker.resolve(source)?;
-        let tasks = file.tasks.into_iter().map(|(name, entry)| entry.resolve(name, &limits, source)).collect::<Result<_, _>>()?;
-        let schedules = schedule::resolve(file.schedule, source)?;
-        Ok(Self { path: Some(path.to_owned()), store: file.store, limits, worker, tasks, schedules })
+        let worker = told.keep(file.worker.resolve(source)).unwrap_or_default();
+        let entries = file.tasks.into_iter().filter(|(name, _)| !shape.is_broken("tasks", name));
+        let tasks = entries.filter_map(|(name, entry)| told.keep(entry.resolve(name, &limits, source))).collect();
+        told.0.extend(schedule::same_names(&file.schedule, source));
+        let entries = file.schedule.into_iter().enumerate();
+        let entries = entries.filter(|(number, _)| !shape.is_broken("schedule", &number.to_string()));
+        let schedules = entries.filter_map(|(number, entry)| told.keep(entry.resolve(number, source))).collect();
+        match ConfigError::all(told.0) {
+            Some(error) => Err(error),
+            None => Ok(Self {
+                path: Some(path.to_owned()),
+                text: text.to_owned(),
+                store: file.store,
+                limits,
+                worker,
+                tasks,
+                schedules,
+            }),
+        }
+    }
+}
+
+/// The mistakes of all parts, so that whoever mends the file sees all that is wrong with it.
+struct Told(Vec<ConfigError>);
+
+impl Told {
+    fn keep<T>(&mut self, read: Result<T, ConfigError>) -> Option<T> {
+        read.map_err(|mistake| self.0.push(mistake)).ok()
     }
 }
 
@@ -217,7 +257,7 @@ catch_up = "all:5,10m"
             ("[tasks.a]\ncommand = [\"x\"]\nschema = 5", "g.toml:3:1:", "JSON Schema is wrong"),
             ("[tasks.a]\ncommand = [\"x\"]\n[tasks.a.schema]\npattern = \"(\"", "g.toml:3:10:", "JSON Schema is wrong"),
             ("[tasks.a]\nhttp = \"https://x\"", "g.toml:2:8:", "`http = { url ="),
-            ("[tasks.a]\nhttp = {}", "g.toml:2:8:", "the key `url` is missing"),
+            ("[tasks.a]\nhttp = {}", "g.toml:2:1:", "the key `url` is missing"),
             ("[tasks.a]\ncommand = [\"x\"]\nqueue = \"x\"\n\"queue\" = \"y\"", "g.toml:4:1:", "the first one is at 3:1"),
             ("[[schedule]]\nname = \"a\"\ntask = \"t\"", "g.toml:2:1:", "does not say when"),
             ("[[schedule]]\ntask = \"t\"\ncron = \"@daily\"", "g.toml:1:1:", "the key `name` is missing"),
@@ -275,6 +315,48 @@ catch_up = "all:5,10m"
         let told: Vec<_> = error.lines().filter_map(|line| line.get(..12).filter(|at| at.starts_with("g.toml"))).collect();
         assert_eq!(told, ["g.toml:4:1: ", "g.toml:12:1:", "g.toml:14:1:"], "{error}");
         assert!(error.contains("\n0 24 * * *\n  ^^\n"), "{error}");
+    }
+
+    #[test]
+    fn every_mistake_of_the_file_is_told() {
+        let text = r#"
+stroe = "x"
+[worker]
+lease = 5
+poll = "0s"
+[wroker]
+x = 1
+[tasks.a]
+comand = ["x"]
+[tasks.b]
+command = ["x"]
+priority = 12
+[tasks.c]
+command = ["x"]
+timeout = "soon"
+[tasks.d]
+command = []
+http = { url = 5 }
+[[schedule]]
+name = "a"
+task = "t"
+cron = 5
+[[schedule]]
+name = "b"
+task = "t"
+[[schedule]]
+task = "t"
+every = "1h"
+[limits]
+children = 0
+"#;
+        let error = read(text).unwrap_err();
+        let told: Vec<_> = error.lines().filter_map(|line| line.strip_prefix("g.toml:")?.split(':').next()).collect();
+        // Of what could not be read nothing else is told: what it lacks may only have been that.
+        assert_eq!(told, ["2", "4", "5", "6", "9", "12", "15", "18", "22", "24", "26", "30"], "{error}");
+        // Behind a text that is no TOML nothing is certain.
+        let error = read("stroe = 1\n[worker\nlease = 5").unwrap_err();
+        assert_eq!(error.lines().count(), 1, "{error}");
     }
 
     #[test]

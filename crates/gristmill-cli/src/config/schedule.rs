@@ -25,8 +25,8 @@ pub(crate) struct ConfigSchedule {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScheduleEntry {
-    name: String,
-    task: String,
+    name: Option<String>,
+    task: Option<String>,
     #[serde(default)]
     args: Map<String, Value>,
     tick_arg: Option<String>,
@@ -60,26 +60,14 @@ pub(super) struct ScheduleEntry {
     description: String,
 }
 
-/// Checks all schedules of the file, so that whoever mends it sees all that is wrong with them.
-pub(super) fn resolve(entries: Vec<ScheduleEntry>, source: Source<'_>) -> Result<Vec<ConfigSchedule>, ConfigError> {
-    let mut mistakes = same_names(&entries, source);
-    let mut schedules = Vec::with_capacity(entries.len());
-    for (number, entry) in entries.into_iter().enumerate() {
-        match entry.resolve(number, source) {
-            Ok(schedule) => schedules.push(schedule),
-            Err(mistake) => mistakes.push(mistake),
-        }
-    }
-    ConfigError::all(mistakes).map_or(Ok(schedules), Err)
-}
-
 /// Names that are there twice, told by the second.
-fn same_names(entries: &[ScheduleEntry], source: Source<'_>) -> Vec<ConfigError> {
+pub(super) fn same_names(entries: &[ScheduleEntry], source: Source<'_>) -> Vec<ConfigError> {
     let second = |(number, entry): (usize, &ScheduleEntry)| {
-        let twice = entries[..number].iter().any(|earlier| earlier.name == entry.name);
+        let name = entry.name.as_ref()?;
+        let twice = entries[..number].iter().any(|earlier| earlier.name.as_ref() == Some(name));
         twice.then(|| {
             let at = ["schedule", &number.to_string(), "name"];
-            source.at(&at, format!("there are two schedules `{}`; each has a name of its own", entry.name))
+            source.at(&at, format!("there are two schedules `{}`; each has a name of its own", name))
         })
     };
     entries.iter().enumerate().filter_map(second).collect()
@@ -87,11 +75,14 @@ fn same_names(entries: &[ScheduleEntry], source: Source<'_>) -> Vec<ConfigError>
 
 impl ScheduleEntry {
     /// Checks the `number`th schedule of the file.
-    fn resolve(self, number: usize, source: Source<'_>) -> Result<ConfigSchedule, ConfigError> {
+    pub(super) fn resolve(mut self, number: usize, source: Source<'_>) -> Result<ConfigSchedule, ConfigError> {
         let number = number.to_string();
         let wrong = |key: &str, message: &dyn std::fmt::Display| source.at(&["schedule", &number, key], message);
-        check_name("a schedule's name", &self.name).map_err(|error| wrong("name", &error))?;
-        check_name("a task's name", &self.task).map_err(|error| wrong("task", &error))?;
+        let missing = |key: &str| wrong("", &format!("the key `{key}` is missing"));
+        let name = self.name.take().ok_or_else(|| missing("name"))?;
+        let task = self.task.take().ok_or_else(|| missing("task"))?;
+        check_name("a schedule's name", &name).map_err(|error| wrong("name", &error))?;
+        check_name("a task's name", &task).map_err(|error| wrong("task", &error))?;
         if let Some(queue) = &self.queue {
             check_name("queue", queue).map_err(|error| wrong("queue", &error))?;
         }
@@ -110,7 +101,7 @@ impl ScheduleEntry {
             ..Timing::new(rule)
         };
         timing.plan().map_err(|error| wrong(key_of(&error, rule_key), &error).pointing(error.pointer()))?;
-        let mut definition = Definition::named(timing, self.task, self.args);
+        let mut definition = Definition::named(timing, task, self.args);
         definition.tick_arg = self.tick_arg;
         definition.catch_up = self.catch_up.map_or(CatchUp::default(), |entry| entry.0);
         definition.overlap = self.overlap.map_or(Overlap::default(), |entry| entry.0);
@@ -126,7 +117,7 @@ impl ScheduleEntry {
         definition.options.timeout = self.timeout.map(|span| span.0);
         definition.options.tags = self.tags;
         let place = |key| source.place_of(&["schedule", &number, key]);
-        Ok(ConfigSchedule { name: self.name, definition, task_place: place("task"), args_place: place("args") })
+        Ok(ConfigSchedule { name, definition, task_place: place("task"), args_place: place("args") })
     }
 
     /// The one rule that is written, with its key; or the key that is wrong, and why.

@@ -51,7 +51,7 @@ pub(super) struct TaskEntry {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HttpEntry {
-    url: String,
+    url: Option<String>,
     secret: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
@@ -163,7 +163,8 @@ impl TaskEntry {
 impl HttpEntry {
     fn resolve(self, max_output: usize, place: &Place<'_>) -> Result<Http, ConfigError> {
         // Neither the URL nor the secret is repeated: both may hold what nobody should read in a log.
-        let url = Url::parse(&self.url).map_err(|error| place.at(&["http", "url"], format!("this is not a URL: {error}")))?;
+        let url = self.url.as_ref().ok_or_else(|| place.at(&["http"], "the key `url` is missing"))?;
+        let url = Url::parse(url).map_err(|error| place.at(&["http", "url"], format!("this is not a URL: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(place.at(&["http", "url"], "the URL has to be http or https, with a host"));
         }

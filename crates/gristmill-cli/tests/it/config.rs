@@ -22,18 +22,18 @@ fn mistakes_name_file_line_and_column() {
 fn a_file_that_was_asked_for_has_to_be_there() {
     let sandbox = Sandbox::without_config();
     assert!(sandbox.fails(2, &["tasks", "list", "--config", "other.toml"]).contains("other.toml"));
-    sandbox.ok(&["tasks", "list"]);
+    sandbox.ok(&["migrate"]);
 }
 
 #[test]
 fn flags_win_over_environment_and_that_over_the_file() {
     let sandbox = Sandbox::new("store = \"sqlite:file.db\"");
-    sandbox.ok(&["tasks", "list"]);
+    sandbox.ok(&["migrate"]);
     assert!(sandbox.path("file.db").exists());
     let sandbox = sandbox.env("GRISTMILL_STORE", "sqlite:env.db");
-    sandbox.ok(&["tasks", "list"]);
+    sandbox.ok(&["migrate"]);
     assert!(sandbox.path("env.db").exists());
-    sandbox.ok(&["tasks", "list", "--store", "sqlite:flag.db"]);
+    sandbox.ok(&["migrate", "--store", "sqlite:flag.db"]);
     assert!(sandbox.path("flag.db").exists());
 
     sandbox.write("second.toml", "stroe = 1");
@@ -97,4 +97,63 @@ fn a_log_level_that_does_not_exist_is_refused() {
         sandbox.ok(&["worker", "--drain", "--log", filter]);
     }
     assert!(sandbox.env("GRISTMILL_LOG", "eror").fails(2, &["tasks", "list"]).contains("`eror` is not a level"));
+}
+
+#[test]
+fn a_configuration_is_checked_without_a_store() {
+    let sandbox = Sandbox::new("[tasks.a]\ncommand = [\"cat\"]\n[[schedule]]\nname = \"s\"\ntask = \"a\"\nevery = \"1h\"\n");
+    assert_eq!(sandbox.ok(&["config", "check"]), "gristmill.toml: no mistakes, 1 task types, 1 schedules");
+    sandbox.write("gristmill.toml", "stroe = 1\n[tasks.a]\npriority = 12\ncommand = [\"cat\"]\n[worker]\nlease = \"1ms\"\n");
+    let refusal = sandbox.fails(2, &["config", "check"]);
+    for place in ["gristmill.toml:1:1: ", "gristmill.toml:3:1: ", "gristmill.toml:6:1: "] {
+        assert!(refusal.contains(place), "{refusal}");
+    }
+    sandbox.fails(2, &["config", "show"]);
+    assert!(!sandbox.path("gristmill.db").exists());
+    let none = Sandbox::without_config().run(&["config", "check"]);
+    assert!(none.code == Some(0) && none.stderr.contains("the defaults hold"), "{none:?}");
+    sandbox.fails(2, &["config"]);
+}
+
+#[test]
+fn what_holds_is_shown_with_where_it_comes_from() {
+    let sandbox = Sandbox::new(
+        "store = \"postgres://me:hunter2@h/db\"\n[worker]\nlease = \"1m\"\ngrace = \"2m\"\n[limits]\nargs_bytes = 1000\n[tasks.a]\nhttp = { url = \"https://u:hunter2@x.org/hunter2\" }\n",
+    )
+    .env("GRISTMILL_GRACE", "3s");
+    let shown = |args: &[&str]| {
+        let rows = sandbox.json(&[&["config", "show"], args].concat())["items"].clone();
+        move |key: &str| {
+            let row = rows.as_array().unwrap().iter().find(|row| row["key"] == key).unwrap_or_else(|| panic!("{key} in {rows}"));
+            [&row["value"], &row["source"]].map(|text| text.as_str().unwrap().to_owned())
+        }
+    };
+    let of = shown(&[]);
+    for (key, value, source) in [
+        ("config", "gristmill.toml", "default"),
+        ("store", "postgres://h:5432/db", "gristmill.toml:1:1"),
+        ("worker.lease", "1m", "gristmill.toml:3:1"),
+        ("worker.grace", "3s", "GRISTMILL_GRACE"),
+        ("worker.poll", "500ms", "default"),
+        ("limits.args_bytes", "1000", "gristmill.toml:6:1"),
+        ("limits.children", "10000", "default"),
+        ("tasks.a", "http https://x.org", "gristmill.toml:7:8"),
+    ] {
+        assert_eq!(of(key), [value, source], "{key}");
+    }
+    assert_eq!(shown(&["--store", "sqlite:x.db"])("store"), ["sqlite:x.db", "--store"]);
+    assert!(!sandbox.ok(&["config", "show"]).contains("hunter2"));
+    let sandbox = Sandbox::without_config().env("GRISTMILL_STORE", "sqlite:e.db");
+    assert!(sandbox.ok(&["config", "show"]).contains("GRISTMILL_STORE"));
+}
+
+#[test]
+fn quiet_says_errors_and_verbose_says_more() {
+    let sandbox = Sandbox::with_echo();
+    assert_eq!(sandbox.run(&["worker", "--drain", "-q"]).stderr, "");
+    assert!(sandbox.fails(2, &["enqueue", "ehco", "-q"]).contains("did you mean echo"));
+    sandbox.enqueue("echo", "{}");
+    let loud = sandbox.run(&["worker", "--drain", "-v", "--log", "off"]);
+    assert!(loud.stderr.contains("DEBUG") || loud.stderr.contains("INFO"), "{loud:?}");
+    sandbox.fails(2, &["tasks", "list", "-q", "-v"]);
 }

@@ -1,6 +1,6 @@
 //! `enqueue` of one task: what is printed, what is refused.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::sandbox::Sandbox;
 
@@ -51,7 +51,7 @@ fn waits_for_the_result() {
         "[tasks.echo]\ncommand = [\"cat\"]\n[tasks.fail]\ncommand = [\"sh\", \"-c\", \"echo broken >&2; exit 3\"]\nmax_attempts = 1",
     );
     let _worker = sandbox.worker(&[]);
-    assert_eq!(sandbox.ok(&["enqueue", "echo", "--args", r#"{"n":1.50}"#, "--wait", "--timeout", "60s"]), r#"{"n":1.50}"#);
+    assert_eq!(sandbox.ok(&["enqueue", "echo", "--args", r#"{"n":1.50}"#, "--wait", "--wait-timeout", "60s"]), r#"{"n":1.50}"#);
     let failure = sandbox.fails(1, &["enqueue", "fail", "--wait"]);
     assert!(failure.contains("status 3") && failure.contains("broken"), "{failure}");
 }
@@ -59,7 +59,7 @@ fn waits_for_the_result() {
 #[test]
 fn a_wait_that_is_too_long_is_its_own_code() {
     let sandbox = Sandbox::with_echo();
-    let late = sandbox.fails(4, &["enqueue", "echo", "--wait", "--timeout", "50ms"]);
+    let late = sandbox.fails(4, &["enqueue", "echo", "--wait", "--wait-timeout", "50ms"]);
     assert!(late.contains("did not end in time"), "{late}");
     assert_eq!(late.matches("no live worker serves `echo` in the queue `default`").count(), 1, "{late}");
     assert_eq!(sandbox.json(&["tasks", "list"])["items"][0]["state"], "ready");
@@ -87,7 +87,7 @@ fn unknown_task_types_are_refused_with_near_names() {
 #[test]
 fn types_that_another_program_declared_are_known_and_checked() {
     let sandbox = Sandbox::new(TYPED);
-    sandbox.ok(&["kinds"]);
+    sandbox.ok(&["migrate"]);
     sandbox.write("gristmill.toml", "");
     sandbox.enqueue("email.send", r#"{"to": "x"}"#);
     let refusal = sandbox.fails(2, &["enqueue", "email.send"]);
@@ -97,7 +97,7 @@ fn types_that_another_program_declared_are_known_and_checked() {
 #[test]
 fn types_that_another_program_declared_wait_in_their_own_queue() {
     let sandbox = Sandbox::new("[tasks.report]\ncommand = [\"cat\"]\nqueue = \"slow\"\nmax_attempts = 2");
-    sandbox.ok(&["kinds"]);
+    sandbox.ok(&["migrate"]);
     sandbox.write("gristmill.toml", "");
     let task = sandbox.show(&sandbox.enqueue("report", "{}"));
     assert_eq!((&task["queue"], &task["max_attempts"]), (&json!("slow"), &json!(2)));
@@ -139,16 +139,34 @@ fn bad_options_are_refused() {
         (&["--priority", "-1"], "from 0 (first) to 9 (last)"),
         (&["--max-attempts", "-1"], "at least 1"),
         (&["--in", "-5s"], "not negative"),
-        (&["--wait", "--timeout", "-5s"], "not negative"),
+        (&["--wait", "--wait-timeout", "-5s"], "not negative"),
         (&["--max-attempts", "0"], "at least 1"),
         (&["--in", "soon"], "not a duration"),
         (&["--in", "99999999w"], "too long"),
         (&["--at", "tomorrow"], "not an RFC 3339 date"),
         (&["--at", "1969-12-31T23:59:59Z"], "out of range"),
         (&["--at", "2027-01-01T00:00:00Z", "--in", "5s"], "cannot be used with"),
-        (&["--id", "seven"], "invalid value"),
-        (&["--timeout", "5s"], "--wait"),
+        (&["--id", "seven"], "`seven` is not a task's id"),
+        (&["--wait-timeout", "5s"], "--wait"),
         (&["--what"], "unexpected argument"),
+        (&["--tag", ""], "empty"),
+        (&["--header", "trace"], "NAME=VALUE"),
+        (&["--header", "=x"], "NAME=VALUE"),
+        (&["--header", "a=1", "--header", "a=2"], "`a` is there twice"),
+        (&["--timeout", "-5s"], "not negative"),
+        (&["--timeout", "0s"], "at least 1ms"),
+        (&["--expires", "soon"], "not a duration"),
+        (&["--retention", "never"], "or \"forever\""),
+        (&["--backoff", "soon"], "write 5s"),
+        (&["--ack", "never"], "late (run again after a crash)"),
+        (&["--max-crashes", "0"], "at least 1"),
+        (&["--arg", "x"], "KEY=VALUE"),
+        (&["--arg", "x=1", "--arg", "x=2"], "the key `x` is there twice"),
+        (&["--args", "{\"x\": 1}", "--arg", "x=2"], "the key `x` is there twice"),
+        (&["--args", "[1]", "--arg", "x=2"], "not a JSON object"),
+        (&["--args", "@nowhere.json"], "nowhere.json can't be read"),
+        (&["--args", "@."], "can't be read"),
+        (&["--args", "{x"], "--args @FILE"),
     ] {
         let refusal = sandbox.fails(2, &[&["enqueue", "echo"], args].concat());
         assert!(refusal.contains(says), "{args:?}: {refusal}");
@@ -215,4 +233,65 @@ fn the_usage_shows_both_forms() {
     for said in [sandbox.run(&["enqueue", "--help"]).stdout, sandbox.fails(2, &["enqueue"])] {
         assert!(said.contains("gristmill enqueue [OPTIONS] NAME") && said.contains("gristmill enqueue --jsonl FILE|-"), "{said}");
     }
+}
+
+#[test]
+fn an_enqueue_takes_what_a_line_takes() {
+    let sandbox = Sandbox::new(TYPED);
+    let line = r#"{"task": "email.send", "args": {"to": "12345", "count": 3}, "priority": 2, "max_attempts": 4, "max_crashes": 2, "in": "1h", "timeout": "7s", "expires": "1d", "backoff": ["1s", "2s"], "ack": "early", "retention": "forever", "title": "one", "tags": ["a", "b"], "headers": {"trace": "x=y"}}"#;
+    assert_eq!(sandbox.run_with_input(&["enqueue", "--jsonl", "-"], line).code, Some(0));
+    let options = [
+        ["--arg", "to=12345"],
+        ["--arg", "count=3"],
+        ["--priority", "2"],
+        ["--max-attempts", "4"],
+        ["--max-crashes", "2"],
+        ["--in", "1h"],
+        ["--timeout", "7s"],
+        ["--expires", "1d"],
+        ["--backoff", "1s,2s"],
+        ["--ack", "early"],
+        ["--retention", "forever"],
+        ["--title", "one"],
+        ["--tag", "a"],
+        ["--tag", "b"],
+        ["--header", "trace=x=y"],
+    ];
+    sandbox.ok(&[&["enqueue", "email.send"], options.concat().as_slice()].concat());
+    let items = sandbox.json(&["tasks", "list"])["items"].take();
+    let same = |task: &Value| {
+        let mut task = task.clone();
+        for own in ["id", "created_at", "run_at"] {
+            task.as_object_mut().unwrap().remove(own);
+        }
+        task
+    };
+    assert_eq!(same(&items[0]), same(&items[1]));
+    assert_eq!(items[0]["args"], json!({ "to": "12345", "count": 3 }));
+}
+
+#[test]
+fn arguments_come_from_files_and_standard_input() {
+    let sandbox = Sandbox::with_echo();
+    sandbox.write("args.json", "{\"n\": 1.50}\n");
+    let from_file = sandbox.ok(&["enqueue", "echo", "--args", "@args.json", "--arg", "m=2"]);
+    assert_eq!(sandbox.show(&from_file)["args"], json!({ "n": 1.50, "m": 2 }));
+    for input in ["-", "@-"] {
+        let ended = sandbox.run_with_input(&["enqueue", "echo", "--args", input], "{\"text\": \"ü\"}");
+        assert_eq!(sandbox.show(ended.stdout.trim())["args"], json!({ "text": "ü" }), "{ended:?}");
+    }
+    let sandbox = Sandbox::with_echo();
+    sandbox.fails(2, &["enqueue", "echo", "--args", "@nowhere.json"]);
+    assert!(!sandbox.path("gristmill.db").exists(), "nothing to enqueue, and yet a database was made");
+    sandbox.write("bytes", b"\xff");
+    assert!(sandbox.fails(2, &["enqueue", "echo", "--args", "@bytes"]).contains("bytes can't be read"));
+}
+
+#[test]
+fn the_timeout_of_a_task_is_not_that_of_the_wait() {
+    let sandbox = Sandbox::new("[tasks.slow]\ncommand = [\"sleep\", \"600\"]\nmax_attempts = 1");
+    let _worker = sandbox.worker(&[]);
+    let failure = sandbox.fails(1, &["enqueue", "slow", "--wait", "--timeout", "50ms"]);
+    assert!(failure.contains("longer than its timeout"), "{failure}");
+    sandbox.fails(4, &["enqueue", "slow", "--wait", "--wait-timeout", "50ms"]);
 }

@@ -158,11 +158,27 @@ fn an_import_goes_on_when_nobody_reads_its_answers() {
     let import = |file, mode: &[&str]| read_one_line(&sandbox, &[&["enqueue", "--jsonl", file, "-o", "jsonl"], mode].concat());
     let ready = || sandbox.json(&["queues", "list"])["items"][0]["ready"].clone();
 
-    assert_eq!(import("good.jsonl", &["--strict"]), (Some(0), String::new()));
+    let (code, said) = import("good.jsonl", &["--strict"]);
+    assert_eq!((code, said.lines().count()), (Some(0), 1), "nothing but that nobody serves the queue: {said}");
     assert_eq!(ready(), 9_000);
-    sandbox.ok(&["tasks", "cancel", "--all"]);
+    sandbox.ok(&["tasks", "cancel", "--all", "--yes"]);
     let (code, said) = import("bad.jsonl", &[]);
     assert_eq!(code, Some(1), "its outcome is that of the import: {said}");
     assert!(said.contains("1 lines are bad"), "{said}");
     assert_eq!(ready(), 9_000);
+}
+
+#[test]
+fn many_bad_lines_are_counted_and_json_over_several_lines_is_recognised() {
+    let sandbox = Sandbox::with_echo();
+    let pretty = "{\n  \"task\": \"echo\"\n}\n".repeat(30);
+    let ended = sandbox.run_with_input(&["enqueue", "--jsonl", "-", "-o", "json"], &pretty);
+    assert_eq!((ended.code, ended.stdout.contains("\"bad\": 90")), (Some(1), true), "{ended:?}");
+    let told = ended.stderr.lines().filter(|line| line.starts_with("line ")).count();
+    assert_eq!(told, 20, "{ended:?}");
+    assert_eq!(ended.stderr.matches("further bad lines are counted").count(), 1, "{ended:?}");
+    assert!(
+        ended.stderr.contains("90 lines are bad") && ended.stderr.contains("hint: a line is a whole JSON object"),
+        "{ended:?}"
+    );
 }

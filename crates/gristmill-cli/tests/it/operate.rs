@@ -52,6 +52,7 @@ fn migrate_says_what_there_is_to_do_and_does_it() {
 #[test]
 fn the_doctor_finds_what_is_missing_and_what_is_damaged() {
     let sandbox = Sandbox::new("[tasks.a]\ncommand = [\"no-such-program-anywhere\"]\n[tasks.b]\ncommand = [\"sh\"]");
+    sandbox.ok(&["migrate"]);
     let findings = sandbox.json(&["doctor"])["items"].clone();
     let missing: Vec<_> = findings.as_array().unwrap().iter().filter(|finding| finding["code"] == "missing_program").collect();
     assert_eq!(missing.len(), 1);
@@ -119,7 +120,7 @@ fn dev_runs_everything_and_names_the_next_command() {
     let sandbox = Sandbox::new("[worker]\nqueues = { default = 1 }\n[tasks.hello]\ncommand = [\"cat\"]\nqueue = \"elsewhere\"");
     let mut dev = sandbox.start(&["dev"]);
     dev.hears("dev: started");
-    let task = sandbox.ok(&["enqueue", "hello", "--wait", "--timeout", "60s"]);
+    let task = sandbox.ok(&["enqueue", "hello", "--wait", "--wait-timeout", "60s"]);
     assert_eq!(task, "{}");
     dev.signal(Signal::INT);
     let (status, said) = dev.ended();
@@ -178,7 +179,7 @@ fn a_queue_that_nobody_named_before_is_told() {
 fn workers_are_forgotten_and_tasks_released() {
     let sandbox = Sandbox::new("[tasks.hang]\ncommand = [\"sleep\", \"600\"]\nmax_attempts = 1\n");
     let (first, second) = (sandbox.enqueue("hang", "{}"), sandbox.enqueue("hang", "{}"));
-    let worker = sandbox.worker(&["--queues", "default=2"]);
+    let worker = sandbox.worker(&["--queues", "default=3"]);
     sandbox.until_state(&first, "running");
     sandbox.until_state(&second, "running");
     worker.signal(Signal::STOP);
@@ -197,7 +198,7 @@ fn workers_are_forgotten_and_tasks_released() {
     assert_eq!((&task["state"], &task["crashes"]), (&json!("ready"), &json!(1)));
     assert_eq!(sandbox.json(&["workers", "list"])["items"], json!([]));
     assert!(sandbox.fails(1, &["workers", "forget", &id]).contains("there is no worker"));
-    sandbox.fails(2, &["workers", "forget", "nobody"]);
+    assert!(sandbox.fails(1, &["workers", "forget", "nobody"]).contains("there is no worker `nobody`"));
     sandbox.fails(2, &["tasks", "release"]);
 
     let later = sandbox.ok(&["enqueue", "hang", "--in", "100d"]);
@@ -239,10 +240,108 @@ fn the_doctor_names_what_a_clock_that_was_ahead_left_behind() {
     assert_eq!(finding("clock_ahead").unwrap()["severity"], "ok");
     sandbox.ok(&["schedules", "reset", "hourly"]);
     assert!(finding("schedules_ahead").unwrap()["message"].as_str().unwrap().contains("nightly"));
-    let reset = sandbox.json(&["schedules", "reset", "--all"]);
+    assert!(sandbox.fails(2, &["schedules", "reset", "--all"]).contains("to reset all schedules needs --yes"));
+    assert!(sandbox.ok(&["schedules", "reset", "--all", "--dry-run"]).starts_with("NAME"));
+    let reset = sandbox.json(&["schedules", "reset", "--all", "--yes"]);
     assert_eq!(reset["items"].as_array().unwrap().len(), 2);
     assert_eq!(finding("schedules_ahead"), None);
     sandbox.fails(2, &["schedules", "reset"]);
     sandbox.fails(2, &["schedules", "reset", "hourly", "--all"]);
     sandbox.fails(1, &["schedules", "reset", "nothing"]);
+}
+
+#[test]
+fn names_that_nobody_serves_are_told_with_near_ones() {
+    let sandbox = Sandbox::new("[tasks.mail]\ncommand = [\"cat\"]\nqueue = \"outgoing\"\n[tasks.echo]\ncommand = [\"cat\"]\n");
+    let said = |args: &[&str]| {
+        let ended = sandbox.run(args);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        ended.stderr
+    };
+    assert_eq!(said(&["enqueue", "echo"]), "");
+    assert_eq!(said(&["enqueue", "echo", "--queue", "outgoing"]), "");
+    let told = "no live worker serves the queue `outgoign`, and no task type waits there by itself; did you mean `outgoing`?";
+    // As often as it happens: that it happened before makes it no better.
+    for _ in 0..2 {
+        assert!(said(&["enqueue", "echo", "--queue", "outgoign"]).contains(told));
+    }
+    assert!(said(&["schedules", "add", "s", "--task", "echo", "--every", "1h", "--queue", "outgoign"]).contains(told));
+    assert!(said(&["schedules", "edit", "s", "--queue", "outgoign"]).contains(told));
+    let ended = sandbox
+        .run_with_input(&["enqueue", "--jsonl", "-"], "{\"task\": \"echo\", \"queue\": \"outgoign\"}\n".repeat(3).as_str());
+    assert_eq!(ended.stderr.matches(told).count(), 1, "{ended:?}");
+    assert!(
+        said(&["enqueue", "ehco", "--force"])
+            .contains("no program has declared the task type `ehco` so far; did you mean `echo`?")
+    );
+    assert!(said(&["worker", "--drain", "--queues", "defualt"]).contains("the queue `defualt` is new"));
+    assert!(said(&["worker", "--drain", "--queues", "defualt"]).contains("did you mean `default`?"));
+    sandbox
+        .write("gristmill.toml", "[worker]\nqueues = { defualt = 1 }\n[tasks.mail]\ncommand = [\"cat\"]\nqueue = \"deafult\"\n");
+    let started = said(&["worker", "--drain"]);
+    assert!(started.contains("mail (queue deafult; did you mean `defualt`?)"), "{started}");
+    for args in [&["--kind", "mial"][..], &["kind:mial"], &["--kind", "mial", "--count"]] {
+        let said = said(&[&["tasks", "list"], args].concat());
+        assert!(said.contains("there is no task type `mial`; did you mean `mail`?"), "{said}");
+    }
+    assert!(
+        said(&["tasks", "cancel", "--queue", "outgoin", "--yes"]).contains("there is no queue `outgoin`; did you mean `outgoi")
+    );
+    assert_eq!(said(&["tasks", "list", "--kind", "mail"]), "");
+}
+
+#[test]
+fn words_of_other_tools_are_hinted_at() {
+    let sandbox = Sandbox::with_echo();
+    for (args, tip) in [
+        (&["schedules", "delete", "x"][..], "that is `schedules remove` here"),
+        (&["schedules", "trigger", "x"], "`schedules run-now`"),
+        (&["jobs", "list"], "that is `tasks` here"),
+        (&["tasks", "kill", "x"], "`tasks cancel`"),
+        (&["tasks", "rm", "x"], "`tasks delete`"),
+        (&["queues", "stop", "x"], "`queues pause`"),
+        (&["purge"], "`tasks delete`"),
+        (&["worker", "--concurrency", "8"], "--queues default=8,heavy=2"),
+        (&["worker", "--concurrency=8"], "--queues default=8,heavy=2"),
+        (&["worker", "-c", "8"], "--queues default=8,heavy=2"),
+        (&["enqueue", "echo", "--delay", "5s"], "--in 5m"),
+        (&["enqueue", "echo", "--attempt-timeout", "5s"], "--wait-timeout that of the wait"),
+        (&["tasks", "list", "--json"], "-o json"),
+        (&["tasks", "list", "--status", "failed"], "--state"),
+        (&["tasks", "list", "-tag:test"], "write NOT tag:test"),
+        (&["tasks", "cancel", "--all", "-y"], "--yes"),
+        (&["schedules", "add", "x", "--task", "echo", "--interval", "5m"], "--every 10m"),
+    ] {
+        let said = sandbox.fails(2, args);
+        assert!(said.matches("tip: ").count() == 1 && said.contains(tip), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn completions_offer_the_names_of_the_store() {
+    let sandbox = Sandbox::new("[tasks.mail]\ncommand = [\"cat\"]\nqueue = \"outgoing\"\n[tasks.echo]\ncommand = [\"cat\"]\n");
+    assert_eq!(sandbox.run(&["names", "queues"]).stdout, "");
+    assert!(!sandbox.path("gristmill.db").exists(), "a key was pressed, and a database made");
+    sandbox.enqueue("mail", "{}");
+    sandbox.ok(&["enqueue", "echo", "--queue", "two words"]);
+    sandbox.ok(&["schedules", "add", "nightly", "--task", "echo", "--every", "1h"]);
+    assert_eq!(sandbox.ok(&["names", "queues"]), "outgoing");
+    assert_eq!(sandbox.ok(&["names", "kinds"]), "echo\nmail");
+    sandbox.write("complete.sh", sandbox.ok(&["completions", "bash"]));
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_gristmill"));
+    let complete = |words: &[&str]| {
+        let script = format!(
+            "PATH={}:$PATH; source ./complete.sh; COMP_WORDS=(gristmill {}); COMP_CWORD={}; _gristmill gristmill \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[@]}}\"",
+            binary.parent().unwrap().display(),
+            words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+            words.len(),
+        );
+        let output = std::process::Command::new("bash").args(["-c", &script]).current_dir(sandbox.path("")).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    assert_eq!(complete(&["tasks", "list", "--queue", "o"]), "outgoing");
+    assert_eq!(complete(&["tasks", "list", "--kind", ""]), "echo mail");
+    assert_eq!(complete(&["enqueue", "m"]), "mail");
+    assert_eq!(complete(&["schedules", "pause", "n"]), "nightly");
+    sandbox.fails(2, &["names", "tags"]);
 }

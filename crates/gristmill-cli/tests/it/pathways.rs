@@ -43,7 +43,7 @@ fn all_four(sandbox: Sandbox) {
     let mut dev = sandbox.start(&["dev"]);
     dev.hears("dev: started");
     // 1. The caller waits for the result.
-    assert_eq!(sandbox.ok(&["enqueue", "echo", "--args", r#"{"n":1}"#, "--wait", "--timeout", "60s"]), r#"{"n":1}"#);
+    assert_eq!(sandbox.ok(&["enqueue", "echo", "--args", r#"{"n":1}"#, "--wait", "--wait-timeout", "60s"]), r#"{"n":1}"#);
     // 2. In the background.
     let background = sandbox.enqueue("echo", r#"{"n":2}"#);
     assert_eq!(sandbox.until_state(&background, "succeeded")["result"], json!({ "n": 2 }));

@@ -82,6 +82,7 @@ fn titles_and_the_data_of_progress_are_shown() {
 #[test]
 fn show_of_what_is_not_there_fails() {
     let sandbox = Sandbox::with_echo();
+    sandbox.ok(&["migrate"]);
     assert!(sandbox.fails(1, &["tasks", "show", "6f2f1c1e-6b9d-4d4e-9d53-0a4f3b1f0001"]).contains("there is no task"));
     sandbox.fails(2, &["tasks", "show", "seven"]);
 }
@@ -89,6 +90,7 @@ fn show_of_what_is_not_there_fails() {
 #[test]
 fn lists_are_filtered_and_paged() {
     let sandbox = Sandbox::with_echo();
+    sandbox.ok(&["migrate"]);
     assert_eq!(sandbox.json(&["tasks", "list"]), json!({ "items": [], "next": null }));
     let lines: String = (0..25)
         .map(|n| {
@@ -153,12 +155,12 @@ fn lists_are_filtered_by_time_title_and_words() {
     }
     sandbox.fails(2, &["tasks", "cancel", &id, "--text", "mail"]);
     // What has succeeded runs again only if somebody says so.
-    assert_eq!(sandbox.json(&["tasks", "retry", "--text", "mail"]), json!({ "changed": 0, "unchanged": 0 }));
+    assert_eq!(sandbox.json(&["tasks", "retry", "--text", "mail", "--yes"]), json!({ "changed": 0, "unchanged": 0 }));
     assert_eq!(
-        sandbox.json(&["tasks", "retry", "--text", "mail", "--state", "succeeded"]),
+        sandbox.json(&["tasks", "retry", "--text", "mail", "--state", "succeeded", "--yes"]),
         json!({ "changed": 1, "unchanged": 0 })
     );
-    assert_eq!(sandbox.json(&["tasks", "cancel", "--text", "mail"]), json!({ "changed": 1, "unchanged": 0 }));
+    assert_eq!(sandbox.json(&["tasks", "cancel", "--text", "mail", "--yes"]), json!({ "changed": 1, "unchanged": 0 }));
 }
 
 #[test]
@@ -174,6 +176,7 @@ fn tables_are_plain_and_harmless() {
 #[test]
 fn a_reader_that_leaves_ends_the_command_quietly() {
     let sandbox = Sandbox::with_echo();
+    sandbox.ok(&["migrate"]);
     for args in [&["tasks", "list"][..], &["completions", "bash"], &["--help"]] {
         let (reader, writer) = pipe().unwrap();
         drop(reader);
@@ -221,11 +224,193 @@ fn many_are_cancelled_and_retried_by_filter() {
         assert!(sandbox.fails(2, &["tasks", verb]).contains("which tasks?"));
         sandbox.fails(2, &["tasks", verb, "6f2f1c1e-6b9d-4d4e-9d53-0a4f3b1f0001", "--all"]);
     }
-    assert_eq!(sandbox.json(&["tasks", "cancel", "--queue", "a"]), json!({ "changed": 3, "unchanged": 0 }));
-    assert_eq!(sandbox.ok(&["tasks", "cancel", "--all", "-o", "jsonl"]).lines().count(), 2);
+    assert_eq!(sandbox.json(&["tasks", "cancel", "--queue", "a", "--yes"]), json!({ "changed": 3, "unchanged": 0 }));
+    assert_eq!(sandbox.ok(&["tasks", "cancel", "--all", "--yes", "-o", "jsonl"]).lines().count(), 2);
     assert_eq!(
-        sandbox.json(&["tasks", "retry", "--state", "cancelled", "--queue", "b"]),
+        sandbox.json(&["tasks", "retry", "--state", "cancelled", "--queue", "b", "--yes"]),
         json!({ "changed": 2, "unchanged": 0 })
     );
     assert_eq!(sandbox.json(&["tasks", "list", "--state", "ready"])["items"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_query_lists_what_matches_and_says_what_is_wrong_with_it() {
+    let sandbox = Sandbox::new("[tasks.\"email.send\"]\ncommand = [\"cat\"]\n[tasks.other]\ncommand = [\"cat\"]\n");
+    for (name, user) in [("email.send", 42), ("email.send", 7), ("other", 42)] {
+        sandbox.enqueue(name, &format!("{{\"user\": {user}}}"));
+    }
+    sandbox.ok(&["enqueue", "other", "--tag", "test", "--arg", "user=42"]);
+    let count = |args: &[&str]| sandbox.json(&[&["tasks", "list"], args].concat())["items"].as_array().unwrap().len();
+    assert_eq!(count(&["state:ready"]), 4);
+    assert_eq!(count(&["kind:email*", "args.user:42"]), 1);
+    assert_eq!(count(&["args.user:42 -tag:test"]), 2);
+    assert_eq!(count(&["args.user:>10", "AND", "NOT", "tag:test"]), 2);
+    assert_eq!(count(&["--query", "(tag:test OR args.user:7)", "--state", "ready"]), 2);
+    assert_eq!(count(&["--query", "age:>1h"]), 0);
+    assert!(sandbox.run(&["tasks", "list", "ready"]).stderr.contains("those in that state are state:ready"));
+    let told = |bad: &[&str]| sandbox.fails(2, &[&["tasks", "list"], bad].concat());
+    let refusal = told(&["state:sleepy"]);
+    assert!(refusal.contains("`sleepy` is not a state") && refusal.contains("state:sleepy\n      ^^^^^^"), "{refusal}");
+    assert!(told(&["sate:ready"]).contains("there is no field `sate`; there are state, queue"));
+    assert!(told(&["(a", "OR"]).contains("a condition belongs here"));
+    assert!(told(&["a", "--query", "b"]).contains("two queries"));
+    assert!(sandbox.fails(2, &["tasks", "cancel", "--query", "", "--yes"]).contains("a condition belongs here"));
+}
+
+#[test]
+fn a_list_has_the_columns_order_and_count_that_are_asked_for() {
+    let sandbox = Sandbox::with_echo();
+    for (n, priority) in [(1, "7"), (2, "3"), (3, "5")] {
+        sandbox.ok(&["enqueue", "echo", "--arg", &format!("n={n}"), "--priority", priority]);
+    }
+    let table = sandbox.ok(&["tasks", "list", "--columns", "priority,args", "--sort", "priority"]);
+    assert_eq!(table, "PRIORITY  ARGS\n3         {\"n\": 2}\n5         {\"n\": 3}\n7         {\"n\": 1}");
+    let table = sandbox.ok(&["tasks", "list", "--columns", "priority", "--sort", "-priority", "--limit", "2"]);
+    assert_eq!(table, "PRIORITY\n5\n3", "the two newest, and no others");
+    assert_eq!(sandbox.ok(&["tasks", "list", "--count"]), "3");
+    assert_eq!(sandbox.json(&["tasks", "list", "priority:<6", "--count"]), json!({ "count": 2, "exact": true }));
+    for (bad, says) in [
+        (&["--columns", "size"][..], "possible values: id, task"),
+        (&["--sort", "size"], "`size` is not a column; there are id, task"),
+        (&["--count", "--limit", "3"], "cannot be used with"),
+        (&["--watch", "-o", "json"], "--watch shows a table"),
+    ] {
+        let refusal = sandbox.fails(2, &[&["tasks", "list"], bad].concat());
+        assert!(refusal.contains(says), "{bad:?}: {refusal}");
+    }
+}
+
+#[test]
+fn a_watched_list_is_shown_again_when_something_changes() {
+    use std::io::{BufRead, BufReader};
+    let sandbox = Sandbox::with_echo();
+    sandbox.enqueue("echo", "{}");
+    let mut child = sandbox.command(&["tasks", "list", "--watch", "--columns", "state"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!([lines.next().unwrap(), lines.next().unwrap()], ["STATE", "ready"]);
+    sandbox.ok(&["worker", "--drain"]);
+    assert!(lines.any(|line| line == "succeeded"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn the_beginning_of_an_id_is_enough_where_it_is_unique() {
+    let sandbox = Sandbox::with_echo();
+    let ids =
+        ["019a0000-0000-7000-8000-000000000001", "019a0000-0000-7000-8000-0000000000ff", "019b0000-0000-4000-8000-000000000000"];
+    for id in ids {
+        sandbox.ok(&["enqueue", "echo", "--id", id]);
+    }
+    assert_eq!(sandbox.show("019b")["id"], ids[2]);
+    assert_eq!(sandbox.json(&["tasks", "cancel", "019b", ids[0]])["items"][0]["id"], ids[2]);
+    let several = sandbox.fails(2, &["tasks", "show", "019a0000"]);
+    assert!(several.contains("more than one task") && several.contains(ids[0]) && several.contains(ids[1]), "{several}");
+    assert!(sandbox.fails(1, &["tasks", "show", "02ab"]).contains("begins with `02ab`"));
+    assert!(sandbox.fails(2, &["tasks", "cancel", "state:ready"]).contains("a query stands behind --query"));
+    for bad in ["abc", "seven", "019a-0000", "", "019b0000-0000-4000-8000-0000000000001"] {
+        let refusal = sandbox.fails(2, &["tasks", "show", bad]);
+        assert!(refusal.contains("it is a UUID such as 019a") && refusal.contains("`enqueue` prints it"), "{bad}: {refusal}");
+    }
+}
+
+#[test]
+fn waiting_tells_what_became_of_tasks() {
+    let sandbox = Sandbox::new("[tasks.echo]\ncommand = [\"cat\"]\n[tasks.fail]\ncommand = [\"false\"]\nmax_attempts = 1\n");
+    let (good, bad) = (sandbox.enqueue("echo", "{\"n\": 1}"), sandbox.enqueue("fail", "{}"));
+    let late = sandbox.fails(4, &["tasks", "wait", &good, "--wait-timeout", "50ms"]);
+    assert!(late.contains("did not end in time"), "{late}");
+    let _worker = sandbox.worker(&[]);
+    let waited = sandbox.json(&["tasks", "wait", &good]);
+    assert_eq!((&waited["items"][0]["state"], &waited["items"][0]["result"]), (&json!("succeeded"), &json!({ "n": 1 })));
+    let ended = sandbox.run(&["tasks", "wait", &good, &bad, "-o", "jsonl"]);
+    assert_eq!((ended.code, ended.stdout.lines().count()), (Some(1), 2), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("task {bad} failed")), "{ended:?}");
+    sandbox.fails(1, &["tasks", "wait", "6f2f1c1e-6b9d-4d4e-9d53-0a4f3b1f0001"]);
+    sandbox.fails(2, &["tasks", "wait"]);
+}
+
+#[test]
+fn logs_are_printed_and_followed() {
+    let sandbox = Sandbox::new(
+        "[tasks.say]\ncommand = [\"sh\", \"-c\", \"echo one >&2; until test -e go; do sleep 0.01; done; echo two >&2; test -e done || { touch done; exit 1; }\"]\nbackoff = \"10ms\"\n",
+    );
+    let id = sandbox.enqueue("say", "{}");
+    let _worker = sandbox.worker(&[]);
+    let mut followed = sandbox.command(&["tasks", "logs", "-f", &id]).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(followed.stdout.take().unwrap())).map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "one");
+    sandbox.write("go", "");
+    assert_eq!(lines.collect::<Vec<_>>(), ["two", "one", "two"]);
+    assert!(crate::sandbox::status(&mut followed).success());
+    let all = sandbox.json(&["tasks", "logs", &id]);
+    assert_eq!(all["items"].as_array().unwrap().len(), 2, "{all}");
+    let line: Value =
+        serde_json::from_str(sandbox.ok(&["tasks", "logs", &id, "--attempt", "2", "-o", "jsonl"]).lines().next().unwrap())
+            .unwrap();
+    assert_eq!((&line["attempt"], &line["line"]), (&json!(2), &json!("one")));
+    assert!(sandbox.fails(1, &["tasks", "logs", &id, "--attempt", "7"]).contains("has no attempt 7"));
+    sandbox.fails(2, &["tasks", "logs", &id, "-f", "--attempt", "1"]);
+    sandbox.fails(2, &["tasks", "logs", &id, "-f", "-o", "json"]);
+}
+
+#[test]
+fn what_is_done_to_many_is_shown_first_and_needs_a_yes() {
+    let sandbox = Sandbox::with_echo();
+    let ids: Vec<_> = (0..7).map(|n| sandbox.enqueue("echo", &format!("{{\"n\": {n}}}"))).collect();
+    for verb in ["cancel", "retry", "delete"] {
+        let refusal = sandbox.fails(2, &["tasks", verb, "--all"]);
+        assert!(
+            refusal.contains(&format!("to {verb} many tasks at once needs --yes")) && refusal.contains("--dry-run"),
+            "{refusal}"
+        );
+        sandbox.fails(2, &["tasks", verb, "--all", "--yes", "--dry-run"]);
+        sandbox.fails(2, &["tasks", verb, &ids[0], "--dry-run"]);
+    }
+    let preview = sandbox.ok(&["tasks", "cancel", "--query", "args.n:>0", "--dry-run"]);
+    assert!(preview.starts_with("6 tasks to cancel, the newest of them:") && preview.lines().count() == 7, "{preview}");
+    let preview = sandbox.json(&["tasks", "cancel", "--all", "--dry-run"]);
+    assert_eq!(
+        (&preview["matching"], &preview["exact"], preview["sample"].as_array().unwrap().len()),
+        (&json!(7), &json!(true), 5)
+    );
+    assert_eq!(sandbox.json(&["tasks", "retry", "--all", "--dry-run"])["matching"], 0);
+    assert_eq!(sandbox.json(&["tasks", "list", "--state", "ready"])["items"].as_array().unwrap().len(), 7);
+    assert_eq!(sandbox.json(&["tasks", "cancel", "--query", "args.n:<3", "--yes"]), json!({ "changed": 3, "unchanged": 0 }));
+    assert_eq!(sandbox.json(&["tasks", "delete", "--all", "--dry-run"])["matching"], 3);
+}
+
+#[test]
+fn ended_tasks_are_deleted_and_others_are_not() {
+    let sandbox = Sandbox::with_echo();
+    let (first, second) = (sandbox.enqueue("echo", "{}"), sandbox.enqueue("echo", "{}"));
+    sandbox.ok(&["worker", "--drain"]);
+    let waits = sandbox.enqueue("echo", "{}");
+    let ended = sandbox.run(&["tasks", "delete", &first, &waits, "-o", "jsonl"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stdout.contains("\"deleted\"") && ended.stdout.contains("\"not_ended\""), "{ended:?}");
+    assert!(ended.stderr.contains("1 tasks could not be deleted"), "{ended:?}");
+    sandbox.fails(1, &["tasks", "show", &first]);
+    assert_eq!(sandbox.json(&["tasks", "delete", "--state", "succeeded", "--yes"]), json!({ "changed": 1, "unchanged": 0 }));
+    sandbox.fails(1, &["tasks", "show", &second]);
+    assert_eq!(sandbox.show(&waits)["state"], "ready");
+    sandbox.fails(2, &["tasks", "delete"]);
+}
+
+#[test]
+fn who_only_looks_makes_no_store() {
+    let sandbox = Sandbox::with_echo();
+    for command in [
+        &["tasks", "list"][..],
+        &["tasks", "show", "6f2f1c1e-6b9d-4d4e-9d53-0a4f3b1f0001"],
+        &["queues", "list"],
+        &["workers"],
+        &["kinds"],
+        &["schedules", "list"],
+        &["doctor"],
+    ] {
+        let refusal = sandbox.fails(3, command);
+        assert!(refusal.contains("there is no store at gristmill.db") && refusal.contains("--store"), "{command:?}: {refusal}");
+    }
+    assert!(!sandbox.path("gristmill.db").exists());
 }

@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gristmill_core::{
-    CancelOutcome, Changes, Claim, Claimed, Cursor, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec, LeaseRef, Mark,
-    NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Severity, Source, State,
-    Store, StoreError, Swept, TaskId, TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec,
+    CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec,
+    LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Severity,
+    Source, State, Store, StoreError, Swept, TaskId, TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec,
 };
 
 use signal::Signals;
@@ -195,6 +195,14 @@ impl Store for MemoryStore {
 
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
         Ok(self.run(|tables, _| ids.iter().map(|id| tables.retry(*id)).collect()))
+    }
+
+    async fn ids_between(&self, first: TaskId, last: TaskId, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+        Ok(self.run(|tables, _| tables.ids_between(first, last, limit)))
+    }
+
+    async fn delete(&self, ids: &[TaskId]) -> Result<Vec<DeleteOutcome>, StoreError> {
+        Ok(self.run(|tables, _| ids.iter().map(|id| tables.delete(*id)).collect()))
     }
 
     async fn release(&self, ids: &[TaskId]) -> Result<Vec<ReleaseOutcome>, StoreError> {

@@ -1,6 +1,6 @@
 use gristmill_core::{
-    AttemptState, CancelOutcome, Ending, Failure, FailureReason, LeaseKey, LeaseRef, ReleaseOutcome, RetryOutcome, Standing,
-    State, TaskId, Timestamp,
+    AttemptState, CancelOutcome, DeleteOutcome, Ending, Failure, FailureReason, LeaseKey, LeaseRef, ReleaseOutcome, RetryOutcome,
+    Standing, State, TaskId, Timestamp,
 };
 
 use super::tables::{Place, Tables};
@@ -38,6 +38,16 @@ impl Tables {
             task.place = Place::of(Standing { limited: task.new.hold.limited, ..Standing::default() }, task.due);
         });
         RetryOutcome::Ready
+    }
+
+    /// Forgets an ended task.
+    pub(super) fn delete(&mut self, id: TaskId) -> DeleteOutcome {
+        let Some((seq, task)) = self.by_id(id) else { return DeleteOutcome::NotFound };
+        if !task.state().is_final() {
+            return DeleteOutcome::NotEnded;
+        }
+        self.remove(seq);
+        DeleteOutcome::Deleted
     }
 
     /// Takes a running task from its worker, or a scheduled one from its time.

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use gristmill_core::kit::Sift;
 use gristmill_core::kit::served::{Holding, Serves};
 use gristmill_core::limits::{COUNT_MAX, PAGE_ITEMS_MAX, PAGE_ROWS_MAX};
 use gristmill_core::{
@@ -27,14 +28,28 @@ impl Tables {
         Some(TaskRecord { attempts: task.history.iter().cloned().chain(running).collect(), ..record(task) })
     }
 
+    pub(super) fn ids_between(&self, first: TaskId, last: TaskId, limit: usize) -> Vec<TaskId> {
+        let mut ids: Vec<_> = self.tasks.values().map(|task| task.new.id).filter(|id| (first..=last).contains(id)).collect();
+        ids.sort_unstable();
+        ids.truncate(limit);
+        ids
+    }
+
     pub(super) fn list(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Page<TaskRecord> {
         let limit = limit.clamp(1, PAGE_ITEMS_MAX);
+        let mut sift = Sift::new(filter, after, limit);
+        if sift.ask().is_none() {
+            return Page::last(Vec::new());
+        }
+        // Of all that the query asks, it is only taken to know the worker. The rest each task is asked here, one by one.
+        let looked_for = Filter { worker: sift.filter().worker.clone(), ..filter.clone() };
+        let fits = |task: &TaskRecord| filter.query.as_ref().is_none_or(|query| query.matches(task));
         let end = after.map_or(i64::MAX, Cursor::key);
         let mut page = Page { items: Vec::new(), next: None };
         let mut rows = self.tasks.range(..end).rev();
         for (read, (seq, task)) in rows.by_ref().enumerate() {
-            if matches(filter, task) {
-                page.items.push(record(task));
+            if matches(&looked_for, task) {
+                page.items.extend(Some(record(task)).filter(fits));
             }
             if page.items.len() == limit || read + 1 == PAGE_ROWS_MAX {
                 page.next = Some(Cursor::after(*seq));

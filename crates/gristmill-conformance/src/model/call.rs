@@ -1,8 +1,9 @@
 use std::fmt;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, EnqueueOutcome, Fence, LeaseKey, LeaseRef, NewTask, Note, Pulse, ReleaseOutcome, RetryOutcome,
-    Settled, Settlement, State, Store, StoreError, StoreErrorKind, Swept, TaskId, WorkerId, WorkerSpec,
+    CancelOutcome, Claim, Claimed, DeleteOutcome, EnqueueOutcome, Fence, LeaseKey, LeaseRef, NewTask, Note, Pulse,
+    ReleaseOutcome, RetryOutcome, Settled, Settlement, State, Store, StoreError, StoreErrorKind, Swept, TaskId, WorkerId,
+    WorkerSpec,
 };
 
 use super::op::LEASE;
@@ -38,6 +39,7 @@ pub(super) enum Call {
     Cancel(Vec<TaskId>),
     Retry(Vec<TaskId>),
     Release(Vec<TaskId>),
+    Delete(Vec<TaskId>),
     Forget(WorkerId),
     Unblock(Vec<TaskId>),
     Admit(Vec<TaskId>),
@@ -57,6 +59,7 @@ pub(super) enum Answer {
     Cancelled(Vec<CancelOutcome>),
     Retried(Vec<RetryOutcome>),
     Released(Vec<ReleaseOutcome>),
+    Deleted(Vec<DeleteOutcome>),
     Forgot(Option<u64>),
     WentOn(Vec<Option<State>>),
     Swept(Swept),
@@ -108,6 +111,7 @@ impl Call {
             Self::Cancel(ids) => Answer::Cancelled(store.cancel(ids).await?),
             Self::Retry(ids) => Answer::Retried(store.retry(ids).await?),
             Self::Release(ids) => Answer::Released(store.release(ids).await?),
+            Self::Delete(ids) => Answer::Deleted(store.delete(ids).await?),
             Self::Forget(worker) => Answer::Forgot(store.forget_worker(*worker).await?),
             Self::Unblock(ids) => Answer::WentOn(store.unblock(ids).await?),
             Self::Admit(ids) => Answer::WentOn(store.admit(ids).await?),
@@ -141,6 +145,7 @@ impl fmt::Display for Answer {
             Self::Cancelled(outcomes) => write!(f, "{outcomes:?}"),
             Self::Retried(outcomes) => write!(f, "{outcomes:?}"),
             Self::Released(outcomes) => write!(f, "{outcomes:?}"),
+            Self::Deleted(outcomes) => write!(f, "{outcomes:?}"),
             Self::Forgot(held) => write!(f, "{held:?}"),
             Self::WentOn(states) => write!(f, "{states:?}"),
             // Which expiries a claim had found before is each store's own affair; the suite looks at what is told.

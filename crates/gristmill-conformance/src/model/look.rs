@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gristmill_core::{Filter, KindInfo, Pending, QueueInfo, State, Store, StoreError, TaskId, TaskRecord, WorkerInfo};
+use gristmill_core::{
+    Filter, KindInfo, Pending, Query, QueueInfo, State, Store, StoreError, TaskId, TaskRecord, Timestamp, WorkerInfo,
+};
 
 use super::differ;
 use super::op::NAMES;
@@ -79,6 +81,10 @@ fn filters(tasks: &[(TaskId, Option<TaskRecord>)]) -> Vec<(Filter, usize)> {
     filters.push((Filter { schedule: named("a"), ..all.clone() }, 5));
     filters.push((Filter { text: named("B tag"), ..all.clone() }, 4));
     filters.push((Filter { text: named("a"), queue: named("a"), ..all.clone() }, 3));
+    let query = |text: &str| Query::parse(text, Timestamp::from_millis(1)).ok();
+    for text in ["-queue:a", "kind:b* OR tag:tag", "state:failed -tag:tag", "(state:ready OR state:running) attempt:>1"] {
+        filters.push((Filter { query: query(text), ..all.clone() }, 3));
+    }
     // What the tasks themselves say: somebody's children, the time before and after one, and where one ran.
     let known = || tasks.iter().filter_map(|(_, task)| task.as_ref());
     if let Some(parent) = known().find_map(|task| task.meta.parent) {

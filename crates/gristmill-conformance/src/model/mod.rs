@@ -123,8 +123,12 @@ impl Case<'_> {
                 self.log.push("the process of the store dies; reopen it".to_owned());
                 // The subject gets the only handle, so that the old store can be gone before the new one is there.
                 let dead = std::mem::replace(&mut self.store, self.model.clone());
+                let old = Arc::downgrade(&dead);
                 self.store = self.subject.reopen(dead, self.env.clone()).await;
-                self.model.reopened();
+                // One that has nothing but its process was not closed, and has forgotten nothing.
+                if old.upgrade().is_none() {
+                    self.model.reopened();
+                }
                 return Ok(());
             }
             Op::SweepInSteps(limit) => return self.sweep_in_steps(*limit).await,

@@ -79,6 +79,7 @@ impl World {
             Op::Cancel(tasks) => Call::Cancel(self.some_tasks(tasks)?),
             Op::Retry(tasks) => Call::Retry(self.some_tasks(tasks)?),
             Op::Release(tasks) => Call::Release(self.some_tasks(tasks)?),
+            Op::Delete(tasks) => Call::Delete(self.some_tasks(tasks)?),
             Op::Forget(worker) => Call::Forget(self.some_worker(*worker)?.id),
             Op::Unblock(tasks) => Call::Unblock(self.some_tasks(tasks)?),
             Op::Admit(tasks) => Call::Admit(self.some_tasks(tasks)?),

@@ -1,6 +1,9 @@
 //! What operators do by hand to what nothing else sets free.
 
-use gristmill_core::{Ack, AttemptState, CancelOutcome, Ending, Hold, NewTask, Pulse, ReleaseOutcome, Settled, State};
+use gristmill_core::{
+    Ack, AttemptState, CancelOutcome, DeleteOutcome, Ending, EnqueueOutcome, Filter, Hold, NewTask, Pulse, ReleaseOutcome,
+    Settled, State, TaskId, TaskMeta,
+};
 
 use super::bench::{ALL, Bench, LEASE, secs};
 use super::list;
@@ -10,6 +13,8 @@ list![
     a_release_of_what_must_not_run_again_ends_it,
     a_scheduled_task_that_is_released_waits_no_longer,
     a_release_leaves_alone_what_neither_runs_nor_is_scheduled,
+    what_is_deleted_is_gone_and_what_has_not_ended_stays,
+    ids_are_found_by_their_beginning,
     a_forgotten_worker_has_died,
     a_forgotten_worker_that_held_much_holds_nothing,
 ];
@@ -121,4 +126,56 @@ pub async fn a_forgotten_worker_that_held_much_holds_nothing(bench: Bench<'_>) {
     assert_eq!(bench.sweep().await.ended, [last]);
     let fresh = bench.worker().await;
     assert_eq!(bench.claim(fresh, ALL).await.len(), ALL);
+}
+
+/// With its history and all under which it is filed, so that its id is free again.
+pub async fn what_is_deleted_is_gone_and_what_has_not_ended_stays(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let meta = Some(Box::new(TaskMeta { tags: vec!["gone".to_owned()], ..TaskMeta::default() }));
+    let tagged = NewTask { meta, ..bench.task() };
+    let failed = bench.ended(worker, tagged.clone(), Ending::Failed).await;
+    let retried = bench.add().await;
+    let lease = bench.claim_one(worker).await.lease;
+    bench.settle(lease, Ending::Retry { delay: secs(9) }).await;
+    let running = bench.add().await;
+    bench.claim_one(worker).await;
+    let ready = bench.add().await;
+    let ids = [failed, retried, failed, running, ready, bench.env.task_id()];
+    let outcomes = bench.store.delete(&ids).await.expect("delete");
+    let expected = [
+        DeleteOutcome::Deleted,
+        DeleteOutcome::NotEnded,
+        DeleteOutcome::NotFound,
+        DeleteOutcome::NotEnded,
+        DeleteOutcome::NotEnded,
+        DeleteOutcome::NotFound,
+    ];
+    assert_eq!(outcomes, expected);
+    assert_eq!(bench.find(failed).await, None);
+    assert_eq!(bench.list(&Filter { tag: Some("gone".to_owned()), ..Filter::default() }).await, []);
+    assert_eq!(bench.list(&Filter::default()).await, [ready, running, retried]);
+    assert_eq!(bench.store.retry(&[failed]).await.expect("retry"), [gristmill_core::RetryOutcome::NotFound]);
+    let again = bench.store.enqueue(vec![NewTask { id: failed, args: "{}".to_owned(), ..tagged }]).await.expect("enqueue");
+    assert_eq!(again, [EnqueueOutcome::Created]);
+    assert!(bench.get(failed).await.attempts.is_empty());
+}
+
+/// Bounded, in the order of the ids, and both ends included.
+pub async fn ids_are_found_by_their_beginning(bench: Bench<'_>) {
+    let id = |text: &str| text.parse::<TaskId>().expect("an id");
+    let ids =
+        ["019a0000-0000-7000-8000-000000000001", "019a0000-0000-7000-8000-0000000000ff", "019b0000-0000-4000-8000-000000000000"];
+    for text in [ids[1], ids[2], ids[0]] {
+        bench.enqueue(NewTask { id: id(text), ..bench.task() }).await;
+    }
+    let begin = async |text: &str, limit| {
+        let (first, last) = TaskId::range_of(text).expect("a beginning");
+        bench.store.ids_between(first, last, limit).await.expect("ids")
+    };
+    let [one, two, three] = ids.map(id);
+    assert_eq!(begin("019", 9).await, [one, two, three]);
+    assert_eq!(begin("019", 2).await, [one, two]);
+    assert_eq!(begin("019a", 9).await, [one, two]);
+    assert_eq!(begin(ids[1], 9).await, [two]);
+    assert_eq!(begin("02", 9).await, []);
 }

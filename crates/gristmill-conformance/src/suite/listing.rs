@@ -1,6 +1,8 @@
 //! Finding tasks.
 
-use gristmill_core::{Cursor, Ending, Filter, NewTask, SCHEDULE_HEADER, Settlement, State, StoreErrorKind, TaskId, TaskMeta};
+use gristmill_core::{
+    Cursor, Ending, Filter, NewTask, Query, SCHEDULE_HEADER, Settlement, State, StoreErrorKind, TaskId, TaskMeta,
+};
 
 use super::bench::{ALL, Bench, LEASE, secs};
 use super::list;
@@ -11,6 +13,7 @@ list![
     a_time_range_has_its_first_instant_and_not_its_last,
     a_worker_has_what_runs_there_and_what_ran_there_last,
     a_filter_that_can_match_nothing_is_refused,
+    a_query_finds_what_matches,
     ids_are_those_of_the_list,
     every_state_is_found_under_its_name,
     pages_cover_everything_once,
@@ -285,5 +288,63 @@ async fn pages(bench: &Bench<'_>, filter: &Filter, mut after: Option<Cursor>, li
             Some(next) => after = Some(next),
             None => return ids,
         }
+    }
+}
+
+/// What an index answers and what only each task does, joined in every way, and page by page.
+pub async fn a_query_finds_what_matches(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let task = |kind: &str, args: &str, tags: &[&str]| {
+        let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        let meta = Some(Box::new(TaskMeta { tags, ..TaskMeta::default() }));
+        NewTask { kind: kind.to_owned(), args: args.to_owned(), meta, ..bench.task() }
+    };
+    let failed = bench.ended(worker, NewTask { meta: task("work", "{}", &["vip"]).meta, ..bench.task() }, Ending::Failed).await;
+    let first = bench.enqueue(task("email.send", r#"{"user": 42}"#, &["vip", "eu"])).await;
+    bench.pass(secs(100));
+    let second = bench.enqueue(task("email.receive", r#"{"user": 42}"#, &["eu"])).await;
+    let third = bench.enqueue(task("email.send", r#"{"user": 7}"#, &["vip"])).await;
+    let named = format!("worker:host-{worker}");
+    let (named_too, by_id) = (format!("{named} -state:failed"), format!("id:{first}"));
+    for (text, expected) in [
+        ("args.user:42", vec![second, first]),
+        ("kind:email* -kind:email.receive", vec![third, first]),
+        ("kind:email.send args.user:<10", vec![third]),
+        ("tag:vip tag:eu", vec![first]),
+        ("-state:ready", vec![failed]),
+        ("state:failed OR args.user:7", vec![third, failed]),
+        ("age:>50s kind:email*", vec![first]),
+        ("state:ready state:failed", vec![]),
+        (named.as_str(), vec![failed]),
+        (named_too.as_str(), vec![]),
+        (by_id.as_str(), vec![first]),
+    ] {
+        let query = Query::parse(text, bench.env.now()).expect(text);
+        let filter = Filter { query: Some(query), ..Filter::default() };
+        assert_eq!(bench.list(&filter).await, expected, "{text}");
+        let ids = bench.store.list_ids(&filter, None, 10).await.expect("list ids").items;
+        assert_eq!(ids, expected, "{text}");
+    }
+    // Page by page, with others between those that match.
+    let mut wanted = Vec::new();
+    for number in 0..30 {
+        let id = bench.enqueue(task("bulk", &format!("{{\"n\": {number}}}"), &[])).await;
+        if number % 3 == 0 {
+            wanted.insert(0, id);
+        }
+    }
+    let all: Vec<_> = (0..30).step_by(3).map(|number| format!("args.n:{number}")).collect();
+    let query = Query::parse(&format!("kind:bulk ({})", all.join(" OR ")), bench.env.now()).expect("a query");
+    let filter = Filter { query: Some(query), kind: name("bulk"), ..Filter::default() };
+    for limit in [1, 3, 10] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = bench.store.list(&filter, after, limit).await.expect("list");
+            assert!(page.items.len() <= limit);
+            seen.extend(page.items.into_iter().map(|task| task.id));
+            let Some(next) = page.next else { break };
+            after = Some(next);
+        }
+        assert_eq!(seen, wanted, "{limit} a page");
     }
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 use gristmill_conformance::suite::{checks, exercise};
 use gristmill_conformance::{MemoryStore, Subject, check_against_model};
 use gristmill_core::{
-    Advance, Advanced, CancelOutcome, Changes, Claim, Claimed, Cursor, DueSchedules, Edit, EnqueueOutcome, Env, Fence, Filter,
-    Finding, KindInfo, KindSpec, Lead, LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome,
-    RetryOutcome, Schedule, ScheduleEdit, Schedules, Settled, Settlement, Source, State, Store, StoreError, Swept, TaskId,
-    TaskRecord, TickRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait,
+    Advance, Advanced, CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, DueSchedules, Edit, EnqueueOutcome, Env,
+    Fence, Filter, Finding, KindInfo, KindSpec, Lead, LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo,
+    ReleaseOutcome, RetryOutcome, Schedule, ScheduleEdit, Schedules, Settled, Settlement, Source, State, Store, StoreError,
+    Swept, TaskId, TaskRecord, TickRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -418,6 +418,14 @@ impl Store for Broken {
 
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
         self.inner.retry(ids).await
+    }
+
+    async fn ids_between(&self, first: TaskId, last: TaskId, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+        self.inner.ids_between(first, last, limit).await
+    }
+
+    async fn delete(&self, ids: &[TaskId]) -> Result<Vec<DeleteOutcome>, StoreError> {
+        self.inner.delete(ids).await
     }
 
     async fn release(&self, ids: &[TaskId]) -> Result<Vec<ReleaseOutcome>, StoreError> {

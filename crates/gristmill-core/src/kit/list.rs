@@ -204,8 +204,8 @@ impl<T> Walk<T> {
         self.chunk = self.chunk.saturating_mul(4);
     }
 
-    /// What the page has, newest first, and where the next one begins.
-    pub fn end(mut self) -> (Vec<T>, Option<Cursor>) {
+    /// What the page has with its keys, newest first, and where the next one begins.
+    pub fn end(mut self) -> (Vec<(i64, T)>, Option<Cursor>) {
         let more = self.found.len() > self.limit;
         self.found.truncate(self.limit);
         let last = self.found.last().map(|(key, _)| *key);
@@ -214,7 +214,7 @@ impl<T> Walk<T> {
             _ if self.over || self.below <= self.above.saturating_add(1) => None,
             _ => Some(Cursor::after(self.below)),
         };
-        (self.found.into_iter().map(|(_, item)| item).collect(), next)
+        (self.found, next)
     }
 }
 
@@ -291,7 +291,7 @@ mod tests {
                 walk.take(lanes.iter().map(|step| read(ask, *step, &wanted)).collect());
             }
             let (page, next) = walk.end();
-            pages.push(page);
+            pages.push(page.into_iter().map(|(_, item)| item).collect());
             match next {
                 Some(next) => after = Some(next),
                 None => return pages,

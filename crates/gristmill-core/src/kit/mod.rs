@@ -7,8 +7,10 @@ pub mod list;
 pub mod migrate;
 pub mod row;
 pub mod served;
+mod sift;
 pub mod watch;
 mod word;
 
 pub use fnv::fnv;
+pub use sift::Sift;
 pub use word::Word;

@@ -1,7 +1,7 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use gristmill_core::kit::Word;
-use gristmill_core::{Ending, Points, ReleaseOutcome, TaskId, WorkerId};
+use gristmill_core::{DeleteOutcome, Ending, Points, ReleaseOutcome, State, TaskId, WorkerId};
 use uuid::Uuid;
 
 use super::ended::end_attempt;
@@ -39,11 +39,31 @@ pub(crate) async fn release(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<R
         s.own.returned_somewhere = true;
     }
     let states = view::task_states(s, ids).await?;
-    let answer = |(id, state): (&TaskId, Option<gristmill_core::State>)| match (released.remove(&id.as_uuid()), state) {
+    let answer = |(id, state): (&TaskId, Option<State>)| match (released.remove(&id.as_uuid()), state) {
         (Some(outcome), _) => outcome,
         (None, None) => ReleaseOutcome::NotFound,
         (None, Some(state)) if state.is_final() => ReleaseOutcome::AlreadyEnded,
         (None, Some(_)) => ReleaseOutcome::Waits,
+    };
+    Ok(ids.iter().zip(states).map(answer).collect())
+}
+
+/// Deletes ended tasks with all that is kept of them. Needs a transaction.
+pub(crate) async fn delete(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<DeleteOutcome>, Fault> {
+    let mut all: Vec<Uuid> = ids.iter().map(TaskId::as_uuid).collect();
+    all.sort_unstable();
+    all.dedup();
+    let mut deleted = HashSet::with_capacity(all.len());
+    for row in s.rows(Q::Delete, &[&all]).await? {
+        deleted.insert(row.try_get::<_, Uuid>(0)?);
+    }
+    s.effects.changed |= !deleted.is_empty();
+    let states = view::task_states(s, ids).await?;
+    let answer = |(id, state): (&TaskId, Option<State>)| match state {
+        // A second time in one call there is none any more.
+        _ if deleted.remove(&id.as_uuid()) => DeleteOutcome::Deleted,
+        Some(_) => DeleteOutcome::NotEnded,
+        None => DeleteOutcome::NotFound,
     };
     Ok(ids.iter().zip(states).map(answer).collect())
 }

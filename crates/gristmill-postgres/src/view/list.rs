@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use gristmill_core::kit::Sift;
 use gristmill_core::kit::encode::ended_of;
 use gristmill_core::kit::list::{Ask, CLOCK_SLACK_MS, LABELS_COUNTED, Lane, Plan, Read, Walk};
 use gristmill_core::{Cursor, Filter, Page, Place, State, TaskId, TaskMeta, TaskRecord};
@@ -29,31 +30,48 @@ pub(crate) async fn list(
     after: Option<Cursor>,
     limit: usize,
 ) -> Result<Page<TaskRecord>, Fault> {
-    let (found, next) = find(s, filter, after, limit).await?;
-    let mut items = if found.is_empty() { Vec::new() } else { records(s, &found, false).await? };
-    // They may have gone on since they were found.
-    items.retain(|task| filter.admits_state(task.state));
-    Ok(Page { items, next })
+    let mut sift = Sift::new(filter, after, limit);
+    while let Some((after, count)) = sift.ask() {
+        let (found, next) = find(s, sift.filter(), after, count).await?;
+        let ids: Vec<Uuid> = found.iter().map(|(_, id)| *id).collect();
+        let keys: HashMap<TaskId, i64> = found.into_iter().map(|(key, id)| (TaskId::from_uuid(id), key)).collect();
+        let mut items = if ids.is_empty() { Vec::new() } else { records(s, &ids, false).await? };
+        // They may have gone on since they were found.
+        items.retain(|task| sift.filter().admits_state(task.state));
+        sift.take(items.into_iter().filter_map(|task| Some((*keys.get(&task.id)?, task))).collect(), next);
+    }
+    Ok(sift.end())
 }
 
-/// The ids of tasks that match, newest first. Reads no body.
+/// The ids of tasks that match, newest first. Reads no body, unless each task has to be asked.
 pub(crate) async fn list_ids(
     s: &mut Session<'_>,
     filter: &Filter,
     after: Option<Cursor>,
     limit: usize,
 ) -> Result<Page<TaskId>, Fault> {
-    let (found, next) = find(s, filter, after, limit).await?;
-    Ok(Page { items: found.into_iter().map(TaskId::from_uuid).collect(), next })
+    let mut sift = Sift::new(filter, after, limit);
+    if sift.asks() {
+        return Ok(list(s, filter, after, limit).await?.map(|task| task.id));
+    }
+    let Some((after, limit)) = sift.ask() else { return Ok(Page::last(Vec::new())) };
+    let (found, next) = find(s, sift.filter(), after, limit).await?;
+    Ok(Page { items: found.into_iter().map(|(_, id)| TaskId::from_uuid(id)).collect(), next })
 }
 
-/// The ids of tasks that match, newest first, and where the next page begins.
+/// The ids between two, in their order.
+pub(crate) async fn ids_between(s: &mut Session<'_>, first: TaskId, last: TaskId, limit: usize) -> Result<Vec<TaskId>, Fault> {
+    let rows = s.rows(Q::IdsBetween, &[&first.as_uuid(), &last.as_uuid(), &bound(limit)]).await?;
+    rows.iter().map(|row| Ok(TaskId::from_uuid(row.try_get(0)?))).collect()
+}
+
+/// The ids of tasks that match with their places in the order of arrival, newest first, and where the next page begins.
 async fn find(
     s: &mut Session<'_>,
     filter: &Filter,
     after: Option<Cursor>,
     limit: usize,
-) -> Result<(Vec<Uuid>, Option<Cursor>), Fault> {
+) -> Result<(Vec<(i64, Uuid)>, Option<Cursor>), Fault> {
     let kinds = match filter.text {
         Some(_) => kinds(s).await?,
         None => HashMap::new(),

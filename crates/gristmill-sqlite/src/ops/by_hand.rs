@@ -1,8 +1,11 @@
 use gristmill_core::kit::Word;
-use gristmill_core::{Ending, Flags, Place, Points, ReleaseOutcome, Standing, TaskId, WorkerId, place as place_of};
+use gristmill_core::{
+    DeleteOutcome, Ending, Flags, Place, Points, ReleaseOutcome, Standing, TaskId, WorkerId, place as place_of,
+};
 use rusqlite::{OptionalExtension, params};
 
 use super::facts::facts_of;
+use super::label;
 use super::place::place;
 use super::settle::{finish, take_lease};
 use super::sweep::UNKNOWN;
@@ -35,6 +38,21 @@ pub(crate) fn release(tx: &mut Tx<'_>, id: TaskId) -> Result<ReleaseOutcome, Fau
     }
     let ended = tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.exists([facts.key])?;
     Ok(if ended { ReleaseOutcome::AlreadyEnded } else { ReleaseOutcome::Waits })
+}
+
+/// Deletes an ended task with all that is kept of it.
+pub(crate) fn delete(tx: &mut Tx<'_>, id: TaskId) -> Result<DeleteOutcome, Fault> {
+    let key = tx.conn.prepare_cached(sql::TASK_FIND)?.query_row([id.as_bytes().as_slice()], |row| row.get::<_, i64>(0));
+    let Some(key) = key.optional()? else { return Ok(DeleteOutcome::NotFound) };
+    let owed = tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([key], |row| Ok(Flags::from_bits(row.get(6)?)));
+    // What is owed a newer version has yet to do.
+    if owed.optional()?.is_none_or(|owed| !owed.is_none()) {
+        return Ok(DeleteOutcome::NotEnded);
+    }
+    tx.effects.changed = true;
+    tx.conn.prepare_cached(sql::OUTCOME_DELETE)?.execute([key])?;
+    label::delete(tx.conn, key)?;
+    Ok(DeleteOutcome::Deleted)
 }
 
 /// Takes a worker for dead; how many tasks it holds, `None` if there is none of this id.

@@ -1,3 +1,4 @@
+use gristmill_core::kit::Sift;
 use gristmill_core::kit::encode::ended_of;
 use gristmill_core::kit::list::{Ask, CLOCK_SLACK_MS, LABELS_COUNTED, Lane, Plan, Read, Walk};
 use gristmill_core::{Cursor, Filter, Page, State, TaskId, TaskMeta, TaskRecord, Timestamp};
@@ -11,19 +12,28 @@ use crate::text::Lossy;
 
 /// Tasks that match, newest first.
 pub(crate) fn list(view: &mut View<'_>, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskRecord>, Fault> {
-    let (found, next) = find(view, filter, after, limit)?;
-    let mut items = Vec::with_capacity(found.len());
-    for seq in found {
-        if let Some(place) = locate(view, seq)? {
-            items.extend(load(view, seq, &place)?);
+    let mut sift = Sift::new(filter, after, limit);
+    while let Some((after, count)) = sift.ask() {
+        let (found, next) = find(view, sift.filter(), after, count)?;
+        let mut items = Vec::with_capacity(found.len());
+        for seq in found {
+            if let Some(place) = locate(view, seq)? {
+                items.extend(load(view, seq, &place)?.map(|task| (seq, task)));
+            }
         }
+        sift.take(items, next);
     }
-    Ok(Page { items, next })
+    Ok(sift.end())
 }
 
-/// The ids of tasks that match, newest first. Reads no body.
+/// The ids of tasks that match, newest first. Reads no body, unless each task has to be asked.
 pub(crate) fn list_ids(view: &mut View<'_>, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page<TaskId>, Fault> {
-    let (found, next) = find(view, filter, after, limit)?;
+    let mut sift = Sift::new(filter, after, limit);
+    if sift.asks() {
+        return Ok(list(view, filter, after, limit)?.map(|task| task.id));
+    }
+    let Some((after, limit)) = sift.ask() else { return Ok(Page::last(Vec::new())) };
+    let (found, next) = find(view, sift.filter(), after, limit)?;
     let mut items = Vec::with_capacity(found.len());
     for seq in found {
         let id = view
@@ -33,6 +43,15 @@ pub(crate) fn list_ids(view: &mut View<'_>, filter: &Filter, after: Option<Curso
         items.extend(id.optional()?.flatten());
     }
     Ok(Page { items, next })
+}
+
+/// The ids between two, in their order.
+pub(crate) fn ids_between(view: &View<'_>, first: TaskId, last: TaskId, limit: usize) -> Result<Vec<TaskId>, Fault> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut between = view.conn.prepare_cached(sql::IDS_BETWEEN)?;
+    let bounds = params![first.as_bytes().as_slice(), last.as_bytes().as_slice(), limit];
+    let ids = between.query_map(bounds, |row| Ok(row.get_ref(0)?.as_blob().ok().and_then(TaskId::from_slice)))?;
+    Ok(ids.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 /// The keys of tasks that match, newest first, and where the next page begins.
@@ -58,7 +77,8 @@ fn find(view: &mut View<'_>, filter: &Filter, after: Option<Cursor>, limit: usiz
         }
         walk.take(reads);
     }
-    Ok(walk.end())
+    let (found, next) = walk.end();
+    Ok((found.into_iter().map(|(seq, _)| seq).collect(), next))
 }
 
 /// The names of all task types.

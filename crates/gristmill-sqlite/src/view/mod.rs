@@ -5,7 +5,7 @@ mod overview;
 mod record;
 mod schedule;
 
-pub(crate) use list::{list, list_ids};
+pub(crate) use list::{ids_between, list, list_ids};
 pub(crate) use overview::{kinds, pending, queues, workers};
 pub(crate) use record::{are_held, get};
 pub(crate) use schedule::{due_schedules, schedule, schedules, task_states, ticks};

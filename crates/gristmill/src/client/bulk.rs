@@ -41,7 +41,7 @@ pub(crate) async fn retry(
 ) -> Result<BulkReport, StoreError> {
     let mut report = BulkReport::default();
     // What has succeeded runs again only if somebody says so.
-    let wanted = |state: State| state.is_final() && (state != State::Succeeded || filter.states.contains(&state));
+    let wanted = |state: State| state.is_final() && (state != State::Succeeded || filter.names_state(state));
     let filter = only(filter, wanted);
     let mut after = None;
     while let Some((ids, next)) = page(client, &filter, after).await? {

@@ -7,8 +7,10 @@ use gristmill::{Client, TaskId, Timestamp};
 use serde::Serialize;
 
 use super::args::Said;
+use super::check::some;
 use super::view::line;
 use super::{Add, Edit, Reset, explain, find};
+use crate::commands::unserved::tell_queues;
 use crate::exit::CliError;
 use crate::output::{self, Out, note};
 
@@ -18,8 +20,10 @@ pub(super) async fn add(args: Add, client: &Client, out: &Out) -> Result<(), Cli
     let definition = args.said.define(args.task)?;
     check_date(&args.said, client).await?;
     let notices = [definition.timing.plan()?.notice(), definition.notice()];
+    let queue = definition.options.queue.clone();
     client.schedules().create(&name, definition).await?;
     notices.into_iter().flatten().for_each(output::note);
+    tell_queues(queue.as_deref(), client).await;
     out.value(&ScheduleJson::of(find(&name, client).await?), line)
 }
 
@@ -40,6 +44,7 @@ pub(super) async fn edit(args: Edit, client: &Client, out: &Out) -> Result<(), C
     if let Some(definition) = edited.as_ref().ok().and_then(|record| record.definition.as_ref()) {
         let rule = definition.timing.plan().ok().and_then(|plan| plan.notice());
         rule.into_iter().chain(definition.notice()).for_each(output::note);
+        tell_queues(definition.options.queue.as_deref(), client).await;
     }
     answer(edited, &which.name, client, out).await
 }
@@ -71,27 +76,37 @@ pub(super) async fn reset(args: Reset, client: &Client, out: &Out) -> Result<(),
     if let Some(name) = args.name {
         return answer(schedules.reset(&name).await, &name, client, out).await;
     }
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        let page = schedules.list(None, after.as_deref(), PAGE_ITEMS_MAX).await?;
-        let is_last = page.len() < PAGE_ITEMS_MAX;
-        after = page.last().map(|last| last.name.clone());
-        for record in page {
-            match schedules.reset(&record.name).await {
-                Ok(record) => all.push(ScheduleJson::of(record)),
-                // Somebody has removed it meanwhile, or only its removal helps; the doctor names it.
-                Err(error @ (ScheduleError::NotFound { .. } | ScheduleError::Unreadable { .. })) => note(&error.to_string()),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if is_last {
-            break;
+    args.confirm.check("to reset all schedules")?;
+    let names = all_names(client).await?;
+    if args.confirm.dry_run {
+        return out.list(&names, &["name"], |name| vec![name.clone()]);
+    }
+    args.confirm.ask(&format!("reset {} schedules: {}?", names.len(), some(&names)))?;
+    let mut all = Vec::with_capacity(names.len());
+    for name in names {
+        match schedules.reset(&name).await {
+            Ok(record) => all.push(ScheduleJson::of(record)),
+            // Somebody has removed it meanwhile, or only its removal helps; the doctor names it.
+            Err(error @ (ScheduleError::NotFound { .. } | ScheduleError::Unreadable { .. })) => note(&error.to_string()),
+            Err(error) => return Err(error.into()),
         }
     }
     out.list(&all, &["name", "state", "next"], |schedule| {
         let next = schedule.next.as_ref().map(|next| next.local.clone()).unwrap_or_default();
         vec![schedule.name.clone(), schedule.state.to_string(), next]
     })
+}
+
+async fn all_names(client: &Client) -> Result<Vec<String>, CliError> {
+    let mut names = Vec::new();
+    loop {
+        let page = client.schedules().list(None, names.last().map(String::as_str), PAGE_ITEMS_MAX).await?;
+        let is_last = page.len() < PAGE_ITEMS_MAX;
+        names.extend(page.into_iter().map(|record| record.name));
+        if is_last {
+            return Ok(names);
+        }
+    }
 }
 
 pub(super) async fn run_now(name: &str, client: &Client, out: &Out) -> Result<(), CliError> {

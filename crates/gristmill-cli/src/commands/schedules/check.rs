@@ -43,7 +43,7 @@ pub(crate) async fn check(client: &Client) -> Result<Vec<Finding>, ScheduleError
 }
 
 /// The first of them.
-fn some(names: &[String]) -> String {
+pub(super) fn some(names: &[String]) -> String {
     let more = if names.len() > NAMES_SHOWN { ", ..." } else { "" };
     names.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ") + more
 }

@@ -12,9 +12,12 @@ use gristmill::core::{Cursor, limits};
 
 use self::args::Said;
 pub(crate) use self::check::check;
+use crate::commands::confirm::Confirm;
 use crate::connect::Session;
 use crate::exit::CliError;
+use crate::near::near;
 use crate::output::Out;
+use crate::stores;
 
 /// Arguments of `schedules`.
 #[derive(Debug, clap::Subcommand)]
@@ -69,11 +72,13 @@ pub(crate) struct Name {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Reset {
     /// The schedule
-    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with_all = ["all", "dry_run"])]
     name: Option<String>,
     /// All schedules
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    confirm: Confirm,
 }
 
 /// Arguments of `schedules next`.
@@ -124,6 +129,10 @@ pub(crate) struct Edit {
 }
 
 pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
+    // Of a store that is not there, only a new schedule makes one.
+    if !matches!(args, Args::Add(_)) {
+        stores::must_be_there(&session.store)?;
+    }
     let client = session.connect_to_enqueue().await?;
     match args {
         Args::List(args) => show::list(&args, &client, out).await,
@@ -157,9 +166,8 @@ async fn explain(error: ScheduleError, name: &str, client: &Client) -> CliError 
     }
     // Only for the hint: a store that fails now says so at the next command.
     let known = client.schedules().list(None, None, limits::PAGE_ITEMS_MAX).await.unwrap_or_default();
-    let near = known.iter().map(|known| (strsim::damerau_levenshtein(name, &known.name), &known.name)).min();
-    match near.filter(|(distance, known)| *distance <= 2.max(known.len() / 3)) {
-        Some((_, near)) => error.with_hint(format!("did you mean `{near}`?")),
+    match near(name, known.iter().map(|known| known.name.as_str())) {
+        Some(near) => error.with_hint(format!("did you mean `{near}`?")),
         None => error.with_hint("`schedules list` lists them"),
     }
 }

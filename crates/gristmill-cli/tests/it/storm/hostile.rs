@@ -121,7 +121,7 @@ impl Campaign<'_> {
         let patience = format!("{}s", PATIENCE.as_secs() / 2);
         let held = std::thread::scope(|scope| {
             let probe = |id: String| {
-                let wait = ["enqueue", "probe", "--id", &id, "--queue", "default", "--wait", "--timeout", &patience];
+                let wait = ["enqueue", "probe", "--id", &id, "--queue", "default", "--wait", "--wait-timeout", &patience];
                 sandbox.run(&wait)
             };
             let probes: Vec<_> = (0..PROBES).map(|_| self.shared.ask()).map(|id| scope.spawn(move || probe(id))).collect();

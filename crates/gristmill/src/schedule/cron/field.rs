@@ -111,7 +111,7 @@ impl Field {
             return error.suggest("*".to_owned());
         }
         let is_day = self.name == DAY.name || self.name == WEEKDAY.name;
-        if dialect == Dialect::Cron && is_day && matches!(upper.as_str(), "L" | "LW" | "WL") {
+        if dialect == Dialect::Cron && is_day && (matches!(upper.as_str(), "L" | "LW" | "WL") || upper.starts_with("L-")) {
             let problem =
                 format!("`{}` goes with no range and no step; a distance from it, as in L-3, is not supported", part.text);
             return self.error(part, &problem);

@@ -130,6 +130,11 @@ fn errors_read_well() {
             "`* * L-3 * *`, day of month: `L` goes with no range and no step; a distance from it, as in L-3, is not supported; allowed is 1 to 31",
         ),
         (
+            "* * L-3W * *",
+            Dialect::Cron,
+            "`* * L-3W * *`, day of month: `L-3` goes with no range and no step; a distance from it, as in L-3, is not supported; allowed is 1 to 31",
+        ),
+        (
             "0\u{a0}0 * * *",
             Dialect::Celery,
             "`0\u{a0}0 * * *` is not an expression: it has the character U+00A0, and fields are separated by spaces and tabs only",

@@ -1,6 +1,6 @@
 //! Many tasks from JSON lines: each line answers for itself, commits are in batches, and a bad line is told by its number.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::future::{Ready, ready};
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Map;
 use serde_json::value::RawValue;
 
+use crate::commands::unserved::tell_queues;
 use crate::exit::CliError;
 use crate::output::{self, Format, Out};
 
@@ -23,6 +24,9 @@ use crate::output::{self, Format, Out};
 const LINE_MAX: usize = limits::ARGS_BYTES_CEILING + 64 * 1024;
 /// Large enough that a batch of usual lines is in it: what is not in it may never come, so it is not waited for.
 const READ_BUFFER: usize = 1024 * 1024;
+
+/// So many bad lines are told one by one. If there are more, mostly all are bad for one reason.
+const BAD_TOLD: u64 = 20;
 
 /// Where the lines come from.
 pub(super) struct Input {
@@ -49,7 +53,18 @@ impl Input {
 
 /// Enqueues all good lines; with `strict`, all lines or none.
 pub(super) async fn run(mut input: Input, strict: bool, force: bool, client: &Client, out: &Out) -> Result<(), CliError> {
-    let mut run = Run { client, out, force, bar: bar(input.bytes), batch: Vec::new(), kept: 0, bad: 0, written: Ok(()) };
+    let mut run = Run {
+        client,
+        out,
+        force,
+        bar: bar(input.bytes),
+        batch: Vec::new(),
+        kept: 0,
+        bad: 0,
+        is_pretty: false,
+        queues: BTreeSet::new(),
+        written: Ok(()),
+    };
     let mut number = 0;
     let mut line = Vec::new();
     loop {
@@ -68,11 +83,12 @@ pub(super) async fn run(mut input: Input, strict: bool, force: bool, client: &Cl
         run.refuse_conflicts().await?;
         if run.bad > 0 {
             run.bar.finish_and_clear();
-            return Err(CliError::failed(format!("{} of {number} lines are bad; nothing was enqueued", run.bad)));
+            return Err(run.bad_lines(format!("{} of {number} lines are bad; nothing was enqueued", run.bad)));
         }
     }
     run.commit().await?;
     run.bar.finish_and_clear();
+    tell_queues(run.queues.iter().map(String::as_str), client).await;
     run.tell()
 }
 
@@ -111,6 +127,7 @@ struct Line<'a> {
     backoff: Option<Backoff>,
     ack: Option<Ack>,
     retention: Option<Retention>,
+    title: Option<String>,
     #[serde(default)]
     tags: Vec<String>,
     #[serde(default)]
@@ -144,6 +161,10 @@ struct Run<'a> {
     batch: Vec<Good>,
     kept: u64,
     bad: u64,
+    /// Whether a line looks as if it began a JSON value that goes on in the next.
+    is_pretty: bool,
+    /// Queues that lines name.
+    queues: BTreeSet<String>,
     /// Whether the answers reach anybody. If not, the import goes on all the same: it is half done.
     written: Result<(), CliError>,
 }
@@ -169,8 +190,16 @@ impl Run<'_> {
         }
         let task = if whole { self.resolve(line) } else { Err(format!("is longer than {LINE_MAX} bytes")) };
         match task {
-            Ok((task, chosen)) => self.batch.push(Good { line: number, task, chosen }),
-            Err(why) => self.refuse(number, &why),
+            Ok((task, chosen)) => {
+                if !self.queues.contains(&task.queue) {
+                    self.queues.insert(task.queue.clone());
+                }
+                self.batch.push(Good { line: number, task, chosen });
+            }
+            Err(why) => {
+                self.is_pretty |= matches!(line.trim_ascii(), b"{" | b"[");
+                self.refuse(number, &why);
+            }
         }
     }
 
@@ -199,6 +228,7 @@ impl Run<'_> {
             backoff: line.backoff,
             delay: line.delay,
             run_at: line.at,
+            title: line.title,
             tags: line.tags,
             headers: line.headers,
             ..Overrides::default()
@@ -215,7 +245,20 @@ impl Run<'_> {
 
     fn refuse(&mut self, number: u64, why: &str) {
         self.bad += 1;
-        self.bar.suspend(|| output::note(&format!("line {number}: {why}")));
+        match self.bad {
+            ..=BAD_TOLD => self.bar.suspend(|| output::complain(&format!("line {number}: {why}"))),
+            bad if bad == BAD_TOLD + 1 => self.bar.suspend(|| output::complain("further bad lines are counted and not told")),
+            _ => {}
+        }
+    }
+
+    /// The error of an import with bad lines.
+    fn bad_lines(&self, message: String) -> CliError {
+        let error = CliError::failed(message);
+        match self.is_pretty {
+            true => error.with_hint("a line is a whole JSON object; `jq -c .` makes lines of JSON that goes over several"),
+            false => error,
+        }
     }
 
     /// Finds the ids that mean another task already, in the file or in the store.
@@ -273,19 +316,19 @@ impl Run<'_> {
     }
 
     /// The outcome of the import, which comes before that of writing about it.
-    fn tell(self) -> Result<(), CliError> {
+    fn tell(mut self) -> Result<(), CliError> {
         #[derive(Serialize)]
         struct Answer {
             enqueued: u64,
             bad: u64,
         }
-        let mut written = self.written;
+        let mut written = std::mem::replace(&mut self.written, Ok(()));
         if self.out.format != Format::Jsonl {
             let answer = Answer { enqueued: self.kept, bad: self.bad };
             written = self.out.value(&answer, |answer| format!("{} tasks enqueued\n", answer.enqueued));
         }
         if self.bad > 0 {
-            return Err(CliError::failed(format!("{} lines are bad and were left out; the others are enqueued", self.bad)));
+            return Err(self.bad_lines(format!("{} lines are bad and were left out; the others are enqueued", self.bad)));
         }
         written
     }

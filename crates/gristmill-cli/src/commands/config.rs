@@ -1,0 +1,174 @@
+//! `config`: whether the configuration can be, and what holds.
+
+use gristmill::App;
+use gristmill::core::format_duration;
+use gristmill::options::Limits;
+use serde::Serialize;
+
+use crate::cli::Global;
+use crate::config::{Config, DEFAULT_PATH, DEFAULT_STORE, Target, WorkerOptions};
+use crate::exit::CliError;
+use crate::output::{self, Out};
+use crate::stores;
+
+/// Arguments of `config`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Args {
+    /// Look for mistakes in the configuration; no store is asked
+    Check,
+    /// Show which values hold, and where each comes from
+    Show,
+}
+
+/// One value, and where it comes from.
+#[derive(Serialize)]
+struct Row {
+    key: String,
+    value: String,
+    source: String,
+}
+
+pub(crate) fn run<S: Send + Sync + 'static>(args: Args, app: &App<S>, global: &Global, out: &Out) -> Result<(), CliError> {
+    let config = Config::load(global.config.as_deref(), app.limits_set())?;
+    match args {
+        Args::Check => check(&config, out),
+        Args::Show => {
+            let rows = Show { config: &config, global, own: app.limits_set() }.rows();
+            out.list(&rows, &["key", "value", "from"], |row| vec![row.key.clone(), row.value.clone(), row.source.clone()])
+        }
+    }
+}
+
+fn check(config: &Config, out: &Out) -> Result<(), CliError> {
+    #[derive(Serialize)]
+    struct Checked {
+        /// `null` if there is none.
+        file: Option<String>,
+        tasks: usize,
+        schedules: usize,
+    }
+    let file = config.path.as_ref().map(|path| path.display().to_string());
+    if file.is_none() {
+        output::note(&format!("there is no {DEFAULT_PATH} here, so that the defaults hold; `init` writes one to start from"));
+    }
+    out.value(&Checked { file, tasks: config.tasks.len(), schedules: config.schedules.len() }, |checked| {
+        let file = checked.file.as_deref().unwrap_or("no file");
+        format!("{file}: no mistakes, {} task types, {} schedules\n", checked.tasks, checked.schedules)
+    })
+}
+
+struct Show<'a> {
+    config: &'a Config,
+    global: &'a Global,
+    /// The limits that the program sets.
+    own: Limits,
+}
+
+impl Show<'_> {
+    fn rows(&self) -> Vec<Row> {
+        let mut rows = vec![self.config_file(), self.store(), self.log()];
+        rows.extend(self.worker());
+        rows.extend(self.limits());
+        rows.extend(self.config.tasks.iter().map(|task| {
+            let name = &task.spec.name;
+            let value = match &task.target {
+                Target::Command(command) => format!("command {}", command.argv.join(" ")),
+                // What else is in a URL may be a secret.
+                Target::Http(http) => format!("http {}", http.url.origin().ascii_serialization()),
+            };
+            row(&format!("tasks.{name}"), value, self.place(&["tasks", name]).unwrap_or_default())
+        }));
+        rows.extend(self.config.schedules.iter().map(|schedule| {
+            // It was read, so that it has a plan.
+            let when = schedule.definition.timing.plan().map(|plan| plan.describe().to_owned()).unwrap_or_default();
+            let value = format!("{}: {when}", schedule.definition.task);
+            row(&format!("schedule.{}", schedule.name), value, schedule.task_place.clone())
+        }));
+        rows
+    }
+
+    fn config_file(&self) -> Row {
+        let path = self.config.path.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string());
+        let source = self.given(self.global.config.is_some(), self.global.sources.config, "--config", "GRISTMILL_CONFIG");
+        row("config", path, source.unwrap_or_else(|| "default".to_owned()))
+    }
+
+    fn store(&self) -> Row {
+        let given = self.given(self.global.store.is_some(), self.global.sources.store, "--store", "GRISTMILL_STORE");
+        let url = self.global.store.as_ref().or(self.config.store.as_ref()).map_or(DEFAULT_STORE, String::as_str);
+        row("store", stores::shown(url), given.or_else(|| self.place(&["store"])).unwrap_or_else(|| "default".to_owned()))
+    }
+
+    fn log(&self) -> Row {
+        let given = self.given(self.global.log.is_some(), self.global.sources.log, "--log", "GRISTMILL_LOG");
+        let value = self.global.log.clone().unwrap_or_else(|| "info for what goes on, warn for what comes and goes".to_owned());
+        row("log", value, given.unwrap_or_else(|| "default".to_owned()))
+    }
+
+    fn worker(&self) -> Vec<Row> {
+        let WorkerOptions { queues, prefetch, lease, grace, poll } = &self.config.worker;
+        let list = |pairs: Vec<String>| pairs.join(",");
+        let queues = list(queues.iter().map(|(name, number)| format!("{name}={number}")).collect());
+        let ahead = |(name, number): (&String, &usize)| {
+            if name.is_empty() { number.to_string() } else { format!("{name}={number}") }
+        };
+        let prefetch = list(prefetch.iter().map(ahead).collect());
+        let spans = [("lease", lease, "30s"), ("grace", grace, "30s"), ("poll", poll, "500ms")];
+        let texts = [
+            ("queues", queues, "those of all task types and default, 8 each"),
+            ("prefetch", prefetch, "as many as run within 50 ms"),
+        ];
+        let mut rows: Vec<Row> = texts.into_iter().map(|(key, value, default)| self.of_worker(key, value, default)).collect();
+        rows.extend(spans.into_iter().map(|(key, value, default)| {
+            let value = value.map(format_duration).unwrap_or_default();
+            match std::env::var(format!("GRISTMILL_{}", key.to_uppercase())).ok().filter(|_| key != "poll") {
+                Some(set) => row(&format!("worker.{key}"), set, format!("GRISTMILL_{}", key.to_uppercase())),
+                None => self.of_worker(key, value, default),
+            }
+        }));
+        if let Ok(threads) = std::env::var("GRISTMILL_THREADS") {
+            rows.push(row("worker.threads", threads, "GRISTMILL_THREADS".to_owned()));
+        }
+        rows
+    }
+
+    fn of_worker(&self, key: &str, value: String, default: &str) -> Row {
+        match self.place(&["worker", key]) {
+            Some(place) => row(&format!("worker.{key}"), value, place),
+            None => row(&format!("worker.{key}"), default.to_owned(), "default".to_owned()),
+        }
+    }
+
+    fn limits(&self) -> Vec<Row> {
+        let default = Limits::default();
+        let limits = self.config.limits;
+        let each = [
+            ("args_bytes", limits.args_bytes, self.own.args_bytes, default.args_bytes),
+            ("result_bytes", limits.result_bytes, self.own.result_bytes, default.result_bytes),
+            ("error_bytes", limits.error_bytes, self.own.error_bytes, default.error_bytes),
+            ("log_bytes", limits.log_bytes, self.own.log_bytes, default.log_bytes),
+            ("children", limits.children, self.own.children, default.children),
+            ("children_bytes", limits.children_bytes, self.own.children_bytes, default.children_bytes),
+        ];
+        let source = |key: &str, own: usize, default: usize| {
+            let else_own = || if own == default { "default" } else { "the program" }.to_owned();
+            self.place(&["limits", key]).unwrap_or_else(else_own)
+        };
+        each.into_iter()
+            .map(|(key, value, own, default)| row(&format!("limits.{key}"), value.to_string(), source(key, own, default)))
+            .collect()
+    }
+
+    fn place(&self, keys: &[&str]) -> Option<String> {
+        self.config.place_of(keys)
+    }
+
+    /// The flag or the variable, if one of them was given.
+    fn given(&self, given: bool, by_flag: bool, flag: &str, variable: &str) -> Option<String> {
+        given.then(|| if by_flag { flag } else { variable }.to_owned())
+    }
+}
+
+fn row(key: &str, value: String, source: String) -> Row {
+    Row { key: key.to_owned(), value, source }
+}
