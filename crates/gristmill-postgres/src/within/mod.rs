@@ -6,8 +6,6 @@
 #[cfg(feature = "diesel")]
 pub(crate) mod diesel;
 mod names;
-#[cfg(feature = "sqlx")]
-pub(crate) mod sqlx;
 #[cfg(feature = "tokio-postgres")]
 pub(crate) mod tokio_postgres;
 
@@ -27,7 +25,7 @@ use crate::PostgresStore;
 use crate::error::of_code;
 use crate::inner::Inner;
 use crate::ops::{Edits, check_tasks, storable};
-use crate::sql::{Q, Texts};
+use crate::sql::Q;
 use names::commit_names;
 
 const ENQUEUEING: &str = "enqueueing in your transaction";
@@ -64,28 +62,28 @@ pub(crate) async fn call<T: DeserializeOwned>(
     serde_json::from_str(&answer).map_err(|error| unreadable(what, &answer).with_source(error))
 }
 
-fn insert<'a>(mut on: impl Foreign + 'a, store: &dyn Store, tasks: Vec<NewTask>) -> Doing<'a, Vec<EnqueueOutcome>> {
+pub(crate) fn insert<'a>(mut on: impl Foreign + 'a, store: &dyn Store, tasks: Vec<NewTask>) -> Doing<'a, Vec<EnqueueOutcome>> {
     let inner = inner_of(store);
     Box::pin(async move {
         let inner = inner?;
         // In the caller's transaction all of it counts, so that nothing is sent of what holds one impossible task.
         check_tasks(&tasks).map_err(|fault| fault.explain(ENQUEUEING))?;
         commit_names(&inner, &tasks).await;
-        insert_all(&mut on, ENQUEUEING, &inner.connect.texts, &tasks).await
+        insert_all(&mut on, ENQUEUEING, &inner, &tasks).await
     })
 }
 
 async fn insert_all(
     on: &mut impl Foreign,
     what: &str,
-    texts: &Texts,
+    inner: &Inner,
     mut rest: &[NewTask],
 ) -> Result<Vec<EnqueueOutcome>, StoreError> {
     let mut outcomes = Vec::with_capacity(rest.len());
     while !rest.is_empty() {
         let (batch, later) = rest.split_at(batch_len(rest));
-        let rows: Vec<_> = batch.iter().map(NewRow::of).collect();
-        let codes: Vec<u8> = call(on, what, texts.text(Q::CallInsertTasks), &[Some(to_json(&rows))]).await?;
+        let rows = Some(rows(inner, batch));
+        let codes: Vec<u8> = call(on, what, inner.connect.texts.text(Q::CallInsertTasks), &[rows]).await?;
         outcomes.extend(codes.into_iter().zip(batch).map(|(code, task)| match code {
             0 => EnqueueOutcome::Created,
             1 => EnqueueOutcome::Exists(task.id),
@@ -96,7 +94,7 @@ async fn insert_all(
     Ok(outcomes)
 }
 
-fn cancel<'a>(mut on: impl Foreign + 'a, store: &dyn Store, id: TaskId) -> Doing<'a, CancelOutcome> {
+pub(crate) fn cancel<'a>(mut on: impl Foreign + 'a, store: &dyn Store, id: TaskId) -> Doing<'a, CancelOutcome> {
     let inner = inner_of(store);
     Box::pin(async move {
         let ids = Some(format!("{{{}}}", id.as_uuid()));
@@ -106,7 +104,7 @@ fn cancel<'a>(mut on: impl Foreign + 'a, store: &dyn Store, id: TaskId) -> Doing
     })
 }
 
-fn edit_schedule<'a>(
+pub(crate) fn edit_schedule<'a>(
     mut on: impl Foreign + 'a,
     store: &dyn Store,
     name: String,
@@ -134,7 +132,7 @@ fn edit_schedule<'a>(
     })
 }
 
-fn settle<'a>(mut on: impl Foreign + 'a, store: &dyn Store, settlement: Settlement) -> Doing<'a, Settled> {
+pub(crate) fn settle<'a>(mut on: impl Foreign + 'a, store: &dyn Store, settlement: Settlement) -> Doing<'a, Settled> {
     let inner = inner_of(store);
     Box::pin(async move {
         let inner = inner?;
@@ -145,7 +143,7 @@ fn settle<'a>(mut on: impl Foreign + 'a, store: &dyn Store, settlement: Settleme
         let mut along: &[NewTask] = &children;
         while batch_len(along) < along.len() {
             let (batch, rest) = along.split_at(batch_len(along));
-            let outcomes = insert_all(&mut on, SETTLING, &inner.connect.texts, batch).await?;
+            let outcomes = insert_all(&mut on, SETTLING, &inner, batch).await?;
             let refused = batch.iter().zip(outcomes).find(|(_, outcome)| *outcome == EnqueueOutcome::Conflict);
             if let Some((child, _)) = refused {
                 let message = format!("{SETTLING}: its child has the id {}, which is another task's; roll it back", child.id);
@@ -160,14 +158,14 @@ fn settle<'a>(mut on: impl Foreign + 'a, store: &dyn Store, settlement: Settleme
             result.as_deref().map(|text| storable(text).into_owned()),
             logs.as_deref().map(|text| storable(text).into_owned()),
             progress.as_deref().map(to_json),
-            Some(to_json(&along.iter().map(NewRow::of).collect::<Vec<_>>())),
+            Some(rows(&inner, along)),
         ];
         let held = call(&mut on, SETTLING, inner.connect.texts.text(Q::CallSettleSucceeded), &params).await?;
         Ok(if held { Settled::Done(State::Succeeded) } else { Settled::LeaseLost })
     })
 }
 
-fn hold<'a>(mut on: impl Foreign + 'a, store: &dyn Store, lease: LeaseRef) -> Doing<'a, bool> {
+pub(crate) fn hold<'a>(mut on: impl Foreign + 'a, store: &dyn Store, lease: LeaseRef) -> Doing<'a, bool> {
     let inner = inner_of(store);
     Box::pin(async move {
         let params = [lease.id.as_uuid().to_string(), lease.fence.as_uuid().to_string()].map(Some);
@@ -177,6 +175,16 @@ fn hold<'a>(mut on: impl Foreign + 'a, store: &dyn Store, lease: LeaseRef) -> Do
 
 fn inner_of(store: &dyn Store) -> Result<Arc<Inner>, StoreError> {
     Ok(store_of::<PostgresStore>(store, "PostgreSQL")?.inner())
+}
+
+/// Tasks as our functions take them. Those count by the server's clock; in a test, whose clock is another, each says when it is due.
+fn rows(inner: &Inner, tasks: &[NewTask]) -> String {
+    let now = inner.env.virtual_now().map(Timestamp::as_millis);
+    let row = |task| {
+        let row = NewRow::of(task);
+        NewRow { at: row.at.or_else(|| now.map(|now| row.due(now))), ..row }
+    };
+    to_json(&tasks.iter().map(row).collect::<Vec<_>>())
 }
 
 /// How many of the first tasks are one statement: at least one.
@@ -269,4 +277,4 @@ macro_rules! within {
         }
     )+ };
 }
-use within;
+pub(crate) use within;

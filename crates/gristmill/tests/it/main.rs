@@ -1,21 +1,23 @@
 //! Behaviour of the crate, through its public face only.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on has failed")]
 
-#[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
+#[cfg(all(unix, feature = "postgres", feature = "sqlx-0_8", feature = "tokio-postgres"))]
 mod bank;
 #[cfg(feature = "sqlite")]
 mod beat;
-#[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
+#[cfg(all(unix, feature = "postgres", feature = "sqlx-0_8", feature = "tokio-postgres"))]
 mod beat_postgres;
 mod beat_time;
 mod cancelled;
 mod client;
 mod codec;
 mod computing;
-#[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
+#[cfg(all(unix, feature = "postgres", feature = "sqlx-0_8", feature = "tokio-postgres"))]
 mod cut;
 mod enqueueing;
 mod faulty;
+mod features;
+mod kit;
 mod lanes;
 mod macros;
 mod middleware;
@@ -32,6 +34,6 @@ mod source;
 mod sqlite;
 mod supervision;
 mod support;
-#[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
+#[cfg(all(unix, feature = "postgres", feature = "sqlx-0_8", feature = "tokio-postgres"))]
 mod transactions;
 mod worker;
