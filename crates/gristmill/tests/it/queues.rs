@@ -165,7 +165,7 @@ async fn what_can_not_be_served_is_refused() {
 }
 
 /// Where the worker's row says what it serves, and wake-ups go by that.
-#[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
+#[cfg(all(unix, feature = "sqlx-0_8", feature = "tokio-postgres"))]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_told_of_them() {
     use crate::bank::{Book, Home, Then, Via};
