@@ -86,7 +86,9 @@ fn ci() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])?;
     // Without default features, so that nothing leans on a feature it did not ask for.
-    for features in ["", "testing", "sqlite", "postgres", "tokio-postgres", "sqlx-postgres", "diesel-postgres"] {
+    for features in
+        ["", "testing", "sqlite", "sqlite,sqlx-0_9", "postgres", "postgres,sqlx-0_8", "tokio-postgres", "diesel-postgres"]
+    {
         cargo(&["clippy", "-p", "gristmill", "--no-default-features", "--features", features, "--", "-D", "warnings"])?;
     }
     // As users build it.

@@ -12,7 +12,8 @@ pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 #[diagnostic::on_unimplemented(
     message = "no transaction can be opened on `{Self}`",
     note = "pass `cx.sqlite()?`, `cx.postgres()?`, `&pool` of sqlx on PostgreSQL, or `&mut client` of tokio-postgres (of a pool's \
-            object: `&mut **object`), with the feature of the driver enabled: `sqlite`, `sqlx-postgres` or `tokio-postgres`"
+            object: `&mut **object`), with the feature of the driver enabled: `sqlite`, `sqlx-0_8` or `sqlx-0_9` (that of \
+            your version), or `tokio-postgres`"
 )]
 pub trait Transact<D: Driver>: Send {
     /// Opens it.

@@ -10,9 +10,9 @@ use crate::{
 /// `Driver` only tells implementations apart, so that each store's crate can implement this for types of its driver.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a transaction that tasks can be enqueued in",
-    note = "pass `&transaction` of rusqlite; for others enable the feature of your driver, in the version that gristmill has: \
-            `sqlx-sqlite` or `sqlx-postgres` (`&mut transaction`), `tokio-postgres` (`&transaction`), `diesel-postgres` \
-            (`&mut connection`)",
+    note = "pass `&transaction` of rusqlite; for others enable the feature of your driver: `sqlx-0_8` or `sqlx-0_9`, that of \
+            your version (`&mut transaction`), `tokio-postgres` (`&transaction`), `diesel-postgres` (`&mut connection`), and that \
+            of the store: `sqlite` or `postgres`",
     note = "a transaction of a pool has to be dereferenced: `&*transaction`, `&mut *connection`"
 )]
 pub trait Within<Driver>: Sized {

@@ -7,7 +7,7 @@
 //! - **Woken, and never dependent on it.** Commits of this process wake at once, those of others by a notification after the
 //!   commit, on a connection of its own; and a cheap look every 40 ms finds what gave none.
 //! - **In your own transaction.** [`Within`](gristmill_core::Within) is implemented for transactions and connections of sqlx,
-//!   tokio-postgres and diesel-async, each with the feature of its name: `sqlx`, `tokio-postgres`, `diesel`. It calls our SQL
+//!   tokio-postgres and diesel-async, each with its feature: `sqlx-0_8`, `sqlx-0_9`, `tokio-postgres`, `diesel`. It calls our SQL
 //!   functions, one statement each; nothing is notified inside the transaction unless `?notify=inside` asks for it.
 //! - **Servers go away.** Restarts, failovers, poolers and full servers are waited out; what was lost on the way is asked again,
 //!   and is safe to ask again.
@@ -48,24 +48,28 @@ mod roles;
 mod schedules;
 mod session;
 mod sql;
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
+mod sqlx;
 mod store;
 mod tls;
-#[cfg(any(feature = "sqlx", feature = "tokio-postgres"))]
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres"))]
 mod transact;
 mod view;
-#[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 mod within;
 mod workers;
 
 pub use migrate::{Migration, migrate, migration_sql, migration_status};
 pub use options::{PostgresOptions, SslMode};
 pub use roles::{Roles, grant_roles, roles_sql};
+#[cfg(feature = "sqlx-0_8")]
+pub use sqlx::v0_8::Sqlx as Sqlx08;
+#[cfg(feature = "sqlx-0_9")]
+pub use sqlx::v0_9::Sqlx as Sqlx09;
 pub use store::PostgresStore;
 #[cfg(feature = "tokio-postgres")]
 pub use transact::Lent;
 #[cfg(feature = "diesel")]
 pub use within::diesel::Diesel;
-#[cfg(feature = "sqlx")]
-pub use within::sqlx::Sqlx;
 #[cfg(feature = "tokio-postgres")]
 pub use within::tokio_postgres::TokioPostgres;

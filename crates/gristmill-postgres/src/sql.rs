@@ -18,7 +18,7 @@ macro_rules! queries {
         /// One statement.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[cfg_attr(
-            not(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel")),
+            not(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel")),
             expect(dead_code, reason = "some are for callers' own transactions")
         )]
         pub(crate) enum Q { $($name),* }

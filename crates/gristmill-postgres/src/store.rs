@@ -95,7 +95,7 @@ impl PostgresStore {
     }
 
     /// Tells of what a handler's transaction has committed.
-    #[cfg(any(feature = "sqlx", feature = "tokio-postgres"))]
+    #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres"))]
     pub(crate) fn committed(&self, effects: gristmill_core::Effects) {
         self.inner.tell(Tidings { effects, ..Tidings::default() });
     }

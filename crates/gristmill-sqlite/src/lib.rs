@@ -7,7 +7,7 @@
 //!   `?synchronous=normal` a power loss may take the last commits (never their order, never the file).
 //! - **Narrow tables.** A task's body is written once; what moves is small. See `migrations/`.
 //! - **In your own transaction.** [`Within`](gristmill_core::Within) is implemented for [`rusqlite::Connection`] and
-//!   [`rusqlite::Transaction`] and, with the feature `sqlx`, for sqlx's connection and transaction. Open it with
+//!   [`rusqlite::Transaction`] and, with the features `sqlx-0_8` and `sqlx-0_9`, for sqlx's connection and transaction. Open it with
 //!   `BEGIN IMMEDIATE`: a deferred transaction that has read is refused its first write if another connection committed
 //!   in between, and no timeout helps.
 //!
@@ -38,6 +38,8 @@ pub mod raw;
 mod reader;
 mod schedules;
 mod sql;
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
+mod sqlx;
 mod step;
 mod store;
 mod text;
@@ -46,8 +48,6 @@ mod tx;
 mod view;
 mod whereabouts;
 mod within;
-#[cfg(feature = "sqlx")]
-mod within_sqlx;
 mod writer;
 
 pub use migrate::{Migration, migrate, migration_status};
@@ -55,8 +55,10 @@ pub use migrate::{Migration, migrate, migration_status};
 pub use rusqlite;
 
 pub use options::{SqliteOptions, Synchronous};
+#[cfg(feature = "sqlx-0_8")]
+pub use sqlx::v0_8::Sqlx as Sqlx08;
+#[cfg(feature = "sqlx-0_9")]
+pub use sqlx::v0_9::Sqlx as Sqlx09;
 pub use store::SqliteStore;
 pub use transact::{Lent, Opened};
 pub use within::Rusqlite;
-#[cfg(feature = "sqlx")]
-pub use within_sqlx::Sqlx;

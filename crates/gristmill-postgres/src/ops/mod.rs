@@ -19,10 +19,10 @@ pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;
 pub(crate) use encode::{limit, storable, wait};
 pub(crate) use enqueue::enqueue;
-#[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use enqueue::{check as check_tasks, know};
 pub(crate) use place::{admit, place_of, unblock};
-#[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use schedule::Edits;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};
 pub(crate) use settle::{note, note_free, settle, settle_free, start};

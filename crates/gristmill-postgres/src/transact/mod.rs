@@ -2,8 +2,6 @@
 
 #[cfg(feature = "tokio-postgres")]
 mod lent;
-#[cfg(feature = "sqlx")]
-mod sqlx;
 #[cfg(feature = "tokio-postgres")]
 mod tokio_postgres;
 
@@ -14,11 +12,11 @@ pub use lent::Lent;
 
 use crate::PostgresStore;
 
-const BEGINNING: &str = "beginning the task's transaction";
-const COMMITTING: &str = "committing the task's transaction";
-const ROLLING_BACK: &str = "rolling back the task's transaction";
+pub(crate) const BEGINNING: &str = "beginning the task's transaction";
+pub(crate) const COMMITTING: &str = "committing the task's transaction";
+pub(crate) const ROLLING_BACK: &str = "rolling back the task's transaction";
 
-fn tell(store: &dyn Store, effects: Effects) {
+pub(crate) fn tell(store: &dyn Store, effects: Effects) {
     if let Some(store) = store.as_any().downcast_ref::<PostgresStore>() {
         store.committed(effects);
     }

@@ -6,8 +6,6 @@
 #[cfg(feature = "diesel")]
 pub(crate) mod diesel;
 mod names;
-#[cfg(feature = "sqlx")]
-pub(crate) mod sqlx;
 #[cfg(feature = "tokio-postgres")]
 pub(crate) mod tokio_postgres;
 
@@ -64,7 +62,7 @@ pub(crate) async fn call<T: DeserializeOwned>(
     serde_json::from_str(&answer).map_err(|error| unreadable(what, &answer).with_source(error))
 }
 
-fn insert<'a>(mut on: impl Foreign + 'a, store: &dyn Store, tasks: Vec<NewTask>) -> Doing<'a, Vec<EnqueueOutcome>> {
+pub(crate) fn insert<'a>(mut on: impl Foreign + 'a, store: &dyn Store, tasks: Vec<NewTask>) -> Doing<'a, Vec<EnqueueOutcome>> {
     let inner = inner_of(store);
     Box::pin(async move {
         let inner = inner?;
@@ -96,7 +94,7 @@ async fn insert_all(
     Ok(outcomes)
 }
 
-fn cancel<'a>(mut on: impl Foreign + 'a, store: &dyn Store, id: TaskId) -> Doing<'a, CancelOutcome> {
+pub(crate) fn cancel<'a>(mut on: impl Foreign + 'a, store: &dyn Store, id: TaskId) -> Doing<'a, CancelOutcome> {
     let inner = inner_of(store);
     Box::pin(async move {
         let ids = Some(format!("{{{}}}", id.as_uuid()));
@@ -106,7 +104,7 @@ fn cancel<'a>(mut on: impl Foreign + 'a, store: &dyn Store, id: TaskId) -> Doing
     })
 }
 
-fn edit_schedule<'a>(
+pub(crate) fn edit_schedule<'a>(
     mut on: impl Foreign + 'a,
     store: &dyn Store,
     name: String,
@@ -134,7 +132,7 @@ fn edit_schedule<'a>(
     })
 }
 
-fn settle<'a>(mut on: impl Foreign + 'a, store: &dyn Store, settlement: Settlement) -> Doing<'a, Settled> {
+pub(crate) fn settle<'a>(mut on: impl Foreign + 'a, store: &dyn Store, settlement: Settlement) -> Doing<'a, Settled> {
     let inner = inner_of(store);
     Box::pin(async move {
         let inner = inner?;
@@ -167,7 +165,7 @@ fn settle<'a>(mut on: impl Foreign + 'a, store: &dyn Store, settlement: Settleme
     })
 }
 
-fn hold<'a>(mut on: impl Foreign + 'a, store: &dyn Store, lease: LeaseRef) -> Doing<'a, bool> {
+pub(crate) fn hold<'a>(mut on: impl Foreign + 'a, store: &dyn Store, lease: LeaseRef) -> Doing<'a, bool> {
     let inner = inner_of(store);
     Box::pin(async move {
         let params = [lease.id.as_uuid().to_string(), lease.fence.as_uuid().to_string()].map(Some);
@@ -269,4 +267,4 @@ macro_rules! within {
         }
     )+ };
 }
-use within;
+pub(crate) use within;

@@ -32,11 +32,11 @@ mod servers;
 mod shared;
 mod tls;
 mod wakes;
-#[cfg(any(feature = "sqlx", feature = "tokio-postgres", feature = "diesel"))]
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 mod within;
 #[cfg(feature = "diesel")]
 mod within_diesel;
-#[cfg(feature = "sqlx")]
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
 mod within_sqlx;
 #[cfg(feature = "tokio-postgres")]
 mod within_tokio_postgres;

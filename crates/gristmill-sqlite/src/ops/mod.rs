@@ -24,7 +24,7 @@ pub(crate) use claim::claim;
 pub(crate) use enqueue::enqueue;
 pub(crate) use place::entry;
 pub(crate) use release::{admit, unblock};
-#[cfg(feature = "sqlx")]
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
 pub(crate) use schedule::standing;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};
 pub(crate) use settle::{mark, note, settle, settle_within, start};

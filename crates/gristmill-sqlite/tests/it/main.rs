@@ -14,5 +14,5 @@ mod processes;
 mod schedules;
 mod transactions;
 mod unserved;
-#[cfg(feature = "sqlx")]
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
 mod within_sqlx;

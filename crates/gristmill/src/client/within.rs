@@ -29,8 +29,8 @@ impl<'c, X, D> InTransaction<'c, X, D> {
 impl<'c, O> Enqueue<'c, O> {
     /// Puts the task into the caller's own open transaction: it commits and rolls back with it.
     ///
-    /// Pass `&transaction` of rusqlite or of tokio-postgres (feature `tokio-postgres`), `&mut transaction` of sqlx (`sqlx-sqlite`,
-    /// `sqlx-postgres`), or `&mut *connection` within a transaction of diesel-async (`diesel-postgres`). The database must be the
+    /// Pass `&transaction` of rusqlite or of tokio-postgres (feature `tokio-postgres`), `&mut transaction` of sqlx (`sqlx-0_8` or
+    /// `sqlx-0_9`), or `&mut *connection` within a transaction of diesel-async (`diesel-postgres`). The database must be the
     /// one that holds gristmill's tables, and the client's store must be in it.
     ///
     /// Workers find the task within about 40 ms of the commit on PostgreSQL; [`Client::nudge`] after the commit tells them at once.

@@ -18,7 +18,7 @@ impl<S> Context<S> {
     /// result, and the handler should return just that.
     ///
     /// `db` is a pool of, or a connection to, the database that holds gristmill's tables: `&pool` or `&mut connection` of sqlx
-    /// (feature `sqlx-postgres`), `&mut client` of tokio-postgres (feature `tokio-postgres`), or one of the store's own connections:
+    /// (feature `sqlx-0_8` or `sqlx-0_9`), `&mut client` of tokio-postgres (feature `tokio-postgres`), or one of the store's own connections:
     /// `cx.postgres()?` or `cx.sqlite()?`. `work` then gets `&mut PgConnection` of sqlx, `&mut Transaction` of tokio-postgres or
     /// `&mut Connection` of rusqlite, on which it can open savepoints. In a task that is a plain `fn`,
     /// [`block_on`](Self::block_on) waits for it.
@@ -30,7 +30,7 @@ impl<S> Context<S> {
     /// A synchronous call has no attempt that could be settled: its writes are committed alone.
     ///
     /// ```
-    /// # #[cfg(feature = "sqlx-postgres")] {
+    /// # #[cfg(all(feature = "postgres", feature = "sqlx-0_8"))] {
     /// # use gristmill::{Context, Result, task};
     /// use sqlx::{PgConnection, PgPool};
     ///

@@ -18,10 +18,10 @@ impl<S> Context<S> {
     /// end of the transaction.
     ///
     /// With rusqlite, pass `&transaction`, and end with `.run()?` instead of `.await?`; with sqlx on PostgreSQL (feature
-    /// `sqlx-postgres`), pass `&mut transaction`; with tokio-postgres (feature `tokio-postgres`), pass `&transaction`.
+    /// `sqlx-0_8` or `sqlx-0_9`), pass `&mut transaction`; with tokio-postgres (feature `tokio-postgres`), pass `&transaction`.
     ///
     /// ```
-    /// # #[cfg(feature = "sqlx-postgres")] {
+    /// # #[cfg(all(feature = "postgres", feature = "sqlx-0_8"))] {
     /// # use gristmill::{Context, Result, task};
     /// # use sqlx::PgPool;
     /// #[task(name = "account.credit")]

@@ -1,17 +1,17 @@
 //! Behaviour of the crate, through its public face only.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on has failed")]
 
-#[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
+#[cfg(all(unix, feature = "postgres", feature = "sqlx-0_8", feature = "tokio-postgres"))]
 mod bank;
 #[cfg(feature = "sqlite")]
 mod beat;
-#[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
+#[cfg(all(unix, feature = "postgres", feature = "sqlx-0_8", feature = "tokio-postgres"))]
 mod beat_postgres;
 mod beat_time;
 mod cancelled;
 mod client;
 mod computing;
-#[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
+#[cfg(all(unix, feature = "postgres", feature = "sqlx-0_8", feature = "tokio-postgres"))]
 mod cut;
 mod enqueueing;
 mod faulty;
@@ -27,6 +27,6 @@ mod source;
 mod sqlite;
 mod supervision;
 mod support;
-#[cfg(all(unix, feature = "sqlx-postgres", feature = "tokio-postgres"))]
+#[cfg(all(unix, feature = "postgres", feature = "sqlx-0_8", feature = "tokio-postgres"))]
 mod transactions;
 mod worker;

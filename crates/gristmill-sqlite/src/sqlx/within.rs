@@ -4,9 +4,9 @@ use gristmill_core::{
     Edit, EnqueueOutcome, NewSchedule, NewTask, Schedule, ScheduleEdit, ScheduleWithin, Store, StoreError, StoreErrorKind,
     Timestamp, Within, store_of,
 };
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
+use super::sqlx::sqlite::SqliteRow;
+use super::sqlx::{self, Row, SqliteConnection};
 use crate::names::Names;
 use crate::ops::standing;
 use crate::plan::Plan;
@@ -15,7 +15,7 @@ use crate::step::{Answer, Next, Step, Value};
 use crate::store::SqliteStore;
 use crate::within::{EDITING, ENQUEUEING, SQLITE, foreign};
 
-/// Marks [`Within`] for connections of sqlx.
+/// Marks [`Within`] for connections of this version of sqlx.
 #[derive(Clone, Copy, Debug)]
 pub enum Sqlx {}
 

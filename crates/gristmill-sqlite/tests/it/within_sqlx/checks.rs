@@ -5,7 +5,8 @@ use gristmill_core::{
     Edit, EnqueueOutcome, Hold, NewSchedule, NewTask, Overrides, Retention, ScheduleEdit, ScheduleWithin, Schedules, State,
     Store, StoreErrorKind, Within,
 };
-use sqlx::{Connection, SqliteConnection};
+
+use super::sqlx::{Connection, SqliteConnection};
 
 use crate::common::{Fixture, task};
 

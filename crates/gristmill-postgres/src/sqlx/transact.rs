@@ -1,9 +1,8 @@
 use gristmill_core::{Doing, Driver, Effects, LeaseRef, SettleWithin, Settled, Settlement, Store, Transact};
-use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 
-use super::{BEGINNING, COMMITTING, ROLLING_BACK, tell};
-use crate::Sqlx;
-use crate::within::sqlx::refusal;
+use super::sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
+use super::within::{Sqlx, refusal};
+use crate::transact::{BEGINNING, COMMITTING, ROLLING_BACK, tell};
 
 impl Driver for Sqlx {
     type Conn<'t> = PgConnection;

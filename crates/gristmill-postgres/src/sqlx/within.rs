@@ -1,10 +1,9 @@
+use super::sqlx::postgres::PgArguments;
+use super::sqlx::{Arguments, Error, PgConnection, Postgres, QueryBuilder, Row, Transaction};
+use crate::within::{Foreign, Refusal, within};
 use gristmill_core::StoreErrorKind;
-use sqlx::postgres::PgArguments;
-use sqlx::{Arguments, Error, PgConnection, Postgres, QueryBuilder, Row, Transaction};
 
-use super::{Foreign, Refusal, within};
-
-/// Marks [`Within`](gristmill_core::Within) for connections of sqlx.
+/// Marks [`Within`](gristmill_core::Within) for connections of this version of sqlx.
 #[derive(Clone, Copy, Debug)]
 pub enum Sqlx {}
 

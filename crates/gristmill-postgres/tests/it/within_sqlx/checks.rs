@@ -2,7 +2,8 @@ use gristmill_core::{
     CancelOutcome, CancelWithin, EnqueueOutcome, Env, NewTask, Overrides, State, Store, StoreError, TaskId, Within,
 };
 use gristmill_postgres::PostgresStore;
-use sqlx::{Connection, Executor, PgConnection};
+
+use super::sqlx::{self, Connection, Executor, PgConnection};
 
 use crate::common::{Schema, database, task};
 use crate::within::{self, Driver};

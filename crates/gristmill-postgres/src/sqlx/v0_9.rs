@@ -1,0 +1,10 @@
+use sqlx_0_9 as sqlx;
+
+#[path = "transact.rs"]
+#[allow(clippy::duplicate_mod, reason = "against this version, too")]
+mod transact;
+#[path = "within.rs"]
+#[allow(clippy::duplicate_mod, reason = "against this version, too")]
+mod within;
+
+pub use within::Sqlx;
