@@ -45,6 +45,8 @@ mod pool;
 mod pooler;
 pub mod raw;
 mod roles;
+#[cfg(feature = "testing")]
+mod sandbox;
 mod schedules;
 mod session;
 mod sql;
@@ -62,6 +64,8 @@ mod workers;
 pub use migrate::{Migration, migrate, migration_sql, migration_status};
 pub use options::{PostgresOptions, SslMode};
 pub use roles::{Roles, grant_roles, roles_sql};
+#[cfg(feature = "testing")]
+pub use sandbox::Sandbox;
 #[cfg(feature = "sqlx-0_8")]
 pub use sqlx::v0_8::Sqlx as Sqlx08;
 #[cfg(feature = "sqlx-0_9")]

@@ -1,11 +1,15 @@
-//! Tests of an application's tasks: no service, no waiting, no thread.
+//! Tests of an application's tasks: no worker, no waiting, and a clock that stands still until it is moved.
 //!
-//! [`Harness`] runs an [`App`] on the in-memory store with a clock that stands still until it is moved. Transactions that a
-//! handler opens on the application's own database ([`Context::transaction`](crate::Context::transaction)) are real, and
-//! committed by themselves.
+//! [`Harness::new`] runs an [`App`] on the in-memory store, and needs no service and no file. Transactions that a handler opens on
+//! the application's own database ([`Context::transaction`](crate::Context::transaction)) are real then, and committed by
+//! themselves; one of the application's own, for [`within`](crate::client::Enqueue::within), is refused, as there is no database that
+//! holds both.
+//!
+//! [`Harness::connect`] does all the same on a SQLite file or in PostgreSQL, where both work as in production.
+//! [`SqliteSandbox`] and [`PostgresSandbox`] give each test a database of its own, which goes away with it.
 //!
 //! ```
-//! use gristmill::testing::{Harness, assert_enqueued};
+//! use gristmill::testing::{self, Harness, assert_enqueued};
 //! use gristmill::{App, Context, Result, task};
 //! use std::time::Duration;
 //!
@@ -24,6 +28,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let test = Harness::new(App::new(()).register::<Welcome>().register::<Register>()).await?;
+//! assert_eq!(test.now(), testing::START);
 //! let handle = test.client().enqueue(Register { name: "ann".into() }).await?;
 //! assert_eq!(test.drain().await?, 1);
 //! assert_eq!(handle.result().await?, 7);
@@ -35,33 +40,46 @@
 //! ```
 
 mod beat;
+mod error;
+mod inline;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
 pub use gristmill_conformance::{MemoryBroker, MemoryStore};
+#[cfg(feature = "postgres")]
+pub use gristmill_postgres::Sandbox as PostgresSandbox;
 
 #[doc(hidden)]
 pub use beat::assert_one_scheduled;
+pub use error::HarnessError;
+pub(crate) use inline::Inline;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteSandbox;
 
 use crate::app::ConnectError;
-use crate::attempt::Attempt;
 use crate::client::Client;
 use crate::core::Failure;
 use crate::core::{
-    Claim, Claimed, Ending, Env, Filter, LeaseKey, LeaseRef, NewTask, Overrides, Progress, Settled, Settlement, State, Store,
-    StoreError, StoreErrorKind, TaskMeta, VirtualTime, Wanted, WorkerSpec, limits,
+    Claimed, Ending, Env, Filter, LeaseKey, LeaseRef, NewTask, Overrides, Progress, Settlement, State, Store, TaskMeta,
+    VirtualTime, limits,
 };
-use crate::hooks::Notice;
 use crate::worker::execute;
 use crate::{App, Task, Timestamp};
 pub use crate::{assert_enqueued, assert_scheduled};
+use inline::{sweep, unclaimed};
+
+/// Where the clock of a test stands at first: 2027-01-01T00:00:00Z.
+pub const START: Timestamp = Timestamp::from_millis(1_798_761_600_000);
+/// So many attempts and ticks are run before a test is taken for one that never ends, unless it says otherwise.
+const STEPS_MAX: usize = 10_000;
 
 /// An application under test. See the [module](self).
 #[derive(Debug)]
@@ -72,21 +90,85 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// Connects the application to an empty in-memory store. The clock stands at 2027-01-01T00:00:00Z.
+    /// Connects the application to an empty in-memory store. The clock stands at [`START`], and what is random is the same in
+    /// each run.
     ///
     /// # Errors
-    /// A mistake in a registration.
+    /// A mistake in a registration or a schedule.
     pub async fn new<S: Send + Sync + 'static>(app: App<S>) -> Result<Self, ConnectError> {
-        let (env, time) = Env::virtual_time(Timestamp::from_millis(1_798_761_600_000), 1);
+        let (env, time) = Env::virtual_time(START, 1);
         let store: Arc<dyn Store> = MemoryStore::new(env.clone());
         let client = app.env(env.clone()).with_store(store).await?;
-        Ok(Self { client, time, inline: Inline { env, twice: None } })
+        Self::on(client, time, Inline::alone(env)).await
     }
 
-    /// As [`new`](Self::new), but each task that succeeds is run once more with the same arguments before its success
-    /// counts, as after a crash of the worker between the work and its acknowledgement: the way in which at-least-once
-    /// delivery repeats work. The second run has the next attempt's number and a larger fencing token. If it does not
-    /// succeed, too, [`drain`](Self::drain) says which task is not idempotent.
+    /// Connects the application to the store at `url`, as [`App::connect`] does: a SQLite file, or PostgreSQL. What is enqueued in a
+    /// transaction of the application's own is there, and a handler's transaction settles its task.
+    ///
+    /// The clock is the test's own there, too, and stands at [`START`]: the store counts by it, and so does what its transactions
+    /// enqueue. What statements of the application's own call (`gristmill.enqueue` in SQL) counts by the server's.
+    ///
+    /// No worker may run on that store. Give each test a store of its own: a [`SqliteSandbox`], a [`PostgresSandbox`], or whatever
+    /// else the application's tests have, such as the database of a `#[sqlx::test]`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")] {
+    /// use gristmill::sqlite::rusqlite::Connection;
+    /// use gristmill::testing::{Harness, SqliteSandbox, assert_enqueued};
+    /// use gristmill::{App, Client, Result, task};
+    ///
+    /// #[task(name = "mail.welcome")]
+    /// async fn welcome(to: String) -> Result<String> {
+    ///     Ok(format!("welcomed {to}"))
+    /// }
+    ///
+    /// /// What is tested: the customer and the task are there together, or neither is.
+    /// async fn sign_up(client: &Client, db: &mut Connection, name: &str) -> Result<()> {
+    ///     let tx = db.transaction()?;
+    ///     tx.execute("INSERT INTO customer (name) VALUES (?1)", [name])?;
+    ///     client.enqueue(Welcome { to: name.into() }).within(&tx).run()?;
+    ///     tx.commit()?;
+    ///     Ok(())
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sandbox = SqliteSandbox::new()?;
+    /// let mut db = Connection::open(sandbox.path())?;
+    /// db.execute_batch("CREATE TABLE customer (name TEXT NOT NULL UNIQUE)")?;
+    /// let test = Harness::connect(App::new(()).register::<Welcome>(), sandbox.store_url()).await?;
+    ///
+    /// sign_up(test.client(), &mut db, "ann").await?;
+    /// assert_enqueued!(test, Welcome { to: "ann".into() });
+    /// assert_eq!(test.drain().await?, 1);
+    /// assert!(sign_up(test.client(), &mut db, "ann").await.is_err(), "there is one already");
+    /// assert_enqueued!(test, 0 of Welcome);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// # #[cfg(not(feature = "sqlite"))] fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    /// As [`App::connect`].
+    pub async fn connect<S: Send + Sync + 'static>(app: App<S>, url: &str) -> Result<Self, ConnectError> {
+        // Random, as the ids of one test must not be those of another on the same store.
+        let seed = Env::system().fence().as_uuid().as_u64_pair().0;
+        let (env, time) = Env::virtual_time(START, seed);
+        let client = app.env(env.clone()).connect(url).await?;
+        Self::on(client, time, Inline::settling(env)).await
+    }
+
+    async fn on(client: Client, time: VirtualTime, inline: Inline) -> Result<Self, ConnectError> {
+        // As the start of a beat does, so that a test can look at them before anything ticks.
+        client.sync_own_schedules().await?;
+        Ok(Self { client, time, inline })
+    }
+
+    /// Runs each task that succeeds once more with the same arguments before its success counts, as after a crash of the worker
+    /// between the work and its acknowledgement: the way in which at-least-once delivery repeats work. The second run has the next
+    /// attempt's number and a larger fencing token. If it does not succeed, too, [`drain`](Self::drain) says which task is not
+    /// idempotent. What commits together with its settlement is not run again, as it never is.
     ///
     /// ```
     /// use gristmill::testing::Harness;
@@ -103,30 +185,34 @@ impl Harness {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let test = Harness::twice(App::new(Rooms::default()).register::<Reserve>()).await?;
+    /// let test = Harness::new(App::new(Rooms::default()).register::<Reserve>()).await?.twice();
     /// test.client().enqueue(Reserve { room: 7 }).await?;
     /// let why = test.drain().await.expect_err("who has the room already?").to_string();
     /// assert!(why.contains("reserve") && why.contains("it is taken"), "{why}");
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// A mistake in a registration.
-    pub async fn twice<S: Send + Sync + 'static>(app: App<S>) -> Result<Self, ConnectError> {
-        let mut harness = Self::new(app).await?;
-        harness.inline.twice = Some(Arc::default());
-        Ok(harness)
+    #[must_use]
+    pub fn twice(self) -> Self {
+        self.inline.repeat();
+        self
     }
 
-    /// As [`new`](Self::new), but every enqueue runs what is ready before it returns, as if there were no queue.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn inline<S: Send + Sync + 'static>(app: App<S>) -> Result<Self, ConnectError> {
-        let harness = Self::new(app).await?;
-        let _ = harness.client.inline().set(harness.inline.clone());
-        Ok(harness)
+    /// Lets every enqueue through the client run what is ready before it returns, as if there were no queue. What is enqueued in a
+    /// transaction of the application's own waits for [`drain`](Self::drain), as it is not committed yet.
+    #[must_use]
+    pub fn inline(self) -> Self {
+        let _ = self.client.inline().set(self.inline.clone());
+        self
+    }
+
+    /// Sets how many attempts, and ticks of schedules, one call may run before it gives up: 10,000 unless said. Tasks that enqueue
+    /// each other without end, and a schedule that ticks each second of a year, are told apart from a test that is only long by
+    /// this alone.
+    #[must_use]
+    pub fn steps_max(self, steps: usize) -> Self {
+        self.inline.set_steps_max(steps);
+        self
     }
 
     /// The client, to be handed to the code under test.
@@ -143,9 +229,11 @@ impl Harness {
     /// that were.
     ///
     /// # Errors
-    /// None of the in-memory store's own; the type is the seam's. After [`twice`](Self::twice), that a task did not succeed
-    /// again; all else has run then all the same.
-    pub async fn drain(&self) -> Result<usize, StoreError> {
+    /// - [`Endless`](HarnessError::Endless): more than [`steps_max`](Self::steps_max) attempts.
+    /// - [`NotRepeatable`](HarnessError::NotRepeatable), after [`twice`](Self::twice): tasks that did not succeed again; all else has
+    ///   run then all the same.
+    /// - [`Store`](HarnessError::Store): the store's own, of which the one in memory has none.
+    pub async fn drain(&self) -> Result<usize, HarnessError> {
         self.inline.drain(&self.client).await
     }
 
@@ -153,12 +241,13 @@ impl Harness {
     ///
     /// # Errors
     /// As [`drain`](Self::drain).
-    pub async fn advance(&self, by: Duration) -> Result<(), StoreError> {
+    pub async fn advance(&self, by: Duration) -> Result<(), HarnessError> {
         self.time.advance(by);
-        sweep(&self.client).await
+        Ok(sweep(&self.client).await?)
     }
 
-    /// Runs one attempt of a task outside of any queue, with a context of the test's choice, and tells all that came of it.
+    /// Runs one attempt of a task outside of any queue, with a context of the test's choice, and tells all that came of it. There is
+    /// no claim on it that a transaction of the handler could settle, so that what that writes is committed alone.
     pub fn perform<T: Task>(&self, task: T) -> Perform<'_, T> {
         Perform { harness: self, task, attempt: 1, meta: TaskMeta::default() }
     }
@@ -167,7 +256,7 @@ impl Harness {
     ///
     /// # Errors
     /// As [`drain`](Self::drain).
-    pub async fn enqueued<T: Task>(&self) -> Result<Vec<Value>, StoreError> {
+    pub async fn enqueued<T: Task>(&self) -> Result<Vec<Value>, HarnessError> {
         let waiting = [State::Blocked, State::Scheduled, State::Waiting, State::Ready].to_vec();
         let filter = Filter { states: waiting, kind: Some(T::NAME.to_owned()), ..Filter::default() };
         let (mut found, mut after) = (Vec::new(), None);
@@ -202,7 +291,7 @@ impl Harness {
 #[macro_export]
 macro_rules! assert_enqueued {
     ($harness:expr, $count:literal of $task:ty) => {{
-        let found = $harness.enqueued::<$task>().await.expect("the in-memory store can be read");
+        let found = $harness.enqueued::<$task>().await.expect("the store can be read");
         assert_eq!(found.len(), $count, "tasks of `{}` enqueued: {found:#?}", <$task as $crate::Task>::NAME);
     }};
     ($harness:expr, $task:expr) => {{
@@ -218,7 +307,7 @@ macro_rules! assert_enqueued {
 #[expect(clippy::expect_used, reason = "an assertion of a test")]
 pub async fn assert_one<T: Task>(harness: &Harness, task: &T) {
     let wanted = serde_json::to_value(task).expect("the task can be written as JSON");
-    let found = harness.enqueued::<T>().await.expect("the in-memory store can be read");
+    let found = harness.enqueued::<T>().await.expect("the store can be read");
     assert!(found.contains(&wanted), "no `{}` with {wanted:#} is enqueued; there are {found:#?}", T::NAME);
 }
 
@@ -330,119 +419,6 @@ impl Performed {
             logs: String::new(),
             progress: None,
             children: Vec::new(),
-        }
-    }
-}
-
-/// Runs what is ready in the caller.
-#[derive(Clone, Debug)]
-pub(crate) struct Inline {
-    env: Env,
-    /// Run each success again, and note here what did not succeed then.
-    twice: Option<Arc<Mutex<Vec<String>>>>,
-}
-
-impl Inline {
-    pub(crate) async fn drain(&self, client: &Client) -> Result<usize, StoreError> {
-        let mut attempts = 0;
-        loop {
-            let ran = self.run_ready(client).await?;
-            attempts += ran;
-            if ran == 0 {
-                break;
-            }
-        }
-        let failed = self.twice.as_ref().map(|twice| std::mem::take(&mut *twice.lock().unwrap_or_else(PoisonError::into_inner)));
-        match failed.filter(|failed| !failed.is_empty()) {
-            None => Ok(attempts),
-            Some(failed) => Err(StoreError::new(StoreErrorKind::Other, failed.join("; "))),
-        }
-    }
-
-    /// One task of each queue.
-    async fn run_ready(&self, client: &Client) -> Result<usize, StoreError> {
-        let store = client.store();
-        sweep(client).await?;
-        let queues: BTreeMap<_, _> = store.queues().await?.into_iter().map(|queue| (queue.name, 1)).collect();
-        let worker = self.env.worker_id();
-        let spec = WorkerSpec {
-            id: worker,
-            name: "test".to_owned(),
-            lease: limits::DURATION_MAX,
-            kinds: client.registry().served(),
-            queues: queues.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        store.enter(&spec).await?;
-        let wanted = queues.keys().map(|queue| Wanted { queue: queue.as_str().into(), limit: 1 }).collect();
-        let claimed = store.claim(&Claim { worker, fence: self.env.fence(), wanted, again: false }).await?;
-        let ran = claimed.len();
-        for mut claimed in claimed {
-            if claimed.report_start {
-                store.start(&[claimed.lease]).await?;
-            }
-            let again = self.twice.as_ref().map(|failed| (failed, redelivered(&claimed)));
-            let attempt = unclaimed(client, &mut claimed);
-            // Boxed: a handler may enqueue, which in inline mode drains again.
-            let Some(mut settlement) = boxed(execute::run(&attempt, claimed)).await else { continue };
-            // What commits with its settlement is never run again.
-            let again = again.filter(|_| attempt.settled().is_none());
-            if let (Some((failed, mut claimed)), Ending::Succeeded) = (again, settlement.ending) {
-                let attempt = unclaimed(client, &mut claimed);
-                match boxed(execute::run(&attempt, claimed)).await {
-                    // The first end was never written; this one is.
-                    Some(second) if second.ending == Ending::Succeeded => settlement = second,
-                    second => {
-                        let why = second.and_then(|second| second.failure).map_or_else(String::new, |failure| failure.message);
-                        let text = format!("`{}` {} succeeded, but not when it was run again: {why}", attempt.kind, attempt.id);
-                        failed.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-                    }
-                }
-            }
-            let ended = store.settle(vec![settlement.clone()]).await?;
-            if let Some(Settled::Done(state)) = ended.first()
-                && let Some(notice) = Notice::of(settlement, Some(attempt), *state)
-            {
-                tell(client, notice).await;
-            }
-        }
-        store.leave(worker).await?;
-        Ok(ran)
-    }
-}
-
-fn boxed<'a>(
-    run: impl Future<Output = Option<Settlement>> + Send + 'a,
-) -> Pin<Box<dyn Future<Output = Option<Settlement>> + Send + 'a>> {
-    Box::pin(run)
-}
-
-/// An attempt whose claim is known to no database: its handler's transactions are committed alone, as in a synchronous call.
-fn unclaimed(client: &Client, claimed: &mut Claimed) -> Arc<Attempt> {
-    let mut attempt = execute::prepare(client.ground(), claimed, None);
-    attempt.lease = None;
-    Arc::new(attempt)
-}
-
-/// The same task as it comes back after its worker died at the end of the work.
-fn redelivered(claimed: &Claimed) -> Claimed {
-    let Claimed { attempt, claim_no, crashes, .. } = *claimed;
-    Claimed { attempt: attempt + 1, claim_no: claim_no + 1, crashes: crashes + 1, ..claimed.clone() }
-}
-
-async fn sweep(client: &Client) -> Result<(), StoreError> {
-    for id in client.store().sweep(usize::MAX).await?.ended {
-        tell(client, Notice::Ended(id)).await;
-    }
-    Ok(())
-}
-
-/// Calls the application's hooks here and now, so that a test sees what they did.
-async fn tell(client: &Client, notice: Notice) {
-    let hooks = &client.runtime().hooks;
-    if !hooks.is_empty() {
-        for event in notice.events(&**client.store()).await {
-            hooks.tell(&event);
         }
     }
 }

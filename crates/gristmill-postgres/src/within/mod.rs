@@ -25,7 +25,7 @@ use crate::PostgresStore;
 use crate::error::of_code;
 use crate::inner::Inner;
 use crate::ops::{Edits, check_tasks, storable};
-use crate::sql::{Q, Texts};
+use crate::sql::Q;
 use names::commit_names;
 
 const ENQUEUEING: &str = "enqueueing in your transaction";
@@ -69,21 +69,21 @@ pub(crate) fn insert<'a>(mut on: impl Foreign + 'a, store: &dyn Store, tasks: Ve
         // In the caller's transaction all of it counts, so that nothing is sent of what holds one impossible task.
         check_tasks(&tasks).map_err(|fault| fault.explain(ENQUEUEING))?;
         commit_names(&inner, &tasks).await;
-        insert_all(&mut on, ENQUEUEING, &inner.connect.texts, &tasks).await
+        insert_all(&mut on, ENQUEUEING, &inner, &tasks).await
     })
 }
 
 async fn insert_all(
     on: &mut impl Foreign,
     what: &str,
-    texts: &Texts,
+    inner: &Inner,
     mut rest: &[NewTask],
 ) -> Result<Vec<EnqueueOutcome>, StoreError> {
     let mut outcomes = Vec::with_capacity(rest.len());
     while !rest.is_empty() {
         let (batch, later) = rest.split_at(batch_len(rest));
-        let rows: Vec<_> = batch.iter().map(NewRow::of).collect();
-        let codes: Vec<u8> = call(on, what, texts.text(Q::CallInsertTasks), &[Some(to_json(&rows))]).await?;
+        let rows = Some(rows(inner, batch));
+        let codes: Vec<u8> = call(on, what, inner.connect.texts.text(Q::CallInsertTasks), &[rows]).await?;
         outcomes.extend(codes.into_iter().zip(batch).map(|(code, task)| match code {
             0 => EnqueueOutcome::Created,
             1 => EnqueueOutcome::Exists(task.id),
@@ -143,7 +143,7 @@ pub(crate) fn settle<'a>(mut on: impl Foreign + 'a, store: &dyn Store, settlemen
         let mut along: &[NewTask] = &children;
         while batch_len(along) < along.len() {
             let (batch, rest) = along.split_at(batch_len(along));
-            let outcomes = insert_all(&mut on, SETTLING, &inner.connect.texts, batch).await?;
+            let outcomes = insert_all(&mut on, SETTLING, &inner, batch).await?;
             let refused = batch.iter().zip(outcomes).find(|(_, outcome)| *outcome == EnqueueOutcome::Conflict);
             if let Some((child, _)) = refused {
                 let message = format!("{SETTLING}: its child has the id {}, which is another task's; roll it back", child.id);
@@ -158,7 +158,7 @@ pub(crate) fn settle<'a>(mut on: impl Foreign + 'a, store: &dyn Store, settlemen
             result.as_deref().map(|text| storable(text).into_owned()),
             logs.as_deref().map(|text| storable(text).into_owned()),
             progress.as_deref().map(to_json),
-            Some(to_json(&along.iter().map(NewRow::of).collect::<Vec<_>>())),
+            Some(rows(&inner, along)),
         ];
         let held = call(&mut on, SETTLING, inner.connect.texts.text(Q::CallSettleSucceeded), &params).await?;
         Ok(if held { Settled::Done(State::Succeeded) } else { Settled::LeaseLost })
@@ -175,6 +175,16 @@ pub(crate) fn hold<'a>(mut on: impl Foreign + 'a, store: &dyn Store, lease: Leas
 
 fn inner_of(store: &dyn Store) -> Result<Arc<Inner>, StoreError> {
     Ok(store_of::<PostgresStore>(store, "PostgreSQL")?.inner())
+}
+
+/// Tasks as our functions take them. Those count by the server's clock; in a test, whose clock is another, each says when it is due.
+fn rows(inner: &Inner, tasks: &[NewTask]) -> String {
+    let now = inner.env.virtual_now().map(Timestamp::as_millis);
+    let row = |task| {
+        let row = NewRow::of(task);
+        NewRow { at: row.at.or_else(|| now.map(|now| row.due(now))), ..row }
+    };
+    to_json(&tasks.iter().map(row).collect::<Vec<_>>())
 }
 
 /// How many of the first tasks are one statement: at least one.

@@ -28,6 +28,8 @@ mod races;
 mod replies;
 mod restart;
 mod roles;
+#[cfg(feature = "testing")]
+mod sandbox;
 mod servers;
 mod shared;
 mod tls;

@@ -247,7 +247,7 @@ impl<'c, O: 'c> IntoFuture for Enqueue<'c, O, Own<'c>> {
             let outcome = keep(task, |task| client.store().enqueue(vec![task])).await.map_err(unkept)?;
             #[cfg(feature = "testing")]
             if let Some(inline) = client.inline().get() {
-                inline.drain(client).await.map_err(unkept)?;
+                inline.drain(client).await.map_err(|error| unkept(error.into()))?;
             }
             outcome_of(client, id, outcome.first())
         })

@@ -138,7 +138,7 @@ async fn many<'c, O>(client: &Client, tasks: impl Iterator<Item = Enqueue<'c, O>
         && let Err(error) = inline.drain(client).await
     {
         let id = answers.iter().flatten().map(Handle::id).next_back().unwrap_or_else(crate::TaskId::new);
-        answers.push(Err(EnqueueError::Store { id, error }));
+        answers.push(Err(EnqueueError::Store { id, error: error.into() }));
     }
     answers
 }

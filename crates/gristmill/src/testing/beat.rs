@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-use super::Harness;
+use super::{Harness, HarnessError};
 use crate::Timestamp;
-use crate::beat::{Beat, Next, ScheduleError};
+use crate::beat::{Beat, Next};
 
 impl Harness {
     /// Runs a beat, and everything that it makes ready, while the clock goes from tick to tick up to `until`: a year of a
-    /// nightly schedule takes some milliseconds. The application's own schedules are written first. Returns how many attempts
-    /// were run.
+    /// nightly schedule takes some milliseconds in memory. The application's own schedules were written when it was connected.
+    /// Returns how many attempts were run.
     ///
     /// ```
     /// use gristmill::testing::{Harness, assert_scheduled};
@@ -22,6 +22,7 @@ impl Harness {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let app = App::new(()).register::<BuildReport>().tz("Europe/Rome").cron("0 3 * * *", BuildReport {});
     /// let test = Harness::new(app).await?;
+    /// assert_scheduled!(test, "report.build", at "2027-01-01T03:00:00+01:00");
     /// let year = test.beat_until("2028-01-01T00:00:00Z".parse()?).await?;
     /// assert_eq!(year, 365);
     /// assert_scheduled!(test, "report.build", at "2028-01-01T03:00:00+01:00");
@@ -30,14 +31,16 @@ impl Harness {
     /// ```
     ///
     /// # Errors
-    /// A schedule of the application that can't be; what [`drain`](Self::drain) says.
-    pub async fn beat_until(&self, until: Timestamp) -> Result<usize, ScheduleError> {
-        self.client.sync_own_schedules().await?;
+    /// As [`drain`](Self::drain): [`Endless`](HarnessError::Endless) if attempts and ticks together are more than
+    /// [`steps_max`](Self::steps_max), as those of a schedule that ticks each second of a year. The clock stands then where it came.
+    pub async fn beat_until(&self, until: Timestamp) -> Result<usize, HarnessError> {
+        let mut steps = self.inline.steps();
         let mut beat = Beat::new(self.client.store().clone(), self.client.runtime().clone());
         let mut attempts = 0;
         loop {
+            steps.take(1)?;
             match beat.round().await? {
-                Next::More => attempts += self.drain().await?,
+                Next::More => attempts += self.inline.drain_within(&self.client, &mut steps).await?,
                 pause @ Next::Pause(_) => beat.wait(pause).await,
                 Next::Sleep(_) => {
                     let left = until.since(self.now());
@@ -48,7 +51,7 @@ impl Harness {
                     // What the clock passes on its way starts in its order: tasks that wait for a retry, too.
                     let next = next.max(Duration::from_millis(1)).min(left);
                     self.advance(next).await?;
-                    attempts += self.drain().await?;
+                    attempts += self.inline.drain_within(&self.client, &mut steps).await?;
                 }
             }
         }
@@ -75,9 +78,9 @@ macro_rules! assert_scheduled {
 /// If there is no such schedule, or it does not tick then.
 #[expect(clippy::expect_used, clippy::panic, reason = "an assertion of a test")]
 pub async fn assert_one_scheduled(harness: &Harness, name: &str, at: Option<&str>) {
-    let found = harness.client.schedules().get(name).await.expect("the in-memory store can be read");
+    let found = harness.client.schedules().get(name).await.expect("the store can be read");
     let Some(found) = found else {
-        let all = harness.client.schedules().list(None, None, 20).await.expect("the in-memory store can be read");
+        let all = harness.client.schedules().list(None, None, 20).await.expect("the store can be read");
         let names: Vec<_> = all.into_iter().map(|schedule| schedule.name).collect();
         panic!("there is no schedule `{name}`; there are {names:?}");
     };

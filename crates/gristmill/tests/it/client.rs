@@ -212,7 +212,7 @@ async fn an_application_with_a_mistake_does_not_start() {
 
 #[tokio::test]
 async fn the_test_kit_runs_inline() {
-    let test = Harness::inline(app()).await.unwrap();
+    let test = Harness::new(app()).await.unwrap().inline();
     let handle = test.client().enqueue(Add { a: 20, b: 3 }).await.unwrap();
     let task = handle.status().await.unwrap().unwrap();
     assert_eq!((task.state, task.result.as_deref()), (State::Succeeded, Some("23")));
@@ -584,7 +584,8 @@ async fn reserve(cx: &Context<Probe>, room: String, guarded: bool) -> Result<u32
 #[tokio::test]
 async fn each_task_can_be_run_twice_to_find_out_whether_it_bears_that() {
     let probe = Probe::default();
-    let test = Harness::twice(App::new(probe.clone()).register::<Reserve>().register::<Flaky>().register::<Add>()).await.unwrap();
+    let test =
+        Harness::new(App::new(probe.clone()).register::<Reserve>().register::<Flaky>().register::<Add>()).await.unwrap().twice();
     let good = test.client().enqueue(Reserve { room: "1".into(), guarded: true }).await.unwrap();
     assert_eq!(test.drain().await.unwrap(), 2, "itself and its child, which is enqueued once");
     assert_eq!(probe.seen(), ["1", "1", "1+1", "1+1"]);

@@ -15,6 +15,7 @@ mod computing;
 mod cut;
 mod enqueueing;
 mod faulty;
+mod kit;
 mod lanes;
 mod macros;
 mod overdue;

@@ -202,7 +202,7 @@ async fn a_synchronous_call_commits_its_transaction_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_test_kit_commits_it_by_itself_too_and_never_twice() {
     let home = Home::new().await;
-    let test = Harness::twice(home.bank.app()).await.unwrap();
+    let test = Harness::new(home.bank.app()).await.unwrap().twice();
     for via in EACH.into_iter().filter(|via| !matches!(via, Via::Store)) {
         let performed = test.perform(Book { via, then: Then::Succeed }).await;
         assert_eq!(performed.result, Some(7.into()), "{via:?}: {performed:?}");
