@@ -59,7 +59,7 @@ pub use store::{
     CancelOutcome, EnqueueOutcome, Finding, KindInfo, QueueInfo, ReleaseOutcome, RetryOutcome, Severity, Store, WorkerInfo,
 };
 pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
-pub use time::{Timestamp, format_duration, parse_duration, rough_duration};
+pub use time::{Timestamp, TimestampError, format_duration, parse_duration, rough_duration};
 pub use transact::{Doing, Driver, Transact};
 pub use within::{CancelWithin, ScheduleWithin, SettleWithin, Within, store_of};
 pub use words::words;

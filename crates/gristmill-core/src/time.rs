@@ -7,6 +7,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// An instant of the store's clock, in milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// Shown and read as RFC 3339 in UTC, between the years 1970 and 9999.
+///
+/// ```
+/// use gristmill_core::Timestamp;
+/// let end: Timestamp = "2027-01-31T10:00:00+01:00".parse()?;
+/// assert_eq!(end.to_string(), "2027-01-31T09:00:00.000Z");
+/// # Ok::<(), gristmill_core::TimestampError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Timestamp(i64);
 
@@ -67,17 +74,23 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-impl FromStr for Timestamp {
-    type Err = String;
+/// Why a text is no [`Timestamp`]. It says what was read and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TimestampError(String);
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let instant: jiff::Timestamp =
-            text.parse().map_err(|error| format!("`{text}` is not an RFC 3339 date such as 2027-01-31T09:00:00Z: {error}"))?;
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        let unread = |error: jiff::Error| format!("`{text}` is not an RFC 3339 date such as 2027-01-31T09:00:00Z: {error}");
+        let instant: jiff::Timestamp = text.parse().map_err(|error| TimestampError(unread(error)))?;
         let ms = instant.as_millisecond();
         if (Self::MIN.0..=Self::MAX.0).contains(&ms) {
             Ok(Self(ms))
         } else {
-            Err(format!("`{text}` is out of range: dates from {} to {} can be kept", Self::MIN, Self::MAX))
+            let range = format!("`{text}` is out of range: dates from {} to {} can be kept", Self::MIN, Self::MAX);
+            Err(TimestampError(range))
         }
     }
 }
@@ -202,7 +215,8 @@ mod tests {
     #[test]
     fn dates_out_of_range_are_refused() {
         for text in ["1969-12-31T23:59:59Z", "10000-01-01T00:00:00Z", "tomorrow", "2027-02-30T00:00:00Z", ""] {
-            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+            let error: Box<dyn std::error::Error> = text.parse::<Timestamp>().unwrap_err().into();
+            assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
         }
         let at: Timestamp = "2027-01-31T09:00:00.25+01:00".parse().unwrap();
         assert_eq!(at.to_string(), "2027-01-31T08:00:00.250Z");

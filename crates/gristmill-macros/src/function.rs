@@ -3,6 +3,7 @@ use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
 use syn::{Attribute, Error, FnArg, Ident, Item, ItemFn, Result, Token};
 
 use crate::implement::{Implementation, converted, shown_at};
@@ -73,9 +74,8 @@ fn write(options: TokenStream, function: &ItemFn, attributes: &Attributes) -> Re
         let signature::Argument { name, ty, attributes } = argument;
         quote!(#(#attributes)* pub #name: #ty)
     });
-    let private = quote!(#krate::__private);
-    let path_of = |name: &str| quote!(#private).to_string().replace(' ', "") + "::" + name;
-    let (serde, schemars) = (path_of("serde"), path_of("schemars"));
+    let (serde, schemars) = (quote!(#krate::__private::serde), quote!(#krate::schemars));
+    let [serde_path, schemars_path] = [&serde, &schemars].map(|path| path.to_string().replace(' ', ""));
     let rule = wire::rename_all(container);
     let names =
         signature.arguments.iter().filter_map(|argument| wire::name(&argument.name, &argument.attributes, rule.as_deref()));
@@ -105,18 +105,25 @@ fn write(options: TokenStream, function: &ItemFn, attributes: &Attributes) -> Re
         body,
     }
     .write();
+    // Says of an argument that can't be one what it lacks, which the errors of the derives do in the words of other crates.
+    let checks = signature
+        .arguments
+        .iter()
+        .map(|signature::Argument { ty, .. }| quote_spanned!(shown_at(ty.span())=> #krate::__private::is_argument::<#ty>();));
+    let checks = (!signature.arguments.is_empty()).then(|| quote!(#(#cfgs)* const _: fn() = || { #(#checks)* };));
     Ok(quote! {
+        #checks
         #(#cfgs)*
         #(#docs)*
         #[derive(
             ::core::clone::Clone,
             ::core::fmt::Debug,
-            #private::serde::Serialize,
-            #private::serde::Deserialize,
-            #private::schemars::JsonSchema,
+            #serde::Serialize,
+            #serde::Deserialize,
+            #schemars::JsonSchema,
         )]
-        #[serde(crate = #serde)]
-        #[schemars(crate = #schemars)]
+        #[serde(crate = #serde_path)]
+        #[schemars(crate = #schemars_path)]
         #(#container)*
         #[allow(missing_docs)]
         #vis struct #ty {

@@ -474,10 +474,36 @@ fn program_name() -> String {
 }
 
 fn unknown_store(scheme: &str) -> StoreError {
-    let hint = if cfg!(feature = "postgres") {
-        "write sqlite:PATH, such as sqlite:gristmill.db, or postgres://USER@HOST/DATABASE"
-    } else {
-        "write sqlite:PATH, such as sqlite:gristmill.db"
+    let without = |store: &str, feature: &str| {
+        format!("this program was built without {store}: enable the feature `{feature}` of gristmill in its Cargo.toml")
     };
-    StoreError::new(StoreErrorKind::Invalid, format!("`{scheme}` is not a store that this program knows; {hint}"))
+    // Those that are there have been read already.
+    let message = match scheme {
+        "sqlite" => without("SQLite", "sqlite"),
+        "postgres" | "postgresql" => without("PostgreSQL", "postgres"),
+        _ => {
+            let hint = "write sqlite:PATH, such as sqlite:gristmill.db, or postgres://USER@HOST/DATABASE";
+            format!("`{scheme}` is not a store that gristmill has; {hint}")
+        }
+    };
+    StoreError::new(StoreErrorKind::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_a_store_that_is_not_built_in_names_the_feature() {
+        for (scheme, says) in [
+            ("sqlite", "enable the feature `sqlite` of gristmill"),
+            ("postgres", "enable the feature `postgres` of gristmill"),
+            ("postgresql", "enable the feature `postgres` of gristmill"),
+            ("mysql", "write sqlite:PATH, such as sqlite:gristmill.db, or postgres://USER@HOST/DATABASE"),
+        ] {
+            let error = unknown_store(scheme);
+            assert_eq!(error.kind(), StoreErrorKind::Invalid);
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
 }

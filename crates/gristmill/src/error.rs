@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::core::{Ending, TaskId, Timestamp};
 use crate::panics;
 
-pub use crate::core::{Failure, FailureReason, InvalidInput, StoreError, StoreErrorKind};
+pub use crate::core::{Failure, FailureReason, InvalidInput, StoreError, StoreErrorKind, TimestampError};
 
 /// Any error that can be kept with an attempt.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -20,8 +20,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// `?` on any error means *retry*: the attempt has failed, and there is another one if attempts are left. The other
 /// outcomes are said explicitly. The error's text and its sources are kept with the attempt.
 ///
+/// Texts, `anyhow::Error`, `eyre::Report` and boxed errors are no [`std::error::Error`], so that `?` alone does not take them. Of
+/// these [`ResultExt`] says what should happen: `.or_retry()?`, `.or_fail()?`; and each function here takes them as they are.
+///
 /// ```
-/// use gristmill::{Error, Result};
+/// use gristmill::{Error, Result, ResultExt};
 /// use std::time::Duration;
 ///
 /// fn parse(body: &str) -> Result<u32> {
@@ -30,7 +33,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///     }
 ///     body.parse().map_err(Error::fail)                             // will never parse: no more attempts
 /// }
-/// assert!(parse("x").is_err());
+///
+/// fn check(body: &str) -> Result<u32, String> {
+///     Err(format!("{body} can't be"))
+/// }
+///
+/// fn both(body: &str) -> Result<u32> {
+///     let n = check(body).or_retry()?;                              // a text, or an error of anyhow: say what it means
+///     if n > 9 { Err(Error::retry("too many")) } else { parse(body) }
+/// }
+/// assert!(parse("x").is_err() && both("x").is_err());
 /// ```
 ///
 /// It does not implement [`std::error::Error`] itself; that is what lets `?` convert every error into it.
@@ -159,7 +171,21 @@ impl Error {
     }
 }
 
-impl<E: StdError + Send + Sync + 'static> From<E> for Error {
+/// What `?` makes a retry of: any [`std::error::Error`].
+///
+/// A trait of our own for the words of the compiler, which would end at that one otherwise.
+#[diagnostic::on_unimplemented(
+    message = "`?` does not turn `{Self}` into a `gristmill::Error`",
+    label = "is no `std::error::Error`: write `.or_retry()?` or `.or_fail()?`, of `gristmill::ResultExt`",
+    note = "texts, `anyhow::Error`, `eyre::Report` and boxed errors are none; a function that a handler calls may return them, and the \
+            handler says what they mean"
+)]
+pub trait Retryable: Into<BoxError> {}
+
+#[diagnostic::do_not_recommend]
+impl<E: StdError + Send + Sync + 'static> Retryable for E {}
+
+impl<E: Retryable> From<E> for Error {
     fn from(error: E) -> Self {
         Self::retry(error)
     }
@@ -193,8 +219,30 @@ pub struct LeaseLost {
     pub id: TaskId,
 }
 
-/// Short forms that turn an error into another outcome than a retry.
+/// Short forms that say what an error means for the task. Beside every [`std::error::Error`] they take texts, boxed errors, and those
+/// of anyhow and eyre.
+///
+/// ```
+/// use gristmill::{Result, ResultExt, task};
+///
+/// #[task(name = "rate.fetch")]
+/// async fn fetch_rate(currency: String) -> Result<f64> {
+///     let text = ask(&currency).or_retry()?;
+///     text.parse().or_fail()
+/// }
+///
+/// /// What some library returns, in whose place there may be an `anyhow::Result` just as well.
+/// fn ask(currency: &str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+///     Err(format!("no answer for {currency}").into())
+/// }
+/// ```
 pub trait ResultExt<T> {
+    /// On error, the attempt has failed, and there is another one if attempts are left: what `?` does of itself where it can.
+    ///
+    /// # Errors
+    /// The error, as [`Error::retry`].
+    fn or_retry(self) -> Result<T>;
+
     /// On error, the task fails without another attempt.
     ///
     /// # Errors
@@ -215,6 +263,10 @@ pub trait ResultExt<T> {
 }
 
 impl<T, E: Into<BoxError>> ResultExt<T> for std::result::Result<T, E> {
+    fn or_retry(self) -> Result<T> {
+        self.map_err(Error::retry)
+    }
+
     fn or_fail(self) -> Result<T> {
         self.map_err(Error::fail)
     }

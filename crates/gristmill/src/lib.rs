@@ -25,6 +25,38 @@
 //! # }
 //! ```
 //!
+//! # What to write in Cargo.toml
+//!
+//! ```toml
+//! [dependencies]
+//! gristmill = "0.1"                                              # on SQLite
+//! serde = { version = "1", features = ["derive"] }
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
+//!
+//! [dev-dependencies]
+//! gristmill = { version = "0.1", features = ["testing"] }
+//! ```
+//!
+//! On PostgreSQL with sqlx 0.8 instead, and without SQLite:
+//!
+//! ```toml
+//! gristmill = { version = "0.1", default-features = false, features = ["postgres", "sqlx-0_8"] }
+//! ```
+//!
+//! | feature | for |
+//! | --- | --- |
+//! | `sqlite` | the embedded store, and transactions of rusqlite; on by default |
+//! | `postgres` | the store on a PostgreSQL server |
+//! | `sqlx-0_8` | transactions of sqlx 0.8, on each of the stores that are enabled |
+//! | `sqlx-0_9` | the same of sqlx 0.9, which cargo holds for another crate: enable that of the application's own version |
+//! | `tokio-postgres` | transactions of tokio-postgres 0.7; brings `postgres` |
+//! | `diesel-postgres` | transactions of diesel-async 0.9 on PostgreSQL; brings `postgres` |
+//! | `testing` | the test kit, `gristmill::testing`; for `[dev-dependencies]` |
+//! | `log-capture` | a layer of `tracing` that keeps what a handler logs with its attempt |
+//! | `uuid` | arguments of the types of uuid 1, which needs its own feature `serde`, too |
+//! | `chrono` | the same of chrono 0.4 |
+//! | `jiff` | the same of jiff 0.2 |
+//!
 //! # What is promised
 //! - An acknowledged enqueue is never lost, and a settled task never runs again.
 //! - A task runs at least once; with [`Ack::Early`](options::Ack::Early) at most once; and its effects are exactly once where they share a
@@ -78,9 +110,50 @@ pub use gristmill_core::{TaskId, Timestamp};
 pub use gristmill_macros::{Task, task};
 pub use task::Task;
 
+/// JSON Schema, in the version that arguments need. A type of one's own derives it without a dependency of one's own:
+///
+/// ```
+/// use gristmill::schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+/// #[schemars(crate = "gristmill::schemars")]
+/// struct Address {
+///     street: String,
+/// }
+///
+/// #[gristmill::task(name = "parcel.send")]
+/// async fn send_parcel(to: Address) -> gristmill::Result<()> {
+///     println!("to {}", to.street);
+///     Ok(())
+/// }
+/// ```
+pub use schemars;
+
 /// What the macros' output names; not for other use.
 #[doc(hidden)]
 pub mod __private {
-    pub use schemars;
+    use std::fmt::Debug;
+
     pub use serde;
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+
+    use crate::schemars::JsonSchema;
+
+    /// What a parameter of a function under `#[task]` has to be. A trait of our own for the words of the compiler.
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` can't be an argument of a task",
+        label = "is not all of `Clone`, `Debug`, `Serialize`, `Deserialize` and `JsonSchema`",
+        note = "above a type of your own write `#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, \
+                gristmill::schemars::JsonSchema)]` and `#[schemars(crate = \"gristmill::schemars\")]`",
+        note = "for types of uuid, chrono or jiff enable the feature `uuid`, `chrono` or `jiff` of gristmill, and that crate's own \
+                `serde`"
+    )]
+    pub trait Argument {}
+
+    #[diagnostic::do_not_recommend]
+    impl<T: Clone + Debug + Serialize + DeserializeOwned + JsonSchema> Argument for T {}
+
+    pub fn is_argument<T: Argument>() {}
 }

@@ -7,7 +7,7 @@ use gristmill::context::Stateless;
 use gristmill::error::FailureReason;
 use gristmill::options::{Ack, Backoff, OnError, Oversize, Policy, Retention};
 use gristmill::testing::MemoryStore;
-use gristmill::{App, Client, Context, Error, Task, task};
+use gristmill::{App, Client, Context, Error, ResultExt, Task, task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -124,6 +124,23 @@ async fn errors_of_any_type_become_failures() {
         assert_eq!(failure.reason, FailureReason::Error);
         assert!(failure.message.contains("invalid digit"), "{failure:?}");
     }
+}
+
+#[tokio::test]
+async fn what_question_mark_does_not_take_is_said_in_a_word() {
+    async fn any() -> anyhow::Result<u8> {
+        Err(anyhow::Error::msg("inner").context("outer"))
+    }
+    let retried = any().await.or_retry().unwrap_err();
+    assert_eq!(retried.to_string(), "outer");
+    for outcome in [
+        Err("text").or_retry(),
+        Err("text".to_owned()).or_fail(),
+        Err::<u8, _>(Box::<dyn std::error::Error + Send + Sync>::from("text")).or_cancel(),
+    ] {
+        assert_eq!(outcome.unwrap_err().to_string(), "text");
+    }
+    assert_eq!(Ok::<u8, String>(7).or_retry().unwrap(), 7);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod computing;
 mod cut;
 mod enqueueing;
 mod faulty;
+mod features;
 mod kit;
 mod lanes;
 mod macros;
