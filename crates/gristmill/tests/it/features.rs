@@ -18,9 +18,8 @@ fn types_of_other_crates_can_be_arguments() {
     use gristmill::Task;
 
     #[gristmill::task(name = "remind")]
-    async fn remind(user: uuid::Uuid, at: jiff::Timestamp) -> gristmill::Result<()> {
-        println!("{user} {at}");
-        Ok(())
+    async fn remind(user: uuid::Uuid, at: jiff::Timestamp) -> gristmill::Result<String> {
+        Ok(format!("{user} {at}"))
     }
 
     let schema = Remind::kind().schema;
