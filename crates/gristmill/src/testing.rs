@@ -132,7 +132,7 @@ impl Harness {
     /// }
     ///
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn main() -> Result<()> {
     /// let sandbox = SqliteSandbox::new()?;
     /// let mut db = Connection::open(sandbox.path())?;
     /// db.execute_batch("CREATE TABLE customer (name TEXT NOT NULL UNIQUE)")?;
