@@ -9,3 +9,6 @@
 //! | `fan_out` | children that are committed with their parent, progress, state, outcomes as values |
 //! | `own_binary` | an application's binary with all commands of the stock one |
 //! | `testing` | tests without queue, time or threads |
+//!
+//! What the pages of `docs` show and is no example by itself is in `pages`, and compiled; `start` is the program of
+//! `docs/start-rust.md`, which runs until ctrl-c.
