@@ -57,17 +57,33 @@ pub(crate) fn measure(cargo: &Path, root: &Path, is_built: bool) -> Result<()> {
     Ok(())
 }
 
-fn cost(cargo: &Path, root: &Path, dependencies: &str, is_built: bool) -> Result<Cost> {
+/// Checks the quickstart as a new project has it: with the newest versions that the manifests allow, where this repository's lock
+/// file has older ones.
+pub(crate) fn check_newest(cargo: &Path, root: &Path, target: &Path) -> Result<()> {
     let folder = tempfile::tempdir()?;
+    let program = fs::read_to_string(root.join("examples/quickstart.rs"))?;
+    write_project(folder.path(), root, "gristmill = { path = '{root}/crates/gristmill', features = ['postgres'] }", &program)?;
+    // Kept, so that what has not changed is compiled once.
+    let target = target.join("newest");
+    crate::run(Command::new(cargo).args(["check", "--quiet"]).current_dir(folder.path()).env("CARGO_TARGET_DIR", target))
+}
+
+fn write_project(folder: &Path, root: &Path, dependencies: &str, program: &str) -> Result<()> {
     let root = root.to_str().context("a path that is not UTF-8")?;
     let manifest = format!(
         "[package]\nname = 'first'\nversion = '0.0.0'\nedition = '2024'\n[workspace]\n[dependencies]\n\
          tokio = {{ version = '1', features = ['macros', 'rt-multi-thread'] }}\n{}\n",
         dependencies.replace("{root}", root)
     );
-    fs::write(folder.path().join("Cargo.toml"), manifest)?;
-    fs::create_dir(folder.path().join("src"))?;
-    fs::write(folder.path().join("src/main.rs"), "fn main() {}\n")?;
+    fs::write(folder.join("Cargo.toml"), manifest)?;
+    fs::create_dir(folder.join("src"))?;
+    fs::write(folder.join("src/main.rs"), program)?;
+    Ok(())
+}
+
+fn cost(cargo: &Path, root: &Path, dependencies: &str, is_built: bool) -> Result<Cost> {
+    let folder = tempfile::tempdir()?;
+    write_project(folder.path(), root, dependencies, "fn main() {}\n")?;
     let command = |args: &[&str]| {
         let mut command = Command::new(cargo);
         command.args(args).current_dir(folder.path()).env("CARGO_TARGET_DIR", folder.path().join("target"));

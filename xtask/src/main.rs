@@ -99,6 +99,7 @@ fn ci() -> Result<()> {
     }
     // As users build it.
     cargo(&["clippy", "-p", "gristmill-cli", "--", "-D", "warnings"])?;
+    footprint::check_newest(&cargo_path(), &root(), &target()?)?;
     let services = Services::start(Which::All, Syncs::Off, &target()?)?;
     test(&[], &services)?;
     run(Command::new(cargo_path()).current_dir(root()).env("RUSTDOCFLAGS", "-D warnings").args([
