@@ -11,3 +11,6 @@
 //! | `encryption` | arguments and results that are stored encrypted, with keys that change |
 //! | `own_binary` | an application's binary with all commands of the stock one |
 //! | `testing` | tests without queue, time or threads |
+//!
+//! What the pages of `docs` show and is no example by itself is in `pages`, and compiled; `start` is the program of
+//! `docs/start-rust.md`, which runs until ctrl-c.

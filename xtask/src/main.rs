@@ -1,5 +1,6 @@
-//! What a contributor and the continuous integration run: `cargo xtask ci|test|services|soak|bench`.
+//! What a contributor and the continuous integration run: `cargo xtask ci|test|services|soak|bench|footprint`.
 
+mod footprint;
 mod older;
 mod services;
 
@@ -49,6 +50,12 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Counts the crates that a first program needs, with gristmill and with its peers, and measures its cold debug build.
+    Footprint {
+        /// Count only: no build, which takes minutes each and wants a quiet machine
+        #[arg(long)]
+        count: bool,
+    },
     /// Measures the embedded store and the engine (`gristmill bench`). Arguments after `--` go to it.
     Bench {
         #[arg(last = true)]
@@ -76,6 +83,7 @@ fn main() -> Result<()> {
         Task::Soak { what: Soak::Storm, minutes, seed, .. } => {
             soak_storm(minutes, seed, &Services::start(Which::All, Syncs::On, &target()?)?)?;
         }
+        Task::Footprint { count } => footprint::measure(&cargo_path(), &root(), !count)?,
         Task::Bench { rest } => bench(&rest)?,
     }
     say(&format!("done in {:.0?}", start.elapsed()));
@@ -93,6 +101,7 @@ fn ci() -> Result<()> {
     }
     // As users build it.
     cargo(&["clippy", "-p", "gristmill-cli", "--", "-D", "warnings"])?;
+    footprint::check_newest(&cargo_path(), &root(), &target()?)?;
     let services = Services::start(Which::All, Syncs::Off, &target()?)?;
     test(&[], &services)?;
     run(Command::new(cargo_path()).current_dir(root()).env("RUSTDOCFLAGS", "-D warnings").args([

@@ -14,6 +14,7 @@ mod enqueue;
 mod http_task;
 mod jsonl;
 mod operate;
+mod pages;
 mod pathways;
 mod roles;
 mod sandbox;

@@ -228,7 +228,8 @@ pub(crate) fn is_alive(pid: i32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| !matches!(rest.trim_start().chars().next(), Some('Z' | 'X')))
 }
 
-fn end(mut command: Command, input: &str) -> Ended {
+/// Runs a command to its end.
+pub(crate) fn end(mut command: Command, input: &str) -> Ended {
     let mut child = command.spawn().unwrap();
     let stdin = child.stdin.take();
     let input = input.to_owned();

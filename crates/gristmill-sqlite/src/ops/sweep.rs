@@ -120,7 +120,8 @@ fn lose_the_dead(tx: &mut Tx<'_>) -> Result<(), Fault> {
     let beats: Vec<Beat> = {
         let mut look = tx.conn.prepare_cached(sql::WORKER_LOOK)?;
         let rows = look.query_map([], |row| {
-            let lease = row.get::<_, Option<u64>>(2)?.map(Duration::from_millis);
+            // Not as `u64`, which newer versions of rusqlite read only with a feature that 0.32 lacks.
+            let lease = row.get::<_, Option<i64>>(2)?.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
             Ok(Beat { worker: row.get(0)?, expires_at: Timestamp::from_millis(row.get(1)?), lease })
         })?;
         rows.collect::<Result<_, _>>()?

@@ -1,0 +1,12 @@
+//! What the pages of `docs/` show, with what each piece leans on around it. It is compiled and never run.
+//!
+//! Each Rust block of a page has to stand in some file of `examples`, word for word but for white space: that is how
+//! `gristmill-cli/tests/it/pages` knows that it compiles.
+
+#![allow(dead_code, unused_variables, reason = "a page shows pieces, not programs")]
+
+mod middleware;
+mod schedules;
+mod tasks;
+
+fn main() {}
