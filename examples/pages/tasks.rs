@@ -60,6 +60,14 @@ mod function {
     }
 }
 
+mod argument {
+    #[derive(Clone, Debug, serde::Serialize, serde::Deserialize, gristmill::schemars::JsonSchema)]
+    #[schemars(crate = "gristmill::schemars")]
+    struct Address {
+        street: String,
+    }
+}
+
 mod derive {
     struct Images;
 
