@@ -9,9 +9,8 @@ use gristmill_core::{
     WorkerId,
 };
 use tokio::time::Instant;
-use tokio_postgres::error::SqlState;
 
-use crate::error::sqlstate;
+use crate::error::{is_locked, sqlstate};
 use crate::gather::Caller;
 use crate::inner::{Inner, Kind, run};
 use crate::names::Sort;
@@ -23,11 +22,6 @@ const FAULTS_MAX: u32 = 12;
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 /// The last of them for what nobody waits for.
 const PAUSE_OF_DECLARATIONS: Duration = Duration::from_secs(30);
-
-/// Whether somebody else's lock was in the way.
-fn is_locked(error: &StoreError) -> bool {
-    sqlstate(error) == Some(&SqlState::LOCK_NOT_AVAILABLE)
-}
 
 /// Whether it asks for what no store could do.
 fn is_invalid(error: &StoreError) -> bool {

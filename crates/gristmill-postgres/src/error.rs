@@ -93,6 +93,11 @@ pub(crate) fn explain(error: Error, what: &str) -> StoreError {
     StoreError::new(kind, format!("{what}: {hint}")).with_source(error)
 }
 
+/// Whether somebody else's lock was in the way.
+pub(crate) fn is_locked(error: &StoreError) -> bool {
+    sqlstate(error) == Some(&SqlState::LOCK_NOT_AVAILABLE)
+}
+
 /// The server's code for an error that was [explained](explain), if it was the server's.
 pub(crate) fn sqlstate(error: &StoreError) -> Option<&SqlState> {
     let mut source = error.source();

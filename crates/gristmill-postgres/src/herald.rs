@@ -168,16 +168,12 @@ impl Inner {
     }
 
     async fn carry_news(self: Arc<Self>) {
-        let closing = self.closing.clone();
+        if self.connect.options.pgbouncer {
+            return self.use_pool().await;
+        }
         tokio::select! {
-            () = closing.cancelled() => {}
-            () = async {
-                if self.connect.options.pgbouncer {
-                    self.use_pool().await;
-                } else {
-                    self.keep_line().await;
-                }
-            } => {}
+            () = self.closing.cancelled() => {}
+            () = self.keep_line() => {}
         }
     }
 

@@ -6,7 +6,7 @@ use gristmill_core::{StoreError, StoreErrorKind};
 use tokio::time::Instant;
 use tokio_postgres::{Client, Error, Statement};
 
-use crate::error::explain;
+use crate::error::{explain, is_locked};
 use crate::inner::Inner;
 use crate::sql::Q;
 
@@ -73,8 +73,8 @@ impl<'a> Lookout<'a> {
     pub(crate) async fn new(inner: &'a Inner, client: &'a Client, me: &'a str) -> Result<Self, StoreError> {
         let broken = |error| explain(error, &inner.connect.what);
         // A notification that a crash of the server loses is lost to nobody: those who wait look by themselves. The server finds out within
-        // a minute that this machine is gone, and frees its seat.
-        let settings = "SET synchronous_commit = off; SET search_path = pg_catalog; SET enable_seqscan = off; \
+        // a minute that this machine is gone, and frees its seat. Nobody cancels what waits here for a lock when the process ends.
+        let settings = "SET synchronous_commit = off; SET search_path = pg_catalog; SET enable_seqscan = off; SET lock_timeout = '100ms'; \
                         SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
         client.batch_execute(settings).await.map_err(broken)?;
         // Parsed once, as one of them is asked some twenty times a second.
@@ -210,11 +210,16 @@ impl<'a> Lookout<'a> {
         self.looked = Instant::now();
         self.inner.herald.looks();
         let seats = seats(self.inner.connect.texts.schema(), trade);
-        let row = self.ask(self.client.query_one(&self.rest, &[&seats.as_slice(), &self.inner.workers.queues()])).await?;
+        let row = self.ask(self.client.query_one(&self.rest, &[&seats.as_slice(), &self.inner.workers.queues()])).await;
         self.cost = self.looked.elapsed();
+        self.refused = Some(trade);
+        let row = match row {
+            // Somebody changes the table, and all have to wait for that. No seat was taken: locks of tables come first.
+            Err(error) if is_locked(&error) => return Ok(()),
+            row => row?,
+        };
         let read = || Ok((row.try_get::<_, Option<i32>>(0)?, row.try_get::<_, bool>(1)?));
         let (seat, is_ready) = read().map_err(|error| explain(error, &self.inner.connect.what))?;
-        self.refused = Some(trade);
         let seat = seat.and_then(|n| usize::try_from(n - 1).ok());
         if let Some((n, key)) = seat.and_then(|n| Some((n, *seats.get(n)?))) {
             self.seat = Some(Seat { key, trade });

@@ -9,6 +9,7 @@ use crate::error::explain;
 use crate::inner::Inner;
 use crate::lookout::{LOOK_EVERY, PROBE_TIMEOUT};
 use crate::news::News;
+use crate::pool::closed;
 use crate::sql::Q;
 
 /// What this process is called in what it tells: it hears nothing, and so nothing of its own.
@@ -18,13 +19,18 @@ const DUE_EVERY: Duration = Duration::from_millis(200);
 /// At least so long between two notifications, each of which takes a connection that others could use. Nobody says here whether ends are
 /// awaited, so that all of them are told.
 const NOTIFY_EVERY: Duration = Duration::from_millis(40);
+/// How long the last answer is waited for when the store is closed. A statement that is given up is cancelled, and PgBouncer 1.18 has been
+/// seen to die of a cancellation at the moment at which its client goes away.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 impl Inner {
-    /// Behind a pooler nobody can listen: others are told in a transaction of the pool, and of theirs there are looks.
+    /// Behind a pooler nobody can listen: others are told in a transaction of the pool, and of theirs there are looks. Until the store is
+    /// closed, and not in the middle of a statement.
     pub(crate) async fn use_pool(&self) {
         let (mut told, mut looks) = (None, Looks::new());
         loop {
             tokio::select! {
+                () = self.closing.cancelled() => return,
                 () = self.herald.stirred() => {}
                 () = tokio::time::sleep_until(looks.at + self.look_through_pool_every()), if self.signals.is_awaited() => {
                     if let Err(error) = self.look_through_pool(&mut looks).await {
@@ -83,9 +89,16 @@ impl Inner {
     /// Waits for an answer, but not for ever: a pooler that is frozen says nothing, and its connection is given up.
     async fn in_time<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, StoreError> {
         let what = &self.connect.what;
-        match tokio::time::timeout(PROBE_TIMEOUT, asked).await {
-            Ok(answer) => answer.map_err(|error| explain(error, what)),
-            Err(_) => Err(StoreError::new(StoreErrorKind::Unreachable, format!("{what}: the pooler does not answer"))),
+        let left = async {
+            self.closing.cancelled().await;
+            tokio::time::sleep(LAST_ANSWER).await;
+        };
+        tokio::select! {
+            answer = asked => answer.map_err(|error| explain(error, what)),
+            () = tokio::time::sleep(PROBE_TIMEOUT) => {
+                Err(StoreError::new(StoreErrorKind::Unreachable, format!("{what}: the pooler does not answer")))
+            }
+            () = left => Err(closed()),
         }
     }
 }

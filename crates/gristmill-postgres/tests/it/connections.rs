@@ -117,8 +117,8 @@ async fn a_heartbeat_has_a_connection_although_the_pool_has_none() {
 
 /// The server processes that have claimed.
 async fn claimers(client: &Client, schema: &str) -> Vec<i32> {
-    let sql = "SELECT pid FROM pg_stat_activity WHERE strpos(query, $1) > 0";
-    client.query(sql, &[&format!("{schema}\".lease(")]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    let sql = "SELECT pid FROM pg_stat_activity WHERE strpos(query, $1) > 0 AND strpos(query, 'alive AS') > 0";
+    client.query(sql, &[&format!("{schema}\".worker")]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

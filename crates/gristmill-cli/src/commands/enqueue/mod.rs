@@ -81,7 +81,8 @@ async fn one(args: Args, client: &Client, out: &Out) -> Result<(), CliError> {
     }
     let queue = options.queue.clone();
     let text = args.arguments.text(declared.as_ref().and_then(|kind| kind.schema.as_ref()))?;
-    let json = RawValue::from_string(text).map_err(|error| CliError::usage(format!("args: are not JSON: {error}")))?;
+    let no_json = |error| CliError::usage(format!("args: are not JSON: {error}")).with_hint(FORMS_OF_ARGS);
+    let json = RawValue::from_string(text).map_err(no_json)?;
     let handle = client.enqueue_named(&name, json).options(options).force(args.force).await.map_err(explain)?;
     // Who waits is told more.
     if !args.wait {
@@ -110,11 +111,13 @@ async fn declared(client: &Client, name: &str) -> Result<Option<KindInfo>, CliEr
     Ok(client.kinds().list().await?.into_iter().find(|kind| kind.name == name))
 }
 
+const FORMS_OF_ARGS: &str = "--args '{\"key\": \"value\"}', --args @FILE or --args - for standard input; or --arg KEY=VALUE";
+
 fn explain(error: EnqueueError) -> CliError {
     let is_args = matches!(&error, EnqueueError::Invalid(input) if input.field == "args");
     let error = CliError::from(error);
     match is_args {
-        true => error.with_hint("--args '{\"key\": \"value\"}', --args @FILE or --args - for standard input; or --arg KEY=VALUE"),
+        true => error.with_hint(FORMS_OF_ARGS),
         false => error,
     }
 }
