@@ -10,7 +10,7 @@ use crate::text::Lossy;
 /// So many labels are written in a sweep: a few milliseconds, while others wait to write.
 const WRITTEN_AT_ONCE: usize = 3_000;
 /// So many tasks are read at a time to be labelled: what they say of themselves may be long.
-const READ_AT_ONCE: usize = 100;
+const READ_AT_ONCE: u8 = 100;
 
 /// Deletes a task's body, with what it is filed under. Returns how many rows that were.
 pub(super) fn delete(conn: &Connection, seq: i64) -> Result<usize, Fault> {
@@ -41,7 +41,7 @@ pub(super) fn fill(conn: &Connection) -> Result<(), Fault> {
             }
             done.execute([seq])?;
         }
-        if lacking.len() < READ_AT_ONCE {
+        if lacking.len() < usize::from(READ_AT_ONCE) {
             return Ok(());
         }
     }
