@@ -168,7 +168,7 @@ fn examples(services: &Services) -> Result<()> {
         let place = tempfile::tempdir()?;
         let program = target()?.join("debug/examples").join(&name);
         // An application's own binary wants a command.
-        let args: &[&str] = if name == "own_binary" { &["kinds"] } else { &[] };
+        let args: &[&str] = if name == "own_binary" { &["migrate"] } else { &[] };
         run_with(Command::new(program).args(args).current_dir(place.path()), services.for_applications())?;
     }
     Ok(())
