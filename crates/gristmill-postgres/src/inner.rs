@@ -43,7 +43,7 @@ const SLACK: Duration = Duration::from_secs(5);
 pub(crate) struct Inner {
     pub(crate) connect: Arc<Connect>,
     pub(crate) env: Env,
-    pub(crate) pool: Pool,
+    pub(crate) pool: Arc<Pool>,
     /// For those who look. They may be many, wait for long, and go away in the middle of it, which costs a connection each time: none of
     /// those by which tasks are claimed and settled.
     pub(crate) reads: Pool,
@@ -137,9 +137,10 @@ impl Kind {
 impl Inner {
     pub(crate) fn new(connect: Arc<Connect>, env: Env, tasks: TaskTracker) -> Self {
         let (size, reads) = (connect.options.pool, connect.options.reads);
+        let pool = Arc::new(Pool::new(connect.clone(), size, PATIENCE, env.clone()));
         Self {
-            pool: Pool::new(connect.clone(), size, PATIENCE, env.clone()),
-            reads: Pool::new(connect.clone(), reads, PATIENCE, env.clone()),
+            reads: Pool::new(connect.clone(), reads, PATIENCE, env.clone()).beside(&pool),
+            pool,
             beats: Pool::new(connect.clone(), 1, PATIENCE_OF_BEATS, env.clone()),
             origins: Origins::default(),
             names: Names::default(),

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use gristmill_core::{Env, StoreError, StoreErrorKind};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_postgres::error::SqlState;
 
 use crate::conn::{Conn, Connect};
 use crate::error::sqlstate;
@@ -15,6 +16,8 @@ pub(crate) struct Pool {
     patience: Duration,
     /// Whether connections are left as the server makes them.
     plain: bool,
+    /// Whose connections serve where the server has no room for ours.
+    spare: Option<Arc<Pool>>,
     env: Env,
 }
 
@@ -24,13 +27,18 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 impl Pool {
     /// A call waits so long, `patience`, for a server that is away or has no connection left. Beyond it the caller is told.
     pub(crate) fn new(connect: Arc<Connect>, size: usize, patience: Duration, env: Env) -> Self {
-        Self { connect, idle: Mutex::default(), permits: Semaphore::new(size), patience, plain: false, env }
+        Self { connect, idle: Mutex::default(), permits: Semaphore::new(size), patience, plain: false, spare: None, env }
     }
 
     /// For work that is not ours, and wants none of our settings.
     #[cfg(feature = "tokio-postgres")]
     pub(crate) fn plain(self) -> Self {
         Self { plain: true, ..self }
+    }
+
+    /// For work that can be done on another pool's connections, too.
+    pub(crate) fn beside(self, spare: &Arc<Self>) -> Self {
+        Self { spare: Some(spare.clone()), ..self }
     }
 
     /// A connection, when one is free.
@@ -44,8 +52,15 @@ impl Pool {
             }
             match self.open().await {
                 Ok(conn) => break conn,
-                Err(error) if !may_pass(&error) || since.elapsed() >= self.patience => return Err(error),
-                Err(error) => tracing::debug!(%error, "the store can't be reached; looking again"),
+                Err(error) => {
+                    if let Some(spare) = self.spare.as_ref().filter(|_| has_no_room(&error)) {
+                        return Box::pin(spare.get()).await;
+                    }
+                    if !may_pass(&error) || since.elapsed() >= self.patience {
+                        return Err(error);
+                    }
+                    tracing::debug!(%error, "the store can't be reached; looking again");
+                }
             }
             // Not all at one moment: there may be many of us, and the server has just begun to breathe.
             tokio::time::sleep(LOOK_AGAIN.mul_f64(0.5 + self.env.random())).await;
@@ -91,6 +106,11 @@ impl Pool {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Conn>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the server, or its limit for the role, has no connection left.
+fn has_no_room(error: &StoreError) -> bool {
+    sqlstate(error) == Some(&SqlState::TOO_MANY_CONNECTIONS)
 }
 
 /// Whether an error is one of those that pass while the server restarts, another takes over, or somebody leaves. To try a wrong

@@ -59,13 +59,12 @@ impl PostgresStore {
         let tasks = TaskTracker::new();
         let connect = Arc::new(Connect::new(options, tasks.clone())?);
         let conn = connect.open().await?;
-        let second = pooler::refuse_unspoken(&conn, &connect, &env).await?;
+        pooler::refuse_unspoken(&conn, &connect, &env).await?;
         migrate::apply(&conn, &connect, &env).await?;
         #[cfg(feature = "tokio-postgres")]
         let handlers = Pool::new(connect.clone(), connect.options.transactions, PATIENCE_OF_HANDLERS, env.clone()).plain();
         let inner = Arc::new(Inner::new(connect, env, tasks));
         inner.pool.put(conn);
-        second.into_iter().for_each(|conn| inner.reads.put(conn));
         inner.count_days().await;
         Ok(Arc::new(Self {
             inner,
