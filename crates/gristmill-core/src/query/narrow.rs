@@ -28,10 +28,15 @@ impl Query {
 
 /// Whether a filter has a place for all that is asked: it has one for each field.
 fn fits_one(root: &Node, own: &Filter) -> bool {
-    let mut tags = usize::from(own.tag.is_some());
-    let conditions = if let Node::All(nodes) = root { nodes.as_slice() } else { std::slice::from_ref(root) };
-    tags += conditions.iter().filter(|node| matches!(node, Node::Is(Term::Name(Name::Tag, _), _))).count();
-    tags <= 1
+    usize::from(own.tag.is_some()) + tags(root) <= 1
+}
+
+/// How many tags are asked for together, however they are put into parentheses: one that a filter has no place for would never be asked.
+fn tags(node: &Node) -> usize {
+    match node {
+        Node::All(nodes) => nodes.iter().map(tags).sum(),
+        node => usize::from(matches!(node, Node::Is(Term::Name(Name::Tag, _), _))),
+    }
 }
 
 /// The conditions that no index answers.

@@ -223,6 +223,7 @@ fn what_a_store_looks_for_leaves_nothing_out() {
             for third in terms {
                 for text in [
                     format!("{one} {other} {third}"),
+                    format!("({one} {other}) {third}"),
                     format!("{one} OR {other} {third}"),
                     format!("-{one} ({other} OR -{third})"),
                     format!("NOT ({one} OR {other}) OR NOT ({third} -{one})"),
@@ -260,6 +261,8 @@ fn a_filter_and_its_query_both_count() {
     assert_eq!(narrow(queue(), "queue:a"), Some((queue(), false)));
     let tagged = || Filter { tag: named("x"), ..Filter::default() };
     assert_eq!(narrow(tagged(), "tag:y"), Some((tagged(), true)));
+    let failed = || Filter { states: vec![State::Failed], ..tagged() };
+    assert_eq!(narrow(tagged(), "queue:a (tag:y state:failed)"), Some((Filter { queue: named("a"), ..failed() }, true)));
     let states = Filter { states: vec![State::Ready, State::Failed], ..Filter::default() };
     assert_eq!(narrow(states.clone(), "-state:ready").unwrap().0.states, [State::Failed]);
     assert_eq!(narrow(states, "state:running"), None);
