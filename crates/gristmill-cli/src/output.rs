@@ -123,11 +123,6 @@ pub(crate) fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", escape(text));
 }
 
-/// The same of several lines.
-pub(crate) fn note_lines(text: &str) {
-    text.lines().for_each(note);
-}
-
 /// Asks something, and leaves the line open for the answer.
 pub(crate) fn ask(question: &str) {
     let mut stderr = io::stderr().lock();

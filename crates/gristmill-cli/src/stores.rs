@@ -54,7 +54,7 @@ pub(crate) fn migration_sql(url: &str) -> Result<String, CliError> {
     if is_postgres(url) {
         return Ok(postgres::migration_sql(url)?);
     }
-    Err(CliError::usage("--sql is for PostgreSQL; a SQLite file is made by whatever command comes first"))
+    Err(CliError::usage("--sql is for PostgreSQL; a SQLite file is made by `migrate`, or by the first command that writes"))
 }
 
 /// Makes the roles of a PostgreSQL store and grants them what they need; their names.
@@ -171,7 +171,11 @@ pub(crate) async fn raw(url: &str, count: usize, batch: usize, retention: Retent
 /// A store's URL for people: a password is for nobody's eyes.
 pub(crate) fn shown(url: &str) -> String {
     if !is_postgres(url) {
-        return url.to_owned();
+        // One that is misspelt may hold a password as well.
+        return match url.split_once("://") {
+            Some((scheme, _)) if !scheme.eq_ignore_ascii_case("sqlite") => format!("{scheme}://..."),
+            _ => url.to_owned(),
+        };
     }
     url.parse::<postgres::PostgresOptions>().map_or_else(|_| "postgres://...".to_owned(), |options| options.location())
 }
@@ -189,6 +193,9 @@ mod tests {
     fn passwords_are_not_shown() {
         assert_eq!(shown("postgres://me:secret@h/db"), "postgres://h:5432/db");
         assert_eq!(shown("sqlite:x.db"), "sqlite:x.db");
+        assert_eq!(shown("sqlite:///x.db"), "sqlite:///x.db");
+        assert_eq!(shown("Postgres://me:secret@h/db"), "Postgres://...");
+        assert_eq!(shown("postgre://me:secret@h/db"), "postgre://...");
     }
 
     #[test]

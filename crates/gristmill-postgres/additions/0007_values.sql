@@ -191,4 +191,5 @@ BEGIN
   END IF;
 END $gristmill$;
 
-REVOKE ALL ON FUNCTION {s}.lease_changed(), {s}.spec_of(text), {s}.new_task(text, text, jsonb, jsonb, jsonb) FROM PUBLIC;
+-- lease_changed() is for everybody: it gives nothing, and a worker without the right could settle nothing at all.
+REVOKE ALL ON FUNCTION {s}.spec_of(text), {s}.new_task(text, text, jsonb, jsonb, jsonb) FROM PUBLIC;

@@ -110,7 +110,8 @@ END $gristmill$;
 -- Until when nobody tries to make days, as somebody holds the tables.
 ALTER TABLE {s}.day_look ADD COLUMN make_at bigint NOT NULL DEFAULT 0;
 
--- As in additions/0006_days.sql, but who could not have the tables says so to all, and nobody tries again for ten minutes: whoever waits for
+-- As in additions/0006_days.sql, but what a clock said that was ahead is not believed, or nothing would be dropped until then; and who
+-- could not have the tables says so to all, and nobody tries again for ten minutes: whoever waits for
 -- them holds up everybody, and a hundred processes that each wait a little every few minutes do so all the time.
 CREATE OR REPLACE FUNCTION {s}.drop_day(now bigint) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
   SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' SET enable_seqscan = off SET enable_bitmapscan = off AS $gristmill$
@@ -127,7 +128,7 @@ BEGIN
   -- Ten minutes after midnight nobody's clock makes ids of the day before any more.
   FOR found IN
     SELECT d.day FROM {s}.days() AS d(day) LEFT JOIN {s}.day_look k ON k.day = d.day
-    WHERE (d.day + 1) * 86400000 + 600000 <= now AND coalesce(k.drop_at, 0) <= now ORDER BY d.day
+    WHERE (d.day + 1) * 86400000 + 600000 <= now AND coalesce(k.drop_at, 0) NOT BETWEEN now + 1 AND now + 86400000 ORDER BY d.day
   LOOP
     CONTINUE WHEN to_regclass({s}.day_table('outcome', found)) IS NULL;
     EXECUTE 'SELECT keep_until FROM ' || {s}.day_table('outcome', found) || ' WHERE keep_until > $1 ORDER BY keep_until DESC OFFSET 1000 LIMIT 1'
@@ -148,6 +149,8 @@ BEGIN
       EXECUTE 'LOCK TABLE ONLY ' || {s}.day_table('task', found) || ', ONLY ' || {s}.day_table('outcome', found)
            || ', ONLY {l}.task_rest, ONLY {l}.outcome_rest IN ACCESS EXCLUSIVE MODE NOWAIT';
     EXCEPTION WHEN lock_not_available THEN
+      -- These rows are another's for as long as it prunes.
+      PERFORM set_config('lock_timeout', '1s', true);
       UPDATE {s}.day_look SET drop_at = now + 600000 WHERE drop_at < now + 600000;
       INSERT INTO {s}.day_look(day, drop_at) SELECT day, now + 600000 FROM {s}.days() AS d(day) ON CONFLICT DO NOTHING;
       RETURN NULL;
@@ -166,6 +169,49 @@ BEGIN
     RETURN found;
   END LOOP;
   RETURN NULL;
+END
+$gristmill$;
+
+-- As in additions/0006_days.sql, but what a clock said that was ahead is not believed.
+CREATE OR REPLACE FUNCTION {s}.prune_rows(now bigint, most bigint) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $gristmill$
+DECLARE
+  pruned bigint := 0;
+  here bigint;
+  kept bigint;
+  next bigint;
+  part record;
+  is_ours boolean := pg_try_advisory_xact_lock(hashtextextended('gristmill prune of {l}', 0));
+BEGIN
+  -- So that no day is dropped between the list and the look.
+  LOCK TABLE ONLY {s}.task, ONLY {s}.outcome IN ROW EXCLUSIVE MODE;
+  FOR part IN
+    SELECT '{l}.task_rest' AS task, '{l}.outcome_rest' AS outcome, NULL::bigint AS past
+    UNION ALL
+    SELECT {s}.day_table('task', day), {s}.day_table('outcome', day), NULL FROM {s}.days() AS d(day) WHERE (day + 1) * 86400000 > now
+    UNION ALL
+    (SELECT {s}.day_table('task', d.day), {s}.day_table('outcome', d.day), d.day
+     FROM {s}.days() AS d(day) LEFT JOIN {s}.day_look k ON k.day = d.day
+     WHERE is_ours AND (d.day + 1) * 86400000 <= now AND coalesce(k.prune_at, 0) NOT BETWEEN now + 1 AND now + 600000
+     ORDER BY coalesce(k.prune_at, 0), d.day LIMIT 10)
+  LOOP
+    EXIT WHEN pruned >= most;
+    kept := CASE WHEN part.past IS NOT NULL AND {s}.day_is_large(part.past) THEN 93600000 ELSE 0 END;
+    EXECUTE 'WITH over AS MATERIALIZED (SELECT id FROM ' || part.outcome || ' WHERE keep_until IS NOT NULL AND keep_until <= $1 '
+         || 'ORDER BY keep_until LIMIT $2 FOR UPDATE SKIP LOCKED), '
+         || 'outcomes AS (DELETE FROM ' || part.outcome || ' WHERE id = ANY (ARRAY(SELECT id FROM over))), '
+         || 'tasks AS (DELETE FROM ' || part.task || ' WHERE id = ANY (ARRAY(SELECT id FROM over))) '
+         || 'SELECT count(*) FROM over'
+       INTO here USING now - kept, most - pruned;
+    pruned := pruned + here;
+    IF part.past IS NOT NULL AND pruned < most THEN
+      EXECUTE 'SELECT keep_until + $1 FROM ' || part.outcome || ' WHERE keep_until IS NOT NULL AND keep_until < 9223372036854775807 - $1 '
+           || 'ORDER BY keep_until LIMIT 1' INTO next USING kept;
+      INSERT INTO {s}.day_look AS k(day, prune_at) VALUES (part.past, least(next, now + 600000))
+        ON CONFLICT (day) DO UPDATE SET prune_at = excluded.prune_at;
+    END IF;
+  END LOOP;
+  RETURN pruned;
 END
 $gristmill$;
 

@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Config, Connection, Error, Row, Socket, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::TaskTracker;
 
-use crate::error::explain;
+use crate::error::{explain, has_no_room};
 use crate::options::{PostgresOptions, place};
 use crate::origin::{BELIEVED_FOR, Origin};
 use crate::sql::{Q, Texts};
@@ -147,7 +147,10 @@ fn together(what: &str, mut refusals: Vec<StoreError>) -> StoreError {
     }
     let words: Vec<_> = refusals.iter().map(ToString::to_string).collect();
     let message = format!("{what}: none of the hosts can be used: {}", words.join("; "));
-    let telling = refusals.iter().position(|error| error.kind() == StoreErrorKind::ReadOnly).unwrap_or(refusals.len() - 1);
+    // A server that is full is one that could be written.
+    let (full, read_only) =
+        (refusals.iter().position(has_no_room), refusals.iter().position(|error| error.kind() == StoreErrorKind::ReadOnly));
+    let telling = full.or(read_only).unwrap_or(refusals.len() - 1);
     let error = refusals.swap_remove(telling);
     StoreError::new(error.kind(), message).with_source(error)
 }

@@ -250,6 +250,7 @@ mod tests {
         for (text, sum) in [
             (include_str!("../additions/0002_doors.sql"), "b21e5a75d20a30de"),
             (include_str!("../additions/0004_checks.sql"), "fae9320ccd6e9477"),
+            (include_str!("../additions/0008_spared.sql"), "024615ab1a73c722"),
         ] {
             assert_eq!(
                 format!("{:016x}", fnv(fill(text).bytes().filter(|byte| *byte != b'\r'))),

@@ -93,6 +93,11 @@ pub(crate) fn explain(error: Error, what: &str) -> StoreError {
     StoreError::new(kind, format!("{what}: {hint}")).with_source(error)
 }
 
+/// Whether the server, or its limit for the role, has no connection left.
+pub(crate) fn has_no_room(error: &StoreError) -> bool {
+    sqlstate(error) == Some(&SqlState::TOO_MANY_CONNECTIONS)
+}
+
 /// Whether somebody else's lock was in the way.
 pub(crate) fn is_locked(error: &StoreError) -> bool {
     sqlstate(error) == Some(&SqlState::LOCK_NOT_AVAILABLE)

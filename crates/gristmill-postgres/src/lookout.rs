@@ -46,7 +46,7 @@ pub(crate) struct Lookout<'a> {
     me: &'a str,
     channel: String,
     look: Statement,
-    rest: Statement,
+    rest: Option<Statement>,
     snapshot: String,
     looked: Instant,
     /// How long the last look at what is ready took, and whether anything was.
@@ -77,17 +77,16 @@ impl<'a> Lookout<'a> {
         let settings = "SET synchronous_commit = off; SET search_path = pg_catalog; SET enable_seqscan = off; SET lock_timeout = '100ms'; \
                         SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
         client.batch_execute(settings).await.map_err(broken)?;
-        // Parsed once, as one of them is asked some twenty times a second.
+        // Parsed once, as it is asked some twenty times a second.
         let texts = &inner.connect.texts;
-        let prepare = |query: Q| client.prepare_typed(texts.text(query), query.types());
-        let (look, rest) = (prepare(Q::Snapshot).await.map_err(broken)?, prepare(Q::RestLook).await.map_err(broken)?);
+        let look = client.prepare_typed(texts.text(Q::Snapshot), Q::Snapshot.types()).await.map_err(broken)?;
         Ok(Self {
             inner,
             client,
             me,
             channel: texts.channel(),
             look,
-            rest,
+            rest: None,
             snapshot: String::new(),
             looked: Instant::now(),
             cost: Duration::ZERO,
@@ -177,7 +176,12 @@ impl<'a> Lookout<'a> {
             // Before the word that we await ends, as whoever hears it tells of them from then on.
             self.listen().await?;
         }
-        self.ask(self.client.batch_execute(&format!("NOTIFY {}, '{}{}'", self.channel, self.me, news.text()))).await?;
+        // The lock that all who notify share may be held for as long as somebody's disk or standby takes, and is worth the wait.
+        let notify = format!("BEGIN; SET LOCAL lock_timeout = 0; NOTIFY {}, '{}{}'; COMMIT", self.channel, self.me, news.text());
+        if let Err(error) = self.ask(self.client.batch_execute(&notify)).await {
+            self.inner.herald.tell(news);
+            return Err(error);
+        }
         tokio::time::sleep(NOTIFY_EVERY).await;
         Ok(())
     }
@@ -210,14 +214,23 @@ impl<'a> Lookout<'a> {
         self.looked = Instant::now();
         self.inner.herald.looks();
         let seats = seats(self.inner.connect.texts.schema(), trade);
-        let row = self.ask(self.client.query_one(&self.rest, &[&seats.as_slice(), &self.inner.workers.queues()])).await;
+        let (queues, known) = (self.inner.workers.queues(), self.rest.take());
+        let look = async {
+            let statement = match known {
+                Some(statement) => statement,
+                None => self.client.prepare_typed(self.inner.connect.texts.text(Q::RestLook), Q::RestLook.types()).await?,
+            };
+            self.client.query_one(&statement, &[&seats.as_slice(), &queues]).await.map(|row| (row, statement))
+        };
+        let row = self.ask(look).await;
         self.cost = self.looked.elapsed();
         self.refused = Some(trade);
-        let row = match row {
+        let (row, statement) = match row {
             // Somebody changes the table, and all have to wait for that. No seat was taken: locks of tables come first.
             Err(error) if is_locked(&error) => return Ok(()),
             row => row?,
         };
+        self.rest = Some(statement);
         let read = || Ok((row.try_get::<_, Option<i32>>(0)?, row.try_get::<_, bool>(1)?));
         let (seat, is_ready) = read().map_err(|error| explain(error, &self.inner.connect.what))?;
         let seat = seat.and_then(|n| usize::try_from(n - 1).ok());

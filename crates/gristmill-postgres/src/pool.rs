@@ -3,10 +3,9 @@ use std::time::Duration;
 
 use gristmill_core::{Env, StoreError, StoreErrorKind};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio_postgres::error::SqlState;
 
 use crate::conn::{Conn, Connect};
-use crate::error::sqlstate;
+use crate::error::{has_no_room, sqlstate};
 
 /// A few connections, opened when they are needed and kept.
 pub(crate) struct Pool {
@@ -54,7 +53,9 @@ impl Pool {
                 Ok(conn) => break conn,
                 Err(error) => {
                     if let Some(spare) = self.spare.as_ref().filter(|_| has_no_room(&error)) {
-                        return Box::pin(spare.get()).await;
+                        let mut lent = Box::pin(spare.get()).await?;
+                        lent._own = Some(permit);
+                        return Ok(lent);
                     }
                     if !may_pass(&error) || since.elapsed() >= self.patience {
                         return Err(error);
@@ -68,7 +69,7 @@ impl Pool {
                 return Err(closed());
             }
         };
-        Ok(Held { pool: self, conn: Some(conn), _permit: permit })
+        Ok(Held { pool: self, conn: Some(conn), _permit: permit, _own: None })
     }
 
     /// Opens a connection for later, if there is none and the server has one left.
@@ -108,11 +109,6 @@ impl Pool {
     }
 }
 
-/// Whether the server, or its limit for the role, has no connection left.
-fn has_no_room(error: &StoreError) -> bool {
-    sqlstate(error) == Some(&SqlState::TOO_MANY_CONNECTIONS)
-}
-
 /// Whether an error is one of those that pass while the server restarts, another takes over, or somebody leaves. To try a wrong
 /// password again and again would do nothing but harm.
 fn may_pass(error: &StoreError) -> bool {
@@ -126,6 +122,8 @@ pub(crate) struct Held<'a> {
     pool: &'a Pool,
     conn: Option<Conn>,
     _permit: SemaphorePermit<'a>,
+    /// Of the pool that lent it, so that no more have one than that has room for.
+    _own: Option<SemaphorePermit<'a>>,
 }
 
 impl Held<'_> {

@@ -45,8 +45,9 @@ impl Inner {
                 // Others' ends would be told to nobody.
                 let news = News { awaits: false, ..news };
                 if let Err(error) = self.tell_through_pool(&news).await {
-                    // Whoever waits for it looks.
-                    tracing::debug!(%error, "other processes could not be told");
+                    tracing::debug!(%error, "other processes could not be told; trying again");
+                    self.herald.tell(news);
+                    self.dues.forget_told();
                 }
                 told = Some(Instant::now() + NOTIFY_EVERY);
             }

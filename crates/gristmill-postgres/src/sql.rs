@@ -95,7 +95,7 @@ queries! {
     LeaseFind "lease_find" [UUID_ARRAY];
     LeaseFree "lease_free" [UUID_ARRAY, UUID_ARRAY];
     LeaseFreeOfWorker "lease_free_of_worker" [INT8];
-    LeaseGiven "lease_given" [INT8, UUID_ARRAY];
+    LeaseGiven "lease_given" [INT8, UUID_ARRAY, INT8, UUID];
     LeaseHeld "lease_held" [];
     LeaseLost "lease_lost" [INT8];
     LeaseNote "lease_note" [UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT];

@@ -341,7 +341,7 @@ impl Store for PostgresStore {
     }
 
     async fn ids_between(&self, first: TaskId, last: TaskId, limit: usize) -> Result<Vec<TaskId>, StoreError> {
-        run!(&self.inner, pool, Kind::Single, s => view::ids_between(&mut s, first, last, limit))
+        run!(&self.inner, reads, Kind::Single, s => view::ids_between(&mut s, first, last, limit))
     }
 
     async fn delete(&self, ids: &[TaskId]) -> Result<Vec<DeleteOutcome>, StoreError> {
@@ -357,12 +357,17 @@ impl Store for PostgresStore {
         let held: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => ops::lose_worker(&mut s, worker));
         let Some(held) = held? else { return Ok(None) };
         // One transaction after the other, so that nobody waits for all of them.
-        loop {
+        let rescued = loop {
             let rescued: Result<_, StoreError> =
                 run!(inner, pool, Kind::Transaction, s => ops::rescue(&mut s, limits::BATCH_TASKS_MAX));
-            if rescued?.tasks < limits::BATCH_TASKS_MAX {
-                break;
+            let rescued = rescued?;
+            if rescued.tasks < limits::BATCH_TASKS_MAX {
+                break rescued;
             }
+        };
+        // By its row sweeps find what somebody has in hand of its tasks.
+        if !rescued.is_all {
+            return Ok(Some(held));
         }
         let buried: Result<(), StoreError> =
             run!(inner, pool, Kind::Single, s => ops::bury_worker(&mut s, &inner.workers, worker));

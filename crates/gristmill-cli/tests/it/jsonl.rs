@@ -101,6 +101,20 @@ fn thousands_of_lines_are_run() {
 }
 
 #[test]
+fn large_lines_are_committed_in_parts() {
+    const LARGE: usize = 250_000;
+    let sandbox = Sandbox::with_echo();
+    let args = format!("{{\"text\": \"{}\"}}", "x".repeat(LARGE));
+    let lines: String = (0..80).map(|_| format!("{{\"task\": \"echo\", \"args\": {args}}}\n")).collect();
+    // Room for 16 MiB of them, and not for 20 million bytes: in one part, none would be kept.
+    let small = format!("sqlite:{}?max_pages=4700", sandbox.path("small.db").display());
+    let ended = sandbox.run_with_input(&["--store", &small, "enqueue", "--jsonl", "-", "--strict"], &lines);
+    assert_ne!(ended.code, Some(0), "{}", ended.stderr);
+    let kept = gristmill::core::limits::BATCH_BYTES_MAX.div_ceil(args.len());
+    assert!(ended.stderr.contains(&format!("{kept} tasks are enqueued; line {} and", kept + 1)), "{}", ended.stderr);
+}
+
+#[test]
 fn lines_that_come_one_by_one_are_not_held_back() {
     use std::io::{BufRead, BufReader, Write as _};
     let sandbox = Sandbox::with_echo();

@@ -53,6 +53,7 @@ pub(crate) async fn delete(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<De
     let mut all: Vec<Uuid> = ids.iter().map(TaskId::as_uuid).collect();
     all.sort_unstable();
     all.dedup();
+    s.spare_days().await?;
     let mut deleted = HashSet::with_capacity(all.len());
     for row in s.rows(Q::Delete, &[&all]).await? {
         deleted.insert(row.try_get::<_, Uuid>(0)?);

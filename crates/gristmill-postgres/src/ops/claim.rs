@@ -80,7 +80,7 @@ async fn given(s: &mut Session<'_>, workers: &Workers, claim: &Claim) -> Result<
     }
     let ids = found.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
     s.spare_days().await?;
-    let rows = s.rows(Q::LeaseGiven, &[&s.now, &ids]).await?;
+    let rows = s.rows(Q::LeaseGiven, &[&s.now, &ids, &key, &claim.fence.as_uuid()]).await?;
     let mut given = Vec::with_capacity(rows.len());
     for row in &rows {
         let queue: i32 = row.try_get(16)?;

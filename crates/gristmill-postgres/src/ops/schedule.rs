@@ -192,7 +192,7 @@ async fn advance_rows(s: &Session<'_>, advances: &[Advance]) -> Result<HashSet<u
     let dues: Vec<_> = order.iter().map(|n| advances[*n].due_at.map(Timestamp::as_millis)).collect();
     let memories: Vec<&str> = order.iter().map(|n| advances[*n].memory.as_str()).collect();
     let rows = s.rows(Q::ScheduleAdvance, &[&names, &revisions, &dues, &memories]).await?;
-    let places: HashMap<&str, usize> = names.into_iter().zip(order).collect();
+    let places: HashMap<&str, usize> = names.into_iter().zip(order).rev().collect();
     let mut current = HashSet::with_capacity(rows.len());
     for row in &rows {
         current.extend(places.get(row.try_get::<_, &str>(0)?));

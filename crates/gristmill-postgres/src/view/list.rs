@@ -61,6 +61,7 @@ pub(crate) async fn list_ids(
 
 /// The ids between two, in their order.
 pub(crate) async fn ids_between(s: &mut Session<'_>, first: TaskId, last: TaskId, limit: usize) -> Result<Vec<TaskId>, Fault> {
+    s.spare_days().await?;
     let rows = s.rows(Q::IdsBetween, &[&first.as_uuid(), &last.as_uuid(), &bound(limit)]).await?;
     rows.iter().map(|row| Ok(TaskId::from_uuid(row.try_get(0)?))).collect()
 }

@@ -592,6 +592,23 @@ async fn who_cannot_have_the_tables_spares_the_others_the_try() {
     assert!(house.days().await.contains(&tomorrow), "{:?}", house.days().await);
 }
 
+/// What a process put off while its clock was years ahead is not left alone until then.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_wrong_clock_put_off_is_done_by_the_right_one() {
+    let house = House::new().await;
+    house.large_day().await;
+    let ahead = START.saturating_add(1_000 * DAY).as_millis();
+    let put_off = "INSERT INTO day_look(day, drop_at, prune_at, make_at) SELECT day, $1, $1, $1 FROM days() AS d(day)
+                   ON CONFLICT (day) DO UPDATE SET drop_at = $1, prune_at = $1, make_at = $1";
+    house.sql.execute(put_off, &[&ahead]).await.unwrap();
+    house.time.advance(DAY);
+    house.store.sweep(10).await.unwrap();
+    assert!(house.days().await.contains(&"task_20270119".to_owned()), "{:?}", house.days().await);
+    let (today, week) = (START.as_millis() / 86_400_000, START.saturating_add(9 * DAY).as_millis());
+    let dropped = house.sql.query_one("SELECT drop_day($1)", &[&week]).await.unwrap().get::<_, Option<i64>>(0);
+    assert_eq!(dropped, Some(today));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_misses_the_partitions_of_tomorrow() {
     let house = House::new().await;

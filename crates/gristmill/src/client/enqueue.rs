@@ -315,7 +315,7 @@ pub(super) fn outcome_of<O>(client: &Client, id: TaskId, outcome: Option<&Enqueu
     }
 }
 
-/// Why a task was not enqueued. Nothing was kept of it.
+/// Why a task was not enqueued. Nothing was kept of it, but for [`Store`](Self::Store), of which that is not known.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnqueueError {
@@ -344,7 +344,7 @@ pub enum EnqueueError {
         /// The id.
         id: TaskId,
     },
-    /// The store did not acknowledge, twice if a connection was lost. Whether the task is kept is certain only after a
+    /// The store did not acknowledge, twice if the connection of a single one was lost. Whether the task is kept is certain only after a
     /// repetition with the same id.
     #[error("task {id} could not be kept: {error}")]
     Store {

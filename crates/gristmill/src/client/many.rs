@@ -109,14 +109,15 @@ where
     }
 }
 
-async fn many<'c, O>(client: &Client, mut tasks: impl Iterator<Item = Enqueue<'c, O>>) -> Vec<Result<Handle<O>, EnqueueError>> {
-    let mut answers = Vec::new();
+async fn many<'c, O>(client: &Client, tasks: impl Iterator<Item = Enqueue<'c, O>>) -> Vec<Result<Handle<O>, EnqueueError>> {
+    let (mut answers, mut tasks) = (Vec::new(), tasks.fuse());
     let mut batch = Batch::next(client, &mut tasks, &mut answers);
     while !batch.places.is_empty() {
         let (places, tasks_of_batch) = (batch.places, batch.tasks);
         let mut written = pin!(client.store().enqueue(tasks_of_batch));
         // On its way to the store, which works while the next is made.
         let early = poll_immediate(&mut written).await;
+        tokio::task::yield_now().await;
         batch = Batch::next(client, &mut tasks, &mut answers);
         let outcomes = match early {
             Some(outcomes) => outcomes,

@@ -30,7 +30,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     // Claims since the last that brought anything.
     let mut vain = 0;
     while !shared.stopping.is_cancelled() {
-        shared.lanes.prune();
+        // What a claim may have taken needs its lane, also if that is served no more.
+        if unanswered.is_none() {
+            shared.lanes.prune();
+        }
         lanes.follow(&shared.lanes, Hunger::new);
         // Looked at each time, not only when all lanes have enough: one that never has must not keep the others waiting. It
         // listens through the claims for other lanes; those count as looks of this worker, and news in between would be lost.

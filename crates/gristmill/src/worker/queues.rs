@@ -150,10 +150,17 @@ async fn make(filler: &Filler, queue: &str, concurrency: u32) -> Result<Arc<Lane
     }
     // First, so that nothing is changed if it can't be written, and under the same id, which keeps what the worker holds. One whose
     // lease is lost says all anew by itself.
+    let mut told = None;
     if shared.trust.holds() {
-        shared.source().enter(&shared.spec(shared.id(), queues)).await?;
+        let id = shared.id();
+        shared.source().enter(&shared.spec(id, queues)).await?;
+        told = Some(id);
     }
     let lane = shared.lanes.resize(queue, concurrency, |lane, more| filler.fill(lane, more)).ok_or(WorkerError::Stopped)?;
+    // It may have said so by now, and with the queues of before.
+    if told != Some(shared.id()) && shared.trust.holds() {
+        shared.tell_queues().await?;
+    }
     if concurrency == 0 {
         for buffered in lane.take_buffered() {
             // Refused only when the worker ends, which gives all back that it holds.

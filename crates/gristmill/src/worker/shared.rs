@@ -126,12 +126,22 @@ impl Shared {
     /// Makes it known to the store under a new id, and trusts that for one lease.
     pub(crate) async fn enter(&self) -> Result<(), StoreError> {
         let id = self.runtime().env.worker_id();
-        let spec = self.spec(id, self.lanes.queues());
+        let queues = self.lanes.queues();
+        let spec = self.spec(id, queues.clone());
         let sent = Instant::now();
         self.source().enter(&spec).await?;
         *self.id.lock().unwrap_or_else(PoisonError::into_inner) = id;
         self.trust.renew(sent + self.config.lease);
+        // Whoever changes them from here on sees the new id; who did so before left it to us.
+        if self.lanes.queues() != queues {
+            self.tell_queues().await?;
+        }
         Ok(())
+    }
+
+    /// Tells the store what it serves now.
+    pub(crate) async fn tell_queues(&self) -> Result<(), StoreError> {
+        self.source().enter(&self.spec(self.id(), self.lanes.queues())).await
     }
 
     /// What it says of itself.

@@ -59,6 +59,7 @@ pub(super) async fn run(mut input: Input, strict: bool, force: bool, client: &Cl
         force,
         bar: bar(input.bytes),
         batch: Vec::new(),
+        bytes: 0,
         kept: 0,
         bad: 0,
         is_pretty: false,
@@ -75,7 +76,8 @@ pub(super) async fn run(mut input: Input, strict: bool, force: bool, client: &Cl
         run.bar.inc(line.len() as u64);
         run.take(number, whole, &line);
         // Not waiting for a full batch: lines may come from a program that writes one now and then.
-        if !strict && (run.batch.len() >= limits::BATCH_TASKS_MAX || input.reader.buffer().is_empty()) {
+        let is_full = run.batch.len() >= limits::BATCH_TASKS_MAX || run.bytes >= limits::BATCH_BYTES_MAX;
+        if !strict && (is_full || input.reader.buffer().is_empty()) {
             run.commit().await?;
         }
     }
@@ -159,6 +161,8 @@ struct Run<'a> {
     bar: ProgressBar,
     /// Good lines that are not committed yet.
     batch: Vec<Good>,
+    /// Of them.
+    bytes: usize,
     kept: u64,
     bad: u64,
     /// Whether a line looks as if it began a JSON value that goes on in the next.
@@ -194,6 +198,7 @@ impl Run<'_> {
                 if !self.queues.contains(&task.queue) {
                     self.queues.insert(task.queue.clone());
                 }
+                self.bytes += task.bytes();
                 self.batch.push(Good { line: number, task, chosen });
             }
             Err(why) => {
@@ -283,10 +288,18 @@ impl Run<'_> {
     }
 
     async fn commit(&mut self) -> Result<(), CliError> {
+        self.bytes = 0;
         let mut batch = std::mem::take(&mut self.batch).into_iter().peekable();
         while let Some(first) = batch.peek().map(|good| good.line) {
-            let (numbers, tasks): (Vec<_>, Vec<_>) =
-                batch.by_ref().take(limits::BATCH_TASKS_MAX).map(|good| (good.line, good.task)).unzip();
+            let (mut numbers, mut tasks, mut bytes) = (Vec::new(), Vec::new(), 0);
+            while tasks.len() < limits::BATCH_TASKS_MAX
+                && bytes < limits::BATCH_BYTES_MAX
+                && let Some(good) = batch.next()
+            {
+                bytes += good.task.bytes();
+                numbers.push(good.line);
+                tasks.push(good.task);
+            }
             let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
             let outcomes = match self.client.store().enqueue(tasks).await {
                 Ok(outcomes) => outcomes,

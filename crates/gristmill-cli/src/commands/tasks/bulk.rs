@@ -115,7 +115,8 @@ pub(super) async fn run(verb: Verb, args: &Bulk, filter: &Filter, client: &Clien
             tell_filter(filter, client).await;
             return nothing(verb, args, out);
         }
-        output::note_lines(&preview.text());
+        // Also with -q: nobody is to answer blind.
+        preview.text().lines().for_each(output::complain);
         args.confirm.ask(&format!("{} {} tasks?", verb.name(), preview.words))?;
     }
     let mut each = Each::new(out);

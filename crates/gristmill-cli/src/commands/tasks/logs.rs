@@ -73,8 +73,16 @@ fn log(attempt: &AttemptRecord) -> Log<'_> {
 
 async fn follow(id: TaskId, client: &Client, out: &Out) -> Result<(), CliError> {
     let mut printer: Option<Printer> = None;
+    let mut is_known = false;
     loop {
-        let task = client.tasks().get(id).await?.ok_or_else(|| none_such(id))?;
+        let Some(task) = client.tasks().get(id).await? else {
+            if is_known {
+                note(&format!("task {id} has ended, and nothing of it is kept"));
+                return Ok(());
+            }
+            return Err(none_such(id));
+        };
+        is_known = true;
         print_new(&task, &mut printer, out)?;
         if task.state.is_final() {
             note(&format!("task {id} is {}", task.state));
@@ -134,14 +142,16 @@ impl Printer {
     }
 }
 
-/// What of a log was not in it before. Its oldest lines may have given way since.
+/// What of a log was not in it before. Its oldest lines may have given way since, to a line that says so.
 fn unseen<'a>(before: &str, now: &'a str) -> &'a str {
     if let Some(new) = now.strip_prefix(before) {
         return new;
     }
-    let starts = before.match_indices('\n').map(|(end, _)| &before[end + 1..]).filter(|rest| !rest.is_empty());
-    // The longest end of what was printed that is in it is followed by what is new.
-    starts.into_iter().find_map(|rest| now.find(rest).map(|at| &now[at + rest.len()..])).unwrap_or(now)
+    let kept = now.split_once('\n').map_or(now, |(_, kept)| kept);
+    let Some((oldest, _)) = kept.split_once('\n') else { return now };
+    // The end of what was printed that begins with the oldest line which is left is followed by what is new.
+    let ends = before.match_indices('\n').map(|(end, _)| &before[end + 1..]).filter(|end| end.starts_with(oldest));
+    ends.into_iter().find_map(|end| kept.strip_prefix(end)).unwrap_or(now)
 }
 
 #[cfg(test)]
@@ -155,5 +165,8 @@ mod tests {
         assert_eq!(unseen("a\nb\n", "a\nb\n"), "");
         assert_eq!(unseen("a\nb\nc\n", "[cut]\nb\nc\nd\n"), "d\n");
         assert_eq!(unseen("a\n", "x\ny\n"), "x\ny\n");
+        assert_eq!(unseen("a\nb\nc\n", "[cut]\nc\nd\n"), "d\n");
+        assert_eq!(unseen("9\n10\n", "[cut]\n110\n111\n"), "[cut]\n110\n111\n", "a line that ends like one that was printed");
+        assert_eq!(unseen("a\nb\nb\n", "[cut]\nb\nb\nc\n"), "c\n");
     }
 }
