@@ -1,5 +1,6 @@
 //! The commands and their arguments, as clap reads them.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
@@ -9,7 +10,7 @@ use crate::commands::{
     bench, completions, config, dev, enqueue, init, migrate, names, queues, schedules, tasks, worker, workers,
 };
 use crate::output::Format;
-use crate::synonyms;
+use crate::{synonyms, visible};
 
 /// One task system for a backend: enqueue, run, watch and mend tasks.
 #[derive(Debug, Parser)]
@@ -114,7 +115,13 @@ impl Cli {
     /// What is wrong with them; help and version come this way too.
     pub(crate) fn from_process() -> Result<Self, clap::Error> {
         let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
-        let matches = Self::named().try_get_matches().map_err(|error| synonyms::explain(error, &args))?;
+        let wrong = |error: clap::Error| {
+            // As the error repeats what it was given, and others' words may be among that.
+            let shown = args.iter().map(|arg| visible::escape(arg));
+            let shown = Self::named().try_get_matches_from(std::iter::once(invoked_as().into()).chain(shown.map(OsString::from)));
+            synonyms::explain(shown.err().unwrap_or(error), &args)
+        };
+        let matches = Self::named().try_get_matches().map_err(wrong)?;
         let mut cli = Self::from_arg_matches(&matches)?;
         let is_flag = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
         cli.global.sources = Sources { store: is_flag("store"), config: is_flag("config"), log: is_flag("log") };

@@ -172,9 +172,10 @@ pub(crate) async fn raw(url: &str, count: usize, batch: usize, retention: Retent
 pub(crate) fn shown(url: &str) -> String {
     if !is_postgres(url) {
         // One that is misspelt may hold a password as well.
-        return match url.split_once("://") {
-            Some((scheme, _)) if !scheme.eq_ignore_ascii_case("sqlite") => format!("{scheme}://..."),
-            _ => url.to_owned(),
+        return match url.split_once(':') {
+            Some(("sqlite", _)) => url.to_owned(),
+            Some((scheme, _)) if scheme.chars().all(char::is_alphanumeric) => format!("{scheme}:..."),
+            _ => "...".to_owned(),
         };
     }
     url.parse::<postgres::PostgresOptions>().map_or_else(|_| "postgres://...".to_owned(), |options| options.location())
@@ -194,8 +195,10 @@ mod tests {
         assert_eq!(shown("postgres://me:secret@h/db"), "postgres://h:5432/db");
         assert_eq!(shown("sqlite:x.db"), "sqlite:x.db");
         assert_eq!(shown("sqlite:///x.db"), "sqlite:///x.db");
-        assert_eq!(shown("Postgres://me:secret@h/db"), "Postgres://...");
-        assert_eq!(shown("postgre://me:secret@h/db"), "postgre://...");
+        assert_eq!(shown("Postgres://me:secret@h/db"), "Postgres:...");
+        assert_eq!(shown("postgre://me:secret@h/db"), "postgre:...");
+        assert_eq!(shown("postgres//me:secret@h/db"), "...");
+        assert_eq!(shown("host=h user=me password=secret"), "...");
     }
 
     #[test]

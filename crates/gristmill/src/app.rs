@@ -482,7 +482,9 @@ pub fn check_store_url(url: &str) -> Result<(), StoreError> {
         "sqlite" => url.parse::<gristmill_sqlite::SqliteOptions>().map(drop),
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => url.parse::<gristmill_postgres::PostgresOptions>().map(drop),
-        scheme => Err(unknown_store(scheme)),
+        // With blanks or a `@` it is no scheme, and may hold a password.
+        scheme if scheme.chars().all(|c| c.is_alphanumeric() || "+-.".contains(c)) => Err(unknown_store(scheme)),
+        _ => Err(unknown_store("...")),
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
             client.workers().list().await?.into_iter().filter(|worker| worker.alive).map(|worker| worker.name).collect()
         }
     };
-    names.retain(|name| !name.contains(|c: char| c.is_whitespace() || is_hidden(c) || "\"'`$\\;&|<>(){}".contains(c)));
+    names.retain(|name| !name.contains(|c: char| c.is_whitespace() || is_hidden(c) || "\"'`$\\;&|<>(){}*?[]~!#".contains(c)));
     names.sort();
     out.raw(&names.into_iter().map(|name| name + "\n").collect::<String>())
 }

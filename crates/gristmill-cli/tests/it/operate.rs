@@ -137,6 +137,8 @@ fn usage_errors_and_help_have_their_codes() {
     sandbox.fails(2, &["frobnicate"]);
     sandbox.fails(2, &["tasks", "list", "-o", "xml"]);
     sandbox.fails(2, &["tasks", "list", "--log", "=:="]);
+    let said = sandbox.fails(2, &["tasks", "show", "\u{1b}]0;x\u{7}\u{202e}"]);
+    assert!(said.contains("\\u{1b}]0;x\\u{7}\\u{202e}") && !said.contains('\u{1b}'), "{said:?}");
     let help = sandbox.ok(&["--help"]);
     assert!(help.contains("Exit codes") && !help.contains("__guard"), "{help}");
     assert!(sandbox.ok(&["--version"]).contains(env!("CARGO_PKG_VERSION")));

@@ -32,6 +32,13 @@ impl Schema {
         let schema: String = self.0.bytes().map(encoded).collect();
         format!("{database}{mark}schema={schema}{options}")
     }
+
+    /// Where is told what happens in it, as `nudge()` has it.
+    pub(crate) async fn channel(&self, client: &Client) -> String {
+        let sql = "SELECT substring(prosrc FROM 'gristmill_[0-9a-f]{16}') FROM pg_proc \
+                   WHERE proname = 'nudge' AND pronamespace = $1::text::regnamespace";
+        client.query_one(sql, &[&self.0]).await.unwrap().get(0)
+    }
 }
 
 /// As in a URL.

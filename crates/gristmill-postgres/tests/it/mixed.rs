@@ -1,7 +1,7 @@
 //! A newer version works on the same tables.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gristmill_core::{Claim, Env, Filter, Overrides, Source, Store, StoreErrorKind, Timestamp, Wake, Wanted, WorkerSpec};
 use gristmill_postgres::PostgresStore;
@@ -70,24 +70,13 @@ async fn words_that_no_version_wrote_are_read_all_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_notification_in_newer_words_makes_everybody_look() {
     let (schema, env) = (Schema::new(), Env::system());
-    let url = schema.url(&format!("&application_name={}", schema.0));
-    let store = PostgresStore::connect(&url, env.clone()).await.unwrap();
+    let store = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
     let deadline = Duration::from_secs(60);
     let new = task(&env, "work", Overrides::default());
     let id = new.id;
     store.enqueue(vec![new]).await.unwrap();
     let sql = client().await;
-    // The store tells of what it enqueued, on the session on which it listens.
-    let said = "SELECT substring(query from 'NOTIFY (\\w+)') FROM pg_stat_activity
-                WHERE application_name = $1 AND query LIKE 'NOTIFY %'";
-    let until = Instant::now() + deadline;
-    let channel: String = loop {
-        if let Some(row) = sql.query_opt(said, &[&schema.0]).await.unwrap() {
-            break row.get(0);
-        }
-        assert!(Instant::now() < until, "the store listens to nobody");
-        tokio::task::yield_now().await;
-    };
+    let channel = schema.channel(&sql).await;
     let waited = tokio::spawn({
         let store = store.clone();
         async move { tokio::time::timeout(deadline, store.wait(Wake::Ended(id), deadline * 2)).await }

@@ -29,9 +29,7 @@ async fn listener() -> (Client, mpsc::UnboundedReceiver<(String, String)>) {
 
 /// Listens for what is told about a schema.
 async fn listen(client: &Client, schema: &Schema) -> String {
-    let channel = "SELECT substring(prosrc FROM 'gristmill_[0-9a-f]{16}') FROM pg_proc \
-                   WHERE proname = 'nudge' AND pronamespace = $1::text::regnamespace";
-    let channel: String = client.query_one(channel, &[&schema.0]).await.unwrap().get(0);
+    let channel = schema.channel(client).await;
     client.batch_execute(&format!("LISTEN {channel}")).await.unwrap();
     channel
 }
