@@ -31,6 +31,7 @@ mod store;
 mod task;
 mod time;
 mod transact;
+mod why;
 mod within;
 mod words;
 
@@ -64,5 +65,6 @@ pub use store::{
 pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
 pub use time::{Timestamp, TimestampError, format_duration, parse_duration, rough_duration};
 pub use transact::{Doing, Driver, Transact};
+pub use why::{Reason, Why};
 pub use within::{CancelWithin, ScheduleWithin, SettleWithin, Within, store_of};
 pub use words::words;

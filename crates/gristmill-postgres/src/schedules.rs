@@ -52,6 +52,6 @@ impl Schedules for PostgresStore {
 
     async fn task_states(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
         limits::check_batch(ids.len())?;
-        run!(&self.inner(), pool, Kind::Single, s => view::task_states(&mut s, ids))
+        run!(&self.inner(), reads, Kind::Single, s => view::task_states(&mut s, ids))
     }
 }

@@ -1,5 +1,4 @@
 use gristmill_core::{StoreError, StoreErrorKind};
-use rusqlite::ErrorCode;
 
 /// What can go wrong inside an operation, before it is known which file it was about.
 #[derive(Debug)]
@@ -37,33 +36,40 @@ impl From<StoreError> for Fault {
 
 /// Says in words what SQLite said in a code, and what to do about it.
 pub(crate) fn explain(error: rusqlite::Error, what: &str) -> StoreError {
-    use StoreErrorKind::{Busy, Corrupt, Full, NotOurs, Other, ReadOnly, Unreachable};
-    let (kind, hint) = match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            (Busy, "another process holds a transaction open; try again, and keep write transactions short".to_owned())
+    let meaning = error.sqlite_error().and_then(|error| meaning(error.extended_code));
+    let (kind, hint) = match (meaning, &error) {
+        (Some((kind, hint)), _) => (kind, hint.to_owned()),
+        (None, error) if error.sqlite_error().is_none() && is_about_a_value(error) => {
+            let hint = "a value in the file can't be read, which no gristmill has written; `doctor` names more";
+            (StoreErrorKind::Corrupt, format!("{hint}: {error}"))
         }
-        Some(ErrorCode::DiskFull) => (Full, "no space is left; nothing was written, try again when there is some".to_owned()),
-        Some(ErrorCode::ReadOnly) => {
-            (ReadOnly, "the file or its directory can't be written; check its owner and permissions".to_owned())
-        }
-        Some(ErrorCode::PermissionDenied) => (ReadOnly, "permission denied; check the file's owner and permissions".to_owned()),
-        Some(ErrorCode::DatabaseCorrupt) => {
-            (Corrupt, "the file is damaged; stop all writers, keep a copy, and restore it from a backup".to_owned())
-        }
-        Some(ErrorCode::NotADatabase) => (NotOurs, "the file is not a SQLite database; name another file".to_owned()),
-        Some(ErrorCode::CannotOpen) => {
-            (Unreachable, "the file can't be opened; its directory has to exist and be accessible".to_owned())
-        }
-        None if is_about_a_value(&error) => {
-            (Corrupt, format!("a value in the file can't be read, which no gristmill has written; `doctor` names more: {error}"))
-        }
-        _ => match &error {
-            // Without the statement, which is of no use to anybody and may be a whole migration.
-            rusqlite::Error::SqlInputError { msg, .. } => (Other, msg.clone()),
-            _ => (Other, error.to_string()),
-        },
+        // Without the statement, which is of no use to anybody and may be a whole migration.
+        (None, rusqlite::Error::SqlInputError { msg, .. }) => (StoreErrorKind::Other, msg.clone()),
+        (None, error) => (StoreErrorKind::Other, error.to_string()),
     };
     StoreError::new(kind, format!("{what}: {hint}")).with_source(error)
+}
+
+/// What an extended [result code](https://www.sqlite.org/rescode.html) means, and what to do about it; `None` if SQLite's own words say it
+/// better.
+pub(crate) fn meaning(code: i32) -> Option<(StoreErrorKind, &'static str)> {
+    use StoreErrorKind::{Busy, Corrupt, Full, NotOurs, ReadOnly, Unreachable};
+    // The low byte is the primary code.
+    Some(match (code, code & 0xff) {
+        (517, _) => (
+            Busy,
+            "somebody else has committed since this transaction first read, so that it can't write any more; run it again, and begin it with \
+             `BEGIN IMMEDIATE`, which waits for its turn",
+        ),
+        (_, 5 | 6) => (Busy, "another process holds a transaction open; try again, and keep write transactions short"),
+        (_, 13) => (Full, "no space is left; nothing was written, try again when there is some"),
+        (_, 8) => (ReadOnly, "the file or its directory can't be written; check its owner and permissions"),
+        (_, 3) => (ReadOnly, "permission denied; check the file's owner and permissions"),
+        (_, 11) => (Corrupt, "the file is damaged; stop all writers, keep a copy, and restore it from a backup"),
+        (_, 26) => (NotOurs, "the file is not a SQLite database; name another file"),
+        (_, 14) => (Unreachable, "the file can't be opened; its directory has to exist and be accessible"),
+        _ => return None,
+    })
 }
 
 /// What is in a column is not what belongs there.

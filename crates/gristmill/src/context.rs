@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Attempt;
 use crate::client::{Enqueue, EnqueueMany, InAttempt, IntoEnqueue};
-use crate::core::{Fence, InvalidInput, Progress, TaskId, TaskMeta, Timestamp, limits};
+use crate::core::{InvalidInput, Progress, TaskId, TaskMeta, Timestamp, limits};
 use crate::{Result, Task, panics};
 
 pub use crate::child::Child;
@@ -58,11 +58,6 @@ impl<S> Context<S> {
     /// [How to do distributed locking](https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html).
     pub fn fencing_token(&self) -> u32 {
         self.attempt.claim_no
-    }
-
-    /// The fence of this claim, if the task runs from a store; `None` in a synchronous call.
-    pub fn fence(&self) -> Option<Fence> {
-        self.attempt.lease.map(|lease| lease.fence)
     }
 
     /// When the task was enqueued, by the store's clock.

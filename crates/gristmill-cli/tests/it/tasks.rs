@@ -46,6 +46,30 @@ fn show_tells_the_whole_story() {
     assert!(text.contains("succeeded") && text.contains("status 7") && text.contains("  try"), "{text}");
 }
 
+#[test]
+fn why_says_what_a_task_waits_for() {
+    let sandbox = Sandbox::with_echo();
+    let codes = |id: &str| {
+        let why = sandbox.json(&["tasks", "why", id]);
+        let codes = why["reasons"].as_array().unwrap().iter().map(|reason| reason["code"].as_str().unwrap().to_owned());
+        (why["state"].as_str().unwrap().to_owned(), codes.collect::<Vec<_>>().join(" "))
+    };
+    let is = |state: &str, codes: &str| (state.to_owned(), codes.to_owned());
+    let first = sandbox.enqueue("echo", "{}");
+    assert_eq!(codes(&first), is("ready", "no_worker"));
+    let later = sandbox.ok(&["enqueue", "echo", "--args", "{}", "--in", "1h"]).trim().to_owned();
+    sandbox.ok(&["queues", "pause", "default"]);
+    assert_eq!(codes(&later), is("scheduled", "due queue_paused no_worker"));
+    let said = sandbox.ok(&["tasks", "why", &later]);
+    assert_eq!(said.lines().count(), 3, "{said}");
+    assert!(said.contains("queues resume default") && said.contains("tasks release"), "{said}");
+    sandbox.ok(&["queues", "resume", "default"]);
+    sandbox.ok(&["worker", "--drain"]);
+    assert_eq!(codes(&first), is("succeeded", "ended"));
+    let said = sandbox.fails(1, &["tasks", "why", "019a0000-0000-7000-8000-000000000001"]);
+    assert!(said.contains("there is no task"), "{said}");
+}
+
 #[gristmill::task(name = "survey", title = "survey of {place}")]
 async fn survey(cx: &gristmill::Context, place: String) -> gristmill::Result<()> {
     cx.progress_data(1, 2, "half-way", &json!({ "found": [place, "\u{1b}[31m"] }))?;

@@ -150,6 +150,7 @@ async fn those_who_look_and_go_away_leave_claims_their_connections() {
     readers.shutdown().await;
     until_blocked(&watcher, &schema.0, 0).await;
     claim().await;
+    assert_eq!(store.task_states(&[env.task_id()]).await.unwrap(), [None], "as those do who await an end");
     assert_eq!(claimers(&watcher, &schema.0).await, before, "none had to be opened anew");
     locker.batch_execute("ROLLBACK").await.unwrap();
     assert!(store.schedules(None, None, 10).await.unwrap().is_empty());

@@ -110,6 +110,20 @@ async fn a_success_is_settled_as_the_store_does_it() {
 }
 
 #[tokio::test]
+async fn who_only_asks_whether_a_lease_holds_leaves_it_to_the_short_way() {
+    let house = House::new().await;
+    let lease = house.claimed(Overrides::default()).await.lease;
+    let ask = || vec![Note { lease, logs: None, progress: None }];
+    assert_eq!(house.store.note(ask()).await.unwrap(), [true]);
+    assert_eq!((house.count("live").await, house.count("lease WHERE noted").await), (0, 0));
+    assert_eq!(
+        house.store.settle(vec![Settlement::new(lease, Ending::Succeeded)]).await.unwrap(),
+        [Settled::Done(State::Succeeded)]
+    );
+    assert_eq!(house.store.note(ask()).await.unwrap(), [false]);
+}
+
+#[tokio::test]
 async fn a_stale_fence_settles_and_holds_nothing() {
     let house = House::new().await;
     let lease = house.claimed(Overrides::default()).await.lease;

@@ -7,6 +7,7 @@ use gristmill_core::{
 
 use super::sqlx::sqlite::SqliteRow;
 use super::sqlx::{self, Row, SqliteConnection};
+use crate::error::meaning;
 use crate::names::Names;
 use crate::ops::standing;
 use crate::plan::Plan;
@@ -146,19 +147,9 @@ fn read(row: &SqliteRow) -> Result<Schedule, sqlx::Error> {
 }
 
 fn explain(error: sqlx::Error, what: &str) -> StoreError {
-    use StoreErrorKind::{Busy, Corrupt, Full, NotOurs, Other, ReadOnly, Unreachable};
     let text = error.to_string();
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
-    // The low byte is SQLite's primary result code.
-    let kind = match code.map(|code| code & 0xff) {
-        Some(5 | 6) => Busy,
-        Some(8) => ReadOnly,
-        Some(11) => Corrupt,
-        Some(13) => Full,
-        Some(14) => Unreachable,
-        Some(26) => NotOurs,
-        _ => Other,
-    };
-    let error = StoreError::new(kind, format!("{what}: {text}")).with_source(error);
+    let code = error.as_database_error().and_then(|error| error.code()?.parse().ok());
+    let (kind, hint) = code.and_then(meaning).unwrap_or((StoreErrorKind::Other, &text));
+    let error = StoreError::new(kind, format!("{what}: {hint}")).with_source(error);
     if text.contains("no such table: gristmill_") { foreign(what, error) } else { error }
 }

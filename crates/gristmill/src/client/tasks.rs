@@ -2,7 +2,8 @@ use super::bulk::{self, BulkReport};
 use super::cancel::Cancel;
 use crate::client::Client;
 use crate::core::{
-    CancelOutcome, Cursor, Filter, Page, ReleaseOutcome, RetryOutcome, StoreError, TaskId, TaskRecord, limits::PAGE_ITEMS_MAX,
+    CancelOutcome, Cursor, Filter, Page, ReleaseOutcome, RetryOutcome, StoreError, TaskId, TaskRecord, Why,
+    limits::PAGE_ITEMS_MAX,
 };
 
 /// The tasks of a store: look, cancel, retry, release; one, or all that match. Made by [`Client::tasks`].
@@ -22,6 +23,27 @@ impl<'c> Tasks<'c> {
     /// If the store can't be read.
     pub async fn get(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
         self.client.store().get(id).await
+    }
+
+    /// Why a task does not run now: its time, a paused queue, no worker that serves it, no free slot, ...; `None` if there is none with
+    /// this id. For people: it reads all queues and workers, and they are not of one moment.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result, TaskId};
+    /// # async fn example(client: Client, id: TaskId) -> Result<()> {
+    /// for reason in client.tasks().why(id).await?.into_iter().flat_map(|why| why.reasons) {
+    ///     println!("{reason}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn why(&self, id: TaskId) -> Result<Option<Why>, StoreError> {
+        let store = self.client.store();
+        let Some(task) = store.get(id).await? else { return Ok(None) };
+        Ok(Some(Why::of(&task, &store.queues().await?, &store.workers().await?)))
     }
 
     /// A page of tasks, newest first, without their histories; at most `limit` or 1,000.

@@ -15,7 +15,7 @@ use self::bulk::{Bulk, Verb};
 use super::ids::IdText;
 use crate::connect::Session;
 use crate::exit::CliError;
-use crate::output::Out;
+use crate::output::{Out, escape};
 
 /// Arguments of `tasks`.
 #[derive(Debug, clap::Subcommand)]
@@ -24,6 +24,8 @@ pub(crate) enum Args {
     List(Box<list::List>),
     /// Show one task with its history
     Show(Show),
+    /// Say why a task does not run now
+    Why(Show),
     /// Print what a task's attempts logged
     Logs(logs::Logs),
     /// Wait until tasks have ended; exit 1 if one did not succeed
@@ -38,7 +40,7 @@ pub(crate) enum Args {
     Delete(Box<Bulk>),
 }
 
-/// Arguments of `tasks show`.
+/// Arguments of `tasks show` and `tasks why`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
     /// The task's id, or its beginning
@@ -61,12 +63,13 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         Args::Cancel(bulk) => bulk.check(Verb::Cancel)?,
         Args::Retry(bulk) => bulk.check(Verb::Retry)?,
         Args::Delete(bulk) => bulk.check(Verb::Delete)?,
-        Args::Show(_) | Args::Logs(_) | Args::Wait(_) | Args::Release(_) => Default::default(),
+        Args::Show(_) | Args::Why(_) | Args::Logs(_) | Args::Wait(_) | Args::Release(_) => Default::default(),
     };
     let client = session.connect_to_look().await?;
     match args {
         Args::List(args) => list::run(&args, &filter, &client, out).await,
         Args::Show(args) => show(&args.id, &client, out).await,
+        Args::Why(args) => why(&args.id, &client, out).await,
         Args::Logs(args) => logs::run(&args, &client, out).await,
         Args::Wait(args) => wait::run(&args, &client, out).await,
         Args::Cancel(args) => bulk::run(Verb::Cancel, &args, &filter, &client, out).await,
@@ -80,6 +83,12 @@ async fn show(id: &IdText, client: &Client, out: &Out) -> Result<(), CliError> {
     let id = id.find(client).await?;
     let task = client.tasks().get(id).await?.ok_or_else(|| none_such(id))?;
     out.value(&TaskJson::with_attempts(task), record::text)
+}
+
+async fn why(id: &IdText, client: &Client, out: &Out) -> Result<(), CliError> {
+    let id = id.find(client).await?;
+    let why = client.tasks().why(id).await?.ok_or_else(|| none_such(id))?;
+    out.value(&why, |why| why.reasons.iter().map(|reason| format!("{}\n", escape(&reason.to_string()))).collect())
 }
 
 fn none_such(id: TaskId) -> CliError {

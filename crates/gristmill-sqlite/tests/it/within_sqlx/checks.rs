@@ -65,6 +65,19 @@ async fn it_writes_what_the_store_writes() {
     }
 }
 
+/// A deferred transaction that has read can't write any more once somebody else has, and waiting would not help.
+#[tokio::test]
+async fn a_transaction_that_has_read_too_early_is_told_how_to_begin() {
+    let fixture = Fixture::new();
+    let mut conn = SqliteConnection::connect(&format!("sqlite:{}", fixture.store.path().display())).await.unwrap();
+    let mut tx = conn.begin().await.unwrap();
+    super::sqlx::query("SELECT count(*) FROM gristmill_task").execute(&mut *tx).await.unwrap();
+    fixture.store.enqueue(vec![fixture.task("mail")]).await.unwrap();
+    let error = Within::insert(&mut tx, &*fixture.store, vec![fixture.task("mail")]).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Busy);
+    assert!(error.to_string().contains("`BEGIN IMMEDIATE`"), "{error}");
+}
+
 #[tokio::test]
 async fn a_database_without_our_tables_is_named_as_such() {
     let fixture = Fixture::new();

@@ -1,0 +1,366 @@
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{AttemptState, QueueInfo, State, TaskId, TaskRecord, Timestamp, WorkerInfo};
+
+/// Why a task does not run now, or that it does: all that stands in its way, what it waits for first being first.
+///
+/// As JSON, on which scripts depend as on [all other](crate::json): `{"id": ..., "state": "ready", "reasons": [{"code": "queue_paused",
+/// "queue": "mail", "text": "..."}]}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Why {
+    /// The task.
+    pub id: TaskId,
+    /// Where it stands.
+    pub state: State,
+    /// Never empty.
+    #[serde(serialize_with = "with_texts")]
+    pub reasons: Vec<Reason>,
+}
+
+/// One thing that a task waits for, or that nothing is left to wait for. Its text says what to do, if there is something to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// It has ended.
+    Ended {
+        /// How.
+        state: State,
+        /// When.
+        at: Option<Timestamp>,
+    },
+    /// It runs, or its worker has claimed it and waits for a slot.
+    Running {
+        /// The worker's name.
+        worker: Option<String>,
+        /// Since when.
+        since: Option<Timestamp>,
+        /// Whether somebody has asked it to end.
+        cancel_requested: bool,
+    },
+    /// The worker that had it lives no more.
+    WorkerLost {
+        /// The worker's name.
+        worker: String,
+    },
+    /// Other tasks have not ended.
+    Blocked,
+    /// Its time has not come.
+    Due {
+        /// When it comes.
+        at: Timestamp,
+        /// How the attempt before ended, after which it is due again; `None` if it waits for its first.
+        after: Option<AttemptState>,
+    },
+    /// Its limit has not admitted it.
+    Limited,
+    /// Nobody takes anything from its queue.
+    QueuePaused {
+        /// The queue.
+        queue: String,
+    },
+    /// No worker that lives serves its type in its queue.
+    NoWorker {
+        /// The queue.
+        queue: String,
+        /// The task type.
+        kind: String,
+        /// How many workers live.
+        living: u64,
+        /// How many of them serve the queue.
+        of_queue: u64,
+        /// How many of them serve the task type.
+        of_kind: u64,
+    },
+    /// All slots for its queue are taken.
+    Busy {
+        /// The queue.
+        queue: String,
+        /// How many slots the workers have there that serve its type.
+        slots: u64,
+        /// How many tasks are ready there, itself among them, at most the [limit of counts](crate::limits::COUNT_MAX). Those of a
+        /// more urgent priority go before it, and those of its own that are there for longer.
+        ready: u64,
+    },
+    /// Nothing stands in its way: a worker takes it when it comes to it.
+    Next {
+        /// The queue.
+        queue: String,
+        /// As in [`Busy`](Self::Busy).
+        ready: u64,
+    },
+}
+
+impl Why {
+    /// What a task waits for, by what is known of it, of the queues, and of the workers. The three are not of one moment: what moves
+    /// meanwhile may be told as it was.
+    pub fn of(task: &TaskRecord, queues: &[QueueInfo], workers: &[WorkerInfo]) -> Self {
+        let last = task.attempts.last();
+        let here = queues.iter().find(|queue| queue.name == task.queue);
+        let mut reasons = Vec::new();
+        match task.state {
+            State::Succeeded | State::Failed | State::Cancelled | State::Expired => {
+                reasons.push(Reason::Ended { state: task.state, at: task.ended_at });
+            }
+            State::Running => {
+                let attempt = last.filter(|attempt| attempt.state == AttemptState::Running);
+                let worker = attempt.and_then(|attempt| attempt.worker.clone());
+                let lives = |name: &str| workers.iter().any(|worker| worker.alive && worker.name == name);
+                reasons.push(match worker {
+                    Some(worker) if !lives(&worker) => Reason::WorkerLost { worker },
+                    worker => Reason::Running {
+                        worker,
+                        since: attempt.and_then(|attempt| attempt.started_at),
+                        cancel_requested: task.cancel_requested,
+                    },
+                });
+            }
+            State::Blocked => reasons.push(Reason::Blocked),
+            State::Scheduled => reasons.push(Reason::Due { at: task.run_at, after: last.map(|attempt| attempt.state) }),
+            State::Waiting => reasons.push(Reason::Limited),
+            State::Ready => {}
+        }
+        if !task.state.is_final() && task.state != State::Running {
+            if here.is_some_and(|queue| queue.paused) {
+                reasons.push(Reason::QueuePaused { queue: task.queue.clone() });
+            }
+            reasons.extend(unserved(task, workers));
+        }
+        if reasons.is_empty() {
+            reasons.push(turn(task, here, workers));
+        }
+        Self { id: task.id, state: task.state, reasons }
+    }
+}
+
+fn unserved(task: &TaskRecord, workers: &[WorkerInfo]) -> Option<Reason> {
+    let count = |of: &dyn Fn(&WorkerInfo) -> bool| workers.iter().filter(|worker| worker.alive && of(worker)).count() as u64;
+    (count(&|worker| serves(worker, task)) == 0).then(|| Reason::NoWorker {
+        queue: task.queue.clone(),
+        kind: task.kind.clone(),
+        living: count(&|_| true),
+        of_queue: count(&|worker| worker.queues.contains_key(&task.queue)),
+        of_kind: count(&|worker| worker.kinds.contains(&task.kind)),
+    })
+}
+
+/// Of a task that could run at once: whether there is a slot.
+fn turn(task: &TaskRecord, here: Option<&QueueInfo>, workers: &[WorkerInfo]) -> Reason {
+    let (queue, ready) = (task.queue.clone(), here.map_or(1, |queue| queue.ready.max(1)));
+    let slots_of = |worker: &WorkerInfo| worker.queues.get(&task.queue).copied().map_or(0, u64::from);
+    let slots = workers.iter().filter(|worker| worker.alive && serves(worker, task)).map(slots_of).sum();
+    if here.is_some_and(|queue| queue.running >= slots) {
+        Reason::Busy { queue, slots, ready }
+    } else {
+        Reason::Next { queue, ready }
+    }
+}
+
+fn serves(worker: &WorkerInfo, task: &TaskRecord) -> bool {
+    worker.queues.contains_key(&task.queue) && worker.kinds.contains(&task.kind)
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended { state, at } => {
+                write!(f, "it has ended ({state}")?;
+                at.map_or(Ok(()), |at| write!(f, ", {at}"))?;
+                f.write_str("); `tasks retry` runs it again")
+            }
+            Self::Running { worker, since, cancel_requested } => {
+                f.write_str("it runs")?;
+                worker.as_ref().map_or(Ok(()), |worker| write!(f, " on {worker}"))?;
+                since.map_or(Ok(()), |since| write!(f, " since {since}"))?;
+                f.write_str(if *cancel_requested { ", and was asked to end" } else { "" })
+            }
+            Self::WorkerLost { worker } => {
+                write!(f, "its worker {worker} lives no more; any other worker takes the task over within moments")
+            }
+            Self::Blocked => f.write_str("it waits for other tasks to end"),
+            Self::Due { at, after: None } => write!(f, "it is due at {at}; `tasks release` lets it run now"),
+            Self::Due { at, after: Some(after) } => {
+                let after = match after {
+                    AttemptState::Snoozed => "its handler asked to be run again later",
+                    AttemptState::Crashed => "its last attempt took its worker down",
+                    _ => "its last attempt failed",
+                };
+                write!(f, "{after}, and the next is due at {at}; `tasks release` lets it run now")
+            }
+            Self::Limited => f.write_str("it waits for a slot of its limit"),
+            Self::QueuePaused { queue } => write!(f, "the queue `{queue}` is paused; `queues resume {queue}` lets it go on"),
+            Self::NoWorker { queue, living: 0, .. } => write!(f, "no worker lives; start one that serves the queue `{queue}`"),
+            Self::NoWorker { queue, kind, of_queue: 0, .. } => {
+                write!(f, "no living worker serves the queue `{queue}`; start one for it, with the task type `{kind}`")
+            }
+            Self::NoWorker { queue, kind, living, of_queue, of_kind } => {
+                write!(
+                    f,
+                    "of {}, {of_queue} serve the queue `{queue}` and {of_kind} the task type `{kind}`, but none both",
+                    count(*living, "living worker")
+                )?;
+                f.write_str("; start a program that has the type, with the queue among those it serves")
+            }
+            Self::Busy { queue, slots, ready } => {
+                write!(f, "all of {} for the queue `{queue}` are taken, and {} there", count(*slots, "slot"), are_ready(*ready))
+            }
+            Self::Next { queue, ready } => {
+                write!(
+                    f,
+                    "nothing holds it back: {} in the queue `{queue}`, and a worker that serves it lives",
+                    are_ready(*ready)
+                )
+            }
+        }
+    }
+}
+
+fn are_ready(ready: u64) -> String {
+    format!("{} {} ready", count(ready, "task"), if ready == 1 { "is" } else { "are" })
+}
+
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn with_texts<S: serde::Serializer>(reasons: &[Reason], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct WithText<'a> {
+        #[serde(flatten)]
+        reason: &'a Reason,
+        text: String,
+    }
+    serializer.collect_seq(reasons.iter().map(|reason| WithText { reason, text: reason.to_string() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{AttemptRecord, Env, TaskMeta};
+
+    fn task(state: State) -> TaskRecord {
+        let at = Timestamp::from_millis(1_000);
+        TaskRecord {
+            id: Env::system().task_id(),
+            kind: "mail.send".to_owned(),
+            queue: "mail".to_owned(),
+            state,
+            attempt: 0,
+            max_attempts: 1,
+            max_crashes: 1,
+            crashes: 0,
+            priority: 5,
+            args: "{}".to_owned(),
+            result: None,
+            error: None,
+            created_at: at,
+            run_at: at,
+            ended_at: state.is_final().then_some(at),
+            cancel_requested: false,
+            meta: TaskMeta::default(),
+            attempts: Vec::new(),
+        }
+    }
+
+    fn after(state: AttemptState, mut task: TaskRecord) -> TaskRecord {
+        task.attempts.push(AttemptRecord {
+            attempt: 1,
+            claim_no: 1,
+            state,
+            started_at: Some(task.created_at),
+            finished_at: None,
+            worker: Some("host:1".to_owned()),
+            error: None,
+            logs: None,
+            progress: None,
+        });
+        task
+    }
+
+    fn queue(paused: bool, ready: u64, running: u64) -> QueueInfo {
+        QueueInfo {
+            name: "mail".to_owned(),
+            paused,
+            ready,
+            scheduled: 0,
+            blocked: 0,
+            waiting: 0,
+            running,
+            buffered: 0,
+            unserved: 0,
+            oldest_ready_at: None,
+        }
+    }
+
+    fn worker(alive: bool, queue: &str, kind: &str) -> WorkerInfo {
+        WorkerInfo {
+            id: "w".to_owned(),
+            name: "host:1".to_owned(),
+            version: String::new(),
+            alive,
+            started_at: Timestamp::from_millis(0),
+            expires_at: Timestamp::from_millis(0),
+            queues: BTreeMap::from([(queue.to_owned(), 2)]),
+            kinds: vec![kind.to_owned()],
+            running: 0,
+            buffered: 0,
+        }
+    }
+
+    fn texts(task: &TaskRecord, queue: QueueInfo, workers: &[WorkerInfo]) -> String {
+        Why::of(task, &[queue], workers).reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join(" | ")
+    }
+
+    #[test]
+    fn every_state_has_its_reason() {
+        let (here, living) = (|| queue(false, 1, 0), [worker(true, "mail", "mail.send")]);
+        for state in State::ALL {
+            let said = texts(&task(state), here(), &living);
+            let expected = match state {
+                State::Blocked => "it waits for other tasks",
+                State::Scheduled => "it is due at 1970-01-01T00:00:01.000Z",
+                State::Waiting => "it waits for a slot of its limit",
+                State::Ready => "nothing holds it back: 1 task is ready",
+                State::Running => "it runs",
+                State::Succeeded | State::Failed | State::Cancelled | State::Expired => "it has ended",
+            };
+            assert!(said.starts_with(expected) && !said.contains('|'), "{state}: {said}");
+        }
+        let failed = after(AttemptState::Failed, task(State::Scheduled));
+        assert!(texts(&failed, here(), &living).starts_with("its last attempt failed, and the next is due at"));
+        let running = after(AttemptState::Running, task(State::Running));
+        assert_eq!(texts(&running, here(), &living), "it runs on host:1 since 1970-01-01T00:00:01.000Z");
+        assert!(texts(&running, here(), &[worker(false, "mail", "mail.send")]).starts_with("its worker host:1 lives no more"));
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_said_in_its_order() {
+        let ready = task(State::Ready);
+        let living = [worker(true, "mail", "mail.send")];
+        assert!(texts(&ready, queue(true, 1, 0), &living).starts_with("the queue `mail` is paused"));
+        let two = texts(&task(State::Scheduled), queue(true, 0, 0), &[]);
+        assert_eq!(two.split(" | ").map(|text| &text[..9]).collect::<Vec<_>>(), ["it is due", "the queue", "no worker"]);
+        assert!(texts(&ready, queue(false, 1, 0), &[worker(false, "mail", "mail.send")]).starts_with("no worker lives"));
+        let elsewhere = [worker(true, "other", "mail.send")];
+        assert!(texts(&ready, queue(false, 1, 0), &elsewhere).starts_with("no living worker serves the queue `mail`"));
+        let apart = [worker(true, "other", "mail.send"), worker(true, "mail", "other")];
+        let said = texts(&ready, queue(false, 1, 0), &apart);
+        assert!(said.starts_with("of 2 living workers, 1 serve the queue `mail` and 1 the task type `mail.send`, but none both"));
+        let said = texts(&ready, queue(false, 7, 2), &living);
+        assert_eq!(said, "all of 2 slots for the queue `mail` are taken, and 7 tasks are ready there");
+    }
+
+    #[test]
+    fn as_json_a_reason_has_its_code_and_its_text() {
+        let json = serde_json::to_value(Why::of(&task(State::Ready), &[queue(true, 1, 0)], &[worker(true, "mail", "mail.send")]));
+        let json = json.unwrap();
+        assert_eq!((&json["state"], &json["reasons"][0]["code"]), (&"ready".into(), &"queue_paused".into()));
+        assert_eq!(json["reasons"][0]["queue"], "mail");
+        assert!(json["reasons"][0]["text"].as_str().unwrap().contains("queues resume mail"), "{json}");
+    }
+}
