@@ -107,6 +107,22 @@ mod state {
     }
 }
 
+mod ending {
+    use gristmill::{Context, Error, Result, task};
+
+    async fn download(url: &str) -> std::io::Result<String> {
+        Ok(url.to_owned())
+    }
+
+    #[task(name = "fetch")]
+    async fn fetch(cx: &Context, url: String) -> Result<String> {
+        match cx.cancellation().run_until_cancelled(download(&url)).await {
+            Some(page) => Ok(page?),
+            None => Err(Error::retry("asked to end")), // what must not be cut off is not within `run_until_cancelled`
+        }
+    }
+}
+
 mod blocking {
     use gristmill::{Result, task};
 
@@ -142,7 +158,7 @@ mod enqueueing {
 
 mod transactions {
     use gristmill::{App, Context, Result, task};
-    use sqlx::{PgConnection, PgPool};
+    use sqlx::{PgConnection, PgPool, SqlitePool};
 
     #[task(name = "mail.welcome")]
     async fn welcome(to: String) -> Result<()> {
@@ -172,6 +188,16 @@ mod transactions {
         Ok(())
     }
 
+    async fn on_sqlite_with_sqlx(pool: &SqlitePool) -> Result<()> {
+        let client = App::new(()).register::<Welcome>().connect("sqlite:shop.db?adopt=true").await?;
+
+        let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query("INSERT INTO customer (name) VALUES ('ann')").execute(&mut *tx).await?;
+        let handle = client.enqueue(Welcome { to: "ann".into() }).within(&mut tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     #[task(name = "account.credit")]
     async fn credit(cx: &Context<PgPool>, account: i64, cents: i64) -> Result<i64> {
         cx.transaction(&cx.state, async |db| Ok(add(db, account, cents).await?)).await
@@ -184,6 +210,7 @@ mod transactions {
 }
 
 mod workers {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use gristmill::{App, Client, Result};
@@ -198,6 +225,24 @@ mod workers {
     async fn start(client: &Client) -> Result<()> {
         let worker = client.worker().queue("default", 8).start().await?;
         let report = worker.stop().await;
+        Ok(())
+    }
+
+    async fn serve(client: Client, stop: Arc<tokio::sync::Notify>) {
+        stop.notified().await;
+    }
+
+    async fn beside_a_web_service(client: &Client) -> Result<()> {
+        use gristmill::worker::StopSignals;
+        use tokio::sync::Notify;
+
+        let signals = StopSignals::listen()?;
+        let stop = Arc::new(Notify::new());
+        let worker = client.worker().start().await?;
+        // axum::serve(listener, app).with_graceful_shutdown(async move { stop.notified().await })
+        let web = tokio::spawn(serve(client.clone(), stop.clone()));
+        let report = worker.until_asked(signals, |_| stop.notify_one()).await; // running tasks get the grace period
+        web.await?;
         Ok(())
     }
 

@@ -158,15 +158,18 @@ impl fmt::Display for Cursor {
 }
 
 impl FromStr for Cursor {
-    type Err = String;
+    type Err = CursorError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, CursorError> {
         let key = text.strip_prefix('c').and_then(|hex| i64::from_str_radix(hex, 16).ok());
-        key.filter(|key| *key >= 0)
-            .map(Self)
-            .ok_or_else(|| format!("`{text}` is not a cursor; use the `next` of an earlier page"))
+        key.filter(|key| *key >= 0).map(Self).ok_or_else(|| CursorError(text.chars().take(40).collect()))
     }
 }
+
+/// A text that is no [`Cursor`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a cursor; use the `next` of an earlier page")]
+pub struct CursorError(String);
 
 #[cfg(test)]
 mod tests {

@@ -23,6 +23,8 @@ pub mod limits;
 mod place;
 pub mod query;
 mod schedule;
+#[cfg(feature = "schemars")]
+mod schema;
 mod settlement;
 mod signals;
 mod source;
@@ -43,7 +45,7 @@ pub use end::{Ended, Follower, Keep, ended};
 pub use env::{Env, VirtualTime};
 pub use error::{StoreError, StoreErrorKind};
 pub use failure::{Failure, FailureReason};
-pub use filter::{Cursor, Filter, Page};
+pub use filter::{Cursor, CursorError, Filter, Page};
 pub use id::{Fence, TaskId, WorkerId};
 pub use kind::{Ack, KindSpec, OnError, Oversize, Policy, Retention};
 pub use lease::{LeaseKey, LeaseRef};

@@ -175,7 +175,7 @@ pub enum CancelOutcome {
     /// It had not started and never will.
     Cancelled,
     /// It runs; its handler is told within moments, or at the latest with its worker's next heartbeat, and it is not run again even
-    /// if its worker dies.
+    /// if its worker dies. It has 5 seconds to end from then on; if it succeeds in that time, the task has succeeded.
     CancelRequested,
     /// It had ended before.
     AlreadyEnded,

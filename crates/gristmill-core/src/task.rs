@@ -285,7 +285,7 @@ pub struct TaskRecord {
     pub run_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Whether somebody asked for it to stop while it ran.
+    /// Whether it runs and somebody has asked it to stop; no longer once it has ended, in whatever way.
     pub cancel_requested: bool,
     /// Parent, tags, context.
     pub meta: TaskMeta,

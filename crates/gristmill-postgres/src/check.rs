@@ -184,7 +184,8 @@ async fn tables(s: &Session<'_>, options: &PostgresOptions) -> Result<Vec<Findin
     findings.push(if closed.is_empty() {
         Finding::ok("rights", "the role may use all tables")
     } else {
-        let hint = "a worker's role needs SELECT, INSERT, UPDATE and DELETE on all tables of the schema";
+        let hint =
+            "a worker's role needs SELECT, INSERT, UPDATE and DELETE on them, as `gristmill migrate --roles` gives them to it";
         Finding::warning("rights", format!("this role lacks rights on {}", closed.join(", ")), hint)
     });
     Ok(findings)

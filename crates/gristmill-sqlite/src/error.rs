@@ -61,7 +61,10 @@ pub(crate) fn meaning(code: i32) -> Option<(StoreErrorKind, &'static str)> {
             "somebody else has committed since this transaction first read, so that it can't write any more; run it again, and begin it with \
              `BEGIN IMMEDIATE`, which waits for its turn",
         ),
-        (_, 5 | 6) => (Busy, "another process holds a transaction open; try again, and keep write transactions short"),
+        (_, 5 | 6) => (
+            Busy,
+            "another connection holds a transaction open; keep those short and try again, or, if it is your own, do this in it: `.within(&mut tx)`",
+        ),
         (_, 13) => (Full, "no space is left; nothing was written, try again when there is some"),
         (_, 8) => (ReadOnly, "the file or its directory can't be written; check its owner and permissions"),
         (_, 3) => (ReadOnly, "permission denied; check the file's owner and permissions"),

@@ -191,7 +191,7 @@ impl Error {
 ///
 /// A trait of our own for the words of the compiler, which would end at that one otherwise.
 #[diagnostic::on_unimplemented(
-    message = "`?` does not turn `{Self}` into a `gristmill::Error`",
+    message = "`{Self}` is not turned into a `gristmill::Error`, neither by `?` nor as the error that a handler returns",
     label = "is no `std::error::Error`: write `.or_retry()?` or `.or_fail()?`, of `gristmill::ResultExt`",
     note = "texts, `anyhow::Error`, `eyre::Report` and boxed errors are none; a function that a handler calls may return them, and the \
             handler says what they mean"

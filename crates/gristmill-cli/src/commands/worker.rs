@@ -13,7 +13,6 @@ use super::values::duration;
 use crate::config::WorkerOptions;
 use crate::connect::Session;
 use crate::exit::CliError;
-use crate::near::did_you_mean;
 use crate::output::{self, Out};
 
 /// How many tasks of a queue run at once if nobody says: commands and HTTP calls mostly wait.
@@ -57,9 +56,6 @@ pub(crate) struct Times {
 pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Session<S>, _: &Out) -> Result<(), CliError> {
     let (kinds, poll) = (session.kinds(), session.worker.poll);
     let queues = queues(&args.queues, &session.worker, &kinds)?;
-    if let Some(left_out) = left_out(&queues, &kinds) {
-        output::note(&left_out);
-    }
     let times = args.times.resolve(&session.worker);
     let mut prefetch = session.worker.prefetch.clone();
     prefetch.extend(args.prefetch);
@@ -153,17 +149,6 @@ pub(crate) fn queues(asked: &[(String, u32)], file: &WorkerOptions, kinds: &[Kin
         queues.insert("default".to_owned(), CONCURRENCY);
     }
     Ok(queues.into_iter().collect())
-}
-
-/// Says which task types wait in queues that are not served here: right if another worker does, and a long wait if not.
-fn left_out(queues: &[(String, u32)], kinds: &[KindSpec]) -> Option<String> {
-    let served = |kind: &KindSpec| queues.iter().any(|(name, _)| *name == kind.policy.queue);
-    let tell = |kind: &KindSpec| {
-        let near = did_you_mean(&kind.policy.queue, queues.iter().map(|(name, _)| name.as_str()));
-        format!("{} (queue {}{near})", kind.name, kind.policy.queue)
-    };
-    let left: Vec<_> = kinds.iter().filter(|kind| !served(kind)).map(tell).collect();
-    (!left.is_empty()).then(|| format!("not served by this worker: {}", left.join(", ")))
 }
 
 /// The queues as they are written on the command line.

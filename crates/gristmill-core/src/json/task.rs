@@ -41,7 +41,7 @@ pub struct TaskJson {
     pub run_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Whether somebody asked for it to stop while it ran.
+    /// Whether it runs and somebody has asked it to stop; no longer once it has ended.
     pub cancel_requested: bool,
     /// The task whose handler enqueued this one.
     pub parent: Option<TaskId>,

@@ -18,8 +18,9 @@ pub struct TickJson {
     pub reason: Option<String>,
 }
 
-impl From<TickRecord> for TickJson {
-    fn from(tick: TickRecord) -> Self {
+impl TickJson {
+    /// A tick of a schedule.
+    pub fn of(tick: TickRecord) -> Self {
         Self {
             tick: tick.at,
             task: tick.task,
@@ -39,7 +40,7 @@ mod tests {
         let (at, written_at) = (Timestamp::from_millis(1_000), Timestamp::from_millis(1_250));
         let tick = TickRecord { at, written_at, task: None, outcome: TickOutcome::Skipped, reason: Some("busy".to_owned()) };
         let expected = r#"{"tick":"1970-01-01T00:00:01.000Z","task":null,"lateness_ms":250,"outcome":"skipped","reason":"busy"}"#;
-        assert_eq!(serde_json::to_string(&TickJson::from(tick)).unwrap(), expected);
+        assert_eq!(serde_json::to_string(&TickJson::of(tick)).unwrap(), expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gristmill_conformance::Subject;
 use gristmill_conformance::suite::checks;
-use gristmill_core::{Env, Filter, KindSpec, Overrides, Policy, Source, Store, StoreErrorKind, Timestamp, async_trait};
+use gristmill_core::{Env, Filter, KindSpec, Overrides, Policy, Severity, Source, Store, StoreErrorKind, Timestamp, async_trait};
 use gristmill_postgres::{PostgresStore, Roles, grant_roles, migrate, migration_sql, migration_status, roles_sql};
 use tokio_postgres::{Client, NoTls};
 
@@ -126,6 +126,18 @@ async fn a_worker_may_all_that_a_store_does() {
     for check in checks().filter(|check| concepts.insert(check.name.split("::").next())) {
         check.run(&workers).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_asks_for_no_more_rights_than_a_worker_is_given() {
+    let granted = Granted::new(Schema::new()).await;
+    let store = PostgresStore::connect(&granted.url(&granted.logins.roles.worker), Env::system()).await.unwrap();
+    let rights = async || store.check().await.unwrap().into_iter().find(|finding| finding.code == "rights").unwrap();
+    assert_eq!(rights().await.severity, Severity::Ok);
+    let sql = format!("REVOKE DELETE ON {}.lease FROM \"{}\"", granted.schema.0, granted.logins.roles.worker);
+    client().await.batch_execute(&sql).await.unwrap();
+    let found = rights().await;
+    assert_eq!((found.severity, found.message.as_str()), (Severity::Warning, "this role lacks rights on lease"));
 }
 
 #[tokio::test]

@@ -215,11 +215,22 @@ impl WorkerBuilder {
         if let Some(name) = self.config.prefetch_of.keys().find(|name| !self.config.queues.contains_key(*name)) {
             return Err(invalid(name, "a prefetch is set for it, but this worker does not serve the queue"));
         }
+        self.tell_unserved();
         let companion = self.companion.filter(|_| self.config.beat && !self.config.drain);
         if let Some(companion) = &companion {
             companion.prepare().await?;
         }
         Ok(run::start(self.ground, self.config, companion).await?)
+    }
+
+    /// Says which task types wait in queues that are not served here: right if another worker does, and a long wait if not.
+    fn tell_unserved(&self) {
+        let specs = self.ground.runtime.registry.specs();
+        let unserved = specs.iter().filter(|kind| !self.config.queues.contains_key(&kind.policy.queue));
+        let names: Vec<_> = unserved.map(|kind| format!("{} (queue {})", kind.name, kind.policy.queue)).collect();
+        if !names.is_empty() {
+            tracing::info!("not served by this worker: {}", names.join(", "));
+        }
     }
 }
 

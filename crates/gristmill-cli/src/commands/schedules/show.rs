@@ -54,7 +54,7 @@ pub(super) async fn history(args: &History, client: &Client, out: &Out) -> Resul
     if page.items.is_empty() && args.cursor.is_none() {
         find(name, client).await?;
     }
-    out.page(&PageJson::of(page, TickJson::from), &["tick", "outcome", "late by", "task", "reason"], |tick| {
+    out.page(&PageJson::of(page, TickJson::of), &["tick", "outcome", "late by", "task", "reason"], |tick| {
         vec![
             tick.tick.to_string(),
             tick.outcome.as_str().to_owned(),
