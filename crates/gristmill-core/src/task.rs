@@ -112,7 +112,7 @@ pub struct Overrides {
     pub delay: Option<Duration>,
     /// Wait until then; refused together with `delay`.
     pub run_at: Option<Timestamp>,
-    /// What this one task is about, for people. Control characters are dropped, and the rest is cut at
+    /// What this one task is about, for people. Control characters are left out, and the rest is cut at
     /// [`TITLE_BYTES_MAX`](limits::TITLE_BYTES_MAX) bytes.
     pub title: Option<String>,
     /// Added to the task type's own.
