@@ -174,8 +174,15 @@ pub(crate) fn describe(queues: &[(String, u32)]) -> String {
 /// Runs a worker until it has drained, or until it was asked to stop and has ended.
 pub(crate) async fn run_until_stopped(builder: WorkerBuilder, what: &str) -> Result<(), CliError> {
     // Before the start: a signal that came in between would kill the process instead of stopping the worker.
-    let signals = signals::listen()?;
-    let running = builder.start().await?;
+    let mut signals = signals::listen()?;
+    let running = tokio::select! {
+        biased;
+        running = builder.start() => running?,
+        () = signals.next() => {
+            output::note(&format!("{what}: asked to stop before it had started"));
+            return Ok(());
+        }
+    };
     output::note(&format!("{what}: started, process {}", std::process::id()));
     let tell = |asked| {
         output::note(match asked {

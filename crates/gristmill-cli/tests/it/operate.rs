@@ -181,7 +181,7 @@ fn a_queue_that_nobody_named_before_is_told() {
 fn workers_are_forgotten_and_tasks_released() {
     let sandbox = Sandbox::new("[tasks.hang]\ncommand = [\"sleep\", \"600\"]\nmax_attempts = 1\n");
     let (first, second) = (sandbox.enqueue("hang", "{}"), sandbox.enqueue("hang", "{}"));
-    let worker = sandbox.worker(&["--queues", "default=3"]);
+    let mut worker = sandbox.worker(&["--queues", "default=3", "--lease", "10m"]);
     sandbox.until_state(&first, "running");
     sandbox.until_state(&second, "running");
     worker.signal(Signal::STOP);
@@ -210,6 +210,7 @@ fn workers_are_forgotten_and_tasks_released() {
     // It finds out that it was forgotten, and goes on under another name.
     worker.signal(Signal::CONT);
     sandbox.until_state(&later, "running");
+    worker.hears("this worker was taken for dead, by hand (`workers forget`)");
     worker.signal(Signal::KILL);
 }
 
