@@ -50,7 +50,11 @@ pub(crate) fn explain(error: rusqlite::Error, what: &str) -> StoreError {
         Some(ErrorCode::DatabaseCorrupt) => {
             (Corrupt, "the file is damaged; stop all writers, keep a copy, and restore it from a backup".to_owned())
         }
-        Some(ErrorCode::NotADatabase) => (NotOurs, "the file is not a SQLite database; name another file".to_owned()),
+        Some(ErrorCode::NotADatabase) => (
+            NotOurs,
+            "the file is not a SQLite database, or its first page is damaged; name another file, or restore it from a backup"
+                .to_owned(),
+        ),
         Some(ErrorCode::CannotOpen) => {
             (Unreachable, "the file can't be opened; its directory has to exist and be accessible".to_owned())
         }
