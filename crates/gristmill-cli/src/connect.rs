@@ -148,6 +148,8 @@ mod tests {
 
     use super::*;
     use crate::cli::Cli;
+    use crate::commands::config;
+    use crate::output::{Format, Out};
 
     struct Elsewhere;
 
@@ -175,5 +177,8 @@ mod tests {
             panic!("two task types with one name");
         };
         assert!(format!("{error:?}").contains("`mine` is in this program already"), "{error:?}");
+        let app = App::new(()).register_handler(kind("mine"), Elsewhere);
+        let checked = config::run(config::Args::Check, &app, &cli.global, &Out::new(Format::Table)).unwrap_err();
+        assert!(format!("{checked:?}").contains("g.toml:1:8: the task type `mine` is in this program already"), "{checked:?}");
     }
 }

@@ -270,6 +270,8 @@ fn an_enqueue_takes_what_a_line_takes() {
     };
     assert_eq!(same(&items[0]), same(&items[1]));
     assert_eq!(items[0]["args"], json!({ "to": "12345", "count": 3 }));
+    let shown = sandbox.ok(&["tasks", "show", items[0]["id"].as_str().unwrap()]);
+    assert!(shown.contains("headers     trace=x=y"), "{shown}");
 }
 
 #[test]
