@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -11,6 +12,9 @@ use crate::commands::{
 };
 use crate::output::Format;
 use crate::{synonyms, visible};
+
+/// So many characters of an argument are shown where it is wrong.
+const ARG_SHOWN_MAX: usize = 200;
 
 /// One task system for a backend: enqueue, run, watch and mend tasks.
 #[derive(Debug, Parser)]
@@ -62,18 +66,18 @@ pub(crate) struct Sources {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run everything in this process: the store and a worker for all queues
+    /// Run everything in this process: a worker for all queues, and a beat
     Dev(dev::Args),
-    /// Claim and run tasks until asked to stop
+    /// Claim and run tasks, with a beat inside, until asked to stop
     Worker(worker::Args),
     /// Turn the ticks of schedules into tasks until asked to stop; any number of beats may run
     Beat,
     /// Add a task, or many from a file of JSON lines
     Enqueue(Box<enqueue::Args>),
-    /// List, show, cancel, retry and release tasks
+    /// List, show, wait for, cancel, retry, release and delete tasks, and print their logs
     #[command(subcommand)]
     Tasks(tasks::Args),
-    /// List, show, make, edit, pause, reset and run schedules
+    /// List, show, make, edit, pause, resume, reset, run and delete schedules
     #[command(subcommand)]
     Schedules(schedules::Args),
     /// List, pause and resume queues
@@ -116,10 +120,16 @@ impl Cli {
     pub(crate) fn from_process() -> Result<Self, clap::Error> {
         let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
         let wrong = |error: clap::Error| {
-            // As the error repeats what it was given, and others' words may be among that.
-            let shown = args.iter().map(|arg| visible::escape(arg));
-            let shown = Self::named().try_get_matches_from(std::iter::once(invoked_as().into()).chain(shown.map(OsString::from)));
-            synonyms::explain(shown.err().unwrap_or(error), &args)
+            // As the error repeats what it was given, and others' words may be among that, or a whole file.
+            let again = |shown: &dyn Fn(&String) -> String| {
+                let shown = args.iter().map(shown).map(OsString::from);
+                Self::named().try_get_matches_from(std::iter::once(invoked_as().into()).chain(shown)).err()
+            };
+            let escaped = again(&|arg| visible::escape(arg)).unwrap_or(error);
+            let short = again(&|arg| visible::escape(&visible::excerpt(arg, ARG_SHOWN_MAX)));
+            // What is shortened may be wrong only for that.
+            let short = short.filter(|short| short.kind() == escaped.kind() && arg_of(short) == arg_of(&escaped));
+            synonyms::explain(short.unwrap_or(escaped), &args)
         };
         let matches = Self::named().try_get_matches().map_err(wrong)?;
         let mut cli = Self::from_arg_matches(&matches)?;
@@ -138,6 +148,11 @@ impl Cli {
             format!("{name} enqueue [OPTIONS] NAME [--args JSON]\n       {name} enqueue --jsonl FILE|- [--strict] [--force]");
         Self::command().name(name.clone()).bin_name(name).mut_subcommand("enqueue", |enqueue| enqueue.override_usage(usage))
     }
+}
+
+/// The option or the argument that is wrong, but for one that is none.
+fn arg_of(error: &clap::Error) -> Option<&ContextValue> {
+    error.get(ContextKind::InvalidArg).filter(|_| error.kind() != ErrorKind::UnknownArgument)
 }
 
 /// How this program was called, to show commands that can be typed again.

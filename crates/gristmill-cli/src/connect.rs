@@ -44,16 +44,8 @@ impl<S: Send + Sync + 'static> Session<S> {
     /// # Errors
     /// A mistake in the configuration.
     pub(crate) fn new(app: App<S>, global: &Global) -> Result<Self, CliError> {
-        let config = Config::load(global.config.as_deref(), app.limits_set())?;
+        let config = Config::load(global.config.as_deref(), app.limits_set(), &app.kinds())?;
         let source = config.path.as_ref().map(|path| path.display().to_string());
-        let declared = app.kinds();
-        if let Some(twice) = config.tasks.iter().find(|task| declared.iter().any(|kind| kind.name == task.spec.name)) {
-            let file = source.unwrap_or_default();
-            return Err(CliError::usage(format!(
-                "{file}: the task type `{}` is in this program already; rename one",
-                twice.spec.name
-            )));
-        }
         let programs = config.tasks.iter().filter_map(|task| match &task.target {
             Target::Command(command) => Some(Program {
                 task: task.spec.name.clone(),
@@ -95,6 +87,19 @@ impl<S: Send + Sync + 'static> Session<S> {
     pub(crate) async fn connect_to_look(self) -> Result<Client, CliError> {
         stores::must_be_there(&self.store)?;
         self.connect().await
+    }
+
+    /// A client for what is asked while a command is still being typed: makes, changes and declares nothing. `None` if there is no store, or
+    /// one whose tables are not up to date.
+    ///
+    /// # Errors
+    /// A store that can't be read.
+    pub(crate) async fn connect_untouched(&self) -> Result<Option<Client>, CliError> {
+        if stores::migration_status(&self.store).await?.iter().any(|step| step.applied_at.is_none()) {
+            return Ok(None);
+        }
+        let store = open_store(&self.store, Env::system()).await?;
+        Ok(Some(App::new(()).with_store(store).await?))
     }
 
     /// As [`connect`](Self::connect), for a worker that is to run: waits, and says so, as long as the store can only be read, as
@@ -143,6 +148,8 @@ mod tests {
 
     use super::*;
     use crate::cli::Cli;
+    use crate::commands::config;
+    use crate::output::{Format, Out};
 
     struct Elsewhere;
 
@@ -170,5 +177,8 @@ mod tests {
             panic!("two task types with one name");
         };
         assert!(format!("{error:?}").contains("`mine` is in this program already"), "{error:?}");
+        let app = App::new(()).register_handler(kind("mine"), Elsewhere);
+        let checked = config::run(config::Args::Check, &app, &cli.global, &Out::new(Format::Table)).unwrap_err();
+        assert!(format!("{checked:?}").contains("g.toml:1:8: the task type `mine` is in this program already"), "{checked:?}");
     }
 }

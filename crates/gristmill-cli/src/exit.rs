@@ -1,5 +1,6 @@
 //! How the process ends: a code for scripts, a message and a hint for people.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use gristmill::app::ConnectError;
@@ -55,6 +56,12 @@ impl CliError {
 
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says what was done all the same, where only the answer could not be written.
+    pub(crate) fn although(mut self, done: impl Display) -> Self {
+        self.message = format!("{}; all the same: {done}", self.message);
         self
     }
 
@@ -153,7 +160,7 @@ impl From<ScheduleError> for CliError {
             ScheduleError::Rule { error, .. } => error.into(),
             ScheduleError::UnknownTask { .. } => Self::usage(error.to_string()).with_hint("`kinds` lists the task types"),
             ScheduleError::Exists { .. } => {
-                Self::failed(error.to_string()).with_hint("`schedules edit` changes it, `schedules remove` deletes it")
+                Self::failed(error.to_string()).with_hint("`schedules edit` changes it, `schedules delete` deletes it")
             }
             ScheduleError::NotFound { .. } | ScheduleError::Unreadable { .. } => Self::failed(error.to_string()),
             _ => Self::usage(error.to_string()),

@@ -95,7 +95,10 @@ pub fn guard_if_asked() -> Option<ExitCode> {
     kinds::guard::run_if_asked()
 }
 
-fn dispatch<S: Send + Sync + 'static>(app: App<S>, cli: Cli, out: &Out) -> Result<(), CliError> {
+fn dispatch<S: Send + Sync + 'static>(app: App<S>, mut cli: Cli, out: &Out) -> Result<(), CliError> {
+    if let Command::Names(args) = &cli.command {
+        args.tell(&mut cli.global)?;
+    }
     let global = &cli.global;
     // These need no configuration, and have to work when it is broken.
     match cli.command {

@@ -33,10 +33,7 @@ pub(crate) fn filter(global: &Global, long: bool) -> Option<String> {
 /// A filter that can't be read.
 pub(crate) fn start(filter: Option<&str>, long: bool) -> Result<(), CliError> {
     let filter = match filter {
-        Some(text) => read(text).map_err(|why| {
-            CliError::usage(format!("`{text}` is not a log filter: {why}"))
-                .with_hint("write a level (off, error, warn, info, debug, trace), or levels of targets: info,gristmill=debug")
-        })?,
+        Some(text) => check(text)?,
         None => Targets::new().with_default(if long { LevelFilter::INFO } else { LevelFilter::WARN }),
     };
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -45,6 +42,17 @@ pub(crate) fn start(filter: Option<&str>, long: bool) -> Result<(), CliError> {
     // An application may have set up its own before it called us; then that one is the log.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).with(kept).try_init();
     Ok(())
+}
+
+/// Reads a filter.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check(filter: &str) -> Result<Targets, CliError> {
+    read(filter).map_err(|why| {
+        CliError::usage(format!("`{filter}` is not a log filter: {why}"))
+            .with_hint("write a level (off, error, warn, info, debug, trace), or levels of targets: info,gristmill=debug")
+    })
 }
 
 /// What an attempt's own log keeps: what its handler and all libraries say at `info` and above, and more from the targets that

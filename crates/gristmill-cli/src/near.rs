@@ -3,7 +3,9 @@
 /// The known name that is most like this one, if one is.
 pub(crate) fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let (distance, near) = known.into_iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min()?;
-    (distance <= 2.max(near.len() / 3)).then_some(near)
+    // Of two short names all may differ.
+    let longer = name.chars().count().max(near.chars().count());
+    (distance <= 2.max(near.len() / 3) && distance * 2 <= longer).then_some(near)
 }
 
 /// The same as the end of a message; nothing if there is none.
@@ -22,6 +24,7 @@ mod tests {
             (near("defualt", known), near("mial", known), near("nothing", known), near("x", [])),
             (Some("default"), Some("mail"), None, None)
         );
+        assert_eq!((near("%", ["up"]), near("mx", ["sms"])), (None, None));
         assert_eq!(did_you_mean("heavi", known), "; did you mean `heavy`?");
     }
 }

@@ -118,9 +118,22 @@ pub(crate) fn note(text: &str) {
     }
 }
 
+/// So many characters of a line for people are shown: it may repeat what was typed, and that may be anything.
+const LINE_SHOWN_MAX: usize = 2_000;
+
 /// Says what is wrong, to whoever there is.
 pub(crate) fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", escape(text));
+    let _ = writeln!(io::stderr().lock(), "{}", escape(&visible::excerpt(text, LINE_SHOWN_MAX)));
+}
+
+/// How many there are of something: `1 task`, `2 tasks`.
+pub(crate) fn number_of(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The same as the subject of a sentence: `1 task is`, `2 tasks are`.
+pub(crate) fn number_are(count: u64, what: &str) -> String {
+    format!("{} {}", number_of(count, what), if count == 1 { "is" } else { "are" })
 }
 
 /// Asks something, and leaves the line open for the answer.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gristmill::core::Finding;
 use gristmill::core::kit::migrate::Migration;
 use gristmill::options::Retention;
 use gristmill::{postgres, sqlite};
@@ -44,6 +45,14 @@ pub(crate) fn must_be_there(url: &str) -> Result<(), CliError> {
     Err(CliError::store(format!("there is no store at {}", options.path.display())).with_hint(
         "--store, GRISTMILL_STORE or `store` in gristmill.toml name another; `enqueue`, `worker`, `dev` and `migrate` make it",
     ))
+}
+
+/// What is damaged in a store that can't be opened for it, as far as its sort can tell.
+///
+/// # Errors
+/// A store that can't be read either.
+pub(crate) fn damage(url: &str) -> Result<Option<Finding>, CliError> {
+    if is_postgres(url) { Ok(None) } else { Ok(sqlite::damage(url)?) }
 }
 
 /// The statements that make the tables, for those whose databases others change.

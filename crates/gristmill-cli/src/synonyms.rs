@@ -34,7 +34,7 @@ const COMMANDS: &[(&str, &[&str], &str)] = &[
     ("tasks", &["await", "result"], "wait"),
     ("tasks", &["watch"], "list --watch"),
     ("tasks", &["count"], "list --count"),
-    ("schedules", &["delete", "rm", "drop"], "remove"),
+    ("schedules", &["remove", "rm", "drop"], "delete"),
     ("schedules", &["trigger", "run", "fire", "now"], "run-now"),
     ("schedules", &["disable", "stop", "suspend"], "pause"),
     ("schedules", &["enable", "start", "unpause"], "resume"),

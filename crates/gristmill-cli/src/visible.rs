@@ -1,6 +1,7 @@
 //! Makes visible what a terminal or a reader of lines would obey. What a task is called, logs or fails with comes from
 //! anywhere: printed as it is, it could forge a line of the log, move the cursor, or show its text in another order.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 /// Whether a character does something instead of being seen: control characters, ends of lines, and marks that turn the
@@ -15,6 +16,18 @@ pub(crate) fn escape(text: &str) -> String {
     // Writing to a String cannot fail.
     let _ = Visible(&mut escaped).write_str(text);
     escaped
+}
+
+/// A text, or the beginning and the end of one with more than `most` characters: what was typed may be a whole file.
+pub(crate) fn excerpt(text: &str, most: usize) -> Cow<'_, str> {
+    let length = text.chars().count();
+    if length <= most {
+        return Cow::Borrowed(text);
+    }
+    let (head, tail) = (most / 4 * 3, most / 4);
+    let begin: String = text.chars().take(head).collect();
+    let end: String = text.chars().skip(length - tail).collect();
+    Cow::Owned(format!("{begin}... ({} more) ...{end}", length - head - tail))
 }
 
 /// JSON text, which means the same afterwards: what is hidden can only stand in its strings, and is escaped there as JSON does;
@@ -62,6 +75,12 @@ mod tests {
     fn what_a_terminal_would_obey_is_seen() {
         assert_eq!(escape("a\n\t\r\u{1b}[2J\u{7f}\u{9b}\u{202e}\u{2028}z"), r"a\n\t\r\u{1b}[2J\u{7f}\u{9b}\u{202e}\u{2028}z");
         assert_eq!(escape("grüße \u{5d0}\\n 👍🏽"), "grüße \u{5d0}\\n 👍🏽");
+    }
+
+    #[test]
+    fn of_a_long_text_both_ends_are_shown() {
+        assert_eq!(excerpt("grüße", 5), "grüße");
+        assert_eq!(excerpt(&format!("{}ü{}", "a".repeat(30), "b".repeat(30)), 8), "aaaaaa... (53 more) ...bb");
     }
 
     #[test]

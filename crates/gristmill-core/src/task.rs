@@ -100,11 +100,11 @@ pub struct Overrides {
     pub ack: Option<Ack>,
     /// See [`Policy::retention`].
     pub retention: Option<Retention>,
-    /// See [`Policy::expires`].
+    /// See [`Policy::expires`]; [`DURATION_MAX`](limits::DURATION_MAX) is none, also where the task type has one.
     pub expires: Option<Duration>,
     /// The moment from which it is not worth starting any more; refused together with `expires`.
     pub expires_at: Option<Timestamp>,
-    /// See [`Policy::timeout`].
+    /// See [`Policy::timeout`]; [`DURATION_MAX`](limits::DURATION_MAX) is as good as none.
     pub timeout: Option<Duration>,
     /// See [`Policy::backoff`].
     pub backoff: Option<Backoff>,
@@ -112,7 +112,7 @@ pub struct Overrides {
     pub delay: Option<Duration>,
     /// Wait until then; refused together with `delay`.
     pub run_at: Option<Timestamp>,
-    /// What this one task is about, for people. Control characters are dropped, and the rest is cut at
+    /// What this one task is about, for people. Control characters are left out, and the rest is cut at
     /// [`TITLE_BYTES_MAX`](limits::TITLE_BYTES_MAX) bytes.
     pub title: Option<String>,
     /// Added to the task type's own.
@@ -176,7 +176,8 @@ impl NewTask {
             let most = limits::HEADER_BYTES_MAX;
             return Err(InvalidInput::new("headers", format!("have {bytes} bytes together; at most {most} are kept")));
         }
-        let mut expires = over.expires.or(policy.expires);
+        // The longest is none, also where the task type says one.
+        let mut expires = over.expires.or(policy.expires).filter(|expires| *expires < limits::DURATION_MAX);
         let mut expires_at = over.expires_at;
         if let (Some(at), Some(run_at)) = (expires_at, over.run_at) {
             if at < run_at {

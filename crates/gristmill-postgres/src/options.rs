@@ -108,6 +108,12 @@ impl std::str::FromStr for PostgresOptions {
             return Err(invalid("this does not name a PostgreSQL database: write postgres://USER@HOST/DATABASE"));
         }
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        if is_torn(base, query) {
+            return Err(invalid(
+                "the URL can't be read: an @ or a ? in it may belong to the user or the password; there @ is written %40, ? is %3F, \
+                 & is %26 and % is %25",
+            ));
+        }
         let mut options = Self {
             schema: "gristmill".to_owned(),
             pool: 4,
@@ -127,7 +133,7 @@ impl std::str::FromStr for PostgresOptions {
             if DRIVERS.contains(&name) {
                 theirs.push(pair);
             } else {
-                options.set(name, &decode(value)?)?;
+                options.set(name, &decode(name, value)?)?;
             }
         }
         let missing = NOTICED.iter().filter(|(name, _)| !theirs.iter().any(|pair| pair.split('=').next() == Some(name)));
@@ -144,6 +150,14 @@ impl std::str::FromStr for PostgresOptions {
         }
         options.complete(&theirs)
     }
+}
+
+/// Whether a part of the user or the password may stand where another part of the URL is looked for, which errors and
+/// [`PostgresOptions::location`] repeat: that holds an `@` then, the one before the hosts.
+fn is_torn(base: &str, query: &str) -> bool {
+    let may_hold_one = |name: &str| DRIVERS.contains(&name) || matches!(name, "schema" | "sslrootcert");
+    let is_misplaced = |pair: &str| pair.contains('@') && !pair.split_once('=').is_some_and(|(name, _)| may_hold_one(name));
+    base.matches('@').count() > 1 || query.split('&').any(is_misplaced)
 }
 
 /// A URL for each host of one, so that each has its own timeout and its own words when it can't be used.
@@ -265,7 +279,7 @@ fn connections(name: &str, value: &str) -> Result<usize, StoreError> {
 }
 
 /// Percent signs undone, as in any URL.
-fn decode(value: &str) -> Result<String, StoreError> {
+fn decode(name: &str, value: &str) -> Result<String, StoreError> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.bytes();
     while let Some(byte) = rest.next() {
@@ -276,10 +290,10 @@ fn decode(value: &str) -> Result<String, StoreError> {
         let digits = [rest.next(), rest.next()].map(|digit| digit.and_then(|digit| char::from(digit).to_digit(16)));
         match digits {
             [Some(high), Some(low)] => bytes.push((high * 16 + low) as u8),
-            _ => return Err(invalid(format!("`{value}`: a percent sign is written %25"))),
+            _ => return Err(invalid(format!("{name}: a percent sign is written %25"))),
         }
     }
-    String::from_utf8(bytes).map_err(|_| invalid(format!("`{value}` is not UTF-8")))
+    String::from_utf8(bytes).map_err(|_| invalid(format!("{name}: this is not UTF-8")))
 }
 
 fn invalid(message: impl Into<String>) -> StoreError {
@@ -347,5 +361,32 @@ mod tests {
             assert!(error.to_string().contains(says), "{url}: {error}");
             assert!(!error.to_string().contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn no_part_of_a_password_is_shown_that_should_have_been_escaped() {
+        for password in [
+            "sec@ret",
+            "sec?ret",
+            "sec?ret=x",
+            "sec?pool=ret",
+            "sec?x&ret",
+            "sec@x?ret",
+            "12@34:ret",
+            "se@c/ret",
+            "@ret",
+            "?ret",
+            "ret?",
+            "x?%zret",
+            "ret@",
+            "sec?schema=&ret",
+        ] {
+            let error = read(&format!("postgres://me:{password}@host/db")).expect_err(password);
+            let said = error.to_string();
+            assert!(said.contains("%40") && !said.contains("ret"), "{password}: {said}");
+        }
+        let fine = read("postgres://me:s%40c%3Fr@host/db?application_name=a@b&schema=c@d&user=me@corp").unwrap();
+        assert_eq!(fine.configs[0].get_password(), Some(&b"s@c?r"[..]));
+        assert_eq!(fine.location(), "postgres://host:5432/db?schema=c@d");
     }
 }

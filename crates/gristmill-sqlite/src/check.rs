@@ -1,6 +1,6 @@
 use gristmill_core::kit::check::{AHEAD_MS, Answers, Aside, COUNT_MAX, LATE_MS, Overlap};
 use gristmill_core::kit::migrate;
-use gristmill_core::{Finding, StoreError, StoreErrorKind};
+use gristmill_core::{Finding, Severity, StoreError, StoreErrorKind};
 use rusqlite::{Connection, ToSql, TransactionBehavior, params};
 
 use crate::directory;
@@ -22,21 +22,57 @@ const PROBE_BYTES: usize = 64 * 1024;
 /// Rows that a finding names.
 const NAMED_MAX: usize = 5;
 
+/// What to do about damage.
+const DAMAGED_HINT: &str = "stop all writers, keep a copy of the file and its -wal, and restore a backup";
+
+/// What is damaged in a file that can't be opened as a store for it; `None` if it is sound. Writes nothing, and reads the file as a whole
+/// up to 256 MiB.
+///
+/// # Errors
+/// If it is not there, can't be read, or is no SQLite database.
+pub fn damage(url: &str) -> Result<Option<Finding>, StoreError> {
+    let options: SqliteOptions = url.parse()?;
+    let what = options.location();
+    // The schema may be what is damaged, which is read at the first word.
+    let looked = open::reader(&options).map_err(Fault::from).and_then(|conn| integrity(&conn, &what));
+    let found = looked.or_else(|fault| damaged(fault, &what)).map_err(|fault| fault.explain(&what))?;
+    Ok(Some(found).filter(|found| found.severity == Severity::Error))
+}
+
 /// Looks for damage, broken invariants and settings that hurt.
 pub(crate) fn check(view: &mut View<'_>, options: &SqliteOptions) -> Result<Vec<Finding>, Fault> {
-    let conn = view.conn;
-    let mut findings = vec![integrity(conn)?];
-    findings.extend(answers(conn, view.now.as_millis())?.findings());
-    findings.push(unreadable(conn)?);
-    findings.push(durability(options));
-    findings.push(wal(options));
-    findings.push(space(conn)?);
-    findings.push(write(options));
+    let (conn, what) = (view.conn, options.location());
+    let sound = integrity(conn, &what)?;
+    let is_damaged = sound.severity == Severity::Error;
+    let mut findings = vec![sound];
+    match rows(conn, view.now.as_millis()) {
+        Ok(more) => findings.extend(more),
+        // Of a damaged file not all can be asked, and it is told already.
+        Err(_) if is_damaged => {}
+        Err(fault) => findings.push(damaged(fault, &what)?),
+    }
+    findings.extend([durability(options), wal(options), write(options)]);
     findings.extend(disk(options));
+    Ok(findings)
+}
+
+/// What the tables are asked.
+fn rows(conn: &Connection, now: i64) -> Result<Vec<Finding>, Fault> {
+    let mut findings = answers(conn, now)?.findings();
+    findings.extend([unreadable(conn)?, space(conn)?]);
     let (migrations, additions) = conn.query_row(sql::CHECK_SCHEMA, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let schema = migrate::version(migrations, additions);
     findings.push(Finding::ok("schema", format!("schema version {schema}, SQLite {}", rusqlite::version())));
     Ok(findings)
+}
+
+/// Damage on which a question failed, as something that was found.
+fn damaged(fault: Fault, what: &str) -> Result<Finding, Fault> {
+    let error = fault.explain(what);
+    match error.kind() {
+        StoreErrorKind::Corrupt => Ok(Finding::error("integrity", error.to_string(), DAMAGED_HINT)),
+        _ => Err(error.into()),
+    }
 }
 
 /// What every store is asked.
@@ -61,16 +97,29 @@ fn aside(conn: &Connection) -> Result<Vec<(String, i64)>, Fault> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn integrity(conn: &Connection) -> Result<Finding, Fault> {
+fn integrity(conn: &Connection, what: &str) -> Result<Finding, Fault> {
+    look_for_damage(conn).or_else(|fault| damaged(fault, what))
+}
+
+fn look_for_damage(conn: &Connection) -> Result<Finding, Fault> {
     let bytes = number(conn, "PRAGMA page_count")? * number(conn, "PRAGMA page_size")?;
     let pragma = if bytes > QUICK_BYTES { "PRAGMA quick_check(5)" } else { "PRAGMA integrity_check(5)" };
     let mut check = conn.prepare(pragma)?;
-    let lines: Vec<String> = check.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let (mut lines, mut rows) = (Vec::<String>::new(), check.query([])?);
+    loop {
+        match rows.next() {
+            Ok(Some(row)) => lines.push(row.get(0)?),
+            Ok(None) => break,
+            // What was told before says more than that it can't go on.
+            Err(_) if !lines.is_empty() => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
     if lines == ["ok"] {
         return Ok(Finding::ok("integrity", format!("the file is sound ({} bytes, {})", bytes, &pragma["PRAGMA ".len()..])));
     }
-    let hint = "stop all writers, keep a copy of the file and its -wal, and restore a backup";
-    Ok(Finding::error("integrity", format!("the file is damaged: {}", lines.join("; ")), hint))
+    let told = lines.join("; ").replace("*** in database main ***\n", "").replace('\n', "; ");
+    Ok(Finding::error("integrity", format!("the file is damaged: {told}"), DAMAGED_HINT))
 }
 
 /// Text that is not UTF-8, which SQLite keeps without a word.

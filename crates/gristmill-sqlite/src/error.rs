@@ -69,7 +69,10 @@ pub(crate) fn meaning(code: i32) -> Option<(StoreErrorKind, &'static str)> {
         (_, 8) => (ReadOnly, "the file or its directory can't be written; check its owner and permissions"),
         (_, 3) => (ReadOnly, "permission denied; check the file's owner and permissions"),
         (_, 11) => (Corrupt, "the file is damaged; stop all writers, keep a copy, and restore it from a backup"),
-        (_, 26) => (NotOurs, "the file is not a SQLite database; name another file"),
+        (_, 26) => (
+            NotOurs,
+            "the file is not a SQLite database, or its first page is damaged; name another file, or restore it from a backup",
+        ),
         (_, 14) => (Unreachable, "the file can't be opened; its directory has to exist and be accessible"),
         _ => return None,
     })

@@ -51,6 +51,7 @@ mod whereabouts;
 mod within;
 mod writer;
 
+pub use check::damage;
 pub use migrate::{Migration, migrate, migration_status};
 /// The driver, in the version that [`Rusqlite`]'s connections have.
 pub use rusqlite;

@@ -1,6 +1,7 @@
 //! Says when anybody writes to the file, so that an idle process need not look for it all the time.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Weak;
 use std::sync::mpsc::Sender;
@@ -35,14 +36,15 @@ impl Watch {
     pub(crate) fn arm(&mut self) {
         let events = match std::mem::replace(self, Self::Never) {
             Self::Unasked(log, writer) => imp::Events::of(log, writer),
-            Self::Told(events) => Some(events),
+            Self::Told(events) => Ok(events),
             as_before => {
                 *self = as_before;
                 return;
             }
         };
-        if let Some(events) = events.filter(imp::Events::tell_next) {
-            *self = Self::Armed(events);
+        match events.and_then(|events| events.tell_next().map(|()| events)) {
+            Ok(events) => *self = Self::Armed(events),
+            Err(error) => without(&error),
         }
     }
 
@@ -60,8 +62,20 @@ impl Watch {
     }
 }
 
+/// Says, once for a store, what it costs to be without. A log that is not there, or a system that has no watches, is nobody's fault.
+fn without(error: &io::Error) {
+    const SO: &str = "the system does not tell of other processes' writes to the file; they are looked for every few milliseconds \
+                      instead, which takes more processor time while a worker is idle";
+    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::Unsupported) {
+        tracing::debug!(%error, "{SO}");
+    } else {
+        tracing::warn!(%error, "{SO}; raise fs.inotify.max_user_instances or max_user_watches if that is the limit");
+    }
+}
+
 #[cfg(target_os = "linux")]
 mod imp {
+    use std::io;
     use std::mem::MaybeUninit;
     use std::os::fd::OwnedFd;
     use std::path::PathBuf;
@@ -84,18 +98,18 @@ mod imp {
     }
 
     impl Events {
-        pub(super) fn of(log: PathBuf, writer: Weak<Sender<Message>>) -> Option<Self> {
-            let inotify = Arc::new(inotify::init(CreateFlags::CLOEXEC).ok()?);
-            let end = inotify::add_watch(&inotify, "/", WatchFlags::DELETE_SELF).ok()?;
+        pub(super) fn of(log: PathBuf, writer: Weak<Sender<Message>>) -> io::Result<Self> {
+            let inotify = Arc::new(inotify::init(CreateFlags::CLOEXEC)?);
+            let end = inotify::add_watch(&inotify, "/", WatchFlags::DELETE_SELF)?;
             let events = inotify.clone();
             let thread = std::thread::Builder::new().name("gristmill-watch".to_owned());
-            let thread = thread.spawn(move || tell(&events, end, &writer)).ok()?;
-            Some(Self { inotify, log, end, thread: Some(thread) })
+            let thread = thread.spawn(move || tell(&events, end, &writer))?;
+            Ok(Self { inotify, log, end, thread: Some(thread) })
         }
 
-        pub(super) fn tell_next(&self) -> bool {
+        pub(super) fn tell_next(&self) -> io::Result<()> {
             // Of one write only: a busy store would else pay for an event at each.
-            inotify::add_watch(&self.inotify, &self.log, WatchFlags::MODIFY | WatchFlags::ONESHOT).is_ok()
+            Ok(inotify::add_watch(&self.inotify, &self.log, WatchFlags::MODIFY | WatchFlags::ONESHOT).map(drop)?)
         }
     }
 
@@ -130,6 +144,7 @@ mod imp {
 
 #[cfg(not(target_os = "linux"))]
 mod imp {
+    use std::io;
     use std::path::PathBuf;
     use std::sync::Weak;
     use std::sync::mpsc::Sender;
@@ -140,12 +155,12 @@ mod imp {
     pub(crate) struct Events;
 
     impl Events {
-        pub(super) fn of(_: PathBuf, _: Weak<Sender<Message>>) -> Option<Self> {
-            None
+        pub(super) fn of(_: PathBuf, _: Weak<Sender<Message>>) -> io::Result<Self> {
+            Err(io::ErrorKind::Unsupported.into())
         }
 
-        pub(super) fn tell_next(&self) -> bool {
-            false
+        pub(super) fn tell_next(&self) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
         }
     }
 }
@@ -154,6 +169,7 @@ mod imp {
 mod tests {
     use std::io::Write;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
@@ -180,6 +196,46 @@ mod tests {
         // It ends with its thread; what was not asked for was not told.
         drop(watch);
         assert!(told.try_recv().is_err());
+    }
+
+    /// Counts warnings.
+    struct Warnings(Arc<AtomicUsize>);
+
+    impl tracing::Subscriber for Warnings {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            *metadata.level() == tracing::Level::WARN
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn that_the_system_gives_no_watch_is_said_once() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let (sender, _told) = channel();
+        let sender = Arc::new(sender);
+        let warnings = Arc::new(AtomicUsize::new(0));
+        tracing::subscriber::with_default(Warnings(warnings.clone()), || {
+            // A folder that is none stands for a limit that is reached, which other tests would feel.
+            let mut watch = Watch::of(dir.path().join("file/a.db").to_str(), Arc::downgrade(&sender));
+            watch.arm();
+            watch.arm();
+            assert!(!watch.is_armed());
+        });
+        assert_eq!(warnings.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -203,7 +203,13 @@ impl Attempt {
         let max = self.runtime().limits.log_bytes;
         {
             let mut left = self.left();
-            left.logs.extend(line.chars().filter(|c| !c.is_control() || *c == '\t'));
+            for c in line.chars() {
+                match c {
+                    // Whoever shows a log need not know what a terminal obeys, and PostgreSQL keeps no NUL.
+                    c if c.is_control() && c != '\t' => left.logs.extend(c.escape_default()),
+                    c => left.logs.push(c),
+                }
+            }
             left.logs.push('\n');
             left.logs_unnoted = true;
             if left.logs.len() > max {

@@ -167,7 +167,7 @@ impl Runtime {
             let (bytes, most) = (task.args.len(), self.limits.args_bytes);
             return Err(refused(format!("are {bytes} bytes of JSON once encoded; at most {most} are allowed")));
         }
-        check_json("args", &task.args)?;
+        check_json("args", &task.args, "once encoded")?;
         if task.args.trim_start().starts_with('{') { Ok(()) } else { Err(refused("are no JSON object once encoded".to_owned())) }
     }
 
@@ -191,6 +191,8 @@ impl Runtime {
 
     /// The form in which a result is stored, within its limit.
     pub(crate) fn stored_result(&self, id: TaskId, name: &str, plain: String, oversize: Oversize) -> Result<String> {
+        // Of a middleware, or of a handler without Rust types: nobody could read it back.
+        check_json("result", &plain, "from its handler or a middleware").map_err(Error::fail)?;
         let most = self.limits.result_bytes;
         let plain = if plain.len() <= most { plain } else { too_large(&plain, plain.len(), oversize, most)? };
         if !self.is_encoded(name) {
@@ -198,7 +200,7 @@ impl Runtime {
         }
         let encode = |plain| -> Result<String> {
             let stored = self.encode(&Payload { id, name, part: Part::Result }, plain)?;
-            check_json("result", &stored).map(|()| stored).map_err(Error::fail)
+            check_json("result", &stored, "once encoded").map(|()| stored).map_err(Error::fail)
         };
         let stored = encode(plain.clone())?;
         if stored.len() <= most {
@@ -238,9 +240,9 @@ fn too_large(plain: &str, bytes: usize, oversize: Oversize, most: usize) -> Resu
     }
 }
 
-fn check_json(field: &str, text: &str) -> Result<(), InvalidInput> {
+fn check_json(field: &str, text: &str, when: &str) -> Result<(), InvalidInput> {
     limits::check_depth(field, text)?;
     serde_json::from_str::<IgnoredAny>(text)
         .map(drop)
-        .map_err(|error| InvalidInput::new(field, format!("no JSON once encoded: {error}")))
+        .map_err(|error| InvalidInput::new(field, format!("no JSON {when}: {error}")))
 }

@@ -126,7 +126,11 @@ pub struct RegisterError {
 pub(crate) fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut scored: Vec<_> = names
         .map(|known| (distance(name, known), known))
-        .filter(|(distance, known)| *distance <= 2.max(known.chars().count() / 3) || (name.len() > 2 && known.contains(name)))
+        .filter(|(distance, known)| {
+            let (length, longer) = (known.chars().count(), known.chars().count().max(name.chars().count()));
+            // Of two short names all may differ.
+            *distance <= 2.max(length / 3) && *distance * 2 <= longer || (name.len() > 2 && known.contains(name))
+        })
         .collect();
     scored.sort();
     scored.dedup();
@@ -158,6 +162,6 @@ mod tests {
         let names = ["email.send", "email.receive", "report.build"];
         assert_eq!(near("email.sned", names.into_iter()), ["email.send"]);
         assert_eq!(near("report", names.into_iter()), ["report.build"]);
-        assert!(near("zzz", names.into_iter()).is_empty());
+        assert!(near("zzz", names.into_iter()).is_empty() && near("%", ["up"].into_iter()).is_empty());
     }
 }

@@ -4,7 +4,7 @@
 //! application's rows and gristmill's, and both are committed together or not at all.
 
 pub use gristmill_sqlite::{
-    Lent, Migration, Opened, Rusqlite, SqliteOptions, SqliteStore, Synchronous, migrate, migration_status, raw, rusqlite,
+    Lent, Migration, Opened, Rusqlite, SqliteOptions, SqliteStore, Synchronous, damage, migrate, migration_status, raw, rusqlite,
 };
 
 impl<S> crate::Context<S> {

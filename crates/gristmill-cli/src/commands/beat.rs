@@ -11,7 +11,14 @@ pub(crate) async fn run<S: Send + Sync + 'static>(mut session: Session<S>, _: &O
     }
     // Before the start: a signal that came in between would kill the process instead of stopping the beat.
     let mut signals = signals::listen()?;
-    let beat = client.beat().await?;
+    let beat = tokio::select! {
+        biased;
+        beat = client.beat() => beat?,
+        () = signals.next() => {
+            output::note("asked to stop before the beat had started");
+            return Ok(());
+        }
+    };
     output::note(&format!(
         "beat on {}: started, process {}, for all schedules of the store",
         client.store().location(),

@@ -1,20 +1,22 @@
 //! `config`: whether the configuration can be, and what holds.
 
 use gristmill::App;
+use gristmill::app::check_store_url;
 use gristmill::core::format_duration;
 use gristmill::options::Limits;
 use serde::Serialize;
 
+use super::worker::{self, FromEnvironment};
 use crate::cli::Global;
 use crate::config::{Config, DEFAULT_PATH, DEFAULT_STORE, Target, WorkerOptions};
 use crate::exit::CliError;
-use crate::output::{self, Out};
-use crate::stores;
+use crate::output::{self, Out, number_of};
+use crate::{logging, stores};
 
 /// Arguments of `config`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Args {
-    /// Look for mistakes in the configuration; no store is asked
+    /// Look for mistakes in the configuration, the environment and the global options; no store is asked
     Check,
     /// Show which values hold, and where each comes from
     Show,
@@ -29,14 +31,35 @@ struct Row {
 }
 
 pub(crate) fn run<S: Send + Sync + 'static>(args: Args, app: &App<S>, global: &Global, out: &Out) -> Result<(), CliError> {
-    let config = Config::load(global.config.as_deref(), app.limits_set())?;
+    let config = Config::load(global.config.as_deref(), app.limits_set(), &app.kinds())?;
+    let environment = check_given(&config, app, global)?;
     match args {
         Args::Check => check(&config, out),
         Args::Show => {
-            let rows = Show { config: &config, global, own: app.limits_set() }.rows();
+            let rows = Show { config: &config, global, environment, own: app.limits_set() }.rows();
             out.list(&rows, &["key", "value", "from"], |row| vec![row.key.clone(), row.value.clone(), row.source.clone()])
         }
     }
+}
+
+/// Refuses what a command would refuse that reads it: flags and variables, and what only together with the program can't be.
+fn check_given<S: Send + Sync + 'static>(config: &Config, app: &App<S>, global: &Global) -> Result<FromEnvironment, CliError> {
+    if let Some(url) = &global.store {
+        let given = if global.sources.store { "--store" } else { "GRISTMILL_STORE" };
+        check_store_url(url).map_err(|error| CliError::usage(format!("{given}: {error}")))?;
+    }
+    if let Some(filter) = &global.log {
+        logging::check(filter)?;
+    }
+    let kinds: Vec<_> = app.kinds().into_iter().chain(config.tasks.iter().map(|task| task.spec.clone())).collect();
+    let queues = worker::queues(&[], &config.worker, &kinds)?;
+    let is_served = |name: &String| name.is_empty() || queues.iter().any(|(served, _)| served == name);
+    if let Some(name) = config.worker.prefetch.keys().find(|name| !is_served(name)) {
+        let place = config.place_of(&["worker", "prefetch"]).unwrap_or_default();
+        let problem = format!("a prefetch is set for the queue `{name}`, which a worker of this configuration does not serve");
+        return Err(CliError::usage(format!("{place}: {problem}")));
+    }
+    FromEnvironment::read()
 }
 
 fn check(config: &Config, out: &Out) -> Result<(), CliError> {
@@ -44,22 +67,24 @@ fn check(config: &Config, out: &Out) -> Result<(), CliError> {
     struct Checked {
         /// `null` if there is none.
         file: Option<String>,
-        tasks: usize,
-        schedules: usize,
+        tasks: u64,
+        schedules: u64,
     }
     let file = config.path.as_ref().map(|path| path.display().to_string());
     if file.is_none() {
         output::note(&format!("there is no {DEFAULT_PATH} here, so that the defaults hold; `init` writes one to start from"));
     }
-    out.value(&Checked { file, tasks: config.tasks.len(), schedules: config.schedules.len() }, |checked| {
+    out.value(&Checked { file, tasks: config.tasks.len() as u64, schedules: config.schedules.len() as u64 }, |checked| {
         let file = checked.file.as_deref().unwrap_or("no file");
-        format!("{file}: no mistakes, {} task types, {} schedules\n", checked.tasks, checked.schedules)
+        let (tasks, schedules) = (number_of(checked.tasks, "task type"), number_of(checked.schedules, "schedule"));
+        format!("{file}: no mistakes, {tasks}, {schedules}\n")
     })
 }
 
 struct Show<'a> {
     config: &'a Config,
     global: &'a Global,
+    environment: FromEnvironment,
     /// The limits that the program sets.
     own: Limits,
 }
@@ -113,21 +138,19 @@ impl Show<'_> {
             if name.is_empty() { number.to_string() } else { format!("{name}={number}") }
         };
         let prefetch = list(prefetch.iter().map(ahead).collect());
-        let spans = [("lease", lease, "30s"), ("grace", grace, "30s"), ("poll", poll, "500ms")];
+        let set = &self.environment;
+        let spans = [("lease", lease, set.lease, "30s"), ("grace", grace, set.grace, "30s"), ("poll", poll, None, "500ms")];
         let texts = [
             ("queues", queues, "those of all task types and default, 8 each"),
             ("prefetch", prefetch, "as many as run within 50 ms"),
         ];
         let mut rows: Vec<Row> = texts.into_iter().map(|(key, value, default)| self.of_worker(key, value, default)).collect();
-        rows.extend(spans.into_iter().map(|(key, value, default)| {
-            let value = value.map(format_duration).unwrap_or_default();
-            match std::env::var(format!("GRISTMILL_{}", key.to_uppercase())).ok().filter(|_| key != "poll") {
-                Some(set) => row(&format!("worker.{key}"), set, format!("GRISTMILL_{}", key.to_uppercase())),
-                None => self.of_worker(key, value, default),
-            }
+        rows.extend(spans.into_iter().map(|(key, value, set, default)| match set {
+            Some(set) => row(&format!("worker.{key}"), format_duration(set), format!("GRISTMILL_{}", key.to_uppercase())),
+            None => self.of_worker(key, value.map(format_duration).unwrap_or_default(), default),
         }));
-        if let Ok(threads) = std::env::var("GRISTMILL_THREADS") {
-            rows.push(row("worker.threads", threads, "GRISTMILL_THREADS".to_owned()));
+        if let Some(threads) = set.threads {
+            rows.push(row("worker.threads", threads.to_string(), "GRISTMILL_THREADS".to_owned()));
         }
         rows
     }

@@ -13,7 +13,7 @@ pub(crate) struct Args {
     /// Only say what there is to do; exit 1 if that is anything
     #[arg(long)]
     check: bool,
-    /// Print the statements that make the tables of a PostgreSQL store, and run none
+    /// Print the statements that make the tables of a PostgreSQL store, or with --roles its roles, and run none
     #[arg(long, conflicts_with = "check")]
     sql: bool,
     /// Make the roles of a PostgreSQL store, too: one that enqueues, one that works, one that reads

@@ -17,6 +17,7 @@ pub(crate) mod queues;
 pub(crate) mod schedules;
 mod signals;
 pub(crate) mod tasks;
+mod typed;
 mod unserved;
 mod values;
 mod wait;

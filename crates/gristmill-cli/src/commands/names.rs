@@ -1,8 +1,11 @@
 //! `names`: what completions offer. Hidden, as people have the lists.
 
 use clap::ValueEnum;
+use gristmill::Client;
 use gristmill::core::limits::PAGE_ITEMS_MAX;
 
+use super::typed::Typed;
+use crate::cli::Global;
 use crate::connect::Session;
 use crate::exit::CliError;
 use crate::output::Out;
@@ -13,6 +16,22 @@ use crate::visible::is_hidden;
 pub(crate) struct Args {
     #[arg(value_enum)]
     of: Of,
+    /// The command line that is being typed, whose store is asked
+    #[arg(long, value_name = "LINE", default_value = "", allow_hyphen_values = true)]
+    line: String,
+}
+
+impl Args {
+    /// What the line says of the store and the configuration wins over what holds otherwise.
+    ///
+    /// # Errors
+    /// That only a shell could say which they are.
+    pub(crate) fn tell(&self, global: &mut Global) -> Result<(), CliError> {
+        let typed = Typed::read(&self.line).ok_or_else(|| CliError::usage("only the shell knows which store is meant"))?;
+        global.store = typed.store.or(global.store.take());
+        global.config = typed.config.map(Into::into).or(global.config.take());
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -35,10 +54,25 @@ impl Of {
     }
 }
 
-/// A line a name. Names that a shell could not type are left out.
+/// A line a name. Names that a shell could not type are left out. A key that is pressed makes no store and changes none.
 pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
-    let client = session.connect_to_look().await?;
     let mut names: Vec<String> = match args.of {
+        // What the program has is there without a store, too.
+        Of::Kinds => session.kinds().into_iter().map(|kind| kind.name).collect(),
+        Of::Queues | Of::Schedules | Of::Workers => Vec::new(),
+    };
+    if let Some(client) = session.connect_untouched().await? {
+        names.extend(kept(args.of, &client).await?);
+    }
+    names.retain(|name| !name.contains(|c: char| c.is_whitespace() || is_hidden(c) || "\"'`$\\;&|<>(){}*?[]~!#".contains(c)));
+    names.sort();
+    names.dedup();
+    out.raw(&names.into_iter().map(|name| name + "\n").collect::<String>())
+}
+
+/// Those that the store has.
+async fn kept(of: Of, client: &Client) -> Result<Vec<String>, CliError> {
+    Ok(match of {
         Of::Queues => client.queues().list().await?.into_iter().map(|queue| queue.name).collect(),
         Of::Kinds => client.kinds().list().await?.into_iter().map(|kind| kind.name).collect(),
         Of::Schedules => {
@@ -48,8 +82,5 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         Of::Workers => {
             client.workers().list().await?.into_iter().filter(|worker| worker.alive).map(|worker| worker.name).collect()
         }
-    };
-    names.retain(|name| !name.contains(|c: char| c.is_whitespace() || is_hidden(c) || "\"'`$\\;&|<>(){}*?[]~!#".contains(c)));
-    names.sort();
-    out.raw(&names.into_iter().map(|name| name + "\n").collect::<String>())
+    })
 }

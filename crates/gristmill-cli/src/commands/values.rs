@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gristmill::TaskId;
-use gristmill::core::limits::{ATTEMPTS_MAX, PRIORITY_MAX};
+use gristmill::core::limits::{ATTEMPTS_MAX, DURATION_MAX, PRIORITY_MAX};
 use gristmill::options::parse_duration;
 
 /// What an id looks like.
@@ -17,6 +17,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text)
 }
 
+/// Reads `5s`, or `none`, which takes away what the task type says.
+pub(super) fn limit(text: &str) -> Result<Duration, String> {
+    if text == "none" { Ok(DURATION_MAX) } else { duration(text).map_err(|why| format!("{why}; or none")) }
+}
+
 /// Reads a priority.
 pub(super) fn priority(text: &str) -> Result<u8, String> {
     let priority = text.parse().ok().filter(|&priority| priority <= PRIORITY_MAX);
@@ -25,8 +30,17 @@ pub(super) fn priority(text: &str) -> Result<u8, String> {
 
 /// Reads how many attempts.
 pub(super) fn attempts(text: &str) -> Result<u32, String> {
-    let attempts = text.parse().ok().filter(|attempts| (1..=ATTEMPTS_MAX).contains(attempts));
-    attempts.ok_or_else(|| format!("a number of attempts is at least 1 and at most {ATTEMPTS_MAX}"))
+    from_one(text).ok_or_else(|| format!("a number of attempts is at least 1 and at most {ATTEMPTS_MAX}"))
+}
+
+/// Reads how many crashes.
+pub(super) fn crashes(text: &str) -> Result<u32, String> {
+    let none = "a task that is never to run again after a crash has --ack early";
+    from_one(text).ok_or_else(|| format!("a number of crashes is at least 1 and at most {ATTEMPTS_MAX}; {none}"))
+}
+
+fn from_one(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|count| (1..=ATTEMPTS_MAX).contains(count))
 }
 
 /// Reads a task's whole id, as it is given to a new task.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gristmill::Client;
-use gristmill::core::limits::check_name;
+use gristmill::core::limits::{LEASE_MIN, check_name};
 use gristmill::options::{Ack, KindSpec};
 use gristmill::worker::{Asked, WorkerBuilder};
 
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N|QUEUE=N,...", value_delimiter = ',', value_parser = prefetch)]
     prefetch: Vec<(String, usize)>,
     /// Threads that run tasks [default: one a core]
-    #[arg(long, env = "GRISTMILL_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, env = "GRISTMILL_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
     pub(crate) threads: Option<u16>,
     /// Stop when nothing is ready, due within a second, or running
     #[arg(long)]
@@ -41,6 +41,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     times: Times,
 }
+
+/// The most threads that can be asked for.
+const THREADS_MAX: i64 = 1024;
 
 /// What `worker` and `dev` have in common.
 #[derive(Debug, clap::Args)]
@@ -105,6 +108,40 @@ pub(crate) fn tell_tasks(kinds: &[KindSpec]) {
     output::note(&format!("tasks   {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") }));
 }
 
+/// What the environment says to every worker of this machine.
+#[derive(Debug, Default)]
+pub(crate) struct FromEnvironment {
+    pub(crate) lease: Option<Duration>,
+    pub(crate) grace: Option<Duration>,
+    pub(crate) threads: Option<u16>,
+}
+
+impl FromEnvironment {
+    /// # Errors
+    /// What a worker would refuse.
+    pub(crate) fn read() -> Result<Self, CliError> {
+        let lease = |text: &str| {
+            let lease = duration(text)?;
+            if lease < LEASE_MIN { Err("a lease is at least 100ms".to_owned()) } else { Ok(lease) }
+        };
+        let threads = |text: &str| {
+            let threads = text.parse().ok().filter(|threads| (1..=THREADS_MAX).contains(&i64::from(*threads)));
+            threads.ok_or_else(|| format!("a number of threads is from 1 to {THREADS_MAX}"))
+        };
+        Ok(Self {
+            lease: variable("GRISTMILL_LEASE", lease)?,
+            grace: variable("GRISTMILL_GRACE", duration)?,
+            threads: variable("GRISTMILL_THREADS", threads)?,
+        })
+    }
+}
+
+fn variable<T>(name: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, CliError> {
+    let Some(set) = std::env::var_os(name) else { return Ok(None) };
+    let wrong = |why| CliError::usage(format!("{name}={}: {why}", set.to_string_lossy()));
+    read(&set.to_string_lossy()).map(Some).map_err(wrong)
+}
+
 impl Times {
     /// Lease and grace: flags and environment first, then the file.
     pub(crate) fn resolve(&self, file: &WorkerOptions) -> (Option<Duration>, Option<Duration>) {
@@ -159,8 +196,15 @@ pub(crate) fn describe(queues: &[(String, u32)]) -> String {
 /// Runs a worker until it has drained, or until it was asked to stop and has ended.
 pub(crate) async fn run_until_stopped(builder: WorkerBuilder, what: &str) -> Result<(), CliError> {
     // Before the start: a signal that came in between would kill the process instead of stopping the worker.
-    let signals = signals::listen()?;
-    let running = builder.start().await?;
+    let mut signals = signals::listen()?;
+    let running = tokio::select! {
+        biased;
+        running = builder.start() => running?,
+        () = signals.next() => {
+            output::note(&format!("{what}: asked to stop before it had started"));
+            return Ok(());
+        }
+    };
     output::note(&format!("{what}: started, process {}", std::process::id()));
     let tell = |asked| {
         output::note(match asked {

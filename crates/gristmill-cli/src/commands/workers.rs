@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::ids::find_worker;
 use crate::connect::Session;
 use crate::exit::CliError;
-use crate::output::Out;
+use crate::output::{Out, number_of};
 
 /// Arguments of `workers`.
 #[derive(Debug, clap::Args)]
@@ -65,5 +65,7 @@ async fn forget(id: WorkerId, client: &Client, out: &Out) -> Result<(), CliError
     let Some(tasks) = client.workers().forget(id).await? else {
         return Err(CliError::failed(format!("there is no worker {id}")).with_hint("`workers` lists them"));
     };
-    out.value(&Forgotten { worker: id.to_string(), tasks }, |_| format!("forgotten; {tasks} tasks were taken from it\n"))
+    out.value(&Forgotten { worker: id.to_string(), tasks }, |_| {
+        format!("forgotten; taken from it: {}\n", number_of(tasks, "task"))
+    })
 }

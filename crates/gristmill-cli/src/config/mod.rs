@@ -12,6 +12,8 @@ mod task;
 mod values;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +28,8 @@ pub(crate) use task::Target;
 
 /// Where the configuration is looked for if nobody says.
 pub(crate) const DEFAULT_PATH: &str = "gristmill.toml";
+/// The longest file: tens of thousands of schedules.
+const BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The store if nobody says.
 pub(crate) const DEFAULT_STORE: &str = "sqlite:gristmill.db";
 
@@ -63,14 +67,15 @@ pub(crate) struct TaskType {
 }
 
 impl Config {
-    /// Reads the file that was asked for, or the default one if it is there. `limits` are those that the application set.
+    /// Reads the file that was asked for, or the default one if it is there. `limits` are those that the application set, and `own` its
+    /// task types.
     ///
     /// # Errors
     /// A file that was asked for and can't be read, or any mistake in it.
-    pub(crate) fn load(asked: Option<&Path>, limits: Limits) -> Result<Self, ConfigError> {
+    pub(crate) fn load(asked: Option<&Path>, limits: Limits, own: &[KindSpec]) -> Result<Self, ConfigError> {
         let path = asked.unwrap_or(Path::new(DEFAULT_PATH));
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(path, &text, limits),
+        match read(path) {
+            Ok(text) => Self::parse(path, &text, limits, own),
             Err(error) if asked.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
                 Ok(Self { limits, ..Self::default() })
             }
@@ -84,7 +89,7 @@ impl Config {
         Source { path, text: &self.text }.place_if_there(keys)
     }
 
-    fn parse(path: &Path, text: &str, limits: Limits) -> Result<Self, ConfigError> {
+    fn parse(path: &Path, text: &str, limits: Limits, own: &[KindSpec]) -> Result<Self, ConfigError> {
         let source = Source { path, text };
         let mut told = Told(Vec::new());
         let mut shape = match Shape::read(source) {
@@ -98,6 +103,10 @@ impl Config {
             told.keep(check_store_url(url).map_err(|error| source.at(&["store"], error)));
         }
         let worker = told.keep(file.worker.resolve(source)).unwrap_or_default();
+        for name in file.tasks.keys().filter(|name| own.iter().any(|kind| kind.name == **name)) {
+            let twice = format!("the task type `{name}` is in this program already; rename one");
+            told.0.push(source.at(&["tasks", name], twice));
+        }
         let entries = file.tasks.into_iter().filter(|(name, _)| !shape.is_broken("tasks", name));
         let tasks = entries.filter_map(|(name, entry)| told.keep(entry.resolve(name, &limits, source))).collect();
         told.0.extend(schedule::same_names(&file.schedule, source));
@@ -119,6 +128,15 @@ impl Config {
     }
 }
 
+/// The text of a file of a bounded size, so that a device or a large file by mistake takes no memory.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    if File::open(path)?.take(BYTES_MAX + 1).read_to_string(&mut text)? as u64 > BYTES_MAX {
+        return Err(io::Error::other(format!("it is longer than {BYTES_MAX} bytes, which no configuration is")));
+    }
+    Ok(text)
+}
+
 /// The mistakes of all parts, so that whoever mends the file sees all that is wrong with it.
 struct Told(Vec<ConfigError>);
 
@@ -136,7 +154,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Config, String> {
-        Config::parse(Path::new("g.toml"), text, Limits::default()).map_err(|error| error.to_string())
+        Config::parse(Path::new("g.toml"), text, Limits::default(), &[]).map_err(|error| error.to_string())
     }
 
     #[test]

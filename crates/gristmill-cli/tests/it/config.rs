@@ -102,7 +102,7 @@ fn a_log_level_that_does_not_exist_is_refused() {
 #[test]
 fn a_configuration_is_checked_without_a_store() {
     let sandbox = Sandbox::new("[tasks.a]\ncommand = [\"cat\"]\n[[schedule]]\nname = \"s\"\ntask = \"a\"\nevery = \"1h\"\n");
-    assert_eq!(sandbox.ok(&["config", "check"]), "gristmill.toml: no mistakes, 1 task types, 1 schedules");
+    assert_eq!(sandbox.ok(&["config", "check"]), "gristmill.toml: no mistakes, 1 task type, 1 schedule");
     sandbox.write("gristmill.toml", "stroe = 1\n[tasks.a]\npriority = 12\ncommand = [\"cat\"]\n[worker]\nlease = \"1ms\"\n");
     let refusal = sandbox.fails(2, &["config", "check"]);
     for place in ["gristmill.toml:1:1: ", "gristmill.toml:3:1: ", "gristmill.toml:6:1: "] {
@@ -113,6 +113,40 @@ fn a_configuration_is_checked_without_a_store() {
     let none = Sandbox::without_config().run(&["config", "check"]);
     assert!(none.code == Some(0) && none.stderr.contains("the defaults hold"), "{none:?}");
     sandbox.fails(2, &["config"]);
+}
+
+#[test]
+fn what_a_worker_would_refuse_is_told_before_it_starts() {
+    for (variable, value, says) in [
+        ("GRISTMILL_LEASE", "long", "not a duration"),
+        ("GRISTMILL_LEASE", "5ms", "at least 100ms"),
+        ("GRISTMILL_GRACE", "x", "not a duration"),
+        ("GRISTMILL_THREADS", "0", "from 1 to 1024"),
+        ("GRISTMILL_LOG", "eror", "not a level"),
+        ("GRISTMILL_STORE", "nowhere:x", "sqlite:PATH"),
+    ] {
+        let sandbox = Sandbox::with_echo().env(variable, value);
+        for command in ["check", "show"] {
+            let refusal = sandbox.fails(2, &["config", command]);
+            assert!(refusal.contains(says), "{variable}={value}: {refusal}");
+        }
+        sandbox.fails(2, &["worker", "--drain"]);
+    }
+    let sandbox = Sandbox::new("[worker]\nqueues = { a = 1 }\nprefetch = { b = 3 }");
+    let refusal = sandbox.fails(2, &["config", "check"]);
+    assert!(refusal.contains("gristmill.toml:3:1: a prefetch is set for the queue `b`"), "{refusal}");
+    assert!(sandbox.fails(2, &["config", "check", "--log", "eror"]).contains("not a level"));
+    assert!(sandbox.fails(2, &["config", "show", "--store", "sqlite:x?pages=1"]).contains("--store: "));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_without_an_end_is_no_configuration() {
+    let sandbox = Sandbox::without_config();
+    for command in [&["config", "check"][..], &["kinds"]] {
+        let refusal = sandbox.fails(2, &[command, &["--config", "/dev/zero"]].concat());
+        assert!(refusal.contains("/dev/zero: the configuration can't be read: it is longer than 4194304 bytes"), "{refusal}");
+    }
 }
 
 #[test]

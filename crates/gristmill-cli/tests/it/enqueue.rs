@@ -155,17 +155,19 @@ fn bad_options_are_refused() {
         (&["--header", "a=1", "--header", "a=2"], "`a` is there twice"),
         (&["--timeout", "-5s"], "not negative"),
         (&["--timeout", "0s"], "at least 1ms"),
-        (&["--expires", "soon"], "not a duration"),
+        (&["--expires", "soon"], "such as 100ms, 5s or 1h30m; or none"),
+        (&["--in", "none"], "not a duration"),
         (&["--retention", "never"], "or \"forever\""),
         (&["--backoff", "soon"], "write 5s"),
         (&["--ack", "never"], "late (run again after a crash)"),
-        (&["--max-crashes", "0"], "at least 1"),
+        (&["--max-crashes", "0"], "a number of crashes is at least 1"),
         (&["--arg", "x"], "KEY=VALUE"),
         (&["--arg", "x=1", "--arg", "x=2"], "the key `x` is there twice"),
         (&["--args", "{\"x\": 1}", "--arg", "x=2"], "the key `x` is there twice"),
         (&["--args", "[1]", "--arg", "x=2"], "not a JSON object"),
         (&["--args", "@nowhere.json"], "nowhere.json can't be read"),
         (&["--args", "@."], "can't be read"),
+        (&["--args", "@"], "right behind the @ belongs the name of a file"),
         (&["--args", "{x"], "--args @FILE"),
     ] {
         let refusal = sandbox.fails(2, &[&["enqueue", "echo"], args].concat());
@@ -268,6 +270,71 @@ fn an_enqueue_takes_what_a_line_takes() {
     };
     assert_eq!(same(&items[0]), same(&items[1]));
     assert_eq!(items[0]["args"], json!({ "to": "12345", "count": 3 }));
+    let shown = sandbox.ok(&["tasks", "show", items[0]["id"].as_str().unwrap()]);
+    assert!(shown.contains("headers     trace=x=y"), "{shown}");
+}
+
+#[test]
+fn none_takes_away_what_the_task_type_says() {
+    let sandbox =
+        Sandbox::new("[tasks.echo]\ncommand = [\"sleep\", \"0.3\"]\ntimeout = \"1ms\"\nmax_attempts = 1\nexpires = \"1ms\"\n");
+    let as_it_is = sandbox.ok(&["enqueue", "echo"]);
+    let typed = sandbox.ok(&["enqueue", "echo", "--timeout", "none", "--expires", "none"]);
+    let line = r#"{"task": "echo", "id": "019a3f5c-8b1e-7c40-9d53-0a4f3b1f0001", "timeout": "none", "expires": "none"}"#;
+    assert_eq!(sandbox.run_with_input(&["enqueue", "--jsonl", "-"], line).code, Some(0));
+    sandbox.ok(&["worker", "--drain"]);
+    for id in [&typed, "019a3f5c-8b1e-7c40-9d53-0a4f3b1f0001"] {
+        assert_eq!(sandbox.show(id)["state"], "succeeded");
+    }
+    assert_eq!(sandbox.show(&as_it_is)["state"], "expired");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_enqueued_is_told_though_the_answer_can_not_be_written() {
+    let sandbox = Sandbox::with_echo();
+    let to_full = |args: &[&str], input: &str| {
+        sandbox.write("input", input);
+        let mut command = sandbox.command(args);
+        command.stdin(std::fs::File::open(sandbox.path("input")).unwrap());
+        command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = to_full(&["enqueue", "echo"], "");
+    let id = sandbox.json(&["tasks", "list"])["items"][0]["id"].as_str().unwrap().to_owned();
+    assert!(code == Some(1) && said.contains("output can't be written"), "{said}");
+    assert!(said.contains(&format!("the task is enqueued: {id}")), "{said}");
+    let (code, said) = to_full(&["enqueue", "--jsonl", "-"], "{\"task\": \"echo\"}\n{\"task\": \"echo\"}\n");
+    assert!(code == Some(1) && said.contains("2 tasks are enqueued"), "{said}");
+}
+
+#[test]
+fn what_is_typed_is_repeated_in_part_where_it_is_long() {
+    let sandbox = Sandbox::with_echo();
+    let long = "x".repeat(100_000);
+    for args in [
+        &["enqueue", "echo", "--in", &long][..],
+        &["enqueue", "echo", "--backoff", &long],
+        &["enqueue", &long],
+        &["tasks", "show", &long],
+        &["tasks", "list", "--columns", &long],
+        &["schedules", "show", &long],
+        &["workers", "forget", &long],
+        &["--store", &long, "kinds"],
+        &["--config", &long, "kinds"],
+        &["--log", &long, "kinds"],
+        &[&long],
+        &[&format!("--{long}")],
+    ] {
+        let ended = sandbox.run(args);
+        assert!(matches!(ended.code, Some(1..=3)) && ended.stderr.len() < 5_000, "{} bytes", ended.stderr.len());
+        assert!(ended.stderr.contains("xxx") && ended.stderr.contains(" more) "), "{ended:?}");
+    }
+    // What is long and right beside what is wrong stays what it is.
+    let backoff = format!("[\"1s\"{}]", ", \"1s\"".repeat(90));
+    let refusal = sandbox.fails(2, &["enqueue", "echo", "--backoff", &backoff, "--in", "soon"]);
+    assert!(refusal.contains("'--in <DURATION>'"), "{refusal}");
 }
 
 #[test]

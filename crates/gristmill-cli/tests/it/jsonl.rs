@@ -146,7 +146,7 @@ fn bytes_that_are_no_text_are_a_bad_line() {
     let sandbox = Sandbox::with_echo();
     sandbox.write("x.jsonl", b"\xff\xfe\n{\"task\": \"echo\"}\n");
     let ended = sandbox.run(&["enqueue", "--jsonl", "x.jsonl"]);
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "1 tasks enqueued\n"));
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "1 task enqueued\n"));
     assert!(ended.stderr.contains("line 1: is not UTF-8"), "{ended:?}");
 }
 
@@ -178,7 +178,7 @@ fn an_import_goes_on_when_nobody_reads_its_answers() {
     sandbox.ok(&["tasks", "cancel", "--all", "--yes"]);
     let (code, said) = import("bad.jsonl", &[]);
     assert_eq!(code, Some(1), "its outcome is that of the import: {said}");
-    assert!(said.contains("1 lines are bad"), "{said}");
+    assert!(said.contains("1 line is bad"), "{said}");
     assert_eq!(ready(), 9_000);
 }
 

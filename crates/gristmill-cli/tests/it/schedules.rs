@@ -196,7 +196,7 @@ fn a_name_is_taken_once_and_a_wrong_one_is_told() {
     add(&sandbox, "nightly", YEARLY);
     let error = sandbox.fails(1, &["schedules", "add", "nightly", "--task", "echo", "--every", "1h"]);
     assert!(error.contains("there is a schedule `nightly` already"), "{error}");
-    for command in ["show", "edit", "pause", "resume", "run-now", "remove", "next", "history"] {
+    for command in ["show", "edit", "pause", "resume", "run-now", "delete", "next", "history"] {
         let edit: &[&str] = if command == "edit" { &["--every", "1h"] } else { &[] };
         let error = sandbox.fails(1, &[&["schedules", command, "nigthly"], edit].concat());
         assert!(error.contains("there is no schedule `nigthly`") && error.contains("did you mean `nightly`?"), "{error}");
@@ -312,8 +312,8 @@ fn run_out_of_turn(sandbox: &Sandbox) {
     assert_eq!((&tick["outcome"], &tick["task"]), (&json!("manual"), &run["task"]));
     assert!(tick["lateness_ms"].is_u64(), "{tick}");
 
-    let removed = sandbox.json(&["schedules", "remove", "yearly"]);
-    assert_eq!((&removed["name"], &removed["outcome"]), (&json!("yearly"), &json!("removed")));
+    let deleted = sandbox.json(&["schedules", "delete", "yearly"]);
+    assert_eq!((&deleted["name"], &deleted["outcome"]), (&json!("yearly"), &json!("deleted")));
     sandbox.fails(1, &["schedules", "show", "yearly"]);
     assert_eq!(history(sandbox, "yearly").len(), 1, "its history outlives it");
 }
@@ -459,7 +459,7 @@ fn a_row_that_nobody_can_read_is_set_aside_and_the_rest_go_on() {
     assert!(sandbox.ok(&["schedules", "list"]).contains("set aside: "));
     let said = sandbox.run(&["doctor"]);
     assert!(said.code == Some(1) && said.stdout.contains("schedules_aside") && said.stdout.contains("tick: bad"), "{said:?}");
-    sandbox.ok(&["schedules", "remove", "bad"]);
+    sandbox.ok(&["schedules", "delete", "bad"]);
     sandbox.ok(&["doctor"]);
 }
 

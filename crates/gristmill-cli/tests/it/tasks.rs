@@ -278,6 +278,8 @@ fn a_query_lists_what_matches_and_says_what_is_wrong_with_it() {
     assert!(told(&["sate:ready"]).contains("there is no field `sate`; there are state, queue"));
     assert!(told(&["(a", "OR"]).contains("a condition belongs here"));
     assert!(told(&["a", "--query", "b"]).contains("two queries"));
+    let pasted = told(&[&"word ".repeat(20_000)]);
+    assert!(pasted.contains("at most 2000 bytes") && pasted.len() < 1_000, "{pasted}");
     assert!(sandbox.fails(2, &["tasks", "cancel", "--query", "", "--yes"]).contains("a condition belongs here"));
 }
 
@@ -336,6 +338,35 @@ fn the_beginning_of_an_id_is_enough_where_it_is_unique() {
         let refusal = sandbox.fails(2, &["tasks", "show", bad]);
         assert!(refusal.contains("it is a UUID such as 019a") && refusal.contains("`enqueue` prints it"), "{bad}: {refusal}");
     }
+}
+
+#[gristmill::task(name = "surveys")]
+async fn surveys(cx: &gristmill::Context) -> gristmill::Result<()> {
+    cx.enqueue(Survey { place: "here".into() }).await?;
+    Ok(())
+}
+
+#[test]
+fn the_beginning_of_a_parents_id_is_enough_too() {
+    let sandbox = Sandbox::with_echo();
+    sandbox.enqueue("echo", "{}");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let id = runtime.block_on(async {
+        let url = format!("sqlite:{}", sandbox.path("gristmill.db").display());
+        let app = gristmill::App::new(()).register::<Survey>().register::<Surveys>();
+        let client = app.connect(&url).await.unwrap();
+        let handle = client.enqueue(Surveys {}).await.unwrap();
+        client.worker().queue("default", 1).drain(true).start().await.unwrap().ended().await;
+        handle.id().to_string()
+    });
+    let (begin, query) = (&id[..35], format!("parent:{}", id[..35].to_uppercase()));
+    for asked in [["--parent", begin], ["--query", &query], ["--query", &format!("parent:{id}")]] {
+        let items = sandbox.json(&[&["tasks", "list"][..], &asked].concat())["items"].clone();
+        assert_eq!((items.as_array().unwrap().len(), &items[0]["parent"]), (1, &json!(id)), "{asked:?}");
+    }
+    assert!(sandbox.fails(1, &["tasks", "list", "--parent", "ffff"]).contains("no task whose id begins with `ffff`"));
+    assert_eq!(sandbox.json(&["tasks", "delete", "--parent", begin, "--yes"]), json!({ "changed": 1, "unchanged": 0 }));
+    assert_eq!(sandbox.json(&["tasks", "list", "--count"])["count"], 2);
 }
 
 #[test]
@@ -413,7 +444,7 @@ fn ended_tasks_are_deleted_and_others_are_not() {
     let ended = sandbox.run(&["tasks", "delete", &first, &waits, "-o", "jsonl"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stdout.contains("\"deleted\"") && ended.stdout.contains("\"not_ended\""), "{ended:?}");
-    assert!(ended.stderr.contains("1 tasks could not be deleted"), "{ended:?}");
+    assert!(ended.stderr.contains("1 task could not be deleted"), "{ended:?}");
     sandbox.fails(1, &["tasks", "show", &first]);
     assert_eq!(sandbox.json(&["tasks", "delete", "--state", "succeeded", "--yes"]), json!({ "changed": 1, "unchanged": 0 }));
     sandbox.fails(1, &["tasks", "show", &second]);

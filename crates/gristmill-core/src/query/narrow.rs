@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::term::{Moment, Name, Term};
 use super::value::Pattern;
 use super::{Node, Query};
-use crate::{Filter, State, Timestamp};
+use crate::{Filter, State, TaskId, Timestamp};
 
 /// What a store looks for, and what it then has to ask of each task.
 #[derive(Clone, Debug)]
@@ -72,8 +72,9 @@ fn is_of_states(node: &Node) -> bool {
 
 fn is_indexed(term: &Term) -> bool {
     match term {
-        Term::State(_) | Term::Worker(_) | Term::Parent(_) | Term::Words(_) | Term::Moment(Moment::Created, _) => true,
+        Term::State(_) | Term::Worker(_) | Term::Words(_) | Term::Moment(Moment::Created, _) => true,
         Term::Name(_, pattern) => pattern.exact().is_some(),
+        Term::Parent(id) => id.parse::<TaskId>().is_ok(),
         Term::Id(_) | Term::Error(_) | Term::Count(..) | Term::Moment(..) | Term::Json(..) | Term::Header(..) => false,
     }
 }
@@ -106,7 +107,8 @@ fn alone(term: &Term, negated: bool) -> Filter {
         Term::Name(Name::Title, pattern) => filter.title = exact(pattern),
         Term::Name(Name::Schedule, pattern) => filter.schedule = exact(pattern),
         Term::Worker(name) => filter.worker = Some(name.clone()),
-        Term::Parent(id) => filter.parent = Some(*id),
+        // The beginning of one is no id.
+        Term::Parent(id) => filter.parent = id.parse().ok(),
         Term::Words(text) => filter.text = Some(text.clone()),
         Term::Moment(Moment::Created, bounds) => {
             // A filter's time begins with its first instant and ends before its last.

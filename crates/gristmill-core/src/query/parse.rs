@@ -8,7 +8,7 @@ use super::term::{Count, Json, Moment, Name, Term, Test};
 use super::value::{Bounds, Comparison, Pattern, Written};
 use super::{Node, QUERY_BYTES_MAX, QueryError};
 use crate::limits::{PRIORITY_MAX, check_name};
-use crate::{State, Timestamp, parse_duration, words};
+use crate::{State, TaskId, Timestamp, parse_duration, words};
 
 /// So deep parentheses and negations may nest: whoever reads them recurses.
 const DEPTH_MAX: usize = 32;
@@ -199,7 +199,7 @@ impl<'a> Parser<'a> {
                 Some(_) => self.name(field, value).map(Term::Worker),
                 None => Err(here("a worker is only found by its whole name, as `workers` shows it".to_owned())),
             },
-            "parent" => value.text.parse().map(Term::Parent).map_err(|_| here(not_an_id(&value.text))),
+            "parent" => id(&value.text).map(Term::Parent).map_err(here),
             "id" => id(&value.text).map(Term::Id).map_err(here),
             "age" => self.age(value).map(|bounds| Term::Moment(Moment::Created, bounds)).map_err(here),
             "created" => moment(Moment::Created),
@@ -288,8 +288,11 @@ fn one_or(mut nodes: Vec<Node>, many: impl FnOnce(Vec<Node>) -> Node) -> Node {
     }
 }
 
-/// An id or the beginning of one, as ids are written.
+/// An id or the beginning of one, as ids are shown.
 fn id(text: &str) -> Result<String, String> {
+    if let Ok(id) = text.parse::<TaskId>() {
+        return Ok(id.to_string());
+    }
     let is_hex = |c: char| c.is_ascii_hexdigit() || c == '-';
     match !text.is_empty() && text.len() <= 36 && text.chars().all(is_hex) {
         true => Ok(text.to_ascii_lowercase()),

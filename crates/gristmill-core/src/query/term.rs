@@ -5,14 +5,15 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use super::value::{Bounds, Comparison, Pattern, Written};
-use crate::{SCHEDULE_HEADER, State, TaskId, TaskRecord, Timestamp, words};
+use crate::{SCHEDULE_HEADER, State, TaskRecord, Timestamp, words};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Term {
     State(State),
     Name(Name, Pattern),
     Worker(String),
-    Parent(TaskId),
+    /// The id of the parent, or the beginning of one.
+    Parent(String),
     /// An id, or the beginning of one.
     Id(String),
     /// Words in title, task type and tags.
@@ -124,7 +125,7 @@ impl Term {
             Self::Name(name, pattern) => name.of(task).any(|text| pattern.fits(text)),
             // Answered by the store: lists do not show it.
             Self::Worker(_) => true,
-            Self::Parent(id) => task.meta.parent == Some(*id),
+            Self::Parent(begin) => task.meta.parent.is_some_and(|id| id.to_string().starts_with(begin.as_str())),
             Self::Id(begin) => task.id.to_string().starts_with(begin.as_str()),
             Self::Words(text) => words(text).all(|wanted| has_word(task, &wanted)),
             Self::Error(text) => task.error.as_ref().is_some_and(|failure| {

@@ -162,6 +162,17 @@ fn what_is_wrong_is_told_with_its_place() {
 }
 
 #[test]
+fn of_a_long_query_only_what_is_around_the_mistake_is_shown() {
+    let pasted = "x".repeat(1_000_000);
+    let error = Query::parse(&pasted, now()).unwrap_err();
+    assert_eq!(error.pointer(), format!("{}...\n^", &pasted[..101]));
+    let query = format!("tag:{} state:{} tag:{}", "a".repeat(200), "b".repeat(300), "c".repeat(300));
+    let (line, marks) =
+        (format!("...{} state:{}...", "a".repeat(93), "b".repeat(200)), format!("{}{}", " ".repeat(103), "^".repeat(100)));
+    assert_eq!(Query::parse(&query, now()).unwrap_err().pointer(), format!("{line}\n{marks}"));
+}
+
+#[test]
 fn what_no_index_answers_is_told() {
     for (text, unindexed) in [
         ("state:failed queue:mail age:>1h invoice worker:w-3", &[][..]),

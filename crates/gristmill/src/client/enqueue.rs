@@ -21,6 +21,9 @@ use crate::runtime::Runtime;
 /// What is kept for less than this may be gone when an enqueue is repeated, and would then be made a second time.
 const KEPT_FOR_REPETITION: Duration = Duration::from_secs(60);
 
+/// A repetition may take so long: whoever waits has waited for the first answer already.
+const REPETITION_MAX: Duration = Duration::from_secs(10);
+
 /// By so much the clocks of two machines may differ: what is over by this one's may still be to come by the store's, which decides.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
 
@@ -282,7 +285,7 @@ impl<'a, O> Enqueue<'_, O, InAttempt<'a>> {
 }
 
 /// Whether a task is kept is not known after a connection was lost, but its id is: once more with that makes it at most once, and
-/// saves most callers from having to ask themselves. What the store has just waited for, or can't do for want of space, is left to
+/// saves most callers from having to ask themselves. Of a repetition that is not answered in time either the first error stands. What the store has just waited for, or can't do for want of space, is left to
 /// the caller.
 async fn keep<F>(task: NewTask, mut enqueue: impl FnMut(NewTask) -> F) -> Result<Vec<EnqueueOutcome>, StoreError>
 where
@@ -297,7 +300,7 @@ where
     match (enqueue(task).await, again) {
         (Err(error), Some(task)) if is_broken(&error) => {
             tracing::debug!(task = %task.id, %error, "an enqueue is tried once more");
-            enqueue(task).await
+            tokio::time::timeout(REPETITION_MAX, enqueue(task)).await.unwrap_or(Err(error))
         }
         (answer, _) => answer,
     }
@@ -344,7 +347,7 @@ pub enum EnqueueError {
         /// The id.
         id: TaskId,
     },
-    /// The store did not acknowledge, twice if the connection of a single one was lost. Whether the task is kept is certain only after a
+    /// The store did not acknowledge, twice if the connection of a single one was lost: that is tried once more, for ten seconds. Whether the task is kept is certain only after a
     /// repetition with the same id.
     #[error("task {id} could not be kept: {error}")]
     Store {
@@ -377,6 +380,25 @@ mod tests {
             ready(if asked.len() > 1 { Ok(vec![EnqueueOutcome::Exists(id)]) } else { Err(StoreError::new(fault, "gone")) })
         });
         (answer.await.map_err(|error| error.kind()), asked.into_iter().inspect(|asked| assert_eq!(*asked, id)).collect())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_repetition_that_is_not_answered_ends_with_the_first_error() {
+        let id = Env::system().task_id();
+        let task = NewTask::resolve("t", &Policy::default(), "{}".into(), Overrides::default(), id, &Limits::default()).unwrap();
+        let mut asked = 0;
+        let answer = keep(task, |_| {
+            asked += 1;
+            let is_first = asked == 1;
+            async move {
+                if is_first {
+                    return Err(StoreError::new(StoreErrorKind::Unreachable, "the first"));
+                }
+                std::future::pending().await
+            }
+        });
+        assert_eq!(answer.await.unwrap_err().to_string(), "the first");
+        assert_eq!(asked, 2);
     }
 
     #[tokio::test]

@@ -151,7 +151,8 @@ impl WorkerBuilder {
 
     /// Starts the worker and runs it until the process is asked to stop, by SIGTERM, SIGINT (Ctrl-C) or SIGHUP (see [`StopSignals`]):
     /// then no more is claimed, and running tasks get the [grace](Self::grace) period. Asked again, it cancels and releases what still
-    /// runs at once. A worker that [drains](Self::drain) ends when nothing is left, too.
+    /// runs at once. A worker that [drains](Self::drain) ends when nothing is left, too. Asked before it has started, as the store does
+    /// not answer, it does not start, and the report is empty.
     ///
     /// ```no_run
     /// # use gristmill::{Client, worker::WorkerError};
@@ -169,8 +170,15 @@ impl WorkerBuilder {
     /// Once it is started, the worker goes on; for a stop by other means, [`start`](Self::start) it.
     pub async fn run(self) -> Result<ExitReport, WorkerError> {
         // Before the start: a signal that came in between would end the process, and leave its tasks to the end of their leases.
-        let signals = StopSignals::listen().map_err(WorkerError::Signals)?;
-        let running = self.start().await?;
+        let mut signals = StopSignals::listen().map_err(WorkerError::Signals)?;
+        let running = tokio::select! {
+            biased;
+            running = self.start() => running?,
+            () = signals.next() => {
+                tracing::info!("asked to stop before the worker had started");
+                return Ok(ExitReport::default());
+            }
+        };
         let tell = |asked| match asked {
             Asked::ToStop => tracing::info!("asked to stop: running tasks get the grace period; asked again, they get none"),
             Asked::ToStopNow => tracing::info!("asked again to stop: running tasks are released"),

@@ -16,6 +16,11 @@ const BEAT_MAX: Duration = Duration::from_secs(5);
 /// The first comes sooner: it tells those that started together of one another.
 const FIRST_BEAT: Duration = Duration::from_secs(1);
 
+const RAN_OUT: &str = "this worker's lease ran out";
+
+/// The store knows better than this process, whose lease holds still.
+const TAKEN_FOR_DEAD: &str = "this worker was taken for dead, by hand (`workers forget`) or by another's clock";
+
 /// Keeps the worker's lease, one row for the whole process, until `end`.
 pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: CancellationToken) {
     let beat = (shared.config.lease / 3).min(BEAT_MAX);
@@ -40,11 +45,12 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: Cancellation
                     pass_on(&shared, lease, &settler);
                 }
             }
-            Ok(_) => start_anew(&shared, &end).await,
+            Ok(_) if shared.trust.holds() => start_anew(&shared, &end, TAKEN_FOR_DEAD).await,
+            Ok(_) => start_anew(&shared, &end, RAN_OUT).await,
             Err(error) => {
                 shared.store_failed("the heartbeat failed", &error);
                 if !shared.trust.holds() {
-                    start_anew(&shared, &end).await;
+                    start_anew(&shared, &end, RAN_OUT).await;
                 }
                 pause(&shared, errors).await;
                 wait = Duration::ZERO;
@@ -53,14 +59,14 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: Cancellation
     }
 }
 
-/// The lease has run out: what this process holds may be somebody else's already. It lets all of it go and becomes
+/// The lease is lost: what this process holds may be somebody else's already. It lets all of it go and becomes
 /// another worker.
-async fn start_anew(shared: &Shared, end: &CancellationToken) {
+async fn start_anew(shared: &Shared, end: &CancellationToken, why: &str) {
     shared.trust.lose();
     let buffered: usize = shared.lanes.all().iter().map(|lane| lane.take_buffered().len()).sum();
     let running = shared.running().len();
     shared.counts.leases_lost.fetch_add((buffered + running) as u64, Ordering::Relaxed);
-    tracing::error!(running, buffered, "this worker's lease ran out; its tasks are dropped here and go to other workers");
+    tracing::error!(running, buffered, "{why}; its tasks are dropped here and go to other workers");
     shared.ask_all_to_end(Why::LeaseLost);
     let mut errors = 0;
     while !end.is_cancelled() && !shared.stopping.is_cancelled() {

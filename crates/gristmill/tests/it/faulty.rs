@@ -82,6 +82,7 @@ impl Faulty {
 #[async_trait]
 impl Source for Faulty {
     async fn enter(&self, worker: &WorkerSpec) -> Result<(), StoreError> {
+        self.pass("enter").await;
         *self.entered.lock().unwrap() = Some(worker.clone());
         self.inner.enter(worker).await
     }

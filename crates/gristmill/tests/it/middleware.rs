@@ -299,6 +299,27 @@ async fn a_handler_finds_what_it_put_into_the_context() {
     assert_eq!(performed.result, Some(2.into()), "{performed:?}");
 }
 
+/// Gives what is no JSON for every result.
+struct Garbles;
+
+impl Middleware for Garbles {
+    async fn run(&self, _: &Context, next: Next<'_>) -> Result<String> {
+        Ok(format!("{} of sorts", next.run().await?))
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_is_no_json_is_not_kept() {
+    let probe = Probe::default();
+    let test = Harness::new(app(&probe).middleware(Garbles)).await.unwrap();
+    let task = test.client().enqueue(Work { how: "well".into() }).await.unwrap();
+    test.drain().await.unwrap();
+    let kept = task.status().await.unwrap().unwrap();
+    assert_eq!((kept.state, &kept.result), (State::Failed, &None));
+    let why = kept.error.unwrap().message;
+    assert!(why.contains("result: no JSON"), "{why}");
+}
+
 /// Puts everything off while it is closed.
 struct Switch(AtomicBool);
 

@@ -3,9 +3,12 @@
 
 use std::process::Command;
 
+use gristmill::core::Env;
+use gristmill::testing::MemoryBroker;
 use gristmill::worker::WorkerError;
 use gristmill::{App, Context, Result, task};
 
+use crate::faulty::{Fault, Faulty};
 use crate::support::{Probe, in_memory, within};
 
 #[task(name = "hang")]
@@ -49,6 +52,14 @@ async fn a_worker_runs_until_it_is_asked_to_stop() {
         assert_eq!((report.succeeded, report.released), if again { (0, 1) } else { (1, 0) }, "{signal}: {report}");
         handle.cancel().await.unwrap();
     }
+    // Before it has started.
+    let source = Faulty::with(MemoryBroker::new(Env::system()), &probe, "enter", Fault::Hangs);
+    let worker = App::new(probe.clone()).register::<Hang>().worker_on(source.clone()).unwrap();
+    let running = tokio::spawn(worker.queue("default", 1).run());
+    probe.until_seen("enter hangs").await;
+    ask("TERM");
+    let report = within(running).await.unwrap().unwrap();
+    assert!(report.claimed == 0 && source.entered().is_none(), "{report}");
 }
 
 #[test]

@@ -287,7 +287,7 @@ async fn logs_and_progress_are_kept_while_it_runs_and_afterwards() {
     })
     .await;
     assert_eq!(shown.1.done, 500);
-    assert!(shown.0.ends_with("line 499[0m\n"), "control characters are dropped: {:?}", shown.0);
+    assert!(shown.0.ends_with("line 499\\u{1b}[0m\n"), "control characters are escaped: {:?}", shown.0);
     probe.open();
     within(handle.ended()).await.unwrap();
     let kept = handle.status().await.unwrap().unwrap().attempts[0].clone();
@@ -618,7 +618,7 @@ async fn what_a_handler_says_through_tracing_is_kept_with_its_attempt() {
     for handle in handles {
         within(handle.ended()).await.unwrap();
         let logs: Vec<_> = handle.status().await.unwrap().unwrap().attempts.into_iter().map(|row| row.logs.unwrap()).collect();
-        assert_eq!(logs, [1, 2].map(|n| format!("INFO speaking attempt={n}\nWARN still here\n")));
+        assert_eq!(logs, [1, 2].map(|n| format!("INFO speaking attempt={n}\nWARN still \\u{{7}}here\n")));
     }
     worker.stop().await;
 }

@@ -29,6 +29,9 @@ impl Arguments {
         self.args = match self.args.strip_prefix('@') {
             None if self.args != "-" => return Ok(self),
             None | Some("-") => read("standard input", Ok(io::stdin()))?,
+            Some("") => {
+                return Err(CliError::usage("--args: right behind the @ belongs the name of a file, as in --args @args.json"));
+            }
             Some(path) => read(path, File::open(path))?,
         };
         Ok(self)

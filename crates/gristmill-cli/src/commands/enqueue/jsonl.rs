@@ -17,8 +17,9 @@ use serde_json::Map;
 use serde_json::value::RawValue;
 
 use crate::commands::unserved::tell_queues;
+use crate::commands::values;
 use crate::exit::CliError;
-use crate::output::{self, Format, Out};
+use crate::output::{self, Format, Out, number_are, number_of};
 
 /// The longest line: the largest arguments that can be allowed, and room for the options.
 const LINE_MAX: usize = limits::ARGS_BYTES_CEILING + 64 * 1024;
@@ -85,7 +86,7 @@ pub(super) async fn run(mut input: Input, strict: bool, force: bool, client: &Cl
         run.refuse_conflicts().await?;
         if run.bad > 0 {
             run.bar.finish_and_clear();
-            return Err(run.bad_lines(format!("{} of {number} lines are bad; nothing was enqueued", run.bad)));
+            return Err(run.bad_lines(format!("of {} {} bad; nothing was enqueued", number_of(number, "line"), run.bad)));
         }
     }
     run.commit().await?;
@@ -122,9 +123,9 @@ struct Line<'a> {
     #[serde(rename = "in", default, deserialize_with = "duration")]
     delay: Option<Duration>,
     at: Option<Timestamp>,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, deserialize_with = "limit")]
     timeout: Option<Duration>,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, deserialize_with = "limit")]
     expires: Option<Duration>,
     backoff: Option<Backoff>,
     ack: Option<Ack>,
@@ -139,6 +140,11 @@ struct Line<'a> {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     text.map(|text| parse_duration(&text).map_err(de::Error::custom)).transpose()
+}
+
+fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| values::limit(&text).map_err(de::Error::custom)).transpose()
 }
 
 /// Takes what an enqueue would write, fully checked, instead of writing it.
@@ -306,8 +312,8 @@ impl Run<'_> {
                 Err(error) => {
                     self.bar.finish_and_clear();
                     output::note(&format!(
-                        "{} tasks are enqueued; line {first} and those after it are not acknowledged",
-                        self.kept
+                        "{} enqueued; line {first} and those after it are not acknowledged",
+                        number_are(self.kept, "task")
                     ));
                     return Err(error.into());
                 }
@@ -338,12 +344,12 @@ impl Run<'_> {
         let mut written = std::mem::replace(&mut self.written, Ok(()));
         if self.out.format != Format::Jsonl {
             let answer = Answer { enqueued: self.kept, bad: self.bad };
-            written = self.out.value(&answer, |answer| format!("{} tasks enqueued\n", answer.enqueued));
+            written = self.out.value(&answer, |answer| format!("{} enqueued\n", number_of(answer.enqueued, "task")));
         }
         if self.bad > 0 {
-            return Err(self.bad_lines(format!("{} lines are bad and were left out; the others are enqueued", self.bad)));
+            return Err(self.bad_lines(format!("{} bad and left out; the others are enqueued", number_are(self.bad, "line"))));
         }
-        written
+        written.map_err(|error| error.although(format!("{} enqueued", number_are(self.kept, "task"))))
     }
 }
 

@@ -90,7 +90,8 @@ async fn one(args: Args, client: &Client, out: &Out) -> Result<(), CliError> {
         if args.force {
             tell_forced(&name, client).await;
         }
-        return out.value(&Answer { id: handle.id() }, |answer| format!("{}\n", answer.id));
+        let written = out.value(&Answer { id: handle.id() }, |answer| format!("{}\n", answer.id));
+        return written.map_err(|error| error.although(format!("the task is enqueued: {}", handle.id())));
     }
     let task = match wait::ended(client, handle.id(), args.wait_timeout).await? {
         // Enqueued before under this id, by somebody who did not wait. Only of successes is nothing kept.
@@ -101,7 +102,10 @@ async fn one(args: Args, client: &Client, out: &Out) -> Result<(), CliError> {
         ended => ended?,
     };
     match task.state {
-        State::Succeeded => out.json_text(task.result.as_deref().unwrap_or("null")),
+        State::Succeeded => {
+            let written = out.json_text(task.result.as_deref().unwrap_or("null"));
+            written.map_err(|error| error.although(format!("task {} has succeeded", task.id)))
+        }
         _ => Err(wait::not_succeeded(&task)),
     }
 }

@@ -9,7 +9,7 @@ use gristmill::{TaskId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::commands::values::{attempts, duration, priority, task_id};
+use crate::commands::values::{attempts, crashes, duration, limit, priority, task_id};
 use crate::exit::CliError;
 
 #[derive(Debug, clap::Args)]
@@ -44,16 +44,16 @@ pub(super) struct TaskOptions {
     #[arg(long, value_name = "N", value_parser = attempts, allow_hyphen_values = true)]
     max_attempts: Option<u32>,
     /// How many times it may take its worker down with it
-    #[arg(long, value_name = "N", value_parser = attempts, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = crashes, allow_hyphen_values = true)]
     max_crashes: Option<u32>,
     /// The wait after a failed attempt: 5s, or 1s,10s,5m, or the JSON of an exponential one
     #[arg(long, value_name = "BACKOFF", value_parser = backoff, allow_hyphen_values = true)]
     backoff: Option<Backoff>,
     /// The longest that one attempt may run; for how long this command waits, see --wait-timeout
-    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DURATION|none", value_parser = limit, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// If it was not started this long after it was due, it ends as expired
-    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DURATION|none", value_parser = limit, allow_hyphen_values = true)]
     expires: Option<Duration>,
     /// late: run again after a crash; early: never
     #[arg(long, value_name = "late|early", value_parser = ack)]

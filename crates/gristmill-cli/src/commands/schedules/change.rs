@@ -12,7 +12,7 @@ use super::view::line;
 use super::{Add, Edit, Reset, explain, find};
 use crate::commands::unserved::tell_queues;
 use crate::exit::CliError;
-use crate::output::{self, Out, note};
+use crate::output::{self, Out, note, number_of};
 
 pub(super) async fn add(args: Add, client: &Client, out: &Out) -> Result<(), CliError> {
     let name = args.which.name;
@@ -81,12 +81,12 @@ pub(super) async fn reset(args: Reset, client: &Client, out: &Out) -> Result<(),
     if args.confirm.dry_run {
         return out.list(&names, &["name"], |name| vec![name.clone()]);
     }
-    args.confirm.ask(&format!("reset {} schedules: {}?", names.len(), some(&names)))?;
+    args.confirm.ask(&format!("reset {}: {}?", number_of(names.len() as u64, "schedule"), some(&names)))?;
     let mut all = Vec::with_capacity(names.len());
     for name in names {
         match schedules.reset(&name).await {
             Ok(record) => all.push(ScheduleJson::of(record)),
-            // Somebody has removed it meanwhile, or only its removal helps; the doctor names it.
+            // Somebody has deleted it meanwhile, or only that helps; the doctor names it.
             Err(error @ (ScheduleError::NotFound { .. } | ScheduleError::Unreadable { .. })) => note(&error.to_string()),
             Err(error) => return Err(error.into()),
         }
@@ -116,12 +116,15 @@ pub(super) async fn run_now(name: &str, client: &Client, out: &Out) -> Result<()
         task: TaskId,
     }
     match client.schedules().run_now(name).await {
-        Ok(task) => out.value(&Run { name, task }, |run| format!("{}\n", run.task)),
+        Ok(task) => {
+            let written = out.value(&Run { name, task }, |run| format!("{}\n", run.task));
+            written.map_err(|error| error.although(format!("the task is made: {task}")))
+        }
         Err(error) => Err(explain(error, name, client).await),
     }
 }
 
-pub(super) async fn remove(name: &str, client: &Client, out: &Out) -> Result<(), CliError> {
+pub(super) async fn delete(name: &str, client: &Client, out: &Out) -> Result<(), CliError> {
     #[derive(Serialize)]
     struct Gone<'a> {
         name: &'a str,
@@ -132,7 +135,7 @@ pub(super) async fn remove(name: &str, client: &Client, out: &Out) -> Result<(),
     }
     match client.schedules().delete(name).await {
         Ok(Deleted::Deleted { next, last_task }) => {
-            out.value(&Gone { name, outcome: "removed", next, last_task }, |_| "removed\n".to_owned())
+            out.value(&Gone { name, outcome: "deleted", next, last_task }, |_| "deleted\n".to_owned())
         }
         Ok(_) => Err(explain(ScheduleError::NotFound { name: name.to_owned() }, name, client).await),
         Err(error) => Err(error.into()),

@@ -20,7 +20,7 @@ pub(crate) async fn check(client: &Client) -> Result<Vec<Finding>, ScheduleError
     let aside = names(client, |record| record.state == ScheduleState::SetAside).await?;
     if !aside.is_empty() {
         let message = format!("{} schedules are set aside and do not tick: {}", aside.len(), some(&aside));
-        let hint = "`schedules show` says why; edit them, or remove them and add them anew";
+        let hint = "`schedules show` says why; edit them, or delete them and add them anew";
         findings.push(Finding::error("schedules_aside", message, hint));
     }
     let due = client.store().due_schedules(1).await?;

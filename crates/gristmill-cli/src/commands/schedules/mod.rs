@@ -43,7 +43,7 @@ pub(crate) enum Args {
     /// Make its task now, out of turn
     RunNow(Name),
     /// Delete it; its tasks and its history stay
-    Remove(Name),
+    Delete(Name),
 }
 
 /// Arguments of `schedules list`.
@@ -145,7 +145,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         Args::Resume(which) => change::pause(&which.name, false, &client, out).await,
         Args::Reset(args) => change::reset(args, &client, out).await,
         Args::RunNow(which) => change::run_now(&which.name, &client, out).await,
-        Args::Remove(which) => change::remove(&which.name, &client, out).await,
+        Args::Delete(which) => change::delete(&which.name, &client, out).await,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::commands::confirm::Confirm;
 use crate::commands::ids::{IdText, find_all};
 use crate::commands::unserved::tell_filter;
 use crate::exit::CliError;
-use crate::output::{self, Format, Out, table};
+use crate::output::{self, Format, Out, number_of, table};
 
 /// So many of the tasks are shown before something is done to all of them.
 const SAMPLE: usize = 5;
@@ -25,11 +25,11 @@ const SAMPLE_COLUMNS: [Column; 5] = [Column::Id, Column::Task, Column::Queue, Co
 /// Arguments of what can be done to many tasks.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bulk {
-    /// The tasks' ids
+    /// The tasks' ids, or their beginnings
     #[arg(value_name = "ID", conflicts_with_all = ["Which", "all", "dry_run"])]
     ids: Vec<IdText>,
     #[command(flatten)]
-    filter: Which,
+    pub(super) filter: Which,
     /// All tasks
     #[arg(long)]
     all: bool,
@@ -66,9 +66,9 @@ impl Verb {
     /// Why it could not be done to some.
     const fn undone(self) -> &'static str {
         match self {
-            Self::Cancel => "could not be cancelled: they have ended, or are not there",
-            Self::Retry => "could not be retried: they have not ended, or are not there",
-            Self::Delete => "could not be deleted: they have not ended, or are not there",
+            Self::Cancel => "could not be cancelled, as already ended or not there",
+            Self::Retry => "could not be retried, as not ended or not there",
+            Self::Delete => "could not be deleted, as not ended or not there",
         }
     }
 
@@ -93,7 +93,7 @@ impl Bulk {
         if !self.ids.is_empty() {
             return Ok(filter);
         }
-        if filter == Filter::default() && !self.all {
+        if filter == Filter::default() && self.filter.parent.is_none() && !self.all {
             return Err(CliError::usage("which tasks? give ids, or --query, --state, --queue or another filter, or --all"));
         }
         self.confirm.check(&format!("to {} many tasks at once", verb.name()))?;
@@ -117,7 +117,7 @@ pub(super) async fn run(verb: Verb, args: &Bulk, filter: &Filter, client: &Clien
         }
         // Also with -q: nobody is to answer blind.
         preview.text().lines().for_each(output::complain);
-        args.confirm.ask(&format!("{} {} tasks?", verb.name(), preview.words))?;
+        args.confirm.ask(&format!("{} {}?", verb.name(), preview.tasks()))?;
     }
     let mut each = Each::new(out);
     let report = match verb {
@@ -167,14 +167,18 @@ impl Preview {
         Ok(Self { matching: counted.count, exact: counted.exact, words: counted.words(), sample, verb })
     }
 
+    fn tasks(&self) -> String {
+        format!("{} task{}", self.words, if self.words == "1" { "" } else { "s" })
+    }
+
     fn text(&self) -> String {
-        let (verb, words) = (self.verb.name(), &self.words);
+        let (verb, tasks) = (self.verb.name(), self.tasks());
         if self.sample.is_empty() {
-            return format!("{words} tasks to {verb}\n");
+            return format!("{tasks} to {verb}\n");
         }
         let headers = SAMPLE_COLUMNS.map(Column::name);
         let rows = self.sample.iter().map(|task| SAMPLE_COLUMNS.iter().map(|column| column.cell(task)).collect());
-        format!("{words} tasks to {verb}, the newest of them:\n{}", table(&headers, rows))
+        format!("{tasks} to {verb}, the newest of them:\n{}", table(&headers, rows))
     }
 }
 
@@ -198,7 +202,7 @@ async fn by_ids(verb: Verb, ids: &[TaskId], client: &Client, out: &Out) -> Resul
 
 pub(super) async fn release(ids: &[IdText], client: &Client, out: &Out) -> Result<(), CliError> {
     let good = |outcome: &ReleaseOutcome| matches!(outcome, ReleaseOutcome::Released | ReleaseOutcome::Ended);
-    let why = "could not be released: they neither run nor are scheduled, or are not there";
+    let why = "could not be released, as neither running nor scheduled, or not there";
     each_answers(&find_all(ids, client).await?, async |ids| client.store().release(ids).await, good, why, out).await
 }
 
@@ -221,7 +225,7 @@ async fn each_answers<O: Serialize + Copy>(
     out.list(&rows, &["id", "outcome"], |row| vec![row.id.to_string(), word(&row.outcome)])?;
     match rows.iter().filter(|row| !good(&row.outcome)).count() {
         0 => Ok(()),
-        left => Err(CliError::failed(format!("{left} tasks {why}"))),
+        left => Err(CliError::failed(format!("{} {why}", number_of(left as u64, "task")))),
     }
 }
 

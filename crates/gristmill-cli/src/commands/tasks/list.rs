@@ -29,7 +29,7 @@ pub(crate) struct List {
     #[arg(value_name = "QUERY")]
     words: Vec<String>,
     #[command(flatten)]
-    filter: Which,
+    pub(super) filter: Which,
     /// How many
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=limits::PAGE_ITEMS_MAX as i64))]
     limit: u16,
@@ -69,7 +69,7 @@ impl List {
 pub(super) async fn run(args: &List, filter: &Filter, client: &Client, out: &Out) -> Result<(), CliError> {
     match (args.count, args.watch) {
         (true, _) => count(filter, client, out).await,
-        (false, true) => watch(args, client, out).await,
+        (false, true) => watch(args, filter, client, out).await,
         (false, false) => {
             let (mut page, is_cut) = page(client, filter, args.cursor, args.limit.into()).await?;
             tell_cut(filter, &page, is_cut);
@@ -160,7 +160,7 @@ impl Counted {
     }
 }
 
-async fn watch(args: &List, client: &Client, out: &Out) -> Result<(), CliError> {
+async fn watch(args: &List, filter: &Filter, client: &Client, out: &Out) -> Result<(), CliError> {
     if out.format != Format::Table {
         return Err(CliError::usage("--watch shows a table to people; scripts ask again, or wait with `tasks wait`"));
     }
@@ -169,7 +169,7 @@ async fn watch(args: &List, client: &Client, out: &Out) -> Result<(), CliError> 
     let mut mark = client.store().changes(None).mark;
     loop {
         // Anew each time, as an age is counted from now.
-        let filter = &args.filter()?;
+        let filter = &Filter { parent: filter.parent, ..args.filter()? };
         let (mut page, is_cut) = page(client, filter, None, args.limit.into()).await?;
         let (headers, columns) = args.arrange(&mut page);
         let rows = page.items.iter().map(|task| columns.iter().map(|column| column.cell(task)).collect());

@@ -58,7 +58,7 @@ pub(crate) struct Release {
 
 pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
     // What can be refused is refused before a store is asked.
-    let filter = match &args {
+    let mut filter = match &args {
         Args::List(args) => args.filter()?,
         Args::Cancel(bulk) => bulk.check(Verb::Cancel)?,
         Args::Retry(bulk) => bulk.check(Verb::Retry)?,
@@ -66,6 +66,14 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         Args::Show(_) | Args::Why(_) | Args::Logs(_) | Args::Wait(_) | Args::Release(_) => Default::default(),
     };
     let client = session.connect_to_look().await?;
+    let which = match &args {
+        Args::List(args) => Some(&args.filter),
+        Args::Cancel(bulk) | Args::Retry(bulk) | Args::Delete(bulk) => Some(&bulk.filter),
+        Args::Show(_) | Args::Logs(_) | Args::Wait(_) | Args::Release(_) => None,
+    };
+    if let Some(parent) = which.and_then(|which| which.parent.as_ref()) {
+        filter.parent = Some(parent.find(&client).await?);
+    }
     match args {
         Args::List(args) => list::run(&args, &filter, &client, out).await,
         Args::Show(args) => show(&args.id, &client, out).await,

@@ -27,6 +27,7 @@ pub(super) fn text(task: &TaskJson) -> String {
     line("ended", &time(task.ended_at));
     line("parent", &task.parent.map(|id| id.to_string()).unwrap_or_default());
     line("tags", &task.tags.join(", "));
+    line("headers", &task.headers.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", "));
     line("args", task.args.get());
     line("result", task.result.as_ref().map_or("", |result| result.get()));
     line("error", &task.error.as_ref().map(failure_line).unwrap_or_default());

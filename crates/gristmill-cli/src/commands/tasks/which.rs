@@ -3,11 +3,12 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use gristmill::Timestamp;
 use gristmill::core::{Env, Query};
 use gristmill::record::{Filter, State};
-use gristmill::{TaskId, Timestamp};
 
-use crate::commands::values::{duration, task_id};
+use crate::commands::ids::IdText;
+use crate::commands::values::duration;
 use crate::exit::CliError;
 
 /// Which tasks.
@@ -35,9 +36,9 @@ pub(super) struct Which {
     /// Enqueued before this moment
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     until: Option<Moment>,
-    /// Enqueued by this task
-    #[arg(long, value_name = "ID", value_parser = task_id)]
-    parent: Option<TaskId>,
+    /// Enqueued by the task with this id, or its beginning
+    #[arg(long, value_name = "ID")]
+    pub(super) parent: Option<IdText>,
     /// With exactly this title
     #[arg(long, value_name = "TITLE")]
     title: Option<String>,
@@ -84,7 +85,8 @@ impl Which {
             tag: which.tag,
             from: which.since.map(|moment| moment.before(now)),
             until: which.until.map(|moment| moment.before(now)),
-            parent: which.parent,
+            // Its beginning is looked for where there is a store.
+            parent: None,
             title: which.title,
             schedule: which.schedule,
             worker: which.worker,

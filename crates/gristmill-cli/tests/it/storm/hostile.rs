@@ -108,7 +108,7 @@ impl Campaign<'_> {
         drop(open);
         drop(victim);
         if matches!(fault, Fault::OpenName | Fault::OpenCancelOfTick) {
-            sandbox.ok(&["schedules", "remove", &new]);
+            sandbox.ok(&["schedules", "delete", &new]);
         }
         let next = self.worker(OLDER);
         self.workers[OLDER] = next;
