@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gristmill::beat::{SCHEDULE_HEADER, TICK_HEADER};
-use gristmill::client::{AwaitError, CallError, CancelOutcome, RetryOutcome};
+use gristmill::client::{AwaitError, BulkReport, CallError, CancelOutcome, DeleteOutcome, RetryOutcome};
 use gristmill::core::{AttemptState, Claim, Env, Wanted, WorkerSpec};
 use gristmill::error::FailureReason;
 use gristmill::options::{Ack, Limits};
 use gristmill::record::{Filter, State};
 use gristmill::{App, Context, Error, Result, ResultExt, task};
 
-use crate::support::{Heard, Probe, in_memory, within};
+use crate::support::{Heard, Probe, in_memory, on_file, within};
 
 #[task(name = "note", backoff = fixed("0s"))]
 async fn note(cx: &Context<Probe>, what: String) -> Result<String> {
@@ -247,6 +247,38 @@ async fn bulk_cancel_and_retry_by_filter() {
     let cancelled = Filter { states: vec![State::Cancelled], ..Filter::default() };
     assert_eq!(client.tasks().retry_all(&cancelled, |_, _| {}).await.unwrap().changed, 1_250);
     assert_eq!(client.tasks().retry_all(&even, |_, _| {}).await.unwrap().changed, 0);
+}
+
+#[tokio::test]
+async fn ended_tasks_are_deleted_one_or_all_that_match() {
+    let folder = tempfile::tempdir().unwrap();
+    for kept in [false, true] {
+        let app = app(&Probe::default());
+        let client = if kept { on_file(app, &folder).await } else { in_memory(app).await };
+        let notes = (0..1_203).map(|n| client.enqueue(Note { what: n.to_string() }).queue(if n < 3 { "few" } else { "many" }));
+        let handles: Vec<_> = client.enqueue_many(notes).await.into_iter().map(|handle| handle.unwrap()).collect();
+        let (first, tasks) = (handles[0].id(), client.tasks());
+        assert_eq!(tasks.delete(first).await.unwrap(), DeleteOutcome::NotEnded);
+        tasks.cancel(first).await.unwrap();
+        assert_eq!(tasks.delete(first).await.unwrap(), DeleteOutcome::Deleted);
+        assert_eq!(tasks.delete(first).await.unwrap(), DeleteOutcome::NotFound);
+        assert_eq!(tasks.get(first).await.unwrap(), None);
+
+        let all = Filter::default();
+        assert_eq!(tasks.delete_all(&all, |_, _| {}).await.unwrap(), BulkReport::default(), "none has ended");
+        let many = Filter { queue: Some("many".into()), ..Filter::default() };
+        tasks.cancel_all(&many, |_, _| {}).await.unwrap();
+        let ready = Filter { states: vec![State::Ready], ..Filter::default() };
+        assert_eq!(tasks.delete_all(&ready, |_, _| {}).await.unwrap(), BulkReport::default(), "none of these can have ended");
+        let mut told = Vec::new();
+        let report = tasks.delete_all(&all, |id, outcome| told.push((id, outcome))).await.unwrap();
+        assert_eq!((report.changed, report.unchanged), (1_200, 0));
+        // Newest first, as lists are.
+        let expected: Vec<_> = handles[3..].iter().rev().map(|handle| (handle.id(), DeleteOutcome::Deleted)).collect();
+        assert_eq!(told, expected);
+        let left = tasks.list(&all, None, 1_000).await.unwrap().items;
+        assert_eq!(left.iter().map(|task| task.id).collect::<Vec<_>>(), [handles[2].id(), handles[1].id()]);
+    }
 }
 
 #[tokio::test]
