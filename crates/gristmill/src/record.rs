@@ -3,6 +3,6 @@
 
 pub use crate::core::json::{AttemptJson, PageJson, TaskJson, TickJson};
 pub use crate::core::{
-    AttemptRecord, AttemptState, Cursor, Filter, KindInfo, Page, Progress, QueueInfo, State, TaskMeta, TaskRecord, TickOutcome,
-    TickRecord, WorkerId, WorkerInfo,
+    AttemptRecord, AttemptState, Cursor, Drain, Filter, KindInfo, Page, Progress, QueueInfo, State, TaskMeta, TaskRecord,
+    TickOutcome, TickRecord, WorkerId, WorkerInfo,
 };

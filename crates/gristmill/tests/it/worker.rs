@@ -8,7 +8,7 @@ use gristmill::client::{AwaitError, BulkReport, CallError, CancelOutcome, Delete
 use gristmill::core::{AttemptState, Claim, Env, Wanted, WorkerSpec};
 use gristmill::error::FailureReason;
 use gristmill::options::{Ack, Limits};
-use gristmill::record::{Filter, State};
+use gristmill::record::{Drain, Filter, State};
 use gristmill::{App, Context, Error, Result, ResultExt, task};
 
 use crate::support::{Heard, Probe, in_memory, on_file, within};
@@ -392,6 +392,59 @@ async fn a_graceful_stop_waits_and_then_releases_without_burning_an_attempt() {
     assert_eq!(report.released, 1, "{report}");
     let task = hangs.status().await.unwrap().unwrap();
     assert_eq!((task.state, task.attempt), (State::Ready, 0));
+}
+
+/// By its next heartbeat it hears of it. Nothing that it would have claimed then is touched, and nobody else is asked.
+#[tokio::test]
+async fn a_worker_that_an_operator_drains_ends_as_at_a_first_signal() {
+    let folder = tempfile::tempdir().unwrap();
+    for kept in [false, true] {
+        let probe = Probe::default();
+        let client = if kept { on_file(app(&probe), &folder).await } else { in_memory(app(&probe)).await };
+        probe.close();
+        let finishes = client.enqueue(Note { what: "finishes".into() }).await.unwrap();
+        let builder = || client.worker().prefetch(0);
+        let worker = builder().queue("default", 1).start().await.unwrap();
+        let other = builder().queue("other", 1).start().await.unwrap();
+        probe.until_seen("finishes").await;
+        let waits = client.enqueue(Note { what: "waits".into() }).await.unwrap();
+        let workers = client.workers().list().await.unwrap();
+        let id = workers.iter().find(|worker| worker.queues.contains_key("default")).unwrap().id.parse().unwrap();
+        assert!(client.workers().drain(id).await.unwrap());
+        // It changes no queues any more once it stops.
+        within(async { while worker.queues().serve("default", 1).await.is_ok() {} }).await;
+        let drain = async |queue: &str| {
+            let workers = client.workers().list().await.unwrap();
+            workers.into_iter().find(|worker| worker.queues.contains_key(queue)).map(|worker| worker.drain)
+        };
+        assert_eq!((drain("default").await, drain("other").await), (Some(Some(Drain::Heard)), Some(None)));
+        probe.open();
+        let report = within(worker.ended()).await;
+        assert_eq!((report.succeeded, report.claimed, report.abandoned.len()), (1, 1, 0), "{report}");
+        assert_eq!(finishes.status().await.unwrap().unwrap().state, State::Succeeded);
+        assert_eq!(waits.status().await.unwrap().unwrap().state, State::Ready);
+        assert!(!client.workers().drain(id).await.unwrap(), "it has left");
+
+        let next = builder().queue("default", 1).start().await.unwrap();
+        within(waits.result()).await.unwrap();
+        next.stop().await;
+        other.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_outlives_the_grace_period_of_a_drained_worker_is_given_back() {
+    let probe = Probe::default();
+    let client = in_memory(app(&probe)).await;
+    let hangs = client.enqueue(Wait { polite: false }).await.unwrap();
+    let worker = client.worker().queue("default", 1).grace(Duration::from_millis(1)).start().await.unwrap();
+    probe.until_seen("started").await;
+    let id = client.workers().list().await.unwrap()[0].id.parse().unwrap();
+    assert!(client.workers().drain(id).await.unwrap());
+    assert_eq!(within(worker.ended()).await.released, 1);
+    let task = hangs.status().await.unwrap().unwrap();
+    assert_eq!((task.state, task.attempt), (State::Ready, 0));
+    assert!(client.workers().list().await.unwrap().is_empty());
 }
 
 #[tokio::test]
