@@ -83,7 +83,7 @@ pub(crate) enum Command {
     /// List, pause and resume queues
     #[command(subcommand)]
     Queues(queues::Args),
-    /// List the workers, or forget one
+    /// List the workers, ask one to end, or forget one
     Workers(workers::Args),
     /// List the task types that the store knows
     Kinds,

@@ -48,6 +48,7 @@ const COMMANDS: &[(&str, &[&str], &str)] = &[
     ("queues", &["stop", "disable", "suspend"], "pause"),
     ("queues", &["start", "enable", "unpause", "continue"], "resume"),
     ("workers", &["ls", "show"], "list"),
+    ("workers", &["stop", "shutdown", "quiet", "cordon", "terminate"], "drain"),
     ("workers", &["kill", "remove", "rm", "delete"], "forget"),
     ("config", &["validate", "lint", "test"], "check"),
     ("config", &["get", "list", "print", "dump"], "show"),

@@ -136,7 +136,7 @@ impl Source for MemoryBroker {
         Ok(self.run(|broker, now| match broker.workers.get_mut(&worker).filter(|worker| worker.expires_at > now) {
             Some(alive) => {
                 alive.expires_at = now.saturating_add(lease);
-                Pulse { alive: true, cancel: Vec::new() }
+                Pulse { alive: true, ..Pulse::default() }
             }
             None => Pulse::default(),
         }))

@@ -61,8 +61,8 @@ pub use signals::{Signals, Waiter};
 pub use source::{Claim, Claimed, Fleet, Note, Pending, Pulse, ServedKind, Source, Swept, Wake, Wanted, WorkerSpec};
 pub use state::{AttemptState, Event, Illegal, State, step};
 pub use store::{
-    CancelOutcome, DeleteOutcome, EnqueueOutcome, Finding, KindInfo, QueueInfo, ReleaseOutcome, RetryOutcome, Severity, Store,
-    WorkerInfo,
+    CancelOutcome, DeleteOutcome, Drain, EnqueueOutcome, Finding, KindInfo, QueueInfo, ReleaseOutcome, RetryOutcome, Severity,
+    Store, WorkerInfo,
 };
 pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
 pub use time::{Timestamp, TimestampError, format_duration, parse_duration, rough_duration};

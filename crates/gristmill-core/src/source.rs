@@ -318,6 +318,9 @@ pub struct Pulse {
     pub alive: bool,
     /// Running tasks that somebody wants to stop.
     pub cancel: Vec<LeaseRef>,
+    /// An operator wants the worker to end: to claim no more, to finish what it runs within its grace period, and to leave. Said with
+    /// each heartbeat from then on, as an answer may get lost.
+    pub drain: bool,
 }
 
 /// The living workers of a source, in an order on which all of them agree.

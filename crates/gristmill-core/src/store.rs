@@ -109,6 +109,15 @@ pub trait Store: Source + Schedules {
     /// If the store can't be written. What it held may have been taken in part then; a repetition, or any sweep, takes the rest.
     async fn forget_worker(&self, worker: WorkerId) -> Result<Option<u64>, StoreError>;
 
+    /// Asks a worker to end, in whatever process it is: to claim no more, to finish what it runs, and to leave, as at a first signal to
+    /// stop. It hears that with its next heartbeat ([`Pulse::drain`](crate::Pulse::drain)), and until then goes on as before;
+    /// [`WorkerInfo::drain`] tells how far it is. The wish is the worker's alone: one that is started in its place, under whatever
+    /// name, knows nothing of it. False if there is no such worker, or it was taken for dead.
+    ///
+    /// # Errors
+    /// If the store can't be written. A repetition is safe.
+    async fn drain_worker(&self, worker: WorkerId) -> Result<bool, StoreError>;
+
     /// Says of blocked tasks that what they waited for is done: each goes on to where it belongs. One that becomes ready stands
     /// behind all that are ready by then, in the order of the ids. One answer each: its state then, `None` if it is not
     /// blocked, or has a flag that only a newer program knows.
@@ -260,6 +269,8 @@ pub struct WorkerInfo {
     pub version: String,
     /// Whether its lease holds.
     pub alive: bool,
+    /// Whether an operator has asked it to end.
+    pub drain: Option<Drain>,
     /// When it started.
     pub started_at: Timestamp,
     /// When its lease ends.
@@ -272,6 +283,16 @@ pub struct WorkerInfo {
     pub running: u64,
     /// Tasks that it has claimed ahead, and that wait for one of its slots.
     pub buffered: u64,
+}
+
+/// How far a worker is that was asked to end ([`Store::drain_worker`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drain {
+    /// It has not heard of it, and claims as before. One of a version that knows no such wish never hears of it.
+    Asked,
+    /// A heartbeat has told it: it claims no more, and leaves when what it runs has ended.
+    Heard,
 }
 
 /// A task type, as the store knows it.
@@ -363,6 +384,7 @@ mod tests {
             name: "host:1".to_owned(),
             version: "1".to_owned(),
             alive: true,
+            drain: None,
             started_at: Timestamp::from_millis(1_000),
             expires_at: Timestamp::from_millis(2_000),
             queues: [("mail".to_owned(), 8)].into(),
@@ -371,7 +393,7 @@ mod tests {
             buffered: 0,
         };
         let expected = concat!(
-            r#"{"id":"w","name":"host:1","version":"1","alive":true,"started_at":"1970-01-01T00:00:01.000Z","#,
+            r#"{"id":"w","name":"host:1","version":"1","alive":true,"drain":null,"started_at":"1970-01-01T00:00:01.000Z","#,
             r#""expires_at":"1970-01-01T00:00:02.000Z","queues":{"mail":8},"kinds":["mail.send"],"running":0,"buffered":0}"#
         );
         assert_eq!(serde_json::to_string(&worker).unwrap(), expected);

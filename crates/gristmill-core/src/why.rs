@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{AttemptState, QueueInfo, State, TaskId, TaskRecord, Timestamp, WorkerInfo};
+use crate::{AttemptState, Drain, QueueInfo, State, TaskId, TaskRecord, Timestamp, WorkerInfo};
 
 /// Why a task does not run now, or that it does: all that stands in its way, what it waits for first being first.
 ///
@@ -137,7 +137,7 @@ impl Why {
 }
 
 fn unserved(task: &TaskRecord, workers: &[WorkerInfo]) -> Option<Reason> {
-    let count = |of: &dyn Fn(&WorkerInfo) -> bool| workers.iter().filter(|worker| worker.alive && of(worker)).count() as u64;
+    let count = |of: &dyn Fn(&WorkerInfo) -> bool| workers.iter().filter(|worker| claims(worker) && of(worker)).count() as u64;
     (count(&|worker| serves(worker, task)) == 0).then(|| Reason::NoWorker {
         queue: task.queue.clone(),
         kind: task.kind.clone(),
@@ -151,12 +151,16 @@ fn unserved(task: &TaskRecord, workers: &[WorkerInfo]) -> Option<Reason> {
 fn turn(task: &TaskRecord, here: Option<&QueueInfo>, workers: &[WorkerInfo]) -> Reason {
     let (queue, ready) = (task.queue.clone(), here.map_or(1, |queue| queue.ready.max(1)));
     let slots_of = |worker: &WorkerInfo| worker.queues.get(&task.queue).copied().map_or(0, u64::from);
-    let slots = workers.iter().filter(|worker| worker.alive && serves(worker, task)).map(slots_of).sum();
+    let slots = workers.iter().filter(|worker| claims(worker) && serves(worker, task)).map(slots_of).sum();
     if here.is_some_and(|queue| queue.running >= slots) {
         Reason::Busy { queue, slots, ready }
     } else {
         Reason::Next { queue, ready }
     }
+}
+
+fn claims(worker: &WorkerInfo) -> bool {
+    worker.alive && worker.drain != Some(Drain::Heard)
 }
 
 fn serves(worker: &WorkerInfo, task: &TaskRecord) -> bool {
@@ -303,6 +307,7 @@ mod tests {
             name: "host:1".to_owned(),
             version: String::new(),
             alive,
+            drain: None,
             started_at: Timestamp::from_millis(0),
             expires_at: Timestamp::from_millis(0),
             queues: BTreeMap::from([(queue.to_owned(), 2)]),
@@ -346,6 +351,8 @@ mod tests {
         let two = texts(&task(State::Scheduled), queue(true, 0, 0), &[]);
         assert_eq!(two.split(" | ").map(|text| &text[..9]).collect::<Vec<_>>(), ["it is due", "the queue", "no worker"]);
         assert!(texts(&ready, queue(false, 1, 0), &[worker(false, "mail", "mail.send")]).starts_with("no worker lives"));
+        let leaves = WorkerInfo { drain: Some(Drain::Heard), ..worker(true, "mail", "mail.send") };
+        assert!(texts(&ready, queue(false, 1, 0), &[leaves]).starts_with("no worker lives"));
         let elsewhere = [worker(true, "other", "mail.send")];
         assert!(texts(&ready, queue(false, 1, 0), &elsewhere).starts_with("no living worker serves the queue `mail`"));
         let apart = [worker(true, "other", "mail.send"), worker(true, "mail", "other")];

@@ -234,7 +234,7 @@ impl Inner {
         let pool = Pool::new(self.connect.clone(), 1, PATIENCE_OF_BEATS, self.env.clone());
         let mut session = self.session(&pool, Kind::Single).await?;
         let explain = |fault: Fault| fault.explain(&self.connect.what);
-        let (pulse, _) = self.answer(ops::heartbeat(&mut session, worker, lease)).await?.map_err(explain)?;
+        let (pulse, _) = self.answer(ops::heartbeat(&mut session, worker, lease, true)).await?.map_err(explain)?;
         let (_, reply) = self.answer(session.end()).await?.map_err(explain)?;
         if pulse.alive {
             self.lives(worker);

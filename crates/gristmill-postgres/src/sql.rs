@@ -185,7 +185,8 @@ queries! {
     Unpark "unpark" [INT4, INT4, INT8];
     WaitingCount "waiting_count" [INT4, INT8];
     WaitingExpire "expire" [INT8, INT8, INT8];
-    WorkerBeat "worker_beat" [INT8, UUID, INT8];
+    WorkerBeat "worker_beat" [INT8, UUID, INT8, BOOL];
+    WorkerDrain "worker_drain" [UUID];
     WorkerEnter "worker_enter" [INT8, UUID, TEXT, TEXT, TEXT, INT8];
     WorkerEpoch "worker_epoch" [INT8];
     WorkerGet "worker_get" [INT8, UUID];

@@ -122,6 +122,27 @@ impl PostgresStore {
         Ok(rescued.tasks)
     }
 
+    /// A heartbeat; `is_told`: whether the worker hears the answer.
+    async fn beat(&self, worker: WorkerId, lease: Duration, is_told: bool) -> Result<Pulse, StoreError> {
+        self.inner.signals.looking_for_cancellations(worker);
+        let beat = async { run!(&self.inner, beats, Kind::Single, s => ops::heartbeat(&mut s, worker, lease, is_told)) };
+        let (pulse, fleets) = match beat.await {
+            // The reserved connection broke, and others have taken its place on the server: any of ours will do.
+            Err(error) if sqlstate(&error) == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
+                run!(&self.inner, pool, Kind::Single, s => ops::heartbeat(&mut s, worker, lease, is_told))
+            }
+            beat => beat,
+        }?;
+        if !pulse.alive {
+            self.inner.workers.leave(worker);
+        }
+        self.inner.keep_fleets(worker, pulse.alive.then_some(fleets));
+        if pulse.alive {
+            self.inner.lives(worker);
+        }
+        Ok(pulse)
+    }
+
     /// Whether a task has ended or is gone; an error is a reason to look again, too.
     async fn has_ended(&self, id: TaskId) -> bool {
         let open = async {
@@ -143,7 +164,7 @@ impl Source for PostgresStore {
             run!(&self.inner, pool, Kind::Single, s => ops::enter(&mut s, &self.inner.workers, worker));
         entered?;
         // Learns how many there are: fifty that start at once must not each take itself for the only one until they beat.
-        self.heartbeat(worker.id, worker.lease).await?;
+        self.beat(worker.id, worker.lease, false).await?;
         Ok(())
     }
 
@@ -156,23 +177,7 @@ impl Source for PostgresStore {
     }
 
     async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
-        self.inner.signals.looking_for_cancellations(worker);
-        let beat = async { run!(&self.inner, beats, Kind::Single, s => ops::heartbeat(&mut s, worker, lease)) };
-        let (pulse, fleets) = match beat.await {
-            // The reserved connection broke, and others have taken its place on the server: any of ours will do.
-            Err(error) if sqlstate(&error) == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
-                run!(&self.inner, pool, Kind::Single, s => ops::heartbeat(&mut s, worker, lease))
-            }
-            beat => beat,
-        }?;
-        if !pulse.alive {
-            self.inner.workers.leave(worker);
-        }
-        self.inner.keep_fleets(worker, pulse.alive.then_some(fleets));
-        if pulse.alive {
-            self.inner.lives(worker);
-        }
-        Ok(pulse)
+        self.beat(worker, lease, true).await
     }
 
     fn fleet(&self) -> Fleet {
@@ -372,6 +377,10 @@ impl Store for PostgresStore {
         let buried: Result<(), StoreError> =
             run!(inner, pool, Kind::Single, s => ops::bury_worker(&mut s, &inner.workers, worker));
         buried.map(|()| Some(held))
+    }
+
+    async fn drain_worker(&self, worker: WorkerId) -> Result<bool, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => ops::drain_worker(&mut s, worker))
     }
 
     async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {

@@ -165,6 +165,7 @@ statements! {
     WAITING_INSERT = "waiting_insert",
     WORKER_BEAT = "worker_beat",
     WORKER_DELETE = "worker_delete",
+    WORKER_DRAIN = "worker_drain",
     WORKER_ENTER = "worker_enter",
     WORKER_GET = "worker_get",
     WORKER_HELD = "worker_held",

@@ -377,6 +377,10 @@ impl Store for SqliteStore {
         Ok(Some(held))
     }
 
+    async fn drain_worker(&self, worker: WorkerId) -> Result<bool, StoreError> {
+        self.write(1, move |tx| ops::drain_worker(tx, worker)).await
+    }
+
     async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
         let ids = ids.to_vec();
         self.write(ids.len(), move |tx| ids.iter().map(|id| ops::unblock(tx, *id)).collect()).await

@@ -18,10 +18,11 @@ const OPTIONS: [(&str, Of); 6] = [
 ];
 
 /// Commands whose arguments are.
-const ARGUMENTS: [(&[&str], Of); 13] = [
+const ARGUMENTS: [(&[&str], Of); 14] = [
     (&["enqueue"], Of::Kinds),
     (&["queues", "pause"], Of::Queues),
     (&["queues", "resume"], Of::Queues),
+    (&["workers", "drain"], Of::Workers),
     (&["workers", "forget"], Of::Workers),
     (&["schedules", "show"], Of::Schedules),
     (&["schedules", "next"], Of::Schedules),

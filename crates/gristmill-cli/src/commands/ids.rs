@@ -3,10 +3,12 @@
 use std::str::FromStr;
 
 use gristmill::core::WorkerId;
+use gristmill::record::WorkerInfo;
 use gristmill::{Client, TaskId};
 
 use super::values::ID_EXAMPLE;
 use crate::exit::CliError;
+use crate::near::did_you_mean;
 
 /// Shorter beginnings are rather a slip.
 const BEGINNING_MIN: usize = 4;
@@ -80,11 +82,34 @@ fn told(ids: &[TaskId]) -> String {
 /// # Errors
 /// A text that means no worker, or several.
 pub(super) async fn find_worker(text: &str, client: &Client) -> Result<WorkerId, CliError> {
-    let workers = client.workers().list().await?;
-    let means = |id: &str, name: &str| name == text || text.len() >= BEGINNING_MIN && id.starts_with(&text.to_ascii_lowercase());
-    let meant: Vec<_> = workers.iter().filter(|worker| means(&worker.id, &worker.name)).collect();
+    one_of(text, &client.workers().list().await?)
+}
+
+/// The same for what only one that lives can do: one that died under the same name does not stand in its way.
+///
+/// # Errors
+/// As [`find_worker`], and if the one that is meant is dead.
+pub(super) async fn find_living_worker(text: &str, client: &Client) -> Result<WorkerId, CliError> {
+    let (living, dead): (Vec<_>, Vec<_>) = client.workers().list().await?.into_iter().partition(|worker| worker.alive);
+    if !living.iter().any(|worker| means(text, worker)) && dead.iter().any(|worker| means(text, worker)) {
+        return Err(CliError::failed(format!("the worker `{text}` is dead: its lease is over"))
+            .with_hint("what it held goes to others by itself; `workers forget` takes it at once"));
+    }
+    one_of(text, &living)
+}
+
+fn means(text: &str, worker: &WorkerInfo) -> bool {
+    worker.name == text || text.len() >= BEGINNING_MIN && worker.id.starts_with(&text.to_ascii_lowercase())
+}
+
+fn one_of(text: &str, workers: &[WorkerInfo]) -> Result<WorkerId, CliError> {
+    let meant: Vec<_> = workers.iter().filter(|worker| means(text, worker)).collect();
     match meant.as_slice() {
-        [] => Err(CliError::failed(format!("there is no worker `{text}`")).with_hint("`workers` lists them, with ids and names")),
+        [] => {
+            let near = did_you_mean(text, workers.iter().map(|worker| worker.name.as_str()));
+            let none = CliError::failed(format!("there is no worker `{text}`{near}"));
+            Err(none.with_hint("`workers` lists them, with ids and names"))
+        }
         [worker] => worker.id.parse().map_err(|_| CliError::failed(format!("the store has no readable id of `{text}`"))),
         several => {
             let ids: Vec<_> = several.iter().take(ALIKE_TOLD).map(|worker| worker.id.as_str()).collect();

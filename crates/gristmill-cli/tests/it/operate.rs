@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, until};
 
 #[test]
 fn paused_queues_are_not_claimed_from() {
@@ -244,6 +244,82 @@ fn workers_are_forgotten_and_tasks_released() {
     sandbox.until_state(&later, "running");
     worker.hears("this worker was taken for dead, by hand (`workers forget`)");
     worker.signal(Signal::KILL);
+}
+
+/// It is asked from another process, says how far it is, and ends as at a first signal.
+#[test]
+fn a_worker_is_asked_to_end() {
+    let sandbox = Sandbox::new("[tasks.slow]\ncommand = [\"sh\", \"-c\", \"until [ -e go ]; do sleep 0.05; done\"]\n");
+    let mut worker = sandbox.worker(&["--queues", "default=1", "--prefetch", "0"]);
+    let running = sandbox.enqueue("slow", "{}");
+    sandbox.until_state(&running, "running");
+    let ready = sandbox.enqueue("slow", "{}");
+    let of_worker = |field: &str| sandbox.json(&["workers"])["items"][0][field].clone();
+    let (id, name) = (of_worker("id"), of_worker("name").as_str().unwrap().to_owned());
+    assert_eq!(of_worker("drain"), Value::Null);
+
+    let waiting = sandbox.start(&["workers", "drain", &name, "--wait"]);
+    worker.hears("asked by an operator to end");
+    assert_eq!(of_worker("drain"), "heard");
+    assert!(sandbox.ok(&["workers"]).contains("draining"));
+    let drained = json!({ "worker": id, "drain": "heard", "running": 1 });
+    assert_eq!(sandbox.json(&["workers", "drain", &name]), drained, "again");
+    let late = sandbox.fails(4, &["workers", "drain", &name, "--wait", "--wait-timeout", "50ms"]);
+    assert!(late.contains("has heard, and did not end within 50ms: it runs 1 tasks"), "{late}");
+
+    sandbox.write("go", "");
+    assert!(waiting.ended().0.success());
+    let (status, said) = worker.ended();
+    assert!(status.success() && said.contains("1 succeeded"), "{said}");
+    assert_eq!(
+        (sandbox.show(&running)["state"].clone(), sandbox.show(&ready)["state"].clone()),
+        (json!("succeeded"), json!("ready"))
+    );
+    assert!(sandbox.fails(1, &["workers", "drain", &name]).contains(&format!("there is no worker `{name}`")));
+    // Who comes next knows nothing of it.
+    let _next = sandbox.worker(&["--queues", "default=1"]);
+    sandbox.until_state(&ready, "succeeded");
+}
+
+/// One that does not hear is told apart from one that does, and from one that is dead or is not there.
+#[test]
+fn who_does_not_hear_that_it_is_to_end_is_told() {
+    let sandbox = Sandbox::with_echo();
+    let deaf = sandbox.worker(&[]);
+    let name = sandbox.json(&["workers"])["items"][0]["name"].as_str().unwrap().to_owned();
+    let near = sandbox.fails(1, &["workers", "drain", &format!("{name}0")]);
+    assert!(near.contains(&format!("did you mean `{name}`?")), "{near}");
+    assert!(sandbox.fails(1, &["workers", "forget", &format!("{name}0")]).contains("did you mean"));
+    sandbox.fails(2, &["workers", "drain"]);
+    sandbox.fails(2, &["workers", "drain", &name, "--wait-timeout", "soon"]);
+    assert!(sandbox.fails(2, &["workers", "stop", &name]).contains("drain"));
+
+    deaf.signal(Signal::STOP);
+    let said = sandbox.fails(4, &["workers", "drain", &name, "--wait-timeout", "50ms"]);
+    assert!(said.contains("was asked, and has not heard of it within 50ms") && said.contains("next heartbeat"), "{said}");
+    assert_eq!(sandbox.json(&["workers"])["items"][0]["drain"], "asked");
+    assert!(sandbox.ok(&["workers"]).contains("asked to end"));
+    deaf.signal(Signal::CONT);
+    let (status, said) = deaf.ended();
+    assert!(status.success(), "{said}");
+
+    let dead = sandbox.worker(&["--lease", "100ms"]);
+    let name = sandbox.json(&["workers"])["items"][0]["name"].as_str().unwrap().to_owned();
+    dead.signal(Signal::KILL);
+    until("its lease is over", || sandbox.json(&["workers"])["items"][0]["alive"] == false);
+    let said = sandbox.fails(1, &["workers", "drain", &name]);
+    assert!(said.contains(&format!("the worker `{name}` is dead")) && said.contains("workers forget"), "{said}");
+}
+
+#[test]
+fn dev_can_be_asked_to_end() {
+    let sandbox = Sandbox::with_echo();
+    let mut dev = sandbox.start(&["dev"]);
+    dev.hears("dev: started");
+    let name = sandbox.json(&["workers"])["items"][0]["name"].as_str().unwrap().to_owned();
+    sandbox.ok(&["workers", "drain", &name, "--wait"]);
+    let (status, said) = dev.ended();
+    assert!(status.success() && said.contains("worker ended"), "{said}");
 }
 
 /// What the clock did while it was ahead is named, and mended.

@@ -81,6 +81,10 @@ fn deploy_and_roll_back(sandbox: &Sandbox) {
         page["items"].as_array().unwrap().len()
     };
     until("the older one finishes it all", || all("succeeded") == 2 * TASKS);
+    // It knows no wish to end, and whoever asks is told so.
+    let name = sandbox.json(&["workers"])["items"][0]["name"].as_str().unwrap().to_owned();
+    let said = sandbox.fails(4, &["workers", "drain", &name, "--wait-timeout", "50ms"]);
+    assert!(said.contains("has not heard of it") && said.contains("of a version that knows no such wish"), "{said}");
     stop(worker);
 
     check(sandbox, &ids);

@@ -213,6 +213,10 @@ impl Store for MemoryStore {
         Ok(self.run(|tables, now| tables.forget_worker(worker, now)))
     }
 
+    async fn drain_worker(&self, worker: WorkerId) -> Result<bool, StoreError> {
+        Ok(self.run(|tables, _| tables.drain_worker(worker)))
+    }
+
     async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
         Ok(self.run(|tables, now| ids.iter().map(|id| tables.unblock(*id, now)).collect()))
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use gristmill_core::kit::watch::Watch;
 use gristmill_core::{
-    AttemptRecord, AttemptState, Fence, Hold, KindSpec, NewTask, Progress, Standing, State, TaskId, Timestamp, WorkerId,
+    AttemptRecord, AttemptState, Drain, Fence, Hold, KindSpec, NewTask, Progress, Standing, State, TaskId, Timestamp, WorkerId,
     WorkerSpec, place,
 };
 
@@ -108,6 +108,8 @@ pub(super) struct Worker {
     pub(super) lease: Duration,
     /// It was taken for dead.
     pub(super) lost: bool,
+    /// Somebody has asked it to end.
+    pub(super) drain: Option<Drain>,
 }
 
 impl Place {

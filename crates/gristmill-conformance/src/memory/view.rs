@@ -146,6 +146,7 @@ impl Tables {
             name: worker.spec.name.clone(),
             version: worker.spec.version.clone(),
             alive: worker.is_alive(now),
+            drain: worker.drain,
             started_at: worker.started_at,
             expires_at: worker.expires_at,
             queues: worker.spec.queues.clone(),

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use gristmill_core::kit::watch::Beat;
-use gristmill_core::{Ending, LeaseKey, LeaseRef, Pulse, Timestamp, WorkerId, WorkerSpec};
+use gristmill_core::{Drain, Ending, LeaseKey, LeaseRef, Pulse, Timestamp, WorkerId, WorkerSpec};
 
 use super::tables::{Tables, Worker};
 
@@ -9,10 +9,10 @@ impl Tables {
     pub(super) fn enter(&mut self, spec: &WorkerSpec, now: Timestamp) {
         let (lease, expires_at) = (spec.lease, now.saturating_add(spec.lease));
         // One that says anew what it serves began when it began.
-        let (key, started_at) =
-            self.workers.get(&spec.id).map_or((self.last_worker + 1, now), |worker| (worker.key, worker.started_at));
+        let (key, started_at, drain) = (self.workers.get(&spec.id))
+            .map_or((self.last_worker + 1, now, None), |worker| (worker.key, worker.started_at, worker.drain));
         self.last_worker = self.last_worker.max(key);
-        self.workers.insert(spec.id, Worker { spec: spec.clone(), started_at, expires_at, key, lease, lost: false });
+        self.workers.insert(spec.id, Worker { spec: spec.clone(), started_at, expires_at, key, lease, lost: false, drain });
         // Tasks that nobody served may be claimed from now on.
         self.news.ready = true;
     }
@@ -29,11 +29,12 @@ impl Tables {
     /// Extends a worker's lease, however late. One that was taken for dead stays dead: its tasks may be somebody else's already.
     pub(super) fn heartbeat(&mut self, id: WorkerId, lease: Duration, now: Timestamp) -> Pulse {
         let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.lost) else {
-            return Pulse { alive: false, cancel: Vec::new() };
+            return Pulse::default();
         };
         worker.expires_at = now.saturating_add(lease);
         worker.lease = lease;
-        Pulse { alive: true, cancel: self.cancelled(id) }
+        worker.drain = worker.drain.map(|_| Drain::Heard);
+        Pulse { alive: true, drain: worker.drain.is_some(), cancel: self.cancelled(id) }
     }
 
     /// Which of the tasks that a worker holds are to stop.
@@ -65,6 +66,14 @@ impl Tables {
         self.workers.remove(&id);
         self.news.changed = true;
         Some(held)
+    }
+
+    /// Asks a worker to end; false if there is none that was not taken for dead.
+    pub(super) fn drain_worker(&mut self, id: WorkerId) -> bool {
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.lost) else { return false };
+        worker.drain = worker.drain.or(Some(Drain::Asked));
+        self.news.changed = true;
+        true
     }
 
     /// As a process that begins anew, and has seen nothing of the workers.

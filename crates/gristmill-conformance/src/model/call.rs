@@ -41,6 +41,7 @@ pub(super) enum Call {
     Release(Vec<TaskId>),
     Delete(Vec<TaskId>),
     Forget(WorkerId),
+    Drain(WorkerId),
     Unblock(Vec<TaskId>),
     Admit(Vec<TaskId>),
     Pause(&'static str, bool),
@@ -61,6 +62,7 @@ pub(super) enum Answer {
     Released(Vec<ReleaseOutcome>),
     Deleted(Vec<DeleteOutcome>),
     Forgot(Option<u64>),
+    Asked(bool),
     WentOn(Vec<Option<State>>),
     Swept(Swept),
     Error(StoreErrorKind, String),
@@ -113,6 +115,7 @@ impl Call {
             Self::Release(ids) => Answer::Released(store.release(ids).await?),
             Self::Delete(ids) => Answer::Deleted(store.delete(ids).await?),
             Self::Forget(worker) => Answer::Forgot(store.forget_worker(*worker).await?),
+            Self::Drain(worker) => Answer::Asked(store.drain_worker(*worker).await?),
             Self::Unblock(ids) => Answer::WentOn(store.unblock(ids).await?),
             Self::Admit(ids) => Answer::WentOn(store.admit(ids).await?),
             Self::Pause(queue, paused) => {
@@ -134,7 +137,7 @@ impl fmt::Display for Answer {
             Self::Left(n) => write!(f, "released {n}"),
             Self::Pulse(pulse) => {
                 let cancel: Vec<_> = pulse.cancel.iter().map(without_key).collect();
-                write!(f, "{:?}", Pulse { alive: pulse.alive, cancel })
+                write!(f, "{:?}", Pulse { cancel, ..*pulse })
             }
             Self::Claimed(claimed) => {
                 let claimed = claimed.iter().map(|claimed| Claimed { lease: without_key(&claimed.lease), ..claimed.clone() });
@@ -147,6 +150,7 @@ impl fmt::Display for Answer {
             Self::Released(outcomes) => write!(f, "{outcomes:?}"),
             Self::Deleted(outcomes) => write!(f, "{outcomes:?}"),
             Self::Forgot(held) => write!(f, "{held:?}"),
+            Self::Asked(is_there) => write!(f, "{is_there}"),
             Self::WentOn(states) => write!(f, "{states:?}"),
             // Which expiries a claim had found before is each store's own affair; the suite looks at what is told.
             Self::Swept(swept) => write!(f, "{:?}", Swept { unparked: 0, ended: Vec::new(), ..swept.clone() }),

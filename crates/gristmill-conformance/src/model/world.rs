@@ -81,6 +81,7 @@ impl World {
             Op::Release(tasks) => Call::Release(self.some_tasks(tasks)?),
             Op::Delete(tasks) => Call::Delete(self.some_tasks(tasks)?),
             Op::Forget(worker) => Call::Forget(self.some_worker(*worker)?.id),
+            Op::Drain(worker) => Call::Drain(self.some_worker(*worker)?.id),
             Op::Unblock(tasks) => Call::Unblock(self.some_tasks(tasks)?),
             Op::Admit(tasks) => Call::Admit(self.some_tasks(tasks)?),
             Op::Pause { queue, paused } => Call::Pause(NAMES[*queue], *paused),

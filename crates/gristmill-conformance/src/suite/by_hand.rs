@@ -104,7 +104,7 @@ pub async fn a_forgotten_worker_has_died(bench: Bench<'_>) {
     assert_eq!((task.state, task.attempt, task.crashes), (State::Ready, 1, 1));
     assert_eq!(bench.settle(lost, Ending::Succeeded).await, Settled::LeaseLost);
     let told = bench.store.heartbeat(worker, LEASE).await.expect("heartbeat");
-    assert_eq!(told, Pulse { alive: false, cancel: Vec::new() });
+    assert_eq!(told, Pulse::default());
     assert!(bench.store.claim(&bench.wanted(worker, ALL)).await.is_err());
     let workers = bench.store.workers().await.expect("workers");
     assert_eq!(workers.iter().map(|worker| worker.id.clone()).collect::<Vec<_>>(), [other.to_string()]);

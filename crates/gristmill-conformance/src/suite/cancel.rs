@@ -49,11 +49,11 @@ pub async fn what_runs_is_told_with_the_next_heartbeat(bench: Bench<'_>) {
     assert_eq!(cancel(&bench, second).await, CancelOutcome::CancelRequested, "asked again, answered again");
     assert!(bench.get(second).await.cancel_requested && !bench.get(first).await.cancel_requested);
     assert_eq!(bench.state(second).await, State::Running);
-    let told = Pulse { alive: true, cancel: vec![leases[1]] };
+    let told = Pulse { alive: true, cancel: vec![leases[1]], ..Pulse::default() };
     for _ in 0..2 {
         assert_eq!(bench.store.heartbeat(worker, LEASE).await.ok().as_ref(), Some(&told));
     }
-    let nothing = Pulse { alive: true, cancel: Vec::new() };
+    let nothing = Pulse { alive: true, ..Pulse::default() };
     assert_eq!(bench.store.heartbeat(other, LEASE).await.ok(), Some(nothing));
 }
 

@@ -50,15 +50,15 @@ pub async fn a_heartbeat_from_beside_the_runtime_keeps_the_lease(bench: Bench<'_
     let lease = bench.claim_one(worker).await.lease;
     for _ in 0..3 {
         bench.pass(LEASE - secs(1));
-        assert_eq!(beat_apart(&bench, worker), Pulse { alive: true, cancel: Vec::new() });
+        assert_eq!(beat_apart(&bench, worker), Pulse { alive: true, ..Pulse::default() });
         assert_eq!(bench.sweep().await.rescued, 0);
     }
     bench.store.cancel(&[id]).await.expect("the store answers");
-    assert_eq!(beat_apart(&bench, worker), Pulse { alive: true, cancel: vec![lease] });
+    assert_eq!(beat_apart(&bench, worker), Pulse { alive: true, cancel: vec![lease], ..Pulse::default() });
 }
 
 /// This thread waits meanwhile, and with it the runtime, unless it has others.
-fn beat_apart(bench: &Bench<'_>, worker: WorkerId) -> Pulse {
+pub(super) fn beat_apart(bench: &Bench<'_>, worker: WorkerId) -> Pulse {
     let store = &bench.store;
     let beat = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -69,7 +69,7 @@ fn beat_apart(bench: &Bench<'_>, worker: WorkerId) -> Pulse {
 
 /// A heartbeat revives nobody who was taken for dead, even if he held nothing, nor does one of a stranger.
 pub async fn a_dead_worker_is_told_so_and_stays_dead(bench: Bench<'_>) {
-    let dead = Pulse { alive: false, cancel: Vec::new() };
+    let dead = Pulse::default();
     let (worker, idle) = (bench.worker().await, bench.worker().await);
     bench.add().await;
     bench.claim_one(worker).await;
@@ -230,7 +230,7 @@ pub async fn a_worker_that_slept_for_three_leases_changes_nothing(bench: Bench<'
     for lease in stale {
         refuses_everything(&bench, lease, "of a worker that slept").await;
     }
-    assert_eq!(bench.store.heartbeat(sleeper, LEASE).await.ok(), Some(Pulse { alive: false, cancel: Vec::new() }));
+    assert_eq!(bench.store.heartbeat(sleeper, LEASE).await.ok(), Some(Pulse::default()));
     for again in [false, true] {
         let error = bench.store.claim(&Claim { again, ..wanted.clone() }).await.expect_err("it is not alive");
         assert_eq!(error.kind(), StoreErrorKind::Invalid, "{error}");

@@ -9,6 +9,7 @@ pub mod cancel;
 pub mod children;
 pub mod claim;
 pub mod clock;
+pub mod drain;
 pub mod durability;
 pub mod enqueue;
 pub mod expiry;
@@ -129,6 +130,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         limits::CHECKS,
         operators::CHECKS,
         wait::CHECKS,
+        drain::CHECKS,
         durability::CHECKS,
         races::CHECKS,
         schedules::CHECKS,

@@ -38,6 +38,7 @@ enum Fault {
     AdmitsWhatDependsOnOthers,
     LosesRefusedChildren,
     ForgetsEnds,
+    KeepsDrainsToItself,
 }
 
 #[test]
@@ -93,6 +94,11 @@ fn children_of_failures_are_noticed() {
 #[test]
 fn cancellations_that_nobody_is_told_of_are_noticed() {
     noticed(Fault::CannotCancelWhatRuns, "cancel::what_runs_is_told_with_the_next_heartbeat");
+}
+
+#[test]
+fn workers_that_never_hear_that_they_are_to_end_are_noticed() {
+    noticed(Fault::KeepsDrainsToItself, "drain::a_worker_hears_with_its_next_heartbeat_that_it_is_to_end");
 }
 
 #[test]
@@ -207,7 +213,8 @@ impl Source for Broken {
     async fn heartbeat(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
         let pulse = self.inner.heartbeat(worker, lease).await?;
         let known = !pulse.alive && self.inner.workers().await?.iter().any(|known| known.id == worker.to_string());
-        Ok(if known && self.has(Fault::RevivesDeadWorkers) { Pulse { alive: true, ..pulse } } else { pulse })
+        let pulse = if known && self.has(Fault::RevivesDeadWorkers) { Pulse { alive: true, ..pulse } } else { pulse };
+        Ok(if self.has(Fault::KeepsDrainsToItself) { Pulse { drain: false, ..pulse } } else { pulse })
     }
 
     async fn cancelled(&self, worker: WorkerId) -> Result<Vec<LeaseRef>, StoreError> {
@@ -434,6 +441,10 @@ impl Store for Broken {
 
     async fn forget_worker(&self, worker: WorkerId) -> Result<Option<u64>, StoreError> {
         self.inner.forget_worker(worker).await
+    }
+
+    async fn drain_worker(&self, worker: WorkerId) -> Result<bool, StoreError> {
+        self.inner.drain_worker(worker).await
     }
 
     async fn unblock(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{Ack, AttemptState, Keep, Retention, State, Timestamp};
+use crate::{Ack, AttemptState, Drain, Keep, Retention, State, Timestamp};
 
 const FOREVER: i64 = -1;
 /// A retention of nothing.
@@ -91,6 +91,15 @@ pub fn attempt_state_of(state: AttemptState) -> i16 {
 /// What [`attempt_state_of`] gave; failed for a number that no version wrote.
 pub fn attempt_state_from(code: i64) -> AttemptState {
     usize::try_from(code).ok().and_then(|place| AttemptState::ALL.get(place).copied()).unwrap_or(AttemptState::Failed)
+}
+
+/// 0 not asked to end, 1 asked, 2 heard. Asked for a number that no version wrote, so that it is told again.
+pub fn drain_from(code: i64) -> Option<Drain> {
+    match code {
+        0 => None,
+        2 => Some(Drain::Heard),
+        _ => Some(Drain::Asked),
+    }
 }
 
 /// Text of our own plain types, which have no keys but strings and so can't fail.

@@ -76,6 +76,13 @@ pub(crate) async fn lose_worker(s: &mut Session<'_>, worker: WorkerId) -> Result
     Ok(Some(row.try_get::<_, i64>(2)?.unsigned_abs()))
 }
 
+/// Asks a worker to end; false if there is none of this id that was not taken for dead.
+pub(crate) async fn drain_worker(s: &mut Session<'_>, worker: WorkerId) -> Result<bool, Fault> {
+    let is_there = s.execute(Q::WorkerDrain, &[&worker.as_uuid()]).await? > 0;
+    s.effects.changed |= is_there;
+    Ok(is_there)
+}
+
 /// Deletes the row of a worker from which everything was taken.
 pub(crate) async fn bury_worker(s: &mut Session<'_>, workers: &Workers, worker: WorkerId) -> Result<(), Fault> {
     s.row(Q::WorkerLeave, &[&worker.as_uuid()]).await?;

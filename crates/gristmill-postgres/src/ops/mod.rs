@@ -15,7 +15,7 @@ mod taken;
 mod worker;
 mod writes;
 
-pub(crate) use by_hand::{bury_worker, delete, lose_worker, release};
+pub(crate) use by_hand::{bury_worker, delete, drain_worker, lose_worker, release};
 pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;
 pub(crate) use encode::{is_alone, limit, storable, wait};

@@ -66,10 +66,15 @@ pub(crate) async fn leave(s: &mut Session<'_>, workers: &Workers, worker: Worker
     Ok(found.len() as u64)
 }
 
-/// Extends a worker's lease, unless it ran out, and counts those that live.
-pub(crate) async fn heartbeat(s: &mut Session<'_>, worker: WorkerId, lease: Duration) -> Result<(Pulse, Fleets), Fault> {
-    let rows = s.rows(Q::WorkerBeat, &[&s.now, &worker.as_uuid(), &ms(lease)]).await?;
-    let mut pulse = Pulse { alive: !rows.is_empty(), cancel: Vec::new() };
+/// Extends a worker's lease, unless it ran out, and counts those that live. `is_told`: whether the worker hears the answer.
+pub(crate) async fn heartbeat(
+    s: &mut Session<'_>,
+    worker: WorkerId,
+    lease: Duration,
+    is_told: bool,
+) -> Result<(Pulse, Fleets), Fault> {
+    let rows = s.rows(Q::WorkerBeat, &[&s.now, &worker.as_uuid(), &ms(lease), &is_told]).await?;
+    let mut pulse = Pulse { alive: !rows.is_empty(), ..Pulse::default() };
     let mut fleets = Fleets::default();
     for row in &rows {
         let fleet = |size: i64, rank: i64| {
@@ -78,6 +83,7 @@ pub(crate) async fn heartbeat(s: &mut Session<'_>, worker: WorkerId, lease: Dura
         };
         fleets.all = fleet(row.try_get(4)?, row.try_get(5)?);
         fleets.alike = fleet(row.try_get(6)?, row.try_get(7)?);
+        pulse.drain = row.try_get::<_, i16>(8)? != 0;
         if row.try_get::<_, Option<Uuid>>(0)?.is_some() {
             pulse.cancel.push(lease_of(row)?);
         }

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use gristmill_core::kit::encode::ms;
+use gristmill_core::kit::encode::{drain_from, ms};
 use gristmill_core::kit::served::{Holding, Served, Serves};
 use gristmill_core::{KindInfo, Pending, Policy, QueueInfo, Timestamp, WorkerId, WorkerInfo, limits};
 use serde::Deserialize;
@@ -127,6 +127,7 @@ pub(crate) async fn workers(s: &mut Session<'_>) -> Result<Vec<WorkerInfo>, Faul
             name: row.try_get(1)?,
             version: row.try_get(2)?,
             alive: row.try_get(6)?,
+            drain: drain_from(row.try_get::<_, i16>(8)?.into()),
             started_at: Timestamp::from_millis(row.try_get(4)?),
             expires_at: Timestamp::from_millis(row.try_get(5)?),
             queues: serves.queues,

@@ -63,6 +63,13 @@ pub(crate) fn lose_worker(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Option<u6
     Ok(Some(tx.conn.prepare_cached(sql::WORKER_HELD)?.query_row([key], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)?))
 }
 
+/// Asks a worker to end; false if there is none of this id that was not taken for dead.
+pub(crate) fn drain_worker(tx: &mut Tx<'_>, worker: WorkerId) -> Result<bool, Fault> {
+    let is_there = tx.conn.prepare_cached(sql::WORKER_DRAIN)?.execute([worker.as_bytes().as_slice()])? > 0;
+    tx.effects.changed |= is_there;
+    Ok(is_there)
+}
+
 /// Deletes the row of a worker from which everything was taken.
 pub(crate) fn bury_worker(tx: &mut Tx<'_>, worker: WorkerId) -> Result<(), Fault> {
     let Some(key) = key(tx.conn, worker)? else { return Ok(()) };

@@ -18,7 +18,7 @@ mod settle;
 mod sweep;
 mod worker;
 
-pub(crate) use by_hand::{bury_worker, delete, lose_worker, release};
+pub(crate) use by_hand::{bury_worker, delete, drain_worker, lose_worker, release};
 pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;
 pub(crate) use enqueue::enqueue;

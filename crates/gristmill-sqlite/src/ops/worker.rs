@@ -69,10 +69,9 @@ pub(crate) fn leave(tx: &mut Tx<'_>, worker: WorkerId) -> Result<(u64, bool), Fa
 pub(crate) fn heartbeat(tx: &mut Tx<'_>, worker: WorkerId, lease: Duration) -> Result<Pulse, Fault> {
     let until = tx.now.saturating_add(lease).as_millis();
     let beat = params![worker.as_bytes().as_slice(), until, ms(lease)];
-    if tx.conn.prepare_cached(sql::WORKER_BEAT)?.execute(beat)? == 0 {
-        return Ok(Pulse { alive: false, cancel: Vec::new() });
-    }
-    Ok(Pulse { alive: true, cancel: cancelled(tx.conn, worker)? })
+    let drain: Option<i64> = tx.conn.prepare_cached(sql::WORKER_BEAT)?.query_row(beat, |row| row.get(0)).optional()?;
+    let Some(drain) = drain else { return Ok(Pulse::default()) };
+    Ok(Pulse { alive: true, cancel: cancelled(tx.conn, worker)?, drain: drain != 0 })
 }
 
 /// Which of the tasks that a worker holds are to stop.

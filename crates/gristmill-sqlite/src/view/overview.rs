@@ -2,6 +2,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gristmill_core::kit::encode::drain_from;
 use gristmill_core::kit::served::{Holding, Served, Serves};
 use gristmill_core::{Flags, KindInfo, Pending, Policy, QueueInfo, Timestamp, WorkerId, WorkerInfo, limits};
 use rusqlite::{OptionalExtension, params};
@@ -182,6 +183,7 @@ pub(crate) fn workers(view: &mut View<'_>) -> Result<Vec<WorkerInfo>, Fault> {
             name: row.get::<_, Lossy>(1)?.0,
             version: row.get::<_, Lossy>(2)?.0,
             alive: expires_at > now && !row.get::<_, bool>(7)?,
+            drain: drain_from(row.get(8)?),
             started_at: Timestamp::from_millis(row.get(4)?),
             expires_at: Timestamp::from_millis(expires_at),
             queues: serves.queues,

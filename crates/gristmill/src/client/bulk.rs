@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use crate::client::Client;
-use crate::core::{CancelOutcome, Cursor, Filter, RetryOutcome, State, StoreError, TaskId, limits};
+use crate::core::{CancelOutcome, Cursor, DeleteOutcome, Filter, RetryOutcome, State, StoreError, TaskId, limits};
 
 /// How many tasks a bulk operation changed, and how many matched but did not need or allow it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -12,24 +12,26 @@ pub struct BulkReport {
     pub unchanged: u64,
 }
 
+impl BulkReport {
+    /// Counts the answers about a page, and tells `each`.
+    fn add<O: Copy>(&mut self, ids: &[TaskId], outcomes: Vec<O>, changed: fn(O) -> bool, each: &mut impl FnMut(TaskId, O)) {
+        for (id, outcome) in ids.iter().zip(outcomes) {
+            let count = if changed(outcome) { &mut self.changed } else { &mut self.unchanged };
+            *count += 1;
+            each(*id, outcome);
+        }
+    }
+}
+
 pub(crate) async fn cancel(
     client: &Client,
     filter: &Filter,
     mut each: impl FnMut(TaskId, CancelOutcome),
 ) -> Result<BulkReport, StoreError> {
-    let mut report = BulkReport::default();
-    let filter = only(filter, |state| !state.is_final());
-    let mut after = None;
-    while let Some((ids, next)) = page(client, &filter, after).await? {
-        for (id, outcome) in ids.iter().zip(client.store().cancel(&ids).await?) {
-            match outcome {
-                CancelOutcome::Cancelled | CancelOutcome::CancelRequested => report.changed += 1,
-                CancelOutcome::AlreadyEnded | CancelOutcome::NotFound => report.unchanged += 1,
-            }
-            each(*id, outcome);
-        }
-        let Some(next) = next else { break };
-        after = Some(next);
+    let (mut report, mut pages) = (BulkReport::default(), Pages::of(client, filter, |state| !state.is_final()));
+    let changed = |outcome| matches!(outcome, CancelOutcome::Cancelled | CancelOutcome::CancelRequested);
+    while let Some(ids) = pages.next().await? {
+        report.add(&ids, client.store().cancel(&ids).await?, changed, &mut each);
     }
     Ok(report)
 }
@@ -39,40 +41,51 @@ pub(crate) async fn retry(
     filter: &Filter,
     mut each: impl FnMut(TaskId, RetryOutcome),
 ) -> Result<BulkReport, StoreError> {
-    let mut report = BulkReport::default();
     // What has succeeded runs again only if somebody says so.
     let wanted = |state: State| state.is_final() && (state != State::Succeeded || filter.names_state(state));
-    let filter = only(filter, wanted);
-    let mut after = None;
-    while let Some((ids, next)) = page(client, &filter, after).await? {
-        for (id, outcome) in ids.iter().zip(client.store().retry(&ids).await?) {
-            match outcome {
-                RetryOutcome::Ready => report.changed += 1,
-                RetryOutcome::NotEnded | RetryOutcome::NotFound => report.unchanged += 1,
-            }
-            each(*id, outcome);
-        }
-        let Some(next) = next else { break };
-        after = Some(next);
+    let (mut report, mut pages) = (BulkReport::default(), Pages::of(client, filter, wanted));
+    while let Some(ids) = pages.next().await? {
+        report.add(&ids, client.store().retry(&ids).await?, |outcome| outcome == RetryOutcome::Ready, &mut each);
     }
     Ok(report)
 }
 
-/// The filter, narrowed to the states in which the operation can do something.
-fn only(filter: &Filter, useful: impl Fn(State) -> bool) -> Filter {
-    let asked = |state: &State| filter.states.is_empty() || filter.states.contains(state);
-    Filter { states: State::ALL.into_iter().filter(|state| asked(state) && useful(*state)).collect(), ..filter.clone() }
-}
-
-/// The ids of one page and where the next begins; `None` if no state is left to look for.
-async fn page(
+pub(crate) async fn delete(
     client: &Client,
     filter: &Filter,
-    after: Option<Cursor>,
-) -> Result<Option<(Vec<TaskId>, Option<Cursor>)>, StoreError> {
-    if filter.states.is_empty() {
-        return Ok(None);
+    mut each: impl FnMut(TaskId, DeleteOutcome),
+) -> Result<BulkReport, StoreError> {
+    let (mut report, mut pages) = (BulkReport::default(), Pages::of(client, filter, State::is_final));
+    while let Some(ids) = pages.next().await? {
+        report.add(&ids, client.store().delete(&ids).await?, |outcome| outcome == DeleteOutcome::Deleted, &mut each);
     }
-    let page = client.store().list_ids(filter, after, limits::PAGE_ITEMS_MAX).await?;
-    Ok(Some((page.items, page.next)))
+    Ok(report)
+}
+
+/// The ids of tasks that match, page by page.
+struct Pages<'c> {
+    client: &'c Client,
+    /// `None` once there is no more to look for.
+    filter: Option<Filter>,
+    after: Option<Cursor>,
+}
+
+impl<'c> Pages<'c> {
+    /// Of those in a state in which something can be done.
+    fn of(client: &'c Client, filter: &Filter, useful: impl Fn(State) -> bool) -> Self {
+        let states: Vec<_> = State::ALL.into_iter().filter(|state| filter.admits_state(*state) && useful(*state)).collect();
+        // No state at all would mean each of them.
+        let filter = (!states.is_empty()).then(|| Filter { states, ..filter.clone() });
+        Self { client, filter, after: None }
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<TaskId>>, StoreError> {
+        let Some(filter) = &self.filter else { return Ok(None) };
+        let page = self.client.store().list_ids(filter, self.after, limits::PAGE_ITEMS_MAX).await?;
+        self.after = page.next;
+        if self.after.is_none() {
+            self.filter = None;
+        }
+        Ok(Some(page.items))
+    }
 }

@@ -41,7 +41,7 @@ pub use workers::Workers;
 
 use crate::Task;
 use crate::beat::{Definition, Origin, RunningBeat, ScheduleError, SyncReport};
-pub use crate::core::{CancelOutcome, Changes, Mark, ReleaseOutcome, RetryOutcome};
+pub use crate::core::{CancelOutcome, Changes, DeleteOutcome, Mark, ReleaseOutcome, RetryOutcome};
 use crate::core::{Limits, Store, TaskId, Wake};
 use crate::registry::Registry;
 use crate::runtime::{Ground, Runtime};

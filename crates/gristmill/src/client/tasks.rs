@@ -2,11 +2,11 @@ use super::bulk::{self, BulkReport};
 use super::cancel::Cancel;
 use crate::client::Client;
 use crate::core::{
-    CancelOutcome, Cursor, Filter, Page, ReleaseOutcome, RetryOutcome, StoreError, TaskId, TaskRecord, Why,
+    CancelOutcome, Cursor, DeleteOutcome, Filter, Page, ReleaseOutcome, RetryOutcome, StoreError, TaskId, TaskRecord, Why,
     limits::PAGE_ITEMS_MAX,
 };
 
-/// The tasks of a store: look, cancel, retry, release; one, or all that match. Made by [`Client::tasks`].
+/// The tasks of a store: look, cancel, retry, release, delete; one, or all that match. Made by [`Client::tasks`].
 #[derive(Clone, Copy, Debug)]
 pub struct Tasks<'c> {
     client: &'c Client,
@@ -101,6 +101,25 @@ impl<'c> Tasks<'c> {
         Ok(outcomes.first().copied().unwrap_or(ReleaseOutcome::NotFound))
     }
 
+    /// Deletes an ended task with its result and history, before its retention is over. There is no way back.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result, TaskId};
+    /// use gristmill::client::DeleteOutcome;
+    /// # async fn example(client: Client, id: TaskId) -> Result<()> {
+    /// if client.tasks().delete(id).await? == DeleteOutcome::NotEnded {
+    ///     client.tasks().cancel(id).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    pub async fn delete(&self, id: TaskId) -> Result<DeleteOutcome, StoreError> {
+        Ok(self.client.store().delete(&[id]).await?.into_iter().next().unwrap_or(DeleteOutcome::NotFound))
+    }
+
     /// Cancels all tasks that match and have not ended. `each` hears of every one, as it happens.
     ///
     /// # Errors
@@ -116,5 +135,25 @@ impl<'c> Tasks<'c> {
     /// As [`cancel_all`](Self::cancel_all).
     pub async fn retry_all(&self, filter: &Filter, each: impl FnMut(TaskId, RetryOutcome)) -> Result<BulkReport, StoreError> {
         bulk::retry(self.client, filter, each).await
+    }
+
+    /// Deletes all tasks that match and have ended, whatever their end was, with their results and histories. There is no way back:
+    /// [`list`](Self::list) shows beforehand which they are. `each` hears of every one, as it happens.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result};
+    /// use gristmill::record::{Filter, State};
+    /// # async fn example(client: Client) -> Result<()> {
+    /// let expired = Filter { states: vec![State::Expired], queue: Some("mail".to_owned()), ..Filter::default() };
+    /// let report = client.tasks().delete_all(&expired, |id, outcome| println!("{id} {outcome:?}")).await?;
+    /// println!("{} deleted", report.changed);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`cancel_all`](Self::cancel_all).
+    pub async fn delete_all(&self, filter: &Filter, each: impl FnMut(TaskId, DeleteOutcome)) -> Result<BulkReport, StoreError> {
+        bulk::delete(self.client, filter, each).await
     }
 }

@@ -29,6 +29,11 @@ impl Apart {
         self.not_before = Instant::now() + lease / 8;
         let (id, sent) = (shared.id(), Instant::now());
         let answer = beat(shared, left);
+        if let Ok(Some(pulse)) = &answer
+            && pulse.drain
+        {
+            shared.drain();
+        }
         // The runtime may have come to itself meanwhile, and the worker have become another.
         if shared.id() != id {
             return;

@@ -151,8 +151,9 @@ impl WorkerBuilder {
 
     /// Starts the worker and runs it until the process is asked to stop, by SIGTERM, SIGINT (Ctrl-C) or SIGHUP (see [`StopSignals`]):
     /// then no more is claimed, and running tasks get the [grace](Self::grace) period. Asked again, it cancels and releases what still
-    /// runs at once. A worker that [drains](Self::drain) ends when nothing is left, too. Asked before it has started, as the store does
-    /// not answer, it does not start, and the report is empty.
+    /// runs at once. A worker that [drains](Self::drain) ends when nothing is left, too, and any ends when an operator
+    /// [asks it](crate::client::Workers::drain) to. Asked before it has started, as the store does not answer, it does not start, and the
+    /// report is empty.
     ///
     /// ```no_run
     /// # use gristmill::{Client, worker::WorkerError};

@@ -37,6 +37,12 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: Cancellation
             answer = shared.source().heartbeat(shared.id(), shared.config.lease) => answer,
             () = end.cancelled() => return,
         };
+        // Also to one whose lease ran out: under its new id nobody would ask it again.
+        if let Ok(pulse) = &answer
+            && pulse.drain
+        {
+            shared.drain();
+        }
         errors = if answer.is_err() { errors + 1 } else { 0 };
         match answer {
             Ok(pulse) if pulse.alive && shared.trust.holds() => {

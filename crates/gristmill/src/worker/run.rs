@@ -86,7 +86,8 @@ impl Running {
         self.ended().await
     }
 
-    /// Waits until the worker has ended by a [`Stop`], or because it has drained its queues.
+    /// Waits until the worker has ended by a [`Stop`], because it has drained its queues, or because an operator has asked it to
+    /// ([`Workers::drain`](crate::client::Workers::drain)).
     ///
     /// # Cancel safety
     /// The worker goes on.

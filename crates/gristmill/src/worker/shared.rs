@@ -90,6 +90,14 @@ impl Shared {
         &self.ground.runtime
     }
 
+    /// An operator wants the worker to end: it does, as at a first signal.
+    pub(crate) fn drain(&self) {
+        if !self.stopping.is_cancelled() {
+            tracing::info!("asked by an operator to end: no more claims, running tasks get the grace period");
+            self.stopping.cancel();
+        }
+    }
+
     /// The way for slots to have the ends of attempts written, and where they arrive.
     pub(crate) fn settler(&self, buffer: usize) -> (Settler, mpsc::Receiver<Ended>) {
         let (sender, receiver) = mpsc::channel(buffer);

@@ -12,16 +12,23 @@ pub(crate) struct Recorded {
     claims: Mutex<Vec<Vec<(String, usize)>>>,
     late: AtomicBool,
     apart: AtomicUsize,
+    drain: AtomicBool,
 }
 
 impl Recorded {
     pub(crate) fn new(inner: Arc<MemoryBroker>) -> Arc<Self> {
-        Arc::new(Self { inner, claims: Mutex::default(), late: AtomicBool::new(false), apart: AtomicUsize::new(0) })
+        let [late, drain] = [false; 2].map(AtomicBool::new);
+        Arc::new(Self { inner, claims: Mutex::default(), late, apart: AtomicUsize::new(0), drain })
     }
 
     /// What the next claim brings is too late to start as soon as it is there.
     pub(crate) fn answer_late(&self) {
         self.late.store(true, Ordering::SeqCst);
+    }
+
+    /// Heartbeats from beside the runtime hear that the worker is to end, and no others.
+    pub(crate) fn drain_apart(&self) {
+        self.drain.store(true, Ordering::SeqCst);
     }
 
     /// How many heartbeats came from beside the runtime.
@@ -56,7 +63,7 @@ impl Source for Recorded {
 
     async fn heartbeat_apart(&self, worker: WorkerId, lease: Duration) -> Result<Pulse, StoreError> {
         self.apart.fetch_add(1, Ordering::SeqCst);
-        self.inner.heartbeat(worker, lease).await
+        Ok(Pulse { drain: self.drain.load(Ordering::SeqCst), ..self.inner.heartbeat(worker, lease).await? })
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gristmill::beat::{SCHEDULE_HEADER, TICK_HEADER};
-use gristmill::client::{AwaitError, CallError, CancelOutcome, RetryOutcome};
+use gristmill::client::{AwaitError, BulkReport, CallError, CancelOutcome, DeleteOutcome, RetryOutcome};
 use gristmill::core::{AttemptState, Claim, Env, Wanted, WorkerSpec};
 use gristmill::error::FailureReason;
 use gristmill::options::{Ack, Limits};
-use gristmill::record::{Filter, State};
+use gristmill::record::{Drain, Filter, State};
 use gristmill::{App, Context, Error, Result, ResultExt, task};
 
-use crate::support::{Heard, Probe, in_memory, within};
+use crate::support::{Heard, Probe, in_memory, on_file, within};
 
 #[task(name = "note", backoff = fixed("0s"))]
 async fn note(cx: &Context<Probe>, what: String) -> Result<String> {
@@ -250,6 +250,38 @@ async fn bulk_cancel_and_retry_by_filter() {
 }
 
 #[tokio::test]
+async fn ended_tasks_are_deleted_one_or_all_that_match() {
+    let folder = tempfile::tempdir().unwrap();
+    for kept in [false, true] {
+        let app = app(&Probe::default());
+        let client = if kept { on_file(app, &folder).await } else { in_memory(app).await };
+        let notes = (0..1_203).map(|n| client.enqueue(Note { what: n.to_string() }).queue(if n < 3 { "few" } else { "many" }));
+        let handles: Vec<_> = client.enqueue_many(notes).await.into_iter().map(|handle| handle.unwrap()).collect();
+        let (first, tasks) = (handles[0].id(), client.tasks());
+        assert_eq!(tasks.delete(first).await.unwrap(), DeleteOutcome::NotEnded);
+        tasks.cancel(first).await.unwrap();
+        assert_eq!(tasks.delete(first).await.unwrap(), DeleteOutcome::Deleted);
+        assert_eq!(tasks.delete(first).await.unwrap(), DeleteOutcome::NotFound);
+        assert_eq!(tasks.get(first).await.unwrap(), None);
+
+        let all = Filter::default();
+        assert_eq!(tasks.delete_all(&all, |_, _| {}).await.unwrap(), BulkReport::default(), "none has ended");
+        let many = Filter { queue: Some("many".into()), ..Filter::default() };
+        tasks.cancel_all(&many, |_, _| {}).await.unwrap();
+        let ready = Filter { states: vec![State::Ready], ..Filter::default() };
+        assert_eq!(tasks.delete_all(&ready, |_, _| {}).await.unwrap(), BulkReport::default(), "none of these can have ended");
+        let mut told = Vec::new();
+        let report = tasks.delete_all(&all, |id, outcome| told.push((id, outcome))).await.unwrap();
+        assert_eq!((report.changed, report.unchanged), (1_200, 0));
+        // Newest first, as lists are.
+        let expected: Vec<_> = handles[3..].iter().rev().map(|handle| (handle.id(), DeleteOutcome::Deleted)).collect();
+        assert_eq!(told, expected);
+        let left = tasks.list(&all, None, 1_000).await.unwrap().items;
+        assert_eq!(left.iter().map(|task| task.id).collect::<Vec<_>>(), [handles[2].id(), handles[1].id()]);
+    }
+}
+
+#[tokio::test]
 async fn children_live_and_die_with_the_parents_success() {
     let probe = Probe::default();
     let client = in_memory(app(&probe)).await;
@@ -360,6 +392,59 @@ async fn a_graceful_stop_waits_and_then_releases_without_burning_an_attempt() {
     assert_eq!(report.released, 1, "{report}");
     let task = hangs.status().await.unwrap().unwrap();
     assert_eq!((task.state, task.attempt), (State::Ready, 0));
+}
+
+/// By its next heartbeat it hears of it. Nothing that it would have claimed then is touched, and nobody else is asked.
+#[tokio::test]
+async fn a_worker_that_an_operator_drains_ends_as_at_a_first_signal() {
+    let folder = tempfile::tempdir().unwrap();
+    for kept in [false, true] {
+        let probe = Probe::default();
+        let client = if kept { on_file(app(&probe), &folder).await } else { in_memory(app(&probe)).await };
+        probe.close();
+        let finishes = client.enqueue(Note { what: "finishes".into() }).await.unwrap();
+        let builder = || client.worker().prefetch(0);
+        let worker = builder().queue("default", 1).start().await.unwrap();
+        let other = builder().queue("other", 1).start().await.unwrap();
+        probe.until_seen("finishes").await;
+        let waits = client.enqueue(Note { what: "waits".into() }).await.unwrap();
+        let workers = client.workers().list().await.unwrap();
+        let id = workers.iter().find(|worker| worker.queues.contains_key("default")).unwrap().id.parse().unwrap();
+        assert!(client.workers().drain(id).await.unwrap());
+        // It changes no queues any more once it stops.
+        within(async { while worker.queues().serve("default", 1).await.is_ok() {} }).await;
+        let drain = async |queue: &str| {
+            let workers = client.workers().list().await.unwrap();
+            workers.into_iter().find(|worker| worker.queues.contains_key(queue)).map(|worker| worker.drain)
+        };
+        assert_eq!((drain("default").await, drain("other").await), (Some(Some(Drain::Heard)), Some(None)));
+        probe.open();
+        let report = within(worker.ended()).await;
+        assert_eq!((report.succeeded, report.claimed, report.abandoned.len()), (1, 1, 0), "{report}");
+        assert_eq!(finishes.status().await.unwrap().unwrap().state, State::Succeeded);
+        assert_eq!(waits.status().await.unwrap().unwrap().state, State::Ready);
+        assert!(!client.workers().drain(id).await.unwrap(), "it has left");
+
+        let next = builder().queue("default", 1).start().await.unwrap();
+        within(waits.result()).await.unwrap();
+        next.stop().await;
+        other.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_outlives_the_grace_period_of_a_drained_worker_is_given_back() {
+    let probe = Probe::default();
+    let client = in_memory(app(&probe)).await;
+    let hangs = client.enqueue(Wait { polite: false }).await.unwrap();
+    let worker = client.worker().queue("default", 1).grace(Duration::from_millis(1)).start().await.unwrap();
+    probe.until_seen("started").await;
+    let id = client.workers().list().await.unwrap()[0].id.parse().unwrap();
+    assert!(client.workers().drain(id).await.unwrap());
+    assert_eq!(within(worker.ended()).await.released, 1);
+    let task = hangs.status().await.unwrap().unwrap();
+    assert_eq!((task.state, task.attempt), (State::Ready, 0));
+    assert!(client.workers().list().await.unwrap().is_empty());
 }
 
 #[tokio::test]

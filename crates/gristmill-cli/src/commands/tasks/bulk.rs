@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use gristmill::client::{BulkReport, CancelOutcome, ReleaseOutcome, RetryOutcome};
+use gristmill::client::{BulkReport, CancelOutcome, DeleteOutcome, ReleaseOutcome, RetryOutcome};
 use gristmill::core::json::{OutcomeJson, TaskJson};
-use gristmill::core::{DeleteOutcome, StoreError, limits};
+use gristmill::core::{StoreError, limits};
 use gristmill::record::{Filter, State};
 use gristmill::{Client, TaskId};
 use serde::Serialize;
@@ -123,7 +123,7 @@ pub(super) async fn run(verb: Verb, args: &Bulk, filter: &Filter, client: &Clien
     let report = match verb {
         Verb::Cancel => client.tasks().cancel_all(filter, |id, outcome| each.add(id, outcome)).await?,
         Verb::Retry => client.tasks().retry_all(filter, |id, outcome| each.add(id, outcome)).await?,
-        Verb::Delete => delete_all(filter, client, &mut each).await?,
+        Verb::Delete => client.tasks().delete_all(filter, |id, outcome| each.add(id, outcome)).await?,
     };
     if report == BulkReport::default() {
         tell_filter(filter, client).await;
@@ -226,26 +226,6 @@ async fn each_answers<O: Serialize + Copy>(
     match rows.iter().filter(|row| !good(&row.outcome)).count() {
         0 => Ok(()),
         left => Err(CliError::failed(format!("{} {why}", number_of(left as u64, "task")))),
-    }
-}
-
-async fn delete_all(filter: &Filter, client: &Client, each: &mut Each<'_>) -> Result<BulkReport, CliError> {
-    let mut report = BulkReport::default();
-    let Some(filter) = Verb::Delete.narrow(filter) else { return Ok(report) };
-    let mut after = None;
-    loop {
-        let page = client.store().list_ids(&filter, after, limits::PAGE_ITEMS_MAX).await?;
-        for (id, outcome) in page.items.iter().zip(client.store().delete(&page.items).await?) {
-            match outcome {
-                DeleteOutcome::Deleted => report.changed += 1,
-                DeleteOutcome::NotEnded | DeleteOutcome::NotFound => report.unchanged += 1,
-            }
-            each.add(*id, outcome);
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(report);
-        }
     }
 }
 

@@ -1,5 +1,10 @@
+//! `workers`: which there are, and what an operator asks of them.
+
+mod drain;
+
 use gristmill::Client;
 use gristmill::core::WorkerId;
+use gristmill::record::{Drain, WorkerInfo};
 use serde::Serialize;
 
 use super::ids::find_worker;
@@ -18,6 +23,8 @@ pub(crate) struct Args {
 enum Command {
     /// List the workers
     List,
+    /// Ask a worker to end: it claims no more, finishes what it runs within its grace period, and leaves
+    Drain(drain::Args),
     /// Take a worker for dead, at once: what it held runs again, and what had started counts as a crash
     Forget(Forget),
 }
@@ -34,6 +41,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
     let client = session.connect_to_look().await?;
     match args.command {
         None | Some(Command::List) => list(&client, out).await,
+        Some(Command::Drain(args)) => drain::run(&args, &client, out).await,
         Some(Command::Forget(args)) => forget(find_worker(&args.worker, &client).await?, &client, out).await,
     }
 }
@@ -45,7 +53,7 @@ async fn list(client: &Client, out: &Out) -> Result<(), CliError> {
         vec![
             worker.id.clone(),
             worker.name.clone(),
-            if worker.alive { "alive" } else { "dead" }.to_owned(),
+            state(worker).to_owned(),
             worker.running.to_string(),
             worker.buffered.to_string(),
             queues.join(","),
@@ -53,6 +61,15 @@ async fn list(client: &Client, out: &Out) -> Result<(), CliError> {
             worker.version.clone(),
         ]
     })
+}
+
+const fn state(worker: &WorkerInfo) -> &'static str {
+    match worker.drain {
+        _ if !worker.alive => "dead",
+        None => "alive",
+        Some(Drain::Asked) => "asked to end",
+        Some(Drain::Heard) => "draining",
+    }
 }
 
 async fn forget(id: WorkerId, client: &Client, out: &Out) -> Result<(), CliError> {
