@@ -11,6 +11,7 @@ use gristmill::App;
 pub(crate) use command::{Command, DEFAULT_ENV};
 use http::Connections;
 pub(crate) use http::Http;
+pub(crate) use result::Output;
 pub(crate) use signature::Secret;
 
 use crate::config::{Target, TaskType};
