@@ -3,6 +3,7 @@
 //! Flags win over `GRISTMILL_*`, those over the file, and the file over the defaults. A mistake is told with file, line
 //! and column, and nothing is started.
 
+mod check;
 mod file;
 mod mistake;
 mod plain;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use gristmill::app::check_store_url;
 use gristmill::options::{KindSpec, Limits};
 
+pub(crate) use check::Doubt;
 pub(crate) use mistake::ConfigError;
 use mistake::Source;
 pub(crate) use schedule::ConfigSchedule;
