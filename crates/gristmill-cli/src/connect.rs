@@ -11,6 +11,7 @@ use crate::cli::Global;
 use crate::config::{Config, DEFAULT_STORE, Target, WorkerOptions};
 use crate::defined::Defined;
 use crate::exit::CliError;
+use crate::kinds::Program;
 use crate::{kinds, output, stores};
 
 /// How often a worker that can't start yet looks at its store.
@@ -24,18 +25,10 @@ pub(crate) struct Session<S> {
     /// The configuration file, for people.
     pub(crate) source: Option<String>,
     pub(crate) worker: WorkerOptions,
-    /// The programs that the file's task types start, for `doctor`.
-    pub(crate) programs: Vec<Program>,
+    /// The file's task types that start programs, with those, for `doctor`.
+    pub(crate) programs: Vec<(String, Program)>,
     /// The schedules of the file, if there is one.
     pub(crate) defined: Option<Defined>,
-}
-
-/// A program of a task type.
-pub(crate) struct Program {
-    pub(crate) task: String,
-    pub(crate) program: String,
-    pub(crate) path: Option<std::ffi::OsString>,
-    pub(crate) cwd: Option<std::path::PathBuf>,
 }
 
 impl<S: Send + Sync + 'static> Session<S> {
@@ -47,12 +40,7 @@ impl<S: Send + Sync + 'static> Session<S> {
         let config = Config::load(global.config.as_deref(), app.limits_set(), &app.kinds())?;
         let source = config.path.as_ref().map(|path| path.display().to_string());
         let programs = config.tasks.iter().filter_map(|task| match &task.target {
-            Target::Command(command) => Some(Program {
-                task: task.spec.name.clone(),
-                program: command.argv.first()?.clone(),
-                path: command.set_env.get("PATH").map(Into::into).or_else(|| std::env::var_os("PATH")),
-                cwd: command.cwd.clone(),
-            }),
+            Target::Command(command) => Some((task.spec.name.clone(), Program::of(command))),
             Target::Http(_) => None,
         });
         let programs = programs.collect();

@@ -91,7 +91,7 @@ impl From<StoreError> for CliError {
         let hint = match error.kind() {
             // These say what to do.
             StoreErrorKind::Invalid | StoreErrorKind::TooNew => None,
-            _ => Some("the store is --store, GRISTMILL_STORE, or `store` in gristmill.toml; `doctor` looks into it"),
+            _ => Some("the store is --store, GRISTMILL_STORE, or `store` in the configuration; `doctor` looks into it"),
         };
         Self { code, message: error.to_string(), below: Vec::new(), hint: hint.map(str::to_owned) }
     }

@@ -110,10 +110,14 @@ pub(crate) fn set_quiet(quiet: bool) {
     QUIET.store(quiet, Ordering::Relaxed);
 }
 
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
 /// Says something to the person at the terminal, unless nobody wants to hear it: one line on standard error. Never fails; there may
 /// be nobody.
 pub(crate) fn note(text: &str) {
-    if !QUIET.load(Ordering::Relaxed) {
+    if !is_quiet() {
         complain(text);
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn must_be_there(url: &str) -> Result<(), CliError> {
         return Ok(());
     }
     Err(CliError::store(format!("there is no store at {}", options.path.display())).with_hint(
-        "--store, GRISTMILL_STORE or `store` in gristmill.toml name another; `enqueue`, `worker`, `dev` and `migrate` make it",
+        "--store, GRISTMILL_STORE or `store` in the configuration name another; `enqueue`, `worker`, `dev` and `migrate` make it",
     ))
 }
 

@@ -71,6 +71,11 @@ const OPTIONS: &[(&str, &[&str], &str)] = &[
     ("enqueue", &["--headers"], "--header NAME=VALUE, once for each"),
     ("enqueue", &["--attempt-timeout"], "--timeout is that of an attempt, and --wait-timeout that of the wait"),
     ("enqueue", &["--file", "--batch"], "--jsonl FILE"),
+    (
+        "wait",
+        &["--query", "--state", "--kind", "--queue", "--all"],
+        "ids; `tasks list QUERY -o jsonl | jq -r .id` gives those of a query",
+    ),
     ("tasks", &["--status"], "--state"),
     ("tasks", &["--task", "--type", "--name"], "--kind"),
     ("tasks", &["--after", "--from"], "--since"),

@@ -83,8 +83,14 @@ impl FromStr for Timestamp {
     type Err = TimestampError;
 
     fn from_str(text: &str) -> Result<Self, TimestampError> {
-        let unread = |error: jiff::Error| format!("`{text}` is not an RFC 3339 date such as 2027-01-31T09:00:00Z: {error}");
-        let instant: jiff::Timestamp = text.parse().map_err(|error| TimestampError(unread(error)))?;
+        let unread = |error: jiff::Error| {
+            let why = match format!("{text}Z").parse::<jiff::Timestamp>() {
+                Ok(_) => "it says no time zone; add Z, or an offset such as +01:00".to_owned(),
+                Err(_) => error.to_string(),
+            };
+            TimestampError(format!("`{text}` is not an RFC 3339 date such as 2027-01-31T09:00:00Z: {why}"))
+        };
+        let instant: jiff::Timestamp = text.parse().map_err(unread)?;
         let ms = instant.as_millisecond();
         if (Self::MIN.0..=Self::MAX.0).contains(&ms) {
             Ok(Self(ms))
@@ -218,6 +224,8 @@ mod tests {
             let error: Box<dyn std::error::Error> = text.parse::<Timestamp>().unwrap_err().into();
             assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
         }
+        let error = "2027-01-31T09:00:00".parse::<Timestamp>().unwrap_err();
+        assert!(error.to_string().ends_with("add Z, or an offset such as +01:00"), "{error}");
         let at: Timestamp = "2027-01-31T09:00:00.25+01:00".parse().unwrap();
         assert_eq!(at.to_string(), "2027-01-31T08:00:00.250Z");
         assert_eq!(Timestamp::MAX.saturating_add(Duration::from_secs(1)), Timestamp::MAX);

@@ -170,6 +170,7 @@ queries! {
     Snapshot "snapshot" [];
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
+    TaskDue "task_due" [UUID_ARRAY, INT8];
     TaskFacts "task_facts" [UUID_ARRAY];
     TaskOpen "task_open" [UUID];
     TaskSame "task_same" [UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY];

@@ -145,6 +145,7 @@ statements! {
     TASK_BODY = "task_body",
     TASK_CREATED = "task_created",
     TASK_DELETE = "task_delete",
+    TASK_DUE = "task_due",
     TASK_FACTS = "task_facts",
     TASK_FIND = "task_find",
     TASK_INSERT = "task_insert",

@@ -5,10 +5,11 @@ use gristmill::app::check_store_url;
 use gristmill::core::format_duration;
 use gristmill::options::Limits;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::worker::{self, FromEnvironment};
 use crate::cli::Global;
-use crate::config::{Config, DEFAULT_PATH, DEFAULT_STORE, Target, WorkerOptions};
+use crate::config::{Config, DEFAULT_PATH, DEFAULT_STORE, Doubt, Target, TaskType, WorkerOptions};
 use crate::exit::CliError;
 use crate::output::{self, Out, number_of};
 use crate::{logging, stores};
@@ -34,7 +35,10 @@ pub(crate) fn run<S: Send + Sync + 'static>(args: Args, app: &App<S>, global: &G
     let config = Config::load(global.config.as_deref(), app.limits_set(), &app.kinds())?;
     let environment = check_given(&config, app, global)?;
     match args {
-        Args::Check => check(&config, out),
+        Args::Check => {
+            config.check_schedules(&app.kinds())?;
+            check(&config, config.doubts(&app.kinds()), out)
+        }
         Args::Show => {
             let rows = Show { config: &config, global, environment, own: app.limits_set() }.rows();
             out.list(&rows, &["key", "value", "from"], |row| vec![row.key.clone(), row.value.clone(), row.source.clone()])
@@ -62,22 +66,28 @@ fn check_given<S: Send + Sync + 'static>(config: &Config, app: &App<S>, global: 
     FromEnvironment::read()
 }
 
-fn check(config: &Config, out: &Out) -> Result<(), CliError> {
+fn check(config: &Config, warnings: Vec<Doubt>, out: &Out) -> Result<(), CliError> {
     #[derive(Serialize)]
     struct Checked {
         /// `null` if there is none.
         file: Option<String>,
         tasks: u64,
         schedules: u64,
+        warnings: Vec<Doubt>,
     }
     let file = config.path.as_ref().map(|path| path.display().to_string());
     if file.is_none() {
         output::note(&format!("there is no {DEFAULT_PATH} here, so that the defaults hold; `init` writes one to start from"));
     }
-    out.value(&Checked { file, tasks: config.tasks.len() as u64, schedules: config.schedules.len() as u64 }, |checked| {
+    for Doubt { place, message } in &warnings {
+        output::note(&format!("warning: {place}: {message}"));
+    }
+    let (tasks, schedules) = (config.tasks.len() as u64, config.schedules.len() as u64);
+    out.value(&Checked { file, tasks, schedules, warnings }, |checked| {
         let file = checked.file.as_deref().unwrap_or("no file");
         let (tasks, schedules) = (number_of(checked.tasks, "task type"), number_of(checked.schedules, "schedule"));
-        format!("{file}: no mistakes, {tasks}, {schedules}\n")
+        let but = if checked.warnings.is_empty() { "" } else { ", but see the warnings" };
+        format!("{file}: no mistakes, {tasks}, {schedules}{but}\n")
     })
 }
 
@@ -94,14 +104,15 @@ impl Show<'_> {
         let mut rows = vec![self.config_file(), self.store(), self.log()];
         rows.extend(self.worker());
         rows.extend(self.limits());
-        rows.extend(self.config.tasks.iter().map(|task| {
+        rows.extend(self.config.tasks.iter().flat_map(|task| {
             let name = &task.spec.name;
             let value = match &task.target {
                 Target::Command(command) => format!("command {}", command.argv.join(" ")),
                 // What else is in a URL may be a secret.
                 Target::Http(http) => format!("http {}", http.url.origin().ascii_serialization()),
             };
-            row(&format!("tasks.{name}"), value, self.place(&["tasks", name]).unwrap_or_default())
+            let what = row(&format!("tasks.{name}"), value, self.place(&["tasks", name]).unwrap_or_default());
+            std::iter::once(what).chain(self.options(task))
         }));
         rows.extend(self.config.schedules.iter().map(|schedule| {
             // It was read, so that it has a plan.
@@ -110,6 +121,37 @@ impl Show<'_> {
             row(&format!("schedule.{}", schedule.name), value, schedule.task_place.clone())
         }));
         rows
+    }
+
+    /// The options of a task type. What is in `set_env` may be a secret.
+    fn options(&self, task: &TaskType) -> Vec<Row> {
+        let json = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        // It is what the store keeps, which can be written.
+        let policy = serde_json::to_value(&task.spec.policy).unwrap_or_default();
+        let mut options: Vec<_> =
+            policy.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), json(value))).collect();
+        let output = match &task.target {
+            Target::Command(command) => {
+                let text = |names: Vec<&str>| names.join(",");
+                options.push(("env", text(command.env.iter().map(String::as_str).collect())));
+                options.push(("set_env", text(command.set_env.keys().map(String::as_str).collect())));
+                let cwd = command.cwd.as_ref().map_or_else(|| "the worker's".to_owned(), |cwd| cwd.display().to_string());
+                options.push(("cwd", cwd));
+                options.push(("fail_on", json(&command.fail_on.as_slice().into())));
+                command.output
+            }
+            Target::Http(http) => {
+                options.push(("http.retry_4xx", http.retry_4xx.to_string()));
+                http.output
+            }
+        };
+        options.push(("output", output.as_str().to_owned()));
+        let name = &task.spec.name;
+        let of = |(key, value): (&str, String)| {
+            let keys: Vec<&str> = ["tasks", name].into_iter().chain(key.split('.')).collect();
+            row(&format!("tasks.{name}.{key}"), value, self.place(&keys).unwrap_or_else(|| "default".to_owned()))
+        };
+        options.into_iter().map(of).collect()
     }
 
     fn config_file(&self) -> Row {

@@ -1,17 +1,16 @@
-use std::path::Path;
-
 use gristmill::core::{Finding, Severity};
 
 use super::schedules;
-use crate::connect::{Program, Session};
+use crate::connect::Session;
 use crate::exit::CliError;
-use crate::output::{Out, number_of};
+use crate::kinds::Program;
+use crate::output::{self, Format, Out, number_of};
 use crate::stores;
 
 pub(crate) async fn run<S: Send + Sync + 'static>(session: Session<S>, out: &Out) -> Result<(), CliError> {
     let mut findings: Vec<Finding> = session.programs.iter().filter_map(missing_program).collect();
     // The usual hint is to ask the doctor.
-    let here = |error: CliError| error.with_hint("the store is --store, GRISTMILL_STORE, or `store` in gristmill.toml");
+    let here = |error: CliError| error.with_hint("the store is --store, GRISTMILL_STORE, or `store` in the configuration");
     let store = session.store.clone();
     match look(session).await {
         Ok(found) => findings.extend(found),
@@ -22,6 +21,14 @@ pub(crate) async fn run<S: Send + Sync + 'static>(session: Session<S>, out: &Out
         },
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    if output::is_quiet() {
+        findings.retain(|finding| finding.severity != Severity::Ok);
+        // Whoever is told of output only, as by cron, wants none.
+        if findings.is_empty() && out.format == Format::Table {
+            return Ok(());
+        }
+    }
     out.list(&findings, &["severity", "code", "message", "hint"], |finding| {
         let severity = match finding.severity {
             Severity::Ok => "ok",
@@ -30,7 +37,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(session: Session<S>, out: &Out
         };
         vec![severity.to_owned(), finding.code.clone(), finding.message.clone(), finding.hint.clone()]
     })?;
-    match findings.iter().filter(|finding| finding.severity == Severity::Error).count() {
+    match errors {
         0 => Ok(()),
         errors => Err(CliError::failed(format!("the doctor found {}", number_of(errors as u64, "error")))),
     }
@@ -50,18 +57,8 @@ async fn look<S: Send + Sync + 'static>(session: Session<S>) -> Result<Vec<Findi
 }
 
 /// A warning only: the worker may run on another machine, which has it.
-fn missing_program(program: &Program) -> Option<Finding> {
-    let cwd = program.cwd.as_deref().unwrap_or(Path::new("."));
-    let found = if program.program.contains('/') {
-        cwd.join(&program.program).exists()
-    } else {
-        program
-            .path
-            .as_ref()
-            .is_some_and(|path| std::env::split_paths(path).any(|dir| cwd.join(dir).join(&program.program).exists()))
-    };
-    (!found).then(|| {
-        let message = format!("the program `{}` of task type `{}` is not there", program.program, program.task);
-        Finding::warning("missing_program", message, "install it, correct `command`, or set PATH in `set_env`")
-    })
+fn missing_program((task, program): &(String, Program)) -> Option<Finding> {
+    let lack = program.lack()?;
+    let message = format!("task type `{task}`: {}", lack.why);
+    Some(Finding::warning("missing_program", message, "install it, correct `command` or `cwd`, or set PATH in `set_env`"))
 }

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use gristmill::Client;
-use gristmill::record::{Filter, State};
+use gristmill::core::Query;
+use gristmill::record::Filter;
 
 use crate::near::did_you_mean;
 use crate::output;
@@ -74,10 +75,8 @@ pub(super) async fn tell_new_queues<'a>(queues: impl IntoIterator<Item = &'a str
 
 /// Says which names of a filter that found nothing are nobody's.
 pub(super) async fn tell_filter(filter: &Filter, client: &Client) {
-    if let Some(state) = filter.query.as_ref().and_then(|query| query.to_string().parse::<State>().ok()) {
-        output::note(&format!("`{state}` was looked for as a word; those in that state are state:{state}"));
-    }
-    let asked = filter.query.as_ref().map(gristmill::core::Query::names).unwrap_or_default();
+    filter.query.iter().flat_map(Query::doubts).for_each(|doubt| output::note(&doubt));
+    let asked = filter.query.as_ref().map(Query::names).unwrap_or_default();
     let queues: Vec<&str> = filter.queue.as_deref().into_iter().chain(asked.queues).collect();
     let kinds: Vec<&str> = filter.kind.as_deref().into_iter().chain(asked.kinds).collect();
     if queues.is_empty() && kinds.is_empty() {

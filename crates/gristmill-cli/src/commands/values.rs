@@ -5,6 +5,8 @@ use std::time::Duration;
 use gristmill::TaskId;
 use gristmill::core::limits::{ATTEMPTS_MAX, DURATION_MAX, PRIORITY_MAX};
 use gristmill::options::parse_duration;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// What an id looks like.
 pub(super) const ID_EXAMPLE: &str = "019a3f5c-8b1e-7c40-9d53-0a4f3b1f0001";
@@ -46,4 +48,23 @@ fn from_one(text: &str) -> Option<u32> {
 /// Reads a task's whole id, as it is given to a new task.
 pub(super) fn task_id(text: &str) -> Result<TaskId, String> {
     text.parse().map_err(|_| format!("`{text}` is not a task's id: it is a UUID such as {ID_EXAMPLE}"))
+}
+
+/// A value as JSON: text where the schema wants text, so that `zip=12345` stays what it is; else JSON, and text if it is none.
+pub(super) fn argument(value: &str, schema: Option<&Value>) -> String {
+    let wanted = |name: &str| match schema.and_then(|schema| schema.get("type")) {
+        Some(Value::Array(types)) => types.iter().any(|wanted| wanted == name),
+        Some(wanted) => wanted == name,
+        None => false,
+    };
+    let is_json = serde_json::from_str::<&RawValue>(value).is_ok();
+    let is_text = wanted("string") && !(value == "null" && wanted("null"));
+    if is_json && !is_text { value.to_owned() } else { Value::from(value).to_string() }
+}
+
+/// Reads `KEY=VALUE`.
+pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let pair = pair.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    pair.ok_or_else(|| "write KEY=VALUE, such as count=3 or name=Ann".to_owned())
 }

@@ -3,6 +3,7 @@
 //! Flags win over `GRISTMILL_*`, those over the file, and the file over the defaults. A mistake is told with file, line
 //! and column, and nothing is started.
 
+mod check;
 mod file;
 mod mistake;
 mod plain;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use gristmill::app::check_store_url;
 use gristmill::options::{KindSpec, Limits};
 
+pub(crate) use check::Doubt;
 pub(crate) use mistake::ConfigError;
 use mistake::Source;
 pub(crate) use schedule::ConfigSchedule;
@@ -246,6 +248,11 @@ catch_up = "all:5,10m"
             ("[tasks.a]\ncommand = [\"x\"]\nmax_attempts = 0", "g.toml:3:1:", "at least 1"),
             ("[tasks.a]\ncommand = [\"x\"]\nmax_attempts = -1", "g.toml:3:16:", "`max_attempts = 5`"),
             ("[tasks.a]\ncommand = [\"x\"]\nack = \"never\"", "g.toml:3:7:", "unknown value `never`"),
+            ("[tasks.a]\ncommand = [\"x\"]\nfail_on = [0]", "g.toml:3:1:", "from 1 to 255"),
+            ("[tasks.a]\ncommand = [\"x\"]\nfail_on = [7, 256]", "g.toml:3:15:", "0 to 255 belongs"),
+            ("[tasks.a]\ncommand = [\"x\"]\nfail_on = 7", "g.toml:3:11:", "`fail_on = [64, 65]`"),
+            ("[tasks.a]\nhttp = { url = \"http://x\" }\nfail_on = [7]", "g.toml:3:1:", "fail_on is for commands"),
+            ("[tasks.a]\ncommand = [\"x\"]\noutput = \"yaml\"", "g.toml:3:10:", "`json`, `text`, `none`"),
             ("[tasks.a]\nhttp = { url = \"ftp://x\" }", "g.toml:2:10:", "http or https"),
             ("[tasks.a]\nhttp = { url = \"nowhere\" }", "g.toml:2:10:", "not a URL"),
             ("[tasks.a]\nhttp = { url = \"http://x\", secret = \"whsec_!\" }", "g.toml:2:28:", "base64"),

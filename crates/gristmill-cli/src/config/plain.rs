@@ -74,6 +74,8 @@ fn example(path: &[String]) -> Option<&'static str> {
         "env" => "env = [\"PATH\", \"HOME\"]",
         "set_env" => "set_env = { MODE = \"fast\" }",
         "cwd" => "cwd = \"/srv/app\"",
+        "fail_on" => "fail_on = [64, 65]",
+        "output" => "output = \"text\"",
         "http" => "http = { url = \"https://example.org/hook\" }",
         "url" => "url = \"https://example.org/hook\"",
         "secret" => "secret = \"whsec_...\"",

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::TaskType;
 use super::mistake::{ConfigError, Source};
 use super::values::Limit;
-use crate::kinds::{Command, DEFAULT_ENV, Http, Secret};
+use crate::kinds::{Command, DEFAULT_ENV, Http, Output, Secret};
 
 /// What a task type of the file runs.
 #[derive(Debug)]
@@ -30,7 +30,10 @@ pub(super) struct TaskEntry {
     env: Option<Vec<String>>,
     set_env: Option<BTreeMap<String, String>>,
     cwd: Option<PathBuf>,
+    fail_on: Option<Vec<u8>>,
     http: Option<HttpEntry>,
+    #[serde(default)]
+    output: Output,
     schema: Option<serde_json::Value>,
     queue: Option<String>,
     priority: Option<u8>,
@@ -97,15 +100,22 @@ impl TaskEntry {
                     env: self.env.take().unwrap_or_else(|| DEFAULT_ENV.iter().map(|&name| name.to_owned()).collect()),
                     set_env: self.set_env.take().unwrap_or_default(),
                     cwd: self.cwd.take(),
+                    output: self.output,
                     max_output,
+                    fail_on: self.fail_on.take().unwrap_or_default(),
                 }))
             }
             (None, Some(http)) => {
-                let set = [("env", self.env.is_some()), ("set_env", self.set_env.is_some()), ("cwd", self.cwd.is_some())];
+                let set = [
+                    ("env", self.env.is_some()),
+                    ("set_env", self.set_env.is_some()),
+                    ("cwd", self.cwd.is_some()),
+                    ("fail_on", self.fail_on.is_some()),
+                ];
                 if let Some((key, _)) = set.into_iter().find(|(_, set)| *set) {
                     return Err(place.at(&[key], format!("{key} is for commands; an http target has none")));
                 }
-                http.resolve(max_output, place).map(Target::Http)
+                http.resolve(self.output, max_output, place).map(Target::Http)
             }
         }
     }
@@ -116,6 +126,9 @@ impl TaskEntry {
         let is_name = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
         if argv.iter().any(|argument| argument.contains('\0')) {
             return Err(place.at(&["command"], NUL));
+        }
+        if self.fail_on.iter().flatten().any(|&status| status == 0) {
+            return Err(place.at(&["fail_on"], "exit status 0 is success; those of a failure are from 1 to 255"));
         }
         if self.cwd.as_ref().is_some_and(|cwd| cwd.to_string_lossy().contains('\0')) {
             return Err(place.at(&["cwd"], NUL));
@@ -161,7 +174,7 @@ impl TaskEntry {
 }
 
 impl HttpEntry {
-    fn resolve(self, max_output: usize, place: &Place<'_>) -> Result<Http, ConfigError> {
+    fn resolve(self, output: Output, max_output: usize, place: &Place<'_>) -> Result<Http, ConfigError> {
         // Neither the URL nor the secret is repeated: both may hold what nobody should read in a log.
         let url = self.url.as_ref().ok_or_else(|| place.at(&["http"], "the key `url` is missing"))?;
         let url = Url::parse(url).map_err(|error| place.at(&["http", "url"], format!("this is not a URL: {error}")))?;
@@ -178,7 +191,7 @@ impl HttpEntry {
             value.set_sensitive(true);
             headers.insert(key, value);
         }
-        Ok(Http { connections: Default::default(), url, secret, headers, retry_4xx: self.retry_4xx, max_output })
+        Ok(Http { connections: Default::default(), url, secret, headers, retry_4xx: self.retry_4xx, output, max_output })
     }
 }
 

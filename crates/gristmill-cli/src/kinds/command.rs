@@ -1,4 +1,4 @@
-//! A task type that is a command: arguments as JSON on standard input, the result as JSON on standard output.
+//! A task type that is a command: arguments as JSON on standard input, the result on standard output.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, ChildStdout};
 
 use super::guard::{self, Report};
-use super::result;
+use super::result::Output;
 
 /// How much of the end of standard error goes into a failure's message.
 const STDERR_TAIL: usize = 4 * 1024;
@@ -37,8 +37,12 @@ pub(crate) struct Command {
     pub(crate) set_env: BTreeMap<String, String>,
     /// Where it runs; the worker's own directory by default.
     pub(crate) cwd: Option<PathBuf>,
-    /// The most bytes of standard output that are read before the command is stopped.
+    /// What its standard output is.
+    pub(crate) output: Output,
+    /// The most bytes of it that are read before the command is stopped.
     pub(crate) max_output: usize,
+    /// Exit statuses after which there is no other attempt.
+    pub(crate) fail_on: Vec<u8>,
 }
 
 impl Handler for Command {
@@ -73,7 +77,7 @@ impl Command {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut command = tokio::process::Command::new(own_binary()?);
-        command.arg0("gristmill-guard").arg(guard::ARGUMENT).args(&self.argv).env_clear();
+        command.arg0(guard::NAME).arg(guard::ARGUMENT).args(&self.argv).env_clear();
         command.envs(self.env.iter().filter_map(|name| Some((name, std::env::var_os(name)?)))).envs(&self.set_env);
         command.env("GRISTMILL_TASK_ID", cx.id().to_string()).env("GRISTMILL_TASK_NAME", cx.name());
         command.env("GRISTMILL_ATTEMPT", cx.attempt().to_string()).env("GRISTMILL_FENCE", cx.fencing_token().to_string());
@@ -95,16 +99,40 @@ impl Command {
         let (Some(stdout), Some(stderr)) = (guard.stdout.take(), guard.stderr.take()) else {
             return Err(Error::retry("the command's output could not be opened"));
         };
-        let (report, stdout, stderr) =
-            tokio::try_join!(talk.report(args), read_output(stdout, self.max_output), read_stderr(stderr, cx))?;
+        let (report, stdout, stderr) = tokio::try_join!(talk.report(args), self.read_output(stdout), read_stderr(stderr, cx))?;
         Ok(Outcome { report, stdout, stderr })
+    }
+
+    async fn read_output(&self, mut stdout: ChildStdout) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if self.output == Output::None {
+            // It is read all the same: a command that writes into a full pipe would wait for ever.
+            tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await?;
+            return Ok(bytes);
+        }
+        // One byte more than is allowed tells an overflow from an output that just fits.
+        stdout.take(self.max_output as u64 + 1).read_to_end(&mut bytes).await?;
+        if bytes.len() > self.max_output {
+            let max = self.max_output;
+            return Err(Error::fail(format!(
+                "the command wrote more than {max} bytes to standard output, the limit of a result, and was stopped"
+            )));
+        }
+        Ok(bytes)
     }
 
     fn judge(&self, Outcome { report, stdout, stderr }: Outcome) -> Result<String> {
         let program = self.argv.first().map_or("", String::as_str);
         let tail = if stderr.trim().is_empty() { String::new() } else { format!(": {}", stderr.trim()) };
         match report {
-            Report::Exited(0) => result::parse(&stdout, "the command's standard output").map_err(Error::retry),
+            Report::Exited(0) => {
+                let result =
+                    self.output.read(&stdout, "the command's standard output", "write other words to standard error, or ");
+                result.map_err(Error::retry)
+            }
+            Report::Exited(status) if u8::try_from(status).is_ok_and(|status| self.fail_on.contains(&status)) => {
+                Err(Error::fail(format!("the command exited with status {status}, which is one of `fail_on`{tail}")))
+            }
             Report::Exited(status) => Err(Error::retry(format!("the command exited with status {status}{tail}"))),
             Report::Signalled(signal) => {
                 Err(Error::retry(format!("the command was ended by signal {signal} ({}){tail}", signal_name(signal))))
@@ -158,18 +186,6 @@ impl Drop for Talk {
 /// This very program, even if its file was replaced since it was started: an upgrade must not break running workers.
 fn own_binary() -> Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok(PathBuf::from("/proc/self/exe")) } else { Ok(std::env::current_exe()?) }
-}
-
-async fn read_output(stdout: ChildStdout, max: usize) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // One byte more than is allowed tells an overflow from an output that just fits.
-    stdout.take(max as u64 + 1).read_to_end(&mut bytes).await?;
-    if bytes.len() > max {
-        return Err(Error::fail(format!(
-            "the command wrote more than {max} bytes to standard output, the limit of a result, and was stopped"
-        )));
-    }
-    Ok(bytes)
 }
 
 /// Logs standard error line by line, and keeps its end.

@@ -21,6 +21,9 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_proc
 /// The first argument that makes this binary a guard. Not for people, so it is in no help text.
 pub(crate) const ARGUMENT: &str = "__guard";
 
+/// What a guard is called among processes; a name may have 15 characters there.
+pub(crate) const NAME: &str = "gristmill-guard";
+
 /// What a guard tells its worker, one line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
@@ -76,6 +79,9 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
 }
 
 fn guard(program: OsString, args: Vec<OsString>) -> io::Result<()> {
+    // Else it is `exe` to whoever looks at processes, as it was started by that path.
+    #[cfg(target_os = "linux")]
+    let _ = std::fs::write("/proc/self/comm", NAME);
     let mut worker = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     #[cfg(target_os = "linux")]
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;

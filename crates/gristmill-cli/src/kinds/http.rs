@@ -10,7 +10,7 @@ use gristmill::{Context, Error, Result};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
-use super::result::{self, excerpt};
+use super::result::{Output, excerpt};
 use super::signature::Secret;
 
 /// However long a target asks us to wait, we look again after this.
@@ -52,6 +52,8 @@ pub(crate) struct Http {
     pub(crate) headers: HeaderMap,
     /// Whether a refusal of ours (4xx) is tried again; the same request mostly gets the same answer.
     pub(crate) retry_4xx: bool,
+    /// What the body of a 2xx answer is.
+    pub(crate) output: Output,
     /// The most bytes of a body that are read.
     pub(crate) max_output: usize,
 }
@@ -73,11 +75,14 @@ impl Http {
         let response = self.request(cx, args)?.send().await.map_err(|error| self.unreachable(error))?;
         let status = response.status();
         if status.is_success() {
+            if self.output == Output::None {
+                return Ok("null".to_owned());
+            }
             return match self.read(response, self.max_output).await? {
                 (_, true) => {
                     Err(Error::fail(format!("the answer is larger than {} bytes, the limit of a result", self.max_output)))
                 }
-                (body, false) => result::parse(&body, "the answer's body").map_err(Error::retry),
+                (body, false) => self.output.read(&body, "the answer's body", "").map_err(Error::retry),
             };
         }
         if status.is_redirection() {

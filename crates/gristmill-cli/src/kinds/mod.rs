@@ -3,6 +3,7 @@
 mod command;
 pub(crate) mod guard;
 mod http;
+mod program;
 mod result;
 mod signature;
 
@@ -11,6 +12,8 @@ use gristmill::App;
 pub(crate) use command::{Command, DEFAULT_ENV};
 use http::Connections;
 pub(crate) use http::Http;
+pub(crate) use program::Program;
+pub(crate) use result::Output;
 pub(crate) use signature::Secret;
 
 use crate::config::{Target, TaskType};

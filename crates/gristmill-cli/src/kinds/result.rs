@@ -1,13 +1,51 @@
-//! What comes back from outside as a task's result: it has to be JSON, and nothing is taken for granted about it.
+//! What comes back from outside as a task's result: nothing is taken for granted about it.
 
 use gristmill::core::limits;
+use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Reads a result. Nothing at all means `null`.
-///
-/// # Errors
-/// A message that names `what` and shows how it began.
-pub(super) fn parse(bytes: &[u8], what: &str) -> Result<String, String> {
+/// What a command writes to standard output, or a target answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Output {
+    /// JSON, which is the result.
+    #[default]
+    Json,
+    /// Text, which is the result as a JSON string.
+    Text,
+    /// Nothing that anybody wants to keep: the result is `null`.
+    None,
+}
+
+impl Output {
+    /// As it is written in the file.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Text => "text",
+            Self::None => "none",
+        }
+    }
+
+    /// The result that these bytes are. `what` names where they come from, and `or_else` is what else to do about those that
+    /// are no JSON.
+    ///
+    /// # Errors
+    /// A message that shows how they began.
+    pub(super) fn read(self, bytes: &[u8], what: &str, or_else: &str) -> Result<String, String> {
+        match self {
+            Self::Json => parse(bytes, what)
+                .map_err(|why| format!("{why}; {or_else}`output = \"text\"` in its task type keeps plain text as the result")),
+            // Without its last ends of lines, as a shell's `$(...)` has it.
+            Self::Text => Ok(Value::from(String::from_utf8_lossy(bytes).trim_end_matches(['\n', '\r'])).to_string()),
+            Self::None => Ok("null".to_owned()),
+        }
+    }
+}
+
+/// Reads JSON. Nothing at all means `null`.
+fn parse(bytes: &[u8], what: &str) -> Result<String, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| format!("{what} is not JSON: it is not even UTF-8"))?.trim();
     if text.is_empty() {
         return Ok("null".to_owned());
@@ -37,5 +75,15 @@ mod tests {
         assert!(parse(&[0xff, 0xfe], "x").unwrap_err().contains("UTF-8"));
         let deep = "[".repeat(200) + &"]".repeat(200);
         assert!(parse(deep.as_bytes(), "x").unwrap_err().contains("128"));
+        assert!(Output::Json.read(b"done", "x", "").unwrap_err().contains("`output = \"text\"`"));
+    }
+
+    #[test]
+    fn any_bytes_are_text() {
+        let text = |bytes: &[u8]| Output::Text.read(bytes, "x", "").unwrap();
+        assert_eq!(text(b"a \"b\"\n  c\r\n\n"), r#""a \"b\"\n  c""#);
+        assert_eq!((text(b"").as_str(), text(b"{}").as_str()), ("\"\"", "\"{}\""));
+        assert_eq!(text(b"\xffx"), "\"\u{fffd}x\"");
+        assert_eq!(Output::None.read(b"\xff", "x", "").unwrap(), "null");
     }
 }

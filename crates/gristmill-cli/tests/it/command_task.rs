@@ -37,6 +37,44 @@ fn output_that_is_not_json_fails() {
 }
 
 #[test]
+fn the_error_of_plain_text_says_what_to_do_and_output_says_what_it_is() {
+    let task = script("echo done", "").perform("t", "{}");
+    assert!(failure(&task).contains("standard error") && failure(&task).contains("`output = \"text\"`"), "{task}");
+    let result = |text: &str, options: &str| {
+        let task = script(text, options).perform("t", "{}");
+        assert_eq!(task["state"], "succeeded", "{task}");
+        task["result"].clone()
+    };
+    assert_eq!(result("echo done", "output = \"text\""), "done");
+    assert_eq!(result("printf '{\"a\": 1}\\n\\377'", "output = \"text\""), "{\"a\": 1}\n\u{fffd}");
+    assert_eq!(result("true", "output = \"text\""), "");
+    assert_eq!(result("echo 1", "output = \"json\""), 1);
+    // Nothing is kept of it, so that it may be as long as it likes.
+    assert_eq!(result("yes | head -c 1000000", "output = \"none\""), Value::Null);
+    let task = script("yes | head -c 20000", "output = \"text\"").perform("t", "{}");
+    assert!(failure(&task).contains("more than 10000 bytes"), "{task}");
+}
+
+#[test]
+fn some_exit_statuses_are_final() {
+    let options = "max_attempts = 3\nbackoff = \"1ms\"\nfail_on = [7, 64]\n";
+    let of = |status: &str| {
+        let config = format!("[tasks.t]\ncommand = [\"sh\", \"-c\", \"echo why >&2; {status}\"]\n{options}");
+        let task = Sandbox::new(&config).perform("t", "{}");
+        assert_eq!(task["state"], "failed", "{task}");
+        (task["attempt"].as_u64().unwrap(), task["error"]["message"].as_str().unwrap().to_owned())
+    };
+    for status in ["7", "64"] {
+        let (attempts, why) = of(&format!("exit {status}"));
+        assert!(attempts == 1 && why.contains(&format!("status {status}")), "{attempts}: {why}");
+        assert!(why.contains("`fail_on`") && why.ends_with("why"), "{why}");
+    }
+    assert_eq!(of("exit 8").0, 3);
+    // Death by a signal is no exit status, though shells write it as one.
+    assert_eq!(of("kill -KILL $$").0, 3);
+}
+
+#[test]
 fn exit_status_and_the_end_of_stderr_are_kept() {
     let task = script("echo first >&2; echo second >&2; exit 65", "").perform("t", "{}");
     assert!(failure(&task).contains("status 65") && failure(&task).contains("second"), "{task}");
@@ -142,6 +180,13 @@ fn it_runs_in_its_directory() {
     sandbox.write("inner/here.sh", "#!/bin/sh\nprintf '\"%s\"' \"$(basename \"$PWD\")\"\n");
     std::fs::set_permissions(sandbox.path("inner/here.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     assert_eq!(sandbox.perform("t", "{}")["result"], "inner");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_guard_has_a_name_that_people_understand() {
+    let task = script("tr -d '\\n' < /proc/$PPID/comm", "output = \"text\"").perform("t", "{}");
+    assert_eq!(task["result"], "gristmill-guard", "{task}");
 }
 
 #[test]

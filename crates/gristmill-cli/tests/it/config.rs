@@ -150,6 +150,74 @@ fn a_file_without_an_end_is_no_configuration() {
 }
 
 #[test]
+fn what_would_fail_at_night_is_told_by_the_check() {
+    let sandbox = Sandbox::new(
+        "[tasks.say]\ncommand = [\"cat\"]\nschema = { required = [\"n\"] }\n[[schedule]]\nname = \"s\"\ntask = \"say\"\nevery = \"1h\"\nargs = { m = 1 }\n",
+    );
+    for command in [&["config", "check"][..], &["beat"]] {
+        let refusal = sandbox.fails(2, command);
+        assert!(refusal.contains("gristmill.toml:8:1: schedule `s`: args/n: is missing"), "{command:?}: {refusal}");
+    }
+    let text = "[worker]\nqueues = { default = 1, mial = 2 }\n[tasks.say]\ncommand = [\"no-such-program-anywhere\"]\n[tasks.mail]\ncommand = [\"./plain\"]\nqueue = \"mail\"\n\
+                [tasks.far]\ncommand = [\"cat\"]\ncwd = \"nowhere\"\n[[schedule]]\nname = \"s\"\ntask = \"sey\"\nevery = \"1h\"\nqueue = \"sms\"\n";
+    sandbox.write("gristmill.toml", text);
+    sandbox.write("plain", "");
+    let checked = sandbox.run(&["config", "check"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert_eq!(checked.stdout, "gristmill.toml: no mistakes, 3 task types, 1 schedule, but see the warnings\n");
+    let warnings = sandbox.json(&["config", "check"])["warnings"].as_array().unwrap().clone();
+    assert_eq!(warnings.len(), checked.stderr.lines().count(), "{checked:?}");
+    for (place, says) in [
+        (
+            "2:25",
+            "no schedule here uses the queue `mial`, so that only tasks enqueued into it by name come there; did you mean `mail`?",
+        ),
+        ("4:1", "the program `no-such-program-anywhere` is not there"),
+        ("6:1", "the program `./plain` is there, but not executable"),
+        ("7:1", "does not have the queue `mail`, so that only another worker runs what waits there; did you mean `mial`?"),
+        ("10:1", "the working directory `nowhere` is not there"),
+        ("13:1", "until a program has it the ticks of `s` fail; did you mean `say`?"),
+        ("15:1", "does not have the queue `sms`"),
+    ] {
+        let place = format!("gristmill.toml:{place}");
+        let told = |line: &str| line.starts_with(&format!("warning: {place}: ")) && line.contains(says);
+        assert!(checked.stderr.lines().any(told), "{place} {says}: {checked:?}");
+        let is_it =
+            |warning: &serde_json::Value| warning["place"] == place && warning["message"].as_str().unwrap().contains(says);
+        assert!(warnings.iter().any(is_it), "{place} {says}: {warnings:?}");
+    }
+    assert_eq!(warnings.len(), 7, "{warnings:?}");
+}
+
+#[test]
+fn the_options_of_a_task_type_are_shown() {
+    let sandbox = Sandbox::new(
+        "[tasks.a]\ncommand = [\"cat\"]\ntimeout = \"5s\"\ntags = [\"x\"]\nset_env = { KEY = \"hunter2\" }\nfail_on = [7]\n[tasks.\"b.c\"]\nhttp = { url = \"http://x.org\", retry_4xx = true }\noutput = \"text\"\n",
+    );
+    let rows = sandbox.json(&["config", "show"])["items"].clone();
+    let of = |key: &str| {
+        let row = rows.as_array().unwrap().iter().find(|row| row["key"] == key).unwrap_or_else(|| panic!("{key} in {rows}"));
+        [row["value"].as_str().unwrap().to_owned(), row["source"].as_str().unwrap().to_owned()]
+    };
+    for (key, value, source) in [
+        ("tasks.a.timeout", "5s", "gristmill.toml:3:1"),
+        ("tasks.a.queue", "default", "default"),
+        ("tasks.a.max_attempts", "5", "default"),
+        ("tasks.a.retention", "7d", "default"),
+        ("tasks.a.expires", "none", "default"),
+        ("tasks.a.tags", "[\"x\"]", "gristmill.toml:4:1"),
+        ("tasks.a.set_env", "KEY", "gristmill.toml:5:1"),
+        ("tasks.a.fail_on", "[7]", "gristmill.toml:6:1"),
+        ("tasks.a.output", "json", "default"),
+        ("tasks.b.c.output", "text", "gristmill.toml:9:1"),
+        ("tasks.b.c.http.retry_4xx", "true", "gristmill.toml:8:32"),
+    ] {
+        assert_eq!(of(key), [value, source], "{key}");
+    }
+    assert!(!rows.to_string().contains("hunter2"));
+}
+
+#[test]
 fn what_holds_is_shown_with_where_it_comes_from() {
     let sandbox = Sandbox::new(
         "store = \"postgres://me:hunter2@h/db\"\n[worker]\nlease = \"1m\"\ngrace = \"2m\"\n[limits]\nargs_bytes = 1000\n[tasks.a]\nhttp = { url = \"https://u:hunter2@x.org/hunter2\" }\n",

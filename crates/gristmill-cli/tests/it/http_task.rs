@@ -67,6 +67,16 @@ fn without_a_secret_nothing_is_signed_and_no_body_is_null() {
 }
 
 #[test]
+fn an_answer_in_plain_text_is_a_result_where_the_task_type_says_so() {
+    let server = Server::saying("200 OK", "", "OK\n");
+    let url = format!("http://127.0.0.1:{}/", server.port);
+    let of = |options: &str| call_url(&url, "", &format!("max_attempts = 1\n{options}"), "{}").1;
+    failed(&of(""), 1, "`output = \"text\"`");
+    assert_eq!(of("output = \"text\"")["result"], "OK");
+    assert_eq!((&of("output = \"none\"")["state"], &of("output = \"none\"")["result"]), (&json!("succeeded"), &Value::Null));
+}
+
+#[test]
 fn a_target_that_is_busy_is_left_alone_as_long_as_it_asks() {
     for (status, after) in [("429 Too Many Requests", "120"), ("503 Service Unavailable", "Fri, 31 Dec 2100 23:59:59 GMT")] {
         let server = Server::saying(status, &format!("retry-after: {after}\r\n"), "");

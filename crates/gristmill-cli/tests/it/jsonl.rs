@@ -150,6 +150,17 @@ fn bytes_that_are_no_text_are_a_bad_line() {
     assert!(ended.stderr.contains("line 1: is not UTF-8"), "{ended:?}");
 }
 
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_line() {
+    let sandbox = Sandbox::with_echo();
+    sandbox.write("x.jsonl", "\u{feff}{\"task\": \"echo\"}\n{\"task\": \"echo\"}\n");
+    let ended = sandbox.run(&["enqueue", "--jsonl", "x.jsonl"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "2 tasks enqueued\n"), "{ended:?}");
+    sandbox.write("x.jsonl", "{\"task\": \"echo\"}\n\u{feff}{\"task\": \"echo\"}\n");
+    let ended = sandbox.run(&["enqueue", "--jsonl", "x.jsonl"]);
+    assert!(ended.code == Some(1) && ended.stderr.contains("line 2: is not a JSON object"), "{ended:?}");
+}
+
 /// A run whose reader takes one line and goes away.
 fn read_one_line(sandbox: &Sandbox, args: &[&str]) -> (Option<i32>, String) {
     use std::io::{BufRead, BufReader, Read};

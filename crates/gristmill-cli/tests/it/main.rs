@@ -13,6 +13,7 @@ mod crash;
 mod enqueue;
 mod http_task;
 mod jsonl;
+mod moving;
 mod operate;
 mod pages;
 mod pathways;

@@ -58,6 +58,13 @@ fn the_doctor_finds_what_is_missing_and_what_is_damaged() {
     assert_eq!(missing.len(), 1);
     assert!(missing[0]["message"].as_str().unwrap().contains("no-such-program-anywhere") && missing[0]["severity"] == "warning");
     assert!(findings.as_array().unwrap().iter().any(|finding| finding["code"] == "integrity" && finding["severity"] == "ok"));
+    // Quiet, it says only what is not well, and nothing where all is.
+    let quiet = sandbox.ok(&["doctor", "-q"]);
+    assert!(quiet.contains("no-such-program-anywhere") && !quiet.contains("integrity"), "{quiet}");
+    let well = Sandbox::with_echo();
+    well.ok(&["migrate"]);
+    assert_eq!(well.ok(&["doctor", "-q"]), "");
+    assert_eq!(well.json(&["doctor", "-q"])["items"], json!([]));
 
     sandbox.enqueue("b", &format!("{{\"x\": \"{}\"}}", "y".repeat(60_000)));
     let path = sandbox.path("gristmill.db");
@@ -237,7 +244,8 @@ fn workers_are_forgotten_and_tasks_released() {
 
     let later = sandbox.ok(&["enqueue", "hang", "--in", "100d"]);
     assert_eq!(sandbox.json(&["tasks", "release", &later])["items"][0]["outcome"], "released");
-    assert_eq!(sandbox.show(&later)["state"], "ready");
+    let due = sandbox.json(&["tasks", "list", &format!("state:ready id:{later} due:>=0s")]);
+    assert_eq!(due["items"].as_array().unwrap().len(), 1, "it is due: {}", sandbox.show(&later));
 
     // It finds out that it was forgotten, and goes on under another name.
     worker.signal(Signal::CONT);
@@ -421,6 +429,7 @@ fn words_of_other_tools_are_hinted_at() {
         (&["tasks", "list", "--status", "failed"], "--state"),
         (&["tasks", "list", "-tag:test"], "write NOT tag:test"),
         (&["tasks", "cancel", "--all", "-y"], "--yes"),
+        (&["tasks", "wait", "--query", "state:ready"], "`tasks list QUERY -o jsonl | jq -r .id`"),
         (&["schedules", "add", "x", "--task", "echo", "--interval", "5m"], "--every 10m"),
     ] {
         let said = sandbox.fails(2, args);

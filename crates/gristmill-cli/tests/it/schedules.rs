@@ -99,6 +99,65 @@ fn what_is_said_is_shown_and_an_edit_changes_nothing_else() {
 }
 
 #[test]
+fn a_schedule_has_the_options_that_one_of_the_file_has() {
+    let sandbox = Sandbox::new(SCHEMA);
+    let options = ["--timeout", "5m", "--max-attempts", "2", "--tag", "a", "--tag", "b"];
+    let args = ["schedules", "add", "s", "--task", "send", "--args", "{\"n\": 1}", "--arg", "to=12", "--arg", "copies=3"];
+    let made = sandbox.json(&[&args[..], &options, YEARLY].concat());
+    let definition = &made["definition"];
+    assert_eq!(definition["args"], json!({ "n": 1, "to": "12", "copies": 3 }));
+    assert_eq!(definition["options"], json!({ "max_attempts": 2, "timeout": "5m", "tags": ["a", "b"] }));
+    let text = sandbox.ok(&["schedules", "show", "s"]);
+    for word in ["timeout     5m", "attempts    2", "tags        a, b"] {
+        assert!(text.contains(word), "{word} is missing in {text}");
+    }
+    let edited = sandbox.json(&["schedules", "edit", "s", "--arg", "to=34", "--tag", "", "--timeout", "none"]);
+    assert_eq!(edited["definition"]["args"], json!({ "n": 1, "to": "34", "copies": 3 }));
+    assert_eq!(edited["definition"]["options"], json!({ "max_attempts": 2 }));
+    let edited = sandbox.json(&["schedules", "edit", "s", "--args", "{\"to\": \"x\"}", "--max-attempts", "none", "--tag", "c"]);
+    assert_eq!(edited["definition"]["args"], json!({ "to": "x" }));
+    assert_eq!(edited["definition"]["options"], json!({ "tags": ["c"] }));
+    for (bad, says) in
+        [(["--timeout", "soon"], "not a duration"), (["--max-attempts", "0"], "at least 1"), (["--arg", "to"], "KEY=VALUE")]
+    {
+        let refusal = sandbox.fails(2, &[&["schedules", "edit", "s"], &bad[..]].concat());
+        assert!(refusal.contains(says), "{bad:?}: {refusal}");
+    }
+}
+
+#[test]
+fn whoever_removes_a_schedule_of_a_file_is_told_that_it_comes_back() {
+    let sandbox = Sandbox::new(&format!("{SCHEMA}[[schedule]]\nname = \"filed\"\ntask = \"echo\"\ncron = \"@yearly\"\n"));
+    add(&sandbox, "own", YEARLY);
+    drop(beat(&sandbox));
+    let deleted = sandbox.run(&["schedules", "delete", "filed"]);
+    assert_eq!((deleted.code, deleted.stdout.as_str()), (Some(0), "deleted\n"));
+    assert!(deleted.stderr.contains("`gristmill.toml` defines it, and makes it anew at its next start"), "{deleted:?}");
+    assert_eq!(sandbox.run(&["schedules", "delete", "own"]).stderr, "");
+    // One that the file has no longer does not come back.
+    drop(beat(&sandbox));
+    sandbox.write("gristmill.toml", SCHEMA);
+    drop(beat(&sandbox));
+    assert_eq!(show(&sandbox, "filed")["state"], "withdrawn");
+    assert_eq!(sandbox.run(&["schedules", "delete", "filed"]).stderr, "");
+}
+
+#[test]
+fn the_doctor_names_schedules_whose_task_type_nobody_has() {
+    let text = "[[schedule]]\nname = \"s\"\ntask = \"sey\"\nevery = \"1h\"\n";
+    let sandbox = Sandbox::new(&format!("{SCHEMA}{text}"));
+    drop(beat(&sandbox));
+    let undeclared = || {
+        let findings = sandbox.json(&["doctor"])["items"].clone();
+        findings.as_array().unwrap().iter().find(|finding| finding["code"] == "schedules_undeclared").cloned()
+    };
+    let finding = undeclared().unwrap();
+    assert!(finding["severity"] == "warning" && finding["message"].as_str().unwrap().contains("1 schedules"), "{finding}");
+    sandbox.ok(&["schedules", "edit", "s", "--task", "echo"]);
+    assert_eq!(undeclared(), None);
+}
+
+#[test]
 fn each_rule_can_be_written() {
     let sandbox = Sandbox::with_echo();
     for (name, rule, when) in [

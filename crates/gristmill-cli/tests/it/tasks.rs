@@ -158,6 +158,8 @@ fn lists_are_filtered_by_time_title_and_words() {
     let count = |args: &[&str]| sandbox.json(&[&["tasks", "list"], args].concat())["items"].as_array().unwrap().len();
     assert_eq!((count(&["--since", "1h"]), count(&["--until", "1h"])), (2, 0));
     assert_eq!(count(&["--since", "2020-01-01T00:00:00Z", "--until", "2999-01-01T00:00:00Z"]), 2);
+    assert_eq!((count(&["--since", "2020-01-01", "--until", "2999-01-01"]), count(&["--since", "2999-01-01"])), (2, 0));
+    assert_eq!((count(&["ended:<12h"]), count(&["ended:>12h"])), (2, 0));
     assert_eq!((count(&["--text", "Mail WEST"]), count(&["--text", "mail east"]), count(&["--title", "x"])), (1, 0, 0));
     assert_eq!((count(&["--parent", &id]), count(&["--schedule", "nightly"]), count(&["--worker", "nobody"])), (0, 0, 0));
     let worker = sandbox.show(&id)["attempts"][0]["worker"].as_str().unwrap().to_owned();
@@ -170,6 +172,7 @@ fn lists_are_filtered_by_time_title_and_words() {
         (&["--text", ""], "--text: is empty"),
         (&["--since", "yesterday"], "nor a duration ago"),
         (&["--since", "-1h"], "nor a duration ago"),
+        (&["--since", "2027-01-31T09:00:00"], "add Z, or an offset such as +01:00"),
         (&["--parent", "seven"], "seven"),
     ] {
         for verb in ["list", "cancel", "retry"] {
@@ -272,6 +275,20 @@ fn a_query_lists_what_matches_and_says_what_is_wrong_with_it() {
     assert_eq!(count(&["--query", "(tag:test OR args.user:7)", "--state", "ready"]), 2);
     assert_eq!(count(&["--query", "age:>1h"]), 0);
     assert!(sandbox.run(&["tasks", "list", "ready"]).stderr.contains("those in that state are state:ready"));
+    for (query, says) in [
+        ("queue=default", "the condition is queue:default"),
+        ("tag:t1,t2", "any of several is (tag:t1 OR tag:t2)"),
+        ("emai*", "as in kind:emai*"),
+        ("kind:other or kind:email.send", "what joins conditions is OR"),
+    ] {
+        for command in
+            [&["tasks", "list", query][..], &["tasks", "list", "--count", query], &["tasks", "cancel", "--yes", "--query", query]]
+        {
+            let ended = sandbox.run(command);
+            assert!(ended.code == Some(0) && ended.stderr.contains(says), "{command:?}: {ended:?}");
+        }
+    }
+    assert_eq!((count(&["created:<1h"]), count(&["created:>1h"]), count(&["ended:<12h"])), (4, 0, 0));
     let told = |bad: &[&str]| sandbox.fails(2, &[&["tasks", "list"], bad].concat());
     let refusal = told(&["state:sleepy"]);
     assert!(refusal.contains("`sleepy` is not a state") && refusal.contains("state:sleepy\n      ^^^^^^"), "{refusal}");
@@ -291,10 +308,16 @@ fn a_list_has_the_columns_order_and_count_that_are_asked_for() {
     }
     let table = sandbox.ok(&["tasks", "list", "--columns", "priority,args", "--sort", "priority"]);
     assert_eq!(table, "PRIORITY  ARGS\n3         {\"n\": 2}\n5         {\"n\": 3}\n7         {\"n\": 1}");
+    sandbox.ok(&["tasks", "list", "--columns", "args", "--all"]);
     let table = sandbox.ok(&["tasks", "list", "--columns", "priority", "--sort", "-priority", "--limit", "2"]);
     assert_eq!(table, "PRIORITY\n5\n3", "the two newest, and no others");
     assert_eq!(sandbox.ok(&["tasks", "list", "--count"]), "3");
     assert_eq!(sandbox.json(&["tasks", "list", "priority:<6", "--count"]), json!({ "count": 2, "exact": true }));
+    let long = "é".repeat(61);
+    sandbox.ok(&["enqueue", "echo", "--title", &long]);
+    sandbox.ok(&["enqueue", "echo", "--title", &long[2..]]);
+    let table = sandbox.ok(&["tasks", "list", "--columns", "title", "--limit", "2"]);
+    assert_eq!(table, format!("TITLE\n{}\n{}…", "é".repeat(60), "é".repeat(59)));
     for (bad, says) in [
         (&["--columns", "size"][..], "possible values: id, task"),
         (&["--sort", "size"], "`size` is not a column; there are id, task"),

@@ -58,7 +58,8 @@ impl Tables {
             Place::Blocked(_) | Place::Waiting | Place::Ready => ReleaseOutcome::Waits,
             Place::Scheduled(_) => {
                 self.update(seq, |task| {
-                    task.place = Place::of(Standing { limited: task.new.hold.limited, ..Standing::default() }, task.due)
+                    task.place = Place::of(Standing { limited: task.new.hold.limited, ..Standing::default() }, task.due);
+                    task.due = task.due.min(now);
                 });
                 ReleaseOutcome::Released
             }

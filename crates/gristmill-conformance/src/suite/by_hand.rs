@@ -74,6 +74,10 @@ pub async fn a_scheduled_task_that_is_released_waits_no_longer(bench: Bench<'_>)
     let answers = bench.store.release(&[later, retried, limited]).await.expect("release");
     assert_eq!(answers, [ReleaseOutcome::Released; 3]);
     assert_eq!(bench.state(limited).await, State::Waiting);
+    let now = bench.env.now();
+    for id in [later, retried, limited] {
+        assert_eq!(bench.get(id).await.run_at, now, "it is due when it was released, or was before");
+    }
     assert_eq!(bench.claim_ids(worker, ALL).await, [later, retried]);
     assert_eq!(bench.sweep().await.next_due, None);
 }

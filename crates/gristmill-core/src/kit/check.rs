@@ -138,7 +138,7 @@ impl Case {
                 "unserved",
                 Warning,
                 "ready tasks of types that no worker serves",
-                "start a worker that has these task types, or cancel the tasks; `queues` shows where they are",
+                "start a worker that has these task types, or cancel the tasks; `queues list` shows where they are",
             ),
             Self::Overdue => (
                 "overdue",

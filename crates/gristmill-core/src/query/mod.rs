@@ -8,6 +8,7 @@
 //! Conditions stand beside each other and all have to hold; `OR`, `NOT` or a `-`, and parentheses join them otherwise. A word
 //! without a field is looked for in title, task type and tags.
 
+mod doubt;
 mod error;
 mod narrow;
 mod parse;

@@ -187,7 +187,7 @@ impl<'a> Parser<'a> {
             let number = |text: &str| text.parse().ok().filter(|number| *number <= most).ok_or_else(wanted);
             value.bounds(number).map(|bounds| Term::Count(count, bounds)).map_err(here)
         };
-        let moment = |moment| self.moments(value).map(|bounds| Term::Moment(moment, bounds)).map_err(here);
+        let moment = |moment| self.moments(field, value).map(|bounds| Term::Moment(moment, bounds)).map_err(here);
         match field {
             "state" => State::from_str(&value.text).map(Term::State).map_err(here),
             "queue" => pattern(Name::Queue),
@@ -241,22 +241,38 @@ impl<'a> Parser<'a> {
 
     /// Ages, as the moments at which what has them was enqueued.
     fn age(&self, value: &Written) -> Result<Bounds<Timestamp>, String> {
-        let wanted = "an age is >1h, <5m or 1h..2h";
+        self.ago(value, "an age is >1h, <5m or 1h..2h", "nothing is exactly so old")
+    }
+
+    /// How long ago, as moments.
+    fn ago(&self, value: &Written, wanted: &str, never: &str) -> Result<Bounds<Timestamp>, String> {
         if matches!(value.comparison(), Comparison::Equal(_)) {
-            return Err(format!("{wanted}; nothing is exactly so old"));
+            return Err(format!("{wanted}; {never}"));
         }
         let ages: Bounds<Duration> = value.bounds(|text| parse_duration(text).map_err(|why| format!("{wanted}: {why}")))?;
         let before = |side: Option<(Duration, bool)>| side.map(|(age, without)| (self.now.saturating_sub(age), without));
-        // What is older was enqueued earlier.
+        // What is longer ago was earlier.
         Ok(Bounds { low: before(ages.high), high: before(ages.low) })
     }
 
-    /// Moments, of which a day alone is all that is in it.
-    fn moments(&self, value: &Written) -> Result<Bounds<Timestamp>, String> {
+    /// Moments, of which a day alone is all that is in it; or how long ago.
+    fn moments(&self, field: &str, value: &Written) -> Result<Bounds<Timestamp>, String> {
         const DAY: Duration = Duration::from_secs(86_400);
+        let first = match value.comparison() {
+            Comparison::Between("", last) => last,
+            Comparison::Equal(at) | Comparison::Above(at, _) | Comparison::Below(at, _) | Comparison::Between(at, _) => at,
+        };
+        if parse_duration(first).is_ok() {
+            let wanted = format!("how long ago is {field}:>1h, {field}:<5m or {field}:1h..2h");
+            return self.ago(value, &wanted, "nothing was exactly so long ago");
+        }
         let day = |text: &str| format!("{text}T00:00:00Z").parse::<Timestamp>().ok();
-        let wanted =
-            |text: &str| format!("`{text}` is neither a moment such as 2027-01-31T09:00:00Z nor a day such as 2027-01-31");
+        let wanted = |text: &str| match text.parse::<Timestamp>() {
+            Err(error) if format!("{text}Z").parse::<Timestamp>().is_ok() => error.to_string(),
+            _ => format!(
+                "`{text}` is neither a moment such as 2027-01-31T09:00:00Z nor a day such as 2027-01-31, nor how long ago, such as <12h"
+            ),
+        };
         let read = |text: &str| day(text).or_else(|| text.parse().ok()).ok_or_else(|| wanted(text));
         let mut bounds = value.bounds(read)?;
         let last = match value.comparison() {

@@ -62,6 +62,7 @@ fn a_task_is_asked_for_each_condition() {
         "age:>1h age:<3h age:1h..2h age:>=2h age:2h..",
         "created:2027-01-31 created:>2027-01-30 created:<=2027-01-31 created:2027-01-01..2027-01-31 created:<2027-02-01",
         "created:2027-01-31T10:00:00Z created:>=2027-01-31T11:00:00+01:00 due:>2027-01-31T10:00:00Z",
+        "created:>1h created:<3h created:1h..2h created:..2h due:>=1h -due:>1h",
         "priority:5 priority:4.. priority:..5 crashes:0 attempt:3",
         "error:timeout error:\"connection REFUSED\" error:\"(db-1)\"",
         "args.user:42 args.user:42.0 args.user:4* args.user:>41 args.user:40..42 args.big:123456789012345678",
@@ -135,6 +136,9 @@ fn what_is_wrong_is_told_with_its_place() {
         ("age:>soon", 4..9, "`soon` is not a duration"),
         ("age:2h..1h", 4..10, "begins above its end"),
         ("age:..", 4..6, "on one side at least"),
+        ("ended:12h", 6..9, "how long ago is ended:>1h, ended:<5m or ended:1h..2h; nothing was exactly so long ago"),
+        ("ended:12h..2027-01-31", 6..21, "how long ago is ended:>1h"),
+        ("ended:>2027-01-31T09:00:00", 6..26, "add Z, or an offset such as +01:00"),
         ("created:tomorrow", 8..16, "neither a moment such as 2027-01-31T09:00:00Z nor a day"),
         ("created:2027-02-30", 8..18, "neither a moment"),
         ("priority:high", 9..13, "priority takes a whole number up to 9"),
@@ -287,4 +291,24 @@ fn a_state_is_named_and_not_only_left_over() {
         assert_eq!(Filter { query: Some(read(text)), ..Filter::default() }.names_state(State::Failed), named, "{text}");
     }
     assert!(Filter { states: vec![State::Failed], ..Filter::default() }.names_state(State::Failed));
+}
+
+#[test]
+fn what_may_be_meant_otherwise_is_told() {
+    for (text, says) in [
+        ("queue=default", "`queue=default` was looked for as words; the condition is queue:default"),
+        ("state:failed args.user=4", "`args.user=4` was looked for as words; the condition is args.user:4"),
+        ("tag:t1,t2", "`t1,t2` was looked for as one name; any of several is (tag:t1 OR tag:t2)"),
+        ("-(mail* tag:a)", "`mail*` was looked for as a whole word; a `*` stands for anything behind a field, as in kind:mail*"),
+        ("state:failed or state:ready", "`or` was looked for as a word; what joins conditions is OR"),
+        ("not state:ready", "`not` was looked for as a word; what joins conditions is NOT"),
+        ("failed", "`failed` was looked for as a word; those in that state are state:failed"),
+    ] {
+        assert_eq!(read(text).doubts(), [says], "{text}");
+    }
+    for text in
+        ["state:failed OR kind:mail*", "\"queue=default\" \"or\" \"mail*\" tag:\"t1,t2\"", "a=b invoice", "title:a,b args.x:1,2"]
+    {
+        assert!(read(text).doubts().is_empty(), "{text}");
+    }
 }

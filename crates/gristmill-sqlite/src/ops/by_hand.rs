@@ -34,6 +34,7 @@ pub(crate) fn release(tx: &mut Tx<'_>, id: TaskId) -> Result<ReleaseOutcome, Fau
         whereabouts::remove(tx.conn, Place::Scheduled, &waiter)?;
         let to = place_of(Standing { limited: waiter.flags.has(Flags::LIMITED), ..Standing::default() });
         place(tx, to, &waiter)?;
+        tx.conn.prepare_cached(sql::TASK_DUE)?.execute(params![facts.key, tx.now.as_millis()])?;
         return Ok(ReleaseOutcome::Released);
     }
     let ended = tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.exists([facts.key])?;

@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 
 use super::decide::CATCH_UP_MAX;
 use super::policies::{CatchUp, Overlap};
-use crate::core::{Ack, InvalidInput, Overrides, Retention, Timestamp, limits};
+use crate::core::{Ack, InvalidInput, KindSpec, Overrides, Retention, Timestamp, limits};
 use crate::schedule::{Rule, Timing};
+use crate::schema::Schema;
 use crate::{Task, twins};
 
 /// The longest description of a schedule.
@@ -270,6 +271,30 @@ impl Definition {
         }
     }
 
+    /// Checks its arguments against what a task type declares, as the start of a beat does, but without a store.
+    ///
+    /// ```
+    /// use gristmill::beat::Definition;
+    /// use gristmill::schedule::Rule;
+    /// use gristmill::{App, Result, task};
+    ///
+    /// #[task(name = "greet")]
+    /// async fn greet(name: String) -> Result<String> {
+    ///     Ok(name)
+    /// }
+    ///
+    /// let kinds = App::new(()).register::<Greet>().kinds();
+    /// let nobody = Definition::named(Rule::cron("@daily"), "greet", Default::default());
+    /// assert_eq!(nobody.check_args(&kinds[0]).unwrap_err().field, "args/name");
+    /// ```
+    ///
+    /// # Errors
+    /// The argument that does not fit, or a schema that is none.
+    pub fn check_args(&self, kind: &KindSpec) -> Result<(), InvalidInput> {
+        let schema = Schema::compile(&kind.schema).map_err(|error| InvalidInput::new("schema", format!("is wrong: {error}")))?;
+        schema.check(&Value::Object(self.all_args(Timestamp::default())))
+    }
+
     /// Checks what neither the timing nor the task type does.
     pub(crate) fn check(&self) -> Result<(), InvalidInput> {
         if let Some(mistake) = &self.mistake {
@@ -297,11 +322,15 @@ impl Definition {
 
     /// The arguments of a tick's task.
     pub(crate) fn args_at(&self, tick: Timestamp) -> String {
+        Value::Object(self.all_args(tick)).to_string()
+    }
+
+    fn all_args(&self, tick: Timestamp) -> Map<String, Value> {
         let mut args = self.args.clone();
         if let Some(name) = &self.tick_arg {
             args.insert(name.clone(), Value::String(tick.to_string()));
         }
-        Value::Object(args).to_string()
+        args
     }
 }
 

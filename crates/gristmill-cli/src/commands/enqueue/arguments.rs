@@ -7,6 +7,7 @@ use gristmill::core::limits::ARGS_BYTES_CEILING;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::commands::values::{argument, key_value};
 use crate::exit::CliError;
 
 #[derive(Debug, clap::Args)]
@@ -16,7 +17,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "{}", value_name = "JSON|@FILE|-")]
     args: String,
     /// One argument, beside those of --args; VALUE is JSON or text. May be given more than once
-    #[arg(long = "arg", value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(long = "arg", value_name = "KEY=VALUE", value_parser = key_value)]
     single: Vec<(String, String)>,
 }
 
@@ -58,7 +59,7 @@ impl Arguments {
         parts.retain(|part| !part.is_empty());
         for (key, value) in &self.single {
             let property = schema.and_then(|schema| schema.get("properties")?.get(key));
-            parts.push(format!("{}: {}", Value::from(key.as_str()), json(value, property)));
+            parts.push(format!("{}: {}", Value::from(key.as_str()), argument(value, property)));
         }
         Ok(format!("{{{}}}", parts.join(", ")))
     }
@@ -75,25 +76,6 @@ fn read(name: &str, from: io::Result<impl Read>) -> Result<String, CliError> {
     Ok(text)
 }
 
-/// A value as JSON: text where the schema wants text, so that `zip=12345` stays what it is; else JSON, and text if it is none.
-fn json(value: &str, schema: Option<&Value>) -> String {
-    let wanted = |name: &str| match schema.and_then(|schema| schema.get("type")) {
-        Some(Value::Array(types)) => types.iter().any(|wanted| wanted == name),
-        Some(wanted) => wanted == name,
-        None => false,
-    };
-    let is_json = serde_json::from_str::<&RawValue>(value).is_ok();
-    let is_text = wanted("string") && !(value == "null" && wanted("null"));
-    if is_json && !is_text { value.to_owned() } else { Value::from(value).to_string() }
-}
-
-/// Reads `KEY=VALUE`.
-fn pair(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
-    let pair = pair.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    pair.ok_or_else(|| "write KEY=VALUE, such as count=3 or name=Ann".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -101,7 +83,7 @@ mod tests {
     use super::*;
 
     fn text(args: &str, single: &[&str], schema: Option<&Value>) -> Result<String, CliError> {
-        Arguments { args: args.to_owned(), single: single.iter().map(|text| pair(text).unwrap()).collect() }.text(schema)
+        Arguments { args: args.to_owned(), single: single.iter().map(|text| key_value(text).unwrap()).collect() }.text(schema)
     }
 
     #[test]

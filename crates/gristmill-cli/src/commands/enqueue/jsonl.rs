@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Map;
 use serde_json::value::RawValue;
 
+use super::listed::{Listed, merge_tags};
 use crate::commands::unserved::tell_queues;
 use crate::commands::values;
 use crate::exit::CliError;
@@ -25,6 +26,8 @@ use crate::output::{self, Format, Out, number_are, number_of};
 const LINE_MAX: usize = limits::ARGS_BYTES_CEILING + 64 * 1024;
 /// Large enough that a batch of usual lines is in it: what is not in it may never come, so it is not waited for.
 const READ_BUFFER: usize = 1024 * 1024;
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// So many bad lines are told one by one. If there are more, mostly all are bad for one reason.
 const BAD_TOLD: u64 = 20;
@@ -75,7 +78,9 @@ pub(super) async fn run(mut input: Input, strict: bool, force: bool, client: &Cl
         let Some(whole) = read else { break };
         number += 1;
         run.bar.inc(line.len() as u64);
-        run.take(number, whole, &line);
+        // The mark of its encoding, with which some programs begin a file, is no part of its first line.
+        let text = if number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line) } else { &line };
+        run.take(number, whole, text);
         // Not waiting for a full batch: lines may come from a program that writes one now and then.
         let is_full = run.batch.len() >= limits::BATCH_TASKS_MAX || run.bytes >= limits::BATCH_BYTES_MAX;
         if !strict && (is_full || input.reader.buffer().is_empty()) {
@@ -135,6 +140,32 @@ struct Line<'a> {
     tags: Vec<String>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+}
+
+impl Line<'_> {
+    fn options(self) -> Result<Overrides, String> {
+        if self.delay.is_some() && self.at.is_some() {
+            return Err("has both `in` and `at`".to_owned());
+        }
+        Ok(Overrides {
+            id: self.id,
+            queue: self.queue,
+            priority: self.priority,
+            max_attempts: self.max_attempts,
+            max_crashes: self.max_crashes,
+            ack: self.ack,
+            retention: self.retention,
+            expires: self.expires,
+            timeout: self.timeout,
+            backoff: self.backoff,
+            delay: self.delay,
+            run_at: self.at,
+            title: self.title,
+            tags: self.tags,
+            headers: self.headers,
+            ..Overrides::default()
+        })
+    }
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -221,37 +252,26 @@ impl Run<'_> {
         if !text.trim_start().starts_with('{') {
             return Err("is not a JSON object such as {\"task\": \"NAME\"}".to_owned());
         }
-        let line: Line<'_> =
-            serde_json::from_str(text).map_err(|error| error.to_string().replace(" at line 1 column ", ", at column "))?;
-        if line.delay.is_some() && line.at.is_some() {
-            return Err("has both `in` and `at`".to_owned());
-        }
-        let options = Overrides {
-            id: line.id,
-            queue: line.queue,
-            priority: line.priority,
-            max_attempts: line.max_attempts,
-            max_crashes: line.max_crashes,
-            ack: line.ack,
-            retention: line.retention,
-            expires: line.expires,
-            timeout: line.timeout,
-            backoff: line.backoff,
-            delay: line.delay,
-            run_at: line.at,
-            title: line.title,
-            tags: line.tags,
-            headers: line.headers,
-            ..Overrides::default()
+        let unread = |error: serde_json::Error| error.to_string().replace(" at line 1 column ", ", at column ");
+        let (name, args, options, is_listed) = match serde_json::from_str::<Line<'_>>(text) {
+            Ok(mut line) => (std::mem::take(&mut line.task), line.args, line.options()?, false),
+            Err(error) => {
+                let mut listed = Listed::read(text).unwrap_or(Err(error)).map_err(unread)?;
+                (std::mem::take(&mut listed.kind), listed.args, listed.options()?, true)
+            }
         };
         let chosen = options.id.is_some();
         let mut tasks = Vec::with_capacity(1);
-        let enqueue = match line.args {
-            Some(args) => self.client.enqueue_named(&line.task, args),
-            None => self.client.enqueue_named(&line.task, Map::new()),
+        let enqueue = match args {
+            Some(args) => self.client.enqueue_named(&name, args),
+            None => self.client.enqueue_named(&name, Map::new()),
         };
         enqueue.options(options).force(self.force).within(Capture(&mut tasks)).run().map_err(|error| error.to_string())?;
-        tasks.pop().map(|task| (task, chosen)).ok_or_else(|| "gave no task".to_owned())
+        let mut task = tasks.pop().ok_or_else(|| "gave no task".to_owned())?;
+        if is_listed {
+            merge_tags(&mut task);
+        }
+        Ok((task, chosen))
     }
 
     fn refuse(&mut self, number: u64, why: &str) {

@@ -1,5 +1,6 @@
 mod arguments;
 mod jsonl;
+mod listed;
 mod options;
 
 use std::path::PathBuf;

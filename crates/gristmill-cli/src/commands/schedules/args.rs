@@ -7,7 +7,7 @@ use gristmill::beat::{CatchUp, Definition, Overlap, parse_args};
 use gristmill::schedule::{Rule, SolarEvent};
 use serde_json::{Map, Value};
 
-use crate::commands::values::{duration, priority};
+use crate::commands::values::{argument, attempts, duration, key_value, priority};
 use crate::exit::CliError;
 use crate::policies::{catch_up, overlap, place};
 
@@ -17,6 +17,9 @@ pub(super) struct Said {
     /// Its tasks' arguments, a JSON object
     #[arg(long, value_name = "JSON", value_parser = object)]
     args: Option<Map<String, Value>>,
+    /// One argument, beside those of --args; VALUE is JSON or text. May be given more than once
+    #[arg(long = "arg", value_name = "KEY=VALUE", value_parser = key_value)]
+    single: Vec<(String, String)>,
     #[command(flatten)]
     when: When,
     #[command(flatten)]
@@ -101,6 +104,15 @@ struct Tasks {
     /// A task that was not started so long after it was due ends as expired; `none` for the task type's own
     #[arg(long, value_name = "DURATION", value_parser = span, allow_hyphen_values = true)]
     expires: Option<OrNone<Duration>>,
+    /// The longest that one attempt may run; `none` for the task type's own
+    #[arg(long, value_name = "DURATION", value_parser = span, allow_hyphen_values = true)]
+    timeout: Option<OrNone<Duration>>,
+    /// How many attempts may fail before the task does; `none` for as many as the task type says
+    #[arg(long, value_name = "N", value_parser = tries, allow_hyphen_values = true)]
+    max_attempts: Option<OrNone<u32>>,
+    /// A label, beside those of the task type; may be given more than once; empty for none
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
     /// The argument that is set to the tick's instant; empty for none
     #[arg(long, value_name = "NAME")]
     tick_arg: Option<String>,
@@ -111,14 +123,19 @@ struct Tasks {
 struct OrNone<T>(Option<T>);
 
 impl Said {
+    /// Whether a task type's schema has a say in what the arguments are.
+    pub(super) fn needs_schema(&self) -> bool {
+        !self.single.is_empty()
+    }
+
     /// A new schedule of this.
-    pub(super) fn define(&self, task: String) -> Result<Definition, CliError> {
+    pub(super) fn define(&self, task: String, schema: Option<&Value>) -> Result<Definition, CliError> {
         let rule = self.when.rule().ok_or_else(|| {
             CliError::usage("when? say --cron, --crontab, --every, --solar with --at, or --on")
                 .with_hint("--every 10m, --cron '0 3 * * *', --solar sunset --at 51.5,-0.1, --on 2027-01-31T09:00:00Z")
         })?;
         let mut definition = Definition::named(rule, task, Map::new());
-        self.apply(&mut definition);
+        self.apply(&mut definition, schema);
         Ok(definition)
     }
 
@@ -128,7 +145,7 @@ impl Said {
     }
 
     /// Changes what is said, and nothing else.
-    pub(super) fn apply(&self, to: &mut Definition) {
+    pub(super) fn apply(&self, to: &mut Definition, schema: Option<&Value>) {
         set(&mut to.timing.rule, self.when.rule());
         let When { timezone, start, end, jitter, max_runs, .. } = &self.when;
         set(&mut to.timing.timezone, timezone.clone());
@@ -141,13 +158,23 @@ impl Said {
         set(&mut to.overlap, overlap);
         set(&mut to.min_distance, min_distance.map(|distance| distance.0));
         set(&mut to.penalty, penalty);
-        let Tasks { queue, priority, expires, tick_arg } = &self.tasks;
+        let Tasks { queue, priority, expires, timeout, max_attempts, tags, tick_arg } = &self.tasks;
         set(&mut to.options.queue, queue.as_deref().map(not_empty));
         set(&mut to.options.priority, priority.map(Some));
         set(&mut to.options.expires, expires.map(|expires| expires.0));
+        set(&mut to.options.timeout, timeout.map(|timeout| timeout.0));
+        set(&mut to.options.max_attempts, max_attempts.map(|attempts| attempts.0));
+        let labels = tags.iter().filter(|tag| !tag.is_empty()).cloned().collect();
+        set(&mut to.options.tags, (!tags.is_empty()).then_some(labels));
         set(&mut to.tick_arg, tick_arg.as_deref().map(not_empty));
         set(&mut to.description, self.description.clone());
         set(&mut to.args, self.args.clone());
+        for (key, value) in &self.single {
+            let property = schema.and_then(|schema| schema.get("properties")?.get(key));
+            // It is JSON, or was made so.
+            let value = serde_json::from_str(&argument(value, property)).unwrap_or_else(|_| Value::from(value.as_str()));
+            to.args.insert(key.clone(), value);
+        }
     }
 }
 
@@ -181,6 +208,10 @@ fn or_none<T: std::str::FromStr>(text: &str) -> Result<OrNone<T>, T::Err> {
 
 fn span(text: &str) -> Result<OrNone<Duration>, String> {
     if text == "none" { Ok(OrNone(None)) } else { duration(text).map(|value| OrNone(Some(value))) }
+}
+
+fn tries(text: &str) -> Result<OrNone<u32>, String> {
+    if text == "none" { Ok(OrNone(None)) } else { attempts(text).map(|value| OrNone(Some(value))) }
 }
 
 fn runs(text: &str) -> Result<OrNone<u64>, String> {

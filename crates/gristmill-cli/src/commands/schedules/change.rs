@@ -1,10 +1,11 @@
 //! What an operator does to schedules. Beats that run see it within a second.
 
-use gristmill::beat::{Definition, Deleted, ScheduleError, ScheduleJson, ScheduleRecord};
+use gristmill::beat::{Definition, Deleted, ScheduleError, ScheduleJson, ScheduleRecord, ScheduleState};
 use gristmill::core::limits::{PAGE_ITEMS_MAX, check_name};
 use gristmill::core::rough_duration;
 use gristmill::{Client, TaskId, Timestamp};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::args::Said;
 use super::check::some;
@@ -17,7 +18,8 @@ use crate::output::{self, Out, note, number_of};
 pub(super) async fn add(args: Add, client: &Client, out: &Out) -> Result<(), CliError> {
     let name = args.which.name;
     check_name("a schedule's name", &name).map_err(|error| CliError::usage(error.to_string()))?;
-    let definition = args.said.define(args.task)?;
+    let schema = schema(&args.said, &args.task, client).await?;
+    let definition = args.said.define(args.task, schema.as_ref())?;
     check_date(&args.said, client).await?;
     let notices = [definition.timing.plan()?.notice(), definition.notice()];
     let queue = definition.options.queue.clone();
@@ -34,11 +36,16 @@ pub(super) async fn edit(args: Edit, client: &Client, out: &Out) -> Result<(), C
         return Err(error.with_hint("`schedules edit --help` lists them"));
     }
     check_date(&said, client).await?;
+    let of = match &task {
+        None if said.needs_schema() => find(&which.name, client).await?.definition.map(|definition| definition.task),
+        task => task.clone(),
+    };
+    let schema = schema(&said, &of.unwrap_or_default(), client).await?;
     let change = |definition: &mut Definition| {
         if let Some(task) = &task {
             definition.task.clone_from(task);
         }
-        said.apply(definition);
+        said.apply(definition, schema.as_ref());
     };
     let edited = client.schedules().edit(&which.name, change).await;
     if let Some(definition) = edited.as_ref().ok().and_then(|record| record.definition.as_ref()) {
@@ -47,6 +54,14 @@ pub(super) async fn edit(args: Edit, client: &Client, out: &Out) -> Result<(), C
         tell_queues(definition.options.queue.as_deref(), client).await;
     }
     answer(edited, &which.name, client, out).await
+}
+
+/// What a task type's arguments are, if somebody has to know.
+async fn schema(said: &Said, task: &str, client: &Client) -> Result<Option<Value>, CliError> {
+    if !said.needs_schema() {
+        return Ok(None);
+    }
+    Ok(client.kinds().list().await?.into_iter().find(|kind| kind.name == task).and_then(|kind| kind.schema))
 }
 
 /// Refuses a date that has passed, which mostly is a slip and would be run at once, unless it is said what becomes of it.
@@ -133,8 +148,15 @@ pub(super) async fn delete(name: &str, client: &Client, out: &Out) -> Result<(),
         next: Option<Timestamp>,
         last_task: Option<TaskId>,
     }
+    let before = client.schedules().get(name).await?;
     match client.schedules().delete(name).await {
         Ok(Deleted::Deleted { next, last_task }) => {
+            if let Some(owner) = before.filter(|before| before.state != ScheduleState::Withdrawn).and_then(|before| before.owner)
+            {
+                note(&format!(
+                    "`{owner}` defines it, and makes it anew at its next start unless it is taken out there; `schedules pause` lasts"
+                ));
+            }
             out.value(&Gone { name, outcome: "deleted", next, last_task }, |_| "deleted\n".to_owned())
         }
         Ok(_) => Err(explain(ScheduleError::NotFound { name: name.to_owned() }, name, client).await),

@@ -23,6 +23,20 @@ pub(crate) async fn check(client: &Client) -> Result<Vec<Finding>, ScheduleError
         let hint = "`schedules show` says why; edit them, or delete them and add them anew";
         findings.push(Finding::error("schedules_aside", message, hint));
     }
+    let kinds = client.kinds().list().await?;
+    let is_declared = |task: &str| kinds.iter().any(|kind| kind.name == task && kind.policy.is_some());
+    let is_idle = |record: &ScheduleRecord| {
+        let task =
+            record.definition.as_ref().filter(|_| record.state == ScheduleState::Active).map(|definition| &definition.task);
+        task.is_some_and(|task| !is_declared(task))
+    };
+    let undeclared = names(client, is_idle).await?;
+    if !undeclared.is_empty() {
+        let message =
+            format!("{} schedules make tasks of a type that no program has declared: {}", undeclared.len(), some(&undeclared));
+        let hint = "their ticks fail; start the program that has the type, or name another by `schedules edit --task`";
+        findings.push(Finding::warning("schedules_undeclared", message, hint));
+    }
     let due = client.store().due_schedules(1).await?;
     let ahead = names(client, |record| record.is_ahead(due.now)).await?;
     if !ahead.is_empty() {

@@ -72,6 +72,9 @@ fn describe(definition: &Definition, line: &mut impl FnMut(&str, &str)) {
     line("tick arg", definition.tick_arg.as_deref().unwrap_or_default());
     line("queue", options.queue.as_deref().unwrap_or_default());
     line("priority", &options.priority.map(|priority| priority.to_string()).unwrap_or_default());
+    line("timeout", &options.timeout.map(format_duration).unwrap_or_default());
+    line("attempts", &options.max_attempts.map(|attempts| attempts.to_string()).unwrap_or_default());
+    line("tags", &options.tags.join(", "));
     line("expires", &options.expires.map(format_duration).unwrap_or_default());
     line("start", &time(timing.start));
     line("end", &time(timing.end));

@@ -55,7 +55,6 @@ impl Column {
     }
 
     pub(super) fn cell(self, task: &TaskJson) -> String {
-        let short = |text: &str| text.chars().take(CELL_CHARS).collect();
         match self {
             Self::Id => task.id.to_string(),
             Self::Task => task.kind.clone(),
@@ -85,6 +84,14 @@ impl Column {
             Self::Ended => one.ended_at.cmp(&other.ended_at),
             _ => self.cell(one).cmp(&self.cell(other)),
         }
+    }
+}
+
+/// A text that may be long, with a sign where it is cut.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(CELL_CHARS) {
+        Some(_) => text.chars().take(CELL_CHARS - 1).chain(['…']).collect(),
+        None => text.to_owned(),
     }
 }
 

@@ -36,6 +36,9 @@ pub(crate) struct List {
     /// Go on where an earlier page ended: its `next`
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<Cursor>,
+    /// All that match, page by page: for an export
+    #[arg(long, conflicts_with_all = ["limit", "cursor", "count", "watch"])]
+    all: bool,
     /// The columns of the table
     #[arg(long, value_name = "COLUMN,...", value_delimiter = ',', value_enum)]
     columns: Vec<Column>,
@@ -67,6 +70,9 @@ impl List {
 }
 
 pub(super) async fn run(args: &List, filter: &Filter, client: &Client, out: &Out) -> Result<(), CliError> {
+    if args.all {
+        return all(args, filter, client, out).await;
+    }
     match (args.count, args.watch) {
         (true, _) => count(filter, client, out).await,
         (false, true) => watch(args, filter, client, out).await,
@@ -79,6 +85,29 @@ pub(super) async fn run(args: &List, filter: &Filter, client: &Client, out: &Out
             show(args, &mut page, out)
         }
     }
+}
+
+/// Lists page by page. Lines are written as they come; what is one value or one table is gathered first.
+async fn all(args: &List, filter: &Filter, client: &Client, out: &Out) -> Result<(), CliError> {
+    let (mut whole, mut after, mut found) = (PageJson::new(Vec::new(), None), None, false);
+    loop {
+        let page = client.tasks().list(filter, after, limits::PAGE_ITEMS_MAX).await?;
+        after = page.next;
+        let items = page.items.into_iter().map(TaskJson::of);
+        found |= items.len() > 0;
+        if out.format == Format::Jsonl && args.sort.is_none() {
+            out.lines(&items.collect::<Vec<_>>())?;
+        } else {
+            whole.items.extend(items);
+        }
+        if after.is_none() {
+            break;
+        }
+    }
+    if !found {
+        tell_filter(filter, client).await;
+    }
+    show(args, &mut whole, out)
 }
 
 fn show(args: &List, page: &mut PageJson<TaskJson>, out: &Out) -> Result<(), CliError> {

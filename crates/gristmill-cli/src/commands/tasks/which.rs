@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gristmill::Timestamp;
 use gristmill::core::{Env, Query};
+use gristmill::error::TimestampError;
 use gristmill::record::{Filter, State};
 
 use crate::commands::ids::IdText;
@@ -30,7 +31,7 @@ pub(super) struct Which {
     /// With this tag
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
-    /// Enqueued at this moment or later (RFC 3339, or a duration ago such as 2h)
+    /// Enqueued at this moment or later (RFC 3339, a day such as 2027-01-31, or a duration ago such as 2h)
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     since: Option<Moment>,
     /// Enqueued before this moment
@@ -114,7 +115,13 @@ impl FromStr for Moment {
         if let Ok(ago) = duration(text) {
             return Ok(Self::Ago(ago));
         }
-        let at = text.parse().map(Self::At);
-        at.map_err(|_| format!("`{text}` is neither a moment such as 2027-01-31T09:00:00Z nor a duration ago such as 2h"))
+        // A day alone is its beginning.
+        let at = text.parse().or_else(|error| format!("{text}T00:00:00Z").parse().map_err(|_| error));
+        at.map(Self::At).map_err(|error: TimestampError| match format!("{text}Z").parse::<Timestamp>() {
+            Ok(_) => error.to_string(),
+            Err(_) => format!(
+                "`{text}` is neither a moment such as 2027-01-31T09:00:00Z, nor a day such as 2027-01-31, nor a duration ago such as 2h"
+            ),
+        })
     }
 }
