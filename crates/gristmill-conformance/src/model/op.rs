@@ -169,7 +169,7 @@ fn end() -> impl Strategy<Value = End> {
     ];
     let ran_for = prop_oneof![Just(Duration::ZERO), duration()];
     let children = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(spec(), 1..3)];
-    let refused = prop::option::weighted(0.05, any::<usize>());
+    let refused = prop::option::weighted(0.2, any::<usize>());
     (any::<usize>(), prop::bool::weighted(0.1), ending, ran_for, any::<bool>(), children, refused).prop_map(
         |(lease, stale, ending, ran_for, says, children, refused)| End { lease, stale, ending, ran_for, says, children, refused },
     )
