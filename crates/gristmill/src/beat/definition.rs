@@ -284,7 +284,7 @@ impl Definition {
     /// }
     ///
     /// let kinds = App::new(()).register::<Greet>().kinds();
-    /// let nobody = Definition::named(Rule::cron("@daily"), "greet", Default::default());
+    /// let nobody = Definition::named(Rule::cron("@daily"), "greet", serde_json::json!({}));
     /// assert_eq!(nobody.check_args(&kinds[0]).unwrap_err().field, "args/name");
     /// ```
     ///
