@@ -7,8 +7,8 @@ use gristmill::beat::{Origin, ScheduleError};
 
 use crate::config::ConfigSchedule;
 use crate::exit::CliError;
-use crate::near::did_you_mean;
 use crate::output;
+use gristmill::near::did_you_mean;
 
 /// The schedules of a configuration file.
 #[derive(Debug)]

@@ -44,7 +44,6 @@ mod defined;
 mod exit;
 mod kinds;
 mod logging;
-mod near;
 mod output;
 mod policies;
 mod stores;

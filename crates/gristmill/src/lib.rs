@@ -79,6 +79,8 @@ pub mod hooks;
 #[cfg(feature = "log-capture")]
 pub mod log_capture;
 pub mod middleware;
+#[doc(hidden)]
+pub mod near;
 pub mod options;
 mod panics;
 #[cfg(feature = "postgres")]

@@ -8,7 +8,7 @@ use gristmill::{Client, TaskId};
 
 use super::values::ID_EXAMPLE;
 use crate::exit::CliError;
-use crate::near::did_you_mean;
+use gristmill::near::did_you_mean;
 
 /// Shorter beginnings are rather a slip.
 const BEGINNING_MIN: usize = 4;

@@ -7,8 +7,8 @@ use gristmill::Client;
 use gristmill::core::Query;
 use gristmill::record::Filter;
 
-use crate::near::did_you_mean;
 use crate::output;
+use gristmill::near::did_you_mean;
 
 /// What is there, by its names.
 #[derive(Default)]

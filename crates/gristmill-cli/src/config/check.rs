@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::mistake::{ConfigError, Source};
 use super::{Config, ConfigSchedule, Target, TaskType};
 use crate::kinds::Program;
-use crate::near::did_you_mean;
+use gristmill::near::did_you_mean;
 
 /// Where everything waits that says nothing else: whoever serves it means no slip.
 const DEFAULT_QUEUE: &str = "default";

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::plain::plain;
-use crate::near::near;
+use gristmill::near::near;
 
 /// A mistake in the configuration: `FILE:LINE:COLUMN: message`, and what would be right; and those that were found beside it.
 #[derive(Debug)]

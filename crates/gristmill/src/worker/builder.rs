@@ -3,7 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::beat::ScheduleError;
-use crate::core::{InvalidInput, StoreError, limits};
+use crate::core::{InvalidInput, KindSpec, StoreError, limits};
+use crate::near::did_you_mean;
 use crate::runtime::Ground;
 use crate::worker::companion::Companion;
 use crate::worker::report::ExitReport;
@@ -236,7 +237,11 @@ impl WorkerBuilder {
     fn tell_unserved(&self) {
         let specs = self.ground.runtime.registry.specs();
         let unserved = specs.iter().filter(|kind| !self.config.queues.contains_key(&kind.policy.queue));
-        let names: Vec<_> = unserved.map(|kind| format!("{} (queue {})", kind.name, kind.policy.queue)).collect();
+        let tell = |kind: &KindSpec| {
+            let near = did_you_mean(&kind.policy.queue, self.config.queues.keys().map(String::as_str));
+            format!("{} (queue {}{near})", kind.name, kind.policy.queue)
+        };
+        let names: Vec<_> = unserved.map(tell).collect();
         if !names.is_empty() {
             tracing::info!("not served by this worker: {}", names.join(", "));
         }

@@ -15,9 +15,9 @@ pub(crate) use self::check::check;
 use crate::commands::confirm::Confirm;
 use crate::connect::Session;
 use crate::exit::CliError;
-use crate::near::near;
 use crate::output::Out;
 use crate::stores;
+use gristmill::near::near;
 
 /// Arguments of `schedules`.
 #[derive(Debug, clap::Subcommand)]

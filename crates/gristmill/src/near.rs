@@ -1,7 +1,13 @@
 //! Names that were probably meant.
 
+use crate::core::limits;
+
 /// The known name that is most like this one, if one is.
-pub(crate) fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // The comparison costs the product of both lengths, and no name is longer.
+    if name.len() > limits::NAME_BYTES_MAX {
+        return None;
+    }
     let (distance, near) = known.into_iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min()?;
     // Of two short names all may differ.
     let longer = name.chars().count().max(near.chars().count());
@@ -9,7 +15,7 @@ pub(crate) fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> 
 }
 
 /// The same as the end of a message; nothing if there is none.
-pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     near(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
 }
 
