@@ -1,15 +1,16 @@
-use gristmill_core::kit::check::{AHEAD_MS, Answers, Aside, COUNT_MAX, LATE_MS, Overlap};
+use gristmill_core::kit::check::{AHEAD_MS, Answers, Aside, COUNT_MAX, LATE_MS, Overlap, Unserved};
 use gristmill_core::kit::migrate;
 use gristmill_core::{Finding, StoreError, StoreErrorKind};
 use rusqlite::{Connection, ToSql, TransactionBehavior, params};
 
 use crate::directory;
 use crate::error::Fault;
+use crate::memory::served;
 use crate::open;
 use crate::options::{SqliteOptions, Synchronous};
 use crate::reader::View;
-use crate::sql;
 use crate::text::Lossy;
+use crate::{sql, view};
 
 /// Above this many bytes only the quick form of the integrity check is run, which does not read every index entry.
 const QUICK_BYTES: i64 = 256 * 1024 * 1024;
@@ -26,7 +27,7 @@ const NAMED_MAX: usize = 5;
 pub(crate) fn check(view: &mut View<'_>, options: &SqliteOptions) -> Result<Vec<Finding>, Fault> {
     let conn = view.conn;
     let mut findings = vec![integrity(conn)?];
-    findings.extend(answers(conn, view.now.as_millis())?.findings());
+    findings.extend(answers(view)?.findings());
     findings.push(unreadable(conn)?);
     findings.push(durability(options));
     findings.push(wal(options));
@@ -40,7 +41,9 @@ pub(crate) fn check(view: &mut View<'_>, options: &SqliteOptions) -> Result<Vec<
 }
 
 /// What every store is asked.
-fn answers(conn: &Connection, now: i64) -> Result<Answers, Fault> {
+fn answers(view: &mut View<'_>) -> Result<Answers, Fault> {
+    let (conn, now) = (view.conn, view.now.as_millis());
+    let unserved = Unserved::of(&view::queues(view)?, !served(conn, view.now)?.0.is_empty());
     let count = |sql: &str, params: &[&dyn ToSql]| -> Result<i64, Fault> { Ok(conn.query_row(sql, params, |row| row.get(0))?) };
     Ok(Answers {
         orphan_leases: count(sql::CHECK_ORPHAN_LEASES, &[])?,
@@ -48,7 +51,7 @@ fn answers(conn: &Connection, now: i64) -> Result<Answers, Fault> {
         overlap: Overlap::All(count(sql::CHECK_OVERLAP, &[&COUNT_MAX])?),
         ended_leases: count(sql::CHECK_ENDED_LEASES, &[])?,
         owed: count(sql::CHECK_OWED, &[&COUNT_MAX])?,
-        unserved: count(sql::CHECK_PARKED, &[&COUNT_MAX])?,
+        unserved,
         overdue: count(sql::CHECK_DUE, &[&now.saturating_sub(LATE_MS), &COUNT_MAX])?,
         ahead: count(sql::CHECK_AHEAD, &[&now.saturating_add(AHEAD_MS), &COUNT_MAX])?,
         aside: Aside { table: "gristmill_aside", reasons: aside(conn)? },
