@@ -1,3 +1,5 @@
+use std::pin::pin;
+
 use super::signals;
 use crate::connect::Session;
 use crate::exit::CliError;
@@ -12,14 +14,20 @@ pub(crate) async fn run<S: Send + Sync + 'static>(mut session: Session<S>, _: &O
     // Before the start: a signal that came in between would kill the process instead of stopping the beat.
     let mut signals = signals::listen()?;
     let beat = client.beat().await?;
+    let stop = beat.stopper();
+    let mut ended = pin!(beat.ended());
     output::note(&format!(
         "beat on {}: started, process {}, for all schedules of the store",
         client.store().location(),
         std::process::id()
     ));
-    signals.next().await;
+    tokio::select! {
+        error = &mut ended => return Ok(error?),
+        () = signals.next() => {}
+    }
     output::note("stopping: no more ticks from this beat");
-    beat.stop().await;
+    stop.cancel();
+    ended.await?;
     output::note("beat ended");
     Ok(())
 }
