@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gristmill::app::open_store;
-use gristmill::core::{Env, StoreErrorKind};
+use gristmill::core::Env;
 use gristmill::options::KindSpec;
 use gristmill::{App, Client};
 
@@ -72,8 +72,8 @@ impl<S: Send + Sync + 'static> Session<S> {
     ///
     /// # Errors
     /// As there, and a store that is not there.
-    pub(crate) async fn connect_to_look(self) -> Result<Client, CliError> {
-        stores::must_be_there(&self.store)?;
+    pub(crate) async fn connect_to_look(mut self) -> Result<Client, CliError> {
+        self.make_no_store()?;
         self.connect().await
     }
 
@@ -90,8 +90,30 @@ impl<S: Send + Sync + 'static> Session<S> {
         Ok(Some(App::new(()).with_store(store).await?))
     }
 
-    /// As [`connect`](Self::connect), for a worker that is to run: waits, and says so, as long as the store can only be read, as
-    /// a standby that may become the primary, or is busy with others.
+    /// From here on a store that is not there is refused, and not made.
+    ///
+    /// # Errors
+    /// One that is not there.
+    pub(crate) fn make_no_store(&mut self) -> Result<(), CliError> {
+        self.store = stores::only_if_there(&self.store)?;
+        Ok(())
+    }
+
+    /// The same, unless the task type is known here: a store that is made now would not know it either.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn make_no_store_unless_known(&mut self, task: &str) -> Result<(), CliError> {
+        let kinds = self.kinds();
+        if kinds.iter().any(|kind| kind.name == task) {
+            return Ok(());
+        }
+        let near = gristmill::near::did_you_mean(task, kinds.iter().map(|kind| kind.name.as_str()));
+        self.make_no_store().map_err(|error| error.and_usage(&format!("no task type `{task}` here{near}")))
+    }
+
+    /// As [`connect`](Self::connect), for a worker that is to run: waits, and says so, as long as the store is a standby that may
+    /// become the primary, or is busy with others.
     ///
     /// # Errors
     /// As there, of any other kind.
@@ -106,7 +128,7 @@ impl<S: Send + Sync + 'static> Session<S> {
                 },
                 Err(error) => error,
             };
-            if !matches!(error.kind(), StoreErrorKind::ReadOnly | StoreErrorKind::Busy) {
+            if !stores::may_come_right(&self.store, &error) {
                 return Err(error.into());
             }
             if error.to_string() != said {

@@ -49,6 +49,11 @@ impl CliError {
         Self { code: 0, message: String::new(), below: Vec::new(), hint: None }
     }
 
+    /// The same as a mistake of whoever asked, which would have been told if this were otherwise.
+    pub(crate) fn and_usage(self, mistake: &str) -> Self {
+        Self { code: 2, message: format!("{}, and {mistake}", self.message), ..self }
+    }
+
     pub(crate) fn with_below(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.below.extend(lines);
         self
@@ -123,6 +128,7 @@ impl From<WorkerError> for CliError {
         match error {
             WorkerError::Store(error) => error.into(),
             WorkerError::Schedule(error) => error.into(),
+            WorkerError::StoreLost(_) => Self::store(error.to_string()),
             other => Self::usage(other.to_string()),
         }
     }

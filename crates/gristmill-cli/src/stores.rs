@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gristmill::core::Finding;
 use gristmill::core::kit::migrate::Migration;
+use gristmill::core::{StoreError, StoreErrorKind};
 use gristmill::options::Retention;
 use gristmill::{postgres, sqlite};
 
@@ -29,18 +30,19 @@ pub(crate) async fn finish(url: &str) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Refuses a store that is made by who first writes to it, and is not there yet: whoever only looks is mostly in a wrong folder.
+/// The URL by which a store is opened if it is there, and not made: whoever only looks is mostly in a wrong folder, or has misspelt it.
 ///
 /// # Errors
-/// That it is not there.
-pub(crate) fn must_be_there(url: &str) -> Result<(), CliError> {
+/// That it is not there. Of a server that is told by who connects.
+pub(crate) fn only_if_there(url: &str) -> Result<String, CliError> {
     if is_postgres(url) {
-        return Ok(());
+        let mark = if url.contains('?') { '&' } else { '?' };
+        return Ok(format!("{url}{mark}create=false"));
     }
     // What is wrong with a URL is told by who connects.
-    let Ok(options) = url.parse::<sqlite::SqliteOptions>() else { return Ok(()) };
+    let Ok(options) = url.parse::<sqlite::SqliteOptions>() else { return Ok(url.to_owned()) };
     if options.path.exists() {
-        return Ok(());
+        return Ok(url.to_owned());
     }
     Err(CliError::store(format!("there is no store at {}", options.path.display())).with_hint(
         "--store, GRISTMILL_STORE or `store` in the configuration name another; `enqueue`, `worker`, `dev` and `migrate` make it",
@@ -53,6 +55,16 @@ pub(crate) fn must_be_there(url: &str) -> Result<(), CliError> {
 /// A store that can't be read either.
 pub(crate) fn damage(url: &str) -> Result<Option<Finding>, CliError> {
     if is_postgres(url) { Ok(None) } else { Ok(sqlite::damage(url)?) }
+}
+
+/// Whether a store that can't be opened now may be soon, without anybody's doing: it is held by others, or a standby that may become the
+/// primary. What a file or a role lacks rights for is somebody's mistake.
+pub(crate) fn may_come_right(url: &str, error: &StoreError) -> bool {
+    match error.kind() {
+        StoreErrorKind::Busy => true,
+        StoreErrorKind::ReadOnly => is_postgres(url) && !postgres::lacks_right(error),
+        _ => false,
+    }
 }
 
 /// The statements that make the tables, for those whose databases others change.
@@ -208,6 +220,23 @@ mod tests {
         assert_eq!(shown("postgre://me:secret@h/db"), "postgre:...");
         assert_eq!(shown("postgres//me:secret@h/db"), "...");
         assert_eq!(shown("host=h user=me password=secret"), "...");
+    }
+
+    #[test]
+    fn who_looks_makes_nothing_on_a_server_either() {
+        assert_eq!(only_if_there("postgres://me@h/db").unwrap(), "postgres://me@h/db?create=false");
+        assert_eq!(only_if_there("postgres://me@h/db?pool=2").unwrap(), "postgres://me@h/db?pool=2&create=false");
+    }
+
+    #[test]
+    fn a_worker_waits_for_a_standby_and_for_nobody_to_give_it_rights() {
+        let error = |kind| StoreError::new(kind, "x");
+        for url in ["sqlite:x.db", "postgres://me@h/db"] {
+            assert!(may_come_right(url, &error(StoreErrorKind::Busy)));
+            assert!(!may_come_right(url, &error(StoreErrorKind::Unreachable)));
+        }
+        assert!(may_come_right("postgres://me@h/db", &error(StoreErrorKind::ReadOnly)));
+        assert!(!may_come_right("sqlite:x.db", &error(StoreErrorKind::ReadOnly)));
     }
 
     #[test]

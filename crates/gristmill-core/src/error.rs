@@ -51,7 +51,7 @@ impl StoreError {
         self
     }
 
-    /// Says that no call on this handle can succeed any more, whatever its kind.
+    /// Says that no call on this handle can succeed any more, whatever its kind. A worker on it ends for that.
     #[must_use]
     pub fn lasting(mut self) -> Self {
         self.lasting = true;
@@ -73,6 +73,11 @@ impl StoreError {
     pub fn is_lasting(&self) -> bool {
         use StoreErrorKind::{Corrupt, NotOurs, TooNew};
         self.lasting || matches!(self.kind, Corrupt | NotOurs | TooNew)
+    }
+
+    /// Whether no call on this handle can succeed any more, whatever is done to the store: it has to be opened anew.
+    pub fn is_final(&self) -> bool {
+        self.lasting
     }
 
     /// A copy for each of several callers whose work failed together.

@@ -1,13 +1,15 @@
-use gristmill_core::kit::check::{AHEAD_MS, Answers, Aside, COUNT_MAX, LATE_MS, Overlap};
+use gristmill_core::kit::check::{AHEAD_MS, Answers, Aside, COUNT_MAX, LATE_MS, Overlap, Unserved};
 use gristmill_core::kit::migrate;
 use gristmill_core::{Env, Finding};
 use tokio_postgres::types::ToSql;
 
 use crate::error::Fault;
 use crate::indexes::{BY_KIND, INDEXES};
+use crate::ops::served;
 use crate::options::PostgresOptions;
 use crate::session::Session;
 use crate::sql::{Q, quote};
+use crate::view;
 
 /// The clocks of two machines that are kept well differ by less.
 const CLOCKS_MS: i64 = 1_000;
@@ -89,14 +91,15 @@ fn clocks(server: i64, before: i64, after: i64) -> Finding {
 }
 
 /// What every store is asked.
-async fn answers(s: &Session<'_>) -> Result<Answers, Fault> {
+async fn answers(s: &mut Session<'_>) -> Result<Answers, Fault> {
+    let unserved = Unserved::of(&view::queues(s).await?, !served(s).await?.0.is_empty());
     Ok(Answers {
         orphan_leases: count(s, Q::CheckOrphanLeases, &[]).await?,
         lost_leases: count(s, Q::CheckLostLeases, &[&s.now]).await?,
         overlap: Overlap::Running(count(s, Q::CheckOverlap, &[]).await?),
         ended_leases: count(s, Q::CheckEndedLeases, &[]).await?,
         owed: count(s, Q::CheckOwed, &[&COUNT_MAX]).await?,
-        unserved: count(s, Q::CheckParked, &[&COUNT_MAX]).await?,
+        unserved,
         overdue: count(s, Q::CheckDue, &[&s.now, &COUNT_MAX, &LATE_MS]).await?,
         ahead: count(s, Q::CheckAhead, &[&s.now, &COUNT_MAX, &AHEAD_MS]).await?,
         aside: Aside { table: "aside", reasons: aside(s).await? },

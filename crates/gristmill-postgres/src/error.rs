@@ -98,6 +98,11 @@ pub(crate) fn has_no_room(error: &StoreError) -> bool {
     sqlstate(error) == Some(&SqlState::TOO_MANY_CONNECTIONS)
 }
 
+/// Whether the role lacks a right: unlike a server that can only be read, which has the same kind, that does not come right by itself.
+pub fn lacks_right(error: &StoreError) -> bool {
+    sqlstate(error) == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
+}
+
 /// Whether somebody else's lock was in the way.
 pub(crate) fn is_locked(error: &StoreError) -> bool {
     sqlstate(error) == Some(&SqlState::LOCK_NOT_AVAILABLE)

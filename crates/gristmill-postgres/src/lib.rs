@@ -66,6 +66,7 @@ mod view;
 mod within;
 mod workers;
 
+pub use error::lacks_right;
 pub use migrate::{Migration, migrate, migration_sql, migration_status};
 pub use options::{PostgresOptions, SslMode};
 pub use roles::{Roles, grant_roles, roles_sql};

@@ -1,6 +1,6 @@
 use gristmill_core::kit::fnv;
 use gristmill_core::kit::migrate::{Applied, Effect, Standing, Step, not_ours};
-use gristmill_core::{Env, StoreError, Timestamp};
+use gristmill_core::{Env, StoreError, StoreErrorKind, Timestamp};
 use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
 
@@ -106,11 +106,22 @@ pub(crate) async fn apply(conn: &Conn, connect: &Connect, env: &Env) -> Result<(
     loop {
         let standing = standing(conn, connect).await?;
         let Some(next) = standing.missing().next() else { return Ok(()) };
+        if standing.is_empty() && !connect.options.create {
+            return Err(not_there(connect));
+        }
         let what = format!("{}: {}", connect.what, next.title());
         turns.begin(&what).await?;
         let done = go_on(conn, connect, env).await;
         turns.end(&what, done).await.map_err(with_advice)?;
     }
+}
+
+fn not_there(connect: &Connect) -> StoreError {
+    let (what, schema) = (&connect.what, quote(connect.texts.schema()));
+    let message = format!(
+        "{what}: there is no gristmill in the schema {schema}; `gristmill migrate` makes it, and ?schema=NAME names another"
+    );
+    StoreError::new(StoreErrorKind::Unreachable, message)
 }
 
 /// Whose tables they are may not be whose programs they are.

@@ -13,6 +13,7 @@ use tokio_postgres::config::{Host, TargetSessionAttrs};
 /// | `pool` | connections for ordinary work; two more are for heartbeats and wake-ups | `4` |
 /// | `reads` | connections for those who look at tasks and await them, as web requests do; opened when they are needed | `2` |
 /// | `transactions` | connections for transactions of handlers that ask the store for one; opened when they are needed | `4` |
+/// | `create` | `false`: refuse to make the tables where there are none | `true` |
 /// | `pgbouncer` | `true` behind a pooler in transaction mode: no prepared statements, no settings, no LISTEN | `false` |
 /// | `notify` | `inside` wakes workers by a notification within the transaction that enqueues, which makes all such commits of the database wait for one another; `after` by one soon after it | `after` |
 /// | `statement_timeout` | the longest that one statement may take | `30s` |
@@ -44,6 +45,8 @@ pub struct PostgresOptions {
     pub reads: usize,
     /// Connections for transactions of handlers that ask the store for one.
     pub transactions: usize,
+    /// Whether the tables are made where there are none.
+    pub create: bool,
     /// Whether a pooler in transaction mode stands before the server.
     pub pgbouncer: bool,
     /// Whether statements that enqueue notify other processes by themselves, also in a caller's transaction.
@@ -75,7 +78,8 @@ pub enum SslMode {
     VerifyFull,
 }
 
-const OWN: &str = "schema, pool, reads, transactions, pgbouncer, notify, statement_timeout, lock_timeout, sslmode, sslrootcert";
+const OWN: &str =
+    "schema, pool, reads, transactions, create, pgbouncer, notify, statement_timeout, lock_timeout, sslmode, sslrootcert";
 /// What the driver knows, beside what names the server.
 const DRIVERS: &[&str] = &[
     "user",
@@ -119,6 +123,7 @@ impl std::str::FromStr for PostgresOptions {
             pool: 4,
             reads: 2,
             transactions: 4,
+            create: true,
             pgbouncer: false,
             notify_inside: false,
             statement_timeout: Duration::from_secs(30),
@@ -183,11 +188,8 @@ impl PostgresOptions {
             "pool" => self.pool = connections(name, value)?,
             "reads" => self.reads = connections(name, value)?,
             "transactions" => self.transactions = connections(name, value)?,
-            "pgbouncer" => match value {
-                "true" => self.pgbouncer = true,
-                "false" => self.pgbouncer = false,
-                _ => return Err(invalid(format!("pgbouncer={value}: it is true or false"))),
-            },
+            "create" => self.create = truth(name, value)?,
+            "pgbouncer" => self.pgbouncer = truth(name, value)?,
             "notify" => match value {
                 "inside" => self.notify_inside = true,
                 "after" => self.notify_inside = false,
@@ -273,6 +275,10 @@ pub(crate) fn place(config: &Config) -> String {
     hosts.collect::<Vec<_>>().join(",")
 }
 
+fn truth(name: &str, value: &str) -> Result<bool, StoreError> {
+    value.parse().map_err(|_| invalid(format!("{name}={value}: it is true or false")))
+}
+
 fn connections(name: &str, value: &str) -> Result<usize, StoreError> {
     let count = value.parse().ok().filter(|count| (1..=1000).contains(count));
     count.ok_or_else(|| invalid(format!("{name}={value}: it is a number of connections from 1 to 1000")))
@@ -335,6 +341,13 @@ mod tests {
         assert_eq!(any.configs[1].get_keepalives_idle(), Duration::from_secs(60));
         let one = read("postgres://me@[::1]:3/app").unwrap();
         assert_eq!((one.configs.len(), one.configs[0].get_target_session_attrs()), (1, TargetSessionAttrs::Any));
+    }
+
+    #[test]
+    fn tables_are_made_unless_the_url_says_no() {
+        assert!(read("postgres://me@h/db").unwrap().create);
+        assert!(!read("postgres://me@h/db?create=true&create=false").unwrap().create, "the last one counts");
+        assert!(read("postgres://me@h/db?create=no").unwrap_err().to_string().contains("create=no: it is true or false"));
     }
 
     #[test]

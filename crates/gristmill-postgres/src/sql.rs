@@ -57,7 +57,6 @@ queries! {
     CheckOrphanLeases "check_orphan_leases" [];
     CheckOverlap "check_overlap" [];
     CheckOwed "check_owed" [INT8];
-    CheckParked "check_parked" [INT8];
     CheckServer "check_server" [];
     CheckSlots "check_slots" [];
     CheckTables "check_tables" [TEXT];

@@ -41,7 +41,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// - `Invalid`: the URL, see [`PostgresOptions`]; a server that is too old; a pooler that the URL does not speak of.
-    /// - `Unreachable`: no server there, a wrong user, password or database, TLS that can't be had.
+    /// - `Unreachable`: no server there, a wrong user, password or database, TLS that can't be had; no tables there and `create=false`.
     /// - `ReadOnly`: a server that can't be written, or a role without the right to.
     /// - `NotOurs`: the schema holds other tables only.
     /// - `TooNew`: a newer version has changed its tables.

@@ -1,15 +1,16 @@
-use gristmill_core::kit::check::{AHEAD_MS, Answers, Aside, COUNT_MAX, LATE_MS, Overlap};
+use gristmill_core::kit::check::{AHEAD_MS, Answers, Aside, COUNT_MAX, LATE_MS, Overlap, Unserved};
 use gristmill_core::kit::migrate;
 use gristmill_core::{Finding, Severity, StoreError, StoreErrorKind};
 use rusqlite::{Connection, ToSql, TransactionBehavior, params};
 
 use crate::directory;
 use crate::error::Fault;
+use crate::memory::served;
 use crate::open;
 use crate::options::{SqliteOptions, Synchronous};
 use crate::reader::View;
-use crate::sql;
 use crate::text::Lossy;
+use crate::{sql, view};
 
 /// Above this many bytes only the quick form of the integrity check is run, which does not read every index entry.
 const QUICK_BYTES: i64 = 256 * 1024 * 1024;
@@ -45,7 +46,7 @@ pub(crate) fn check(view: &mut View<'_>, options: &SqliteOptions) -> Result<Vec<
     let sound = integrity(conn, &what)?;
     let is_damaged = sound.severity == Severity::Error;
     let mut findings = vec![sound];
-    match rows(conn, view.now.as_millis()) {
+    match rows(view) {
         Ok(more) => findings.extend(more),
         // Of a damaged file not all can be asked, and it is told already.
         Err(_) if is_damaged => {}
@@ -57,8 +58,9 @@ pub(crate) fn check(view: &mut View<'_>, options: &SqliteOptions) -> Result<Vec<
 }
 
 /// What the tables are asked.
-fn rows(conn: &Connection, now: i64) -> Result<Vec<Finding>, Fault> {
-    let mut findings = answers(conn, now)?.findings();
+fn rows(view: &mut View<'_>) -> Result<Vec<Finding>, Fault> {
+    let conn = view.conn;
+    let mut findings = answers(view)?.findings();
     findings.extend([unreadable(conn)?, space(conn)?]);
     let (migrations, additions) = conn.query_row(sql::CHECK_SCHEMA, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let schema = migrate::version(migrations, additions);
@@ -76,7 +78,9 @@ fn damaged(fault: Fault, what: &str) -> Result<Finding, Fault> {
 }
 
 /// What every store is asked.
-fn answers(conn: &Connection, now: i64) -> Result<Answers, Fault> {
+fn answers(view: &mut View<'_>) -> Result<Answers, Fault> {
+    let (conn, now) = (view.conn, view.now.as_millis());
+    let unserved = Unserved::of(&view::queues(view)?, !served(conn, view.now)?.0.is_empty());
     let count = |sql: &str, params: &[&dyn ToSql]| -> Result<i64, Fault> { Ok(conn.query_row(sql, params, |row| row.get(0))?) };
     Ok(Answers {
         orphan_leases: count(sql::CHECK_ORPHAN_LEASES, &[])?,
@@ -84,7 +88,7 @@ fn answers(conn: &Connection, now: i64) -> Result<Answers, Fault> {
         overlap: Overlap::All(count(sql::CHECK_OVERLAP, &[&COUNT_MAX])?),
         ended_leases: count(sql::CHECK_ENDED_LEASES, &[])?,
         owed: count(sql::CHECK_OWED, &[&COUNT_MAX])?,
-        unserved: count(sql::CHECK_PARKED, &[&COUNT_MAX])?,
+        unserved,
         overdue: count(sql::CHECK_DUE, &[&now.saturating_sub(LATE_MS), &COUNT_MAX])?,
         ahead: count(sql::CHECK_AHEAD, &[&now.saturating_add(AHEAD_MS), &COUNT_MAX])?,
         aside: Aside { table: "gristmill_aside", reasons: aside(conn)? },

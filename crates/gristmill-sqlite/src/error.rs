@@ -53,7 +53,7 @@ pub(crate) fn explain(error: rusqlite::Error, what: &str) -> StoreError {
 /// What an extended [result code](https://www.sqlite.org/rescode.html) means, and what to do about it; `None` if SQLite's own words say it
 /// better.
 pub(crate) fn meaning(code: i32) -> Option<(StoreErrorKind, &'static str)> {
-    use StoreErrorKind::{Busy, Corrupt, Full, NotOurs, ReadOnly, Unreachable};
+    use StoreErrorKind::{Busy, Corrupt, Full, NotOurs, Other, ReadOnly, Unreachable};
     // The low byte is the primary code.
     Some(match (code, code & 0xff) {
         (517, _) => (
@@ -69,6 +69,15 @@ pub(crate) fn meaning(code: i32) -> Option<(StoreErrorKind, &'static str)> {
         (_, 8) => (ReadOnly, "the file or its directory can't be written; check its owner and permissions"),
         (_, 3) => (ReadOnly, "permission denied; check the file's owner and permissions"),
         (_, 11) => (Corrupt, "the file is damaged; stop all writers, keep a copy, and restore it from a backup"),
+        // Beside a file on a full disk the shared memory can't be made; the others are of a quota, or of a disk that fails.
+        (778 | 1034 | 1290 | 1546 | 4874, _) => (
+            Full,
+            "the disk can't be written: no space or quota is left on it, or it fails; nothing was written, make room, or see the system's log",
+        ),
+        (266 | 522, _) => {
+            (Other, "the disk can't be read: it fails, or the file was cut short; see the system's log and `doctor`")
+        }
+        (_, 10) => (Other, "the file system refused what was asked of the file (disk I/O error); see the system's log"),
         (_, 26) => (
             NotOurs,
             "the file is not a SQLite database, or its first page is damaged; name another file, or restore it from a backup",
@@ -87,6 +96,23 @@ fn is_about_a_value(error: &rusqlite::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_that_is_full_or_fails_is_named_as_such() {
+        use rusqlite::ffi::{
+            SQLITE_IOERR, SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC, SQLITE_IOERR_LOCK, SQLITE_IOERR_READ, SQLITE_IOERR_SHMSIZE,
+            SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_WRITE,
+        };
+        for code in [SQLITE_IOERR_WRITE, SQLITE_IOERR_FSYNC, SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_SHMSIZE]
+        {
+            let (kind, says) = meaning(code).unwrap();
+            assert!(kind == StoreErrorKind::Full && says.contains("no space"), "{code}: {says}");
+        }
+        for code in [SQLITE_IOERR, SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_LOCK] {
+            let (kind, says) = meaning(code).unwrap();
+            assert!(kind == StoreErrorKind::Other && says.contains("system's log"), "{code}: {says}");
+        }
+    }
 
     #[test]
     fn a_write_to_a_read_only_connection_is_called_read_only() {

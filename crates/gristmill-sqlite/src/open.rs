@@ -17,9 +17,7 @@ const CACHE_KIB: i64 = 16 * 1024;
 /// A connection that may write.
 pub(crate) fn writer(options: &SqliteOptions) -> Result<Connection, StoreError> {
     let what = options.location();
-    if options.path.is_dir() {
-        return Err(StoreError::new(StoreErrorKind::Unreachable, format!("{what}: it is a directory; name a file in it")));
-    }
+    must_be_a_file(options)?;
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if options.create {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
@@ -29,6 +27,18 @@ pub(crate) fn writer(options: &SqliteOptions) -> Result<Connection, StoreError> 
     let mut conn = Connection::open_with_flags(&options.path, flags).map_err(|error| explain(error, options))?;
     patience(&mut conn, options.busy_timeout).map_err(|error| explain(error, options))?;
     Ok(conn)
+}
+
+/// Refuses what SQLite would take for a file: from a pipe it reads for ever, and what a device was told is gone.
+fn must_be_a_file(options: &SqliteOptions) -> Result<(), StoreError> {
+    // What is not there, or can't be looked at, is told by who opens it.
+    let Ok(meta) = std::fs::metadata(&options.path) else { return Ok(()) };
+    let problem = match () {
+        () if meta.is_file() => return Ok(()),
+        () if meta.is_dir() => "it is a directory; name a file in it",
+        () => "it is a device, a pipe or a socket and no file; name another",
+    };
+    Err(StoreError::new(StoreErrorKind::Unreachable, format!("{}: {problem}", options.location())))
 }
 
 /// A connection for a transaction beside the store's own work.
@@ -80,6 +90,7 @@ pub(crate) fn tune(conn: &Connection, options: &SqliteOptions) -> rusqlite::Resu
 
 /// A connection that can't write.
 pub(crate) fn reader(options: &SqliteOptions) -> Result<Connection, StoreError> {
+    must_be_a_file(options)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let mut conn = Connection::open_with_flags(&options.path, flags)?;

@@ -31,7 +31,6 @@ statements! {
     CHECK_ORPHAN_LEASES = "check_orphan_leases",
     CHECK_OVERLAP = "check_overlap",
     CHECK_OWED = "check_owed",
-    CHECK_PARKED = "check_parked",
     CHECK_SCHEMA = "check_schema",
     CHECK_TEXT = "check_text",
     EXPIRY_DELETE = "expiry_delete",
@@ -203,16 +202,8 @@ mod tests {
     ];
 
     /// Bounded by their LIMIT, in whatever order; or asked for by a person, and only of a small file.
-    const BOUNDED: [&str; 8] = [
-        "moved_oldest",
-        "check_ahead",
-        "check_overlap",
-        "check_owed",
-        "check_parked",
-        "check_text",
-        "label_lacking",
-        "label_lacks",
-    ];
+    const BOUNDED: [&str; 7] =
+        ["moved_oldest", "check_ahead", "check_overlap", "check_owed", "check_text", "label_lacking", "label_lacks"];
 
     #[test]
     fn no_statement_reads_through_a_table_that_grows() {

@@ -10,8 +10,8 @@
 #[cfg(feature = "tokio-postgres")]
 pub use gristmill_postgres::Lent;
 pub use gristmill_postgres::{
-    Migration, PostgresOptions, PostgresStore, Roles, SslMode, grant_roles, migrate, migration_sql, migration_status, raw,
-    roles_sql,
+    Migration, PostgresOptions, PostgresStore, Roles, SslMode, grant_roles, lacks_right, migrate, migration_sql,
+    migration_status, raw, roles_sql,
 };
 
 #[cfg(feature = "tokio-postgres")]

@@ -1,3 +1,5 @@
+use std::pin::pin;
+
 use super::signals;
 use crate::connect::Session;
 use crate::exit::CliError;
@@ -19,14 +21,20 @@ pub(crate) async fn run<S: Send + Sync + 'static>(mut session: Session<S>, _: &O
             return Ok(());
         }
     };
+    let stop = beat.stopper();
+    let mut ended = pin!(beat.ended());
     output::note(&format!(
         "beat on {}: started, process {}, for all schedules of the store",
         client.store().location(),
         std::process::id()
     ));
-    signals.next().await;
+    tokio::select! {
+        error = &mut ended => return Ok(error?),
+        () = signals.next() => {}
+    }
     output::note("stopping: no more ticks from this beat");
-    beat.stop().await;
+    stop.cancel();
+    ended.await?;
     output::note("beat ended");
     Ok(())
 }

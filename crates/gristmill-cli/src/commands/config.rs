@@ -57,8 +57,7 @@ fn check_given<S: Send + Sync + 'static>(config: &Config, app: &App<S>, global: 
     }
     let kinds: Vec<_> = app.kinds().into_iter().chain(config.tasks.iter().map(|task| task.spec.clone())).collect();
     let queues = worker::queues(&[], &config.worker, &kinds)?;
-    let is_served = |name: &String| name.is_empty() || queues.iter().any(|(served, _)| served == name);
-    if let Some(name) = config.worker.prefetch.keys().find(|name| !is_served(name)) {
+    if let Some(name) = worker::idle_prefetch(&config.worker.prefetch, &queues) {
         let place = config.place_of(&["worker", "prefetch"]).unwrap_or_default();
         let problem = format!("a prefetch is set for the queue `{name}`, which a worker of this configuration does not serve");
         return Err(CliError::usage(format!("{place}: {problem}")));

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gristmill::Client;
-use gristmill::core::limits::{LEASE_MIN, check_name};
+use gristmill::core::format_duration;
+use gristmill::core::limits::{CONCURRENCY_MAX, LEASE_MIN, check_name};
 use gristmill::options::{Ack, KindSpec};
 use gristmill::worker::{Asked, WorkerBuilder};
 
@@ -49,7 +50,7 @@ const THREADS_MAX: i64 = 1024;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Times {
     /// How long the worker is taken for alive without a heartbeat, at least 100ms [default: 30s]
-    #[arg(long, env = "GRISTMILL_LEASE", value_parser = duration, allow_hyphen_values = true, value_name = "DURATION")]
+    #[arg(long, env = "GRISTMILL_LEASE", value_parser = lease, allow_hyphen_values = true, value_name = "DURATION")]
     lease: Option<Duration>,
     /// How long running tasks may go on after a request to stop [default: 30s]
     #[arg(long, env = "GRISTMILL_GRACE", value_parser = duration, allow_hyphen_values = true, value_name = "DURATION")]
@@ -62,6 +63,10 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Sessi
     let times = args.times.resolve(&session.worker);
     let mut prefetch = session.worker.prefetch.clone();
     prefetch.extend(args.prefetch);
+    // Before the store, of which a worker that is refused makes and changes nothing.
+    if let Some(name) = idle_prefetch(&prefetch, &queues) {
+        return Err(CliError::usage(format!("{name}: a prefetch is set for it, but this worker does not serve the queue")));
+    }
     let defined = session.defined.take();
     let client = if args.drain { session.connect().await? } else { session.connect_when_writable().await? };
     let location = client.store().location();
@@ -188,6 +193,12 @@ pub(crate) fn queues(asked: &[(String, u32)], file: &WorkerOptions, kinds: &[Kin
     Ok(queues.into_iter().collect())
 }
 
+/// A queue for which a prefetch is set, and that a worker of these queues does not serve.
+pub(crate) fn idle_prefetch<'a>(prefetch: &'a BTreeMap<String, usize>, queues: &[(String, u32)]) -> Option<&'a str> {
+    let is_served = |name: &&String| name.is_empty() || queues.iter().any(|(queue, _)| queue == *name);
+    prefetch.keys().find(|name| !is_served(name)).map(String::as_str)
+}
+
 /// The queues as they are written on the command line.
 pub(crate) fn describe(queues: &[(String, u32)]) -> String {
     queues.iter().map(|(name, concurrency)| format!("{name}={concurrency}")).collect::<Vec<_>>().join(",")
@@ -229,12 +240,19 @@ pub(crate) async fn run_until_stopped(builder: WorkerBuilder, what: &str) -> Res
     Ok(())
 }
 
+/// Reads how long a worker is taken for alive.
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = duration(text)?;
+    if lease < LEASE_MIN { Err(format!("a lease is at least {}", format_duration(LEASE_MIN))) } else { Ok(lease) }
+}
+
 /// Reads `default=8`, or `default` alone.
 fn queue(text: &str) -> Result<(String, u32), String> {
     let (name, concurrency) = match text.split_once('=') {
         Some((name, number)) => {
-            let number = number.parse().ok().filter(|&number| number > 0);
-            (name, number.ok_or_else(|| format!("`{text}`: after `=` comes how many tasks run at once, from 1"))?)
+            let number = number.parse().ok().filter(|number| (1..=CONCURRENCY_MAX).contains(number));
+            let problem = || format!("`{text}`: after `=` comes how many tasks run at once, from 1 to {CONCURRENCY_MAX}");
+            (name, number.ok_or_else(problem)?)
         }
         None => (text, CONCURRENCY),
     };

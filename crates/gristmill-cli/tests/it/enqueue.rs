@@ -68,6 +68,10 @@ fn a_wait_that_is_too_long_is_its_own_code() {
 #[test]
 fn unknown_task_types_are_refused_with_near_names() {
     let sandbox = Sandbox::new(TYPED);
+    // Before there is a store, and when it knows no more than this program.
+    let refusal = sandbox.fails(2, &["enqueue", "email.sned"]);
+    assert!(refusal.contains("did you mean `email.send`?"), "{refusal}");
+    sandbox.ok(&["migrate"]);
     let refusal = sandbox.fails(2, &["enqueue", "email.sned"]);
     assert!(refusal.contains("did you mean email.send"), "{refusal}");
     assert_eq!(sandbox.json(&["tasks", "list"])["items"], json!([]));
@@ -187,6 +191,14 @@ fn stores_out_of_reach_have_their_own_code() {
     sandbox.write("other.db", "this is no database, though it is long enough to be taken for one by its name");
     for store in ["sqlite:/nowhere/at/all/x.db", "sqlite:other.db", "sqlite:."] {
         sandbox.fails(3, &["enqueue", "echo", "--store", store]);
+    }
+    let pipe = std::process::Command::new("mkfifo").arg(sandbox.path("pipe")).status().unwrap();
+    assert!(pipe.success());
+    for store in ["sqlite:/dev/null", "sqlite:pipe"] {
+        for command in [&["enqueue", "echo"][..], &["tasks", "list"], &["migrate", "--check"]] {
+            let said = sandbox.fails(3, &[command, &["--store", store]].concat());
+            assert!(said.contains("it is a device, a pipe or a socket and no file"), "{said}");
+        }
     }
     for store in ["redis://x", "sqlite:", "sqlite:x.db?journal=off"] {
         sandbox.fails(2, &["enqueue", "echo", "--store", store]);

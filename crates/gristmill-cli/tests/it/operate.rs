@@ -4,6 +4,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::sandbox::{Sandbox, until};
+use crate::schema::Schema;
 
 #[test]
 fn paused_queues_are_not_claimed_from() {
@@ -117,6 +118,36 @@ fn tasks_that_nobody_serves_are_told() {
     let findings = sandbox.json(&["doctor"])["items"].clone();
     let finding = findings.as_array().unwrap().iter().find(|finding| finding["code"] == "unserved").unwrap();
     assert_eq!(finding["severity"], "warning", "{finding}");
+}
+
+#[test]
+fn the_doctor_sees_what_nobody_serves_as_the_queues_do() {
+    what_nobody_serves(Sandbox::with_echo());
+}
+
+#[test]
+fn so_it_does_on_postgres() {
+    let schema = Schema::new();
+    what_nobody_serves(Sandbox::with_echo().env("GRISTMILL_STORE", &schema.url()));
+}
+
+fn what_nobody_serves(sandbox: Sandbox) {
+    let seen = || {
+        let queues = sandbox.json(&["queues", "list"])["items"].as_array().unwrap().clone();
+        let count: u64 = queues.iter().map(|queue| queue["unserved"].as_u64().unwrap()).sum();
+        let findings = sandbox.json(&["doctor"])["items"].as_array().unwrap().clone();
+        let finding = findings.into_iter().find(|finding| finding["code"] == "unserved").unwrap();
+        (count, finding["severity"].as_str().unwrap().to_owned(), finding["message"].as_str().unwrap().to_owned())
+    };
+    let said = |count, severity: &str, message: &str| (count, severity.to_owned(), message.to_owned());
+    sandbox.ok(&["migrate"]);
+    assert_eq!(seen(), said(0, "ok", "no ready tasks that no live worker serves"));
+    let id = sandbox.enqueue("echo", "{}");
+    assert_eq!(seen(), said(1, "warning", "1 ready tasks, and no worker is alive"));
+    let _worker = sandbox.worker(&["--queues", "default=1"]);
+    sandbox.until_state(&id, "succeeded");
+    sandbox.ok(&["enqueue", "echo", "--queue", "nightly"]);
+    assert_eq!(seen(), said(1, "warning", "1 ready tasks that no live worker serves"));
 }
 
 #[test]

@@ -42,7 +42,9 @@ fn a_worker_a_reader_and_an_enqueuer_each_do_their_part() {
     for command in [&["queues", "list"][..], &["kinds"], &["migrate", "--check"]] {
         reads.ok(command);
     }
-    for command in [&["enqueue", "echo"][..], &["tasks", "retry", &id], &["queues", "pause", "default"], &["worker", "--drain"]] {
+    for command in
+        [&["enqueue", "echo"][..], &["tasks", "retry", &id], &["queues", "pause", "default"], &["worker", "--drain"], &["worker"]]
+    {
         let said = reads.fails(3, command);
         assert!(said.contains("the role lacks this right"), "{command:?}: {said}");
     }

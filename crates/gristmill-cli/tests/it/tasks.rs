@@ -5,6 +5,7 @@ use std::io::pipe;
 use serde_json::{Value, json};
 
 use crate::sandbox::Sandbox;
+use crate::schema::Schema;
 
 #[test]
 fn show_tells_the_whole_story() {
@@ -475,20 +476,58 @@ fn ended_tasks_are_deleted_and_others_are_not() {
     sandbox.fails(2, &["tasks", "delete"]);
 }
 
+const LOOKS: [&[&str]; 8] = [
+    &["tasks", "list"],
+    &["tasks", "show", "6f2f1c1e-6b9d-4d4e-9d53-0a4f3b1f0001"],
+    &["tasks", "wait", "6f2f1c1e-6b9d-4d4e-9d53-0a4f3b1f0001"],
+    &["queues", "list"],
+    &["workers"],
+    &["kinds"],
+    &["schedules", "list"],
+    &["doctor"],
+];
+
 #[test]
 fn who_only_looks_makes_no_store() {
     let sandbox = Sandbox::with_echo();
-    for command in [
-        &["tasks", "list"][..],
-        &["tasks", "show", "6f2f1c1e-6b9d-4d4e-9d53-0a4f3b1f0001"],
-        &["queues", "list"],
-        &["workers"],
-        &["kinds"],
-        &["schedules", "list"],
-        &["doctor"],
-    ] {
+    for command in LOOKS {
         let refusal = sandbox.fails(3, command);
         assert!(refusal.contains("there is no store at gristmill.db") && refusal.contains("--store"), "{command:?}: {refusal}");
     }
     assert!(!sandbox.path("gristmill.db").exists());
+}
+
+#[test]
+fn nor_does_it_on_postgres() {
+    let schema = Schema::new();
+    let sandbox = Sandbox::with_echo().env("GRISTMILL_STORE", &schema.url());
+    let unknown: [&[&str]; 2] = [&["enqueue", "nosuch"], &["schedules", "add", "a", "--task", "nosuch", "--every", "1h"]];
+    for command in LOOKS.into_iter().chain(unknown) {
+        let refusal = sandbox.fails(3, command);
+        assert!(refusal.contains("there is no gristmill in the schema") && refusal.contains("`gristmill migrate`"), "{refusal}");
+    }
+    let status = sandbox.run(&["migrate", "--check", "-o", "json"]);
+    assert_eq!(status.code, Some(1), "{status:?}");
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    assert!(status["migrations"].as_array().unwrap().iter().all(|step| step["applied_at"].is_null()), "{status}");
+    sandbox.ok(&["migrate"]);
+    for command in [&["tasks", "list"][..], &["schedules", "list"], &["doctor"]] {
+        sandbox.ok(command);
+    }
+}
+
+/// Mostly somebody is in a wrong folder, where a database would stay behind.
+#[test]
+fn what_is_refused_makes_no_store() {
+    let sandbox = Sandbox::without_config();
+    for command in [&["enqueue", "nosuch"][..], &["schedules", "add", "a", "--task", "nosuch", "--every", "1h"]] {
+        let refusal = sandbox.fails(2, command);
+        assert!(refusal.contains("there is no store at gristmill.db, and no task type `nosuch` here"), "{refusal}");
+    }
+    sandbox.fails(2, &["schedules", "add", "a", "--task", "nosuch", "--cron", "0 24 * * *"]);
+    let lines = sandbox.run_with_input(&["enqueue", "--jsonl", "-"], "{\"task\": \"nosuch\"}\n");
+    assert_eq!(lines.code, Some(3), "{lines:?}");
+    assert!(!sandbox.path("gristmill.db").exists());
+    sandbox.ok(&["enqueue", "nosuch", "--force"]);
+    assert!(sandbox.path("gristmill.db").exists());
 }

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::sandbox::{Sandbox, is_alive, until};
+use crate::sandbox::{Sandbox, Worker, end, is_alive, until};
 
 const SLOW: &str = "[tasks.slow]\ncommand = [\"sh\", \"-c\", \"echo $$ > pid; sleep 300\"]\n[tasks.echo]\ncommand = [\"cat\"]\n";
 
@@ -50,6 +50,33 @@ fn wrong_queues_are_refused() {
     }
 }
 
+/// Neither its schedules nor its task types, and no store is made.
+#[test]
+fn a_worker_that_is_refused_changes_nothing() {
+    let schedule = "[[schedule]]\nname = \"tick\"\ntask = \"echo\"\nevery = \"1h\"\n";
+    let types = "[tasks.echo]\ncommand = [\"cat\"]\n";
+    let sandbox = Sandbox::new(&format!("{types}{schedule}"));
+    let worker = sandbox.worker(&[]);
+    worker.signal(Signal::TERM);
+    worker.ended();
+    sandbox.write("gristmill.toml", format!("{types}[tasks.other]\ncommand = [\"cat\"]\n"));
+    let bad: &[&[&str]] = &[&["--lease", "1ms"], &["--queues", "a=999999999"], &["--queues", "a=1", "--prefetch", "b=1"]];
+    for args in bad {
+        let said = sandbox.fails(2, &[&["worker"], *args].concat());
+        assert!(!said.contains("withdrawn"), "{args:?}: {said}");
+    }
+    let file = gristmill_sqlite::rusqlite::Connection::open(sandbox.path("gristmill.db")).unwrap();
+    let text = |sql: &str| file.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(text("SELECT group_concat(name) FROM gristmill_kind"), "echo", "what did not start declares nothing");
+    assert!(!text("SELECT body FROM gristmill_schedule").contains("withdrawn"));
+    let empty = Sandbox::new(types);
+    for args in bad {
+        empty.fails(2, &[&["worker"], *args].concat());
+    }
+    empty.fails(2, &["dev", "--lease", "1ms"]);
+    assert!(!empty.path("gristmill.db").exists());
+}
+
 #[test]
 fn a_first_signal_lets_running_tasks_end() {
     let sandbox = Sandbox::new(
@@ -92,7 +119,8 @@ fn a_second_signal_stops_at_once() {
     let pid = sandbox.until_pid("pid");
     worker.signal(Signal::TERM);
     worker.hears("stopping: no more claims");
-    worker.signal(Signal::TERM);
+    // The same one within 0.2 s would be taken for the first, which `timeout` sends twice.
+    worker.signal(Signal::INT);
     let (status, said) = worker.ended();
     assert!(status.success() && said.contains("stopping at once"), "{said}");
     until("the command is gone", || !is_alive(pid));
@@ -175,9 +203,43 @@ fn a_worker_notices_that_its_file_was_removed() {
         std::fs::remove_file(sandbox.path(name)).unwrap();
     }
     worker.hears("removed or replaced while it was open");
+    // It can do nothing any more, and whoever restarts services is to know.
+    let (status, said) = worker.ended();
+    assert_eq!(status.code(), Some(3), "{said}");
     assert!(!sandbox.path("gristmill.db").exists());
-    worker.signal(Signal::TERM);
+}
+
+/// Runs the program where no file may grow beyond so many kilobytes, as on a disk that is full.
+fn where_files_stay_small(sandbox: &Sandbox, blocks: u32, args: &str) -> std::process::Command {
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" {args}");
+    sandbox.command_of("sh", &["-c", &script, env!("CARGO_BIN_EXE_gristmill")])
+}
+
+#[test]
+fn a_full_disk_is_named_by_whoever_only_looks() {
+    let sandbox = Sandbox::with_echo();
+    sandbox.enqueue("echo", "{}");
+    for command in ["tasks list", "doctor", "worker"] {
+        let ended = end(where_files_stay_small(&sandbox, 1, command), "");
+        assert_eq!(ended.code, Some(3), "{command}: {ended:?}");
+        assert!(ended.stderr.contains("no space or quota is left"), "{command}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_worker_that_can_write_nothing_says_so_as_an_error() {
+    let sandbox = Sandbox::with_echo();
+    let args = format!("{{\"x\": \"{}\"}}", "y".repeat(20_000));
+    for _ in 0..5 {
+        sandbox.enqueue("echo", &args);
+    }
+    // Room for the shared memory, and for little of a log.
+    let mut worker = Worker::spawn(where_files_stay_small(&sandbox, 128, "worker --log error"));
+    worker.hears("ERROR");
+    worker.hears("nothing else can be written either; trying again");
+    worker.signal(Signal::KILL);
     worker.ended();
+    sandbox.ok(&["doctor"]);
 }
 
 #[test]
@@ -189,6 +251,7 @@ fn the_log_says_what_comes_after_a_failed_attempt() {
     let told: Vec<_> = said.lines().filter_map(next).collect();
     assert_eq!(told, ["again in 10ms", "none, no attempt is left"], "{said}");
     assert!(!said.contains("Retry {"), "{said}");
+    assert!(said.contains("worker ended: 2 claimed: 0 succeeded, 1 failed, 1 put off to another attempt"), "{said}");
 }
 
 #[test]
@@ -198,7 +261,8 @@ fn a_task_that_runs_at_most_once_says_why_it_is_not_run_again() {
     let worker = sandbox.worker(&[]);
     sandbox.until_pid("pid");
     worker.signal(Signal::TERM);
-    worker.ended();
+    let (_, said) = worker.ended();
+    assert!(said.contains("next=\"none, it runs at most once\""), "{said}");
     let task = sandbox.show(&id);
     assert_eq!(task["error"]["message"], "the worker stopped while it ran this task, which runs at most once", "{task}");
 }

@@ -3,7 +3,7 @@
 //! A store brings its [`Answers`] to what all of them are asked; none can be left out. What only one of them has, its file or its
 //! server, it says by itself.
 
-use crate::{Finding, Severity};
+use crate::{Finding, QueueInfo, Severity};
 
 /// Rows up to which a store counts where there may be many; that far it is the number, and from there on "at least".
 pub const COUNT_MAX: i64 = 10_000;
@@ -27,8 +27,8 @@ pub struct Answers {
     pub ended_leases: i64,
     /// Ends of which something is [owed](crate::Ended::owed).
     pub owed: i64,
-    /// Tasks that are parked.
-    pub unserved: i64,
+    /// Ready tasks that no live worker serves.
+    pub unserved: Unserved,
     /// Tasks that are scheduled and due for [`LATE_MS`].
     pub overdue: i64,
     /// Tasks that are scheduled and were put off more than [`AHEAD_MS`] from now: enqueued then, or tried.
@@ -44,6 +44,25 @@ pub enum Overlap {
     All(i64),
     /// Of those with a lease.
     Running(i64),
+}
+
+/// Ready tasks that no live worker serves, as the list of queues counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unserved {
+    /// Workers live, and none of them serves so many.
+    ByAny(i64),
+    /// No worker lives, and so many are ready.
+    Deserted(i64),
+}
+
+impl Unserved {
+    /// What the queues have, and whether any worker lives.
+    #[must_use]
+    pub fn of(queues: &[QueueInfo], has_workers: bool) -> Self {
+        let tasks = queues.iter().map(|queue| queue.unserved).fold(0, u64::saturating_add);
+        let tasks = i64::try_from(tasks).unwrap_or(i64::MAX);
+        if has_workers || tasks == 0 { Self::ByAny(tasks) } else { Self::Deserted(tasks) }
+    }
 }
 
 /// Tasks that could not be read and were taken out of the way.
@@ -69,7 +88,10 @@ impl Answers {
             },
             (Case::EndedLease, ended_leases),
             (Case::Owed, owed),
-            (Case::Unserved, unserved),
+            match unserved {
+                Unserved::ByAny(count) => (Case::Unserved, count),
+                Unserved::Deserted(count) => (Case::Deserted, count),
+            },
             (Case::Overdue, overdue),
             (Case::Ahead, ahead),
         ];
@@ -87,6 +109,7 @@ enum Case {
     EndedLease,
     Owed,
     Unserved,
+    Deserted,
     Overdue,
     Ahead,
 }
@@ -137,9 +160,17 @@ impl Case {
             Self::Unserved => (
                 "unserved",
                 Warning,
-                "ready tasks of types that no worker serves",
-                "start a worker that has these task types, or cancel the tasks; `queues list` shows where they are",
+                "ready tasks that no live worker serves",
+                "start a worker that has their task types and serves their queues, or cancel them; `queues list` shows where they are, \
+                 and `tasks why` what one of them waits for",
             ),
+            Self::Deserted => {
+                return Text {
+                    what: "ready tasks, and no worker is alive",
+                    hint: "start a `worker`; `queues list` shows where they are",
+                    ..Self::Unserved.text()
+                };
+            }
             Self::Overdue => (
                 "overdue",
                 Warning,
@@ -189,7 +220,7 @@ mod tests {
             overlap,
             ended_leases: count,
             owed: count,
-            unserved: count,
+            unserved: Unserved::ByAny(count),
             overdue: count,
             ahead: count,
             aside: Aside {
@@ -211,7 +242,7 @@ mod tests {
             ("overlap", Error, "2 tasks that are in two places at once"),
             ("ended_lease", Error, "2 tasks that run though they have ended"),
             ("owed", Warning, "2 ends that a newer version has to finish"),
-            ("unserved", Warning, "2 ready tasks of types that no worker serves"),
+            ("unserved", Warning, "2 ready tasks that no live worker serves"),
             ("overdue", Warning, "2 scheduled tasks that are due for more than a minute"),
             ("clock_ahead", Warning, "2 scheduled tasks that were put off while the clock was ahead"),
             ("aside", Error, "tasks that could not be read were set aside: torn (3), no kind (1)"),
@@ -233,12 +264,34 @@ mod tests {
             ("overlap", "no tasks that are in two places at once"),
             ("ended_lease", "no tasks that run though they have ended"),
             ("owed", "no ends that a newer version has to finish"),
-            ("unserved", "no ready tasks of types that no worker serves"),
+            ("unserved", "no ready tasks that no live worker serves"),
             ("overdue", "no scheduled tasks that are due for more than a minute"),
             ("clock_ahead", "no scheduled tasks that were put off while the clock was ahead"),
             ("aside", "no task was set aside as unreadable"),
         ];
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn what_nobody_serves_is_what_the_queues_say() {
+        let queue = |unserved| QueueInfo {
+            name: "q".to_owned(),
+            paused: false,
+            ready: 9,
+            scheduled: 0,
+            blocked: 0,
+            waiting: 0,
+            running: 0,
+            buffered: 0,
+            unserved,
+            oldest_ready_at: None,
+        };
+        let queues = [queue(2), queue(0), queue(3)];
+        assert_eq!(Unserved::of(&queues, true), Unserved::ByAny(5));
+        assert_eq!(Unserved::of(&queues, false), Unserved::Deserted(5));
+        assert_eq!(Unserved::of(&[queue(0)], false), Unserved::ByAny(0));
+        let deserted = Answers { unserved: Unserved::Deserted(5), ..answers(0, Overlap::All(0), &[]) }.findings().remove(5);
+        assert_eq!((deserted.code.as_str(), deserted.message.as_str()), ("unserved", "5 ready tasks, and no worker is alive"));
     }
 
     #[test]
@@ -248,8 +301,8 @@ mod tests {
         assert_eq!(running, Finding { message: "1 tasks that run and wait at the same time".to_owned(), ..all });
         assert_eq!(overlap(Overlap::Running(0)).message, "no tasks that run and wait at the same time");
         let said = |count| Case::Unserved.finding(count).message;
-        assert_eq!(said(COUNT_MAX - 1), "9999 ready tasks of types that no worker serves");
-        assert_eq!(said(COUNT_MAX), "at least 10000 ready tasks of types that no worker serves");
+        assert_eq!(said(COUNT_MAX - 1), "9999 ready tasks that no live worker serves");
+        assert_eq!(said(COUNT_MAX), "at least 10000 ready tasks that no live worker serves");
         // It counts so far in each of several places.
         assert_eq!(Case::Overlap.finding(COUNT_MAX + 1).message, "at least 10001 tasks that are in two places at once");
     }

@@ -152,7 +152,7 @@ async fn check_names_what_is_wrong_and_how_to_mend_it() {
     )
     .unwrap();
     let codes = bad(&fixture.store.check().await.unwrap());
-    assert_eq!(codes, ["orphan_lease", "lost_lease", "overlap", "overdue", "aside", "synchronous"]);
+    assert_eq!(codes, ["orphan_lease", "lost_lease", "overlap", "unserved", "overdue", "aside", "synchronous"]);
 }
 
 /// A task that was tried while the clock was ahead is to be tried again as much later, whenever it was enqueued.

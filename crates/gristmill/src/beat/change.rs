@@ -18,6 +18,8 @@ pub enum Scheduled {
     Changed,
     /// It was so before; nothing was written.
     Unchanged,
+    /// It is defined as before, and goes on: it waited for a time to which the clock was set by mistake, or had been set aside.
+    Mended,
     /// It was left as it is: an operator made or changed it.
     Left,
 }
@@ -151,6 +153,7 @@ pub(crate) fn define(owner: String, definitions: HashMap<String, Definition>) ->
     Change::new(move |name, found, now| {
         let Some(mut definition) = definitions.get(name).cloned() else { return Ok((Edit::Keep, Scheduled::Left)) };
         let before = found.and_then(readable);
+        let mut became = if found.is_some() { Scheduled::Changed } else { Scheduled::Created };
         if let Some(schedule) = found {
             let withdrawn = before.as_ref().is_some_and(|(before, _)| before.withdrawn);
             match &schedule.owner {
@@ -171,14 +174,17 @@ pub(crate) fn define(owner: String, definitions: HashMap<String, Definition>) ->
             }
             definition.paused |= before.paused;
             let is_mine = found.is_some_and(|found| found.owner.as_ref() == Some(&owner));
-            // What was set aside has another chance with each start: the version that could not read it may be gone.
-            if is_mine && same(before, &definition) && !memory.is_set_aside() && !is_ahead(before, memory, now) {
-                return Ok((Edit::Keep, Scheduled::Unchanged));
+            if is_mine && same(before, &definition) {
+                // What was set aside has another chance with each start: the version that could not read it may be gone.
+                if !memory.is_set_aside() && !is_ahead(before, memory, now) {
+                    return Ok((Edit::Keep, Scheduled::Unchanged));
+                }
+                became = Scheduled::Mended;
             }
         }
         // One whose last tick is over is no mistake here: the program would not start any more once its end has passed.
         let written = rewrite(name, Some(owner.clone()), definition, found, now)?;
-        Ok((Edit::Put(written.new), if found.is_some() { Scheduled::Changed } else { Scheduled::Created }))
+        Ok((Edit::Put(written.new), became))
     })
 }
 

@@ -38,7 +38,7 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct RunningBeat {
     stop: CancellationToken,
-    done: JoinHandle<()>,
+    done: JoinHandle<Result<(), StoreError>>,
 }
 
 impl RunningBeat {
@@ -57,19 +57,27 @@ impl RunningBeat {
     /// Stops it, with the round that it is at.
     pub async fn stop(self) {
         self.stop.cancel();
-        self.ended().await;
+        // It has said why it ended before, if it has.
+        let _ = self.ended().await;
     }
 
     /// Waits until it has ended.
-    pub async fn ended(self) {
-        if let Err(error) = self.done.await {
+    ///
+    /// # Errors
+    /// Why the store has to be opened anew, which ended it: its file was removed or replaced, or it was closed.
+    pub async fn ended(self) -> Result<(), StoreError> {
+        self.done.await.unwrap_or_else(|error| {
             tracing::error!(error = %error, "the beat's own task failed");
-        }
+            Ok(())
+        })
     }
 }
 
 /// Turns ticks into tasks until `stop`.
-pub(crate) async fn run(store: Arc<dyn Store>, runtime: Arc<Runtime>, stop: CancellationToken) {
+///
+/// # Errors
+/// The store's, if no call on it can succeed any more.
+pub(crate) async fn run(store: Arc<dyn Store>, runtime: Arc<Runtime>, stop: CancellationToken) -> Result<(), StoreError> {
     let mut beat = Beat::new(store, runtime);
     let mut errors = 0_u32;
     while !stop.is_cancelled() {
@@ -77,6 +85,10 @@ pub(crate) async fn run(store: Arc<dyn Store>, runtime: Arc<Runtime>, stop: Canc
             Ok(next) => {
                 errors = 0;
                 next
+            }
+            Err(error) if error.is_final() => {
+                tracing::error!(error = %error, "schedules can't be looked at, and will not before the store is opened anew; the beat stops");
+                return Err(error);
             }
             Err(error) => {
                 errors += 1;
@@ -90,6 +102,7 @@ pub(crate) async fn run(store: Arc<dyn Store>, runtime: Arc<Runtime>, stop: Canc
         }
     }
     beat.resign().await;
+    Ok(())
 }
 
 /// One of the beats of a store.

@@ -20,6 +20,8 @@ pub struct SyncReport {
     pub changed: Vec<String>,
     /// As they were; nothing was written.
     pub unchanged: Vec<String>,
+    /// As they were, and written so that they go on: they waited for a time to which the clock was set by mistake, or had been set aside.
+    pub mended: Vec<String>,
     /// Left as an operator made or changed them.
     pub left: Vec<String>,
     /// Disabled, as the owner no longer defines them.
@@ -47,6 +49,7 @@ pub(crate) async fn sync(
                 Scheduled::Created => &mut report.created,
                 Scheduled::Changed => &mut report.changed,
                 Scheduled::Unchanged => &mut report.unchanged,
+                Scheduled::Mended => &mut report.mended,
                 Scheduled::Left => &mut report.left,
             };
             list.push(name);
@@ -126,11 +129,18 @@ async fn edit<T: Send + 'static>(
 }
 
 fn tell(owner: &str, report: &SyncReport) {
-    let SyncReport { created, changed, unchanged: _, left, withdrawn, unknown_tasks } = report;
+    let SyncReport { created, changed, unchanged: _, mended, left, withdrawn, unknown_tasks } = report;
     for (what, names) in [("made", created), ("changed", changed), ("withdrawn, as it is no longer defined", withdrawn)] {
         for name in names {
             tracing::info!(schedule = name, owner, "the schedule was {what}");
         }
+    }
+    for name in mended {
+        tracing::info!(
+            schedule = name,
+            owner,
+            "the schedule goes on: the clock was ahead when it last ticked, or it was set aside"
+        );
     }
     for name in left {
         tracing::warn!(schedule = name, owner, "the schedule was left as an operator made or changed it");

@@ -18,6 +18,8 @@ impl Companion for Beside {
     }
 
     fn run(&self, stop: CancellationToken) -> Doing<'static, ()> {
-        Box::pin(beat::run(self.0.store().clone(), self.0.runtime().clone(), stop))
+        let beat = beat::run(self.0.store().clone(), self.0.runtime().clone(), stop);
+        // The worker finds out by itself what ended it.
+        Box::pin(async { drop(beat.await) })
     }
 }

@@ -166,7 +166,8 @@ impl WorkerBuilder {
     /// ```
     ///
     /// # Errors
-    /// As [`start`](Self::start), and if signals can't be listened for, as on a tokio runtime without an I/O driver.
+    /// As [`start`](Self::start); if signals can't be listened for, as on a tokio runtime without an I/O driver; and
+    /// [`WorkerError::StoreLost`] if the store can't be used any more, so that the process ends and is started anew.
     ///
     /// # Cancel safety
     /// Once it is started, the worker goes on; for a stop by other means, [`start`](Self::start) it.
@@ -185,7 +186,8 @@ impl WorkerBuilder {
             Asked::ToStop => tracing::info!("asked to stop: running tasks get the grace period; asked again, they get none"),
             Asked::ToStopNow => tracing::info!("asked again to stop: running tasks are released"),
         };
-        Ok(running.until_asked(signals, tell).await)
+        let report = running.until_asked(signals, tell).await;
+        if report.store_error.is_some() { Err(WorkerError::StoreLost(Box::new(report))) } else { Ok(report) }
     }
 
     /// Makes the worker known to the store and starts it on the current tokio runtime.
@@ -274,6 +276,9 @@ pub enum WorkerError {
     /// The signals that ask the process to stop can't be listened for.
     #[error("signals can't be listened for: {0}")]
     Signals(std::io::Error),
+    /// The store can't be used any more, which ended the worker: see [`ExitReport::store_error`].
+    #[error("the worker ended, as its store can't be used any more: {}", .0.store_error.as_deref().unwrap_or_default())]
+    StoreLost(Box<ExitReport>),
     /// It has been stopped, or has ended.
     #[error("the worker has stopped; start another")]
     Stopped,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::attempt::{Attempt, NotesQueue, OwnSettlement, Why};
 use crate::codec::{Part, Payload};
-use crate::core::{Claimed, Ending, FailureReason, LeaseRef, Settlement, State, failpoint, format_duration};
+use crate::core::{Ack, Claimed, Ending, FailureReason, LeaseRef, Settlement, State, failpoint, format_duration};
 use crate::error::{What, When};
 use crate::from_ref::Stateless;
 use crate::middleware::{Middleware, Next, Trace};
@@ -284,7 +284,7 @@ fn settlement(
                 failure.bound(runtime.limits.error_bytes);
                 Box::new(failure)
             });
-            let next = next(settlement.ending, failed >= attempt.max_attempts);
+            let next = next(settlement.ending, failed >= attempt.max_attempts, policy.ack);
             let error = settlement.failure.as_ref().map_or_else(|| error.to_string(), |failure| failure.message.clone());
             tracing::warn!(task = %attempt.id, kind = %attempt.kind, attempt = attempt.attempt, next, error, "did not succeed");
         }
@@ -304,11 +304,13 @@ fn tell_success(attempt: &Attempt, quiet: bool, ran_for: Duration) {
 }
 
 /// What comes after an attempt, for the log: the store decides the same when it is written.
-fn next(ending: Ending, is_last: bool) -> String {
+fn next(ending: Ending, is_last: bool, ack: Ack) -> String {
     match ending {
         Ending::Retry { .. } if is_last => "none, no attempt is left".to_owned(),
         Ending::Retry { delay } => format!("again in {}", format_duration(delay)),
         Ending::Snooze { delay } => format!("again in {}, at no cost", format_duration(delay)),
+        Ending::Released if ack == Ack::Early => "none, it runs at most once".to_owned(),
+        // An enqueue may have asked for that, too.
         Ending::Released => "given back, if it may run again".to_owned(),
         Ending::Cancelled => "none, it is cancelled".to_owned(),
         Ending::Succeeded | Ending::Failed | Ending::Crashed => "none".to_owned(),

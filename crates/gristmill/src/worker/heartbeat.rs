@@ -44,6 +44,9 @@ pub(crate) async fn run(shared: Arc<Shared>, settler: Settler, end: Cancellation
             shared.drain();
         }
         errors = if answer.is_err() { errors + 1 } else { 0 };
+        if answer.is_ok() {
+            shared.store_is_written();
+        }
         match answer {
             Ok(pulse) if pulse.alive && shared.trust.holds() => {
                 shared.trust.extend(sent + shared.config.lease);

@@ -13,7 +13,7 @@ pub struct ExitReport {
     pub succeeded: u64,
     /// Attempts that ended with the task failed for good.
     pub failed: u64,
-    /// Attempts that ended with the task to be run again later: retries and snoozes.
+    /// Attempts that ended with the task put off to a later one: retries and snoozes. They may be long over.
     pub rescheduled: u64,
     /// Attempts that ended with the task cancelled.
     pub cancelled: u64,
@@ -32,18 +32,16 @@ pub struct ExitReport {
     /// Parts of the worker itself that panicked, and what they said. That stopped it: start another. It is a mistake of gristmill
     /// or of the source of tasks, never of a handler, whose panics end its attempt.
     pub panicked: Vec<String>,
-    /// Why the store can't be used until somebody mends it, if that ended a drain.
+    /// Why the store can't be used any more, if that ended the worker: it has to be opened anew, as its file was removed or replaced;
+    /// or, in a drain, somebody has to mend it.
     pub store_error: Option<String>,
 }
 
 impl fmt::Display for ExitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} claimed: {} succeeded, {} failed, {} to run again",
-            self.claimed, self.succeeded, self.failed, self.rescheduled
-        )?;
+        write!(f, "{} claimed: {} succeeded, {} failed", self.claimed, self.succeeded, self.failed)?;
         for (count, what) in [
+            (self.rescheduled, "put off to another attempt"),
             (self.cancelled, "cancelled"),
             (self.released, "released"),
             (self.leases_lost, "leases lost"),

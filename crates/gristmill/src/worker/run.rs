@@ -56,7 +56,8 @@ impl Running {
     }
 
     /// Runs until one of `signals` asks the process to stop, and then as [`stop`](Self::stop) does; the next one cancels and releases
-    /// at once what still runs. `told` hears of each as it comes. Ends, too, when a [`Stop`] or a drain ends the worker.
+    /// at once what still runs. `told` hears of each as it comes. Ends, too, when a [`Stop`], a drain or the [loss of its
+    /// store](ExitReport::store_error) ends the worker.
     /// [`WorkerBuilder::run`](crate::worker::WorkerBuilder::run) is all of that in one.
     ///
     /// # Cancel safety

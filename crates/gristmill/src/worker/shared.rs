@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::attempt::{Attempt, NotesQueue, Why};
-use crate::core::{Claimed, Ending, LeaseRef, Settlement, Source, StoreError, WorkerId, WorkerSpec};
+use crate::core::{Claimed, Ending, LeaseRef, Settlement, Source, StoreError, StoreErrorKind, WorkerId, WorkerSpec};
 use crate::panics::Panicked;
 use crate::runtime::{Ground, Runtime};
 use crate::worker::builder::Config;
@@ -36,8 +36,10 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     /// Set when nothing may be waited for any more.
     pub(crate) abandon: CancellationToken,
-    /// What ended a drain that could get no further.
+    /// What ended a worker that could get no further.
     pub(crate) broken: OnceLock<String>,
+    /// Set while nothing can be written, from the first complaint about it on.
+    unwritable: AtomicBool,
     /// Parts that panicked, and what they said.
     panicked: Mutex<BTreeMap<&'static str, String>>,
     /// Ends of attempts that are on their way to the source.
@@ -72,6 +74,7 @@ impl Shared {
             stopping: CancellationToken::new(),
             abandon: CancellationToken::new(),
             broken: OnceLock::new(),
+            unwritable: AtomicBool::new(false),
             panicked: Mutex::default(),
             unwritten: Arc::default(),
             id,
@@ -165,10 +168,20 @@ impl Shared {
     }
 
     /// Says what a store's error means here. One that lasts ends a drain, which would else try for ever; a worker that
-    /// is to run goes on, since somebody may mend the store.
+    /// is to run goes on, since somebody may mend the store, unless it would have to open it anew.
     pub(crate) fn store_failed(&self, what: &str, error: &StoreError) {
+        if error.is_final() {
+            if self.broken.set(error.to_string()).is_ok() {
+                tracing::error!(error = %error, "{what}, and will not before the store is opened anew; the worker stops");
+            }
+            self.stopping.cancel();
+            return;
+        }
         if !error.is_lasting() {
-            if self.was_just_said(what, error) {
+            let can_not_write = matches!(error.kind(), StoreErrorKind::Full | StoreErrorKind::ReadOnly);
+            if can_not_write && !self.unwritable.swap(true, Ordering::Relaxed) {
+                tracing::error!(error = %error, "{what}, and nothing else can be written either; trying again");
+            } else if self.was_just_said(what, error) {
                 tracing::debug!(error = %error, "{what}; trying again");
             } else {
                 tracing::warn!(error = %error, "{what}; trying again");
@@ -180,6 +193,11 @@ impl Shared {
             let _ = self.broken.set(error.to_string());
             self.stopping.cancel();
         }
+    }
+
+    /// A heartbeat was written: where nothing could be, something can again.
+    pub(crate) fn store_is_written(&self) {
+        self.unwritable.store(false, Ordering::Relaxed);
     }
 
     /// A part of this worker has panicked: it stops, as it can't do its work without.

@@ -1,7 +1,14 @@
 use std::io;
+#[cfg(unix)]
+use std::time::{Duration, Instant};
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A signal that comes again so soon was sent twice by one hand: `timeout` signals its child and then the whole group, which must not
+/// cost running tasks their grace.
+#[cfg(unix)]
+const ECHO: Duration = Duration::from_millis(200);
 
 /// The ways to ask a process to stop: SIGTERM, SIGINT (Ctrl-C), and SIGHUP (its terminal has gone), unless the process was started
 /// such that it outlives that, as under `nohup`. Where there are no such signals, Ctrl-C alone.
@@ -10,7 +17,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[derive(Debug)]
 pub struct StopSignals {
     #[cfg(unix)]
-    listened: Vec<Signal>,
+    listened: Vec<Listened>,
+}
+
+/// A signal, and when it last counted.
+#[cfg(unix)]
+#[derive(Debug)]
+struct Listened {
+    signal: Signal,
+    counted: Option<Instant>,
 }
 
 impl StopSignals {
@@ -25,12 +40,13 @@ impl StopSignals {
             kinds.push(SignalKind::hangup());
         }
         // tokio panics where its runtime lacks a driver.
-        let listened = crate::panics::catch(|| kinds.into_iter().map(signal).collect::<io::Result<_>>());
+        let listen = |kind| Ok(Listened { signal: signal(kind)?, counted: None });
+        let listened = crate::panics::catch(|| kinds.into_iter().map(listen).collect::<io::Result<_>>());
         let no_driver = "the tokio runtime has no I/O driver; build it with `enable_all()`";
         Ok(Self { listened: listened.unwrap_or_else(|_| Err(io::Error::other(no_driver)))? })
     }
 
-    /// Waits for the next of them.
+    /// Waits for the next of them. One that comes again within 0.2 s counts once, as `timeout` sends it twice.
     ///
     /// # Cancel safety
     /// None is missed that comes between two calls; several may count as one.
@@ -38,9 +54,11 @@ impl StopSignals {
     pub async fn next(&mut self) {
         std::future::poll_fn(|cx| {
             let mut came = false;
-            for signal in &mut self.listened {
-                // Each of them, so that each wakes us.
-                came |= signal.poll_recv(cx).is_ready();
+            for listened in &mut self.listened {
+                // Each of them, until it has no more, so that each wakes us.
+                while listened.signal.poll_recv(cx).is_ready() {
+                    came |= counts(&mut listened.counted, Instant::now());
+                }
             }
             if came { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
         })
@@ -72,4 +90,26 @@ fn ignores_hangup() -> bool {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     // One bit a signal, from the first on; SIGHUP is the first.
     ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
+/// Whether a signal that comes now is one of its own, and no echo of the last of its sort that counted.
+#[cfg(unix)]
+fn counts(last: &mut Option<Instant>, now: Instant) -> bool {
+    let is_echo = last.is_some_and(|last| now.saturating_duration_since(last) < ECHO);
+    if !is_echo {
+        *last = Some(now);
+    }
+    !is_echo
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_that_is_sent_twice_by_one_hand_counts_once() {
+        let (start, mut last) = (Instant::now(), None);
+        let counted = [0, 3, 199, 200, 399, 5_000].map(|ms| counts(&mut last, start + Duration::from_millis(ms)));
+        assert_eq!(counted, [true, false, false, true, false, true]);
+    }
 }

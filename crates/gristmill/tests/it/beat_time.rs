@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill::beat::{CatchUp, Definition, Overlap};
+use gristmill::beat::{CatchUp, Definition, Origin, Overlap};
 use gristmill::core::{Env, Filter, Store, TickOutcome, TickRecord, VirtualTime};
 use gristmill::schedule::{Rule, Timing};
 use gristmill::testing::{Harness, MemoryStore, assert_scheduled};
@@ -231,6 +231,24 @@ async fn a_beat_that_starts_finds_what_the_clock_has_frozen() {
     .await;
     assert_eq!(next("one-off").await, at("2040-01-01T00:00:00Z"), "that is its date");
     beat.stop().await;
+}
+
+/// Their definitions are as they were, which is not to be told as a change of them.
+#[tokio::test]
+async fn a_program_that_starts_mends_what_the_clock_has_frozen_and_changes_nothing() {
+    let (env, time) = Env::virtual_time(at("2037-01-01T00:00:00Z"), 1);
+    let store: Arc<dyn Store> = MemoryStore::new(env.clone());
+    let client = app().env(env).with_store(store).await.unwrap();
+    let all = [("interval", Rule::every(HOUR)), ("hourly", Rule::cron("0 * * * *"))];
+    let all = all.map(|(name, rule)| (name.to_owned(), with(Timing::new(rule)))).to_vec();
+    let sync = async || client.schedules().sync("file", Origin::Config, all.clone()).await.unwrap();
+    assert_eq!(sync().await.created.len(), 2);
+    time.set(at("2027-01-01T00:00:00Z"));
+    let report = sync().await;
+    assert_eq!((report.mended.len(), report.changed.len()), (2, 0), "{report:?}");
+    let hourly = client.schedules().get("hourly").await.unwrap().unwrap();
+    assert_eq!(hourly.next, Some(at("2027-01-01T01:00:00Z")));
+    assert_eq!(sync().await.unchanged.len(), 2);
 }
 
 /// By hand, where no beat runs: an edit, a pause with a resume, a new start of the program, and a reset.

@@ -205,6 +205,30 @@ async fn own() -> Result<()> {
     Ok(())
 }
 
+/// Nothing would be written any more: a service manager has to start the program anew, which it does when it ends.
+#[tokio::test]
+async fn a_worker_and_a_beat_whose_file_is_gone_end_with_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, client) = bank(&folder).await;
+    let beat = client.beat().await.unwrap();
+    let running = client.worker().queue("default", 1);
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let error = within(running.run()).await.unwrap_err();
+    assert!(error.to_string().contains("removed or replaced while it was open"), "{error}");
+    let error = within(beat.ended()).await.unwrap_err();
+    assert!(error.is_final() && error.to_string().contains("removed or replaced"), "{error}");
+
+    let (_, client) = bank(&folder).await;
+    let running = client.worker().queue("default", 1).start().await.unwrap();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let report = within(running.ended()).await;
+    assert!(report.store_error.as_ref().is_some_and(|why| why.contains("removed or replaced")), "{report:?}");
+}
+
 #[tokio::test]
 async fn a_client_knows_what_other_programs_declared() {
     let folder = tempfile::tempdir().unwrap();

@@ -279,7 +279,7 @@ async fn a_process_that_dies() {
     let bank = Bank::open(&schema, &database()).await;
     let client = bank.app().connect(&url_of(&schema)).await.unwrap();
     failpoint::configure(&std::env::var("GRISTMILL_TEST_POINT").unwrap()).unwrap();
-    let worker = client.worker().queue("default", 1).lease(Duration::from_millis(200)).start().await.unwrap();
+    let worker = client.worker().queue("default", 1).lease(Duration::from_secs(1)).start().await.unwrap();
     within(std::future::pending::<()>()).await;
     worker.stop().await;
 }

@@ -53,14 +53,20 @@ pub(crate) struct Args {
     options: TaskOptions,
 }
 
-pub(crate) async fn run<S: Send + Sync + 'static>(mut args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
+pub(crate) async fn run<S: Send + Sync + 'static>(mut args: Args, mut session: Session<S>, out: &Out) -> Result<(), CliError> {
     if let Some(path) = args.jsonl.take() {
         // A file that is not there should not make a database.
         let input = jsonl::Input::open(&path)?;
+        if !args.force && session.kinds().is_empty() {
+            session.make_no_store()?;
+        }
         let client = session.connect_to_enqueue().await?;
         return jsonl::run(input, args.strict, args.force, &client, out).await;
     }
     args.arguments = args.arguments.read()?;
+    if let (Some(name), false) = (&args.name, args.force) {
+        session.make_no_store_unless_known(name)?;
+    }
     let client = session.connect_to_enqueue().await?;
     one(args, &client, out).await
 }

@@ -12,12 +12,19 @@ use super::check::some;
 use super::view::line;
 use super::{Add, Edit, Reset, explain, find};
 use crate::commands::unserved::tell_queues;
+use crate::connect::Session;
 use crate::exit::CliError;
 use crate::output::{self, Out, note, number_of};
 
+/// Refuses what can be refused without the store, so that it makes none.
+pub(super) fn check_new<S: Send + Sync + 'static>(args: &Add, session: &mut Session<S>) -> Result<(), CliError> {
+    check_name("a schedule's name", &args.which.name).map_err(|error| CliError::usage(error.to_string()))?;
+    args.said.define(args.task.clone(), None)?.timing.plan()?;
+    session.make_no_store_unless_known(&args.task)
+}
+
 pub(super) async fn add(args: Add, client: &Client, out: &Out) -> Result<(), CliError> {
     let name = args.which.name;
-    check_name("a schedule's name", &name).map_err(|error| CliError::usage(error.to_string()))?;
     let schema = schema(&args.said, &args.task, client).await?;
     let definition = args.said.define(args.task, schema.as_ref())?;
     check_date(&args.said, client).await?;

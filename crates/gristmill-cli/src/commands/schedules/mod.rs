@@ -16,7 +16,6 @@ use crate::commands::confirm::Confirm;
 use crate::connect::Session;
 use crate::exit::CliError;
 use crate::output::Out;
-use crate::stores;
 use gristmill::near::near;
 
 /// Arguments of `schedules`.
@@ -128,10 +127,11 @@ pub(crate) struct Edit {
     said: Said,
 }
 
-pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
+pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Session<S>, out: &Out) -> Result<(), CliError> {
     // Of a store that is not there, only a new schedule makes one.
-    if !matches!(args, Args::Add(_)) {
-        stores::must_be_there(&session.store)?;
+    match &args {
+        Args::Add(args) => change::check_new(args, &mut session)?,
+        _ => session.make_no_store()?,
     }
     let client = session.connect_to_enqueue().await?;
     match args {

@@ -1,2 +1,0 @@
--- Index: none: reads at most $1 rows.
-SELECT count(*) FROM (SELECT FROM {s}.parked LIMIT $1) head
