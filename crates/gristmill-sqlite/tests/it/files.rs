@@ -56,7 +56,7 @@ async fn a_lock_that_is_held_too_long_is_an_error_and_not_a_hang() {
     let mail = fixture.task("mail");
     let error = fixture.store.enqueue(vec![mail.clone()]).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Busy);
-    assert!(error.is_transient() && error.to_string().contains("another process"), "{error}");
+    assert!(error.is_transient() && error.to_string().contains("another connection"), "{error}");
     assert_eq!(fixture.state(&mail).await, None, "an error is not an acknowledgement, and nothing was kept");
     other.execute_batch("ROLLBACK").unwrap();
     fixture.store.enqueue(vec![mail]).await.unwrap();
