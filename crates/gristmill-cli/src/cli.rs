@@ -112,6 +112,13 @@ impl Command {
     }
 }
 
+/// One whose words are wrong for nothing but what has to be escaped, or come from the environment: without sequences for terminals, of
+/// clap or of others.
+fn visible_error(error: &clap::Error) -> clap::Error {
+    let lines: Vec<_> = error.to_string().lines().map(visible::escape).collect();
+    clap::Error::raw(error.kind(), format!("{}\n", lines.join("\n").trim_start_matches("error: ")))
+}
+
 impl Cli {
     /// Reads the arguments of this process.
     ///
@@ -125,7 +132,7 @@ impl Cli {
                 let shown = args.iter().map(shown).map(OsString::from);
                 Self::named().try_get_matches_from(std::iter::once(invoked_as().into()).chain(shown)).err()
             };
-            let escaped = again(&|arg| visible::escape(arg)).unwrap_or(error);
+            let escaped = again(&|arg| visible::escape(arg)).unwrap_or_else(|| visible_error(&error));
             let short = again(&|arg| visible::escape(&visible::excerpt(arg, ARG_SHOWN_MAX)));
             // What is shortened may be wrong only for that.
             let short = short.filter(|short| short.kind() == escaped.kind() && arg_of(short) == arg_of(&escaped));

@@ -77,7 +77,7 @@ impl StoreError {
 
     /// Whether no call on this handle can succeed any more, whatever is done to the store: it has to be opened anew.
     pub fn is_final(&self) -> bool {
-        self.lasting
+        self.lasting || self.kind == StoreErrorKind::Closed
     }
 
     /// A copy for each of several callers whose work failed together.

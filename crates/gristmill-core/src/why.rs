@@ -164,7 +164,7 @@ fn claims(worker: &WorkerInfo) -> bool {
 }
 
 fn serves(worker: &WorkerInfo, task: &TaskRecord) -> bool {
-    worker.queues.contains_key(&task.queue) && worker.kinds.contains(&task.kind)
+    worker.queues.get(&task.queue).is_some_and(|slots| *slots > 0) && worker.kinds.contains(&task.kind)
 }
 
 impl fmt::Display for Reason {

@@ -46,7 +46,8 @@ const ADDITION_CREATE: &str = include_str!("../queries/addition_create.sql");
 /// # Errors
 /// As [`PostgresStore::connect`](crate::PostgresStore::connect).
 pub async fn migrate(url: &str) -> Result<Vec<Migration>, StoreError> {
-    let options: PostgresOptions = url.parse()?;
+    // Whoever says so wants the tables, whatever the URL says to those who only use them.
+    let options = PostgresOptions { create: true, ..url.parse()? };
     let connect = Connect::new(options, TaskTracker::new())?;
     let conn = connect.open().await?;
     let env = Env::system();

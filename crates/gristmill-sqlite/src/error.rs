@@ -70,7 +70,12 @@ pub(crate) fn meaning(code: i32) -> Option<(StoreErrorKind, &'static str)> {
         (_, 3) => (ReadOnly, "permission denied; check the file's owner and permissions"),
         (_, 11) => (Corrupt, "the file is damaged; stop all writers, keep a copy, and restore it from a backup"),
         // Beside a file on a full disk the shared memory can't be made; the others are of a quota, or of a disk that fails.
-        (778 | 1034 | 1290 | 1546 | 4874, _) => (
+        (1034 | 1290, _) => (
+            Other,
+            "the disk did not confirm the write: no space or quota is left on it, or it fails; whether it was written is not certain, so \
+             repeat it with the same id, and see the system's log",
+        ),
+        (778 | 1546 | 4874, _) => (
             Full,
             "the disk can't be written: no space or quota is left on it, or it fails; nothing was written, make room, or see the system's log",
         ),

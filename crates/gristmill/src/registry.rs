@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::core::{InvalidInput, KindSpec, Limits, ServedKind, limits};
 use crate::handler::Run;
+use crate::near::nearest;
 use crate::schema::Schema;
 
 /// The task types of an application: fixed at start, read by clients and workers.
@@ -122,35 +123,16 @@ pub struct RegisterError {
     pub problem: String,
 }
 
-/// Up to three of `names` that are close to `name`, best first.
+/// Up to three of `names` that are close to `name` or have it in them, best first.
 pub(crate) fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut scored: Vec<_> = names
-        .map(|known| (distance(name, known), known))
-        .filter(|(distance, known)| {
-            let (length, longer) = (known.chars().count(), known.chars().count().max(name.chars().count()));
-            // Of two short names all may differ.
-            *distance <= 2.max(length / 3) && *distance * 2 <= longer || (name.len() > 2 && known.contains(name))
-        })
-        .collect();
-    scored.sort();
-    scored.dedup();
-    scored.into_iter().take(3).map(|(_, known)| known.to_owned()).collect()
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut before = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = before + usize::from(x != *y);
-            before = row[j + 1];
-            row[j + 1] = substituted.min(before + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
+    let names: Vec<_> = names.collect();
+    let mut found = nearest(name, names.iter().copied());
+    let mut longer: Vec<_> = names.into_iter().filter(|known| name.len() > 2 && known.contains(name)).collect();
+    longer.sort_unstable();
+    longer.dedup();
+    longer.retain(|known| !found.contains(known));
+    found.extend(longer);
+    found.into_iter().take(3).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

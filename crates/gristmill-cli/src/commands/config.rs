@@ -33,12 +33,12 @@ struct Row {
 
 pub(crate) fn run<S: Send + Sync + 'static>(args: Args, app: &App<S>, global: &Global, out: &Out) -> Result<(), CliError> {
     let config = Config::load(global.config.as_deref(), app.limits_set(), &app.kinds())?;
+    if matches!(args, Args::Check) {
+        config.check_schedules(&app.kinds())?;
+    }
     let environment = check_given(&config, app, global)?;
     match args {
-        Args::Check => {
-            config.check_schedules(&app.kinds())?;
-            check(&config, config.doubts(&app.kinds()), out)
-        }
+        Args::Check => check(&config, config.doubts(&app.kinds()), out),
         Args::Show => {
             let rows = Show { config: &config, global, environment, own: app.limits_set() }.rows();
             out.list(&rows, &["key", "value", "from"], |row| vec![row.key.clone(), row.value.clone(), row.source.clone()])

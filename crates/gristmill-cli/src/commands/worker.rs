@@ -125,10 +125,6 @@ impl FromEnvironment {
     /// # Errors
     /// What a worker would refuse.
     pub(crate) fn read() -> Result<Self, CliError> {
-        let lease = |text: &str| {
-            let lease = duration(text)?;
-            if lease < LEASE_MIN { Err("a lease is at least 100ms".to_owned()) } else { Ok(lease) }
-        };
         let threads = |text: &str| {
             let threads = text.parse().ok().filter(|threads| (1..=THREADS_MAX).contains(&i64::from(*threads)));
             threads.ok_or_else(|| format!("a number of threads is from 1 to {THREADS_MAX}"))

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::sandbox::{Sandbox, until};
+use crate::sandbox::{Sandbox, end, until};
 use crate::schema::Schema;
 
 #[test]
@@ -209,6 +209,13 @@ fn usage_errors_and_help_have_their_codes() {
     sandbox.fails(2, &["tasks", "list", "--log", "=:="]);
     let said = sandbox.fails(2, &["tasks", "show", "\u{1b}]0;x\u{7}\u{202e}"]);
     assert!(said.contains("\\u{1b}]0;x\\u{7}\\u{202e}") && !said.contains('\u{1b}'), "{said:?}");
+    // Wrong for nothing but its escape, and from the environment.
+    let said = sandbox.fails(2, &["worker", "--queues", "a\u{1b}[31m"]);
+    assert!(said.contains("holds the control character") && !said.contains('\u{1b}'), "{said:?}");
+    let mut command = sandbox.command(&["worker", "--drain"]);
+    command.env("GRISTMILL_LEASE", "5\u{1b}[2J");
+    let said = end(command, "").stderr;
+    assert!(said.contains("not a duration") && !said.contains('\u{1b}'), "{said:?}");
     let help = sandbox.ok(&["--help"]);
     assert!(help.contains("Exit codes") && !help.contains("__guard"), "{help}");
     assert!(sandbox.ok(&["--version"]).contains(env!("CARGO_PKG_VERSION")));

@@ -236,7 +236,7 @@ fn a_worker_that_can_write_nothing_says_so_as_an_error() {
     // Room for the shared memory, and for little of a log.
     let mut worker = Worker::spawn(where_files_stay_small(&sandbox, 128, "worker --log error"));
     worker.hears("ERROR");
-    worker.hears("nothing else can be written either; trying again");
+    worker.hears("the store can't be written; trying again");
     worker.signal(Signal::KILL);
     worker.ended();
     sandbox.ok(&["doctor"]);

@@ -264,7 +264,10 @@ impl<'a> Parser<'a> {
         };
         if parse_duration(first).is_ok() {
             let wanted = format!("how long ago is {field}:>1h, {field}:<5m or {field}:1h..2h");
-            return self.ago(value, &wanted, "nothing was exactly so long ago");
+            let ago = self.ago(value, &wanted, "nothing was exactly so long ago")?;
+            // What is due has a future, which is not a short while ago.
+            let now = (field == "due").then_some((self.now, false));
+            return Ok(Bounds { high: ago.high.or(now), ..ago });
         }
         let day = |text: &str| format!("{text}T00:00:00Z").parse::<Timestamp>().ok();
         let wanted = |text: &str| match text.parse::<Timestamp>() {

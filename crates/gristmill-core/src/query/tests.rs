@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::*;
 use crate::{Failure, FailureReason, Filter, SCHEDULE_HEADER, TaskMeta};
@@ -107,6 +108,8 @@ fn a_task_is_asked_for_each_condition() {
     assert!(
         !read("-error:timeout").matches(&task) && read("-error:timeout").matches(&TaskRecord { error: None, ..task.clone() })
     );
+    let tomorrow = TaskRecord { run_at: task.run_at.saturating_add(Duration::from_secs(86_400)), ..task.clone() };
+    assert!(!read("due:<5m").matches(&tomorrow) && !read("due:..2h").matches(&tomorrow) && read("due:<2h").matches(&task));
     assert!(!read("args.user:42").matches(&TaskRecord { args: "{damaged".to_owned(), ..task }));
 }
 

@@ -42,6 +42,9 @@ impl<'c> Workers<'c> {
     /// # }
     /// ```
     ///
+    /// A worker that is taken for dead before it hears of it, as one that is cut off for longer than its lease, goes on under a new id
+    /// and has to be asked again.
+    ///
     /// # Errors
     /// If the store can't be written; a repetition is safe. See [`Store::drain_worker`](crate::core::Store::drain_worker).
     pub async fn drain(&self, worker: WorkerId) -> Result<bool, StoreError> {

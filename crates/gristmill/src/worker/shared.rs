@@ -179,12 +179,13 @@ impl Shared {
         }
         if !error.is_lasting() {
             let can_not_write = matches!(error.kind(), StoreErrorKind::Full | StoreErrorKind::ReadOnly);
-            if can_not_write && !self.unwritable.swap(true, Ordering::Relaxed) {
-                tracing::error!(error = %error, "{what}, and nothing else can be written either; trying again");
-            } else if self.was_just_said(what, error) {
-                tracing::debug!(error = %error, "{what}; trying again");
-            } else {
+            let is_news = !self.was_just_said(what, error);
+            if can_not_write && is_news && !self.unwritable.swap(true, Ordering::Relaxed) {
+                tracing::error!(error = %error, "{what}: the store can't be written; trying again");
+            } else if is_news {
                 tracing::warn!(error = %error, "{what}; trying again");
+            } else {
+                tracing::debug!(error = %error, "{what}; trying again");
             }
             return;
         }
