@@ -108,10 +108,13 @@ mod tests {
             SQLITE_IOERR, SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC, SQLITE_IOERR_LOCK, SQLITE_IOERR_READ, SQLITE_IOERR_SHMSIZE,
             SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_WRITE,
         };
-        for code in [SQLITE_IOERR_WRITE, SQLITE_IOERR_FSYNC, SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_SHMSIZE]
-        {
+        for code in [SQLITE_IOERR_WRITE, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_SHMSIZE] {
             let (kind, says) = meaning(code).unwrap();
             assert!(kind == StoreErrorKind::Full && says.contains("no space"), "{code}: {says}");
+        }
+        for code in [SQLITE_IOERR_FSYNC, SQLITE_IOERR_DIR_FSYNC] {
+            let (kind, says) = meaning(code).unwrap();
+            assert!(kind == StoreErrorKind::Other && says.contains("not certain"), "{code}: {says}");
         }
         for code in [SQLITE_IOERR, SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_LOCK] {
             let (kind, says) = meaning(code).unwrap();
