@@ -324,6 +324,7 @@ fn what_was_enqueued_is_told_though_the_answer_can_not_be_written() {
 #[test]
 fn what_is_typed_is_repeated_in_part_where_it_is_long() {
     let sandbox = Sandbox::with_echo();
+    sandbox.ok(&["migrate"]);
     let long = "x".repeat(100_000);
     for args in [
         &["enqueue", "echo", "--in", &long][..],
