@@ -17,6 +17,7 @@ mod cut;
 mod enqueueing;
 mod faulty;
 mod features;
+mod hooks;
 mod kit;
 mod lanes;
 mod macros;
