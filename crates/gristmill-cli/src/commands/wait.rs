@@ -24,7 +24,7 @@ pub(super) async fn ended(
     let Some(limit) = limit else { return Ok(handle.ended().await) };
     tokio::time::timeout(limit, handle.ended()).await.map_err(|_| {
         CliError::timed_out(format!("task {id} did not end in time"))
-            .with_hint("it goes on; `tasks show` tells where it stands, and whether a `worker` runs is in `workers`")
+            .with_hint("it goes on; `tasks why` tells what it waits for, and `tasks show` where it stands")
     })
 }
 
