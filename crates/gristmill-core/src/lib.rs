@@ -36,6 +36,7 @@ mod transact;
 mod why;
 mod within;
 mod words;
+pub mod workflow;
 
 pub use async_trait::async_trait;
 pub use backoff::Backoff;

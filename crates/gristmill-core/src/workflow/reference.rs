@@ -1,0 +1,200 @@
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+/// A place in the arguments of a step that says which result stands there when it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reference {
+    /// The name of the step whose result it is.
+    pub step: String,
+    /// All results of a group, in the order of its members, instead of one.
+    pub all: bool,
+    /// The part of it that is meant, as a [JSON Pointer](https://www.rfc-editor.org/rfc/rfc6901); of each of them, if it is all. Empty for
+    /// the whole.
+    pub at: String,
+}
+
+/// The references in some arguments, each once, in the order in which they stand there.
+pub type References = Vec<Reference>;
+
+/// What is wrong with a reference.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReferenceError {
+    /// It can't be read.
+    #[error(
+        "{place}: {why}; a reference is {{\"$result\": \"STEP\"}} or {{\"$results\": \"STEP\"}}, each with \"at\": \"/POINTER\" if a part is meant"
+    )]
+    Form {
+        /// Where it stands in the arguments, as a JSON Pointer.
+        place: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The result has no such part.
+    #[error("{place}: the result of the step `{step}` has nothing at {at}")]
+    Missing {
+        /// Where the reference stands in the arguments, as a JSON Pointer.
+        place: String,
+        /// The step.
+        step: String,
+        /// The pointer.
+        at: String,
+    },
+}
+
+/// Finds the references in the arguments of a step.
+///
+/// # Errors
+/// If one can't be read.
+pub fn references(args: &Value) -> Result<References, ReferenceError> {
+    let mut found = References::new();
+    walk(args, &mut String::new(), &mut |reference, _| {
+        if !found.contains(&reference) {
+            found.push(reference);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Puts results in the place of references. `result` gives the result of a step, or those of all its members as an array.
+///
+/// # Errors
+/// If a reference can't be read, `result` fails, or there is nothing at a pointer.
+pub fn resolve<E: From<ReferenceError>>(
+    args: Value,
+    result: &mut impl FnMut(&Reference) -> Result<Value, E>,
+) -> Result<Value, E> {
+    put(args, &mut String::new(), result)
+}
+
+fn put<E: From<ReferenceError>>(
+    value: Value,
+    place: &mut String,
+    result: &mut impl FnMut(&Reference) -> Result<Value, E>,
+) -> Result<Value, E> {
+    Ok(match value {
+        Value::Object(map) => match read(&map, place)? {
+            Some(reference) => part(result(&reference)?, &reference, place)?,
+            None => {
+                let mut put_in = Map::with_capacity(map.len());
+                for (key, value) in map {
+                    let value = below(place, &key, |place| put(value, place, result))?;
+                    put_in.insert(key, value);
+                }
+                Value::Object(put_in)
+            }
+        },
+        Value::Array(items) => {
+            let items = items.into_iter().enumerate();
+            Value::Array(
+                items
+                    .map(|(at, item)| below(place, &at.to_string(), |place| put(item, place, result)))
+                    .collect::<Result<_, E>>()?,
+            )
+        }
+        plain => plain,
+    })
+}
+
+fn part(whole: Value, reference: &Reference, place: &str) -> Result<Value, ReferenceError> {
+    let missing = || ReferenceError::Missing { place: place.to_owned(), step: reference.step.clone(), at: reference.at.clone() };
+    let of = |mut value: Value| value.pointer_mut(&reference.at).map(Value::take).ok_or_else(missing);
+    match whole {
+        Value::Array(items) if reference.all => Ok(Value::Array(items.into_iter().map(of).collect::<Result<_, _>>()?)),
+        whole => of(whole),
+    }
+}
+
+fn walk(
+    value: &Value,
+    place: &mut String,
+    found: &mut impl FnMut(Reference, &str) -> Result<(), ReferenceError>,
+) -> Result<(), ReferenceError> {
+    match value {
+        Value::Object(map) => match read(map, place)? {
+            Some(reference) => found(reference, place),
+            None => map.iter().try_for_each(|(key, value)| below(place, key, |place| walk(value, place, found))),
+        },
+        Value::Array(items) => {
+            items.iter().enumerate().try_for_each(|(at, item)| below(place, &at.to_string(), |place| walk(item, place, found)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A reference, if an object is one: whatever has a key with a dollar that references have.
+fn read(map: &Map<String, Value>, place: &str) -> Result<Option<Reference>, ReferenceError> {
+    let wrong = |why| ReferenceError::Form { place: if place.is_empty() { "args".to_owned() } else { place.to_owned() }, why };
+    let (step, all) = match (map.get("$result"), map.get("$results")) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => return Err(wrong("both `$result` and `$results`")),
+        (Some(step), None) => (step, false),
+        (None, Some(step)) => (step, true),
+    };
+    let at = match map.get("at") {
+        None => "",
+        Some(Value::String(at)) if at.is_empty() || at.starts_with('/') => at,
+        Some(_) => return Err(wrong("`at` is no JSON Pointer such as \"/a/0\"")),
+    };
+    let Value::String(step) = step else { return Err(wrong("the step's name is no text")) };
+    if map.len() > 1 + usize::from(map.contains_key("at")) {
+        return Err(wrong("it has other keys besides"));
+    }
+    Ok(Some(Reference { step: step.clone(), all, at: at.to_owned() }))
+}
+
+/// Does something one place further down.
+fn below<T>(place: &mut String, key: &str, act: impl FnOnce(&mut String) -> T) -> T {
+    let here = place.len();
+    place.push('/');
+    place.push_str(&escaped(key));
+    let done = act(place);
+    place.truncate(here);
+    done
+}
+
+fn escaped(key: &str) -> Cow<'_, str> {
+    if key.contains(['~', '/']) { Cow::Owned(key.replace('~', "~0").replace('/', "~1")) } else { Cow::Borrowed(key) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn references_are_found_wherever_they_stand_and_each_once() {
+        let args = json!({ "a": { "$result": "x" }, "b": [1, { "$results": "y", "at": "/n" }, { "$result": "x" }] });
+        let reference = |step: &str, all, at: &str| Reference { step: step.to_owned(), all, at: at.to_owned() };
+        assert_eq!(references(&args), Ok(vec![reference("x", false, ""), reference("y", true, "/n")]));
+        assert_eq!(references(&json!({ "result": "x", "at": "/n" })), Ok(vec![]));
+    }
+
+    #[test]
+    fn results_are_put_in_their_places() {
+        let args =
+            json!({ "n": { "$result": "x", "at": "/a~1b/0" }, "all": { "$results": "y", "at": "/n" }, "plain": [{ "at": 1 }] });
+        let mut result = |of: &Reference| {
+            Ok::<_, ReferenceError>(if of.all { json!([{ "n": 1 }, { "n": 2 }]) } else { json!({ "a/b": [7] }) })
+        };
+        assert_eq!(resolve(args, &mut result).unwrap(), json!({ "n": 7, "all": [1, 2], "plain": [{ "at": 1 }] }));
+        let error = resolve(json!({ "n": [{ "$result": "x", "at": "/c" }] }), &mut result).unwrap_err();
+        assert_eq!(error.to_string(), "/n/0: the result of the step `x` has nothing at /c");
+    }
+
+    #[test]
+    fn what_is_no_reference_is_told_with_its_place() {
+        for (args, why) in [
+            (json!({ "a": { "$result": 1 } }), "/a: the step's name is no text"),
+            (json!({ "a": { "$result": "x", "at": "n" } }), "/a: `at` is no JSON Pointer"),
+            (json!({ "a": { "$result": "x", "$results": "x" } }), "/a: both"),
+            (json!({ "$result": "x", "more": 1 }), "args: it has other keys"),
+        ] {
+            let error = references(&args).unwrap_err().to_string();
+            assert!(error.starts_with(why), "{error}");
+        }
+    }
+}
