@@ -8,11 +8,13 @@ use crate::{Flags, Retention, State, Timestamp};
 pub enum Follower {
     /// Whoever awaits the task's result, in this process or in another: told after the commit.
     Awaiter,
+    /// The step of a [workflow](crate::workflow) of which the task is a member: its count, and what follows from it.
+    Step,
 }
 
 impl Follower {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Awaiter];
+    pub const ALL: [Self; 2] = [Self::Awaiter, Self::Step];
 
     /// Those who may wait for the end of a task with these flags.
     pub fn of(flags: Flags) -> impl Iterator<Item = Self> {
@@ -20,9 +22,10 @@ impl Follower {
     }
 
     /// Whether one may wait for the end of a task with these flags.
-    const fn may_follow(self, _: Flags) -> bool {
+    const fn may_follow(self, flags: Flags) -> bool {
         match self {
             Self::Awaiter => true,
+            Self::Step => flags.has(Flags::MEMBER),
         }
     }
 }
@@ -53,7 +56,8 @@ pub enum Keep {
 /// cancellation, its expiry, a rescue, damage), so that none forgets anybody.
 ///
 /// Nothing is kept of a success whose retention says so; a failure is kept for the default time all the same, as nobody could
-/// learn of it otherwise.
+/// learn of it otherwise. A member of a workflow is kept until that has ended, and only then for as long as its retention says
+/// ([`kept_after`]).
 ///
 /// ```
 /// use gristmill_core::{Flags, Keep, Retention, State, Timestamp, ended};
@@ -66,6 +70,8 @@ pub fn ended(state: State, flags: Flags, retention: Retention, now: Timestamp) -
     let owed = flags.unknown();
     let keep = match retention {
         _ if !owed.is_none() => Keep::Forever,
+        // Somebody may still want its result. When the workflow has ended, what its retention says is made good.
+        _ if flags.has(Flags::MEMBER) => Keep::Forever,
         Retention::None if matches!(state, State::Succeeded) => Keep::Nothing,
         Retention::None => kept_for(Retention::default(), now),
         retention => kept_for(retention, now),
@@ -77,6 +83,15 @@ impl Ended {
     /// Who has to be told.
     pub fn followers(&self) -> impl Iterator<Item = Follower> {
         Follower::of(self.flags)
+    }
+}
+
+/// What is kept of a member when its workflow has ended: as long as it would have been without one, by when it ended itself.
+pub fn kept_after(state: State, retention: Retention, ended_at: Timestamp) -> Timestamp {
+    match ended(state, Flags::NONE, retention, ended_at).keep {
+        Keep::Until(at) => at,
+        Keep::Forever => Timestamp::MAX,
+        Keep::Nothing => ended_at,
     }
 }
 
@@ -109,8 +124,18 @@ mod tests {
         ] {
             let ended = ended(state, Flags::LIMITED, retention, now);
             assert_eq!((ended.keep, ended.owed), (keep, Flags::NONE), "{state} {retention:?}");
-            assert_eq!(ended.followers().collect::<Vec<_>>(), Follower::ALL);
+            assert_eq!(ended.followers().collect::<Vec<_>>(), [Follower::Awaiter]);
         }
+    }
+
+    #[test]
+    fn a_member_is_kept_until_its_workflow_has_ended() {
+        let at = Timestamp::from_millis(1_000);
+        let member = ended(State::Succeeded, Flags::MEMBER, Retention::None, at);
+        assert_eq!((member.keep, member.followers().collect::<Vec<_>>()), (Keep::Forever, Follower::ALL.to_vec()));
+        assert_eq!(kept_after(State::Succeeded, Retention::None, at), at);
+        assert_eq!(kept_after(State::Failed, Retention::For(Duration::from_secs(1)), at), Timestamp::from_millis(2_000));
+        assert_eq!(kept_after(State::Failed, Retention::Forever, at), Timestamp::MAX);
     }
 
     #[test]

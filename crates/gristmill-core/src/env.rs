@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::{Fence, TaskId, Timestamp, WorkerId};
+use crate::{Fence, TaskId, Timestamp, WorkerId, WorkflowId};
 
 /// The one value through which wall time, randomness and identities enter.
 ///
@@ -71,6 +71,11 @@ impl Env {
     /// A new task id that sorts after those made before it by this process.
     pub fn task_id(&self) -> TaskId {
         TaskId::from_uuid(self.uuid_v7())
+    }
+
+    /// A new id for a run of a workflow, which sorts after those made before it by this process.
+    pub fn workflow_id(&self) -> WorkflowId {
+        WorkflowId::from_uuid(self.uuid_v7())
     }
 
     /// A new worker id.

@@ -34,6 +34,11 @@ impl TaskId {
 #[serde(transparent)]
 pub struct WorkerId(Uuid);
 
+/// The identity of one run of a workflow: a UUIDv7 that the client makes, so that it is known before the commit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WorkflowId(Uuid);
+
 /// The random part of a claim. Together with the task's id it fences every write about a running attempt.
 ///
 /// It never repeats, unlike the attempt number (a snooze or a clean stop gives that back) or a worker's name.
@@ -110,5 +115,6 @@ impl TaskId {
 }
 
 uuid_newtype!(TaskId, "a task's id");
+uuid_newtype!(WorkflowId, "a workflow's id");
 uuid_newtype!(WorkerId, "a worker's id");
 uuid_newtype!(Fence, "a fence");

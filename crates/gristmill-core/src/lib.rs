@@ -42,12 +42,12 @@ pub use async_trait::async_trait;
 pub use backoff::Backoff;
 pub use changes::{ChangeLog, Changes, Mark};
 pub use effects::{Effects, Points};
-pub use end::{Ended, Follower, Keep, ended};
+pub use end::{Ended, Follower, Keep, ended, kept_after};
 pub use env::{Env, VirtualTime};
 pub use error::{StoreError, StoreErrorKind};
 pub use failure::{Failure, FailureReason};
 pub use filter::{Cursor, CursorError, Filter, Page};
-pub use id::{Fence, TaskId, WorkerId};
+pub use id::{Fence, TaskId, WorkerId, WorkflowId};
 pub use kind::{Ack, KindSpec, OnError, Oversize, Policy, Retention};
 pub use lease::{LeaseKey, LeaseRef};
 pub use limits::{InvalidInput, Limits};
@@ -65,9 +65,9 @@ pub use store::{
     CancelOutcome, DeleteOutcome, Drain, EnqueueOutcome, Finding, KindInfo, QueueInfo, ReleaseOutcome, RetryOutcome, Severity,
     Store, WorkerInfo,
 };
-pub use task::{AttemptRecord, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
+pub use task::{AttemptRecord, Membership, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
 pub use time::{Timestamp, TimestampError, format_duration, parse_duration, rough_duration};
 pub use transact::{Doing, Driver, Transact};
 pub use why::{Reason, Why};
-pub use within::{CancelWithin, ScheduleWithin, SettleWithin, Within, store_of};
+pub use within::{CancelWithin, ScheduleWithin, SettleWithin, StartWithin, Within, store_of};
 pub use words::words;

@@ -54,6 +54,10 @@ pub const LABELS_MAX: usize = 64;
 pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// The most steps of a backoff that is a list; the last one repeats.
 pub const BACKOFF_STEPS_MAX: usize = 100;
+/// The most steps of a workflow, those that it grew included.
+pub const STEPS_MAX: usize = 1_000;
+/// The most bytes of results that are put into the arguments of one attempt; who wants more reads them by pages.
+pub const RESULTS_BYTES_MAX: usize = 1024 * 1024;
 
 /// The configurable limits, in bytes. `Limits::default()` is what an application has that says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -96,9 +96,11 @@ impl Flags {
     pub const MOVED: Self = Self(1);
     /// A limit has to admit it before it is ready, again after each attempt.
     pub const LIMITED: Self = Self(2);
+    /// It is a member of a step of a [workflow](crate::workflow), which has to learn of its end.
+    pub const MEMBER: Self = Self(4);
 
     /// All that this version knows.
-    pub const KNOWN: Self = Self(Self::MOVED.0 | Self::LIMITED.0);
+    pub const KNOWN: Self = Self(Self::MOVED.0 | Self::LIMITED.0 | Self::MEMBER.0);
 
     /// As a store keeps it.
     pub const fn bits(self) -> i32 {
@@ -108,11 +110,6 @@ impl Flags {
     /// As a store kept it, with what this version does not know.
     pub const fn from_bits(bits: i32) -> Self {
         Self(bits)
-    }
-
-    /// Those of a new task.
-    pub const fn of(hold: Hold) -> Self {
-        if hold.limited { Self::LIMITED } else { Self::NONE }
     }
 
     /// Whether all of `other` are set.

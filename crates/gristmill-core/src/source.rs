@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::workflow::Member;
 use crate::{
     Fence, KindSpec, LeaseRef, Mark, Progress, Settled, Settlement, StoreError, TaskId, TaskMeta, TaskRecord, Timestamp, WorkerId,
+    WorkflowId,
 };
 
 /// What a worker needs: batches of tasks to run, and a place to report to. Stores implement it, and brokers can.
@@ -175,6 +177,18 @@ pub trait Source: Send + Sync + 'static {
     /// If the store can't be read.
     async fn record(&self, _id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
         Ok(None)
+    }
+
+    /// Members of a step of a workflow with their results, in the order of their places, from behind `after` on, at most `limit` and as many
+    /// as have about [`RESULTS_BYTES_MAX`](crate::limits::RESULTS_BYTES_MAX) together, but one at least. None if there is no such workflow or
+    /// step. A worker asks it for what the arguments of an attempt refer to.
+    ///
+    /// By default there are none, as no workflows are kept.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn members(&self, _: WorkflowId, _step: &str, _after: Option<u32>, _limit: usize) -> Result<Vec<Member>, StoreError> {
+        Ok(Vec::new())
     }
 
     /// Resolves when what is waited for may have happened, and at the latest after `timeout`. May resolve early and for

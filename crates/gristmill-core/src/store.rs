@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::workflow::Workflows;
 use crate::{
     Changes, Cursor, Filter, KindSpec, Mark, NewTask, Page, Policy, Schedules, Source, State, StoreError, TaskId, TaskRecord,
     Timestamp, WorkerId,
 };
 
-/// What clients and operators need of a store, beside what workers do ([`Source`]) and beats ([`Schedules`]).
+/// What clients and operators need of a store, beside what workers do ([`Source`]), beats ([`Schedules`]) and workflows
+/// ([`Workflows`]).
 #[async_trait]
-pub trait Store: Source + Schedules {
+pub trait Store: Source + Schedules + Workflows {
     /// Where the store is, without secrets: `sqlite:/var/lib/app.db`.
     fn location(&self) -> String;
 

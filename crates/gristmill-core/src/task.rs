@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::kind::{check_counts, check_labels, check_timeout};
 use crate::{
-    Ack, AttemptState, Backoff, Failure, Hold, InvalidInput, KindSpec, Limits, Policy, Retention, State, TaskId, Timestamp,
-    limits,
+    Ack, AttemptState, Backoff, Failure, Flags, Hold, InvalidInput, KindSpec, Limits, Policy, Retention, State, TaskId, Timestamp,
+    WorkflowId, limits,
 };
 
 /// A task on its way into a store: everything is decided, nothing is yet kept.
@@ -46,6 +46,17 @@ pub struct NewTask {
 }
 
 impl NewTask {
+    /// What is unusual about it.
+    pub fn flags(&self) -> Flags {
+        let limited = if self.hold.limited { Flags::LIMITED } else { Flags::NONE };
+        if self.membership().is_some() { limited.with(Flags::MEMBER) } else { limited }
+    }
+
+    /// Which workflow it belongs to, if any.
+    pub fn membership(&self) -> Option<&Membership> {
+        self.meta.as_deref().and_then(|meta| meta.member.as_ref())
+    }
+
     /// About how many bytes are kept of it.
     pub fn bytes(&self) -> usize {
         let texts = |meta: &TaskMeta| {
@@ -81,6 +92,25 @@ pub struct TaskMeta {
     /// What this one task is about, for people: at most [`TITLE_BYTES_MAX`](limits::TITLE_BYTES_MAX) bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// Which workflow it belongs to. Only a store's workflow operations write such tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<Membership>,
+}
+
+/// That a task is a member of a step of a workflow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// The run of the workflow.
+    pub workflow: WorkflowId,
+    /// The number of the step.
+    pub number: u32,
+    /// Its name, for people.
+    pub step: String,
+    /// The member's place among those of the step, from 0 on.
+    pub place: u32,
+    /// Whether its arguments refer to results of earlier steps, which are put in when an attempt begins.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refers: bool,
 }
 
 /// What a single enqueue may say that differs from its task type.
@@ -196,6 +226,7 @@ impl NewTask {
             backoff: over.backoff,
             expires_at,
             title: over.title.map(limits::title).filter(|title| !title.is_empty()),
+            member: None,
         };
         Ok(Self {
             id: over.id.unwrap_or(id),

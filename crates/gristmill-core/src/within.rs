@@ -1,5 +1,6 @@
 use std::future::Future;
 
+use crate::workflow::{NewWorkflow, Started};
 use crate::{
     CancelOutcome, EnqueueOutcome, LeaseRef, NewTask, Schedule, ScheduleEdit, Settled, Settlement, Store, StoreError,
     StoreErrorKind, TaskId,
@@ -33,6 +34,18 @@ pub trait Within<Driver>: Sized {
 pub trait CancelWithin<Driver>: Within<Driver> {
     /// Cancels a task. Nothing is committed.
     fn cancel(self, store: &dyn Store, id: TaskId) -> Self::Doing<CancelOutcome>;
+}
+
+/// A transaction in which workflows can be started, too.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a transaction that workflows can be started in",
+    note = "pass `&transaction` of rusqlite or tokio-postgres, `&mut transaction` of sqlx, or `&mut connection` of diesel-async, with \
+            the feature of the driver enabled"
+)]
+pub trait StartWithin<Driver>: Within<Driver> {
+    /// Starts a workflow as [`Workflows::start`](crate::workflow::Workflows::start) does: it goes on when the transaction is committed, or
+    /// never was. Nothing is committed.
+    fn start(self, store: &dyn Store, workflow: NewWorkflow) -> Self::Doing<Started>;
 }
 
 /// A transaction in which schedules can be edited, too.

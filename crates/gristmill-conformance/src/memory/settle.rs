@@ -62,7 +62,7 @@ impl Tables {
                 ack: task.new.ack,
                 started: lease.started,
                 cancel_requested: lease.cancel_requested,
-                flags: Flags::of(task.new.hold),
+                flags: task.new.flags(),
             };
             Some((held, task.new.retention))
         }) else {

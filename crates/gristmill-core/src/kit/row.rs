@@ -70,7 +70,7 @@ impl<'a> NewRow<'a> {
             args: &task.args,
             meta: task.meta.as_deref().map(to_json),
             blocked: task.hold.blocked,
-            flags: Flags::of(task.hold).bits(),
+            flags: task.flags().bits(),
         }
     }
 

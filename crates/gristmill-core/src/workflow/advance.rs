@@ -9,6 +9,8 @@ pub struct Advance {
     pub skipped: Vec<(u32, Because)>,
     /// These go now.
     pub released: Vec<u32>,
+    /// These went: no more members come to them, and those that have not ended are to be cancelled.
+    pub stopped: Vec<u32>,
     /// All of it is over.
     pub end: Option<WorkflowEnd>,
 }
@@ -45,6 +47,31 @@ pub fn advance(run: Run, steps: &[StepRow], edges: &[Edge]) -> Advance {
     walk.out
 }
 
+impl Advance {
+    /// Whether there is nothing new.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// How the steps stand when it is done.
+    pub fn apply(&self, steps: &mut [StepRow]) {
+        let mut set = |number: u32, state| {
+            if let Some(step) = steps.get_mut(number as usize) {
+                step.state = state;
+            }
+        };
+        self.released.iter().for_each(|number| set(*number, StepState::Goes));
+        self.stopped.iter().for_each(|number| set(*number, StepState::Stops));
+        self.skipped.iter().for_each(|(number, _)| set(*number, StepState::Ended(StepEnd::Skipped)));
+        self.ended.iter().for_each(|(number, end)| set(*number, StepState::Ended(*end)));
+        for number in &self.stopped {
+            if let Some(step) = steps.get_mut(*number as usize) {
+                step.tally.closed = true;
+            }
+        }
+    }
+}
+
 struct Walk {
     run: Run,
     steps: Vec<StepRow>,
@@ -59,7 +86,7 @@ impl Walk {
     fn end(&self, number: u32) -> Option<StepEnd> {
         match self.steps.get(number as usize)?.state {
             StepState::Ended(end) => Some(end),
-            StepState::Waits | StepState::Goes => None,
+            StepState::Waits | StepState::Goes | StepState::Stops => None,
         }
     }
 
@@ -78,8 +105,20 @@ impl Walk {
         }
         if self.run.cancelled {
             may_go = Err(Because::Cancelled);
+            self.stop(number);
         }
         self.go_on(number, may_go);
+    }
+
+    /// Cancels what goes. One whose members have all ended has nothing to cancel, and ends as they did.
+    fn stop(&mut self, number: usize) {
+        let Some(step) = self.steps.get_mut(number).filter(|step| step.state == StepState::Goes) else { return };
+        if step.tally.end(step.tolerance).is_none() {
+            step.state = StepState::Stops;
+            // No more members come to what is cancelled.
+            step.tally.closed = true;
+            self.out.stopped.extend(u32::try_from(number));
+        }
     }
 
     /// Takes a step as far as it gets.
@@ -99,7 +138,7 @@ impl Walk {
                 Ok(_) => {}
             }
         }
-        if step.state == StepState::Goes {
+        if matches!(step.state, StepState::Goes | StepState::Stops) {
             if let Some(end) = step.tally.end(step.tolerance) {
                 step.state = StepState::Ended(end);
                 self.out.ended.push((name, end));
@@ -113,7 +152,7 @@ impl Walk {
         let mut outcome = if self.run.cancelled { StepEnd::Cancelled } else { StepEnd::Succeeded };
         for step in self.steps.iter().filter(|step| step.role == Role::Work) {
             match step.state {
-                StepState::Waits | StepState::Goes => return None,
+                StepState::Waits | StepState::Goes | StepState::Stops => return None,
                 StepState::Ended(StepEnd::Failed) => outcome = StepEnd::Failed,
                 StepState::Ended(StepEnd::Cancelled) if outcome == StepEnd::Succeeded => outcome = StepEnd::Cancelled,
                 StepState::Ended(_) => {}
@@ -195,15 +234,7 @@ mod tests {
     /// What a store does with the answer; nothing may be left to say then.
     fn write(run: Run, steps: &mut [StepRow], edges: &[Edge]) -> Advance {
         let advance = super::advance(run, steps, edges);
-        for number in &advance.released {
-            steps[*number as usize].state = StepState::Goes;
-        }
-        for (number, end) in &advance.ended {
-            steps[*number as usize].state = StepState::Ended(*end);
-        }
-        for (number, _) in &advance.skipped {
-            steps[*number as usize].state = StepState::Ended(StepEnd::Skipped);
-        }
+        advance.apply(steps);
         if !steps.is_empty() {
             assert_eq!(super::advance(run, steps, edges), Advance::default(), "asked again");
         }
@@ -315,6 +346,23 @@ mod tests {
         let next = write(Run { cancelled: true, ..paused }, &mut steps, &edges);
         assert_eq!(next.skipped, [(1, Because::Cancelled)]);
         assert_eq!(next.end, Some(WorkflowEnd { work: StepEnd::Cancelled, unhandled: false }));
+    }
+
+    #[test]
+    fn what_goes_is_stopped_by_a_cancel_and_ends_as_its_members_do() {
+        let mut steps = [StepRow::new(Role::Work, 2), StepRow::new(Role::Work, 0), StepRow::new(Role::Handler(Needs::End), 1)];
+        steps[1].tally.closed = false;
+        let (run, cancelled) = (Run::default(), Run { cancelled: true, ..Run::default() });
+        write(run, &mut steps, &[]);
+        end(&mut steps, 0, State::Succeeded);
+        let next = write(cancelled, &mut steps, &[]);
+        assert_eq!((next.stopped, next.ended), (vec![0, 1], vec![(1, StepEnd::Succeeded)]), "an open group is closed by it");
+        end(&mut steps, 0, State::Cancelled);
+        let next = write(cancelled, &mut steps, &[]);
+        assert_eq!((next.ended, next.released), (vec![(0, StepEnd::Cancelled)], vec![2]), "who is told of any end is told of this");
+        end(&mut steps, 2, State::Succeeded);
+        let end = write(cancelled, &mut steps, &[]).end;
+        assert_eq!(end, Some(WorkflowEnd { work: StepEnd::Cancelled, unhandled: false }));
     }
 
     #[test]

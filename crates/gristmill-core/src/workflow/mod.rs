@@ -1,10 +1,22 @@
-//! Workflows: tasks that wait for tasks. What is decided about them, without a store: see [decision
+//! Workflows: tasks that wait for tasks. What is decided about them, and what a store has to keep: see [decision
 //! 14](https://github.com/gristmill/gristmill/blob/main/docs/decisions/0014-workflows.md).
 
 mod advance;
+mod chore;
+mod draft;
+mod new;
+mod record;
 mod reference;
 mod step;
+mod store;
 
 pub use advance::{Advance, advance};
-pub use reference::{Reference, ReferenceError, References, references, resolve};
+pub use chore::Chore;
+pub use draft::{Draft, DraftError, StepDraft};
+pub use new::{Extended, Extension, NewStep, NewWorkflow, Started, StepSpec, edges};
+pub use record::{
+    Member, Order, Ordered, QUIET_MAX, StepRecord, StepWord, WorkflowFilter, WorkflowRecord, WorkflowState,
+};
+pub use reference::{Reference, ReferenceError, References, Wanted, references, resolve};
 pub use step::{Because, Edge, Needs, Role, Run, StepEnd, StepRow, StepState, Tally, Tolerance, WorkflowEnd};
+pub use store::Workflows;

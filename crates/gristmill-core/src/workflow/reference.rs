@@ -2,16 +2,28 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-/// A place in the arguments of a step that says which result stands there when it runs.
+/// A place in the arguments of a step that says which result stands there when it runs: `{"$result": "STEP"}`, `{"$results": "STEP"}` or
+/// `{"$failure": "STEP"}`, each with `"at": "/POINTER"` if a part is meant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reference {
-    /// The name of the step whose result it is.
-    pub step: String,
-    /// All results of a group, in the order of its members, instead of one.
-    pub all: bool,
+    /// The name of the step that is meant; `None` for the workflow as a whole (`{"$failure": true}`).
+    pub step: Option<String>,
+    /// What of it.
+    pub wanted: Wanted,
     /// The part of it that is meant, as a [JSON Pointer](https://www.rfc-editor.org/rfc/rfc6901); of each of them, if it is all. Empty for
     /// the whole.
     pub at: String,
+}
+
+/// What a [`Reference`] wants of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// The result of its one member.
+    Result,
+    /// The results of all its members, in their order; `null` for one that did not succeed.
+    Results,
+    /// What went wrong: that of the first member that did not succeed; `null` if there is none.
+    Failure,
 }
 
 /// The references in some arguments, each once, in the order in which they stand there.
@@ -23,7 +35,7 @@ pub type References = Vec<Reference>;
 pub enum ReferenceError {
     /// It can't be read.
     #[error(
-        "{place}: {why}; a reference is {{\"$result\": \"STEP\"}} or {{\"$results\": \"STEP\"}}, each with \"at\": \"/POINTER\" if a part is meant"
+        "{place}: {why}; a reference is {{\"$result\": \"STEP\"}}, {{\"$results\": \"STEP\"}} or {{\"$failure\": \"STEP\"}}, each with \"at\": \"/POINTER\" if a part is meant"
     )]
     Form {
         /// Where it stands in the arguments, as a JSON Pointer.
@@ -99,11 +111,17 @@ fn put<E: From<ReferenceError>>(
 }
 
 fn part(whole: Value, reference: &Reference, place: &str) -> Result<Value, ReferenceError> {
-    let missing = || ReferenceError::Missing { place: place.to_owned(), step: reference.step.clone(), at: reference.at.clone() };
+    let missing = || {
+        let step = reference.step.clone().unwrap_or_default();
+        ReferenceError::Missing { place: place.to_owned(), step, at: reference.at.clone() }
+    };
     let of = |mut value: Value| value.pointer_mut(&reference.at).map(Value::take).ok_or_else(missing);
-    match whole {
-        Value::Array(items) if reference.all => Ok(Value::Array(items.into_iter().map(of).collect::<Result<_, _>>()?)),
-        whole => of(whole),
+    // What is not there has no parts, and its absence is what is told.
+    let of = |value: Value| if value.is_null() { Ok(value) } else { of(value) };
+    match (whole, reference.wanted) {
+        (Value::Array(items), Wanted::Results) => Ok(Value::Array(items.into_iter().map(of).collect::<Result<_, _>>()?)),
+        (whole, Wanted::Failure | Wanted::Results) => of(whole),
+        (mut whole, Wanted::Result) => whole.pointer_mut(&reference.at).map(Value::take).ok_or_else(missing),
     }
 }
 
@@ -127,22 +145,26 @@ fn walk(
 /// A reference, if an object is one: whatever has a key with a dollar that references have.
 fn read(map: &Map<String, Value>, place: &str) -> Result<Option<Reference>, ReferenceError> {
     let wrong = |why| ReferenceError::Form { place: if place.is_empty() { "args".to_owned() } else { place.to_owned() }, why };
-    let (step, all) = match (map.get("$result"), map.get("$results")) {
-        (None, None) => return Ok(None),
-        (Some(_), Some(_)) => return Err(wrong("both `$result` and `$results`")),
-        (Some(step), None) => (step, false),
-        (None, Some(step)) => (step, true),
-    };
+    let sorts = [("$result", Wanted::Result), ("$results", Wanted::Results), ("$failure", Wanted::Failure)];
+    let mut found = sorts.into_iter().filter_map(|(key, wanted)| Some((map.get(key)?, wanted)));
+    let Some((step, wanted)) = found.next() else { return Ok(None) };
+    if found.next().is_some() {
+        return Err(wrong("it refers to two things at once"));
+    }
     let at = match map.get("at") {
         None => "",
         Some(Value::String(at)) if at.is_empty() || at.starts_with('/') => at,
         Some(_) => return Err(wrong("`at` is no JSON Pointer such as \"/a/0\"")),
     };
-    let Value::String(step) = step else { return Err(wrong("the step's name is no text")) };
+    let step = match step {
+        Value::String(step) => Some(step.clone()),
+        Value::Bool(true) if wanted == Wanted::Failure => None,
+        _ => return Err(wrong("the step's name is no text")),
+    };
     if map.len() > 1 + usize::from(map.contains_key("at")) {
         return Err(wrong("it has other keys besides"));
     }
-    Ok(Some(Reference { step: step.clone(), all, at: at.to_owned() }))
+    Ok(Some(Reference { step, wanted, at: at.to_owned() }))
 }
 
 /// Does something one place further down.
@@ -167,9 +189,14 @@ mod tests {
 
     #[test]
     fn references_are_found_wherever_they_stand_and_each_once() {
-        let args = json!({ "a": { "$result": "x" }, "b": [1, { "$results": "y", "at": "/n" }, { "$result": "x" }] });
-        let reference = |step: &str, all, at: &str| Reference { step: step.to_owned(), all, at: at.to_owned() };
-        assert_eq!(references(&args), Ok(vec![reference("x", false, ""), reference("y", true, "/n")]));
+        let args = json!({ "a": { "$result": "x" }, "b": [1, { "$results": "y", "at": "/n" }, { "$result": "x" }, { "$failure": true }] });
+        let reference = |step: Option<&str>, wanted, at: &str| Reference { step: step.map(str::to_owned), wanted, at: at.to_owned() };
+        let expected = vec![
+            reference(Some("x"), Wanted::Result, ""),
+            reference(Some("y"), Wanted::Results, "/n"),
+            reference(None, Wanted::Failure, ""),
+        ];
+        assert_eq!(references(&args), Ok(expected));
         assert_eq!(references(&json!({ "result": "x", "at": "/n" })), Ok(vec![]));
     }
 
@@ -178,9 +205,17 @@ mod tests {
         let args =
             json!({ "n": { "$result": "x", "at": "/a~1b/0" }, "all": { "$results": "y", "at": "/n" }, "plain": [{ "at": 1 }] });
         let mut result = |of: &Reference| {
-            Ok::<_, ReferenceError>(if of.all { json!([{ "n": 1 }, { "n": 2 }]) } else { json!({ "a/b": [7] }) })
+            Ok::<_, ReferenceError>(match of.wanted {
+                Wanted::Results => json!([{ "n": 1 }, null, { "n": 2 }]),
+                Wanted::Result => json!({ "a/b": [7] }),
+                Wanted::Failure => Value::Null,
+            })
         };
-        assert_eq!(resolve(args, &mut result).unwrap(), json!({ "n": 7, "all": [1, 2], "plain": [{ "at": 1 }] }));
+        assert_eq!(
+            resolve(args, &mut result).unwrap(),
+            json!({ "n": 7, "all": [1, null, 2], "plain": [{ "at": 1 }] }),
+            "one that failed has no result, and no part of one"
+        );
         let error = resolve(json!({ "n": [{ "$result": "x", "at": "/c" }] }), &mut result).unwrap_err();
         assert_eq!(error.to_string(), "/n/0: the result of the step `x` has nothing at /c");
     }
@@ -190,7 +225,7 @@ mod tests {
         for (args, why) in [
             (json!({ "a": { "$result": 1 } }), "/a: the step's name is no text"),
             (json!({ "a": { "$result": "x", "at": "n" } }), "/a: `at` is no JSON Pointer"),
-            (json!({ "a": { "$result": "x", "$results": "x" } }), "/a: both"),
+            (json!({ "a": { "$result": "x", "$results": "x" } }), "/a: it refers to two things"),
             (json!({ "$result": "x", "more": 1 }), "args: it has other keys"),
         ] {
             let error = references(&args).unwrap_err().to_string();

@@ -42,6 +42,8 @@ pub enum StepState {
     Waits,
     /// Its members may run, or have ended.
     Goes,
+    /// Its workflow was cancelled: so are its members, those that run by request.
+    Stops,
     /// All of it is over.
     Ended(StepEnd),
 }
@@ -121,6 +123,15 @@ impl Tally {
             State::Cancelled | State::Expired => self.cancelled += 1,
             State::Blocked | State::Scheduled | State::Waiting | State::Ready | State::Running => {}
         }
+    }
+
+    /// Takes one back, of a member that was retried.
+    pub const fn take(&mut self, state: State) {
+        let mut one = Self { members: 0, closed: false, succeeded: 0, failed: 0, cancelled: 0 };
+        one.add(state);
+        self.succeeded = self.succeeded.saturating_sub(one.succeeded);
+        self.failed = self.failed.saturating_sub(one.failed);
+        self.cancelled = self.cancelled.saturating_sub(one.cancelled);
     }
 
     /// So many have ended.

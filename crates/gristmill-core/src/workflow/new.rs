@@ -1,0 +1,169 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Edge, Needs, Role, Run, StepRow, StepState, Tolerance, advance};
+use crate::limits::{BATCH_TASKS_MAX, STEPS_MAX};
+use crate::{InvalidInput, NewTask, Retention, WorkflowId, limits};
+
+/// A workflow on its way into a store: everything is decided, nothing is yet kept. Made from a [`Draft`](super::Draft), which finds
+/// what is wrong with a graph and says where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewWorkflow {
+    /// Known before the commit; starting the same id again changes nothing.
+    pub id: WorkflowId,
+    /// What sort of workflow it is.
+    pub name: String,
+    /// Held by one run at a time, if there is one: as long as it goes on, another start with it changes nothing.
+    pub key: Option<String>,
+    /// Labels.
+    pub tags: Vec<String>,
+    /// How long it is kept once it has ended. Its members have their own, counted from their end, and are kept until it has ended.
+    pub retention: Retention,
+    /// How it was defined, as JSON text, for people and for export.
+    pub definition: String,
+    /// Its steps; a step's number is its place here.
+    pub steps: Vec<NewStep>,
+    /// The members that are known, in the order of their steps and places: tasks with a [`Membership`](crate::Membership).
+    pub members: Vec<NewTask>,
+}
+
+/// A step of a new workflow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewStep {
+    /// What it is.
+    pub spec: StepSpec,
+    /// How many members come with it.
+    pub members: u32,
+    /// Whether more of them are to come, by [`Workflows::extend`](super::Workflows::extend); it can't end before.
+    pub open: bool,
+}
+
+/// What a step is, as it was defined; kept as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepSpec {
+    /// Its name, of which the workflow has no other.
+    pub name: String,
+    /// The task type of its members.
+    pub kind: String,
+    /// What it is there for.
+    pub role: Role,
+    /// The steps that it waits for, by their numbers, and what it needs of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<(u32, Needs)>,
+    /// How many of its members need not succeed.
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    pub tolerance: Tolerance,
+}
+
+const fn all() -> Tolerance {
+    Tolerance::NONE
+}
+
+fn is_all(tolerance: &Tolerance) -> bool {
+    *tolerance == Tolerance::NONE
+}
+
+impl NewWorkflow {
+    /// Checks what has a limit, whoever made it. Stores ask it first.
+    ///
+    /// # Errors
+    /// What is out of range, and what would be right.
+    pub fn check(&self) -> Result<(), InvalidInput> {
+        limits::check_name("workflow", &self.name)?;
+        if let Some(key) = &self.key {
+            limits::check_name("key", key)?;
+        }
+        if self.steps.len() > STEPS_MAX {
+            return Err(InvalidInput::new("steps", format!("are {}; at most {STEPS_MAX} are allowed", self.steps.len())));
+        }
+        if self.members.len() > BATCH_TASKS_MAX {
+            let message = format!("are {} at once; start with at most {BATCH_TASKS_MAX}, and add the others", self.members.len());
+            return Err(InvalidInput::new("members", message));
+        }
+        let strange = self.members.iter().find(|member| {
+            member.membership().is_none_or(|of| of.workflow != self.id || of.number as usize >= self.steps.len())
+        });
+        strange.map_or(Ok(()), |member| {
+            Err(InvalidInput::new("members", format!("have the task {}, which is of no step of this workflow", member.id)))
+        })
+    }
+
+    /// What its steps wait for.
+    pub fn edges(&self) -> Vec<Edge> {
+        edges(self.steps.iter().map(|step| &step.spec))
+    }
+
+    /// How its steps stand when it has been written: which of them go at once, and what that leads to. Members of a step that goes
+    /// are not blocked; those of all others are. An empty workflow has ended.
+    pub fn begin(&self) -> (Vec<StepRow>, Option<super::WorkflowEnd>) {
+        let mut rows: Vec<StepRow> = self.steps.iter().map(NewStep::row).collect();
+        let next = advance(Run::default(), &rows, &self.edges());
+        next.apply(&mut rows);
+        (rows, next.end)
+    }
+
+    /// The members, those that wait for other steps blocked, given [how the steps stand](Self::begin).
+    pub fn place_members(&mut self, rows: &[StepRow]) {
+        for member in &mut self.members {
+            let number = member.membership().map(|of| of.number as usize);
+            let row = number.and_then(|number| rows.get(number));
+            member.hold.blocked = row.is_some_and(|row| row.state == StepState::Waits);
+        }
+    }
+}
+
+impl NewStep {
+    fn row(&self) -> StepRow {
+        let mut row = StepRow::new(self.spec.role, self.members);
+        row.tally.closed = !self.open;
+        row.tolerance = self.spec.tolerance;
+        row
+    }
+}
+
+/// What steps wait for, from their definitions in the order of their numbers.
+pub fn edges<'a>(specs: impl Iterator<Item = &'a StepSpec>) -> Vec<Edge> {
+    let numbered = (0..).zip(specs);
+    numbered.flat_map(|(to, spec)| spec.after.iter().map(move |(from, needs)| Edge { from: *from, to, needs: *needs })).collect()
+}
+
+/// More members for a step that is open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extension {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// The number of the step.
+    pub step: u32,
+    /// The place of the first of them: as many as the step has so far. One that is less has been added before, and is passed over, so
+    /// that a repetition after a lost reply adds nothing twice.
+    pub from: u32,
+    /// At most [`BATCH_TASKS_MAX`], at the places from `from` on: tasks with a [`Membership`](crate::Membership).
+    pub members: Vec<NewTask>,
+    /// That these are the last: the step can end, and takes no more.
+    pub close: bool,
+}
+
+/// What became of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// It is kept, and goes on.
+    Created,
+    /// This run stands for it: it was started before under the same id, or holds the key. Nothing changed.
+    Exists(WorkflowId),
+    /// One of its members has the id of another task; nothing changed.
+    Conflict,
+}
+
+/// What became of more members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extended {
+    /// They are kept; so many the step has now.
+    Added(u32),
+    /// The step takes no more, or has ended; nothing changed.
+    Closed,
+    /// The step has only so many: others have to be added before these. Nothing changed.
+    Gap(u32),
+    /// One of them has the id of another task; nothing changed.
+    Conflict,
+    /// There is no such workflow or step.
+    NotFound,
+}
