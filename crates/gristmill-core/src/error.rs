@@ -1,6 +1,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::InvalidInput;
+
 /// Why a store could not do what was asked.
 ///
 /// Opaque on purpose: drivers change, and their types would leak into every caller. Ask the predicates, or match on
@@ -88,6 +90,13 @@ impl StoreError {
             Some(source) => error.with_source(source.to_string()),
             None => error,
         }
+    }
+}
+
+/// Whatever a caller gave that no store takes.
+impl From<InvalidInput> for StoreError {
+    fn from(error: InvalidInput) -> Self {
+        Self::new(StoreErrorKind::Invalid, error.to_string())
     }
 }
 

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use crate::workflow::Member;
 use crate::{
-    Fence, KindSpec, LeaseRef, Mark, Progress, Settled, Settlement, StoreError, TaskId, TaskMeta, TaskRecord, Timestamp, WorkerId,
-    WorkflowId,
+    Fence, KindSpec, LeaseRef, Mark, Progress, Settled, Settlement, StoreError, TaskId, TaskMeta, TaskRecord, Timestamp,
+    WorkerId, WorkflowId,
 };
 
 /// What a worker needs: batches of tasks to run, and a place to report to. Stores implement it, and brokers can.

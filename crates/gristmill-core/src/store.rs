@@ -78,7 +78,8 @@ pub trait Store: Source + Schedules + Workflows {
     /// If the store can't be written; then nothing was cancelled.
     async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError>;
 
-    /// Makes ended tasks ready again, with fresh attempts, under the same id and with their history. One answer each.
+    /// Makes ended tasks ready again, with fresh attempts, under the same id and with their history. One answer each. A member of a
+    /// workflow whose step still waits for others waits with it.
     ///
     /// # Errors
     /// If the store can't be written; then nothing was retried.
@@ -214,6 +215,8 @@ pub enum DeleteOutcome {
     Deleted,
     /// It has not ended, or a newer version has yet to finish its end; nothing changed.
     NotEnded,
+    /// It belongs to a workflow that goes on and may want its result; nothing changed.
+    Wanted,
     /// There is no such task.
     NotFound,
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::kind::{check_counts, check_labels, check_timeout};
 use crate::{
-    Ack, AttemptState, Backoff, Failure, Flags, Hold, InvalidInput, KindSpec, Limits, Policy, Retention, State, TaskId, Timestamp,
-    WorkflowId, limits,
+    Ack, AttemptState, Backoff, Failure, Flags, Hold, InvalidInput, KindSpec, Limits, Policy, Retention, State, TaskId,
+    Timestamp, WorkflowId, limits,
 };
 
 /// A task on its way into a store: everything is decided, nothing is yet kept.

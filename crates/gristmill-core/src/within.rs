@@ -43,9 +43,9 @@ pub trait CancelWithin<Driver>: Within<Driver> {
             the feature of the driver enabled"
 )]
 pub trait StartWithin<Driver>: Within<Driver> {
-    /// Starts a workflow as [`Workflows::start`](crate::workflow::Workflows::start) does: it goes on when the transaction is committed, or
+    /// Starts a workflow as [`Workflows::start_workflow`](crate::workflow::Workflows::start_workflow) does: it goes on when the transaction is committed, or
     /// never was. Nothing is committed.
-    fn start(self, store: &dyn Store, workflow: NewWorkflow) -> Self::Doing<Started>;
+    fn start_workflow(self, store: &dyn Store, workflow: NewWorkflow) -> Self::Doing<Started>;
 }
 
 /// A transaction in which schedules can be edited, too.

@@ -65,6 +65,7 @@ mod view;
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 mod within;
 mod workers;
+mod workflows;
 
 pub use error::lacks_right;
 pub use migrate::{Migration, migrate, migration_sql, migration_status};

@@ -49,6 +49,7 @@ mod view;
 mod watch;
 mod whereabouts;
 mod within;
+mod workflows;
 mod writer;
 
 pub use check::damage;

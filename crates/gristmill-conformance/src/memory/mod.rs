@@ -11,16 +11,20 @@ mod sweep;
 mod tables;
 mod view;
 mod workers;
+mod workflows;
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gristmill_core::workflow::{
+    Extended, Extension, Member, NewWorkflow, Order, Ordered, Started, WorkflowFilter, WorkflowRecord, Workflows,
+};
 use gristmill_core::{
     CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec,
     LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Severity,
-    Source, State, Store, StoreError, Swept, TaskId, TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec,
+    Source, State, Store, StoreError, Swept, TaskId, TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec, WorkflowId,
 };
 
 use signal::Signals;
@@ -82,7 +86,9 @@ impl MemoryStore {
         // A panic in an operation can only come from a bug in this crate; the tables are then as good as they were.
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         // The clock is read under the lock, so that operations see it in the order in which they take effect.
-        let answer = operation(&mut tables, self.env.now());
+        let now = self.env.now();
+        let answer = operation(&mut tables, now);
+        tables.advance_workflows(now);
         let news = tables.take_news();
         drop(tables);
         self.signals.announce(news);
@@ -145,6 +151,10 @@ impl Source for MemoryStore {
         Ok(self.run(|tables, now| tables.pending(queues, within, now)))
     }
 
+    async fn members(&self, id: WorkflowId, step: &str, after: Option<u32>, limit: usize) -> Result<Vec<Member>, StoreError> {
+        Ok(self.run(|tables, _| tables.members(id, step, after, limit)))
+    }
+
     async fn wait(&self, wake: Wake, timeout: Duration) {
         let signal = match wake {
             Wake::Ready => &self.signals.ready,
@@ -154,6 +164,34 @@ impl Source for MemoryStore {
             Wake::Ended(id) => return self.signals.ended.until(timeout, || self.run(|tables, _| !tables.is_live(id))).await,
         };
         signal.next(timeout).await;
+    }
+}
+
+#[async_trait]
+impl Workflows for MemoryStore {
+    async fn start_workflow(&self, workflow: NewWorkflow) -> Result<Started, StoreError> {
+        self.run(|tables, now| tables.start_workflow(workflow, now))
+    }
+
+    async fn extend_workflow(&self, extension: Extension) -> Result<Extended, StoreError> {
+        self.run(|tables, now| tables.extend_workflow(extension, now))
+    }
+
+    async fn workflow(&self, id: WorkflowId) -> Result<Option<WorkflowRecord>, StoreError> {
+        Ok(self.run(|tables, _| tables.workflow(id)))
+    }
+
+    async fn list_workflows(
+        &self,
+        filter: &WorkflowFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<WorkflowRecord>, StoreError> {
+        Ok(self.run(|tables, _| tables.list_workflows(filter, after, limit)))
+    }
+
+    async fn order_workflow(&self, id: WorkflowId, order: Order) -> Result<Ordered, StoreError> {
+        Ok(self.run(|tables, now| tables.order_workflow(id, order, now)))
     }
 }
 

@@ -30,12 +30,13 @@ impl Tables {
         if !task.state().is_final() {
             return RetryOutcome::NotEnded;
         }
+        let blocked = self.is_member_blocked(&task.new);
         self.update(seq, |task| {
             task.attempt = 0;
             task.crashes = 0;
             task.expires_at = None;
-            // What it once waited for is done, but a limit has to admit it anew.
-            task.place = Place::of(Standing { limited: task.new.hold.limited, ..Standing::default() }, task.due);
+            // What it once waited for is done, unless it was cancelled before; but a limit has to admit it anew.
+            task.place = Place::of(Standing { blocked, limited: task.new.hold.limited, ..Standing::default() }, task.due);
         });
         RetryOutcome::Ready
     }
@@ -45,6 +46,9 @@ impl Tables {
         let Some((seq, task)) = self.by_id(id) else { return DeleteOutcome::NotFound };
         if !task.state().is_final() {
             return DeleteOutcome::NotEnded;
+        }
+        if self.is_wanted(&task.new) {
+            return DeleteOutcome::Wanted;
         }
         self.remove(seq);
         DeleteOutcome::Deleted

@@ -81,7 +81,7 @@ impl Tables {
                     Place::Ended(End {
                         state,
                         at: now,
-                        keep_until: keep_until(state, retention, now),
+                        keep_until: keep_until(state, held.flags, retention, now),
                         result: settlement.result.filter(|_| state == State::Succeeded),
                     })
                 }
@@ -120,7 +120,9 @@ impl Tables {
 
     /// Drops a success of which nothing is to be kept.
     fn forget_if_unwanted(&mut self, seq: i64) {
-        let unwanted = |task: &super::tables::Task| task.state() == State::Succeeded && task.new.retention == Retention::None;
+        let unwanted = |task: &super::tables::Task| {
+            ended(task.state(), task.new.flags(), task.new.retention, Timestamp::from_millis(0)).keep == Keep::Nothing
+        };
         if self.tasks.get(&seq).is_some_and(unwanted) {
             self.remove(seq);
         }
@@ -136,8 +138,8 @@ impl Tables {
 }
 
 /// Until when an ended task is kept; `None` for ever. One of which nothing is kept is dropped beside this.
-pub(super) fn keep_until(state: State, retention: Retention, now: Timestamp) -> Option<Timestamp> {
-    match ended(state, Flags::NONE, retention, now).keep {
+pub(super) fn keep_until(state: State, flags: Flags, retention: Retention, now: Timestamp) -> Option<Timestamp> {
+    match ended(state, flags, retention, now).keep {
         Keep::Until(at) => Some(at),
         Keep::Forever | Keep::Nothing => None,
     }

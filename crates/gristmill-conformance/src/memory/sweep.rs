@@ -71,12 +71,17 @@ impl Tables {
             row.error = Some(why);
             task.claim_no = row.claim_no;
             task.history.push(row);
-            task.place =
-                Place::Ended(End { state, at: now, keep_until: keep_until(state, task.new.retention, now), result: None });
+            task.place = Place::Ended(End {
+                state,
+                at: now,
+                keep_until: keep_until(state, task.new.flags(), task.new.retention, now),
+                result: None,
+            });
         });
     }
 
     pub(super) fn prune(&mut self, limit: usize, now: Timestamp) -> usize {
+        self.prune_workflows(now);
         let over = first_until(&self.kept_until, now, limit);
         for seq in &over {
             self.remove(*seq);

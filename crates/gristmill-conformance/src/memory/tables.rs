@@ -9,6 +9,7 @@ use gristmill_core::{
 
 use super::book::Book;
 use super::signal::News;
+use super::workflows::{Report, Workflows};
 
 /// Priorities, places in line and keys.
 type Line = BTreeSet<(u8, i64, i64)>;
@@ -38,6 +39,7 @@ pub(super) struct Tables {
     /// Schedules and their ticks.
     pub(super) book: Book,
     pub(super) news: News,
+    pub(super) workflows: Workflows,
     /// What ended for good and no sweep has told yet, by a sweep itself or because a claim found it too late.
     pub(super) untold: Vec<TaskId>,
 }
@@ -191,6 +193,17 @@ impl Worker {
     }
 }
 
+/// What a workflow has to learn of a member that was in another state before.
+fn reported(task: &Task, before: State) -> Option<Report> {
+    let of = task.new.membership()?;
+    let (state, back) = match (before.is_final(), task.state()) {
+        (false, state) if state.is_final() => (state, false),
+        (true, state) if !state.is_final() => (before, true),
+        _ => return None,
+    };
+    Some(Report { workflow: of.workflow, step: of.number, state, back })
+}
+
 impl Tables {
     /// Keeps a new task. The caller has made sure that its id is new.
     pub(super) fn insert(&mut self, mut task: Task) {
@@ -210,7 +223,11 @@ impl Tables {
     pub(super) fn update(&mut self, seq: i64, change: impl FnOnce(&mut Task)) {
         self.unindex(seq);
         if let Some(task) = self.tasks.get_mut(&seq) {
+            let before = task.state();
             change(task);
+            if let Some(report) = reported(task, before) {
+                self.workflows.report(report);
+            }
         }
         self.index(seq);
     }

@@ -30,6 +30,7 @@ pub mod settle;
 pub mod ticks;
 pub mod unknown_types;
 pub mod wait;
+pub mod workflows;
 
 mod bench;
 pub(crate) mod catch;
@@ -135,6 +136,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         races::CHECKS,
         schedules::CHECKS,
         ticks::CHECKS,
+        workflows::CHECKS,
     ]
     .into_iter()
     .flatten()

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use gristmill_conformance::suite::{checks, exercise};
 use gristmill_conformance::{MemoryStore, Subject, check_against_model};
+use gristmill_core::workflow::{
+    Extended, Extension, Member, NewWorkflow, Order, Ordered, Started, WorkflowFilter, WorkflowRecord, Workflows,
+};
 use gristmill_core::{
     Advance, Advanced, CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, DueSchedules, Edit, EnqueueOutcome, Env,
     Fence, Filter, Finding, KindInfo, KindSpec, Lead, LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo,
     ReleaseOutcome, RetryOutcome, Schedule, ScheduleEdit, Schedules, Settled, Settlement, Source, State, Store, StoreError,
-    Swept, TaskId, TaskRecord, TickRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, async_trait,
+    Swept, TaskId, TaskRecord, TickRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, WorkflowId, async_trait,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,8 @@ enum Fault {
     LosesRefusedChildren,
     ForgetsEnds,
     KeepsDrainsToItself,
+    LetsMembersGoEarly,
+    ForgetsClosing,
 }
 
 #[test]
@@ -59,6 +64,16 @@ fn refused_children_that_are_lost_in_silence_are_noticed() {
 #[test]
 fn ends_that_nobody_hears_of_are_noticed() {
     checked(Fault::ForgetsEnds, "wait::whoever_resumes_hears_of_each_end_or_that_some_were_missed");
+}
+
+#[test]
+fn members_that_go_before_their_step_are_noticed() {
+    checked(Fault::LetsMembersGoEarly, "workflows::a_chain_goes_step_by_step");
+}
+
+#[test]
+fn groups_that_stay_open_are_noticed() {
+    checked(Fault::ForgetsClosing, "workflows::members_are_added_until_the_step_is_closed");
 }
 
 #[test]
@@ -297,6 +312,10 @@ impl Source for Broken {
         self.inner.prune(limit).await
     }
 
+    async fn members(&self, id: WorkflowId, step: &str, after: Option<u32>, limit: usize) -> Result<Vec<Member>, StoreError> {
+        self.inner.members(id, step, after, limit).await
+    }
+
     async fn record(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
         self.get(id).await
     }
@@ -367,6 +386,40 @@ impl Schedules for Broken {
 
     async fn task_states(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
         self.inner.task_states(ids).await
+    }
+}
+
+#[async_trait]
+impl Workflows for Broken {
+    async fn start_workflow(&self, workflow: NewWorkflow) -> Result<Started, StoreError> {
+        let members: Vec<_> = workflow.members.iter().map(|member| member.id).collect();
+        let started = self.inner.start_workflow(workflow).await?;
+        if self.has(Fault::LetsMembersGoEarly) {
+            self.inner.unblock(&members).await?;
+        }
+        Ok(started)
+    }
+
+    async fn extend_workflow(&self, mut extension: Extension) -> Result<Extended, StoreError> {
+        extension.close &= !self.has(Fault::ForgetsClosing);
+        self.inner.extend_workflow(extension).await
+    }
+
+    async fn workflow(&self, id: WorkflowId) -> Result<Option<WorkflowRecord>, StoreError> {
+        self.inner.workflow(id).await
+    }
+
+    async fn list_workflows(
+        &self,
+        filter: &WorkflowFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<WorkflowRecord>, StoreError> {
+        self.inner.list_workflows(filter, after, limit).await
+    }
+
+    async fn order_workflow(&self, id: WorkflowId, order: Order) -> Result<Ordered, StoreError> {
+        self.inner.order_workflow(id, order).await
     }
 }
 

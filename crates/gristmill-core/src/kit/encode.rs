@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::workflow::{Chore, StepEnd, StepState, WorkflowEnd};
 use crate::{Ack, AttemptState, Drain, Keep, Retention, State, Timestamp};
 
 const FOREVER: i64 = -1;
@@ -102,6 +103,74 @@ pub fn drain_from(code: i64) -> Option<Drain> {
     }
 }
 
+/// 0 waits, 1 goes, 2 stops, 3 succeeded, 4 failed, 5 cancelled, 6 skipped.
+pub fn step_state_of(state: StepState) -> i16 {
+    match state {
+        StepState::Waits => 0,
+        StepState::Goes => 1,
+        StepState::Stops => 2,
+        StepState::Ended(StepEnd::Succeeded) => 3,
+        StepState::Ended(StepEnd::Failed) => 4,
+        StepState::Ended(StepEnd::Cancelled) => 5,
+        StepState::Ended(StepEnd::Skipped) => 6,
+    }
+}
+
+/// What [`step_state_of`] gave; failed for a number that no version wrote.
+pub fn step_state_from(code: i64) -> StepState {
+    match code {
+        0 => StepState::Waits,
+        1 => StepState::Goes,
+        2 => StepState::Stops,
+        3 => StepState::Ended(StepEnd::Succeeded),
+        5 => StepState::Ended(StepEnd::Cancelled),
+        6 => StepState::Ended(StepEnd::Skipped),
+        _ => StepState::Ended(StepEnd::Failed),
+    }
+}
+
+/// How a workflow ended: 0 not yet, 1 succeeded, 2 failed, 3 cancelled, and 4 more if something was left unhandled.
+pub fn workflow_end_of(end: Option<WorkflowEnd>) -> i16 {
+    let Some(end) = end else { return 0 };
+    let work = match end.work {
+        StepEnd::Succeeded => 1,
+        StepEnd::Failed => 2,
+        StepEnd::Cancelled | StepEnd::Skipped => 3,
+    };
+    work + if end.unhandled { 4 } else { 0 }
+}
+
+/// What [`workflow_end_of`] gave; failed for a number that no version wrote.
+pub fn workflow_end_from(code: i64) -> Option<WorkflowEnd> {
+    let work = match code & 3 {
+        _ if code == 0 => return None,
+        1 => StepEnd::Succeeded,
+        3 => StepEnd::Cancelled,
+        _ => StepEnd::Failed,
+    };
+    Some(WorkflowEnd { work, unhandled: code & 4 != 0 })
+}
+
+/// 0 none, 1 let go, 2 cancel, 3 unkeep.
+pub fn chore_of(chore: Option<Chore>) -> i16 {
+    match chore {
+        None => 0,
+        Some(Chore::LetGo) => 1,
+        Some(Chore::Cancel) => 2,
+        Some(Chore::Unkeep) => 3,
+    }
+}
+
+/// What [`chore_of`] gave; none for a number that no version wrote.
+pub fn chore_from(code: i64) -> Option<Chore> {
+    match code {
+        1 => Some(Chore::LetGo),
+        2 => Some(Chore::Cancel),
+        3 => Some(Chore::Unkeep),
+        _ => None,
+    }
+}
+
 /// Text of our own plain types, which have no keys but strings and so can't fail.
 pub fn to_json<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
@@ -113,6 +182,11 @@ mod tests {
 
     #[test]
     fn codes_survive_a_round_trip() {
+        for code in 0..7 {
+            assert_eq!(step_state_of(step_state_from(code)), code as i16);
+            assert_eq!(workflow_end_of(workflow_end_from(code)), if code == 4 { 6 } else { code as i16 });
+            assert_eq!(chore_of(chore_from(code)), if code > 3 { 0 } else { code as i16 });
+        }
         for state in State::ALL.into_iter().filter(|state| state.is_final()) {
             assert_eq!(ended_from(ended_of(state).into()), state);
         }

@@ -359,7 +359,11 @@ mod tests {
         assert_eq!((next.stopped, next.ended), (vec![0, 1], vec![(1, StepEnd::Succeeded)]), "an open group is closed by it");
         end(&mut steps, 0, State::Cancelled);
         let next = write(cancelled, &mut steps, &[]);
-        assert_eq!((next.ended, next.released), (vec![(0, StepEnd::Cancelled)], vec![2]), "who is told of any end is told of this");
+        assert_eq!(
+            (next.ended, next.released),
+            (vec![(0, StepEnd::Cancelled)], vec![2]),
+            "who is told of any end is told of this"
+        );
         end(&mut steps, 2, State::Succeeded);
         let end = write(cancelled, &mut steps, &[]).end;
         assert_eq!(end, Some(WorkflowEnd { work: StepEnd::Cancelled, unhandled: false }));

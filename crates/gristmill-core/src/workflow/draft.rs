@@ -167,12 +167,7 @@ impl<M> Draft<M> {
         }
     }
 
-    fn check_references(
-        &self,
-        step: &StepDraft<M>,
-        numbers: &HashMap<&str, u32>,
-        ancestors: &[bool],
-    ) -> Result<(), DraftError> {
+    fn check_references(&self, step: &StepDraft<M>, numbers: &HashMap<&str, u32>, ancestors: &[bool]) -> Result<(), DraftError> {
         for reference in &step.refers {
             let Some(name) = &reference.step else {
                 if matches!(step.role, Role::Work) {

@@ -4,6 +4,7 @@
 mod advance;
 mod chore;
 mod draft;
+mod flow;
 mod new;
 mod record;
 mod reference;
@@ -13,10 +14,9 @@ mod store;
 pub use advance::{Advance, advance};
 pub use chore::Chore;
 pub use draft::{Draft, DraftError, StepDraft};
+pub use flow::{Flow, FlowStep};
 pub use new::{Extended, Extension, NewStep, NewWorkflow, Started, StepSpec, edges};
-pub use record::{
-    Member, Order, Ordered, QUIET_MAX, StepRecord, StepWord, WorkflowFilter, WorkflowRecord, WorkflowState,
-};
+pub use record::{Member, Order, Ordered, QUIET_MAX, StepRecord, StepWord, WorkflowFilter, WorkflowRecord, WorkflowState};
 pub use reference::{Reference, ReferenceError, References, Wanted, references, resolve};
 pub use step::{Because, Edge, Needs, Role, Run, StepEnd, StepRow, StepState, Tally, Tolerance, WorkflowEnd};
 pub use store::Workflows;

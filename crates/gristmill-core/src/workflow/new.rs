@@ -33,7 +33,7 @@ pub struct NewStep {
     pub spec: StepSpec,
     /// How many members come with it.
     pub members: u32,
-    /// Whether more of them are to come, by [`Workflows::extend`](super::Workflows::extend); it can't end before.
+    /// Whether more of them are to come, by [`Workflows::extend_workflow`](super::Workflows::extend_workflow); it can't end before.
     pub open: bool,
 }
 
@@ -79,9 +79,10 @@ impl NewWorkflow {
             let message = format!("are {} at once; start with at most {BATCH_TASKS_MAX}, and add the others", self.members.len());
             return Err(InvalidInput::new("members", message));
         }
-        let strange = self.members.iter().find(|member| {
-            member.membership().is_none_or(|of| of.workflow != self.id || of.number as usize >= self.steps.len())
-        });
+        let strange = self
+            .members
+            .iter()
+            .find(|member| member.membership().is_none_or(|of| of.workflow != self.id || of.number as usize >= self.steps.len()));
         strange.map_or(Ok(()), |member| {
             Err(InvalidInput::new("members", format!("have the task {}, which is of no step of this workflow", member.id)))
         })

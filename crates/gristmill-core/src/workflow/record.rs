@@ -98,8 +98,7 @@ pub enum WorkflowState {
 
 impl WorkflowState {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Running, Self::Paused, Self::Cancelling, Self::Succeeded, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 6] = [Self::Running, Self::Paused, Self::Cancelling, Self::Succeeded, Self::Failed, Self::Cancelled];
 
     /// By what is kept of it.
     pub const fn of(run: Run, end: Option<WorkflowEnd>) -> Self {

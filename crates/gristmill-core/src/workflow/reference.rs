@@ -190,7 +190,8 @@ mod tests {
     #[test]
     fn references_are_found_wherever_they_stand_and_each_once() {
         let args = json!({ "a": { "$result": "x" }, "b": [1, { "$results": "y", "at": "/n" }, { "$result": "x" }, { "$failure": true }] });
-        let reference = |step: Option<&str>, wanted, at: &str| Reference { step: step.map(str::to_owned), wanted, at: at.to_owned() };
+        let reference =
+            |step: Option<&str>, wanted, at: &str| Reference { step: step.map(str::to_owned), wanted, at: at.to_owned() };
         let expected = vec![
             reference(Some("x"), Wanted::Result, ""),
             reference(Some("y"), Wanted::Results, "/n"),

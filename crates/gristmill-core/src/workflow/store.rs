@@ -15,13 +15,13 @@ pub trait Workflows {
     ///
     /// # Errors
     /// `Invalid` if it is out of a [limit](NewWorkflow::check), or if the store can't be written; a repetition with the same id is safe.
-    async fn start(&self, workflow: NewWorkflow) -> Result<Started, StoreError>;
+    async fn start_workflow(&self, workflow: NewWorkflow) -> Result<Started, StoreError>;
 
     /// Adds members to a step that is open, or closes it, or both.
     ///
     /// # Errors
     /// `Invalid` if there are more than [`BATCH_TASKS_MAX`](crate::limits::BATCH_TASKS_MAX), or if the store can't be written; a repetition is safe.
-    async fn extend(&self, extension: Extension) -> Result<Extended, StoreError>;
+    async fn extend_workflow(&self, extension: Extension) -> Result<Extended, StoreError>;
 
     /// One workflow with its steps.
     ///
@@ -46,5 +46,5 @@ pub trait Workflows {
     ///
     /// # Errors
     /// If the store can't be written. A repetition is safe.
-    async fn order(&self, id: WorkflowId, order: Order) -> Result<Ordered, StoreError>;
+    async fn order_workflow(&self, id: WorkflowId, order: Order) -> Result<Ordered, StoreError>;
 }

@@ -77,6 +77,7 @@ fn tell(followers: impl Iterator<Item = Follower>, id: Uuid, effects: &mut Effec
     for follower in followers {
         match follower {
             Follower::Awaiter => effects.ended.push(TaskId::from_uuid(id)),
+            Follower::Step => {}
         }
     }
 }

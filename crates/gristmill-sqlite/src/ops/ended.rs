@@ -42,6 +42,7 @@ pub(super) fn end(tx: &mut Tx<'_>, end: &End<'_>) -> Result<(), Fault> {
         match follower {
             // After the commit; those in other processes look.
             Follower::Awaiter => tx.effects.ended.extend(end.id),
+            Follower::Step => {}
         }
     }
     Ok(())

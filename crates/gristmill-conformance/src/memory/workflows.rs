@@ -1,0 +1,296 @@
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use gristmill_core::limits::{self, PAGE_ITEMS_MAX, RESULTS_BYTES_MAX};
+use gristmill_core::workflow::{
+    Chore, Extended, Extension, Flow, Member, NewWorkflow, Order, Ordered, Started, StepRecord, StepState, WorkflowFilter,
+    WorkflowRecord, WorkflowState,
+};
+use gristmill_core::{CancelOutcome, Cursor, NewTask, Page, Retention, State, StoreError, Timestamp, WorkflowId, kept_after};
+
+use super::tables::{Place, Tables};
+
+/// The workflows, and what they have yet to be told.
+#[derive(Debug, Default)]
+pub(super) struct Workflows {
+    last_seq: i64,
+    kept: BTreeMap<WorkflowId, Kept>,
+    /// The members of each step by their places, as keys of tasks.
+    members: HashMap<(WorkflowId, u32), BTreeMap<u32, i64>>,
+    reports: Vec<Report>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    seq: i64,
+    /// As it was started, without its members.
+    new: NewWorkflow,
+    flow: Flow,
+    created_at: Timestamp,
+    finished_at: Option<Timestamp>,
+}
+
+/// What became of a member.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Report {
+    pub(super) workflow: WorkflowId,
+    pub(super) step: u32,
+    /// The state in which it ended, or had ended before it was retried.
+    pub(super) state: State,
+    pub(super) back: bool,
+}
+
+impl Workflows {
+    pub(super) fn report(&mut self, report: Report) {
+        self.reports.push(report);
+    }
+}
+
+impl Tables {
+    pub(super) fn start_workflow(&mut self, mut new: NewWorkflow, now: Timestamp) -> Result<Started, StoreError> {
+        new.check()?;
+        if self.workflows.kept.contains_key(&new.id) {
+            return Ok(Started::Exists(new.id));
+        }
+        let holds = |kept: &&Kept| new.key.is_some() && kept.new.key == new.key && kept.flow.end.is_none();
+        if let Some(holder) = self.workflows.kept.values().find(holds) {
+            return Ok(Started::Exists(holder.new.id));
+        }
+        if !self.are_new(&new.members) {
+            return Ok(Started::Conflict);
+        }
+        let flow = Flow::begin(&new);
+        let rows: Vec<_> = flow.steps.iter().map(|step| step.row).collect();
+        new.place_members(&rows);
+        for member in std::mem::take(&mut new.members) {
+            self.add_member(member, now);
+        }
+        self.workflows.last_seq += 1;
+        let (seq, finished_at) = (self.workflows.last_seq, flow.end.map(|_| now));
+        self.workflows.kept.insert(new.id, Kept { seq, new, flow, created_at: now, finished_at });
+        self.news.changed = true;
+        Ok(Started::Created)
+    }
+
+    pub(super) fn extend_workflow(&mut self, extension: Extension, now: Timestamp) -> Result<Extended, StoreError> {
+        limits::check_batch(extension.members.len())?;
+        let Extension { workflow, step, from, mut members, close } = extension;
+        let Some(kept) = self.workflows.kept.get(&workflow) else { return Ok(Extended::NotFound) };
+        let Some(here) = kept.flow.steps.get(step as usize) else { return Ok(Extended::NotFound) };
+        let count = here.row.tally.members;
+        let Some(done) = count.checked_sub(from) else { return Ok(Extended::Gap(count)) };
+        members.drain(..members.len().min(done as usize));
+        let Some(blocked) = kept.flow.takes_members(step) else {
+            // What is repeated is done already.
+            return Ok(if members.is_empty() && here.row.state != StepState::Stops {
+                Extended::Added(count)
+            } else {
+                Extended::Closed
+            });
+        };
+        if !self.are_new(&members) {
+            return Ok(Extended::Conflict);
+        }
+        let count = count + members.len() as u32;
+        for mut member in members {
+            member.hold.blocked = blocked;
+            self.add_member(member, now);
+        }
+        if let Some(here) = self.flow(workflow).and_then(|flow| flow.steps.get_mut(step as usize)) {
+            here.row.tally.members = count;
+            here.row.tally.closed |= close;
+        }
+        self.go_on_with(workflow, now);
+        Ok(Extended::Added(count))
+    }
+
+    /// Whether none of these is another task's id, nor there twice.
+    fn are_new(&self, members: &[NewTask]) -> bool {
+        let mut seen = HashSet::new();
+        members.iter().all(|member| seen.insert(member.id) && !self.by_id.contains_key(&member.id))
+    }
+
+    fn add_member(&mut self, member: NewTask, now: Timestamp) {
+        let of = member.membership().cloned();
+        let id = member.id;
+        self.enqueue(member, now);
+        if let (Some(of), Some(seq)) = (of, self.by_id.get(&id)) {
+            self.workflows.members.entry((of.workflow, of.number)).or_default().insert(of.place, *seq);
+        }
+    }
+
+    pub(super) fn order_workflow(&mut self, id: WorkflowId, order: Order, now: Timestamp) -> Ordered {
+        let Some(flow) = self.flow(id) else { return Ordered::NotFound };
+        if flow.end.is_some() {
+            return Ordered::AlreadyEnded;
+        }
+        match order {
+            Order::Cancel => flow.run.cancelled = true,
+            Order::Pause => flow.run.paused = true,
+            Order::Resume => flow.run.paused = false,
+        }
+        self.go_on_with(id, now);
+        self.news.changed = true;
+        self.workflows.kept.get(&id).map_or(Ordered::NotFound, |kept| Ordered::Done(kept.state()))
+    }
+
+    /// Tells workflows of what became of their members, and does what follows, until nothing more does.
+    pub(super) fn advance_workflows(&mut self, now: Timestamp) {
+        while !self.workflows.reports.is_empty() {
+            let mut told = HashSet::new();
+            for report in std::mem::take(&mut self.workflows.reports) {
+                let Some(flow) = self.flow(report.workflow) else { continue };
+                if report.back {
+                    flow.reopened(report.step, report.state);
+                } else {
+                    flow.ended(report.step, report.state);
+                }
+                told.insert(report.workflow);
+            }
+            for id in told {
+                self.go_on_with(id, now);
+            }
+        }
+    }
+
+    fn go_on_with(&mut self, id: WorkflowId, now: Timestamp) {
+        let Some(flow) = self.flow(id) else { return };
+        flow.go_on();
+        let chores: Vec<_> = (0..).zip(&flow.steps).filter_map(|(number, step)| Some((number, step.chore?.0))).collect();
+        for (step, chore) in chores {
+            self.do_chore(id, step, chore, now);
+            if let Some(flow) = self.flow(id) {
+                flow.did(step, None);
+                if let Some((then, _)) = flow.steps.get(step as usize).and_then(|step| step.chore) {
+                    self.do_chore(id, step, then, now);
+                    self.flow(id).into_iter().for_each(|flow| flow.did(step, None));
+                }
+            }
+        }
+        if let Some(kept) = self.workflows.kept.get_mut(&id) {
+            kept.finished_at = kept.finished_at.or(kept.flow.end.map(|_| now));
+        }
+    }
+
+    /// To all members at once: nobody waits for a store in memory.
+    fn do_chore(&mut self, id: WorkflowId, step: u32, chore: Chore, now: Timestamp) {
+        let members: Vec<i64> = self.workflows.members.get(&(id, step)).into_iter().flat_map(BTreeMap::values).copied().collect();
+        for seq in members {
+            let Some(task) = self.tasks.get(&seq) else { continue };
+            let (task_id, retention) = (task.new.id, task.new.retention);
+            match chore {
+                Chore::LetGo => _ = self.unblock(task_id, now),
+                Chore::Cancel => {
+                    let _: CancelOutcome = self.cancel(task_id, now);
+                }
+                Chore::Unkeep => self.update(seq, |task| {
+                    if let Place::Ended(end) = &mut task.place {
+                        end.keep_until = Some(kept_after(end.state, retention, end.at)).filter(|at| *at != Timestamp::MAX);
+                    }
+                }),
+            }
+        }
+    }
+
+    fn flow(&mut self, id: WorkflowId) -> Option<&mut Flow> {
+        self.workflows.kept.get_mut(&id).map(|kept| &mut kept.flow)
+    }
+
+    /// Whether a member still waits for other steps, if it is retried.
+    pub(super) fn is_member_blocked(&self, task: &NewTask) -> bool {
+        let step = task.membership().and_then(|of| {
+            let kept = self.workflows.kept.get(&of.workflow)?;
+            kept.flow.steps.get(of.number as usize)
+        });
+        step.is_some_and(|step| step.row.state == StepState::Waits)
+    }
+
+    /// Whether the workflow of a task goes on, and may want its result.
+    pub(super) fn is_wanted(&self, task: &NewTask) -> bool {
+        let kept = task.membership().and_then(|of| self.workflows.kept.get(&of.workflow));
+        kept.is_some_and(|kept| kept.flow.end.is_none())
+    }
+
+    pub(super) fn workflow(&self, id: WorkflowId) -> Option<WorkflowRecord> {
+        let kept = self.workflows.kept.get(&id)?;
+        let steps = kept.flow.steps.iter().map(|step| StepRecord { spec: step.spec.clone(), row: step.row });
+        Some(WorkflowRecord { steps: steps.collect(), definition: kept.new.definition.clone(), ..kept.record() })
+    }
+
+    pub(super) fn list_workflows(&self, filter: &WorkflowFilter, after: Option<Cursor>, limit: usize) -> Page<WorkflowRecord> {
+        let limit = limit.clamp(1, PAGE_ITEMS_MAX);
+        let before = after.map_or(i64::MAX, Cursor::key);
+        let mut all: Vec<&Kept> = self.workflows.kept.values().filter(|kept| kept.seq < before && kept.fits(filter)).collect();
+        all.sort_unstable_by_key(|kept| std::cmp::Reverse(kept.seq));
+        let next = all.get(limit.wrapping_sub(1)).filter(|_| all.len() > limit).map(|kept| Cursor::after(kept.seq));
+        Page { items: all.into_iter().take(limit).map(Kept::record).collect(), next }
+    }
+
+    pub(super) fn members(&self, id: WorkflowId, step: &str, after: Option<u32>, limit: usize) -> Vec<Member> {
+        let kept = self.workflows.kept.get(&id);
+        let number = kept.and_then(|kept| kept.flow.steps.iter().position(|of| of.spec.name == step));
+        let Some(number) = number.and_then(|number| u32::try_from(number).ok()) else { return Vec::new() };
+        let from = after.map_or(0, |place| place.saturating_add(1));
+        let places = self.workflows.members.get(&(id, number)).into_iter().flat_map(|members| members.range(from..));
+        let mut bytes = 0;
+        let mut page = Vec::new();
+        for (place, seq) in places.take(limit.clamp(1, PAGE_ITEMS_MAX)) {
+            let Some(task) = self.tasks.get(seq) else { continue };
+            let result = match &task.place {
+                Place::Ended(end) => end.result.clone(),
+                _ => None,
+            };
+            bytes += result.as_ref().map_or(0, String::len);
+            if bytes > RESULTS_BYTES_MAX && !page.is_empty() {
+                break;
+            }
+            let error = task.history.last().filter(|_| task.state() != State::Succeeded).and_then(|last| last.error.clone());
+            page.push(Member { place: *place, task: task.new.id, state: task.state(), attempt: task.attempt, result, error });
+        }
+        page
+    }
+
+    /// Forgets workflows whose time is over.
+    pub(super) fn prune_workflows(&mut self, now: Timestamp) {
+        let is_over = |kept: &Kept| {
+            let kept_for = match kept.new.retention {
+                Retention::For(period) => period,
+                Retention::None => std::time::Duration::ZERO,
+                Retention::Forever => return false,
+            };
+            kept.finished_at.is_some_and(|at| at.saturating_add(kept_for) <= now)
+        };
+        let over: Vec<WorkflowId> = self.workflows.kept.values().filter(|kept| is_over(kept)).map(|kept| kept.new.id).collect();
+        for id in over {
+            self.workflows.kept.remove(&id);
+            self.workflows.members.retain(|(workflow, _), _| *workflow != id);
+        }
+    }
+}
+
+impl Kept {
+    fn state(&self) -> WorkflowState {
+        WorkflowState::of(self.flow.run, self.flow.end)
+    }
+
+    fn fits(&self, filter: &WorkflowFilter) -> bool {
+        (filter.states.is_empty() || filter.states.contains(&self.state()))
+            && filter.name.as_ref().is_none_or(|name| *name == self.new.name)
+            && filter.key.as_ref().is_none_or(|key| self.new.key.as_ref() == Some(key))
+    }
+
+    fn record(&self) -> WorkflowRecord {
+        WorkflowRecord {
+            id: self.new.id,
+            name: self.new.name.clone(),
+            key: self.new.key.clone(),
+            tags: self.new.tags.clone(),
+            state: self.state(),
+            unhandled: self.flow.end.is_some_and(|end| end.unhandled),
+            attempt: 1,
+            created_at: self.created_at,
+            finished_at: self.finished_at,
+            definition: String::new(),
+            steps: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+use super::{Chore, NewWorkflow, Run, StepRow, StepSpec, StepState, WorkflowEnd, advance, edges};
+use crate::State;
+
+/// One run of a workflow as a store has read it to go on with it: told what happened, it says what has to be written. Every store works on
+/// this, so that none decides otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// What people want of it.
+    pub run: Run,
+    /// How it ended, if it has.
+    pub end: Option<WorkflowEnd>,
+    /// Its steps by their numbers.
+    pub steps: Vec<FlowStep>,
+}
+
+/// A step of it, with all that changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowStep {
+    /// What it is.
+    pub spec: StepSpec,
+    /// How it stands.
+    pub row: StepRow,
+    /// What is still to be done to its members, from this place on.
+    pub chore: Option<(Chore, u32)>,
+}
+
+impl Flow {
+    /// That of a new workflow: its first steps go at once, and their members need not be let go.
+    pub fn begin(new: &NewWorkflow) -> Self {
+        let (rows, end) = new.begin();
+        let steps = new.steps.iter().zip(rows).map(|(step, row)| FlowStep { spec: step.spec.clone(), row, chore: None });
+        Self { run: Run::default(), end, steps: steps.collect() }
+    }
+
+    /// A member has ended.
+    pub fn ended(&mut self, step: u32, state: State) {
+        self.count(step, |step| step.row.tally.add(state));
+    }
+
+    /// One that had ended in this state was retried, and has not ended any more.
+    pub fn reopened(&mut self, step: u32, state: State) {
+        self.count(step, |step| step.row.tally.take(state));
+    }
+
+    fn count(&mut self, step: u32, count: impl FnOnce(&mut FlowStep)) {
+        let has_ended = self.end.is_some();
+        if let Some(step) = self.steps.get_mut(step as usize) {
+            count(step);
+            if has_ended {
+                // It is kept as a member is, and nobody will come by and end that.
+                step.set(Chore::Unkeep);
+            }
+        }
+    }
+
+    /// Draws the conclusions from whatever was said since the last time. A workflow that has ended stays as it is.
+    pub fn go_on(&mut self) {
+        if self.end.is_some() {
+            return;
+        }
+        let mut rows: Vec<StepRow> = self.steps.iter().map(|step| step.row).collect();
+        let next = advance(self.run, &rows, &edges(self.steps.iter().map(|step| &step.spec)));
+        next.apply(&mut rows);
+        for (step, row) in self.steps.iter_mut().zip(rows) {
+            step.row = row;
+        }
+        let skipped = next.skipped.iter().map(|(number, _)| (*number, Chore::Cancel));
+        let released = next.released.iter().map(|number| (*number, Chore::LetGo));
+        for (number, chore) in released.chain(skipped).chain(next.stopped.iter().map(|number| (*number, Chore::Cancel))) {
+            if let Some(step) = self.steps.get_mut(number as usize) {
+                step.set(chore);
+            }
+        }
+        if next.end.is_some() {
+            self.end = next.end;
+            self.steps.iter_mut().for_each(|step| step.set(Chore::Unkeep));
+        }
+    }
+
+    /// A chore was done to the members of a step before this place; to all of them, if it is `None`.
+    pub fn did(&mut self, step: u32, before: Option<u32>) {
+        let has_ended = self.end.is_some();
+        let Some(step) = self.steps.get_mut(step as usize) else { return };
+        step.chore = match (step.chore, before) {
+            (Some((chore, _)), Some(place)) => Some((chore, place)),
+            (Some((chore, _)), None) => chore.then(has_ended).map(|chore| (chore, 0)),
+            (None, _) => None,
+        };
+    }
+
+    /// Whether new members of a step wait for other steps; `None` if it takes none.
+    pub fn takes_members(&self, step: u32) -> Option<bool> {
+        let row = self.steps.get(step as usize)?.row;
+        match row.state {
+            StepState::Waits if !row.tally.closed => Some(true),
+            StepState::Goes if !row.tally.closed => Some(false),
+            StepState::Waits | StepState::Goes | StepState::Stops | StepState::Ended(_) => None,
+        }
+    }
+}
+
+impl FlowStep {
+    fn set(&mut self, chore: Chore) {
+        if self.row.tally.members == 0 {
+            return;
+        }
+        let next = self.chore.map_or(chore, |(before, _)| before.replaced_by(chore));
+        // What is under way already goes on, and is not begun again.
+        if self.chore.is_none_or(|(before, _)| before != next || next == Chore::Unkeep) {
+            self.chore = Some((next, 0));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workflow::{Needs, Role, StepEnd, Tolerance};
+
+    fn flow(members: &[u32], after: &[(u32, u32)]) -> Flow {
+        let step = |(members, number): (&u32, u32)| {
+            let after = after.iter().filter(|(_, to)| *to == number).map(|(from, _)| (*from, Needs::Success)).collect();
+            let (name, kind) = (number.to_string(), "t".to_owned());
+            let spec = StepSpec { name, kind, role: Role::Work, after, tolerance: Tolerance::NONE };
+            FlowStep { spec, row: StepRow::new(Role::Work, *members), chore: None }
+        };
+        let steps = members.iter().zip(0..).map(step).collect();
+        let mut flow = Flow { run: Run::default(), end: None, steps };
+        flow.go_on();
+        flow
+    }
+
+    #[test]
+    fn members_are_let_go_and_in_the_end_kept_no_longer() {
+        let mut flow = flow(&[2, 1], &[(0, 1)]);
+        assert_eq!(flow.steps[0].chore, Some((Chore::LetGo, 0)));
+        flow.did(0, Some(1));
+        assert_eq!(flow.steps[0].chore, Some((Chore::LetGo, 1)));
+        flow.did(0, None);
+        flow.ended(0, State::Succeeded);
+        flow.ended(0, State::Failed);
+        flow.go_on();
+        assert_eq!(flow.end, Some(WorkflowEnd { work: StepEnd::Failed, unhandled: false }));
+        let chores: Vec<_> = flow.steps.iter().map(|step| step.chore).collect();
+        assert_eq!(chores, [Some((Chore::Unkeep, 0)), Some((Chore::Cancel, 0))], "one that never went is cancelled first");
+        flow.did(1, None);
+        flow.ended(1, State::Cancelled);
+        flow.go_on();
+        assert_eq!(flow.steps[1].chore, Some((Chore::Unkeep, 0)));
+        assert_eq!(flow.end, Some(WorkflowEnd { work: StepEnd::Failed, unhandled: false }), "what has ended stays so");
+    }
+
+    #[test]
+    fn a_retry_by_hand_after_the_end_changes_counts_alone() {
+        let mut flow = flow(&[1], &[]);
+        flow.ended(0, State::Failed);
+        flow.go_on();
+        flow.did(0, None);
+        let end = flow.end;
+        flow.reopened(0, State::Failed);
+        flow.go_on();
+        flow.ended(0, State::Succeeded);
+        flow.go_on();
+        assert_eq!((flow.end, flow.steps[0].row.tally.succeeded, flow.steps[0].row.tally.failed), (end, 1, 0));
+        assert_eq!(flow.steps[0].chore, Some((Chore::Unkeep, 0)));
+    }
+
+    #[test]
+    fn members_come_only_to_what_is_open() {
+        let mut flow = flow(&[0, 0], &[(0, 1)]);
+        assert_eq!((flow.takes_members(0), flow.takes_members(7)), (None, None));
+        let mut open = StepRow::new(Role::Work, 1);
+        open.tally.closed = false;
+        flow.steps[1].row = open;
+        assert_eq!(flow.takes_members(1), Some(true));
+        flow.steps[1].row.state = StepState::Goes;
+        assert_eq!(flow.takes_members(1), Some(false));
+        flow.steps[1].row.state = StepState::Stops;
+        assert_eq!(flow.takes_members(1), None);
+    }
+}
