@@ -44,6 +44,9 @@
 //! ```
 
 mod broker;
+#[cfg(feature = "suite")]
+#[expect(clippy::expect_used, reason = "the test fails by panicking")]
+mod graphs;
 mod memory;
 #[cfg(feature = "suite")]
 #[expect(clippy::expect_used, reason = "the test fails by panicking")]
@@ -58,6 +61,8 @@ mod subject;
 pub mod suite;
 
 pub use broker::MemoryBroker;
+#[cfg(feature = "suite")]
+pub use graphs::check_graphs;
 pub use memory::MemoryStore;
 #[cfg(feature = "suite")]
 pub use model::check_against_model;

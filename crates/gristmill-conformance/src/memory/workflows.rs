@@ -59,14 +59,15 @@ impl Tables {
             return Ok(Started::Conflict);
         }
         let flow = Flow::begin(&new);
-        let rows: Vec<_> = flow.steps.iter().map(|step| step.row).collect();
-        new.place_members(&rows);
+        new.place_members(&flow);
         for member in std::mem::take(&mut new.members) {
             self.add_member(member, now);
         }
         self.workflows.last_seq += 1;
         let (seq, finished_at) = (self.workflows.last_seq, flow.end.map(|_| now));
-        self.workflows.kept.insert(new.id, Kept { seq, new, flow, created_at: now, finished_at });
+        let id = new.id;
+        self.workflows.kept.insert(id, Kept { seq, new, flow, created_at: now, finished_at });
+        self.go_on_with(id, now);
         self.news.changed = true;
         Ok(Started::Created)
     }

@@ -14,9 +14,9 @@ use crate::source::settle_all;
 /// The lease of the workers that checks use.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
 /// The queue that checks use unless they are about queues.
-pub(super) const QUEUE: &str = "default";
+pub(crate) const QUEUE: &str = "default";
 /// The task type that checks use unless they are about task types.
-pub(super) const KIND: &str = "work";
+pub(crate) const KIND: &str = "work";
 /// More than any check has: a limit that limits nothing.
 pub(super) const ALL: usize = 1_000;
 

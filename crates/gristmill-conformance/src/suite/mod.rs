@@ -41,6 +41,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use bench::Bench;
+pub(crate) use bench::{KIND, QUEUE};
 
 use crate::Subject;
 

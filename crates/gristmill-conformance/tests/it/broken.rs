@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gristmill_conformance::suite::{checks, exercise};
-use gristmill_conformance::{MemoryStore, Subject, check_against_model};
+use gristmill_conformance::{MemoryStore, Subject, check_against_model, check_graphs};
 use gristmill_core::workflow::{
     Extended, Extension, Member, NewWorkflow, Order, Ordered, Started, WorkflowFilter, WorkflowRecord, Workflows,
 };
@@ -44,6 +44,7 @@ enum Fault {
     KeepsDrainsToItself,
     LetsMembersGoEarly,
     ForgetsClosing,
+    PausesInsteadOfCancelling,
 }
 
 #[test]
@@ -68,12 +69,18 @@ fn ends_that_nobody_hears_of_are_noticed() {
 
 #[test]
 fn members_that_go_before_their_step_are_noticed() {
-    checked(Fault::LetsMembersGoEarly, "workflows::a_chain_goes_step_by_step");
+    judged(Fault::LetsMembersGoEarly, "workflows::a_chain_goes_step_by_step", "which must not go yet");
 }
 
 #[test]
 fn groups_that_stay_open_are_noticed() {
-    checked(Fault::ForgetsClosing, "workflows::members_are_added_until_the_step_is_closed");
+    judged(Fault::ForgetsClosing, "workflows::members_are_added_until_the_step_is_closed", "is Running, and should be");
+}
+
+#[test]
+fn a_cancel_that_does_half_of_it_is_noticed() {
+    let check = "workflows::a_cancel_ends_what_waits_and_asks_what_runs";
+    judged(Fault::PausesInsteadOfCancelling, check, "and should be");
 }
 
 #[test]
@@ -174,6 +181,13 @@ fn checked(fault: Fault, check: &str) {
     let checked = checks().find(|known| known.name == check).expect("there is such a check");
     let said = panic_of(|| runtime.block_on(checked.run(&fault)));
     assert!(said.starts_with(&format!("{check}: ")), "{said}");
+}
+
+/// The same for workflows, of which the judge of random ones knows everything.
+fn judged(fault: Fault, check: &str, says: &str) {
+    checked(fault, check);
+    let said = panic_of(|| check_graphs(100, fault));
+    assert!(said.starts_with("graph ") && said.contains(says), "{said}");
 }
 
 #[test]
@@ -419,6 +433,7 @@ impl Workflows for Broken {
     }
 
     async fn order_workflow(&self, id: WorkflowId, order: Order) -> Result<Ordered, StoreError> {
+        let order = if self.has(Fault::PausesInsteadOfCancelling) && order == Order::Cancel { Order::Pause } else { order };
         self.inner.order_workflow(id, order).await
     }
 }

@@ -2,6 +2,7 @@
 #![cfg(feature = "suite")]
 
 mod broken;
+mod graphs;
 mod model;
 mod source;
 mod suite;

@@ -35,7 +35,7 @@ pub fn advance(run: Run, steps: &[StepRow], edges: &[Edge]) -> Advance {
             walk.look(number, &waits_for[number]);
         }
     }
-    let Some(work) = walk.outcome() else { return walk.out };
+    let Some(work) = walk.outcome(&waits_for) else { return walk.out };
     for number in 0..steps.len() {
         if let Some(Role::Handler(needs)) = walk.role(number) {
             let is_needed = needs.is_met_by(work);
@@ -147,14 +147,16 @@ impl Walk {
     }
 
     /// What the work came to; `None` as long as it goes on. A step that was skipped as another one did not end as it needs says
-    /// nothing of its own: that one does, or its end was wanted.
-    fn outcome(&self) -> Option<StepEnd> {
-        let mut outcome = if self.run.cancelled { StepEnd::Cancelled } else { StepEnd::Succeeded };
-        for step in self.steps.iter().filter(|step| step.role == Role::Work) {
+    /// nothing of its own: that one does, or its end was wanted. One that was skipped although all did was cancelled.
+    fn outcome(&self, waits_for: &[Vec<Edge>]) -> Option<StepEnd> {
+        let mut outcome = StepEnd::Succeeded;
+        for (step, waits_for) in self.steps.iter().zip(waits_for).filter(|(step, _)| step.role == Role::Work) {
+            let had_all = || waits_for.iter().all(|edge| self.end(edge.from).is_some_and(|end| edge.needs.is_met_by(end)));
             match step.state {
                 StepState::Waits | StepState::Goes | StepState::Stops => return None,
                 StepState::Ended(StepEnd::Failed) => outcome = StepEnd::Failed,
                 StepState::Ended(StepEnd::Cancelled) if outcome == StepEnd::Succeeded => outcome = StepEnd::Cancelled,
+                StepState::Ended(StepEnd::Skipped) if outcome == StepEnd::Succeeded && had_all() => outcome = StepEnd::Cancelled,
                 StepState::Ended(_) => {}
             }
         }
@@ -367,6 +369,20 @@ mod tests {
         end(&mut steps, 2, State::Succeeded);
         let end = write(cancelled, &mut steps, &[]).end;
         assert_eq!(end, Some(WorkflowEnd { work: StepEnd::Cancelled, unhandled: false }));
+    }
+
+    #[test]
+    fn a_cancel_when_all_work_was_done_changes_nothing_of_it() {
+        let mut steps = [StepRow::new(Role::Work, 1), StepRow::new(Role::Work, 1), StepRow::new(Role::Handler(Needs::End), 1)];
+        let edges = [edge(0, 1, Needs::Failure)];
+        write(Run::default(), &mut steps, &edges);
+        end(&mut steps, 0, State::Succeeded);
+        assert_eq!(write(Run::default(), &mut steps, &edges).released, [2]);
+        let cancelled = Run { cancelled: true, ..Run::default() };
+        assert_eq!(write(cancelled, &mut steps, &edges), Advance::default());
+        end(&mut steps, 2, State::Succeeded);
+        let end = write(cancelled, &mut steps, &edges).end;
+        assert_eq!(end, Some(WorkflowEnd { work: StepEnd::Succeeded, unhandled: false }));
     }
 
     #[test]

@@ -25,11 +25,16 @@ pub struct FlowStep {
 }
 
 impl Flow {
-    /// That of a new workflow: its first steps go at once, and their members need not be let go.
+    /// That of a new workflow: its first steps go at once, and their members are written as such and need not be let go. What never goes,
+    /// such as a handler of something that is over already, has its members cancelled.
     pub fn begin(new: &NewWorkflow) -> Self {
-        let (rows, end) = new.begin();
-        let steps = new.steps.iter().zip(rows).map(|(step, row)| FlowStep { spec: step.spec.clone(), row, chore: None });
-        Self { run: Run::default(), end, steps: steps.collect() }
+        let steps = new.steps.iter().map(|step| FlowStep { spec: step.spec.clone(), row: step.row(), chore: None });
+        let mut flow = Self { run: Run::default(), end: None, steps: steps.collect() };
+        flow.go_on();
+        for step in &mut flow.steps {
+            step.chore = step.chore.filter(|(chore, _)| *chore != Chore::LetGo);
+        }
+        flow
     }
 
     /// A member has ended.
