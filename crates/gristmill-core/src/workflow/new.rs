@@ -199,12 +199,12 @@ mod tests {
         let mut steps = vec![group("a", 400), group("b", 2_100), group("c", 700), StepDraft::one("d", "t", ())];
         steps[2].open = true;
         let draft = Draft { name: "w".to_owned(), key: None, tags: Vec::new(), retention: Retention::default(), steps };
-        let task = |_: &StepDraft<()>, _, &()| {
+        let task = || {
             let task =
                 NewTask::resolve("t", &Policy::default(), "{}".into(), Overrides::default(), env.task_id(), &Limits::default());
             Ok::<_, DraftError>(task.unwrap())
         };
-        let whole = draft.resolve(env.workflow_id(), "{}".to_owned(), task).unwrap();
+        let whole = draft.resolve(env.workflow_id(), "{}".to_owned(), |_, _, ()| task()).unwrap();
         assert!(whole.check().is_err());
         let all: Vec<_> = whole.members.iter().map(|member| member.id).collect();
         let (start, more) = whole.into_parts();
