@@ -2,6 +2,7 @@
 //! 14](https://github.com/gristmill/gristmill/blob/main/docs/decisions/0014-workflows.md).
 
 mod advance;
+mod because;
 mod chore;
 mod draft;
 mod flow;
@@ -12,6 +13,7 @@ mod step;
 mod store;
 
 pub use advance::{Advance, advance};
+pub use because::{because, began_with, waits_for};
 pub use chore::Chore;
 pub use draft::{Draft, DraftError, StepDraft};
 pub use flow::{Flow, FlowStep};
