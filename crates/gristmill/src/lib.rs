@@ -98,6 +98,8 @@ pub mod testing;
 mod transaction;
 mod twins;
 pub mod worker;
+#[doc(hidden)]
+pub mod written;
 
 /// The seam below, for who writes a store or a source of tasks. Applications find what they need in the other modules.
 pub use gristmill_core as core;
