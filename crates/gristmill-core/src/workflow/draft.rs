@@ -252,7 +252,14 @@ impl<M> StepDraft<M> {
         if role != Role::Work && !after.is_empty() {
             return Err(DraftError::of(&self.name, "/after", "is not for what runs when all is over"));
         }
-        Ok(StepSpec { name: self.name.clone(), kind: self.kind.clone(), role, after, tolerance: self.tolerance })
+        Ok(StepSpec {
+            name: self.name.clone(),
+            kind: self.kind.clone(),
+            role,
+            after,
+            group: self.group,
+            tolerance: self.tolerance,
+        })
     }
 }
 

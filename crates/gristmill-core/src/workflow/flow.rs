@@ -121,7 +121,7 @@ mod tests {
         let step = |(members, number): (&u32, u32)| {
             let after = after.iter().filter(|(_, to)| *to == number).map(|(from, _)| (*from, Needs::Success)).collect();
             let (name, kind) = (number.to_string(), "t".to_owned());
-            let spec = StepSpec { name, kind, role: Role::Work, after, tolerance: Tolerance::NONE };
+            let spec = StepSpec { name, kind, role: Role::Work, after, group: false, tolerance: Tolerance::NONE };
             FlowStep { spec, row: StepRow::new(Role::Work, *members), chore: None }
         };
         let steps = members.iter().zip(0..).map(step).collect();
