@@ -3,7 +3,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Needs, NewStep, NewWorkflow, References, Role, StepSpec, Tolerance, Wanted, references};
+use super::{Needs, NewStep, NewWorkflow, References, Role, StepSpec, Tolerance, Wanted, pointer_part, references};
 use crate::limits::STEPS_MAX;
 use crate::{Membership, NewTask, Retention, TaskMeta, WorkflowId, limits};
 
@@ -68,7 +68,7 @@ impl std::error::Error for DraftError {}
 impl DraftError {
     /// At a place of a step.
     fn of(step: &str, part: &str, why: impl Into<String>) -> Self {
-        Self { place: format!("/steps/{}{part}", step.replace('~', "~0").replace('/', "~1")), why: why.into() }
+        Self { place: format!("/steps/{}{part}", pointer_part(step)), why: why.into() }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::core::workflow::{
     Draft, Extended, Extension, Member, NewWorkflow, Order, Ordered, Started, WorkflowFilter, WorkflowRecord,
 };
 use crate::core::{Cursor, Page, StoreError, WorkflowId};
-use crate::workflow::{MemberDraft, Start, StartError, WorkflowHandle};
+use crate::workflow::{Form, MemberDraft, Start, StartError, WorkflowHandle};
 
 /// The workflows of a store: start, look, cancel, pause, resume. Made by [`Client::workflows`]; a workflow is written with
 /// [`Client::workflow`].
@@ -43,6 +43,23 @@ impl<'c> Workflows<'c> {
     /// ```
     pub fn draft(&self, draft: Draft<MemberDraft>) -> Start<'c, Value> {
         Start::new(self.client, Ok(draft), BTreeMap::new())
+    }
+
+    /// A workflow in its JSON form, about to be started: `.await` it. It is [checked](Form::check) against the task types that this client
+    /// knows, all of it before anything is kept.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result};
+    /// use gristmill::workflow::Form;
+    /// # async fn example(client: Client) -> Result<()> {
+    /// let form = Form::read(r#"{"name": "one", "steps": {"greet": {"task": "greet", "args": {"name": "world"}}}}"#)?;
+    /// let run = client.workflows().form(form).await?;
+    /// println!("{}", run.result().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn form(&self, form: Form) -> Start<'c, Value> {
+        form.start(self.client)
     }
 
     /// Starts a workflow of which everything is decided. If it was started before under the same id, or if another one holds its

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Failed, WorkflowHandle};
+use super::{Failed, FormError, WorkflowHandle};
 use crate::client::{Client, EnqueueError};
 use crate::core::workflow::{DraftError, Started};
 use crate::core::{InvalidInput, StoreError, WorkflowId};
@@ -13,6 +13,9 @@ pub enum StartError {
     /// Its graph is wrong.
     #[error(transparent)]
     Draft(#[from] DraftError),
+    /// Its JSON form does not fit the task types.
+    #[error(transparent)]
+    Form(#[from] FormError),
     /// Something is out of a limit.
     #[error(transparent)]
     Invalid(#[from] InvalidInput),

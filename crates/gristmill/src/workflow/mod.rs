@@ -3,6 +3,7 @@
 mod definition;
 mod error;
 mod failed;
+mod form;
 mod handle;
 mod member;
 mod read;
@@ -10,6 +11,7 @@ mod start;
 
 pub use error::{RunError, StartError};
 pub use failed::Failed;
+pub use form::{FORM_BYTES_MAX, Form, FormError};
 pub use handle::WorkflowHandle;
 pub use member::MemberDraft;
 pub use start::{Start, Starting};
