@@ -468,7 +468,8 @@ mod tests {
 
     #[test]
     fn as_json_a_reason_has_its_code_and_its_text() {
-        let json = serde_json::to_value(Why::of(&task(State::Ready), None, &[queue(true, 1, 0)], &[worker(true, "mail", "mail.send")]));
+        let json =
+            serde_json::to_value(Why::of(&task(State::Ready), None, &[queue(true, 1, 0)], &[worker(true, "mail", "mail.send")]));
         let json = json.unwrap();
         assert_eq!((&json["state"], &json["reasons"][0]["code"]), (&"ready".into(), &"queue_paused".into()));
         assert_eq!(json["reasons"][0]["queue"], "mail");
@@ -539,7 +540,8 @@ mod tests {
         };
         assert_eq!(after, "process");
         let said = reasons[1].to_string();
-        let expected = format!("its step `merge` was skipped, as the step `process` failed; `tasks show {task}` tells of a task of that");
+        let expected =
+            format!("its step `merge` was skipped, as the step `process` failed; `tasks show {task}` tells of a task of that");
         assert_eq!(said, expected);
         assert_eq!(member(0, State::Cancelled, states, WorkflowState::Failed).len(), 1, "its own step was not skipped");
         assert_eq!(member(1, State::Succeeded, states, WorkflowState::Failed).len(), 1);

@@ -35,7 +35,8 @@ impl Schema {
     pub(crate) fn check_around(&self, args: &Value, open: &[String]) -> Result<(), InvalidInput> {
         let is_open = |error: &ValidationError<'_>| {
             let place = error.instance_path().to_string();
-            let is_within = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let is_within =
+                |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             let at_one = open.iter().any(|open| is_within(&place, open));
             at_one || (open.iter().any(|open| is_within(open, &place)) && depends_on_parts(error.kind()))
         };

@@ -173,7 +173,8 @@ mod tests {
             assert_eq!(over(&format!("{{\"{name}\": null}}")).unwrap(), plain, "{name}");
             assert!(over(&format!("{{\"{name}\": {{\"x\": []}}}}")).is_err(), "{name}");
         }
-        let both = over(r#"{"tags": ["t"], "timeout": "none", "retention": "forever", "in": "5s", "at": "2100-01-01T00:00:00Z"}"#);
+        let both =
+            over(r#"{"tags": ["t"], "timeout": "none", "retention": "forever", "in": "5s", "at": "2100-01-01T00:00:00Z"}"#);
         let both = both.unwrap();
         assert_eq!((both.tags.len(), both.timeout, both.retention), (2, Some(DURATION_MAX), Some(Retention::Forever)));
         assert!(both.delay.is_none() && both.run_at.is_some());

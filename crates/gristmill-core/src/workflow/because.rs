@@ -43,7 +43,8 @@ impl WorkflowRecord {
 /// The steps that have to end before this one goes, by their numbers; none if it has gone, or was skipped.
 pub fn waits_for(steps: &[StepRecord], number: u32) -> Vec<u32> {
     let Some(step) = steps.get(number as usize).filter(|step| step.row.state == StepState::Waits) else { return Vec::new() };
-    let is_open = |number: u32| !matches!(steps.get(number as usize).map(|step| step.row.state), None | Some(StepState::Ended(_)));
+    let is_open =
+        |number: u32| !matches!(steps.get(number as usize).map(|step| step.row.state), None | Some(StepState::Ended(_)));
     let open = |is: &dyn Fn(u32, Role) -> bool| {
         let numbered = (0..).zip(steps);
         numbered.filter(|(number, step)| is_open(*number) && is(*number, step.row.role)).map(|(number, _)| number).collect()

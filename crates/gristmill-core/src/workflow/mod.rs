@@ -19,8 +19,6 @@ pub use draft::{Draft, DraftError, StepDraft};
 pub use flow::{Flow, FlowStep};
 pub use new::{Extended, Extension, NewStep, NewWorkflow, Started, StepSpec, edges};
 pub use record::{Member, Order, Ordered, QUIET_MAX, StepRecord, StepWord, WorkflowFilter, WorkflowRecord, WorkflowState};
-pub use reference::{
-    Reference, ReferenceError, References, Wanted, pointer_part, reference_places, references, resolve,
-};
+pub use reference::{Reference, ReferenceError, References, Wanted, pointer_part, reference_places, references, resolve};
 pub use step::{Because, Edge, Needs, Role, Run, StepEnd, StepRow, StepState, Tally, Tolerance, WorkflowEnd};
 pub use store::Workflows;

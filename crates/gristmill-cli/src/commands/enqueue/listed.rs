@@ -52,7 +52,13 @@ fn check(state: State, entries: &Entries<'_>) -> Result<(), String> {
             return Err("is a task that runs; stop its worker, or `tasks release` it, and list it anew".to_owned());
         }
         State::Blocked => return Err("is a task that waits for others, which no line can say".to_owned()),
-        State::Scheduled | State::Waiting | State::Ready | State::Succeeded | State::Failed | State::Cancelled | State::Expired => {}
+        State::Scheduled
+        | State::Waiting
+        | State::Ready
+        | State::Succeeded
+        | State::Failed
+        | State::Cancelled
+        | State::Expired => {}
     }
     let is_cancelled = entries.get("cancel_requested").map_or(Ok(false), written::read);
     if is_cancelled.map_err(|why| format!("cancel_requested: {why}"))? {

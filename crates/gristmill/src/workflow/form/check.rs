@@ -52,7 +52,8 @@ fn near(draft: &Draft<MemberDraft>, name: &str) -> String {
 /// The reference of a step which is refused: its place within the step, and the name in it. It is refused no more then.
 fn culprit(draft: &mut Draft<MemberDraft>, number: usize) -> Option<(String, String)> {
     let refers = std::mem::take(&mut draft.steps[number].refers);
-    let is_wrong = |draft: &Draft<MemberDraft>| draft.check().is_err_and(|error| locate(draft, &error).is_some_and(|(at, _)| at == number));
+    let is_wrong =
+        |draft: &Draft<MemberDraft>| draft.check().is_err_and(|error| locate(draft, &error).is_some_and(|(at, _)| at == number));
     let nth = (0..refers.len()).find(|nth| {
         draft.steps[number].refers = vec![refers[*nth].clone()];
         is_wrong(draft)
