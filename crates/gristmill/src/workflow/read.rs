@@ -5,7 +5,8 @@ use crate::Error;
 use crate::codec::{Part, Payload};
 use crate::core::limits::{PAGE_ITEMS_MAX, RESULTS_BYTES_MAX};
 use crate::core::workflow::{Member, StepEnd, StepRecord, StepState, WorkflowRecord};
-use crate::core::{Source, State, StoreError, WorkflowId};
+use crate::core::{FailureReason, Source, State, StoreError, WorkflowId};
+use crate::error::What;
 use crate::runtime::Runtime;
 
 /// Reads what became of the members of one workflow, in their plain form.
@@ -26,6 +27,25 @@ pub(crate) enum ReadError {
     Undecoded(Error),
     /// A result is no JSON.
     Unreadable(serde_json::Error),
+}
+
+impl ReadError {
+    /// What it means to the attempt that needs the results of a step: only the store may be readable later.
+    pub(crate) fn into_error(self, step: &str) -> Error {
+        match self {
+            Self::Store(error) => error.into(),
+            Self::TooLarge => Error::new(
+                What::Fail,
+                FailureReason::InvalidArgs,
+                format!(
+                    "the results that the arguments refer to have more than {ROOM} bytes, those of the step `{step}` included; take them \
+                     as `gristmill::workflow::Results`, which reads them by pages"
+                ),
+            ),
+            Self::Undecoded(error) => error,
+            Self::Unreadable(error) => Error::fail(format!("a result of the step `{step}` is no JSON: {error}")),
+        }
+    }
 }
 
 impl From<StoreError> for ReadError {

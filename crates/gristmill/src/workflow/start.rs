@@ -10,7 +10,7 @@ use super::member::{MemberDraft, Prepared};
 use super::{StartError, WorkflowHandle};
 use crate::client::{Client, InTransaction, Own};
 use crate::core::limits::{BATCH_BYTES_MAX, BATCH_TASKS_MAX};
-use crate::core::workflow::{Draft, Extended, Extension, NewWorkflow, Role, Started, StepDraft};
+use crate::core::workflow::{Draft, Extended, Extension, NewWorkflow, Started, StepDraft};
 use crate::core::{InvalidInput, Membership, NewTask, StartWithin, StoreError, TaskMeta, WorkflowId};
 
 /// A workflow about to be started: `.await` it. Made by [`Workflow::start`](super::Workflow::start) and
@@ -161,7 +161,7 @@ fn refer(step: &mut StepDraft<Prepared>) {
         }
         for (name, needs) in &member.after {
             // What was said of it in particular holds.
-            if step.role == Role::Work && !step.after.iter().any(|(after, _)| after == name) {
+            if step.is_work() && !step.after.iter().any(|(after, _)| after == name) {
                 step.after.push((name.clone(), *needs));
             }
         }
@@ -198,6 +198,7 @@ impl Begun<'_> {
         // Another run stands for it, which gets its members from whoever started it.
         if handle.id() == id {
             for mut rest in rest {
+                // One that takes no more was cancelled, or is skipped: what would be added would not run.
                 if let Err(error) = rest.hand_in(client, id).await {
                     return Err(given_up(client, id, error).await);
                 }
@@ -224,8 +225,8 @@ impl Rest<'_> {
         Some(member.map_err(|error| StartError::member(&self.step, at, error.into())))
     }
 
-    /// Hands in all that are left, in batches, and closes the group.
-    pub(super) async fn hand_in(&mut self, client: &Client, id: WorkflowId) -> Result<(), StartError> {
+    /// Hands in all that are left, in batches, and closes the group unless it is to stay open. Whether it took them.
+    pub(super) async fn hand_in(&mut self, client: &Client, id: WorkflowId) -> Result<bool, StartError> {
         loop {
             let from = self.given;
             let members = self.batch(client, id)?;
@@ -238,8 +239,8 @@ impl Rest<'_> {
             };
             match extended {
                 Extended::Added(_) if !is_last => {}
-                // It was cancelled, or is skipped: what would be added would not run.
-                Extended::Added(_) | Extended::Closed => return Ok(()),
+                Extended::Added(_) => return Ok(true),
+                Extended::Closed => return Ok(false),
                 Extended::Conflict => return Err(StartError::Conflict { id }),
                 Extended::Gap(_) | Extended::NotFound => return Err(StartError::Gone { id, step: self.step.clone() }),
             }
