@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::read::{ROOM, ReadError, Reader};
 use super::{Failed, RunError, is_work};
 use crate::client::Client;
-use crate::core::workflow::{Ordered, StepEnd, StepRecord, StepState, WorkflowRecord, WorkflowState};
+use crate::core::workflow::{Needs, Ordered, StepEnd, StepRecord, StepState, WorkflowRecord, WorkflowState};
 use crate::core::{StoreError, Wake, WorkflowId};
 use crate::panics;
 
@@ -228,10 +228,12 @@ impl<O: DeserializeOwned> WorkflowHandle<O> {
     }
 }
 
-/// The steps of the work that no other step of it waits for.
+/// The steps of the work that no other step of it waits for. What runs when a step fails is none of them, and takes from none that it is
+/// one: what comes of the work is not its result.
 fn last_steps(steps: &[StepRecord]) -> impl Iterator<Item = &StepRecord> {
-    let mut is_last: Vec<bool> = steps.iter().map(is_work).collect();
-    for (from, _) in steps.iter().filter(|step| is_work(step)).flat_map(|step| &step.spec.after) {
+    let is_for_failure = |step: &StepRecord| step.spec.after.iter().any(|(_, needs)| *needs == Needs::Failure);
+    let mut is_last: Vec<bool> = steps.iter().map(|step| is_work(step) && !is_for_failure(step)).collect();
+    for (from, _) in steps.iter().filter(|step| is_work(step) && !is_for_failure(step)).flat_map(|step| &step.spec.after) {
         if let Some(is_last) = is_last.get_mut(*from as usize) {
             *is_last = false;
         }

@@ -17,6 +17,7 @@ mod cut;
 mod enqueueing;
 mod faulty;
 mod features;
+mod forms;
 mod hooks;
 mod kit;
 mod lanes;

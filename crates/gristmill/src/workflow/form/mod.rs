@@ -1,6 +1,8 @@
 mod check;
 mod definition;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +29,7 @@ const MISTAKES_MAX: usize = 20;
 ///   "notify":  {"task": "notify", "after": ["merge"], "args": {"n": {"$result": "merge", "at": "/sum"}}}}}
 /// ```
 ///
-/// All that may stand there is told in `docs/workflows.md`. What is wrong is told with its place, up to 20 mistakes at once.
+/// All that may stand there is told in [docs/commands.md](https://github.com/gristmill/gristmill/blob/main/docs/commands.md#workflows-start). What is wrong is told with its place, up to 20 mistakes at once.
 ///
 /// ```
 /// # use gristmill::{Client, Result};
