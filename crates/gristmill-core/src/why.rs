@@ -480,7 +480,8 @@ mod tests {
     fn member(number: u32, state: State, states: [StepState; 3], workflow: WorkflowState) -> Vec<Reason> {
         let step = |(name, role, after): (&str, Role, &[u32]), state| {
             let after = after.iter().map(|from| (*from, Needs::Success)).collect();
-            let spec = StepSpec { name: name.to_owned(), kind: "t".to_owned(), role, after, tolerance: Tolerance::NONE };
+            let spec =
+                StepSpec { name: name.to_owned(), kind: "t".to_owned(), role, after, group: false, tolerance: Tolerance::NONE };
             StepRecord { spec, row: StepRow { state, ..StepRow::new(role, 1) } }
         };
         let specs: [(&str, Role, &[u32]); 3] =

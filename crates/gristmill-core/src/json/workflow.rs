@@ -250,8 +250,14 @@ mod tests {
     use crate::{Failure, FailureReason};
 
     fn step(name: &str, role: Role, after: &[(u32, Needs)], state: StepState, tally: Tally) -> StepRecord {
-        let spec =
-            StepSpec { name: name.to_owned(), kind: "t".to_owned(), role, after: after.to_vec(), tolerance: Tolerance::NONE };
+        let spec = StepSpec {
+            name: name.to_owned(),
+            kind: "t".to_owned(),
+            role,
+            after: after.to_vec(),
+            group: false,
+            tolerance: Tolerance::NONE,
+        };
         StepRecord { spec, row: StepRow { state, tally, ..StepRow::new(role, tally.members) } }
     }
 

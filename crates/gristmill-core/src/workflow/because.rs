@@ -104,7 +104,8 @@ mod tests {
     fn handlers_wait_for_all_work_and_what_undoes_a_step_for_what_undoes_later_ones() {
         let record = |role, after: &[u32], state| {
             let after = after.iter().map(|from| (*from, Needs::Success)).collect();
-            let spec = StepSpec { name: String::new(), kind: String::new(), role, after, tolerance: Tolerance::NONE };
+            let spec =
+                StepSpec { name: String::new(), kind: String::new(), role, after, group: false, tolerance: Tolerance::NONE };
             StepRecord { spec, row: step(role, state) }
         };
         let mut steps = [

@@ -20,5 +20,5 @@ pub use flow::{Flow, FlowStep};
 pub use new::{Extended, Extension, NewStep, NewWorkflow, Started, StepSpec, edges};
 pub use record::{Member, Order, Ordered, QUIET_MAX, StepRecord, StepWord, WorkflowFilter, WorkflowRecord, WorkflowState};
 pub use reference::{Reference, ReferenceError, References, Wanted, pointer_part, reference_places, references, resolve};
-pub use step::{Because, Edge, Needs, Role, Run, StepEnd, StepRow, StepState, Tally, Tolerance, WorkflowEnd};
+pub use step::{Because, Change, Counted, Edge, Needs, Role, Run, StepEnd, StepRow, StepState, Tally, Tolerance, WorkflowEnd};
 pub use store::Workflows;

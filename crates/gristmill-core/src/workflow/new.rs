@@ -105,18 +105,19 @@ impl NewWorkflow {
         (rows, next.end)
     }
 
-    /// The members, those that wait for other steps blocked, given [how the steps stand](Self::begin).
+    /// The members, all blocked but those of steps that go, given [how the steps stand](Self::begin).
     pub fn place_members(&mut self, rows: &[StepRow]) {
         for member in &mut self.members {
             let number = member.membership().map(|of| of.number as usize);
             let row = number.and_then(|number| rows.get(number));
-            member.hold.blocked = row.is_some_and(|row| row.state == StepState::Waits);
+            member.hold.blocked = row.is_some_and(|row| row.state != StepState::Goes);
         }
     }
 }
 
 impl NewStep {
-    fn row(&self) -> StepRow {
+    /// How it stands at first.
+    pub(super) fn row(&self) -> StepRow {
         let mut row = StepRow::new(self.spec.role, self.members);
         row.tally.closed = !self.open;
         row.tolerance = self.spec.tolerance;
