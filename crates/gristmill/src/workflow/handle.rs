@@ -175,6 +175,7 @@ impl<O> WorkflowHandle<O> {
             ReadError::Store(error) => RunError::Store { id, error },
             ReadError::TooLarge => RunError::TooLarge { id, step: name.clone(), most: ROOM },
             ReadError::Undecoded(error) => RunError::Undecoded { id, problem: error.to_string() },
+            ReadError::Gone => RunError::NotKept { id },
             ReadError::Unreadable(source) => RunError::Unreadable { id, source },
         })
     }

@@ -25,6 +25,8 @@ pub(crate) enum ReadError {
     TooLarge,
     /// The codec can't undo the form in which a result is stored.
     Undecoded(Error),
+    /// There is no such task any more.
+    Gone,
     /// A result is no JSON.
     Unreadable(serde_json::Error),
 }
@@ -43,6 +45,9 @@ impl ReadError {
                 ),
             ),
             Self::Undecoded(error) => error,
+            Self::Gone => {
+                Error::fail(format!("the task of the step `{step}`, whose result the arguments refer to, is no longer kept"))
+            }
             Self::Unreadable(error) => Error::fail(format!("a result of the step `{step}` is no JSON: {error}")),
         }
     }
@@ -79,7 +84,7 @@ impl Reader<'_> {
     pub(crate) async fn one(&self, step: &str, kind: &str, room: &mut usize) -> Result<Value, ReadError> {
         match self.page(step, None, 1).await?.pop() {
             Some(member) => self.result(kind, member, room),
-            None => Ok(Value::Null),
+            None => Err(ReadError::Gone),
         }
     }
 

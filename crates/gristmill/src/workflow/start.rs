@@ -57,23 +57,17 @@ impl<'c, O> Start<'c, O> {
     /// gristmill, or the client's store is of another sort.
     ///
     /// ```
-    /// # #[cfg(feature = "sqlite")] {
-    /// use gristmill::sqlite::rusqlite::{Connection, TransactionBehavior};
-    /// # use gristmill::{Client, Result, task};
+    /// # use gristmill::{Client, Result, core::StartWithin, task};
     /// # #[task(name = "pack")] async fn pack(order: u32) -> Result<u32> { Ok(order) }
     /// # #[task(name = "send")] async fn send(parcel: u32) -> Result<()> { let _ = parcel; Ok(()) }
-    /// # fn example(client: Client, connection: &mut Connection) -> Result<()> {
-    /// let mut w = client.workflow("order");
-    /// let parcel = w.step("pack", Pack { order: 7 });
-    /// w.step("send", Send::with(parcel.result()));
-    ///
-    /// let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    /// tx.execute("INSERT INTO orders (id) VALUES (7)", [])?;
-    /// let run = w.start().within(&tx).run()?;
-    /// tx.commit()?;
-    /// # Ok(())
-    /// # }
-    /// # }
+    /// /// In the transaction that writes the order.
+    /// async fn order<X: StartWithin<D>, D>(client: &Client, tx: X) -> Result<()> {
+    ///     let mut w = client.workflow("order");
+    ///     let parcel = w.step("pack", Pack { order: 7 });
+    ///     w.step("send", Send::with(parcel.result()));
+    ///     w.start().within(tx).await?;
+    ///     Ok(())
+    /// }
     /// ```
     pub fn within<X: StartWithin<D>, D>(self, transaction: X) -> Start<'c, O, InTransaction<'c, X, D>> {
         let Self { client, draft, more, id, definition, place: _, output } = self;

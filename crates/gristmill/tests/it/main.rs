@@ -39,3 +39,4 @@ mod support;
 #[cfg(all(unix, feature = "postgres", feature = "sqlx-0_8", feature = "tokio-postgres"))]
 mod transactions;
 mod worker;
+mod workflows;
