@@ -8,5 +8,6 @@
 mod middleware;
 mod schedules;
 mod tasks;
+mod workflows;
 
 fn main() {}

@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    bench, completions, config, dev, enqueue, init, migrate, names, queues, schedules, tasks, worker, workers,
+    bench, completions, config, dev, enqueue, init, migrate, names, queues, schedules, tasks, worker, workers, workflows,
 };
 use crate::output::Format;
 use crate::{synonyms, visible};
@@ -77,6 +77,9 @@ pub(crate) enum Command {
     /// List, show, wait for, cancel, retry, release and delete tasks, and print their logs
     #[command(subcommand)]
     Tasks(tasks::Args),
+    /// Start, list, show, cancel, pause and resume workflows: tasks that wait for tasks
+    #[command(subcommand)]
+    Workflows(workflows::Args),
     /// List, show, make, edit, pause, resume, reset, run and delete schedules
     #[command(subcommand)]
     Schedules(schedules::Args),

@@ -9,6 +9,7 @@ use gristmill::client::{AwaitError, EnqueueError};
 use gristmill::core::{QueryError, StoreError, StoreErrorKind};
 use gristmill::schedule::RuleError;
 use gristmill::worker::WorkerError;
+use gristmill::workflow::{FormError, RunError, StartError};
 
 use crate::config::ConfigError;
 use crate::output;
@@ -179,6 +180,41 @@ impl From<AwaitError> for CliError {
         match error {
             AwaitError::Store { error, .. } => error.into(),
             AwaitError::TimedOut { .. } => Self::timed_out(error.to_string()),
+            other => Self::failed(other.to_string()),
+        }
+    }
+}
+
+impl From<FormError> for CliError {
+    fn from(error: FormError) -> Self {
+        let mut mistakes = error.mistakes().iter().map(|mistake| match mistake.place.as_str() {
+            "" => format!("the workflow {}", mistake.why),
+            _ => mistake.to_string(),
+        });
+        let message = mistakes.next().unwrap_or_default();
+        Self::usage(message).with_below(mistakes.map(|mistake| format!("error: {mistake}")))
+    }
+}
+
+impl From<StartError> for CliError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Form(error) => error.into(),
+            StartError::Store { error, .. } => error.into(),
+            StartError::Draft(_) | StartError::Invalid(_) | StartError::Member { .. } => Self::usage(error.to_string()),
+            other => Self::failed(other.to_string()),
+        }
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Store { error, .. } => error.into(),
+            RunError::TimedOut { .. } => Self::timed_out(error.to_string()),
+            RunError::Failed { id, .. } => {
+                Self::failed(error.to_string()).with_hint(format!("`workflows show {id}` shows what failed and what was skipped"))
+            }
             other => Self::failed(other.to_string()),
         }
     }

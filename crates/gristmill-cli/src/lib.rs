@@ -34,7 +34,7 @@
 //! | 1 | the task or the operation failed |
 //! | 2 | usage: wrong arguments or configuration, an unknown task type, arguments that do not fit |
 //! | 3 | the store is out of reach |
-//! | 4 | it took longer than `--wait-timeout` |
+//! | 4 | it took longer than `--wait-timeout`, or `--timeout` of a workflow |
 
 mod cli;
 mod commands;
@@ -57,7 +57,7 @@ use gristmill::App;
 use crate::cli::{Cli, Command};
 use crate::commands::{
     beat, bench, completions, config as config_command, dev, doctor, enqueue, init, kinds as kinds_command, migrate, names,
-    queues, schedules, tasks, worker, workers,
+    queues, schedules, tasks, worker, workers, workflows,
 };
 use crate::connect::Session;
 use crate::exit::CliError;
@@ -135,6 +135,7 @@ fn dispatch<S: Send + Sync + 'static>(app: App<S>, mut cli: Cli, out: &Out) -> R
             Command::Schedules(args) => schedules::run(args, session, out).await,
             Command::Enqueue(args) => enqueue::run(*args, session, out).await,
             Command::Tasks(args) => tasks::run(args, session, out).await,
+            Command::Workflows(args) => workflows::run(args, session, out).await,
             Command::Queues(args) => queues::run(args, session, out).await,
             Command::Workers(args) => workers::run(args, session, out).await,
             Command::Kinds => kinds_command::run(session, out).await,

@@ -68,6 +68,6 @@ pub use store::{
 pub use task::{AttemptRecord, Membership, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
 pub use time::{Timestamp, TimestampError, format_duration, parse_duration, rough_duration};
 pub use transact::{Doing, Driver, Transact};
-pub use why::{Reason, Why};
+pub use why::{Reason, Why, WhyMember};
 pub use within::{CancelWithin, ScheduleWithin, SettleWithin, StartWithin, Within, store_of};
 pub use words::words;

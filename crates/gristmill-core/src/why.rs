@@ -2,7 +2,11 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{AttemptState, Drain, QueueInfo, State, TaskId, TaskRecord, Timestamp, WorkerInfo};
+use crate::workflow::{StepWord, WorkflowRecord, WorkflowState, waits_for};
+use crate::{AttemptState, Drain, Membership, QueueInfo, State, TaskId, TaskRecord, Timestamp, WorkerInfo, WorkflowId};
+
+/// So many steps are named in a text; all of them are in its JSON.
+const STEPS_TOLD: usize = 5;
 
 /// Why a task does not run now, or that it does: all that stands in its way, what it waits for first being first.
 ///
@@ -47,7 +51,35 @@ pub enum Reason {
         worker: String,
     },
     /// Other tasks have not ended.
-    Blocked,
+    Blocked {
+        /// The workflow that it belongs to.
+        workflow: Option<WorkflowId>,
+        /// The steps of it that have to end first. Empty if none has to, and it goes on within moments.
+        steps: Vec<String>,
+    },
+    /// Somebody has paused its workflow: what waits in it for other steps goes no further.
+    WorkflowPaused {
+        /// The workflow.
+        workflow: WorkflowId,
+    },
+    /// Somebody has cancelled its workflow, and it is about to be cancelled with it.
+    WorkflowCancelled {
+        /// The workflow.
+        workflow: WorkflowId,
+    },
+    /// It was cancelled as its step never went: another one did not end as that needs.
+    StepSkipped {
+        /// The workflow.
+        workflow: WorkflowId,
+        /// Its step.
+        step: String,
+        /// The step with which it began.
+        after: String,
+        /// How that one ended.
+        ended: StepWord,
+        /// A member of that one which did not end as it had to; `None` if that is not known.
+        task: Option<TaskId>,
+    },
     /// Its time has not come.
     Due {
         /// When it comes.
@@ -94,16 +126,29 @@ pub enum Reason {
     },
 }
 
+/// The workflow of a task, as far as that says why it does not run.
+#[derive(Clone, Copy, Debug)]
+pub struct WhyMember<'a> {
+    /// The workflow with its steps.
+    pub workflow: &'a WorkflowRecord,
+    /// A member of the step that [`WorkflowRecord::began_with`] names which did not end as it had to.
+    pub culprit: Option<TaskId>,
+}
+
 impl Why {
-    /// What a task waits for, by what is known of it, of the queues, and of the workers. The three are not of one moment: what moves
-    /// meanwhile may be told as it was.
-    pub fn of(task: &TaskRecord, queues: &[QueueInfo], workers: &[WorkerInfo]) -> Self {
+    /// What a task waits for, by what is known of it, of its workflow if it has one, of the queues, and of the workers. All this is not
+    /// of one moment: what moves meanwhile may be told as it was.
+    pub fn of(task: &TaskRecord, member: Option<WhyMember<'_>>, queues: &[QueueInfo], workers: &[WorkerInfo]) -> Self {
         let last = task.attempts.last();
         let here = queues.iter().find(|queue| queue.name == task.queue);
         let mut reasons = Vec::new();
+        let member = task.meta.member.as_ref().zip(member);
         match task.state {
             State::Succeeded | State::Failed | State::Cancelled | State::Expired => {
                 reasons.push(Reason::Ended { state: task.state, at: task.ended_at });
+                if task.state == State::Cancelled {
+                    reasons.extend(member.and_then(|(of, member)| skipped(of, member)));
+                }
             }
             State::Running => {
                 let attempt = last.filter(|attempt| attempt.state == AttemptState::Running);
@@ -118,7 +163,10 @@ impl Why {
                     },
                 });
             }
-            State::Blocked => reasons.push(Reason::Blocked),
+            State::Blocked => match member {
+                Some((of, member)) => blocked(of, member, &mut reasons),
+                None => reasons.push(Reason::Blocked { workflow: None, steps: Vec::new() }),
+            },
             State::Scheduled => reasons.push(Reason::Due { at: task.run_at, after: last.map(|attempt| attempt.state) }),
             State::Waiting => reasons.push(Reason::Limited),
             State::Ready => {}
@@ -134,6 +182,35 @@ impl Why {
         }
         Self { id: task.id, state: task.state, reasons }
     }
+}
+
+/// Of a member that waits for other steps.
+fn blocked(of: &Membership, member: WhyMember<'_>, reasons: &mut Vec<Reason>) {
+    let workflow = member.workflow;
+    let name = |number: u32| workflow.steps.get(number as usize).map(|step| step.spec.name.clone());
+    let steps: Vec<_> = waits_for(&workflow.steps, of.number).into_iter().filter_map(name).collect();
+    let stands_still = match workflow.state {
+        WorkflowState::Paused => Some(Reason::WorkflowPaused { workflow: workflow.id }),
+        WorkflowState::Cancelling | WorkflowState::Cancelled => Some(Reason::WorkflowCancelled { workflow: workflow.id }),
+        WorkflowState::Running | WorkflowState::Succeeded | WorkflowState::Failed => skipped(of, member),
+    };
+    // Without either, its step has begun, and it is let go.
+    if !steps.is_empty() || stands_still.is_none() {
+        reasons.push(Reason::Blocked { workflow: Some(workflow.id), steps });
+    }
+    reasons.extend(stands_still);
+}
+
+/// Of a member that was cancelled with its step.
+fn skipped(of: &Membership, WhyMember { workflow, culprit }: WhyMember<'_>) -> Option<Reason> {
+    let after = workflow.steps.get(workflow.began_with(of.number)? as usize)?;
+    Some(Reason::StepSkipped {
+        workflow: workflow.id,
+        step: of.step.clone(),
+        after: after.spec.name.clone(),
+        ended: after.state(),
+        task: culprit,
+    })
 }
 
 fn unserved(task: &TaskRecord, workers: &[WorkerInfo]) -> Option<Reason> {
@@ -184,7 +261,33 @@ impl fmt::Display for Reason {
             Self::WorkerLost { worker } => {
                 write!(f, "its worker {worker} lives no more; any other worker takes the task over within moments")
             }
-            Self::Blocked => f.write_str("it waits for other tasks to end"),
+            Self::Blocked { workflow: None, .. } => f.write_str("it waits for other tasks to end"),
+            Self::Blocked { workflow: Some(workflow), steps } if steps.is_empty() => {
+                write!(f, "its step in the workflow {workflow} has begun; it goes on within moments")
+            }
+            Self::Blocked { workflow: Some(workflow), steps } => {
+                let named: Vec<_> = steps.iter().take(STEPS_TOLD).map(|step| format!("`{step}`")).collect();
+                let more = match steps.len() - named.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                let what = if steps.len() == 1 { "step" } else { "steps" };
+                write!(f, "it waits for the {what} {}{more} of the workflow {workflow} to end", named.join(", "))
+            }
+            Self::WorkflowPaused { workflow } => {
+                write!(f, "its workflow is paused; `workflows resume {workflow}` lets it go on")
+            }
+            Self::WorkflowCancelled { .. } => f.write_str("its workflow was cancelled, and it is about to be cancelled with it"),
+            Self::StepSkipped { step, after, ended, task, .. } => {
+                let ended = match ended {
+                    StepWord::Failed => "failed",
+                    StepWord::Cancelled => "was cancelled",
+                    StepWord::Succeeded => "succeeded",
+                    StepWord::Waiting | StepWord::Running | StepWord::Skipped => "did not end as it had to",
+                };
+                write!(f, "its step `{step}` was skipped, as the step `{after}` {ended}")?;
+                task.map_or(Ok(()), |task| write!(f, "; `tasks show {task}` tells of a task of that"))
+            }
             Self::Due { at, after: None } => write!(f, "it is due at {at}; `tasks release` lets it run now"),
             Self::Due { at, after: Some(after) } => {
                 let after = match after {
@@ -245,6 +348,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::workflow::{Needs, Role, StepEnd, StepRecord, StepRow, StepSpec, StepState, Tolerance};
     use crate::{AttemptRecord, Env, TaskMeta};
 
     fn task(state: State) -> TaskRecord {
@@ -318,7 +422,7 @@ mod tests {
     }
 
     fn texts(task: &TaskRecord, queue: QueueInfo, workers: &[WorkerInfo]) -> String {
-        Why::of(task, &[queue], workers).reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join(" | ")
+        Why::of(task, None, &[queue], workers).reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join(" | ")
     }
 
     #[test]
@@ -364,10 +468,83 @@ mod tests {
 
     #[test]
     fn as_json_a_reason_has_its_code_and_its_text() {
-        let json = serde_json::to_value(Why::of(&task(State::Ready), &[queue(true, 1, 0)], &[worker(true, "mail", "mail.send")]));
+        let json =
+            serde_json::to_value(Why::of(&task(State::Ready), None, &[queue(true, 1, 0)], &[worker(true, "mail", "mail.send")]));
         let json = json.unwrap();
         assert_eq!((&json["state"], &json["reasons"][0]["code"]), (&"ready".into(), &"queue_paused".into()));
         assert_eq!(json["reasons"][0]["queue"], "mail");
         assert!(json["reasons"][0]["text"].as_str().unwrap().contains("queues resume mail"), "{json}");
+    }
+
+    /// `process` (0), `merge` after it (1), and a handler of failures (2); a task of one of them.
+    fn member(number: u32, state: State, states: [StepState; 3], workflow: WorkflowState) -> Vec<Reason> {
+        let step = |(name, role, after): (&str, Role, &[u32]), state| {
+            let after = after.iter().map(|from| (*from, Needs::Success)).collect();
+            let spec =
+                StepSpec { name: name.to_owned(), kind: "t".to_owned(), role, after, group: false, tolerance: Tolerance::NONE };
+            StepRecord { spec, row: StepRow { state, ..StepRow::new(role, 1) } }
+        };
+        let specs: [(&str, Role, &[u32]); 3] =
+            [("process", Role::Work, &[]), ("merge", Role::Work, &[0]), ("flag", Role::Handler(Needs::Failure), &[])];
+        let id = WorkflowId::from_uuid(Env::system().task_id().as_uuid());
+        let mut task = task(state);
+        let step_name = specs[number as usize].0.to_owned();
+        task.meta.member = Some(Membership { workflow: id, number, step: step_name, place: 0, refers: false });
+        let workflow = WorkflowRecord {
+            id,
+            name: "w".to_owned(),
+            key: None,
+            tags: Vec::new(),
+            state: workflow,
+            unhandled: false,
+            attempt: 1,
+            created_at: task.created_at,
+            finished_at: None,
+            definition: String::new(),
+            steps: specs.into_iter().zip(states).map(|(spec, state)| step(spec, state)).collect(),
+        };
+        let member = WhyMember { workflow: &workflow, culprit: Some(task.id) };
+        Why::of(&task, Some(member), &[queue(false, 1, 0)], &[worker(true, "mail", "mail.send")]).reasons
+    }
+
+    #[test]
+    fn a_member_says_which_steps_it_waits_for_and_that_its_workflow_stands_still() {
+        use StepState::{Ended, Goes, Waits};
+        let steps = |reasons: &[Reason]| match &reasons[0] {
+            Reason::Blocked { workflow: Some(_), steps } => steps.join(" "),
+            other => panic!("{other:?}"),
+        };
+        let waits = member(1, State::Blocked, [Goes, Waits, Waits], WorkflowState::Running);
+        assert_eq!((steps(&waits).as_str(), waits.len()), ("process", 1));
+        assert!(waits[0].to_string().starts_with("it waits for the step `process` of the workflow "), "{}", waits[0]);
+        let handler = member(2, State::Blocked, [Goes, Waits, Waits], WorkflowState::Paused);
+        assert_eq!(steps(&handler), "process merge");
+        assert!(matches!(handler[1], Reason::WorkflowPaused { .. }) && handler[1].to_string().contains("workflows resume "));
+        let begun = [Ended(StepEnd::Succeeded), Goes, Waits];
+        let going = member(1, State::Blocked, begun, WorkflowState::Running);
+        assert!(steps(&going).is_empty() && going[0].to_string().ends_with("it goes on within moments"), "{going:?}");
+        let cancelling = member(1, State::Blocked, begun, WorkflowState::Cancelling);
+        assert!(matches!(cancelling[..], [Reason::WorkflowCancelled { .. }]), "{cancelling:?}");
+        let skipped = [Ended(StepEnd::Failed), Ended(StepEnd::Skipped), Waits];
+        let reasons = member(1, State::Blocked, skipped, WorkflowState::Running);
+        assert!(matches!(reasons[..], [Reason::StepSkipped { .. }]), "{reasons:?}");
+    }
+
+    #[test]
+    fn a_member_of_a_skipped_step_says_what_it_began_with() {
+        use StepState::Ended;
+        let states = [Ended(StepEnd::Failed), Ended(StepEnd::Skipped), Ended(StepEnd::Succeeded)];
+        let reasons = member(1, State::Cancelled, states, WorkflowState::Failed);
+        let [Reason::Ended { .. }, Reason::StepSkipped { after, ended: StepWord::Failed, task: Some(task), .. }] = &reasons[..]
+        else {
+            panic!("{reasons:?}");
+        };
+        assert_eq!(after, "process");
+        let said = reasons[1].to_string();
+        let expected =
+            format!("its step `merge` was skipped, as the step `process` failed; `tasks show {task}` tells of a task of that");
+        assert_eq!(said, expected);
+        assert_eq!(member(0, State::Cancelled, states, WorkflowState::Failed).len(), 1, "its own step was not skipped");
+        assert_eq!(member(1, State::Succeeded, states, WorkflowState::Failed).len(), 1);
     }
 }

@@ -7,6 +7,7 @@ use syn::{Data, DeriveInput, Error, Fields, FieldsNamed, Ident, Result, Token};
 use crate::implement::{Implementation, converted, shown_at};
 use crate::options::{Given, Options};
 use crate::wire;
+use crate::with::With;
 
 /// `#[derive(Task)]`.
 pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
@@ -41,6 +42,11 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
         output: options.output.clone().unwrap_or_else(|| syn::parse_quote!(())),
         members: fields.named.iter().filter_map(|field| field.ident.clone()).collect(),
         fields: fields.named.iter().filter_map(named).collect(),
+        with: With::of(
+            &input.vis,
+            &input.attrs,
+            fields.named.iter().filter_map(|field| Some((field.ident.as_ref()?, &field.ty, &*field.attrs))),
+        ),
         cx,
         body: converted(&call, ty.span()),
     }

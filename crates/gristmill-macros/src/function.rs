@@ -10,6 +10,7 @@ use crate::implement::{Implementation, converted, shown_at};
 use crate::options::{Given, Options};
 use crate::signature::{self, Signature};
 use crate::wire;
+use crate::with::With;
 
 /// `#[task(...)]` above a function.
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
@@ -101,6 +102,11 @@ fn write(options: TokenStream, function: &ItemFn, attributes: &Attributes) -> Re
         output: signature.output.clone(),
         members: signature.arguments.iter().map(|argument| argument.name.clone()).collect(),
         fields: names.collect(),
+        with: With::of(
+            vis,
+            container,
+            signature.arguments.iter().map(|argument| (&argument.name, &argument.ty, &*argument.attributes)),
+        ),
         cx,
         body,
     }

@@ -3,6 +3,7 @@ use quote::{quote, quote_spanned};
 use syn::{Attribute, Expr, Ident, Type};
 
 use crate::options::Options;
+use crate::with::With;
 
 /// What the implementation of `Task` is made of, whichever macro asks for it.
 pub(crate) struct Implementation<'a> {
@@ -17,6 +18,8 @@ pub(crate) struct Implementation<'a> {
     pub(crate) members: Vec<Ident>,
     /// The names of the arguments in JSON.
     pub(crate) fields: Vec<String>,
+    /// What makes a signature of it, if its fields can be given one by one.
+    pub(crate) with: Option<With>,
     /// How the body of `run` calls its context.
     pub(crate) cx: Ident,
     /// The body of `run`.
@@ -25,7 +28,7 @@ pub(crate) struct Implementation<'a> {
 
 impl Implementation<'_> {
     pub(crate) fn write(self) -> TokenStream {
-        let Self { options, ty, cfgs, state, output, members, fields, cx, body } = self;
+        let Self { options, ty, cfgs, state, output, members, fields, with, cx, body } = self;
         let Options { krate, name, policy, title, .. } = options;
         let title = title.as_ref().map(|title| {
             let made = match title {
@@ -59,7 +62,9 @@ impl Implementation<'_> {
                 }
             }
         });
+        let with = with.map(|with| with.write(krate, ty, &cfgs));
         quote! {
+            #with
             #(#cfgs)*
             #[automatically_derived]
             impl #krate::Task for #ty {

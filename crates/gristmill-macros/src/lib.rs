@@ -11,6 +11,7 @@ mod options;
 mod signature;
 mod value;
 mod wire;
+mod with;
 
 /// Makes a task type of a function.
 ///
@@ -60,6 +61,9 @@ mod wire;
 /// may be missing, for which the application needs neither serde nor schemars. Attributes of serde and schemars on
 /// the function, such as `#[serde(rename_all = "camelCase")]`, go to the struct. A function without arguments makes a
 /// struct without fields: `Ping {}`.
+///
+/// For a step of a [workflow](https://docs.rs/gristmill/latest/gristmill/workflow) there is `SendEmail::with(...)`, too, which takes for each
+/// argument a value or what an earlier step gives.
 ///
 /// # Options
 /// Only `name` must be given. The others are defaults of the task type; one enqueue can say otherwise.
@@ -161,6 +165,9 @@ pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
 /// | --- | --- | --- |
 /// | `state` | The state type of the context that `handle` takes. | `gristmill::context::Stateless` |
 /// | `output` | What `handle` returns within its `Result`. | `()` |
+///
+/// The struct gets a function `with` for steps of workflows, as one of [`macro@task`] does, unless serde writes it otherwise than field by
+/// field under their names.
 ///
 /// They may be spread over several `#[task(...)]` attributes. Fields take no options: serde's attributes, such as
 /// `#[serde(default)]`, hold.

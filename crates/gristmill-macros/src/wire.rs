@@ -36,6 +36,25 @@ pub(crate) fn name(field: &Ident, attributes: &[Attribute], rename_all: Option<&
     Some(renamed.unwrap_or_else(|| rename_all.map_or_else(|| name.clone(), |rule| apply(rule, &name))))
 }
 
+/// Whether serde writes a field as its type does, under a name of its own.
+pub(crate) fn is_plain_field(attributes: &[Attribute]) -> bool {
+    has_only(attributes, &["rename", "default", "alias", "skip_serializing_if", "bound"])
+}
+
+/// Whether serde writes a struct field by field.
+pub(crate) fn is_plain_struct(attributes: &[Attribute]) -> bool {
+    has_only(attributes, &["rename", "rename_all", "default", "deny_unknown_fields", "crate", "expecting", "bound"])
+}
+
+fn has_only(attributes: &[Attribute], words: &[&str]) -> bool {
+    let mut only = true;
+    each_serde(attributes, |meta| {
+        only &= words.iter().any(|word| meta.path.is_ident(word));
+        skip(meta)
+    });
+    only
+}
+
 /// Visits serde's attributes. What is wrong with them is serde's to say, with its own words.
 fn each_serde(attributes: &[Attribute], mut visit: impl FnMut(&ParseNestedMeta<'_>) -> Result<()>) {
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {

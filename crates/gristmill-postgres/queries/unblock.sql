@@ -12,4 +12,4 @@ WITH gone AS (
          g.claim_no, g.crashes, g.priority, CASE WHEN g.place = {ready} THEN g.flags | {moved} ELSE g.flags END AS flags, g.run_at
   FROM going g JOIN turn t ON t.id = g.id
 ), {enter}
-SELECT id, place FROM placed
+SELECT id, place, queue, kind FROM placed

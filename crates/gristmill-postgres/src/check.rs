@@ -15,6 +15,8 @@ use crate::view;
 const CLOCKS_MS: i64 = 1_000;
 /// More tasks than this in the default partition make a day's new partition hold everybody up, by about 0.1 s.
 const STRAYS_MAX: i64 = 300_000;
+/// A sweep looks at workflows within half a minute.
+const STILL_MS: i64 = 300_000;
 /// How far each queue is looked into for tasks whose numbers have no names.
 const HEAD: i64 = 1_000;
 
@@ -30,6 +32,7 @@ pub(crate) async fn check(s: &mut Session<'_>, env: &Env, options: &PostgresOpti
     findings.extend(locks(s).await?);
     findings.push(names(s, options).await?);
     findings.push(unnamed(s, options).await?);
+    findings.push(workflows(s).await?);
     if options.pgbouncer {
         let message = "pgbouncer=true: no wake-ups from other processes, no prepared statements, no timeouts of our own";
         findings.push(Finding::ok("pooler", message));
@@ -256,6 +259,16 @@ async fn unnamed(s: &Session<'_>, options: &PostgresOptions) -> Result<Finding, 
         schema = quote(&options.schema)
     );
     Ok(Finding::error("unnamed", message, hint))
+}
+
+/// Sweeps look at each workflow that goes on all the time.
+async fn workflows(s: &Session<'_>) -> Result<Finding, Fault> {
+    let still = count(s, Q::CheckWorkflows, &[&s.now, &COUNT_MAX, &STILL_MS]).await?;
+    if still == 0 {
+        return Ok(Finding::ok("workflows", "workflows that go on are looked after"));
+    }
+    let message = format!("{still} workflows go on, and no sweep has looked at them for {} minutes", STILL_MS / 60_000);
+    Ok(Finding::warning("workflows", message, "start a worker; if one runs, its log says why its sweeps fail"))
 }
 
 /// The server's table of locks, which all its databases share.

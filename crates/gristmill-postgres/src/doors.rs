@@ -3,8 +3,8 @@
 //! can't ask it; tests compare the two. Whatever stands in `queries/` or `additions/` about places and ends takes its text from here, by
 //! the placeholders of [`sql`](crate::sql).
 
-use gristmill_core::kit::encode::retention_of;
-use gristmill_core::{Flags, Place, Retention};
+use gristmill_core::kit::encode::{ended_of, retention_of};
+use gristmill_core::{Flags, Place, Retention, State};
 
 /// What a task takes along from place to place.
 pub(crate) const COLUMNS: &str = "id, seq, expires_at, queue, kind, attempt, claim_no, crashes, priority, flags";
@@ -14,7 +14,7 @@ const KEPT_MS_MAX: i64 = 3_153_600_000_000;
 /// Puts the text of the doors into a statement.
 pub(crate) fn fill(text: &str) -> String {
     type Part = (&'static str, fn() -> String);
-    let parts: [Part; 16] = [
+    let parts: [Part; 21] = [
         ("{placed}", placed),
         ("{placed_new}", placed_new),
         ("{placed_one}", placed_one),
@@ -28,6 +28,11 @@ pub(crate) fn fill(text: &str) -> String {
         ("{keep_one}", keep_one),
         ("{owed}", owed),
         ("{unknown}", unknown),
+        ("{lasting}", lasting),
+        ("{member}", || Flags::MEMBER.bits().to_string()),
+        ("{report}", report),
+        ("{kept_after}", kept_after),
+        ("{kept_max}", || KEPT_MS_MAX.to_string()),
         ("{columns}", || COLUMNS.to_owned()),
         ("{ready}", || code(Place::Ready).to_string()),
         ("{moved}", || Flags::MOVED.bits().to_string()),
@@ -220,9 +225,9 @@ pub(crate) fn keep_one() -> String {
 
 fn keep_from(now: &str) -> String {
     let (forever, default) = (retention_of(Retention::Forever), retention_of(Retention::default()));
-    let unknown = unknown();
+    let lasting = lasting();
     format!(
-        "CASE WHEN flags & {unknown} <> 0 OR retention = {forever} THEN 9223372036854775807 WHEN retention < 0 THEN {now} + {default} \
+        "CASE WHEN flags & {lasting} <> 0 OR retention = {forever} THEN 9223372036854775807 WHEN retention < 0 THEN {now} + {default} \
          ELSE {now} + least(retention, {KEPT_MS_MAX}) END"
     )
 }
@@ -230,6 +235,33 @@ fn keep_from(now: &str) -> String {
 /// `{owed}`: what its end leaves to a program that knows the flags.
 pub(crate) fn owed() -> String {
     format!("flags & {}", unknown())
+}
+
+/// `{lasting}`: the flags with which nobody knows yet until when a task is kept.
+fn lasting() -> String {
+    format!("({})", !Flags::KNOWN.bits() | Flags::MEMBER.bits())
+}
+
+/// `{kept_after}`: until when a member is kept whose workflow has ended, by the row of its `task` and that of its end, `o`: as core's
+/// `kept_after`.
+fn kept_after() -> String {
+    let (forever, default) = (retention_of(Retention::Forever), retention_of(Retention::default()));
+    let succeeded = ended_of(State::Succeeded);
+    format!(
+        "CASE WHEN task.retention = {forever} THEN 9223372036854775807 WHEN task.retention >= 0 THEN o.finished_at + least(task.retention, \
+         {KEPT_MS_MAX}) WHEN o.ended = {succeeded} THEN o.finished_at ELSE o.finished_at + {default} END"
+    )
+}
+
+/// `{report}`: what follows a WITH in which the rows of `told` say what became of members: workflow, step, the code of the state, and 1 if it
+/// ended so, or -1 if it is taken back. One report a step, and nothing of the workflow is locked.
+fn report() -> String {
+    let [succeeded, failed] = [State::Succeeded, State::Failed].map(ended_of);
+    format!(
+        "INSERT INTO {{s}}.report(workflow, step, succeeded, failed, cancelled) SELECT workflow, step, coalesce(sum(n) FILTER (WHERE ended \
+         = {succeeded}), 0), coalesce(sum(n) FILTER (WHERE ended = {failed}), 0), coalesce(sum(n) FILTER (WHERE ended NOT IN \
+         ({succeeded}, {failed})), 0) FROM told WHERE workflow IS NOT NULL AND step IS NOT NULL GROUP BY workflow, step"
+    )
 }
 
 /// `{unknown}`: the flags that this version does not know.
@@ -251,6 +283,7 @@ mod tests {
             (include_str!("../additions/0002_doors.sql"), "b21e5a75d20a30de"),
             (include_str!("../additions/0004_checks.sql"), "fae9320ccd6e9477"),
             (include_str!("../additions/0008_spared.sql"), "024615ab1a73c722"),
+            (include_str!("../additions/0011_workflows.sql"), "0000000000000000"),
         ] {
             assert_eq!(
                 format!("{:016x}", fnv(fill(text).bytes().filter(|byte| *byte != b'\r'))),

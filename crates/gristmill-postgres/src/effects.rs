@@ -28,6 +28,10 @@ pub(crate) struct Own {
     pub(crate) returned: Vec<(i32, i16, i64)>,
     /// Tasks came back, and nobody says where.
     pub(crate) returned_somewhere: bool,
+    /// Workflows have to learn what became of their members.
+    pub(crate) reported: bool,
+    /// Members of workflows were claimed.
+    pub(crate) claimed_members: bool,
     /// A queue is crowded with what other services have to do, and an index would lead past it.
     pub(crate) crowded: bool,
 }

@@ -38,6 +38,8 @@ pub struct Index {
 pub(crate) const INDEXES: &[Index] = &[
     // Ends of which a program that knows more has its part still to do: hardly ever any.
     Index { name: "owed", table: "outcome", columns: "id", predicate: Some("owed <> 0") },
+    // The members of workflows, in their order: what is done to all of a step, and what is read of it. Tasks that are none are not in it.
+    Index { name: "member", table: "task", columns: "workflow, step, place", predicate: Some("workflow IS NOT NULL") },
 ];
 
 /// Leads past what other services have ready in the same queue. A store gets it once that is so much that a worker's looks become dear:

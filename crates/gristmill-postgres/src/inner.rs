@@ -24,6 +24,7 @@ use crate::session::Session;
 use crate::sql::Q;
 use crate::time_floor::TimeFloors;
 use crate::workers::{Fleets, Workers};
+use crate::workflows::Conducting;
 
 /// How often work is done again that the server undid for another's sake.
 pub(crate) const TRIES: u32 = 6;
@@ -67,6 +68,7 @@ pub(crate) struct Inner {
     pub(crate) watch: Mutex<Watch>,
     pub(crate) days: Days,
     pub(crate) building: Building,
+    pub(crate) conducting: Conducting,
 }
 
 /// Runs an operation on a session of its own, again if the server undid it for another's sake, and ends it.
@@ -158,6 +160,7 @@ impl Inner {
             closing: CancellationToken::new(),
             days: Days::default(),
             building: Building::default(),
+            conducting: Conducting::default(),
             connect,
             env,
         }
@@ -253,6 +256,12 @@ impl Inner {
     pub(crate) fn keep(self: &Arc<Self>, own: &Own) {
         if !own.untold.is_empty() {
             self.untold.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&own.untold);
+        }
+        if own.claimed_members {
+            self.conducting.claimed_members();
+        }
+        if own.reported {
+            self.conducting.reported();
         }
         if own.returned_somewhere {
             self.workers.forget_floors();

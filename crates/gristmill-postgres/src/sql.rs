@@ -43,6 +43,7 @@ queries! {
     CallInsertTasks "call_insert_tasks" [TEXT];
     CallSchedulesForEdit "call_schedules_for_edit" [TEXT, TEXT];
     CallSettleSucceeded "call_settle_succeeded" [TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT];
+    CallStartWorkflow "call_start_workflow" [TEXT, TEXT];
     CallWriteSchedules "call_write_schedules" [TEXT, TEXT, TEXT];
     Cancel "cancel" [INT8, UUID_ARRAY];
     CheckAhead "check_ahead" [INT8, INT8, INT8];
@@ -61,6 +62,7 @@ queries! {
     CheckSlots "check_slots" [];
     CheckTables "check_tables" [TEXT];
     CheckUnnamed "check_unnamed" [INT8];
+    CheckWorkflows "check_workflows" [INT8, INT8, INT8];
     Claim "claim" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8, UUID, TEXT];
     ClaimByKind "claim_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8, UUID, TEXT];
     ClaimFound "claim_found" [INT8, INT8, INT4, INT4, TEXT_ARRAY, UUID_ARRAY, INT8, UUID, TEXT];
@@ -72,12 +74,17 @@ queries! {
     Delete "delete" [UUID_ARRAY];
     Enqueue "enqueue" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
-        INT4_ARRAY, UUID_ARRAY, TEXT];
+        INT4_ARRAY, UUID_ARRAY, TEXT, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY];
     EnqueueFree "enqueue" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
-        INT4_ARRAY, UUID_ARRAY, TEXT];
+        INT4_ARRAY, UUID_ARRAY, TEXT, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY];
     Find "find" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
     FindByKind "find_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
+    FlowTake "flow_take" [UUID_ARRAY];
+    FlowWrite "flow_write" [INT8, UUID_ARRAY, BOOL_ARRAY, BOOL_ARRAY, INT2_ARRAY, UUID_ARRAY, INT4_ARRAY, INT2_ARRAY, BOOL_ARRAY, INT4_ARRAY,
+        INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY];
+    HeldBlocked "held_blocked" [UUID_ARRAY];
+    HeldLeases "held_leases" [UUID_ARRAY];
     IdsBetween "ids_between" [UUID, UUID, INT8];
     IndexLacking "index_lacking" [TEXT, TEXT];
     IndexWhole "index_whole" [TEXT];
@@ -120,6 +127,9 @@ queries! {
     ListWaiting "list_waiting" [INT8, INT8, INT8, INT4, INT4_ARRAY];
     LiveTake "live_take" [UUID_ARRAY];
     LockHolders "lock_holders" [TEXT];
+    MemberCount "member_count" [UUID_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID];
+    MemberIds "member_ids" [UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID];
+    MemberPage "member_page" [UUID, INT4, INT4, INT8, UUID, UUID, INT8];
     MigrationExists "migration_exists" [TEXT];
     MigrationInsert "migration_insert" [INT8, INT8, TEXT, TEXT];
     MigrationList "migration_list" [];
@@ -131,6 +141,7 @@ queries! {
     OutcomeReopen "outcome_reopen" [INT8, UUID_ARRAY];
     OutcomeUnstarted "outcome_unstarted" [INT8, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2, INT2,
         TEXT];
+    OwedTake "owed_take" [UUID, UUID, INT8];
     Park "park" [INT4, INT8, INT8_ARRAY, INT4_ARRAY];
     ParkedCounts "parked_counts" [INT4, INT4, INT8];
     ParkedExpire "expire" [INT8, INT8, INT8];
@@ -154,6 +165,9 @@ queries! {
     ReadySomeKinds "ready_some_kinds" [INT4, INT8];
     Record "record" [UUID_ARRAY, BOOL];
     RecordOfDays "record" [UUID_ARRAY, BOOL];
+    ReportInsert "report_insert" [UUID_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY];
+    ReportLook "report_look" [UUID_ARRAY, INT8];
+    ReportOrphans "report_orphans" [INT8];
     RestLook "rest_look" [INT8_ARRAY, TEXT_ARRAY];
     ScheduleAdvance "schedule_advance" [TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY];
     ScheduleDue "schedule_due" [INT8, INT8];
@@ -167,6 +181,9 @@ queries! {
     SettleForgetOfDays "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL, TEXT];
     SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
     Snapshot "snapshot" [];
+    StepList "step_list" [UUID];
+    StepNamed "step_named" [UUID, TEXT];
+    StepWaiting "step_waiting" [UUID_ARRAY, INT4_ARRAY];
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
     TaskDue "task_due" [UUID_ARRAY, INT8];
@@ -177,14 +194,17 @@ queries! {
     TaskStates "task_states" [UUID_ARRAY];
     TaskStatesOfDays "task_states" [UUID_ARRAY];
     TaskUnexpire "task_unexpire" [UUID_ARRAY];
+    TaskWanted "task_wanted" [UUID_ARRAY];
     TickInsert "tick_insert" [INT8, TEXT_ARRAY, INT8_ARRAY, INT2_ARRAY, UUID_ARRAY, TEXT_ARRAY];
     TickPage "tick_page" [TEXT, INT8, INT8];
     TickPrune "tick_prune" [INT8, INT8, INT8];
     TickCorrect "tick_correct" [TEXT_ARRAY, INT8_ARRAY, INT2_ARRAY, TEXT_ARRAY, UUID_ARRAY];
     Unblock "unblock" [INT8, UUID_ARRAY];
+    Unkeep "unkeep" [UUID_ARRAY];
     Unpark "unpark" [INT4, INT4, INT8];
     WaitingCount "waiting_count" [INT4, INT8];
     WaitingExpire "expire" [INT8, INT8, INT8];
+    WitnessLook "witness_look" [UUID_ARRAY];
     WorkerBeat "worker_beat" [INT8, UUID, INT8, BOOL];
     WorkerDrain "worker_drain" [UUID];
     WorkerEnter "worker_enter" [INT8, UUID, TEXT, TEXT, TEXT, INT8];
@@ -198,6 +218,13 @@ queries! {
     WorkerPrune "worker_prune" [INT8, INT8];
     WorkerRenew "worker_renew" [INT8, UUID];
     WorkerServes "worker_serves" [INT8];
+    WorkflowDue "workflow_due" [INT8, INT8, INT8];
+    WorkflowGet "workflow_get" [UUID];
+    WorkflowList "workflow_list" [INT8, INT8, TEXT, TEXT, INT4_ARRAY, INT8];
+    WorkflowLock "workflow_lock" [UUID_ARRAY];
+    WorkflowPrune "workflow_prune" [INT8, INT8];
+    WorkflowTouch "workflow_touch" [INT8, UUID_ARRAY, UUID_ARRAY];
+    WorkflowWait "workflow_wait" [UUID_ARRAY];
 }
 
 /// The server's clock, unless a test gives another. As a query of its own it is worked out once a statement; else it would be for each
@@ -358,7 +385,7 @@ mod tests {
             let text = text.replace("{tell}", TELL).replace("{place}", "ready");
             let text_of_days = MARKS_OF_DAYS.iter().fold(text.clone(), |text, (mark, says)| text.replace(mark, says[1]));
             let filled = fill(&text_of_days, "s");
-            let most = (1..20).filter(|n| filled.contains(&format!("${n}"))).max().unwrap_or(0);
+            let most = (1..30).filter(|n| filled.contains(&format!("${n}"))).max().unwrap_or(0);
             assert_eq!(most, types.len(), "{text}");
             assert!(!filled.contains('{'), "{text}");
             assert!(text.starts_with("-- "), "it says which index it relies on: {text}");

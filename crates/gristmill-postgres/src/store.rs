@@ -2,11 +2,12 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gristmill_core::workflow::Member;
 use gristmill_core::{
     CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, Effects, EnqueueOutcome, Env, Filter, Finding, Fleet,
     KindInfo, KindSpec, LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled,
     Settlement, Source, State, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo,
-    WorkerSpec, async_trait, limits,
+    WorkerSpec, WorkflowId, async_trait, limits,
 };
 use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
@@ -98,6 +99,9 @@ impl PostgresStore {
     #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres"))]
     pub(crate) fn committed(&self, effects: gristmill_core::Effects) {
         self.inner.tell(Tidings { effects, ..Tidings::default() });
+        if self.inner.conducting.may_have_ended() {
+            self.inner.conduct_apart();
+        }
     }
 
     /// For what is in other files: schedules, and work on connections that are not the store's.
@@ -173,6 +177,7 @@ impl Source for PostgresStore {
         if left.is_ok() {
             self.inner.keep_fleets(worker, None);
         }
+        self.inner.conduct_reported().await;
         left
     }
 
@@ -205,6 +210,7 @@ impl Source for PostgresStore {
         if claimed.as_ref().is_ok_and(|claimed| !claimed.is_empty()) {
             self.inner.herald.found();
         }
+        self.inner.conduct_reported().await;
         claimed
     }
 
@@ -216,7 +222,9 @@ impl Source for PostgresStore {
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
-        self.inner.settle(&settlements).await
+        let settled = self.inner.settle(&settlements).await;
+        self.inner.conduct_reported().await;
+        settled
     }
 
     async fn note(&self, notes: Vec<Note>) -> Result<Vec<bool>, StoreError> {
@@ -241,8 +249,10 @@ impl Source for PostgresStore {
             }
             Ok(unparked)
         });
-        let (unparked, promoted, rescued, expired) = (rest?, promoted?, rescued?, expired?);
-        Ok(Swept { rescued, expired, ended: inner.take_untold(), unparked, ..promoted })
+        let workflows = inner.sweep_workflows().await;
+        let (unparked, promoted, rescued, expired, is_more) = (rest?, promoted?, rescued?, expired?, workflows?);
+        let next_due = if is_more { Some(Duration::ZERO) } else { promoted.next_due };
+        Ok(Swept { rescued, expired, ended: inner.take_untold(), unparked, next_due, ..promoted })
     }
 
     async fn promote(&self, limit: usize) -> Result<Swept, StoreError> {
@@ -267,6 +277,10 @@ impl Source for PostgresStore {
 
     async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
         run!(&self.inner, pool, Kind::Single, s => view::pending(&mut s, queues, within))
+    }
+
+    async fn members(&self, id: WorkflowId, step: &str, after: Option<u32>, limit: usize) -> Result<Vec<Member>, StoreError> {
+        run!(&self.inner, reads, Kind::Single, s => view::members(&mut s, id, step, after, limit))
     }
 
     async fn wait(&self, wake: Wake, timeout: Duration) {
@@ -338,11 +352,15 @@ impl Store for PostgresStore {
     }
 
     async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<CancelOutcome>, StoreError> {
-        run!(&self.inner, pool, Kind::Single, s => ops::cancel(&mut s, ids))
+        let cancelled = run!(&self.inner, pool, Kind::Single, s => ops::cancel(&mut s, ids));
+        self.inner.conduct_reported().await;
+        cancelled
     }
 
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
-        run!(&self.inner, pool, Kind::Transaction, s => ops::retry(&mut s, ids))
+        let retried = run!(&self.inner, pool, Kind::Transaction, s => ops::retry(&mut s, ids));
+        self.inner.conduct_reported().await;
+        retried
     }
 
     async fn ids_between(&self, first: TaskId, last: TaskId, limit: usize) -> Result<Vec<TaskId>, StoreError> {
@@ -354,7 +372,9 @@ impl Store for PostgresStore {
     }
 
     async fn release(&self, ids: &[TaskId]) -> Result<Vec<ReleaseOutcome>, StoreError> {
-        run!(&self.inner, pool, Kind::Transaction, s => ops::release(&mut s, ids))
+        let released = run!(&self.inner, pool, Kind::Transaction, s => ops::release(&mut s, ids));
+        self.inner.conduct_reported().await;
+        released
     }
 
     async fn forget_worker(&self, worker: WorkerId) -> Result<Option<u64>, StoreError> {
@@ -370,6 +390,7 @@ impl Store for PostgresStore {
                 break rescued;
             }
         };
+        inner.conduct_reported().await;
         // By its row sweeps find what somebody has in hand of its tasks.
         if !rescued.is_all {
             return Ok(Some(held));

@@ -1,34 +1,209 @@
+//! Workflows go on after the commit of the ends that they learn of: an end is only reported in its own transaction, so that one which is open
+//! for long holds nothing that others need. Whoever has committed reports conducts the workflows that they are about, each in the hands of one
+//! process at a time; who finds one in others' hands leaves it, as they look once more after their commit. What a crash leaves, sweeps do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
 use async_trait::async_trait;
 use gristmill_core::workflow::{
     Extended, Extension, NewWorkflow, Order, Ordered, Started, WorkflowFilter, WorkflowRecord, Workflows,
 };
-use gristmill_core::{Cursor, Page, StoreError, StoreErrorKind, WorkflowId};
+use gristmill_core::{Cursor, Page, StoreError, WorkflowId, limits};
+use tokio::sync::oneshot;
+use uuid::Uuid;
 
-use crate::PostgresStore;
+use crate::error::is_locked;
+use crate::inner::{Inner, Kind, run};
+use crate::{PostgresStore, ops, view};
 
-fn missing<T>() -> Result<T, StoreError> {
-    Err(StoreError::new(StoreErrorKind::Invalid, "workflows are not there yet"))
+/// So many workflows go on in one transaction.
+const TOGETHER: usize = 100;
+/// After so many looks whoever waits for what he caused waits no longer: others may report without end.
+const AWAITED: usize = 10;
+/// How often a process looks through all days for ends that were left owed. Those of workflows that wait for them are found sooner.
+const OWED_EVERY_MS: i64 = 600_000;
+
+/// What a process remembers of it.
+#[derive(Debug)]
+pub(crate) struct Conducting {
+    reported: AtomicBool,
+    /// Members of workflows were run here.
+    members: AtomicBool,
+    owed_at: AtomicI64,
+}
+
+impl Default for Conducting {
+    fn default() -> Self {
+        Self { reported: AtomicBool::new(false), members: AtomicBool::new(false), owed_at: AtomicI64::new(i64::MIN) }
+    }
+}
+
+impl Conducting {
+    /// Reports were committed.
+    pub(crate) fn reported(&self) {
+        self.reported.store(true, Ordering::Release);
+    }
+
+    /// Members of workflows were claimed.
+    pub(crate) fn claimed_members(&self) {
+        self.members.store(true, Ordering::Relaxed);
+    }
+
+    /// A transaction of a handler's was committed, which may have ended a member.
+    #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres"))]
+    pub(crate) fn may_have_ended(&self) -> bool {
+        self.members.load(Ordering::Relaxed)
+    }
+}
+
+impl Inner {
+    /// Lets workflows go on of whose members something was reported here. Returns when what followed at once is done; whoever waits may go away
+    /// meanwhile.
+    pub(crate) async fn conduct_reported(self: &Arc<Self>) {
+        if self.conducting.reported.swap(false, Ordering::AcqRel) {
+            let (done, waiting) = oneshot::channel();
+            self.tasks.spawn(self.clone().conduct_or_leave(Some(done)));
+            // Nobody answers if it failed: that is told, and left to a sweep.
+            let _ = waiting.await;
+        }
+    }
+
+    /// The same, and nobody waits.
+    #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres"))]
+    pub(crate) fn conduct_apart(self: &Arc<Self>) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.tasks.spawn_on(self.clone().conduct_or_leave(None), &runtime);
+        }
+    }
+
+    async fn conduct_or_leave(self: Arc<Self>, done: Option<oneshot::Sender<()>>) {
+        if let Err(error) = self.conduct_all(done).await {
+            tracing::debug!(%error, "workflows go on with the next sweep");
+        }
+    }
+
+    async fn conduct_all(self: &Arc<Self>, mut done: Option<oneshot::Sender<()>>) -> Result<(), StoreError> {
+        let mut passed_over: Vec<Uuid> = Vec::new();
+        for look in 1.. {
+            let told: Result<Vec<Uuid>, StoreError> =
+                run!(self, pool, Kind::Single, s => ops::reported(&s, &passed_over, TOGETHER));
+            let told = told?;
+            if told.is_empty() {
+                break;
+            }
+            let conducted = self.conduct(&told).await?;
+            passed_over.extend(told.iter().filter(|id| !conducted.taken.contains(id)));
+            if look == AWAITED {
+                // If nobody waits any more, that is well.
+                let _ = done.take().map(|done| done.send(()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets these workflows go on, but those that somebody has in hand. One that stands in the way of the others goes on by itself, and
+    /// without what is done to members if that is where somebody's transaction is in its way.
+    async fn conduct(self: &Arc<Self>, ids: &[Uuid]) -> Result<ops::Conducted, StoreError> {
+        let together = self.conduct_once(ids, true).await;
+        let Err(error) = together else { return together };
+        if error.is_transient() && !is_locked(&error) {
+            return Err(error);
+        }
+        let mut conducted = ops::Conducted::default();
+        for id in ids {
+            let mut one = self.conduct_once(&[*id], true).await;
+            if one.as_ref().is_err_and(is_locked) {
+                one = self.conduct_once(&[*id], false).await;
+            }
+            match one {
+                Ok(one) => conducted.taken.extend(one.taken),
+                Err(error) => tracing::warn!(workflow = %id, %error, "this workflow can't go on; a sweep tries again"),
+            }
+        }
+        Ok(conducted)
+    }
+
+    async fn conduct_once(self: &Arc<Self>, ids: &[Uuid], chores: bool) -> Result<ops::Conducted, StoreError> {
+        run!(self, pool, Kind::TransactionBriefly, s => ops::conduct(&mut s, ids, chores))
+    }
+
+    /// Does for workflows what was left: reports, members of large steps, what stands still, what was left owed. True if there is more.
+    pub(crate) async fn sweep_workflows(self: &Arc<Self>) -> Result<bool, StoreError> {
+        self.conducting.reported();
+        self.conduct_reported().await;
+        let due: Result<ops::Due, StoreError> = run!(self, pool, Kind::Single, s => ops::due(&s));
+        let due = due?;
+        let mut is_more = false;
+        if !due.chored.is_empty() {
+            let progress = self.conduct(&due.chored).await?.progress;
+            is_more = progress.is_more || progress.is_full;
+        }
+        if !due.quiet.is_empty() {
+            let repaired: Result<(), StoreError> =
+                run!(self, pool, Kind::TransactionBriefly, s => ops::repair(&mut s, &due.quiet));
+            if let Err(error) = repaired {
+                tracing::debug!(%error, "workflows that stand still are looked at later");
+            }
+        }
+        let buried: Result<(), StoreError> = run!(self, pool, Kind::Transaction, s => ops::bury_reports(&mut s));
+        buried?;
+        if self.is_time(&self.conducting.owed_at, OWED_EVERY_MS) {
+            let taken: Result<(), StoreError> = run!(self, pool, Kind::Transaction, s => ops::take_owed(&mut s));
+            taken?;
+        }
+        self.conduct_reported().await;
+        Ok(is_more)
+    }
 }
 
 #[async_trait]
 impl Workflows for PostgresStore {
-    async fn start_workflow(&self, _: NewWorkflow) -> Result<Started, StoreError> {
-        missing()
+    async fn start_workflow(&self, workflow: NewWorkflow) -> Result<Started, StoreError> {
+        let inner = self.inner();
+        let (starting, new) = ops::Starting::new(workflow).map_err(|fault| fault.explain(&inner.connect.what))?;
+        let started: Result<Started, StoreError> =
+            run!(&inner, pool, Kind::Single, s => ops::start_workflow(&mut s, &starting, &new));
+        if matches!(started, Ok(Started::Created)) && starting.has_chores() {
+            let _ = inner.conduct(&[new.id.as_uuid()]).await;
+            inner.conduct_reported().await;
+        }
+        started
     }
 
-    async fn extend_workflow(&self, _: Extension) -> Result<Extended, StoreError> {
-        missing()
+    async fn extend_workflow(&self, extension: Extension) -> Result<Extended, StoreError> {
+        limits::check_batch(extension.members.len())?;
+        let inner = self.inner();
+        let extended = run!(&inner, pool, Kind::Single, s => ops::extend(&mut s, &extension));
+        inner.conduct_reported().await;
+        extended
     }
 
-    async fn workflow(&self, _: WorkflowId) -> Result<Option<WorkflowRecord>, StoreError> {
-        missing()
+    async fn workflow(&self, id: WorkflowId) -> Result<Option<WorkflowRecord>, StoreError> {
+        run!(&self.inner(), reads, Kind::Snapshot, s => view::workflow(&s, id))
     }
 
-    async fn list_workflows(&self, _: &WorkflowFilter, _: Option<Cursor>, _: usize) -> Result<Page<WorkflowRecord>, StoreError> {
-        missing()
+    async fn list_workflows(
+        &self,
+        filter: &WorkflowFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<WorkflowRecord>, StoreError> {
+        if [&filter.name, &filter.key].into_iter().flatten().any(|text| text.contains('\0')) {
+            return Ok(Page::last(Vec::new()));
+        }
+        run!(&self.inner(), reads, Kind::Single, s => view::workflows(&s, filter, after, limit))
     }
 
-    async fn order_workflow(&self, _: WorkflowId, _: Order) -> Result<Ordered, StoreError> {
-        missing()
+    async fn order_workflow(&self, id: WorkflowId, order: Order) -> Result<Ordered, StoreError> {
+        let inner = self.inner();
+        let mut ordered: Result<Ordered, StoreError> =
+            run!(&inner, pool, Kind::TransactionBriefly, s => ops::order(&mut s, id, order, true));
+        if ordered.as_ref().is_err_and(is_locked) {
+            // What is in somebody's hand is cancelled or let go by a sweep.
+            ordered = run!(&inner, pool, Kind::Transaction, s => ops::order(&mut s, id, order, false));
+        }
+        inner.conduct_reported().await;
+        ordered
     }
 }

@@ -1,6 +1,6 @@
 use gristmill_core::kit::check::{AHEAD_MS, Answers, Aside, COUNT_MAX, LATE_MS, Overlap, Unserved};
 use gristmill_core::kit::migrate;
-use gristmill_core::{Finding, Severity, StoreError, StoreErrorKind};
+use gristmill_core::{Finding, Severity, StoreError, StoreErrorKind, Timestamp};
 use rusqlite::{Connection, ToSql, TransactionBehavior, params};
 
 use crate::directory;
@@ -22,6 +22,9 @@ const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 const PROBE_BYTES: usize = 64 * 1024;
 /// Rows that a finding names.
 const NAMED_MAX: usize = 5;
+
+/// Workflows that are counted, those that have stood still for longest.
+const WORKFLOWS_MAX: i64 = 1_000;
 
 /// What to do about damage.
 const DAMAGED_HINT: &str = "stop all writers, keep a copy of the file and its -wal, and restore a backup";
@@ -61,6 +64,7 @@ pub(crate) fn check(view: &mut View<'_>, options: &SqliteOptions) -> Result<Vec<
 fn rows(view: &mut View<'_>) -> Result<Vec<Finding>, Fault> {
     let conn = view.conn;
     let mut findings = answers(view)?.findings();
+    findings.extend(workflows(view)?);
     findings.extend([unreadable(conn)?, space(conn)?]);
     let (migrations, additions) = conn.query_row(sql::CHECK_SCHEMA, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let schema = migrate::version(migrations, additions);
@@ -99,6 +103,40 @@ fn aside(conn: &Connection) -> Result<Vec<(String, i64)>, Fault> {
     let mut list = conn.prepare(sql::ASIDE_COUNT)?;
     let rows = list.query_map([], |row| Ok((row.get::<_, Lossy>(0)?.0, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether those that go on are as their members' rows say, so far as they can be read.
+fn workflows(view: &View<'_>) -> Result<[Finding; 3], Fault> {
+    let counted = view::count_members(view, Timestamp::MAX, WORKFLOWS_MAX)?;
+    let lost = counted.iter().flat_map(|workflow| workflow.steps.iter().flatten()).filter(|step| !step.is_right()).count();
+    let torn = counted.iter().filter(|workflow| workflow.steps.is_none()).count();
+    let orphans: i64 = view.conn.query_row(sql::CHECK_ORPHAN_STEPS, [COUNT_MAX], |row| row.get(0))?;
+    Ok([
+        match lost {
+            0 => Finding::ok("step_count", "no steps of workflows that have lost count of their members"),
+            _ => Finding::warning(
+                "step_count",
+                format!("{lost} steps of workflows that have lost count of their members"),
+                "start a worker: any worker's sweep counts them anew; if they come back, something else writes to gristmill's tables",
+            ),
+        },
+        match torn {
+            0 => Finding::ok("workflow", "no workflows whose steps can't be read"),
+            _ => Finding::error(
+                "workflow",
+                format!("{torn} workflows whose steps can't be read, which stand still"),
+                "something else wrote to the table gristmill_step; correct its rows, or restore a backup",
+            ),
+        },
+        match orphans {
+            0 => Finding::ok("orphan_step", "no steps of workflows that do not exist"),
+            _ => Finding::warning(
+                "orphan_step",
+                format!("{}{orphans} steps of workflows that do not exist", if orphans < COUNT_MAX { "" } else { "at least " }),
+                "something else wrote to the table gristmill_workflow; the rows do no harm, and can be deleted",
+            ),
+        },
+    ])
 }
 
 fn integrity(conn: &Connection, what: &str) -> Result<Finding, Fault> {

@@ -1,6 +1,6 @@
 use gristmill_core::kit::list::labels_of;
 use gristmill_core::kit::row::NewRow;
-use gristmill_core::{EnqueueOutcome, Flags, NewTask, Place, TaskId, Timestamp};
+use gristmill_core::{EnqueueOutcome, Flags, Membership, NewTask, Place, TaskId, Timestamp};
 
 use crate::names::{Names, Naming};
 use crate::ops::entry;
@@ -10,6 +10,7 @@ use crate::whereabouts::Waiter;
 /// The enqueue of one task, in steps that every driver runs alike. Pure: it reads no clock and touches no file.
 pub(crate) struct Plan<'a> {
     row: NewRow<'a>,
+    member: Option<&'a Membership>,
     now: i64,
     place: Place,
     queue: i64,
@@ -41,7 +42,8 @@ impl<'a> Plan<'a> {
         let stage = Stage::Queue(Naming::default());
         let labels = task.meta.as_deref().map(labels_of).unwrap_or_default();
         let (labels_later, label) = (false, String::new());
-        Self { row, now: now.as_millis(), place, queue: 0, kind: 0, key: 0, labels, labels_later, label, stage }
+        let member = task.membership();
+        Self { row, member, now: now.as_millis(), place, queue: 0, kind: 0, key: 0, labels, labels_later, label, stage }
     }
 
     /// How many labels the task gets.
@@ -128,7 +130,15 @@ impl<'a> Plan<'a> {
             meta.as_deref().into(),
             meta.as_ref().filter(|_| !self.labels_later).map(|_| 1).into(),
         ];
-        Step::new(Statement::TaskInsert, values)
+        let step = Step::new(Statement::TaskInsert, values);
+        // By a statement of its own, so that others do not pay for it.
+        match self.member {
+            None => step,
+            Some(of) => {
+                let of = [Value::Blob(of.workflow.as_bytes()), Value::Int(of.number.into()), Value::Int(of.place.into())];
+                step.and(Statement::TaskInsertMember, of)
+            }
+        }
     }
 
     fn waiter(&self) -> Waiter {
@@ -145,6 +155,8 @@ impl<'a> Plan<'a> {
 
 #[cfg(test)]
 mod tests {
+    use gristmill_core::TaskMeta;
+
     use super::*;
 
     #[test]
@@ -168,7 +180,7 @@ mod tests {
                 answer = answers.next().unwrap();
             }
         };
-        use Statement::{KindAdd, KindFind, QueueFind, ReadyInsert, TaskInsert, TaskSame};
+        use Statement::{KindAdd, KindFind, QueueFind, ReadyInsert, ReadyInsertFlagged, TaskInsert, TaskInsertMember, TaskSame};
         let found = |found| Answer { found, ..Answer::default() };
         let added = |key| Answer { changed: 1, key, ..Answer::default() };
         let (one, two) = (task("{}"), task("{}"));
@@ -178,5 +190,9 @@ mod tests {
         let again = run(&two, &[Answer::default(), found(Some(1))]);
         assert_eq!(again, (vec![TaskInsert, TaskSame], EnqueueOutcome::Exists(two.id)));
         assert_eq!(run(&two, &[Answer::default(), found(Some(0))]).1, EnqueueOutcome::Conflict);
+        let of = Membership { workflow: env.workflow_id(), number: 0, step: "a".to_owned(), place: 0, refers: false };
+        let meta = TaskMeta { member: Some(of), ..TaskMeta::default() };
+        let member = run(&NewTask { meta: Some(Box::new(meta)), ..task("{}") }, &[added(5), added(5)]);
+        assert_eq!(member, (vec![TaskInsertMember, ReadyInsertFlagged], EnqueueOutcome::Created), "nor does a member cost more");
     }
 }

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use crate::error::{Fault, explain};
 use crate::memory::Memory;
 use crate::options::SqliteOptions;
-use crate::tx::Tx;
+use crate::tx::{Tx, operate};
 use crate::{migrate, open, ops};
 
 const KIND: &str = "gristmill.bench";
@@ -109,7 +109,7 @@ impl RawBench {
     fn transact<T>(&mut self, run: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>) -> Result<T, StoreError> {
         let Self { conn, memory, env, what, .. } = self;
         let tx = conn.unchecked_transaction().map_err(|error| explain(error, what))?;
-        let done = run(&mut Tx::new(conn, env.now(), env.monotonic(), memory, &mut Effects::default()));
+        let done = operate(conn, env.now(), env.monotonic(), memory, &mut Effects::default(), run);
         let done = done.map_err(|fault| fault.explain(what))?;
         tx.commit().map_err(|error| explain(error, what))?;
         Ok(done)

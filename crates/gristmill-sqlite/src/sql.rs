@@ -29,6 +29,7 @@ statements! {
     CHECK_ENDED_LEASES = "check_ended_leases",
     CHECK_LOST_LEASES = "check_lost_leases",
     CHECK_ORPHAN_LEASES = "check_orphan_leases",
+    CHECK_ORPHAN_STEPS = "check_orphan_steps",
     CHECK_OVERLAP = "check_overlap",
     CHECK_OWED = "check_owed",
     CHECK_SCHEMA = "check_schema",
@@ -85,6 +86,11 @@ statements! {
     LIVE_DELETE = "live_delete",
     LIVE_GET = "live_get",
     LIVE_SET = "live_set",
+    MEMBER_LIST = "member_list",
+    MEMBER_OF = "member_of",
+    MEMBER_PAGE = "member_page",
+    MEMBER_WAITS = "member_waits",
+    MEMBER_WANTED = "member_wanted",
     MIGRATION_CREATE = "migration_create",
     MIGRATION_INSERT = "migration_insert",
     MIGRATION_LIST = "migration_list",
@@ -97,9 +103,12 @@ statements! {
     OUTCOME_FINAL = "outcome_final",
     OUTCOME_HISTORY = "outcome_history",
     OUTCOME_INSERT = "outcome_insert",
+    OUTCOME_KEEP = "outcome_keep",
     OUTCOME_OVER = "outcome_over",
+    OUTCOME_OWED = "outcome_owed",
     OUTCOME_REOPEN = "outcome_reopen",
     OUTCOME_RESULT = "outcome_result",
+    OUTCOME_TOLD = "outcome_told",
     OUTCOME_WORKER = "outcome_worker",
     PARKED_COUNT = "parked_count",
     PARKED_DELETE = "parked_delete",
@@ -141,6 +150,13 @@ statements! {
     SCHEDULED_INSERT = "scheduled_insert",
     SCHEDULED_NEXT = "scheduled_next",
     SCHEMA_TABLES = "schema_tables",
+    STEP_CHORES = "step_chores",
+    STEP_COUNT = "step_count",
+    STEP_DELETE = "step_delete",
+    STEP_INSERT = "step_insert",
+    STEP_LIST = "step_list",
+    STEP_NAMED = "step_named",
+    STEP_PUT = "step_put",
     TASK_BODY = "task_body",
     TASK_CREATED = "task_created",
     TASK_DELETE = "task_delete",
@@ -148,8 +164,9 @@ statements! {
     TASK_FACTS = "task_facts",
     TASK_FIND = "task_find",
     TASK_INSERT = "task_insert",
-    TASK_OPEN = "task_open",
+    TASK_INSERT_MEMBER = "task_insert_member",
     TASK_META = "task_meta",
+    TASK_OPEN = "task_open",
     TASK_PLACE = "task_place",
     TASK_RECORD = "task_record",
     TASK_SAME = "task_same",
@@ -175,6 +192,18 @@ statements! {
     WORKER_NAME = "worker_name",
     WORKER_PRUNE = "worker_prune",
     WORKER_SERVES = "worker_serves",
+    WORKFLOW_DELETE = "workflow_delete",
+    WORKFLOW_GET = "workflow_get",
+    WORKFLOW_HOLDER = "workflow_holder",
+    WORKFLOW_INSERT = "workflow_insert",
+    WORKFLOW_LIST = "workflow_list",
+    WORKFLOW_LIST_ENDED = "workflow_list_ended",
+    WORKFLOW_LIST_KEYED = "workflow_list_keyed",
+    WORKFLOW_LIST_NAMED = "workflow_list_named",
+    WORKFLOW_OVER = "workflow_over",
+    WORKFLOW_PUT = "workflow_put",
+    WORKFLOW_QUIET = "workflow_quiet",
+    WORKFLOW_RECORD = "workflow_record",
 }
 
 #[cfg(test)]
@@ -202,8 +231,18 @@ mod tests {
     ];
 
     /// Bounded by their LIMIT, in whatever order; or asked for by a person, and only of a small file.
-    const BOUNDED: [&str; 7] =
-        ["moved_oldest", "check_ahead", "check_overlap", "check_owed", "check_text", "label_lacking", "label_lacks"];
+    const BOUNDED: [&str; 10] = [
+        "moved_oldest",
+        "check_ahead",
+        "check_orphan_steps",
+        "check_overlap",
+        "check_owed",
+        "check_text",
+        "label_lacking",
+        "label_lacks",
+        "outcome_owed",
+        "step_chores",
+    ];
 
     #[test]
     fn no_statement_reads_through_a_table_that_grows() {

@@ -4,7 +4,7 @@
 use crate::sql;
 
 /// The most values that one of these statements takes.
-const VALUES_MAX: usize = 14;
+const VALUES_MAX: usize = 17;
 
 /// A statement that a driver is to run.
 pub(crate) struct Step<'a> {
@@ -22,6 +22,15 @@ impl<'a> Step<'a> {
             *value = given;
         }
         Self { statement, values, count: N }
+    }
+
+    /// As another statement that takes more values behind these.
+    pub(crate) fn and<const N: usize>(self, statement: Statement, more: [Value<'a>; N]) -> Self {
+        let mut values = self.values;
+        for (value, more) in values.iter_mut().skip(self.count).zip(more) {
+            *value = more;
+        }
+        Self { statement, values, count: self.count + N }
     }
 
     /// Its values, from `?1` on.
@@ -71,7 +80,10 @@ pub(crate) enum Statement {
     KindFind,
     KindAdd,
     TaskInsert,
+    TaskInsertMember,
     TaskSame,
+    WorkflowInsert,
+    StepInsert,
     LabelInsert,
     BlockedInsert,
     ScheduledInsert,
@@ -93,7 +105,10 @@ impl Statement {
             Self::KindFind => sql::KIND_FIND,
             Self::KindAdd => sql::KIND_ADD,
             Self::TaskInsert => sql::TASK_INSERT,
+            Self::TaskInsertMember => sql::TASK_INSERT_MEMBER,
             Self::TaskSame => sql::TASK_SAME,
+            Self::WorkflowInsert => sql::WORKFLOW_INSERT,
+            Self::StepInsert => sql::STEP_INSERT,
             Self::LabelInsert => sql::LABEL_INSERT,
             Self::BlockedInsert => sql::BLOCKED_INSERT,
             Self::ScheduledInsert => sql::SCHEDULED_INSERT,

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use gristmill_core::workflow::Member;
 use gristmill_core::{
     CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec,
     LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Signals,
     Source, State, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec,
-    async_trait, limits,
+    WorkflowId, async_trait, limits,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
@@ -265,7 +266,9 @@ impl Source for SqliteStore {
     }
 
     async fn sweep(&self, limit: usize) -> Result<Swept, StoreError> {
-        self.write(limit, move |tx| ops::sweep(tx, limit)).await
+        // Counting may take long, and holds up nobody there.
+        let quiet = self.read(|view| view::quiet_workflows(view)).await?;
+        self.write(limit, move |tx| ops::sweep(tx, limit, &quiet)).await
     }
 
     async fn promote(&self, limit: usize) -> Result<Swept, StoreError> {
@@ -278,6 +281,17 @@ impl Source for SqliteStore {
 
     async fn record(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
         self.get(id).await
+    }
+
+    async fn members(
+        &self,
+        workflow: WorkflowId,
+        step: &str,
+        after: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<Member>, StoreError> {
+        let step = step.to_owned();
+        self.read(move |view| view::members(view, workflow, &step, after, limit)).await
     }
 
     async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {

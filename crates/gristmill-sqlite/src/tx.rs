@@ -5,10 +5,16 @@ use rusqlite::{CachedStatement, Connection};
 
 use crate::error::Fault;
 use crate::memory::Memory;
+use crate::ops::{Report, follow};
 
 /// Labels that one operation writes, some tens of milliseconds; thousands may stand for one task, and nobody else writes meanwhile.
 /// Tasks beyond it are labelled by sweeps, and until then lists look through them.
 const LABELS_MAX: usize = 10_000;
+
+/// A part of a transaction that is taken back by itself, if it is.
+pub(crate) const WHOLE_BEGIN: &str = "SAVEPOINT gristmill_whole";
+pub(crate) const WHOLE_UNDO: &str = "ROLLBACK TO gristmill_whole";
+pub(crate) const WHOLE_END: &str = "RELEASE gristmill_whole";
 
 /// An open write transaction and all that an operation in it may touch.
 pub(crate) struct Tx<'a> {
@@ -20,20 +26,28 @@ pub(crate) struct Tx<'a> {
     pub(crate) effects: &'a mut Effects,
     /// Labels that may still be written, of [`LABELS_MAX`].
     pub(crate) labels: usize,
+    /// What workflows have yet to be told.
+    pub(crate) reports: Vec<Report>,
     kept: Vec<(&'static str, CachedStatement<'a>)>,
 }
 
-impl<'a> Tx<'a> {
-    pub(crate) fn new(
-        conn: &'a Connection,
-        now: Timestamp,
-        passed: Duration,
-        memory: &'a mut Memory,
-        effects: &'a mut Effects,
-    ) -> Self {
-        Self { conn, now, passed, memory, effects, labels: LABELS_MAX, kept: Vec::new() }
-    }
+/// Runs an operation in an open write transaction, and then does what follows for workflows from the ends that it brought about. There is
+/// no other way to one, so that no end can be written without what follows from it.
+pub(crate) fn operate<T>(
+    conn: &Connection,
+    now: Timestamp,
+    passed: Duration,
+    memory: &mut Memory,
+    effects: &mut Effects,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let mut tx = Tx { conn, now, passed, memory, effects, labels: LABELS_MAX, reports: Vec::new(), kept: Vec::new() };
+    let done = work(&mut tx)?;
+    follow(&mut tx)?;
+    Ok(done)
+}
 
+impl<'a> Tx<'a> {
     /// A statement that is run for each of many tasks. It is kept as long as this, since finding it among the connection's and
     /// putting it back there, by its text, costs a good part of what it does.
     pub(crate) fn kept(&mut self, sql: &'static str) -> rusqlite::Result<&mut CachedStatement<'a>> {
@@ -55,19 +69,21 @@ pub(crate) fn whole<T, R>(
     work: impl FnOnce(&mut Tx<'_>) -> Result<Result<T, R>, Fault>,
 ) -> Result<Result<T, R>, Fault> {
     let conn = tx.conn;
+    let told = tx.reports.len();
     let run = |sql| conn.prepare_cached(sql)?.execute([]).map_err(Fault::from);
-    run("SAVEPOINT gristmill_whole")?;
+    run(WHOLE_BEGIN)?;
     let done = work(tx);
     if !matches!(done, Ok(Ok(_))) {
         // After some errors SQLite has rolled back everything by itself; the first error tells more than that of a savepoint
         // that is gone.
-        let back = run("ROLLBACK TO gristmill_whole");
+        let back = run(WHOLE_UNDO);
         tx.memory.forget_file();
+        tx.reports.truncate(told);
         if done.is_ok() {
             back?;
         }
     }
-    let released = run("RELEASE gristmill_whole");
+    let released = run(WHOLE_END);
     if done.is_ok() {
         released?;
     }

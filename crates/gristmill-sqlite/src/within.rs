@@ -1,9 +1,10 @@
 use std::future::{Ready, ready};
 use std::time::Duration;
 
+use gristmill_core::workflow::{NewWorkflow, Started};
 use gristmill_core::{
     CancelOutcome, CancelWithin, Effects, EnqueueOutcome, LeaseRef, NewTask, Note, Schedule, ScheduleEdit, ScheduleWithin,
-    SettleWithin, Settled, Settlement, Store, StoreError, StoreErrorKind, TaskId, Within, store_of,
+    SettleWithin, Settled, Settlement, StartWithin, Store, StoreError, StoreErrorKind, TaskId, Within, store_of,
 };
 use rusqlite::Connection;
 
@@ -11,7 +12,7 @@ use crate::error::Fault;
 use crate::memory::Memory;
 use crate::ops;
 use crate::store::SqliteStore;
-use crate::tx::Tx;
+use crate::tx::{Tx, operate};
 
 /// Marks [`Within`] for connections of rusqlite.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,12 @@ impl CancelWithin<Rusqlite> for &Connection {
 impl ScheduleWithin<Rusqlite> for &Connection {
     fn edit_schedule(self, store: &dyn Store, name: String, edit: ScheduleEdit) -> Ready<Result<Option<Schedule>, StoreError>> {
         ready(run(self, store, EDITING, |tx| Ok(ops::edit_schedules(tx, &[name], &edit)?.pop().flatten())))
+    }
+}
+
+impl StartWithin<Rusqlite> for &Connection {
+    fn start_workflow(self, store: &dyn Store, workflow: NewWorkflow) -> Ready<Result<Started, StoreError>> {
+        ready(run(self, store, STARTING, |tx| ops::start_workflow(tx, workflow)))
     }
 }
 
@@ -73,6 +80,13 @@ impl ScheduleWithin<Rusqlite> for &rusqlite::Transaction<'_> {
     }
 }
 
+impl StartWithin<Rusqlite> for &rusqlite::Transaction<'_> {
+    fn start_workflow(self, store: &dyn Store, workflow: NewWorkflow) -> Ready<Result<Started, StoreError>> {
+        let conn: &Connection = self;
+        StartWithin::start_workflow(conn, store, workflow)
+    }
+}
+
 impl SettleWithin<Rusqlite> for &rusqlite::Transaction<'_> {
     fn settle(self, store: &dyn Store, settlement: Settlement) -> Ready<Result<Settled, StoreError>> {
         let conn: &Connection = self;
@@ -94,8 +108,7 @@ fn run<T>(
     let now = store_of::<SqliteStore>(store, SQLITE)?.env().now();
     // Nothing is remembered: the caller may roll back.
     let (memory, effects) = (&mut Memory::default(), &mut Effects::default());
-    let mut tx = Tx::new(conn, now, Duration::ZERO, memory, effects);
-    work(&mut tx).map_err(|fault| {
+    operate(conn, now, Duration::ZERO, memory, effects, work).map_err(|fault| {
         let error = fault.explain(what);
         if is_foreign(&error) { foreign(what, error) } else { error }
     })
@@ -105,6 +118,7 @@ fn run<T>(
 pub(crate) const SQLITE: &str = "SQLite";
 const SETTLING: &str = "settling in its transaction";
 pub(crate) const EDITING: &str = "editing a schedule in your transaction";
+pub(crate) const STARTING: &str = "starting a workflow in your transaction";
 pub(crate) const ENQUEUEING: &str = "enqueueing in your transaction";
 
 /// Whether the driver says that there are no tables of ours.

@@ -1,34 +1,37 @@
-use async_trait::async_trait;
 use gristmill_core::workflow::{
     Extended, Extension, NewWorkflow, Order, Ordered, Started, WorkflowFilter, WorkflowRecord, Workflows,
 };
-use gristmill_core::{Cursor, Page, StoreError, StoreErrorKind, WorkflowId};
+use gristmill_core::{Cursor, Page, StoreError, WorkflowId, async_trait};
 
-use crate::SqliteStore;
-
-fn missing<T>() -> Result<T, StoreError> {
-    Err(StoreError::new(StoreErrorKind::Invalid, "workflows are not there yet"))
-}
+use crate::store::SqliteStore;
+use crate::{ops, view};
 
 #[async_trait]
 impl Workflows for SqliteStore {
-    async fn start_workflow(&self, _: NewWorkflow) -> Result<Started, StoreError> {
-        missing()
+    async fn start_workflow(&self, workflow: NewWorkflow) -> Result<Started, StoreError> {
+        let weight = workflow.members.len() + workflow.steps.len();
+        self.write(weight, move |tx| ops::start_workflow(tx, workflow.clone())).await
     }
 
-    async fn extend_workflow(&self, _: Extension) -> Result<Extended, StoreError> {
-        missing()
+    async fn extend_workflow(&self, extension: Extension) -> Result<Extended, StoreError> {
+        self.write(extension.members.len(), move |tx| ops::extend_workflow(tx, &extension)).await
     }
 
-    async fn workflow(&self, _: WorkflowId) -> Result<Option<WorkflowRecord>, StoreError> {
-        missing()
+    async fn workflow(&self, id: WorkflowId) -> Result<Option<WorkflowRecord>, StoreError> {
+        self.read(move |view| view::workflow(view, id)).await
     }
 
-    async fn list_workflows(&self, _: &WorkflowFilter, _: Option<Cursor>, _: usize) -> Result<Page<WorkflowRecord>, StoreError> {
-        missing()
+    async fn list_workflows(
+        &self,
+        filter: &WorkflowFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<WorkflowRecord>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |view| view::list_workflows(view, &filter, after, limit)).await
     }
 
-    async fn order_workflow(&self, _: WorkflowId, _: Order) -> Result<Ordered, StoreError> {
-        missing()
+    async fn order_workflow(&self, id: WorkflowId, order: Order) -> Result<Ordered, StoreError> {
+        self.write(1, move |tx| ops::order_workflow(tx, id, order)).await
     }
 }

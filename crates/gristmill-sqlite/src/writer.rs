@@ -14,7 +14,7 @@ use crate::identity::Identity;
 use crate::memory::Memory;
 use crate::open;
 use crate::options::SqliteOptions;
-use crate::tx::Tx;
+use crate::tx::{Tx, operate};
 use crate::watch::Watch;
 
 /// Operations that one transaction takes, and tasks. Beyond this a commit's cost is spread thin enough, and the first
@@ -286,11 +286,9 @@ impl Writer {
             }
             let untouched = conn.total_changes();
             effects.points = Points::default();
-            let mut tx = Tx::new(conn, now, passed, memory, effects);
             // What it has written is rolled back, and what is remembered forgotten: nothing is left of it that could be half done.
-            let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut tx)))
+            let outcome = catch_unwind(AssertUnwindSafe(|| operate(conn, now, passed, memory, effects, |tx| job.run(tx))))
                 .map_err(|panic| Aborted { error: panicked(what, &*panic), alone: true })?;
-            drop(tx);
             points.push(effects.points);
             match outcome {
                 Ok(()) => outcomes.push(Ok(())),

@@ -215,6 +215,11 @@ impl Runtime {
         panics::catch(encode).unwrap_or_else(|panicked| Err(panicked.into()))
     }
 
+    /// Whether there are codecs at all.
+    pub(crate) fn has_codecs(&self) -> bool {
+        !self.layers.codecs.is_empty()
+    }
+
     fn is_encoded(&self, name: &str) -> bool {
         // If the application can't say it for a panic, it is told of that by what follows.
         !self.layers.codecs.is_empty() && panics::catch(|| self.layers.codecs.of(name).next().is_some()).unwrap_or(true)

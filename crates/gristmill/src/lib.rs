@@ -98,6 +98,9 @@ pub mod testing;
 mod transaction;
 mod twins;
 pub mod worker;
+pub mod workflow;
+#[doc(hidden)]
+pub mod written;
 
 /// The seam below, for who writes a store or a source of tasks. Applications find what they need in the other modules.
 pub use gristmill_core as core;
@@ -110,7 +113,7 @@ pub use self::{
     error::{Error, Result, ResultExt},
 };
 pub use from_ref::FromRef;
-pub use gristmill_core::{TaskId, Timestamp};
+pub use gristmill_core::{TaskId, Timestamp, WorkflowId};
 pub use gristmill_macros::{Task, task};
 pub use task::Task;
 

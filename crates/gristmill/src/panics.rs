@@ -30,6 +30,11 @@ pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     caught.map_err(|payload| Panicked { message: message_of(&*payload), trace: TRACE.take() })
 }
 
+/// Whether this is called by a handler, or by what stands around it.
+pub(crate) fn is_in_handler() -> bool {
+    IN_HANDLER.get()
+}
+
 /// Makes a panic in any poll of a future a value, as [`catch`] does; the future must not be polled again then.
 pub(crate) fn caught<F: Future + Unpin>(future: F) -> Caught<F> {
     Caught(future)

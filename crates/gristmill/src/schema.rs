@@ -30,6 +30,22 @@ impl Schema {
         Err(told(&error, format!("args{}", error.instance_path())))
     }
 
+    /// The same of arguments in which something else will stand at these places, which are JSON Pointers: what is not known yet is not
+    /// refused, nor is what depends on it.
+    pub(crate) fn check_around(&self, args: &Value, open: &[String]) -> Result<(), InvalidInput> {
+        let is_open = |error: &ValidationError<'_>| {
+            let place = error.instance_path().to_string();
+            let is_within =
+                |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let at_one = open.iter().any(|open| is_within(&place, open));
+            at_one || (open.iter().any(|open| is_within(open, &place)) && depends_on_parts(error.kind()))
+        };
+        match self.validator.iter_errors(args).find(|error| !is_open(error)) {
+            Some(error) => Err(told(&error, format!("args{}", error.instance_path()))),
+            None => Ok(()),
+        }
+    }
+
     /// Checks arguments that were kept. The error repeats nothing that only the arguments say, the names of fields that
     /// the schema does not know included: such a name may be a customer's (a map's key) or a slip.
     pub(crate) fn check_kept(&self, args: &Value) -> Result<(), InvalidInput> {
@@ -63,6 +79,23 @@ impl Schema {
         }
         shown
     }
+}
+
+/// Whether an error about an object or an array may be gone once one of its parts is another.
+fn depends_on_parts(kind: &ValidationErrorKind) -> bool {
+    use ValidationErrorKind as Kind;
+    !matches!(
+        kind,
+        Kind::Type { .. }
+            | Kind::Required { .. }
+            | Kind::AdditionalProperties { .. }
+            | Kind::AdditionalItems { .. }
+            | Kind::MinProperties { .. }
+            | Kind::MaxProperties { .. }
+            | Kind::MinItems { .. }
+            | Kind::MaxItems { .. }
+            | Kind::PropertyNames { .. }
+    )
 }
 
 fn told(error: &ValidationError<'_>, path: String) -> InvalidInput {
@@ -136,6 +169,29 @@ mod tests {
         assert!(!demands(&properties(json!({"type": "string", "default": {"maxLength": 1}}))));
         assert!(demands(&properties(json!({"type": "string", "maxLength": 1}))));
         assert!(demands(&json!({"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"minimum": 5}}})));
+    }
+
+    #[test]
+    fn around_what_is_not_known_yet_the_rest_is_checked() {
+        let schema = json!({
+            "type": "object", "required": ["n"], "additionalProperties": false, "properties": {
+                "n": {"type": "integer"}, "list": {"type": "array", "items": {"type": "integer"}, "maxItems": 2},
+                "any": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"x": {"type": "integer"}}}]},
+            },
+        });
+        let schema = Schema::compile(&schema).expect("it is a schema");
+        let later = json!({"$result": "a"});
+        let check = |args: Value, open: &[&str]| {
+            let open: Vec<_> = open.iter().map(|place| (*place).to_owned()).collect();
+            schema.check_around(&args, &open).map_err(|error| error.to_string()).err().unwrap_or_default()
+        };
+        assert_eq!(check(json!({"n": later, "list": [1, later], "any": {"x": later}}), &["/n", "/list/1", "/any/x"]), "");
+        assert_eq!(check(later.clone(), &[""]), "");
+        assert_eq!(check(json!({"list": [later]}), &["/list/0"]), "args/n: is missing");
+        assert_eq!(check(json!({"n": later, "list": ["x"]}), &["/n"]), "args/list/0: is not of type integer");
+        assert!(check(json!({"n": 1, "list": [1, 2, later]}), &["/list/2"]).starts_with("args/list: "));
+        assert!(check(json!({"n": later, "nn": 1}), &["/n"]).starts_with("args: "), "its names are known");
+        assert_eq!(check(json!({"n": later}), &["/nn"]), "args/n: is not of type integer");
     }
 
     /// Whatever is wrong, nothing that only the arguments say is in the error that is kept.

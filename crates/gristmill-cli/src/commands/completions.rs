@@ -18,7 +18,7 @@ const OPTIONS: [(&str, Of); 6] = [
 ];
 
 /// Commands whose arguments are.
-const ARGUMENTS: [(&[&str], Of); 14] = [
+const ARGUMENTS: [(&[&str], Of); 19] = [
     (&["enqueue"], Of::Kinds),
     (&["queues", "pause"], Of::Queues),
     (&["queues", "resume"], Of::Queues),
@@ -33,6 +33,11 @@ const ARGUMENTS: [(&[&str], Of); 14] = [
     (&["schedules", "reset"], Of::Schedules),
     (&["schedules", "run-now"], Of::Schedules),
     (&["schedules", "delete"], Of::Schedules),
+    (&["workflows", "show"], Of::Workflows),
+    (&["workflows", "members"], Of::Workflows),
+    (&["workflows", "cancel"], Of::Workflows),
+    (&["workflows", "pause"], Of::Workflows),
+    (&["workflows", "resume"], Of::Workflows),
 ];
 
 /// Arguments of `completions`.
@@ -142,6 +147,9 @@ mod tests {
                 let found = live.matches(&format!("my-app names {} --line ", of.word())).count();
                 assert!(found > arguments, "{shell} has {found} times {}", of.word());
             }
+            // No option has one.
+            let arguments = ARGUMENTS.iter().filter(|(_, of)| *of == Of::Workflows).count();
+            assert!(live.matches("my-app names workflows --line ").count() >= arguments, "{shell}");
         }
     }
 }

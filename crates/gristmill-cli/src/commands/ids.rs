@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
-use gristmill::core::WorkerId;
+use gristmill::core::limits::PAGE_ITEMS_MAX;
+use gristmill::core::workflow::WorkflowFilter;
+use gristmill::core::{WorkerId, WorkflowId};
 use gristmill::record::WorkerInfo;
 use gristmill::{Client, TaskId};
 
@@ -72,9 +74,57 @@ pub(super) async fn find_all(ids: &[IdText], client: &Client) -> Result<Vec<Task
     Ok(found)
 }
 
-fn told(ids: &[TaskId]) -> String {
+/// A workflow's id, or its beginning.
+#[derive(Clone, Debug)]
+pub(super) enum WorkflowText {
+    Whole(WorkflowId),
+    Beginning(String),
+}
+
+impl FromStr for WorkflowText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(id) = text.parse() {
+            return Ok(Self::Whole(id));
+        }
+        if text.len() >= BEGINNING_MIN && TaskId::range_of(text).is_some() {
+            return Ok(Self::Beginning(text.to_ascii_lowercase()));
+        }
+        Err(format!(
+            "`{text}` is not a workflow's id: it is a UUID such as {ID_EXAMPLE}, as `workflows start` prints it and `workflows list` \
+             shows it, or its first {BEGINNING_MIN} characters or more"
+        ))
+    }
+}
+
+impl WorkflowText {
+    /// The id that is meant. A whole one need not be there; beginnings are looked for among the latest workflows.
+    ///
+    /// # Errors
+    /// A beginning that none of these has, or several have.
+    pub(super) async fn find(&self, client: &Client) -> Result<WorkflowId, CliError> {
+        let begin = match self {
+            Self::Whole(id) => return Ok(*id),
+            Self::Beginning(text) => text,
+        };
+        let latest = client.workflows().list(&WorkflowFilter::default(), None, PAGE_ITEMS_MAX).await?;
+        let is_meant = |id: &String| id.starts_with(begin.as_str()) || id.replace('-', "").starts_with(begin.as_str());
+        let found: Vec<_> = latest.items.iter().map(|workflow| workflow.id.to_string()).filter(is_meant).collect();
+        match found.as_slice() {
+            [] => {
+                let looked = format!("of the latest {PAGE_ITEMS_MAX} workflows none has an id that begins with `{begin}`");
+                Err(CliError::failed(looked).with_hint("`workflows list` shows them; an older one is found by its whole id"))
+            }
+            [id] => id.parse().map_err(|_| CliError::failed(format!("the store has no readable id of `{begin}`"))),
+            several => Err(CliError::usage(format!("`{begin}` begins the id of more than one workflow: {}", told(several)))),
+        }
+    }
+}
+
+fn told(ids: &[impl ToString]) -> String {
     let more = if ids.len() > ALIKE_TOLD { ", ..." } else { "" };
-    ids.iter().take(ALIKE_TOLD).map(TaskId::to_string).collect::<Vec<_>>().join(", ") + more
+    ids.iter().take(ALIKE_TOLD).map(ToString::to_string).collect::<Vec<_>>().join(", ") + more
 }
 
 /// A worker by its id, the beginning of it, or its name.

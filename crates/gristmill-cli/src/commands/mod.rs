@@ -23,3 +23,4 @@ mod values;
 mod wait;
 pub(crate) mod worker;
 pub(crate) mod workers;
+pub(crate) mod workflows;

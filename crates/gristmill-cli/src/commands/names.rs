@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use gristmill::Client;
 use gristmill::core::limits::PAGE_ITEMS_MAX;
+use gristmill::core::workflow::{WorkflowFilter, WorkflowState};
 
 use super::typed::Typed;
 use crate::cli::Global;
@@ -40,6 +41,7 @@ pub(crate) enum Of {
     Kinds,
     Schedules,
     Workers,
+    Workflows,
 }
 
 impl Of {
@@ -50,6 +52,7 @@ impl Of {
             Self::Kinds => "kinds",
             Self::Schedules => "schedules",
             Self::Workers => "workers",
+            Self::Workflows => "workflows",
         }
     }
 }
@@ -59,7 +62,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
     let mut names: Vec<String> = match args.of {
         // What the program has is there without a store, too.
         Of::Kinds => session.kinds().into_iter().map(|kind| kind.name).collect(),
-        Of::Queues | Of::Schedules | Of::Workers => Vec::new(),
+        Of::Queues | Of::Schedules | Of::Workers | Of::Workflows => Vec::new(),
     };
     if let Some(client) = session.connect_untouched().await? {
         names.extend(kept(args.of, &client).await?);
@@ -78,6 +81,13 @@ async fn kept(of: Of, client: &Client) -> Result<Vec<String>, CliError> {
         Of::Schedules => {
             let page = client.schedules().list(None, None, PAGE_ITEMS_MAX).await?;
             page.into_iter().map(|schedule| schedule.name).collect()
+        }
+        // Those that go on: nobody types the id of one that has ended without having read it.
+        Of::Workflows => {
+            let states = WorkflowState::ALL.into_iter().filter(|state| !state.is_final()).collect();
+            let filter = WorkflowFilter { states, ..WorkflowFilter::default() };
+            let page = client.workflows().list(&filter, None, PAGE_ITEMS_MAX).await?;
+            page.items.into_iter().map(|workflow| workflow.id.to_string()).collect()
         }
         Of::Workers => {
             client.workers().list().await?.into_iter().filter(|worker| worker.alive).map(|worker| worker.name).collect()

@@ -28,3 +28,4 @@ mod tasks;
 mod versions;
 mod visible;
 mod worker;
+mod workflows;

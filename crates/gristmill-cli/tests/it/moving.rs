@@ -73,6 +73,8 @@ fn a_listed_task_that_has_run_is_not_run_again() {
     refused("\"state\": \"running\"", "`tasks release`");
     refused("\"state\": \"blocked\"", "waits for others");
     refused("\"state\": \"ready\", \"cancel_requested\": true", "somebody cancelled");
+    let member = "\"state\": \"ready\", \"step\": \"a\", \"workflow\": \"019a0000-0000-7000-8000-000000000001\"";
+    refused(member, "of a workflow");
     refused("\"state\": \"asleep\"", "asleep");
     refused("\"state\": \"ready\", \"prority\": 1", "unknown field `prority`");
     refused("\"state\": \"ready\", \"in\": \"5s\"", "unknown field `in`");

@@ -9,8 +9,10 @@ mod answer;
 mod page;
 mod task;
 mod tick;
+mod workflow;
 
 pub use answer::{OutcomeJson, PausedJson};
 pub use page::{ListJson, PageJson};
 pub use task::{AttemptJson, FailureJson, TaskJson};
 pub use tick::TickJson;
+pub use workflow::{MemberJson, OrderedJson, RoleWord, SkipJson, StepJson, WorkflowJson};

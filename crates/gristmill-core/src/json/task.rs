@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{AttemptRecord, AttemptState, Failure, FailureReason, Progress, State, TaskId, TaskRecord, Timestamp};
+use crate::{AttemptRecord, AttemptState, Failure, FailureReason, Progress, State, TaskId, TaskRecord, Timestamp, WorkflowId};
 
 /// A task. Arguments and result keep the very text that the store has, so that no number changes on the way.
 #[derive(Clone, Debug, Serialize)]
@@ -45,6 +45,10 @@ pub struct TaskJson {
     pub cancel_requested: bool,
     /// The task whose handler enqueued this one.
     pub parent: Option<TaskId>,
+    /// The run of a workflow that it belongs to.
+    pub workflow: Option<WorkflowId>,
+    /// The step of that workflow of which it is a member.
+    pub step: Option<String>,
     /// Labels.
     pub tags: Vec<String>,
     /// Context that travels with it.
@@ -121,6 +125,8 @@ impl TaskJson {
             ended_at: task.ended_at,
             cancel_requested: task.cancel_requested,
             parent: task.meta.parent,
+            workflow: task.meta.member.as_ref().map(|member| member.workflow),
+            step: task.meta.member.map(|member| member.step),
             tags: task.meta.tags,
             headers: task.meta.headers,
             attempts: None,
@@ -157,7 +163,7 @@ impl From<Failure> for FailureJson {
 }
 
 /// JSON text as it is; what is none (a damaged row) as a string.
-fn raw(text: String) -> Box<RawValue> {
+pub(super) fn raw(text: String) -> Box<RawValue> {
     let quoted = serde_json::Value::from(text.as_str()).to_string();
     RawValue::from_string(text).or_else(|_| RawValue::from_string(quoted)).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
@@ -165,7 +171,7 @@ fn raw(text: String) -> Box<RawValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TaskMeta;
+    use crate::{Membership, TaskMeta};
 
     fn record() -> TaskRecord {
         TaskRecord {
@@ -190,6 +196,13 @@ mod tests {
                 tags: vec!["a".to_owned()],
                 headers: [("trace".to_owned(), "x".to_owned())].into(),
                 title: Some("to Ann".to_owned()),
+                member: Some(Membership {
+                    workflow: "019a0000-0000-7000-8000-000000000003".parse().unwrap(),
+                    number: 1,
+                    step: "notify".to_owned(),
+                    place: 0,
+                    refers: false,
+                }),
                 ..TaskMeta::default()
             },
             attempts: vec![AttemptRecord {
@@ -214,7 +227,8 @@ mod tests {
             r#""args":{"n": 1.0, "big": 123456789012345678901234567890},"result":null,"#,
             r#""error":{"reason":"timeout","message":"too long","chain":[],"trace":null},"#,
             r#""created_at":"1970-01-01T00:00:01.000Z","run_at":"1970-01-01T00:00:02.000Z","ended_at":"1970-01-01T00:00:03.500Z","#,
-            r#""cancel_requested":false,"parent":"019a0000-0000-7000-8000-000000000002","tags":["a"],"headers":{"trace":"x"}}"#,
+            r#""cancel_requested":false,"parent":"019a0000-0000-7000-8000-000000000002","#,
+            r#""workflow":"019a0000-0000-7000-8000-000000000003","step":"notify","tags":["a"],"headers":{"trace":"x"}}"#,
         );
         assert_eq!(serde_json::to_string(&TaskJson::of(record())).unwrap(), expected);
     }
@@ -241,7 +255,7 @@ mod tests {
         let expected = [
             r#""title":null"#,
             r#""args":"{damaged","result":[1.50],"error":null"#,
-            r#""ended_at":null,"cancel_requested":false,"parent":null,"tags":[],"headers":{}}"#,
+            r#""ended_at":null,"cancel_requested":false,"parent":null,"workflow":null,"step":null,"tags":[],"headers":{}}"#,
         ];
         for part in expected {
             assert!(text.contains(part), "{part} is not in {text}");

@@ -237,6 +237,9 @@ mod tests {
     fn write(run: Run, steps: &mut [StepRow], edges: &[Edge]) -> Advance {
         let advance = super::advance(run, steps, edges);
         advance.apply(steps);
+        for (number, because) in advance.skipped.iter().filter(|_| !run.cancelled) {
+            assert_eq!(crate::workflow::because(steps, edges, *number), Some(*because), "found again");
+        }
         if !steps.is_empty() {
             assert_eq!(super::advance(run, steps, edges), Advance::default(), "asked again");
         }

@@ -3,7 +3,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Needs, NewStep, NewWorkflow, References, Role, StepSpec, Tolerance, Wanted, references};
+use super::{Needs, NewStep, NewWorkflow, References, Role, StepSpec, Tolerance, Wanted, pointer_part, references};
 use crate::limits::STEPS_MAX;
 use crate::{Membership, NewTask, Retention, TaskMeta, WorkflowId, limits};
 
@@ -68,7 +68,7 @@ impl std::error::Error for DraftError {}
 impl DraftError {
     /// At a place of a step.
     fn of(step: &str, part: &str, why: impl Into<String>) -> Self {
-        Self { place: format!("/steps/{}{part}", step.replace('~', "~0").replace('/', "~1")), why: why.into() }
+        Self { place: format!("/steps/{}{part}", pointer_part(step)), why: why.into() }
     }
 }
 
@@ -170,7 +170,7 @@ impl<M> Draft<M> {
     fn check_references(&self, step: &StepDraft<M>, numbers: &HashMap<&str, u32>, ancestors: &[bool]) -> Result<(), DraftError> {
         for reference in &step.refers {
             let Some(name) = &reference.step else {
-                if matches!(step.role, Role::Work) {
+                if step.is_work() {
                     let why = "refers to the failure of the workflow, which only its handlers can know; name a step";
                     return Err(DraftError::of(&step.name, "/args", why));
                 }
@@ -181,9 +181,9 @@ impl<M> Draft<M> {
             };
             let other = self.steps.get(*number as usize);
             // Handlers and what undoes a step run when all work is over.
-            let is_over = match step.role {
-                Role::Work => ancestors.get(*number as usize) == Some(&true),
-                Role::Handler(_) | Role::Undo(_) => other.is_some_and(|other| matches!(other.role, Role::Work)),
+            let is_over = match step.is_work() {
+                true => ancestors.get(*number as usize) == Some(&true),
+                false => other.is_some_and(StepDraft::is_work),
             };
             if !is_over {
                 let why = format!("refers to the step `{name}`, which need not have ended then; it has to come `after` it");
@@ -238,6 +238,11 @@ impl<M> StepDraft<M> {
         Ok(())
     }
 
+    /// Whether it is part of the work, and neither a handler nor what undoes a step.
+    pub fn is_work(&self) -> bool {
+        self.role == Role::Work && self.undoes.is_none()
+    }
+
     fn spec(&self, numbers: &HashMap<&str, u32>) -> Result<StepSpec, DraftError> {
         let number = |part: &str, of: &str| {
             let number = numbers.get(of).copied();
@@ -252,7 +257,14 @@ impl<M> StepDraft<M> {
         if role != Role::Work && !after.is_empty() {
             return Err(DraftError::of(&self.name, "/after", "is not for what runs when all is over"));
         }
-        Ok(StepSpec { name: self.name.clone(), kind: self.kind.clone(), role, after, tolerance: self.tolerance })
+        Ok(StepSpec {
+            name: self.name.clone(),
+            kind: self.kind.clone(),
+            role,
+            after,
+            group: self.group,
+            tolerance: self.tolerance,
+        })
     }
 }
 
@@ -313,6 +325,8 @@ mod tests {
         let far = refers("c", &["b"], &json!({ "n": { "$result": "a" } }));
         let mut handler = refers("h", &[], &json!({ "why": { "$failure": true }, "n": { "$result": "c" } }));
         handler.role = Role::Handler(Needs::Failure);
-        assert!(draft(vec![step("a", &[]), step("b", &["a"]), far, handler]).check().is_ok());
+        let args = json!({ "why": { "$failure": true }, "n": { "$result": "a" } });
+        let undo = StepDraft { undoes: Some("a".to_owned()), ..refers("u", &[], &args) };
+        assert!(draft(vec![step("a", &[]), step("b", &["a"]), far, handler, undo]).check().is_ok());
     }
 }

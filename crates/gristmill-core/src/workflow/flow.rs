@@ -1,4 +1,6 @@
-use super::{Chore, NewWorkflow, Run, StepRow, StepSpec, StepState, WorkflowEnd, advance, edges};
+use super::{
+    Change, Chore, Counted, NewWorkflow, Run, StepEnd, StepRow, StepSpec, StepState, Tally, WorkflowEnd, advance, edges,
+};
 use crate::State;
 
 /// One run of a workflow as a store has read it to go on with it: told what happened, it says what has to be written. Every store works on
@@ -45,6 +47,32 @@ impl Flow {
     /// One that had ended in this state was retried, and has not ended any more.
     pub fn reopened(&mut self, step: u32, state: State) {
         self.count(step, |step| step.row.tally.take(state));
+    }
+
+    /// Several have, or have not any more.
+    pub fn changed(&mut self, step: u32, change: Change) {
+        self.count(step, |step| step.row.tally.change(change));
+    }
+
+    /// All members of a step were counted anew, as reports or a chore may have been lost. One that is gone altogether ended as was counted
+    /// before, and if nobody knows how, it failed.
+    pub fn recounted(&mut self, step: u32, counted: Counted) {
+        let Some(step) = self.steps.get_mut(step as usize) else { return };
+        let before = step.row.tally;
+        let Counted { succeeded, failed, cancelled, open, blocked } = counted;
+        let mut gone = before.members.saturating_sub(succeeded + failed + cancelled + open);
+        let mut known = |before: u32, now: u32| {
+            let known = before.saturating_sub(now).min(gone);
+            gone -= known;
+            now + known
+        };
+        let (succeeded, cancelled) = (known(before.succeeded, succeeded), known(before.cancelled, cancelled));
+        step.row.tally = Tally { succeeded, cancelled, failed: failed + gone, ..before };
+        match step.row.state {
+            StepState::Goes if blocked > 0 => step.set(Chore::LetGo),
+            StepState::Stops | StepState::Ended(StepEnd::Skipped) if open > 0 => step.set(Chore::Cancel),
+            StepState::Waits | StepState::Goes | StepState::Stops | StepState::Ended(_) => {}
+        }
     }
 
     fn count(&mut self, step: u32, count: impl FnOnce(&mut FlowStep)) {
@@ -121,12 +149,13 @@ impl FlowStep {
 mod tests {
     use super::*;
     use crate::workflow::{Needs, Role, StepEnd, Tolerance};
+    use crate::{Retention, WorkflowId};
 
     fn flow(members: &[u32], after: &[(u32, u32)]) -> Flow {
         let step = |(members, number): (&u32, u32)| {
             let after = after.iter().filter(|(_, to)| *to == number).map(|(from, _)| (*from, Needs::Success)).collect();
             let (name, kind) = (number.to_string(), "t".to_owned());
-            let spec = StepSpec { name, kind, role: Role::Work, after, tolerance: Tolerance::NONE };
+            let spec = StepSpec { name, kind, role: Role::Work, after, group: false, tolerance: Tolerance::NONE };
             FlowStep { spec, row: StepRow::new(Role::Work, *members), chore: None }
         };
         let steps = members.iter().zip(0..).map(step).collect();
@@ -168,6 +197,62 @@ mod tests {
         flow.go_on();
         assert_eq!((flow.end, flow.steps[0].row.tally.succeeded, flow.steps[0].row.tally.failed), (end, 1, 0));
         assert_eq!(flow.steps[0].chore, Some((Chore::Unkeep, 0)));
+    }
+
+    #[test]
+    fn sums_count_as_the_ends_do_one_by_one() {
+        let mut flow = flow(&[3], &[]);
+        flow.changed(0, Change { succeeded: 2, failed: 1, cancelled: 0 });
+        flow.changed(0, Change { succeeded: 0, failed: -1, cancelled: -7 });
+        assert_eq!((flow.steps[0].row.tally.succeeded, flow.steps[0].row.tally.ended()), (2, 2));
+        flow.changed(7, Change::default());
+        flow.changed(0, Change { succeeded: 0, failed: 1, cancelled: 0 });
+        flow.go_on();
+        assert_eq!(flow.end, Some(WorkflowEnd { work: StepEnd::Failed, unhandled: false }));
+    }
+
+    #[test]
+    fn what_was_lost_is_found_when_members_are_counted_anew() {
+        let mut flow = flow(&[4, 2], &[(0, 1)]);
+        flow.did(0, None);
+        flow.recounted(0, Counted { succeeded: 1, open: 3, blocked: 2, ..Counted::default() });
+        assert_eq!((flow.steps[0].row.tally.ended(), flow.steps[0].chore), (1, Some((Chore::LetGo, 0))));
+        flow.did(0, None);
+        flow.steps[0].row.tally.succeeded = 2;
+        flow.recounted(0, Counted { succeeded: 1, cancelled: 1, ..Counted::default() });
+        let tally = flow.steps[0].row.tally;
+        assert_eq!((tally.succeeded, tally.cancelled, tally.failed), (2, 1, 1), "one that is gone was known, and one was not");
+        flow.go_on();
+        flow.did(1, None);
+        flow.recounted(1, Counted { open: 2, blocked: 2, ..Counted::default() });
+        assert_eq!(flow.steps[1].chore, Some((Chore::Cancel, 0)), "it was skipped");
+        flow.recounted(9, Counted::default());
+    }
+
+    /// A handler for what can't be any more when the workflow begins.
+    #[test]
+    fn what_nobody_needs_from_the_start_is_cancelled_and_never_goes() {
+        let step = |name: &str, role, members| {
+            let (name, kind) = (name.to_owned(), "t".to_owned());
+            let spec = StepSpec { name, kind, role, after: Vec::new(), group: false, tolerance: Tolerance::NONE };
+            NewStep { spec, members, open: false }
+        };
+        let mut new = NewWorkflow {
+            id: WorkflowId::from_uuid(uuid::Uuid::nil()),
+            name: "w".to_owned(),
+            key: None,
+            tags: Vec::new(),
+            retention: Retention::default(),
+            definition: String::new(),
+            steps: vec![step("g", Role::Work, 0), step("bad", Role::Handler(Needs::Failure), 1), step("any", Role::Work, 1)],
+            members: Vec::new(),
+        };
+        let flow = Flow::begin(&new);
+        assert_eq!(flow.steps.iter().map(|step| step.chore).collect::<Vec<_>>(), [None; 3], "the work goes on");
+        new.steps.pop();
+        let flow = Flow::begin(&new);
+        assert_eq!(flow.end, Some(WorkflowEnd { work: StepEnd::Succeeded, unhandled: false }));
+        assert_eq!(flow.steps[1].chore, Some((Chore::Cancel, 0)));
     }
 
     #[test]

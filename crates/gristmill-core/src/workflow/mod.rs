@@ -2,6 +2,7 @@
 //! 14](https://github.com/gristmill/gristmill/blob/main/docs/decisions/0014-workflows.md).
 
 mod advance;
+mod because;
 mod chore;
 mod draft;
 mod flow;
@@ -12,11 +13,12 @@ mod step;
 mod store;
 
 pub use advance::{Advance, advance};
+pub use because::{because, began_with, waits_for};
 pub use chore::Chore;
 pub use draft::{Draft, DraftError, StepDraft};
 pub use flow::{Flow, FlowStep};
 pub use new::{Extended, Extension, NewStep, NewWorkflow, Started, StepSpec, edges};
 pub use record::{Member, Order, Ordered, QUIET_MAX, StepRecord, StepWord, WorkflowFilter, WorkflowRecord, WorkflowState};
-pub use reference::{Reference, ReferenceError, References, Wanted, references, resolve};
-pub use step::{Because, Edge, Needs, Role, Run, StepEnd, StepRow, StepState, Tally, Tolerance, WorkflowEnd};
+pub use reference::{Reference, ReferenceError, References, Wanted, pointer_part, reference_places, references, resolve};
+pub use step::{Because, Change, Counted, Edge, Needs, Role, Run, StepEnd, StepRow, StepState, Tally, Tolerance, WorkflowEnd};
 pub use store::Workflows;

@@ -49,6 +49,9 @@ pub struct StepSpec {
     /// The steps that it waits for, by their numbers, and what it needs of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<(u32, Needs)>,
+    /// Whether it is a group, whose results are an array, however many members it has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub group: bool,
     /// How many of its members need not succeed.
     #[serde(default = "all", skip_serializing_if = "is_all")]
     pub tolerance: Tolerance,

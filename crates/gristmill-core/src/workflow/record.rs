@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,20 @@ pub enum StepWord {
     Skipped,
 }
 
+impl StepWord {
+    /// As people and JSON have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
 /// Where a workflow stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -100,6 +115,18 @@ impl WorkflowState {
     /// All of them.
     pub const ALL: [Self; 6] = [Self::Running, Self::Paused, Self::Cancelling, Self::Succeeded, Self::Failed, Self::Cancelled];
 
+    /// As people and JSON have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Cancelling => "cancelling",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// By what is kept of it.
     pub const fn of(run: Run, end: Option<WorkflowEnd>) -> Self {
         match end {
@@ -115,6 +142,12 @@ impl WorkflowState {
     /// Whether it goes on no more.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+impl fmt::Display for WorkflowState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -171,3 +204,19 @@ pub enum Ordered {
 
 /// How long a workflow may stand still, with nothing of it that could end, before a sweep counts its members anew.
 pub const QUIET_MAX: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_written_as_its_json_is() {
+        for state in WorkflowState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+        use StepWord::{Cancelled, Failed, Running, Skipped, Succeeded, Waiting};
+        for word in [Waiting, Running, Succeeded, Failed, Cancelled, Skipped] {
+            assert_eq!(serde_json::to_value(word).unwrap(), word.as_str());
+        }
+    }
+}

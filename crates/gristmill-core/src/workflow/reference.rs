@@ -70,6 +70,19 @@ pub fn references(args: &Value) -> Result<References, ReferenceError> {
     Ok(found)
 }
 
+/// The same with the place of each as a JSON Pointer, as often as it stands there.
+///
+/// # Errors
+/// If one can't be read.
+pub fn reference_places(args: &Value) -> Result<Vec<(Reference, String)>, ReferenceError> {
+    let mut found = Vec::new();
+    walk(args, &mut String::new(), &mut |reference, place| {
+        found.push((reference, place.to_owned()));
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 /// Puts results in the place of references. `result` gives the result of a step, or those of all its members as an array.
 ///
 /// # Errors
@@ -171,13 +184,14 @@ fn read(map: &Map<String, Value>, place: &str) -> Result<Option<Reference>, Refe
 fn below<T>(place: &mut String, key: &str, act: impl FnOnce(&mut String) -> T) -> T {
     let here = place.len();
     place.push('/');
-    place.push_str(&escaped(key));
+    place.push_str(&pointer_part(key));
     let done = act(place);
     place.truncate(here);
     done
 }
 
-fn escaped(key: &str) -> Cow<'_, str> {
+/// A key as a part of a JSON Pointer.
+pub fn pointer_part(key: &str) -> Cow<'_, str> {
     if key.contains(['~', '/']) { Cow::Owned(key.replace('~', "~0").replace('/', "~1")) } else { Cow::Borrowed(key) }
 }
 
@@ -198,6 +212,8 @@ mod tests {
             reference(None, Wanted::Failure, ""),
         ];
         assert_eq!(references(&args), Ok(expected));
+        let places: Vec<_> = reference_places(&args).unwrap().into_iter().map(|(_, place)| place).collect();
+        assert_eq!(places, ["/a", "/b/1", "/b/2", "/b/3"]);
         assert_eq!(references(&json!({ "result": "x", "at": "/n" })), Ok(vec![]));
     }
 

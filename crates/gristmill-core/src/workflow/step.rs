@@ -134,6 +134,13 @@ impl Tally {
         self.cancelled = self.cancelled.saturating_sub(one.cancelled);
     }
 
+    /// Counts several at once. Of what can't be, as if more were taken back than there are, nothing is left.
+    pub const fn change(&mut self, change: Change) {
+        self.succeeded = changed(self.succeeded, change.succeeded);
+        self.failed = changed(self.failed, change.failed);
+        self.cancelled = changed(self.cancelled, change.cancelled);
+    }
+
     /// So many have ended.
     pub const fn ended(self) -> u32 {
         self.succeeded + self.failed + self.cancelled
@@ -148,6 +155,43 @@ impl Tally {
             (false, _) => StepEnd::Failed,
         })
     }
+}
+
+const fn changed(count: u32, by: i64) -> u32 {
+    let sum = (count as i64).saturating_add(by);
+    if sum <= 0 {
+        0
+    } else if sum > u32::MAX as i64 {
+        u32::MAX
+    } else {
+        sum as u32
+    }
+}
+
+/// What became of members of a step since they were last counted, in sums: less than nothing, where more were retried than ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// So many succeeded.
+    pub succeeded: i64,
+    /// So many failed.
+    pub failed: i64,
+    /// So many were cancelled, or not started in time.
+    pub cancelled: i64,
+}
+
+/// What a look at all members of a step found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// So many succeeded.
+    pub succeeded: u32,
+    /// So many failed.
+    pub failed: u32,
+    /// So many were cancelled, or not started in time.
+    pub cancelled: u32,
+    /// So many have not ended.
+    pub open: u32,
+    /// So many of these are blocked.
+    pub blocked: u32,
 }
 
 /// How many members of a step need not succeed.

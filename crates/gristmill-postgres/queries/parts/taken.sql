@@ -10,7 +10,8 @@ own AS MATERIALIZED (
   RETURNING id, seq, kind, attempt, claim_no, crashes, priority, expires_at, flags
 ), body AS MATERIALIZED (
   SELECT g.*, coalesce(g.expires_at <= {now}, false) AS late,
-         t.found, t.arrival, t.ack, t.retention, t.max_attempts, t.created_at, t.args, t.meta
+         t.found, t.arrival, t.ack, t.retention, t.max_attempts, t.created_at, t.args, t.meta,
+         t.workflow, t.step
   FROM gone g LEFT JOIN {body} t ON {is_body}
 ), taken AS (
   INSERT INTO {s}.lease(id, fence, seq, worker, retention, claimed_at, queue, attempt, claim_no, crashes, started, flags)
@@ -21,4 +22,8 @@ own AS MATERIALIZED (
   INSERT INTO {s}.outcome(id, seq, finished_at, keep_until, claim_no, attempt, crashes, state, ended, error)
   SELECT id, arrival, {now}, {keep}, claim_no + 1, attempt, crashes, 7, 4, $9
   FROM body WHERE late AND found
+), told AS (
+  SELECT workflow, step, 4 AS ended, 1 AS n FROM body WHERE late AND found AND flags & {member} <> 0
+), reported AS (
+  {report}
 )

@@ -60,6 +60,11 @@ pub(crate) async fn delete(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<De
     all.sort_unstable();
     all.dedup();
     s.spare_days().await?;
+    let mut wanted = HashSet::new();
+    for row in s.rows(Q::TaskWanted, &[&all]).await? {
+        wanted.insert(row.try_get::<_, Uuid>(0)?);
+    }
+    all.retain(|id| !wanted.contains(id));
     let mut deleted = HashSet::with_capacity(all.len());
     for row in s.rows(Q::Delete, &[&all]).await? {
         deleted.insert(row.try_get::<_, Uuid>(0)?);
@@ -69,6 +74,7 @@ pub(crate) async fn delete(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<De
     let answer = |(id, state): (&TaskId, Option<State>)| match state {
         // A second time in one call there is none any more.
         _ if deleted.remove(&id.as_uuid()) => DeleteOutcome::Deleted,
+        Some(state) if state.is_final() && wanted.contains(&id.as_uuid()) => DeleteOutcome::Wanted,
         Some(_) => DeleteOutcome::NotEnded,
         None => DeleteOutcome::NotFound,
     };

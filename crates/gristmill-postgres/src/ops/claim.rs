@@ -58,6 +58,7 @@ pub(crate) async fn claim(s: &mut Session<'_>, workers: &Workers, claim: &Claim,
         server_is_alive(claiming.s, workers, claim.worker).await?;
     }
     let claimed = claiming.claimed;
+    s.own.claimed_members = claimed.iter().any(|claimed| claimed.meta.as_ref().is_some_and(|meta| meta.member.is_some()));
     if !claimed.is_empty() {
         s.effects.points.add(Points::CLAIM);
     }
@@ -368,6 +369,8 @@ impl Claiming<'_, '_> {
                 let id = TaskId::from_uuid(row.try_get(0)?);
                 self.s.effects.ended.push(id);
                 self.s.own.untold.push(id);
+                // It may have been a member: a look finds that.
+                self.s.own.reported = true;
                 continue;
             }
             match read(self.s, row, self.claim.fence, name)? {

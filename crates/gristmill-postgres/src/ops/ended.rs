@@ -2,7 +2,7 @@
 //! leaves by the door [in](super::place).
 //!
 //! The statements that end tasks without a word from here take their text from [`doors`](crate::doors): plain successes
-//! (`settle_plain.sql`, `settle_forget.sql`), expiries that a claim finds (`claim.sql`), cancellations and the settlement in a handler's
+//! (`settle_plain.sql`, `settle_forget.sql`), those of members of workflows (`settle_members.sql`), expiries that a claim finds (`claim.sql`), cancellations and the settlement in a handler's
 //! transaction (the newest text of each function in `additions/`).
 
 use gristmill_core::kit::Word;
@@ -13,11 +13,11 @@ use gristmill_core::{
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::facts::{Facts, facts};
+use super::facts::{Facts, Step, facts};
 use super::place::Placed;
 use super::storable;
 use super::taken::Taken;
-use super::writes::{Outcome, Writes};
+use super::writes::{Outcome, Reports, Writes};
 use crate::conn::Params;
 use crate::error::Fault;
 use crate::session::Session;
@@ -37,7 +37,8 @@ pub(super) fn end_attempt(taken: Taken, word: &Word<'_>, writes: &mut Writes, ef
     };
     let ended = state.is_final().then(|| ended(state, taken.flags, retention_from(taken.retention), taken.now));
     if let Some(ended) = &ended {
-        tell(ended.followers(), taken.id, effects);
+        let step = taken.facts.and_then(|facts| facts.member);
+        tell(ended.followers(), (taken.id, state), step, &mut writes.reports, effects);
     }
     if ended.is_some_and(|ended| ended.keep == Keep::Nothing) {
         writes.tasks_gone.push(taken.id);
@@ -73,11 +74,19 @@ pub(super) fn end_columns(state: State, ended: &Ended) -> (i16, Option<i64>, i32
 }
 
 /// Lets everybody know who waits for the end of a task.
-fn tell(followers: impl Iterator<Item = Follower>, id: Uuid, effects: &mut Effects) {
+fn tell(
+    followers: impl Iterator<Item = Follower>,
+    (id, state): (Uuid, State),
+    step: Option<Step>,
+    reports: &mut Reports,
+    effects: &mut Effects,
+) {
     for follower in followers {
-        match follower {
-            Follower::Awaiter => effects.ended.push(TaskId::from_uuid(id)),
-            Follower::Step => {}
+        match (follower, step) {
+            (Follower::Awaiter, _) => effects.ended.push(TaskId::from_uuid(id)),
+            (Follower::Step, Some(step)) => reports.ended(step, state),
+            // Its body is gone, and with it whose member it was: that is found when members are counted anew.
+            (Follower::Step, None) => {}
         }
     }
 }
@@ -134,14 +143,18 @@ pub(super) async fn end_unstarted(s: &mut Session<'_>, waited: &[Waited], why: &
     let attempts: Vec<i32> = ending.iter().map(|(task, _)| task.attempt).collect();
     let claims: Vec<i32> = ending.iter().map(|(task, _)| task.claim_no).collect();
     let crashes: Vec<i32> = ending.iter().map(|(task, _)| task.crashes).collect();
-    let flags: Vec<i32> = ending.iter().map(|(task, _)| task.flags).collect();
+    // A claim does not bring those of what it could not read.
+    let flags: Vec<i32> = ending.iter().map(|(task, facts)| task.flags | facts.flags.bits()).collect();
     let (how, ended, why) = (attempt_state_of(attempt_state), ended_of(state), to_json(&failure));
     let params: Params<'_> = &[&s.now, &ids, &seqs, &retentions, &attempts, &claims, &crashes, &flags, &how, &ended, &why];
     s.execute(Q::OutcomeUnstarted, params).await?;
+    let mut reports = Reports::default();
     for task in waited {
-        tell(Follower::of(Flags::from_bits(task.flags)), task.id, &mut s.effects);
+        let facts = facts.get(&task.id);
+        let flags = Flags::from_bits(task.flags).with(facts.map_or(Flags::NONE, |facts| facts.flags));
+        tell(Follower::of(flags), (task.id, state), facts.and_then(|facts| facts.member), &mut reports, &mut s.effects);
     }
-    Ok(())
+    reports.write(s).await
 }
 
 /// What the history says of a task that was not started in time.

@@ -1,6 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
-use gristmill_core::kit::row::NewRow;
+use gristmill_core::kit::row::{NewRow, int};
 use gristmill_core::{EnqueueOutcome, NewTask, Points, StoreError, StoreErrorKind};
 use uuid::Uuid;
 
@@ -155,6 +155,10 @@ pub(crate) struct Columns<'a> {
     flags: Vec<Option<i32>>,
     /// The few that wait for others.
     blocked: Vec<Uuid>,
+    /// Of members of workflows; empty if there is none, which reads as nothing.
+    workflow: Vec<Option<Uuid>>,
+    step: Vec<Option<i32>>,
+    place: Vec<Option<i32>>,
 }
 
 impl<'a> Columns<'a> {
@@ -178,6 +182,15 @@ impl<'a> Columns<'a> {
         if row.blocked {
             self.blocked.push(row.id);
         }
+        if let Some(of) = task.membership() {
+            let before = self.id.len() - 1;
+            self.workflow.resize(before, None);
+            self.step.resize(before, None);
+            self.place.resize(before, None);
+            self.workflow.push(Some(of.workflow.as_uuid()));
+            self.step.push(Some(int(of.number)));
+            self.place.push(Some(int(of.place)));
+        }
     }
 
     /// Whether nothing but their time holds any of them back.
@@ -189,7 +202,7 @@ impl<'a> Columns<'a> {
         &'p self,
         now: &'p Option<i64>,
         lock_wait: &'p Option<String>,
-    ) -> [&'p (dyn tokio_postgres::types::ToSql + Sync); 18] {
+    ) -> [&'p (dyn tokio_postgres::types::ToSql + Sync); 21] {
         [
             now,
             &self.id,
@@ -209,6 +222,9 @@ impl<'a> Columns<'a> {
             &self.flags,
             &self.blocked,
             lock_wait,
+            &self.workflow,
+            &self.step,
+            &self.place,
         ]
     }
 }

@@ -22,7 +22,12 @@ pub(super) struct Facts {
     pub(super) expires_at: Option<i64>,
     pub(super) retention: i64,
     pub(super) flags: Flags,
+    /// The workflow and the number of the step of which it is a member.
+    pub(super) member: Option<Step>,
 }
+
+/// A step: its workflow, and its number there.
+pub(super) type Step = (Uuid, i32);
 
 /// Those of some tasks; none of one whose body is missing. A session that [spares days](Session::spare_days) opens only theirs.
 pub(super) async fn facts(s: &Session<'_>, ids: &[Uuid]) -> Result<HashMap<Uuid, Facts>, Fault> {
@@ -42,6 +47,7 @@ pub(super) async fn facts(s: &Session<'_>, ids: &[Uuid]) -> Result<HashMap<Uuid,
             expires_at: row.try_get(8)?,
             retention: row.try_get(9)?,
             flags: Flags::from_bits(row.try_get(10)?),
+            member: row.try_get::<_, Option<Uuid>>(11)?.zip(row.try_get(12)?),
         };
         facts.insert(row.try_get(0)?, of_one);
     }

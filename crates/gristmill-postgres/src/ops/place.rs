@@ -56,12 +56,12 @@ impl Placed {
         }
     }
 
-    /// An ended task that is to run once more, with the place where it goes. A priority from when it was not checked is brought into its
+    /// An ended task that is to run once more, with the place where it goes: `blocked`, if it waits for others again. A priority from when it was not checked is brought into its
     /// bounds, and the task found by its id then.
-    pub(super) fn anew((id, claim_no): (Uuid, u32), facts: &Facts, now: Timestamp) -> (Place, Self) {
+    pub(super) fn anew((id, claim_no): (Uuid, u32), facts: &Facts, blocked: bool, now: Timestamp) -> (Place, Self) {
         let priority = facts.priority.clamp(0, PRIORITY_MAX);
         let flags = if priority == facts.priority { facts.flags } else { facts.flags.with(Flags::MOVED) };
-        let place = place(Standing { limited: flags.has(Flags::LIMITED), ..Standing::default() });
+        let place = place(Standing { blocked, limited: flags.has(Flags::LIMITED), ..Standing::default() });
         let task = Self {
             id,
             seq: facts.seq,
@@ -184,9 +184,15 @@ pub(crate) async fn unblock(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<O
     let asked = once(ids);
     let mut gone = Vec::new();
     for row in s.rows(Q::Unblock, &[&s.now, &asked]).await? {
-        gone.push((row.try_get(0)?, place_of(row.try_get(1)?)));
+        let place = place_of(row.try_get(1)?);
+        gone.push((row.try_get(0)?, place));
+        if place == Place::Ready {
+            came(s, (row.try_get(2)?, row.try_get(3)?), 1);
+        } else {
+            arrived_somewhere(s, place);
+        }
     }
-    Ok(went_on(s, ids, gone))
+    Ok(went_on(ids, gone))
 }
 
 /// Lets waiting tasks become ready.
@@ -195,8 +201,9 @@ pub(crate) async fn admit(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Opt
     let mut gone = Vec::new();
     for row in s.rows(Q::Admit, &[&asked]).await? {
         gone.push((row.try_get(0)?, Place::Ready));
+        arrived_somewhere(s, Place::Ready);
     }
-    Ok(went_on(s, ids, gone))
+    Ok(went_on(ids, gone))
 }
 
 /// Each id once, in the order in which they were given.
@@ -205,11 +212,8 @@ fn once(ids: &[TaskId]) -> Vec<Uuid> {
     ids.iter().map(TaskId::as_uuid).filter(|id| seen.insert(*id)).collect()
 }
 
-fn went_on(s: &mut Session<'_>, ids: &[TaskId], gone: Vec<(Uuid, Place)>) -> Vec<Option<State>> {
+fn went_on(ids: &[TaskId], gone: Vec<(Uuid, Place)>) -> Vec<Option<State>> {
     let mut gone: std::collections::HashMap<_, _> = gone.into_iter().collect();
-    for place in gone.values() {
-        arrived_somewhere(s, *place);
-    }
     // A second time in one call it has gone already.
     ids.iter().map(|id| gone.remove(&id.as_uuid()).map(Place::state)).collect()
 }

@@ -241,5 +241,6 @@ pub(crate) async fn prune(s: &mut Session<'_>, most: usize) -> Result<usize, Fau
     s.execute(Q::WorkerPrune, &[&s.now, &WORKER_KEPT_MS]).await?;
     let pruned = s.row(Q::Prune, &[&s.now, &limit(most)]).await?.map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
     let tasks = usize::try_from(pruned).unwrap_or_default();
+    s.execute(Q::WorkflowPrune, &[&s.now, &limit(most)]).await?;
     Ok(tasks + prune_ticks(s, most.saturating_sub(tasks)).await?)
 }

@@ -1,9 +1,10 @@
-use gristmill_core::kit::encode::{attempt_state_of, to_json};
+use gristmill_core::kit::encode::{attempt_state_of, ended_of, to_json};
 use gristmill_core::kit::row::int;
 use gristmill_core::{AttemptState, Ended, Failure, Place, State, Timestamp};
 use uuid::Uuid;
 
 use super::ended::end_columns;
+use super::facts::Step;
 use super::place::{Placed, Places};
 use crate::error::Fault;
 use crate::session::Session;
@@ -14,6 +15,7 @@ use crate::sql::Q;
 pub(super) struct Writes {
     outcomes: Outcomes,
     places: Places,
+    pub(super) reports: Reports,
     pub(super) tasks_gone: Vec<Uuid>,
     pub(super) histories_gone: Vec<Uuid>,
 }
@@ -85,7 +87,7 @@ impl Writes {
 
     /// Writes all of it, and says in the effects what that brings about.
     pub(super) async fn flush(self, s: &mut Session<'_>) -> Result<(), Fault> {
-        let Self { outcomes, places, tasks_gone, histories_gone } = self;
+        let Self { outcomes, places, reports, tasks_gone, histories_gone } = self;
         if !histories_gone.is_empty() {
             s.execute(Q::OutcomeDelete, &[&histories_gone]).await?;
         }
@@ -95,7 +97,45 @@ impl Writes {
         if !outcomes.id.is_empty() {
             outcomes.insert(s).await?;
         }
+        reports.write(s).await?;
         places.write(s).await
+    }
+}
+
+/// What steps of workflows have to learn of their members.
+#[derive(Default)]
+pub(super) struct Reports {
+    workflow: Vec<Uuid>,
+    step: Vec<i32>,
+    ended: Vec<i16>,
+    n: Vec<i32>,
+}
+
+impl Reports {
+    /// A member has ended.
+    pub(super) fn ended(&mut self, step: Step, state: State) {
+        self.push(step, ended_of(state), 1);
+    }
+
+    /// One that had ended with this code was retried, and has not ended any more.
+    pub(super) fn reopened(&mut self, step: Step, ended: i16) {
+        self.push(step, ended, -1);
+    }
+
+    fn push(&mut self, (workflow, step): Step, ended: i16, n: i32) {
+        self.workflow.push(workflow);
+        self.step.push(step);
+        self.ended.push(ended);
+        self.n.push(n);
+    }
+
+    /// Writes them, beside the ends that they are about. Whoever commits that has workflows go on.
+    pub(super) async fn write(&self, s: &mut Session<'_>) -> Result<(), Fault> {
+        if !self.workflow.is_empty() {
+            s.execute(Q::ReportInsert, &[&self.workflow, &self.step, &self.ended, &self.n]).await?;
+            s.own.reported = true;
+        }
+        Ok(())
     }
 }
 

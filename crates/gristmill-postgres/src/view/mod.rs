@@ -4,8 +4,10 @@ mod list;
 mod overview;
 mod record;
 mod schedule;
+mod workflow;
 
 pub(crate) use list::{ids_between, list, list_ids};
 pub(crate) use overview::{kinds, pending, queues, workers};
 pub(crate) use record::{OF_DAYS, get};
 pub(crate) use schedule::{due_schedules, schedule, schedules, task_states, ticks};
+pub(crate) use workflow::{members, workflow, workflows};

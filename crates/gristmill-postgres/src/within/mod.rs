@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use gristmill_core::kit::encode::{ms, to_json};
 use gristmill_core::kit::row::NewRow;
+use gristmill_core::workflow::{NewWorkflow, Started};
 use gristmill_core::{
     CancelOutcome, Doing, Edit, EnqueueOutcome, LeaseRef, NewTask, Schedule, ScheduleEdit, Settled, Settlement, State, Store,
     StoreError, StoreErrorKind, TaskId, Timestamp, limits, store_of,
@@ -22,14 +23,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::PostgresStore;
-use crate::error::of_code;
+use crate::error::{Fault, of_code};
 use crate::inner::Inner;
-use crate::ops::{Edits, check_tasks, storable};
+use crate::ops::{Edits, Starting, check_tasks, storable};
 use crate::sql::Q;
 use names::commit_names;
 
 const ENQUEUEING: &str = "enqueueing in your transaction";
 const CANCELLING: &str = "cancelling in your transaction";
+const STARTING: &str = "starting a workflow in your transaction";
 const EDITING: &str = "editing a schedule in your transaction";
 const SETTLING: &str = "settling in the task's transaction";
 /// About the most arguments of one statement, in bytes: the server keeps no JSON above 256 MiB, and holds several copies of it.
@@ -101,6 +103,20 @@ pub(crate) fn cancel<'a>(mut on: impl Foreign + 'a, store: &dyn Store, id: TaskI
         let answers: Vec<CancelOutcome> =
             call(&mut on, CANCELLING, inner?.connect.texts.text(Q::CallCancelTasks), &[ids]).await?;
         answers.first().copied().ok_or_else(|| unreadable(CANCELLING, "[]"))
+    })
+}
+
+pub(crate) fn start_workflow<'a>(mut on: impl Foreign + 'a, store: &dyn Store, workflow: NewWorkflow) -> Doing<'a, Started> {
+    let inner = inner_of(store);
+    Box::pin(async move {
+        let inner = inner?;
+        let explain = |fault: Fault| fault.explain(STARTING);
+        let (starting, new) = Starting::new(workflow).map_err(explain)?;
+        commit_names(&inner, &new.members).await;
+        let now = inner.env.virtual_now().map(|now: Timestamp| now.as_millis().to_string());
+        let params = [Some(starting.text().to_owned()), now];
+        let answer: String = call(&mut on, STARTING, inner.connect.texts.text(Q::CallStartWorkflow), &params).await?;
+        Starting::started(&answer).map_err(explain)
     })
 }
 
@@ -244,6 +260,16 @@ macro_rules! within {
                 id: ::gristmill_core::TaskId,
             ) -> ::gristmill_core::Doing<$a, ::gristmill_core::CancelOutcome> {
                 $crate::within::cancel(self, store, id)
+            }
+        }
+
+        impl<$a $(, $b)?> ::gristmill_core::StartWithin<$driver> for $foreign {
+            fn start_workflow(
+                self,
+                store: &dyn ::gristmill_core::Store,
+                workflow: ::gristmill_core::workflow::NewWorkflow,
+            ) -> ::gristmill_core::Doing<$a, ::gristmill_core::workflow::Started> {
+                $crate::within::start_workflow(self, store, workflow)
             }
         }
 

@@ -1,4 +1,5 @@
-use gristmill_core::{Env, Limits, NewTask, Overrides, Policy};
+use gristmill_core::workflow::{Draft, DraftError, Needs, NewWorkflow, StepDraft};
+use gristmill_core::{Env, Limits, NewTask, Overrides, Policy, Retention};
 use tokio_postgres::{Client, NoTls};
 
 /// The database that tests make their schemas in.
@@ -75,4 +76,23 @@ pub(crate) async fn client() -> Client {
 
 pub(crate) fn task(env: &Env, kind: &str, over: Overrides) -> NewTask {
     NewTask::resolve(kind, &Policy::default(), r#"{"n":1}"#.to_owned(), over, env.task_id(), &Limits::default()).unwrap()
+}
+
+/// A step that needs the success of others.
+pub(crate) fn step(name: &str, members: usize, after: &[&str]) -> StepDraft<()> {
+    let after = after.iter().map(|name| ((*name).to_owned(), Needs::Success)).collect();
+    StepDraft { after, ..StepDraft::group(name, "mail", vec![(); members]) }
+}
+
+/// A workflow of these steps, whose members are tasks of the type `mail`.
+pub(crate) fn workflow(env: &Env, key: Option<&str>, steps: Vec<StepDraft<()>>) -> NewWorkflow {
+    let draft =
+        Draft { name: "w".to_owned(), key: key.map(str::to_owned), tags: Vec::new(), retention: Retention::default(), steps };
+    let member = |_: &StepDraft<()>, _, (): &()| Ok::<_, DraftError>(task(env, "mail", Overrides::default()));
+    draft.resolve(env.workflow_id(), "{}".to_owned(), member).unwrap()
+}
+
+/// One task, and one after it.
+pub(crate) fn chain(env: &Env, key: Option<&str>) -> NewWorkflow {
+    workflow(env, key, vec![step("a", 1, &[]), step("b", 1, &["a"])])
 }

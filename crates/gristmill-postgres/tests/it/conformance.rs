@@ -30,7 +30,7 @@ impl Schemas {
         Self { by_kind: true, ..Self::direct() }
     }
 
-    fn many_days() -> Self {
+    pub(crate) fn many_days() -> Self {
         Self { many_days: true, ..Self::direct() }
     }
 

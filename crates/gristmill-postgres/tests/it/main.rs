@@ -43,3 +43,4 @@ mod within_diesel;
 mod within_sqlx;
 #[cfg(feature = "tokio-postgres")]
 mod within_tokio_postgres;
+mod workflows;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gristmill_conformance::MemoryStore;
+use gristmill_core::workflow::{NewWorkflow, Started, Workflows as _};
 use gristmill_core::{
     CancelOutcome, Claim, EnqueueOutcome, Env, NewTask, Overrides, Source, State, Store, StoreError, StoreErrorKind, TaskId,
     Wake, Wanted, WorkerSpec, limits,
 };
 use gristmill_postgres::PostgresStore;
 
-use crate::common::{Schema, task};
+use crate::common::{Schema, chain, task};
 
 use EnqueueOutcome::{Conflict, Created, Exists};
 
@@ -32,6 +33,11 @@ pub(crate) trait Driver: Sized {
         store: &dyn Store,
         id: TaskId,
     ) -> impl Future<Output = Result<CancelOutcome, StoreError>> + Send;
+    fn start(
+        conn: &mut Self::Conn,
+        store: &dyn Store,
+        workflow: NewWorkflow,
+    ) -> impl Future<Output = Result<Started, StoreError>> + Send;
 }
 
 /// Runs all checks with a driver.
@@ -43,6 +49,7 @@ macro_rules! checks {
             a_waiting_worker_finds_it_after_the_commit_and_not_before
             a_new_name_holds_up_nobody_else
             a_cancellation_commits_and_rolls_back_with_the_transaction
+            a_workflow_lives_and_dies_with_the_callers_transaction
             many_tasks_are_one_transaction
             the_future_can_be_spawned
             a_text_that_can_not_be_kept_is_refused_before_anything_is_sent
@@ -99,6 +106,36 @@ impl<D: Driver> Fixture<D> {
     async fn state(&self, task: &NewTask) -> Option<State> {
         self.store.get(task.id).await.unwrap().map(|task| task.state)
     }
+}
+
+pub(crate) async fn a_workflow_lives_and_dies_with_the_callers_transaction<D: Driver>() {
+    let mut f = Fixture::<D>::new().await;
+    let (kept, dropped) = (chain(&f.env, Some("k")), chain(&f.env, None));
+    f.run("BEGIN").await;
+    assert_eq!(D::start(&mut f.conn, &*f.store, kept.clone()).await.unwrap(), Started::Created);
+    assert_eq!(D::start(&mut f.conn, &*f.store, kept.clone()).await.unwrap(), Started::Exists(kept.id));
+    assert_eq!(f.store.workflow(kept.id).await.unwrap(), None, "not before the commit");
+    f.run("COMMIT").await;
+    let states = [f.state(&kept.members[0]).await, f.state(&kept.members[1]).await];
+    assert_eq!(states, [Some(State::Ready), Some(State::Blocked)]);
+    assert_eq!(f.store.workflow(kept.id).await.unwrap().unwrap().steps.len(), 2);
+
+    f.run("BEGIN").await;
+    assert_eq!(D::start(&mut f.conn, &*f.store, dropped.clone()).await.unwrap(), Started::Created);
+    f.run("ROLLBACK").await;
+    assert_eq!((f.store.workflow(dropped.id).await.unwrap(), f.state(&dropped.members[0]).await), (None, None));
+
+    // One that is refused leaves the transaction as it was.
+    f.run("BEGIN").await;
+    let mut taken = chain(&f.env, None);
+    taken.members[1].id = kept.members[0].id;
+    let other = f.task();
+    assert_eq!(D::start(&mut f.conn, &*f.store, taken.clone()).await.unwrap(), Started::Conflict);
+    assert_eq!(D::start(&mut f.conn, &*f.store, chain(&f.env, Some("k"))).await.unwrap(), Started::Exists(kept.id));
+    assert_eq!(f.insert(&[&other]).await, [Created]);
+    f.run("COMMIT").await;
+    assert_eq!((f.store.workflow(taken.id).await.unwrap(), f.state(&taken.members[0]).await), (None, None));
+    assert_eq!(f.state(&other).await, Some(State::Ready));
 }
 
 pub(crate) async fn tasks_live_and_die_with_the_callers_transaction<D: Driver>() {

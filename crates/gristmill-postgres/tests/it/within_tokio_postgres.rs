@@ -1,5 +1,6 @@
+use gristmill_core::workflow::{NewWorkflow, Started};
 use gristmill_core::{
-    CancelOutcome, CancelWithin, EnqueueOutcome, Env, NewTask, Overrides, State, Store, StoreError, TaskId, Within,
+    CancelOutcome, CancelWithin, EnqueueOutcome, Env, NewTask, Overrides, StartWithin, State, Store, StoreError, TaskId, Within,
 };
 use gristmill_postgres::PostgresStore;
 use tokio_postgres::Client;
@@ -34,6 +35,14 @@ impl Driver for TokioPostgres {
         id: TaskId,
     ) -> impl Future<Output = Result<CancelOutcome, StoreError>> + Send {
         CancelWithin::cancel(conn, store, id)
+    }
+
+    fn start(
+        conn: &mut Client,
+        store: &dyn Store,
+        workflow: NewWorkflow,
+    ) -> impl Future<Output = Result<Started, StoreError>> + Send {
+        StartWithin::start_workflow(conn, store, workflow)
     }
 }
 

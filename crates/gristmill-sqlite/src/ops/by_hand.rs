@@ -10,6 +10,7 @@ use super::place::place;
 use super::settle::{finish, take_lease};
 use super::sweep::UNKNOWN;
 use super::worker::key;
+use super::workflow;
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
@@ -45,10 +46,14 @@ pub(crate) fn release(tx: &mut Tx<'_>, id: TaskId) -> Result<ReleaseOutcome, Fau
 pub(crate) fn delete(tx: &mut Tx<'_>, id: TaskId) -> Result<DeleteOutcome, Fault> {
     let key = tx.conn.prepare_cached(sql::TASK_FIND)?.query_row([id.as_bytes().as_slice()], |row| row.get::<_, i64>(0));
     let Some(key) = key.optional()? else { return Ok(DeleteOutcome::NotFound) };
-    let owed = tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([key], |row| Ok(Flags::from_bits(row.get(6)?)));
+    let last = tx
+        .conn
+        .prepare_cached(sql::OUTCOME_FINAL)?
+        .query_row([key], |row| Ok((Flags::from_bits(row.get(5)?), Flags::from_bits(row.get(6)?))));
     // What is owed a newer version has yet to do.
-    if owed.optional()?.is_none_or(|owed| !owed.is_none()) {
-        return Ok(DeleteOutcome::NotEnded);
+    let Some((flags, _)) = last.optional()?.filter(|(_, owed)| owed.is_none()) else { return Ok(DeleteOutcome::NotEnded) };
+    if flags.has(Flags::MEMBER) && workflow::wants(tx.conn, key)? {
+        return Ok(DeleteOutcome::Wanted);
     }
     tx.effects.changed = true;
     tx.conn.prepare_cached(sql::OUTCOME_DELETE)?.execute([key])?;

@@ -1,9 +1,11 @@
+use gristmill_core::kit::encode::ended_from;
 use gristmill_core::{CancelOutcome, Flags, RetryOutcome, Standing, State, TaskId, place as place_of};
 use rusqlite::{OptionalExtension, params};
 
 use super::ended::end_unstarted;
 use super::facts::{Facts, facts_of};
 use super::place::place;
+use super::workflow;
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
@@ -13,23 +15,28 @@ use crate::whereabouts::{self, Waiter};
 pub(crate) fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Result<CancelOutcome, Fault> {
     tx.effects.changed = true;
     let Some(facts) = facts_of(tx.conn, id)? else { return Ok(CancelOutcome::NotFound) };
+    cancel_known(tx, &facts)
+}
+
+/// The same for one that is known.
+pub(super) fn cancel_known(tx: &mut Tx<'_>, facts: &Facts) -> Result<CancelOutcome, Fault> {
     if tx.conn.prepare_cached(sql::LEASE_CANCEL)?.execute([facts.key])? > 0 {
         tx.effects.cancelled = true;
         return Ok(CancelOutcome::CancelRequested);
     }
-    let Some(waiter) = take_waiting(tx, &facts)? else { return Ok(CancelOutcome::AlreadyEnded) };
-    end_unstarted(tx, State::Cancelled, &waiter, Some(id), facts.retention)?;
+    let Some(waiter) = take_waiting(tx, facts)? else { return Ok(CancelOutcome::AlreadyEnded) };
+    end_unstarted(tx, State::Cancelled, &waiter, facts.id, facts.retention)?;
     Ok(CancelOutcome::Cancelled)
 }
 
 /// Makes one ended task run again, as soon as its limit admits it if it has one.
 pub(crate) fn retry(tx: &mut Tx<'_>, id: TaskId) -> Result<RetryOutcome, Fault> {
     let Some(facts) = facts_of(tx.conn, id)? else { return Ok(RetryOutcome::NotFound) };
-    let last = tx
-        .conn
-        .prepare_cached(sql::OUTCOME_FINAL)?
-        .query_row([facts.key], |row| Ok((row.get::<_, u32>(0)?, Flags::from_bits(row.get(5)?), Flags::from_bits(row.get(6)?))));
-    let Some((claim_no, flags, owed)) = last.optional()? else { return Ok(RetryOutcome::NotEnded) };
+    let last = tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([facts.key], |row| {
+        let (flags, owed) = (Flags::from_bits(row.get(5)?), Flags::from_bits(row.get(6)?));
+        Ok((row.get::<_, u32>(0)?, ended_from(row.get(3)?), flags, owed))
+    });
+    let Some((claim_no, state, flags, owed)) = last.optional()? else { return Ok(RetryOutcome::NotEnded) };
     if !owed.is_none() {
         // A newer version has yet to finish its end.
         return Ok(RetryOutcome::NotEnded);
@@ -37,7 +44,8 @@ pub(crate) fn retry(tx: &mut Tx<'_>, id: TaskId) -> Result<RetryOutcome, Fault> 
     tx.conn.prepare_cached(sql::OUTCOME_REOPEN)?.execute(params![facts.key, claim_no])?;
     // Whoever retries wants it to run, however late it is.
     tx.conn.prepare_cached(sql::TASK_UNEXPIRE)?.execute([facts.key])?;
-    let waits = place_of(Standing { limited: flags.has(Flags::LIMITED), ..Standing::default() });
+    let blocked = flags.has(Flags::MEMBER) && workflow::reopen(tx, facts.key, state)?;
+    let waits = place_of(Standing { blocked, limited: flags.has(Flags::LIMITED), ..Standing::default() });
     place(tx, waits, &facts.waiter((0, claim_no, 0), flags))?;
     Ok(RetryOutcome::Ready)
 }

@@ -3,6 +3,7 @@ use gristmill_core::{AttemptState, Failure, FailureReason, Flags, Follower, Keep
 
 use super::history::{Attempt, Mark, write};
 use super::label;
+use super::workflow::Report;
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
@@ -42,7 +43,8 @@ pub(super) fn end(tx: &mut Tx<'_>, end: &End<'_>) -> Result<(), Fault> {
         match follower {
             // After the commit; those in other processes look.
             Follower::Awaiter => tx.effects.ended.extend(end.id),
-            Follower::Step => {}
+            // Before the commit.
+            Follower::Step => tx.reports.push(Report { key: end.attempt.key, state: end.state, back: false }),
         }
     }
     Ok(())

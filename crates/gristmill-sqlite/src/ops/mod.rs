@@ -1,5 +1,5 @@
 //! What is done to tasks inside one write transaction. A task comes to wherever it waits through [`place`], and ends through
-//! [`ended`].
+//! [`ended`]; what its end means for a workflow is in [`workflow`].
 
 mod aside;
 mod budget;
@@ -17,6 +17,7 @@ mod schedule;
 mod settle;
 mod sweep;
 mod worker;
+mod workflow;
 
 pub(crate) use by_hand::{bury_worker, delete, drain_worker, lose_worker, release};
 pub(crate) use cancel::{cancel, retry};
@@ -30,3 +31,6 @@ pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_
 pub(crate) use settle::{mark, note, settle, settle_within, start};
 pub(crate) use sweep::{RESCUED_AT_ONCE, UNKNOWN, promote, prune, rescue_for_hand, sweep};
 pub(crate) use worker::{cancelled, declare, enter, heartbeat, leave, pause};
+pub(crate) use workflow::{Report, extend_workflow, follow, order_workflow, start_workflow};
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
+pub(crate) use workflow::{Start, are_new};

@@ -1,6 +1,6 @@
 use gristmill_core::{Flags, Place, Standing, State, TaskId, place as place_of};
 
-use super::facts::facts_of;
+use super::facts::{Facts, facts_of};
 use super::place::{behind, place};
 use crate::error::Fault;
 use crate::tx::Tx;
@@ -8,22 +8,32 @@ use crate::whereabouts::{self, Waiter};
 
 /// What a blocked task waited for is done: it goes on to where it belongs. Its state then, `None` if it is not blocked, or not for this program to move.
 pub(crate) fn unblock(tx: &mut Tx<'_>, id: TaskId) -> Result<Option<State>, Fault> {
+    facts_of(tx.conn, id)?.map_or(Ok(None), |facts| unblock_known(tx, &facts))
+}
+
+/// The same for one that is known.
+pub(super) fn unblock_known(tx: &mut Tx<'_>, facts: &Facts) -> Result<Option<State>, Fault> {
     let now = tx.now.as_millis();
     let standing = |waiter: &Waiter| {
         let limited = waiter.flags.has(Flags::LIMITED);
         Standing { early: waiter.run_at > now, limited, ..Standing::default() }
     };
-    release(tx, id, Place::Blocked, standing)
+    release(tx, facts, Place::Blocked, standing)
 }
 
 /// The limit of a waiting task admits it. Its state then, `None` if it does not wait, or is not for this program to move.
 pub(crate) fn admit(tx: &mut Tx<'_>, id: TaskId) -> Result<Option<State>, Fault> {
-    release(tx, id, Place::Waiting, |_| Standing::default())
+    let standing = |_: &Waiter| Standing::default();
+    facts_of(tx.conn, id)?.map_or(Ok(None), |facts| release(tx, &facts, Place::Waiting, standing))
 }
 
 /// Lets a task go on from where it was held.
-fn release(tx: &mut Tx<'_>, id: TaskId, from: Place, standing: impl FnOnce(&Waiter) -> Standing) -> Result<Option<State>, Fault> {
-    let Some(facts) = facts_of(tx.conn, id)? else { return Ok(None) };
+fn release(
+    tx: &mut Tx<'_>,
+    facts: &Facts,
+    from: Place,
+    standing: impl FnOnce(&Waiter) -> Standing,
+) -> Result<Option<State>, Fault> {
     let Some(waiter) = whereabouts::look(tx.conn, from, &facts.address())? else { return Ok(None) };
     if !waiter.flags.unknown().is_none() {
         // A newer version knows what else it waits for.

@@ -14,9 +14,11 @@ use super::label;
 use super::place::place;
 use super::schedule::prune_ticks;
 use super::settle::{finish, take_lease};
+use super::workflow;
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
+use crate::view::Counting;
 use crate::whereabouts::{self, Line, Waiter};
 
 /// The flags that this version does not know: what has one is left to those that do.
@@ -29,7 +31,9 @@ const WORKER_KEPT_MS: i64 = 3_600_000;
 pub(crate) const RESCUED_AT_ONCE: usize = 1_000;
 
 /// Does the work that no task waits for in particular, at most `limit` tasks of each and as much as may be done at once.
-pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
+///
+/// `quiet` are the workflows that were found to stand still.
+pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting]) -> Result<Swept, Fault> {
     let promoted = due(tx, limit)?;
     let mut ended = tx.memory.take_untold();
     lose_the_dead(tx)?;
@@ -37,18 +41,20 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
     let (expiring, expired) = expire(tx, limit, &mut ended)?;
     let unparked = unpark(tx, limit)?;
     label::fill(tx.conn)?;
+    let chores = workflow::sweep(tx, limit, quiet)?;
     if rescued.done() > 0 {
         tx.effects.points.add(Points::RESCUE);
     }
-    let next_due = next_due(tx, [&promoted, &rescued, &expiring, &unparked].iter().any(|part| part.is_spent()))?;
+    let next_due = next_due(tx, [&promoted, &rescued, &expiring, &unparked, &chores].iter().any(|part| part.is_spent()))?;
     let [promoted, rescued, unparked] = [promoted, rescued, unparked].map(|part| part.done());
     Ok(Swept { promoted, rescued, expired, ended, unparked, next_due })
 }
 
-/// The part of it that cannot wait: makes ready what is due.
+/// The part of it that cannot wait: makes ready what is due, and what a workflow lets go.
 pub(crate) fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
     let promoted = due(tx, limit)?;
-    let next_due = next_due(tx, promoted.is_spent())?;
+    let chores = workflow::go_on_with_chores(tx, limit)?;
+    let next_due = next_due(tx, promoted.is_spent() || chores.is_spent())?;
     Ok(Swept { promoted: promoted.done(), next_due, ..Swept::default() })
 }
 
@@ -80,7 +86,8 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
         }
         rows = outcome.execute([seq])? + label::delete(conn, *seq)?;
     }
-    Ok(over.len() + prune_ticks(tx, count(limit - over.len()))?)
+    let workflows = workflow::prune(tx, limit - over.len())?;
+    Ok(over.len() + workflows + prune_ticks(tx, count(limit - over.len() - workflows))?)
 }
 
 /// Makes ready what is due, within a budget.
@@ -251,6 +258,6 @@ fn column(conn: &Connection, sql: &str, until: i64, limit: usize) -> Result<Vec<
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn count(limit: usize) -> i64 {
+pub(super) fn count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -1,20 +1,22 @@
 use std::pin::Pin;
 
+use gristmill_core::workflow::{NewWorkflow, Started};
 use gristmill_core::{
-    Edit, EnqueueOutcome, NewSchedule, NewTask, Schedule, ScheduleEdit, ScheduleWithin, Store, StoreError, StoreErrorKind,
-    Timestamp, Within, store_of,
+    Edit, EnqueueOutcome, NewSchedule, NewTask, Schedule, ScheduleEdit, ScheduleWithin, StartWithin, Store, StoreError,
+    StoreErrorKind, Timestamp, Within, WorkflowId, store_of,
 };
 
 use super::sqlx::sqlite::SqliteRow;
 use super::sqlx::{self, Row, SqliteConnection};
 use crate::error::meaning;
 use crate::names::Names;
-use crate::ops::standing;
+use crate::ops::{Start, are_new, standing};
 use crate::plan::Plan;
 use crate::sql;
 use crate::step::{Answer, Next, Step, Value};
 use crate::store::SqliteStore;
-use crate::within::{EDITING, ENQUEUEING, SQLITE, foreign};
+use crate::tx::{WHOLE_BEGIN, WHOLE_END, WHOLE_UNDO};
+use crate::within::{EDITING, ENQUEUEING, SQLITE, STARTING, foreign};
 
 /// Marks [`Within`] for connections of this version of sqlx.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +29,17 @@ impl<'a> Within<Sqlx> for &'a mut SqliteConnection {
 
     fn insert(self, store: &dyn Store, tasks: Vec<NewTask>) -> Doing<'a, Vec<EnqueueOutcome>> {
         let now = store_of::<SqliteStore>(store, SQLITE).map(|store| store.env().now());
-        Box::pin(async move { insert(self, tasks, now?).await.map_err(|error| explain(error, ENQUEUEING)) })
+        Box::pin(async move { insert(self, &tasks, now?).await.map_err(|error| explain(error, ENQUEUEING)) })
+    }
+}
+
+impl<'a> StartWithin<Sqlx> for &'a mut SqliteConnection {
+    fn start_workflow(self, store: &dyn Store, workflow: NewWorkflow) -> Doing<'a, Started> {
+        let now = store_of::<SqliteStore>(store, SQLITE).map(|store| store.env().now());
+        Box::pin(async move {
+            let start = Start::new(workflow, now?)?;
+            start_workflow(self, &start).await.map_err(|error| explain(error, STARTING))
+        })
     }
 }
 
@@ -47,6 +59,13 @@ impl<'a> Within<Sqlx> for &'a mut sqlx::Transaction<'_, sqlx::Sqlite> {
     }
 }
 
+impl<'a> StartWithin<Sqlx> for &'a mut sqlx::Transaction<'_, sqlx::Sqlite> {
+    fn start_workflow(self, store: &dyn Store, workflow: NewWorkflow) -> Doing<'a, Started> {
+        let conn: &'a mut SqliteConnection = self;
+        StartWithin::start_workflow(conn, store, workflow)
+    }
+}
+
 impl<'a> ScheduleWithin<Sqlx> for &'a mut sqlx::Transaction<'_, sqlx::Sqlite> {
     fn edit_schedule(self, store: &dyn Store, name: String, edit: ScheduleEdit) -> Doing<'a, Option<Schedule>> {
         let conn: &'a mut SqliteConnection = self;
@@ -54,11 +73,11 @@ impl<'a> ScheduleWithin<Sqlx> for &'a mut sqlx::Transaction<'_, sqlx::Sqlite> {
     }
 }
 
-async fn insert(conn: &mut SqliteConnection, tasks: Vec<NewTask>, now: Timestamp) -> Result<Vec<EnqueueOutcome>, sqlx::Error> {
+async fn insert(conn: &mut SqliteConnection, tasks: &[NewTask], now: Timestamp) -> Result<Vec<EnqueueOutcome>, sqlx::Error> {
     // Remembered for this call only: the caller may roll back.
     let mut names = Names::default();
     let mut outcomes = Vec::with_capacity(tasks.len());
-    for task in &tasks {
+    for task in tasks {
         let mut plan = Plan::new(task, now);
         let mut answer = Answer::default();
         outcomes.push(loop {
@@ -69,6 +88,40 @@ async fn insert(conn: &mut SqliteConnection, tasks: Vec<NewTask>, now: Timestamp
         });
     }
     Ok(outcomes)
+}
+
+/// All of it or nothing, whether or not the caller commits.
+async fn start_workflow(conn: &mut SqliteConnection, start: &Start) -> Result<Started, sqlx::Error> {
+    sqlx::query(WHOLE_BEGIN).execute(&mut *conn).await?;
+    let started = write_workflow(conn, start).await;
+    if !matches!(started, Ok(Started::Created)) {
+        // After some errors SQLite has rolled back everything by itself; the first error tells more than that of a savepoint that is
+        // gone.
+        let back = sqlx::query(WHOLE_UNDO).execute(&mut *conn).await;
+        if started.is_ok() {
+            back?;
+        }
+    }
+    let released = sqlx::query(WHOLE_END).execute(conn).await;
+    if started.is_ok() {
+        released?;
+    }
+    started
+}
+
+async fn write_workflow(conn: &mut SqliteConnection, start: &Start) -> Result<Started, sqlx::Error> {
+    if run(conn, &start.run()).await?.changed == 0 {
+        let NewWorkflow { id, key, .. } = start.workflow();
+        let holder = sqlx::query(sql::WORKFLOW_HOLDER).bind(id.as_bytes().as_slice()).bind(key.as_deref());
+        let found = holder.fetch_optional(conn).await?.map(|row| row.try_get::<Vec<u8>, _>(0)).transpose()?;
+        return Ok(Started::Exists(found.and_then(|found| WorkflowId::from_slice(&found)).unwrap_or(*id)));
+    }
+    for step in start.steps() {
+        run(conn, &step).await?;
+    }
+    // What is left to do to members, sweeps do.
+    let outcomes = insert(conn, start.members(), start.now()).await?;
+    Ok(if are_new(&outcomes) { Started::Created } else { Started::Conflict })
 }
 
 /// Runs one step of a plan.

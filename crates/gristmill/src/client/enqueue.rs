@@ -22,7 +22,7 @@ use crate::runtime::Runtime;
 const KEPT_FOR_REPETITION: Duration = Duration::from_secs(60);
 
 /// A repetition may take so long: whoever waits has waited for the first answer already.
-const REPETITION_MAX: Duration = Duration::from_secs(10);
+pub(super) const REPETITION_MAX: Duration = Duration::from_secs(10);
 
 /// By so much the clocks of two machines may differ: what is over by this one's may still be to come by the store's, which decides.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
@@ -44,7 +44,7 @@ pub struct Enqueue<'c, O, W = Own<'c>> {
 
 /// Enqueued in a transaction of its own, committed when the `.await` returns.
 #[derive(Clone, Copy, Debug)]
-pub struct Own<'c>(pub(super) &'c Client);
+pub struct Own<'c>(pub(crate) &'c Client);
 
 /// Enqueued by a handler, committed with its success.
 #[derive(Clone, Copy, Debug)]
@@ -213,15 +213,23 @@ impl<'c, O, W> Enqueue<'c, O, W> {
 
     pub(super) fn resolve(mut self) -> Result<(NewTask, W), EnqueueError> {
         let mut draft = self.draft?;
-        if let (Some(at), None) = (self.over.expires_at, self.over.run_at)
-            && at.saturating_add(CLOCKS_DIFFER) < self.runtime.env.now().saturating_add(self.over.delay.unwrap_or_default())
-        {
-            return Err(InvalidInput::new("expires_at", "is before the moment at which the task is due").into());
-        }
+        check_deadline(self.runtime, &self.over)?;
         let policy = draft.take_policy(self.force)?;
         self.over.title = self.over.title.or(draft.title);
         let task = self.runtime.new_task(&draft.name, &policy, draft.args, self.over)?;
         Ok((task, self.place))
+    }
+}
+
+/// Refuses what would be over before it is due; given both moments, [`NewTask::resolve`] does.
+pub(crate) fn check_deadline(runtime: &Runtime, over: &Overrides) -> Result<(), InvalidInput> {
+    match (over.expires_at, over.run_at) {
+        (Some(at), None)
+            if at.saturating_add(CLOCKS_DIFFER) < runtime.env.now().saturating_add(over.delay.unwrap_or_default()) =>
+        {
+            Err(InvalidInput::new("expires_at", "is before the moment at which the task is due"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -306,7 +314,7 @@ where
     }
 }
 
-fn is_broken(error: &StoreError) -> bool {
+pub(super) fn is_broken(error: &StoreError) -> bool {
     error.is_transient() && matches!(error.kind(), StoreErrorKind::Unreachable | StoreErrorKind::Other)
 }
 

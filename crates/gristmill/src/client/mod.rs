@@ -16,6 +16,7 @@ mod tasks;
 mod watch;
 mod within;
 mod workers;
+mod workflows;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use bulk::BulkReport;
 pub use call::{Call, CallError};
 pub use cancel::Cancel;
 use companion::Beside;
+pub(crate) use enqueue::check_deadline;
 pub use enqueue::{Enqueue, EnqueueError, InAttempt, Own};
 pub use handle::{AwaitError, Handle};
 pub use kinds::Kinds;
@@ -38,6 +40,7 @@ pub use tasks::Tasks;
 pub use watch::Watch;
 pub use within::{InTransaction, Inserting};
 pub use workers::Workers;
+pub use workflows::Workflows;
 
 use crate::Task;
 use crate::beat::{Definition, Origin, RunningBeat, ScheduleError, SyncReport};
@@ -240,6 +243,11 @@ impl Client {
     /// The workers on the store, in whatever process: look, forget.
     pub fn workers(&self) -> Workers<'_> {
         Workers::new(self)
+    }
+
+    /// The workflows of the store: start, look, cancel, pause, resume.
+    pub fn workflows(&self) -> Workflows<'_> {
+        Workflows::new(self)
     }
 
     /// The task types that the store has heard of, from any program.

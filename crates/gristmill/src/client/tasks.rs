@@ -1,9 +1,11 @@
 use super::bulk::{self, BulkReport};
 use super::cancel::Cancel;
 use crate::client::Client;
+use crate::core::limits::PAGE_ITEMS_MAX;
+use crate::core::workflow::{StepWord, WorkflowRecord};
 use crate::core::{
-    CancelOutcome, Cursor, DeleteOutcome, Filter, Page, ReleaseOutcome, RetryOutcome, StoreError, TaskId, TaskRecord, Why,
-    limits::PAGE_ITEMS_MAX,
+    CancelOutcome, Cursor, DeleteOutcome, Filter, Page, ReleaseOutcome, RetryOutcome, State, StoreError, TaskId, TaskRecord, Why,
+    WhyMember,
 };
 
 /// The tasks of a store: look, cancel, retry, release, delete; one, or all that match. Made by [`Client::tasks`].
@@ -25,8 +27,8 @@ impl<'c> Tasks<'c> {
         self.client.store().get(id).await
     }
 
-    /// Why a task does not run now: its time, a paused queue, no worker that serves it, no free slot, ...; `None` if there is none with
-    /// this id. For people: it reads all queues and workers, and they are not of one moment.
+    /// Why a task does not run now: its time, other steps of its workflow, a paused queue, no worker that serves it, no free slot, ...;
+    /// `None` if there is none with this id. For people: it reads all queues and workers, and they are not of one moment.
     ///
     /// ```
     /// # use gristmill::{Client, Result, TaskId};
@@ -43,7 +45,41 @@ impl<'c> Tasks<'c> {
     pub async fn why(&self, id: TaskId) -> Result<Option<Why>, StoreError> {
         let store = self.client.store();
         let Some(task) = store.get(id).await? else { return Ok(None) };
-        Ok(Some(Why::of(&task, &store.queues().await?, &store.workers().await?)))
+        let workflow = match &task.meta.member {
+            Some(of) => store.workflow(of.workflow).await?,
+            None => None,
+        };
+        let culprit = match (&task.meta.member, &workflow) {
+            (Some(of), Some(workflow)) => self.culprit(workflow, of.number).await?,
+            _ => None,
+        };
+        let member = workflow.as_ref().map(|workflow| WhyMember { workflow, culprit });
+        Ok(Some(Why::of(&task, member, &store.queues().await?, &store.workers().await?)))
+    }
+
+    /// The first member that did not end as it had to, of the step with which it began that this one was skipped.
+    async fn culprit(&self, workflow: &WorkflowRecord, step: u32) -> Result<Option<TaskId>, StoreError> {
+        /// A person waits for the answer, and a step may have a hundred thousand members.
+        const PAGES_ASKED: usize = 10;
+        let step = workflow.began_with(step).and_then(|number| workflow.steps.get(number as usize));
+        let Some(step) = step.filter(|step| matches!(step.state(), StepWord::Failed | StepWord::Cancelled)) else {
+            return Ok(None);
+        };
+        // Of a step that failed others may have been cancelled, which is not why.
+        let wanted = |state: State| match step.state() {
+            StepWord::Failed => state == State::Failed,
+            _ => state.is_final() && state != State::Succeeded,
+        };
+        let mut after = None;
+        for _ in 0..PAGES_ASKED {
+            let page = self.client.store().members(workflow.id, &step.spec.name, after, PAGE_ITEMS_MAX).await?;
+            if let Some(found) = page.iter().find(|member| wanted(member.state)) {
+                return Ok(Some(found.task));
+            }
+            let Some(last) = page.last() else { break };
+            after = Some(last.place);
+        }
+        Ok(None)
     }
 
     /// A page of tasks, newest first, without their histories; at most `limit` or 1,000.

@@ -17,11 +17,11 @@ pub struct InTransaction<'c, X, D> {
 }
 
 impl<'c, X, D> InTransaction<'c, X, D> {
-    pub(super) fn new(client: &'c Client, transaction: X) -> Self {
+    pub(crate) fn new(client: &'c Client, transaction: X) -> Self {
         Self { client, transaction, driver: PhantomData }
     }
 
-    pub(super) fn into_inner(self) -> X {
+    pub(crate) fn into_inner(self) -> X {
         self.transaction
     }
 }

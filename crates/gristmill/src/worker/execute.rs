@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::attempt::{Attempt, NotesQueue, OwnSettlement, Why};
 use crate::codec::{Part, Payload};
+use crate::core::limits::RESULTS_BYTES_MAX;
 use crate::core::{Ack, Claimed, Ending, FailureReason, LeaseRef, Settlement, State, failpoint, format_duration};
 use crate::error::{What, When};
 use crate::from_ref::Stateless;
@@ -14,6 +15,7 @@ use crate::middleware::{Middleware, Next, Trace};
 use crate::registry::Registered;
 use crate::runtime::Ground;
 use crate::worker::lane::{Buffered, Lane};
+use crate::worker::refer;
 use crate::worker::shared::{Ended, Settler, Shared, micros};
 use crate::{Error, Result, panics};
 
@@ -147,13 +149,10 @@ async fn run_to_end(attempt: &Arc<Attempt>, claimed: Claimed) -> Option<Settleme
     }
     let started = Instant::now();
     let payload = Payload { id: attempt.id, name: &attempt.kind, part: Part::Args };
-    let args = runtime.decode(&payload, claimed.args).and_then(|args| {
-        if !kind.typed || kind.schema.is_demanding {
-            let invalid = |invalid| Error::new(What::Fail, FailureReason::InvalidArgs, invalid);
-            kind.check_kept(&args, &runtime.limits).map_err(invalid)?;
-        }
-        Ok(args)
-    });
+    let args = match runtime.decode(&payload, claimed.args) {
+        Ok(args) => whole_args(kind, attempt, args).await,
+        Err(error) => Err(error),
+    };
     let outcome = run_handler(kind, attempt, args).await;
     let ran_for = started.elapsed();
     // An error here stands for nothing that could be told to anybody: only `abort` and `sleep` mean something.
@@ -162,6 +161,22 @@ async fn run_to_end(attempt: &Arc<Attempt>, claimed: Claimed) -> Option<Settleme
         attempt.set_settled(OwnSettlement::Committed(State::Succeeded));
     }
     settlement(kind, attempt, lease, outcome, ran_for)
+}
+
+/// The arguments as the handler gets them, checked: what they refer to is put in once they are decoded, as it stands within them, and is
+/// decoded by itself.
+async fn whole_args(kind: &Registered, attempt: &Attempt, mut args: String) -> Result<String> {
+    let mut limits = attempt.runtime().limits;
+    if let Some(of) = attempt.meta.member.as_ref().filter(|of| of.refers) {
+        // Boxed: most attempts do without, and none of them should be larger for it.
+        args = Box::pin(refer::put_results(attempt, of, &args)).await?;
+        limits.args_bytes += RESULTS_BYTES_MAX;
+    }
+    if !kind.typed || kind.schema.is_demanding {
+        let invalid = |invalid| Error::new(What::Fail, FailureReason::InvalidArgs, invalid);
+        kind.check_kept(&args, &limits).map_err(invalid)?;
+    }
+    Ok(args)
 }
 
 /// Runs a handler, and what stands around it, until it ends or has to: a panic is an error, and whoever is asked to end gets a

@@ -13,6 +13,7 @@ mod lanes;
 mod notes;
 mod part;
 mod queues;
+mod refer;
 mod report;
 mod run;
 mod settle;

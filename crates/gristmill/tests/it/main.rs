@@ -17,6 +17,7 @@ mod cut;
 mod enqueueing;
 mod faulty;
 mod features;
+mod forms;
 mod hooks;
 mod kit;
 mod lanes;
@@ -38,3 +39,4 @@ mod support;
 #[cfg(all(unix, feature = "postgres", feature = "sqlx-0_8", feature = "tokio-postgres"))]
 mod transactions;
 mod worker;
+mod workflows;

@@ -1,24 +1,22 @@
 //! Many tasks from JSON lines: each line answers for itself, commits are in batches, and a bad line is told by its number.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::future::{Ready, ready};
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
-use std::time::Duration;
 
 use gristmill::client::EnqueueError;
 use gristmill::core::{EnqueueOutcome, NewTask, Overrides, Store, StoreError, Within, limits};
-use gristmill::options::{Ack, Backoff, Retention, parse_duration};
-use gristmill::{Client, TaskId, Timestamp};
+use gristmill::written::{self, Entries, OPTIONS, is_due_twice, read_option, unknown};
+use gristmill::{Client, TaskId};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::Serialize;
 use serde_json::Map;
 use serde_json::value::RawValue;
 
-use super::listed::{Listed, merge_tags};
+use super::listed::{self, merge_tags};
 use crate::commands::unserved::tell_queues;
-use crate::commands::values;
 use crate::exit::CliError;
 use crate::output::{self, Format, Out, number_are, number_of};
 
@@ -113,69 +111,44 @@ fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option
     Ok(Some(whole))
 }
 
-/// One line.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line<'a> {
-    task: String,
-    #[serde(borrow, default)]
-    args: Option<&'a RawValue>,
-    id: Option<TaskId>,
-    queue: Option<String>,
-    priority: Option<u8>,
-    max_attempts: Option<u32>,
-    max_crashes: Option<u32>,
-    #[serde(rename = "in", default, deserialize_with = "duration")]
-    delay: Option<Duration>,
-    at: Option<Timestamp>,
-    #[serde(default, deserialize_with = "limit")]
-    timeout: Option<Duration>,
-    #[serde(default, deserialize_with = "limit")]
-    expires: Option<Duration>,
-    backoff: Option<Backoff>,
-    ack: Option<Ack>,
-    retention: Option<Retention>,
-    title: Option<String>,
-    #[serde(default)]
-    tags: Vec<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
+/// What a line says: a task type, perhaps arguments, and options.
+pub(super) struct Line<'a> {
+    pub(super) task: String,
+    pub(super) args: Option<&'a RawValue>,
+    pub(super) options: Overrides,
+    /// Whether it is a listed task, which has the labels of its type among its own.
+    pub(super) is_listed: bool,
 }
 
-impl Line<'_> {
-    fn options(self) -> Result<Overrides, String> {
-        if self.delay.is_some() && self.at.is_some() {
+impl<'a> Line<'a> {
+    fn read(text: &'a str) -> Result<Self, String> {
+        // An array would be read as the values of the keys in their order, which is nobody's promise.
+        if !text.trim_start().starts_with('{') {
+            return Err("is not a JSON object such as {\"task\": \"NAME\"}".to_owned());
+        }
+        let entries = Entries::read(text).map_err(|error| error.to_string().replace(" at line 1 column ", ", at column "))?;
+        if let Some(twin) = entries.twin() {
+            return Err(format!("duplicate field `{twin}`"));
+        }
+        if let Some(listed) = listed::read(&entries) {
+            return listed;
+        }
+        let (mut task, mut args, mut options) = (None, None, Overrides::default());
+        for (key, value) in entries.iter() {
+            let in_field = |why: String| format!("{key}: {why}");
+            match key {
+                "task" => task = Some(written::read(value).map_err(in_field)?),
+                "args" => args = Some(value).filter(|args| args.get() != "null"),
+                _ if read_option(&mut options, key, value).map_err(in_field)? => {}
+                _ => return Err(unknown(key, ["task", "args"].into_iter().chain(OPTIONS))),
+            }
+        }
+        if is_due_twice(&entries) {
             return Err("has both `in` and `at`".to_owned());
         }
-        Ok(Overrides {
-            id: self.id,
-            queue: self.queue,
-            priority: self.priority,
-            max_attempts: self.max_attempts,
-            max_crashes: self.max_crashes,
-            ack: self.ack,
-            retention: self.retention,
-            expires: self.expires,
-            timeout: self.timeout,
-            backoff: self.backoff,
-            delay: self.delay,
-            run_at: self.at,
-            title: self.title,
-            tags: self.tags,
-            headers: self.headers,
-            ..Overrides::default()
-        })
+        let task = task.ok_or("missing field `task`")?;
+        Ok(Self { task, args, options, is_listed: false })
     }
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    text.map(|text| parse_duration(&text).map_err(de::Error::custom)).transpose()
-}
-
-fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    text.map(|text| values::limit(&text).map_err(de::Error::custom)).transpose()
 }
 
 /// Takes what an enqueue would write, fully checked, instead of writing it.
@@ -248,18 +221,7 @@ impl Run<'_> {
     /// The task of a line, and whether the line names its id.
     fn resolve(&self, line: &[u8]) -> Result<(NewTask, bool), String> {
         let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
-        // An array would be read as the values of the keys in their order, which is nobody's promise.
-        if !text.trim_start().starts_with('{') {
-            return Err("is not a JSON object such as {\"task\": \"NAME\"}".to_owned());
-        }
-        let unread = |error: serde_json::Error| error.to_string().replace(" at line 1 column ", ", at column ");
-        let (name, args, options, is_listed) = match serde_json::from_str::<Line<'_>>(text) {
-            Ok(mut line) => (std::mem::take(&mut line.task), line.args, line.options()?, false),
-            Err(error) => {
-                let mut listed = Listed::read(text).unwrap_or(Err(error)).map_err(unread)?;
-                (std::mem::take(&mut listed.kind), listed.args, listed.options()?, true)
-            }
-        };
+        let Line { task: name, args, options, is_listed } = Line::read(text)?;
         let chosen = options.id.is_some();
         let mut tasks = Vec::with_capacity(1);
         let enqueue = match args {

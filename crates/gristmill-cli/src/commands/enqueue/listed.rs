@@ -1,100 +1,73 @@
 //! A task as `tasks list` and `tasks show` print it, taken as a line of an import: what has not run in one store goes on in another.
 
-use std::collections::BTreeMap;
-
 use gristmill::core::{NewTask, Overrides};
 use gristmill::record::State;
-use gristmill::{TaskId, Timestamp};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use gristmill::written::{self, Entries, read_option, unknown};
 use serde_json::value::RawValue;
 
-/// What a listed task says about a new one; and beside it, what says nothing about that.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Listed<'a> {
-    pub(super) kind: String,
-    #[serde(borrow)]
-    pub(super) args: Option<&'a RawValue>,
-    state: State,
-    id: Option<TaskId>,
-    queue: Option<String>,
-    priority: Option<u8>,
-    max_attempts: Option<u32>,
-    max_crashes: Option<u32>,
-    run_at: Option<Timestamp>,
-    title: Option<String>,
-    #[serde(default)]
-    tags: Vec<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    parent: Option<TaskId>,
-    #[serde(default)]
-    cancel_requested: bool,
-    #[serde(default, rename = "attempt")]
-    _attempt: IgnoredAny,
-    #[serde(default, rename = "crashes")]
-    _crashes: IgnoredAny,
-    #[serde(default, rename = "result")]
-    _result: IgnoredAny,
-    #[serde(default, rename = "error")]
-    _error: IgnoredAny,
-    #[serde(default, rename = "created_at")]
-    _created_at: IgnoredAny,
-    #[serde(default, rename = "ended_at")]
-    _ended_at: IgnoredAny,
-    #[serde(default, rename = "attempts")]
-    _attempts: IgnoredAny,
+use super::jsonl::Line;
+
+/// What a listed task says about a new one as any other line does.
+const OPTIONS: [&str; 8] = ["id", "queue", "priority", "max_attempts", "max_crashes", "title", "tags", "headers"];
+/// What says whether there is to be one.
+const STANDING: [&str; 3] = ["state", "cancel_requested", "workflow"];
+/// What says nothing about that.
+const PAST: [&str; 8] = ["attempt", "crashes", "result", "error", "created_at", "ended_at", "attempts", "step"];
+
+/// Reads a line; `None` if it is no listed task: only that has both of these keys, and any other line with one of them is one in which
+/// such a key is misspelt or out of place.
+pub(super) fn read<'a>(entries: &Entries<'a>) -> Option<Result<Line<'a>, String>> {
+    let (kind, state) = (entries.get("kind")?, entries.get("state")?);
+    Some(line(entries, kind, state))
 }
 
-/// What only a listed task has: a line with both is one, and any other is a line in which such a key is misspelt or out of place.
-#[derive(Deserialize)]
-struct Marks {
-    #[serde(rename = "kind")]
-    _kind: IgnoredAny,
-    #[serde(rename = "state")]
-    _state: IgnoredAny,
-}
-
-impl<'a> Listed<'a> {
-    /// Reads a line; `None` if it is no listed task.
-    ///
-    /// # Errors
-    /// What can't be read in it.
-    pub(super) fn read(line: &'a str) -> Option<serde_json::Result<Self>> {
-        serde_json::from_str::<Marks>(line).is_ok().then(|| serde_json::from_str(line))
-    }
-
-    /// The options of a new task like it.
-    ///
-    /// # Errors
-    /// A task that has run, or runs: nobody wants it done twice.
-    pub(super) fn options(self) -> Result<Overrides, String> {
-        match self.state {
-            state if state.is_final() => {
-                return Err(format!("is a task that has ended ({state}), and would be run again; leave it out"));
+fn line<'a>(entries: &Entries<'a>, kind: &'a RawValue, state: &'a RawValue) -> Result<Line<'a>, String> {
+    let mut options = Overrides::default();
+    for (key, value) in entries.iter() {
+        let in_field = |why: String| format!("{key}: {why}");
+        match key {
+            "run_at" => options.run_at = written::read(value).map_err(in_field)?,
+            "parent" => options.parent = written::read(value).map_err(in_field)?,
+            "kind" | "args" => {}
+            _ if OPTIONS.contains(&key) => _ = read_option(&mut options, key, value).map_err(in_field)?,
+            _ if STANDING.contains(&key) || PAST.contains(&key) => {}
+            _ => {
+                let known = ["run_at", "parent", "kind", "args"].into_iter().chain(OPTIONS).chain(STANDING).chain(PAST);
+                return Err(unknown(key, known));
             }
-            State::Running => {
-                return Err("is a task that runs; stop its worker, or `tasks release` it, and list it anew".to_owned());
-            }
-            State::Blocked => return Err("is a task that waits for others, which no line can say".to_owned()),
-            _ if self.cancel_requested => return Err("is a task that somebody cancelled; leave it out".to_owned()),
-            _ => {}
         }
-        Ok(Overrides {
-            id: self.id,
-            queue: self.queue,
-            priority: self.priority,
-            max_attempts: self.max_attempts,
-            max_crashes: self.max_crashes,
-            run_at: self.run_at,
-            title: self.title,
-            tags: self.tags,
-            headers: self.headers,
-            parent: self.parent,
-            ..Overrides::default()
-        })
     }
+    check(written::read(state).map_err(|why| format!("state: {why}"))?, entries)?;
+    let task = written::read(kind).map_err(|why| format!("kind: {why}"))?;
+    Ok(Line { task, args: entries.get("args").filter(|args| args.get() != "null"), options, is_listed: true })
+}
+
+/// Refuses a task that has run, or runs: nobody wants it done twice.
+fn check(state: State, entries: &Entries<'_>) -> Result<(), String> {
+    match state {
+        state if state.is_final() => {
+            return Err(format!("is a task that has ended ({state}), and would be run again; leave it out"));
+        }
+        State::Running => {
+            return Err("is a task that runs; stop its worker, or `tasks release` it, and list it anew".to_owned());
+        }
+        State::Blocked => return Err("is a task that waits for others, which no line can say".to_owned()),
+        State::Scheduled
+        | State::Waiting
+        | State::Ready
+        | State::Succeeded
+        | State::Failed
+        | State::Cancelled
+        | State::Expired => {}
+    }
+    let is_cancelled = entries.get("cancel_requested").map_or(Ok(false), written::read);
+    if is_cancelled.map_err(|why| format!("cancel_requested: {why}"))? {
+        return Err("is a task that somebody cancelled; leave it out".to_owned());
+    }
+    if entries.get("workflow").is_some_and(|workflow| workflow.get() != "null") {
+        return Err("is a task of a workflow, which no line can say; start the workflow there".to_owned());
+    }
+    Ok(())
 }
 
 /// Takes away labels that are there twice: a listed task has those of its type among its own, and a new one gets them anew.

@@ -24,6 +24,8 @@ pub(super) enum Column {
     Title,
     Tags,
     Parent,
+    Workflow,
+    Step,
     Args,
     Result,
     Error,
@@ -48,6 +50,8 @@ impl Column {
             Self::Title => "title",
             Self::Tags => "tags",
             Self::Parent => "parent",
+            Self::Workflow => "workflow",
+            Self::Step => "step",
             Self::Args => "args",
             Self::Result => "result",
             Self::Error => "error",
@@ -68,6 +72,8 @@ impl Column {
             Self::Title => short(task.title.as_deref().unwrap_or_default()),
             Self::Tags => short(&task.tags.join(",")),
             Self::Parent => task.parent.map(|id| id.to_string()).unwrap_or_default(),
+            Self::Workflow => task.workflow.map(|id| id.to_string()).unwrap_or_default(),
+            Self::Step => short(task.step.as_deref().unwrap_or_default()),
             Self::Args => short(task.args.get()),
             Self::Result => short(task.result.as_ref().map_or("", |result| result.get())),
             Self::Error => short(&task.error.as_ref().map(failure_line).unwrap_or_default()),
@@ -88,7 +94,7 @@ impl Column {
 }
 
 /// A text that may be long, with a sign where it is cut.
-fn short(text: &str) -> String {
+pub(in crate::commands) fn short(text: &str) -> String {
     match text.char_indices().nth(CELL_CHARS) {
         Some(_) => text.chars().take(CELL_CHARS - 1).chain(['…']).collect(),
         None => text.to_owned(),

@@ -12,6 +12,8 @@ use gristmill::core::json::TaskJson;
 use gristmill::{Client, TaskId};
 
 use self::bulk::{Bulk, Verb};
+pub(super) use self::columns::short;
+pub(super) use self::record::failure_line;
 use super::ids::IdText;
 use crate::connect::Session;
 use crate::exit::CliError;

@@ -26,6 +26,8 @@ pub(super) fn text(task: &TaskJson) -> String {
     line("due", &task.run_at.to_string());
     line("ended", &time(task.ended_at));
     line("parent", &task.parent.map(|id| id.to_string()).unwrap_or_default());
+    line("workflow", &task.workflow.map(|id| id.to_string()).unwrap_or_default());
+    line("step", task.step.as_deref().unwrap_or_default());
     line("tags", &task.tags.join(", "));
     line("headers", &task.headers.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", "));
     line("args", task.args.get());
@@ -65,7 +67,7 @@ pub(super) fn text(task: &TaskJson) -> String {
 }
 
 /// Message and sources in one line.
-pub(super) fn failure_line(failure: &FailureJson) -> String {
+pub(in crate::commands) fn failure_line(failure: &FailureJson) -> String {
     let new: Vec<_> =
         failure.chain.iter().filter(|source| !failure.message.contains(source.as_str())).map(String::as_str).collect();
     std::iter::once(failure.message.as_str()).chain(new).collect::<Vec<_>>().join(": ")

@@ -1,5 +1,6 @@
+use gristmill_core::workflow::{NewWorkflow, Started};
 use gristmill_core::{
-    CancelOutcome, CancelWithin, EnqueueOutcome, Env, NewTask, Overrides, State, Store, StoreError, TaskId, Within,
+    CancelOutcome, CancelWithin, EnqueueOutcome, Env, NewTask, Overrides, StartWithin, State, Store, StoreError, TaskId, Within,
 };
 use gristmill_postgres::PostgresStore;
 
@@ -35,6 +36,14 @@ impl Driver for Sqlx {
         id: TaskId,
     ) -> impl Future<Output = Result<CancelOutcome, StoreError>> + Send {
         CancelWithin::cancel(conn, store, id)
+    }
+
+    fn start(
+        conn: &mut PgConnection,
+        store: &dyn Store,
+        workflow: NewWorkflow,
+    ) -> impl Future<Output = Result<Started, StoreError>> + Send {
+        StartWithin::start_workflow(conn, store, workflow)
     }
 }
 

@@ -1,0 +1,3 @@
+-- Index: those of the function, see additions/0011_workflows.sql.
+-- As text and JSON, which every driver carries without knowing of the types in between.
+SELECT to_json({s}.start_workflow($1::text::jsonb, $2::text::bigint))::text AS answer{tell}

@@ -1,0 +1,2 @@
+-- Index: the primary key.
+SELECT seq, id, name, key, tags, paused, cancelled, ended, attempt, created_at, finished_at, definition FROM {s}.workflow WHERE id = $1

@@ -1,0 +1,148 @@
+use std::collections::{BTreeMap, HashSet};
+
+use gristmill_core::TaskId;
+use gristmill_core::kit::row::int;
+use gristmill_core::workflow::Chore;
+use uuid::Uuid;
+
+use super::cancel::cancel;
+use super::flow::Flows;
+use super::place::unblock;
+use crate::error::Fault;
+use crate::session::Session;
+use crate::sql::Q;
+
+/// So many members of a step are dealt with in one transaction; the others by sweeps, each in one of its own.
+const PART: u32 = 1_000;
+/// So many of all steps together.
+const AT_ONCE: u32 = 2_000;
+
+/// How far a transaction came with what is to be done to members.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Progress {
+    /// More than was done is left to do to a step's members.
+    pub(crate) is_more: bool,
+    /// The transaction was full before it came to some steps.
+    pub(crate) is_full: bool,
+}
+
+/// Some members of a step, and what is done to them.
+#[derive(Clone, Copy)]
+struct Part {
+    workflow: Uuid,
+    step: u32,
+    chore: Chore,
+    low: u32,
+    high: u32,
+    is_last: bool,
+    first: Uuid,
+    last: Uuid,
+}
+
+/// Does what is to be done to the members of these workflows' steps, as much as one transaction may.
+pub(super) async fn work(s: &mut Session<'_>, flows: &mut Flows) -> Result<Progress, Fault> {
+    let (mut progress, mut room, mut begun) = (Progress::default(), AT_ONCE, HashSet::new());
+    loop {
+        let parts = next(flows, &mut begun, &mut room, &mut progress);
+        if parts.is_empty() {
+            return Ok(progress);
+        }
+        let members = members(s, &parts).await?;
+        for chore in [Chore::Cancel, Chore::LetGo, Chore::Unkeep] {
+            let of = |(part, _): &(&Part, &Vec<Uuid>)| part.chore == chore;
+            let ids: Vec<Uuid> = parts.iter().zip(&members).filter(of).flat_map(|(_, ids)| ids.iter().copied()).collect();
+            let held = if ids.is_empty() { HashSet::new() } else { act(s, chore, ids).await? };
+            for (part, ids) in parts.iter().zip(&members).filter(of) {
+                let Some(locked) = flows.get_mut(&part.workflow) else { continue };
+                // What somebody's open transaction holds is come back to, with all others of the part, to whom nothing more happens.
+                let before = if ids.iter().any(|id| held.contains(id)) {
+                    Some(part.low)
+                } else {
+                    Some(part.high).filter(|_| !part.is_last)
+                };
+                locked.flow.did(part.step, before);
+                progress.is_more |= before == Some(part.high);
+            }
+        }
+    }
+}
+
+/// What comes next: of each step one part, and none a second time.
+fn next(flows: &Flows, begun: &mut HashSet<(Uuid, u32, Chore)>, room: &mut u32, progress: &mut Progress) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for (workflow, locked) in flows {
+        for ((step, of), bounds) in (0..).zip(&locked.flow.steps).zip(&locked.bounds) {
+            let Some((chore, low)) = of.chore else { continue };
+            if begun.contains(&(*workflow, step, chore)) {
+                continue;
+            }
+            let members = of.row.tally.members;
+            let high = members.min(low.saturating_add(PART.min(*room)));
+            if high == low && low < members {
+                progress.is_full = true;
+                continue;
+            }
+            *room -= high.saturating_sub(low);
+            begun.insert((*workflow, step, chore));
+            let (first, last) = bounds.unwrap_or((Uuid::max(), Uuid::nil()));
+            parts.push(Part { workflow: *workflow, step, chore, low, high, is_last: high >= members, first, last });
+        }
+    }
+    parts
+}
+
+/// The members of each part, in their order.
+async fn members(s: &mut Session<'_>, parts: &[Part]) -> Result<Vec<Vec<Uuid>>, Fault> {
+    s.spare_days().await?;
+    let workflows: Vec<Uuid> = parts.iter().map(|part| part.workflow).collect();
+    let steps: Vec<i32> = parts.iter().map(|part| int(part.step)).collect();
+    let lows: Vec<i32> = parts.iter().map(|part| int(part.low)).collect();
+    let highs: Vec<i32> = parts.iter().map(|part| int(part.high)).collect();
+    let firsts: Vec<Uuid> = parts.iter().map(|part| part.first).collect();
+    let lasts: Vec<Uuid> = parts.iter().map(|part| part.last).collect();
+    let (least, greatest) = (firsts.iter().min().copied(), lasts.iter().max().copied());
+    let rows = s.rows(Q::MemberIds, &[&workflows, &steps, &lows, &highs, &firsts, &lasts, &least, &greatest]).await?;
+    let mut found: Vec<BTreeMap<i32, Uuid>> = vec![BTreeMap::new(); parts.len()];
+    for row in rows {
+        let part = usize::try_from(row.try_get::<_, i64>(0)? - 1).unwrap_or(usize::MAX);
+        if let Some(part) = found.get_mut(part) {
+            part.insert(row.try_get(1)?, row.try_get(2)?);
+        }
+    }
+    Ok(found.into_iter().map(|part| part.into_values().collect()).collect())
+}
+
+/// Does it to members, but to those that somebody else has in hand, who are returned.
+async fn act(s: &mut Session<'_>, chore: Chore, ids: Vec<Uuid>) -> Result<HashSet<Uuid>, Fault> {
+    let query = match chore {
+        Chore::LetGo => Q::HeldBlocked,
+        Chore::Cancel => Q::HeldLeases,
+        Chore::Unkeep => {
+            s.execute(Q::Unkeep, &[&ids]).await?;
+            return Ok(HashSet::new());
+        }
+    };
+    let rows = s.rows(query, &[&ids]).await?;
+    let held = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<HashSet<Uuid>, Fault>>()?;
+    let free: Vec<TaskId> = ids.into_iter().filter(|id| !held.contains(id)).map(TaskId::from_uuid).collect();
+    for part in free.chunks(PART as usize) {
+        match chore {
+            Chore::LetGo => drop(unblock(s, part).await?),
+            Chore::Cancel => drop(cancel(s, part).await?),
+            Chore::Unkeep => {}
+        }
+    }
+    Ok(held)
+}
+
+/// Members that are kept for a workflow which is kept no longer itself are kept as others are.
+pub(super) async fn unkeep_all(s: &mut Session<'_>, (workflow, step): (Uuid, i32)) -> Result<(), Fault> {
+    let (first, last) = (Uuid::nil(), Uuid::max());
+    let (low, high) = (0, i32::MAX);
+    let rows = s
+        .rows(Q::MemberIds, &[&vec![workflow], &vec![step], &vec![low], &vec![high], &vec![first], &vec![last], &first, &last])
+        .await?;
+    let ids = rows.iter().map(|row| Ok(row.try_get(2)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
+    s.execute(Q::Unkeep, &[&ids]).await?;
+    Ok(())
+}

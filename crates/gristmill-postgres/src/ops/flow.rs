@@ -1,0 +1,203 @@
+//! Workflows as they are read to go on, and written when they have.
+
+use std::collections::BTreeMap;
+
+use gristmill_core::kit::encode::{chore_from, chore_of, step_state_from, step_state_of, workflow_end_from, workflow_end_of};
+use gristmill_core::kit::row::{count, int};
+use gristmill_core::workflow::{Change, Flow, FlowStep, Run, StepRow, StepSpec, Tally};
+use gristmill_core::{StoreError, StoreErrorKind};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::error::Fault;
+use crate::session::Session;
+use crate::sql::Q;
+
+/// The least and the greatest id of the members of a step.
+pub(super) type Bounds = Option<(Uuid, Uuid)>;
+
+/// A workflow that is locked.
+pub(super) struct Locked {
+    pub(super) flow: Flow,
+    /// Of each step.
+    pub(super) bounds: Vec<Bounds>,
+    was: Flow,
+    bounded: Vec<Bounds>,
+}
+
+/// Those of one transaction.
+pub(super) type Flows = BTreeMap<Uuid, Locked>;
+
+/// Reads workflows that are locked by this transaction, and counts what was told of their members since the last time.
+pub(super) async fn take(s: &Session<'_>, ids: &[Uuid]) -> Result<Flows, Fault> {
+    let mut read: BTreeMap<Uuid, (Flow, BTreeMap<u32, Step>)> = BTreeMap::new();
+    for row in s.rows(Q::FlowTake, &[&ids]).await? {
+        let run = Run { paused: row.try_get(1)?, cancelled: row.try_get(2)? };
+        let end = workflow_end_from(row.try_get::<_, i16>(3)?.into());
+        let (_, steps) = read.entry(row.try_get(0)?).or_insert_with(|| (Flow { run, end, steps: Vec::new() }, BTreeMap::new()));
+        if let Some(number) = row.try_get::<_, Option<i32>>(4)? {
+            steps.insert(count(number), Step::read(&row)?);
+        }
+    }
+    let mut flows = Flows::new();
+    for (id, (mut flow, steps)) in read {
+        let (mut bounds, mut changes) = (Vec::with_capacity(steps.len()), Vec::new());
+        for (number, (at, step)) in (0..).zip(steps) {
+            if at != number {
+                return Err(damaged(format!("the workflow {id} has no step {number}")));
+            }
+            bounds.push(step.bounds);
+            changes.extend(step.change.map(|change| (number, change)));
+            flow.steps.push(step.step);
+        }
+        let (was, bounded) = (flow.clone(), bounds.clone());
+        for (number, change) in changes {
+            flow.changed(number, change);
+        }
+        flows.insert(id, Locked { flow, bounds, was, bounded });
+    }
+    Ok(flows)
+}
+
+/// Writes what has changed of them.
+pub(super) async fn write(s: &mut Session<'_>, flows: &Flows) -> Result<(), Fault> {
+    let (mut workflows, mut steps) = (Workflows::default(), Steps::default());
+    for (id, Locked { flow, bounds, was, bounded }) in flows {
+        workflows.push(*id, flow);
+        s.effects.changed |= flow != was;
+        for (number, step) in flow.steps.iter().enumerate() {
+            if was.steps.get(number) != Some(step) || bounds.get(number) != bounded.get(number) {
+                let bounds = bounds.get(number).copied().flatten();
+                steps.push((*id, i32::try_from(number).unwrap_or(i32::MAX)), step, bounds);
+            }
+        }
+    }
+    if workflows.id.is_empty() {
+        return Ok(());
+    }
+    s.execute(
+        Q::FlowWrite,
+        &[
+            &s.now,
+            &workflows.id,
+            &workflows.paused,
+            &workflows.cancelled,
+            &workflows.ended,
+            &steps.workflow,
+            &steps.number,
+            &steps.state,
+            &steps.closed,
+            &steps.members,
+            &steps.succeeded,
+            &steps.failed,
+            &steps.cancelled,
+            &steps.chore,
+            &steps.chore_from,
+            &steps.first_id,
+            &steps.last_id,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What a row says of a step.
+struct Step {
+    step: FlowStep,
+    bounds: Bounds,
+    change: Option<Change>,
+}
+
+impl Step {
+    fn read(row: &Row) -> Result<Self, Fault> {
+        let spec = spec(row.try_get(5)?)?;
+        let row_of_step = row_of(&spec, row.try_get(6)?, row.try_get(7)?, [8, 9, 10, 11].map(|n| row.try_get(n)))?;
+        let chore = chore_from(row.try_get::<_, i16>(12)?.into());
+        let chore = chore.map(|chore| Ok::<_, Fault>((chore, count(row.try_get(13)?)))).transpose()?;
+        let bounds = row.try_get::<_, Option<Uuid>>(14)?.zip(row.try_get(15)?);
+        let change = match row.try_get::<_, Option<i64>>(16)? {
+            Some(succeeded) => Some(Change { succeeded, failed: row.try_get(17)?, cancelled: row.try_get(18)? }),
+            None => None,
+        };
+        Ok(Self { step: FlowStep { spec, row: row_of_step, chore }, bounds, change })
+    }
+}
+
+/// A step's definition as it is kept.
+pub(crate) fn spec(text: &str) -> Result<StepSpec, Fault> {
+    serde_json::from_str(text).map_err(|error| damaged(format!("the definition of a step can't be read: {error}")))
+}
+
+/// How a step stands, by its columns: the state, whether it is closed, and the counts of its members, of successes, failures and
+/// cancellations.
+pub(crate) fn row_of(
+    spec: &StepSpec,
+    state: i16,
+    closed: bool,
+    counts: [Result<i32, tokio_postgres::Error>; 4],
+) -> Result<StepRow, Fault> {
+    let [members, succeeded, failed, cancelled] = counts;
+    let tally = Tally {
+        members: count(members?),
+        closed,
+        succeeded: count(succeeded?),
+        failed: count(failed?),
+        cancelled: count(cancelled?),
+    };
+    Ok(StepRow { role: spec.role, state: step_state_from(state.into()), tally, tolerance: spec.tolerance })
+}
+
+fn damaged(why: String) -> Fault {
+    Fault::Store(StoreError::new(StoreErrorKind::Corrupt, why))
+}
+
+#[derive(Default)]
+struct Workflows {
+    id: Vec<Uuid>,
+    paused: Vec<bool>,
+    cancelled: Vec<bool>,
+    ended: Vec<i16>,
+}
+
+impl Workflows {
+    fn push(&mut self, id: Uuid, flow: &Flow) {
+        self.id.push(id);
+        self.paused.push(flow.run.paused);
+        self.cancelled.push(flow.run.cancelled);
+        self.ended.push(workflow_end_of(flow.end));
+    }
+}
+
+#[derive(Default)]
+struct Steps {
+    workflow: Vec<Uuid>,
+    number: Vec<i32>,
+    state: Vec<i16>,
+    closed: Vec<bool>,
+    members: Vec<i32>,
+    succeeded: Vec<i32>,
+    failed: Vec<i32>,
+    cancelled: Vec<i32>,
+    chore: Vec<i16>,
+    chore_from: Vec<i32>,
+    first_id: Vec<Option<Uuid>>,
+    last_id: Vec<Option<Uuid>>,
+}
+
+impl Steps {
+    fn push(&mut self, (workflow, number): (Uuid, i32), step: &FlowStep, bounds: Bounds) {
+        let tally = step.row.tally;
+        self.workflow.push(workflow);
+        self.number.push(number);
+        self.state.push(step_state_of(step.row.state));
+        self.closed.push(tally.closed);
+        self.members.push(int(tally.members));
+        self.succeeded.push(int(tally.succeeded));
+        self.failed.push(int(tally.failed));
+        self.cancelled.push(int(tally.cancelled));
+        self.chore.push(chore_of(step.chore.map(|(chore, _)| chore)));
+        self.chore_from.push(int(step.chore.map_or(0, |(_, from)| from)));
+        self.first_id.push(bounds.map(|(first, _)| first));
+        self.last_id.push(bounds.map(|(_, last)| last));
+    }
+}

@@ -1,0 +1,120 @@
+use gristmill_core::kit::encode::{at, ended_from};
+use gristmill_core::workflow::Chore;
+use gristmill_core::{Flags, Timestamp, WorkflowId, kept_after};
+use rusqlite::{OptionalExtension, params};
+
+use super::super::budget::Budget;
+use super::super::cancel::cancel_known;
+use super::super::facts::facts;
+use super::super::release::unblock_known;
+use super::super::sweep::count;
+use super::kept::{Kept, read};
+use crate::error::Fault;
+use crate::sql;
+use crate::tx::Tx;
+
+/// Members that are read at a time.
+const READ_AT_ONCE: i64 = 256;
+
+/// Draws the conclusions from what a workflow was told, does what is to be done to its members, as far as the budget goes, and writes
+/// how it stands then. The rest is left to sweeps.
+pub(super) fn go_on(tx: &mut Tx<'_>, kept: &mut Kept, budget: &mut Budget) -> Result<(), Fault> {
+    kept.flow.go_on();
+    let steps = u32::try_from(kept.flow.steps.len()).unwrap_or(u32::MAX);
+    let mut is_left = false;
+    for number in 0..steps {
+        while let Some((chore, from)) = kept.flow.steps.get(number as usize).and_then(|step| step.chore) {
+            let before = part(tx, (kept.id, number), chore, from, budget)?;
+            kept.flow.did(number, before);
+            if before.is_some() {
+                is_left = true;
+                break;
+            }
+        }
+    }
+    if is_left {
+        // Whoever sweeps is to do it now.
+        tx.effects.scheduled |= tx.memory.is_due_sooner(tx.now.as_millis());
+    }
+    kept.write(tx)
+}
+
+/// Goes on with what is left to do to members, of all workflows.
+pub(in super::super) fn go_on_with_chores(tx: &mut Tx<'_>, limit: usize) -> Result<Budget, Fault> {
+    let mut budget = Budget::new(limit);
+    let left: Vec<Option<WorkflowId>> = {
+        let mut left = tx.conn.prepare_cached(sql::STEP_CHORES)?;
+        let rows = left.query_map([count(limit)], |row| Ok(row.get_ref(0)?.as_blob().ok().and_then(WorkflowId::from_slice)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for id in left.into_iter().flatten() {
+        if !budget.take() {
+            break;
+        }
+        if let Ok(mut kept) = read(tx.conn, id)? {
+            go_on(tx, &mut kept, &mut budget)?;
+        }
+    }
+    Ok(budget)
+}
+
+/// Does something to the members of a step, from a place on. The place from which on it is not done, if there was too much to do.
+fn part(
+    tx: &mut Tx<'_>,
+    (workflow, step): (WorkflowId, u32),
+    chore: Chore,
+    from: u32,
+    budget: &mut Budget,
+) -> Result<Option<u32>, Fault> {
+    let mut from = from;
+    loop {
+        let members: Vec<(i64, u32)> = {
+            let mut page = tx.conn.prepare_cached(sql::MEMBER_PAGE)?;
+            let of = params![workflow.as_bytes().as_slice(), step, from, READ_AT_ONCE];
+            let rows = page.query_map(of, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        for (key, place) in &members {
+            if !budget.take() {
+                return Ok(Some(*place));
+            }
+            do_to(tx, chore, *key)?;
+            from = place.saturating_add(1);
+        }
+        if (members.len() as i64) < READ_AT_ONCE {
+            return Ok(None);
+        }
+    }
+}
+
+fn do_to(tx: &mut Tx<'_>, chore: Chore, key: i64) -> Result<(), Fault> {
+    match chore {
+        Chore::LetGo | Chore::Cancel => {
+            let Some(facts) = facts(tx.conn, key)? else { return Ok(()) };
+            if chore == Chore::LetGo {
+                unblock_known(tx, &facts)?;
+            } else {
+                cancel_known(tx, &facts)?;
+            }
+        }
+        Chore::Unkeep => unkeep(tx, key)?,
+    }
+    Ok(())
+}
+
+/// A member that has ended is kept no longer than its retention says.
+pub(super) fn unkeep(tx: &mut Tx<'_>, key: i64) -> Result<(), Fault> {
+    let last = tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([key], |row| {
+        let (state, ended_at) = (ended_from(row.get(3)?), Timestamp::from_millis(row.get(4)?));
+        Ok((row.get::<_, u32>(0)?, state, ended_at, Flags::from_bits(row.get(6)?)))
+    });
+    // What is owed is to be told first.
+    let Some((claim_no, state, ended_at, _)) = last.optional()?.filter(|(.., owed)| owed.is_none()) else { return Ok(()) };
+    let Some(facts) = facts(tx.conn, key)? else { return Ok(()) };
+    let until = match kept_after(state, facts.retention, ended_at) {
+        Timestamp::MAX => i64::MAX,
+        until => at(until),
+    };
+    tx.conn.prepare_cached(sql::OUTCOME_KEEP)?.execute(params![key, claim_no, until])?;
+    Ok(())
+}

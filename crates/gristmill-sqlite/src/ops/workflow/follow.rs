@@ -1,0 +1,85 @@
+use std::collections::BTreeMap;
+
+use gristmill_core::kit::encode::step_state_of;
+use gristmill_core::workflow::StepState;
+use gristmill_core::{State, WorkflowId};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::super::budget::Budget;
+use super::chore::{go_on, unkeep};
+use super::kept::{Missing, read};
+use crate::error::Fault;
+use crate::sql;
+use crate::tx::Tx;
+
+/// Members that one operation lets go, cancels or forgets at once; sweeps do the rest.
+pub(super) const AT_ONCE: usize = 1_000;
+
+/// What became of a member.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report {
+    /// The task's key.
+    pub(crate) key: i64,
+    /// The state in which it ended, or had ended before it was retried.
+    pub(crate) state: State,
+    pub(crate) back: bool,
+}
+
+/// Tells workflows of what became of their members and does what follows, until nothing more does.
+pub(crate) fn follow(tx: &mut Tx<'_>) -> Result<(), Fault> {
+    if tx.reports.is_empty() {
+        return Ok(());
+    }
+    let mut budget = Budget::new(AT_ONCE);
+    while !tx.reports.is_empty() {
+        let mut told: BTreeMap<WorkflowId, Vec<(u32, Report)>> = BTreeMap::new();
+        for report in std::mem::take(&mut tx.reports) {
+            if let Some((workflow, step)) = step_of(tx.conn, report.key)? {
+                told.entry(workflow).or_default().push((step, report));
+            }
+        }
+        for (id, reports) in told {
+            match read(tx.conn, id)? {
+                Ok(mut kept) => {
+                    for (step, Report { state, back, .. }) in reports {
+                        if back {
+                            kept.flow.reopened(step, state);
+                        } else {
+                            kept.flow.ended(step, state);
+                        }
+                    }
+                    go_on(tx, &mut kept, &mut budget)?;
+                }
+                // Nobody wants its members any more, nor will anybody come by and forget them.
+                Err(Missing::Gone) => {
+                    let ended = reports.iter().filter(|(_, report)| !report.back);
+                    ended.into_iter().try_for_each(|(_, report)| unkeep(tx, report.key))?;
+                }
+                // Counted anew once it can be read.
+                Err(Missing::Damaged) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A member that had ended in this state was retried. Whether it waits for other steps now.
+pub(in super::super) fn reopen(tx: &mut Tx<'_>, key: i64, state: State) -> Result<bool, Fault> {
+    tx.reports.push(Report { key, state, back: true });
+    let mut waits = tx.conn.prepare_cached(sql::MEMBER_WAITS)?;
+    let waits = waits.query_row(params![key, step_state_of(StepState::Waits)], |row| row.get(0));
+    Ok(waits.optional()?.unwrap_or(false))
+}
+
+/// Whether the workflow of a member goes on, and may want its result.
+pub(in super::super) fn wants(conn: &Connection, key: i64) -> Result<bool, Fault> {
+    let wanted = conn.prepare_cached(sql::MEMBER_WANTED)?.query_row([key], |row| row.get(0));
+    Ok(wanted.optional()?.unwrap_or(false))
+}
+
+fn step_of(conn: &Connection, key: i64) -> Result<Option<(WorkflowId, u32)>, Fault> {
+    let of = conn
+        .prepare_cached(sql::MEMBER_OF)?
+        .query_row([key], |row| Ok(row.get_ref(0)?.as_blob().ok().and_then(WorkflowId::from_slice).zip(row.get(1)?)));
+    Ok(of.optional()?.flatten())
+}

@@ -1,0 +1,20 @@
+//! What follows for workflows from what happens to their members. `gristmill_core::workflow` decides it; here it is read and written.
+
+mod chore;
+mod follow;
+mod kept;
+mod operate;
+mod repair;
+mod start;
+
+pub(super) use chore::go_on_with_chores;
+pub(super) use follow::{reopen, wants};
+pub(super) use kept::prune;
+pub(super) use repair::sweep;
+
+pub(crate) use follow::{Report, follow};
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
+pub(crate) use operate::are_new;
+pub(crate) use operate::{extend_workflow, order_workflow, start_workflow};
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
+pub(crate) use start::Start;

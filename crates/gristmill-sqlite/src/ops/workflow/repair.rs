@@ -1,0 +1,64 @@
+use gristmill_core::Flags;
+use gristmill_core::kit::encode::ended_from;
+use rusqlite::params;
+
+use super::super::budget::Budget;
+use super::super::sweep::{UNKNOWN, count};
+use super::chore::{go_on, go_on_with_chores};
+use super::follow::Report;
+use super::kept::read;
+use crate::error::Fault;
+use crate::sql;
+use crate::tx::Tx;
+use crate::view::{Counted, Counting};
+
+/// What sweeps do for workflows: they go on with what is left to do to members, make good what older programs owe, and what was lost
+/// however that was possible.
+pub(in super::super) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting]) -> Result<Budget, Fault> {
+    let mut budget = go_on_with_chores(tx, limit)?;
+    tell_owed(tx, &mut budget, limit)?;
+    for workflow in quiet {
+        if !budget.take() {
+            break;
+        }
+        mend(tx, workflow, &mut budget)?;
+    }
+    Ok(budget)
+}
+
+/// Tells steps of the ends that a program without workflows has written, each once.
+fn tell_owed(tx: &mut Tx<'_>, budget: &mut Budget, limit: usize) -> Result<(), Fault> {
+    let owed: Vec<(Report, u32)> = {
+        let mut owed = tx.conn.prepare_cached(sql::OUTCOME_OWED)?;
+        let rows = owed.query_map(params![Flags::MEMBER.bits(), UNKNOWN, count(limit)], |row| {
+            Ok((Report { key: row.get(0)?, state: ended_from(row.get(2)?), back: false }, row.get(1)?))
+        })?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for (report, claim_no) in owed {
+        if !budget.take() {
+            break;
+        }
+        tx.conn.prepare_cached(sql::OUTCOME_TOLD)?.execute(params![report.key, claim_no])?;
+        tx.reports.push(report);
+    }
+    Ok(())
+}
+
+/// Puts right what differs from the rows of the members, and lets the workflow go on.
+fn mend(tx: &mut Tx<'_>, quiet: &Counting, budget: &mut Budget) -> Result<(), Fault> {
+    let Some(steps) = &quiet.steps else { return Ok(()) };
+    let Ok(mut kept) = read(tx.conn, quiet.id)? else { return Ok(()) };
+    for Counted { number, seen, tally, chore } in steps {
+        // Whatever has happened since it was counted shows.
+        let Some(step) = kept.flow.steps.get_mut(*number as usize).filter(|step| step.row == *seen) else { continue };
+        if step.row.tally != *tally {
+            tracing::warn!(workflow = %quiet.id, step = step.spec.name, was = ?step.row.tally, is = ?tally, "a step had lost count of its members");
+            step.row.tally = *tally;
+        }
+        step.chore = step.chore.or(chore.map(|chore| (chore, 0)));
+    }
+    // It is looked at again only after as long as before.
+    kept.touch(tx)?;
+    go_on(tx, &mut kept, budget)
+}

@@ -1,0 +1,225 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::member::MemberDraft;
+use super::plan::{Plan, Planned, under};
+use super::start::{More, Start};
+use super::step::{All, Step};
+use super::{Failed, IntoSignature, Output, StartError};
+use crate::Task;
+use crate::client::Client;
+use crate::core::workflow::{Draft, Needs, Role, StepDraft};
+use crate::core::{Overrides, Retention, Timestamp};
+
+/// A workflow that is being written: steps, what each of them takes of others, and what runs when all is over. Made by
+/// [`Client::workflow`]; nothing is kept before it is [started](Self::start). See the [module](super).
+#[must_use = "a workflow does nothing until it is started"]
+pub struct Workflow<'c> {
+    client: &'c Client,
+    name: String,
+    key: Option<String>,
+    tags: Vec<String>,
+    retention: Retention,
+    plan: Plan,
+    /// The members of groups, by the numbers of their steps.
+    members: BTreeMap<usize, More<'c>>,
+    /// For tasks of all steps.
+    common: Overrides,
+    /// For those that wait for nothing.
+    first: Overrides,
+}
+
+impl Client {
+    /// Begins to write a workflow. The name says what sort of workflow it is, and is the same for each of its runs.
+    ///
+    /// ```
+    /// use gristmill::{Client, Result, task};
+    ///
+    /// #[task(name = "process")]
+    /// async fn process(upload: u32) -> Result<u32> {
+    ///     Ok(upload)
+    /// }
+    ///
+    /// #[task(name = "merge")]
+    /// async fn merge(parts: Vec<u32>) -> Result<u32> {
+    ///     Ok(parts.iter().sum())
+    /// }
+    ///
+    /// # async fn example(client: Client) -> Result<()> {
+    /// let mut w = client.workflow("upload").key("upload:abc");
+    /// let parts = w.each("process", (1..=3).map(|upload| Process { upload }));
+    /// w.step("merge", Merge::with(parts.results()));
+    /// let run = w.start().await?.typed::<u32>();
+    /// assert_eq!(run.result().await?, 6);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn workflow(&self, name: impl Into<String>) -> Workflow<'_> {
+        Workflow {
+            client: self,
+            name: name.into(),
+            key: None,
+            tags: Vec::new(),
+            retention: Retention::default(),
+            plan: Plan::default(),
+            members: BTreeMap::new(),
+            common: Overrides::default(),
+            first: Overrides::default(),
+        }
+    }
+}
+
+impl<'c> Workflow<'c> {
+    /// A key that one run holds at a time: as long as that goes on, another start with the key changes nothing, and gives its handle.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// How long the run is kept once it has ended. Its tasks have their own retention, which begins when the workflow has ended.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Adds a label to the run and to each of its tasks.
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        let tag = tag.into();
+        self.common.tags.push(tag.clone());
+        self.tags.push(tag);
+        self
+    }
+
+    /// Adds a piece of context to each of its tasks.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.common.headers.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sends the tasks of all steps to this queue, but for those whose step says another.
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.common.queue = Some(queue.into());
+        self
+    }
+
+    /// The priority of the tasks of all steps, but for those whose step says another: 0 is served first, 9 last.
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.common.priority = Some(priority);
+        self
+    }
+
+    /// Lets the first steps, which wait for no other, wait this long.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.first.delay = Some(delay);
+        self
+    }
+
+    /// Lets the first steps, which wait for no other, wait until then.
+    pub fn starts_at(mut self, at: Timestamp) -> Self {
+        self.first.run_at = Some(at);
+        self
+    }
+
+    /// Any option of an enqueue, for the tasks of all steps, but for those that say otherwise.
+    pub fn set(mut self, set: impl FnOnce(&mut Overrides)) -> Self {
+        set(&mut self.common);
+        self
+    }
+
+    /// A step of one task. It goes at once, or when those steps have ended of which it takes something, or which it is
+    /// [`after`](Step::after).
+    pub fn step<M: IntoSignature>(&mut self, name: impl Into<String>, task: M) -> Step<<M::Task as Task>::Output> {
+        Step::add(&self.plan, name.into(), task, Role::Work)
+    }
+
+    /// A group: a step of any number of tasks of one type. It is over when all of them have ended; at once, and well, if there is none.
+    ///
+    /// The tasks are made when the workflow is started, and no more than 1,000 of them at a time.
+    pub fn each<I>(&mut self, name: impl Into<String>, tasks: I) -> Step<OutputOf<I>, All>
+    where
+        I: IntoIterator<Item: IntoSignature, IntoIter: Send + 'c>,
+    {
+        let kind = <<I::Item as IntoSignature>::Task as Task>::NAME;
+        let group = Step::of(&self.plan, StepDraft::group(name, kind, Vec::new()));
+        self.members.insert(group.number(), Box::new(tasks.into_iter().map(|task| task.into_signature().member())));
+        group
+    }
+
+    /// What runs when all work is over and has failed. It can take the [`failure`](Self::failure), and the results of steps.
+    pub fn on_failure<M: IntoSignature>(&mut self, name: impl Into<String>, task: M) -> Step<<M::Task as Task>::Output> {
+        Step::add(&self.plan, name.into(), task, Role::Handler(Needs::Failure))
+    }
+
+    /// What runs when all work is over and has succeeded.
+    pub fn on_success<M: IntoSignature>(&mut self, name: impl Into<String>, task: M) -> Step<<M::Task as Task>::Output> {
+        Step::add(&self.plan, name.into(), task, Role::Handler(Needs::Success))
+    }
+
+    /// What runs when all work is over, whatever became of it, a cancel included.
+    pub fn always<M: IntoSignature>(&mut self, name: impl Into<String>, task: M) -> Step<<M::Task as Task>::Output> {
+        Step::add(&self.plan, name.into(), task, Role::Handler(Needs::End))
+    }
+
+    /// What went wrong, for what runs when all work is over: that of the first task that failed, of the first step that did. Where it may
+    /// be that nothing went wrong, an argument takes it as `Option<Failed>`.
+    pub fn failure(&self) -> Output<Failed> {
+        Output::new(json!({ "$failure": true }), None)
+    }
+
+    /// The workflow, about to be started.
+    pub fn start(self) -> Start<'c, Value> {
+        let Self { client, name, key, tags, retention, plan, members, common, first } = self;
+        let planned = plan.take();
+        let options: Vec<_> = planned.iter().map(|step| Options::of(step, &common, &first)).collect();
+        let members = members.into_iter().filter_map(|(number, members)| {
+            let options = options.get(number)?.clone();
+            let members: More<'c> = Box::new(members.map(move |member| member.map(|member| options.give(member))));
+            Some((number, members))
+        });
+        let members = members.collect();
+        let steps = planned.into_iter().zip(&options).map(|(step, options)| options.step(step));
+        let draft = steps.collect::<Result<Vec<_>, _>>().map(|steps| Draft { name, key, tags, retention, steps });
+        Start::new(client, draft, members)
+    }
+}
+
+/// What the tasks of a group give.
+type OutputOf<I> = <<<I as IntoIterator>::Item as IntoSignature>::Task as Task>::Output;
+
+/// The options of a step's tasks, beside their own.
+#[derive(Clone)]
+struct Options {
+    common: Overrides,
+    /// For one that waits for nothing.
+    first: Option<Overrides>,
+}
+
+impl Options {
+    fn of(step: &Planned, common: &Overrides, first: &Overrides) -> Self {
+        let common = under(step.options.clone(), common);
+        Self { first: step.is_first().then(|| under(common.clone(), first)), common }
+    }
+
+    fn give(&self, mut member: MemberDraft) -> MemberDraft {
+        let options = self.first.as_ref().filter(|_| member.after.is_empty()).unwrap_or(&self.common);
+        member.options = under(member.options, options);
+        member
+    }
+
+    fn step(&self, step: Planned) -> Result<StepDraft<MemberDraft>, StartError> {
+        let StepDraft { name, kind, role, undoes, after, tolerance, members, group, open, refers } = step.draft;
+        let refused = |error: crate::core::InvalidInput| StartError::member(&name, None, error.into());
+        let members = members.into_iter().map(|member| member.map(|member| self.give(member)).map_err(refused));
+        let members = members.collect::<Result<Vec<_>, _>>()?;
+        Ok(StepDraft { name, kind, role, undoes, after, tolerance, members, group, open, refers })
+    }
+}
+
+impl fmt::Debug for Workflow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workflow").field("name", &self.name).field("key", &self.key).finish_non_exhaustive()
+    }
+}

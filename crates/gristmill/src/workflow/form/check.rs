@@ -1,0 +1,102 @@
+use super::{Form, FormError, MemberDraft, Mistakes, Place, below};
+use crate::client::{Client, EnqueueError};
+use crate::core::workflow::{Draft, DraftError, Wanted, pointer_part, reference_places};
+use crate::near::did_you_mean;
+
+/// Checks the graph, and tells each mistake where it was written. One that would only follow from another is not told.
+pub(super) fn graph(draft: &mut Draft<MemberDraft>, places: &mut [Place], mistakes: &mut Mistakes) {
+    let mut is_broken = false;
+    while let Err(error) = draft.check() {
+        if mistakes.are_enough() {
+            return;
+        }
+        let Some((number, part)) = locate(draft, &error) else { return mistakes.add(error.place, error.why) };
+        let at = places[number].at.clone();
+        let step = &mut draft.steps[number];
+        match part.strip_prefix("/after/").and_then(|nth| nth.parse::<usize>().ok()) {
+            // Without it the others are found.
+            Some(nth) if nth < step.after.len() && nth < places[number].after.len() => {
+                let (name, _) = step.after.remove(nth);
+                let place = format!("{at}{}", places[number].after.remove(nth));
+                mistakes.add(place, error.why + &near(draft, &name));
+                is_broken = true;
+            }
+            _ if part == "/args" && !is_broken => match culprit(draft, number) {
+                Some((place, name)) => mistakes.add(format!("{at}{place}"), error.why + &near(draft, &name)),
+                None => return mistakes.add(format!("{at}{part}"), error.why),
+            },
+            // Whether it has to come after that is not known.
+            _ if part == "/args" => return,
+            _ => return mistakes.add(format!("{at}{part}"), error.why),
+        }
+    }
+}
+
+/// The step that an error is about, and the place within it.
+fn locate(draft: &Draft<MemberDraft>, error: &DraftError) -> Option<(usize, String)> {
+    let place = error.place.strip_prefix("/steps/")?;
+    draft.steps.iter().enumerate().find_map(|(number, step)| {
+        let part = place.strip_prefix(&*pointer_part(&step.name))?;
+        (part.is_empty() || part.starts_with('/')).then(|| (number, part.to_owned()))
+    })
+}
+
+/// A name like one that is none of a step.
+fn near(draft: &Draft<MemberDraft>, name: &str) -> String {
+    if draft.steps.iter().any(|step| step.name == name) {
+        return String::new();
+    }
+    did_you_mean(name, draft.steps.iter().map(|step| step.name.as_str()))
+}
+
+/// The reference of a step which is refused: its place within the step, and the name in it. It is refused no more then.
+fn culprit(draft: &mut Draft<MemberDraft>, number: usize) -> Option<(String, String)> {
+    let refers = std::mem::take(&mut draft.steps[number].refers);
+    let is_wrong =
+        |draft: &Draft<MemberDraft>| draft.check().is_err_and(|error| locate(draft, &error).is_some_and(|(at, _)| at == number));
+    let nth = (0..refers.len()).find(|nth| {
+        draft.steps[number].refers = vec![refers[*nth].clone()];
+        is_wrong(draft)
+    });
+    draft.steps[number].refers = refers;
+    let wrong = draft.steps[number].refers.remove(nth?);
+    let step = &draft.steps[number];
+    let place = step.members.iter().enumerate().find_map(|(member, made_of)| {
+        let found = reference_places(&made_of.args).ok()?.into_iter().find(|(reference, _)| *reference == wrong);
+        found.map(|(_, inner)| if step.group { format!("/each/{member}{inner}") } else { format!("/args{inner}") })
+    });
+    let name = wrong.step.unwrap_or_else(|| if wrong.wanted == Wanted::Failure { String::new() } else { step.name.clone() });
+    Some((place.unwrap_or_else(|| "/args".to_owned()), name))
+}
+
+/// Checks a form against the task types that a client knows.
+pub(super) fn against_types(form: &Form, client: &Client) -> Result<(), FormError> {
+    let mut mistakes = Mistakes::default();
+    let (registry, most) = (client.registry(), client.size_limits().args_bytes);
+    for (step, place) in form.draft.steps.iter().zip(&form.places) {
+        let Some(kind) = registry.get(&step.kind) else {
+            if !form.force {
+                let error = EnqueueError::UnknownTask { name: step.kind.clone(), near: registry.near(&step.kind) };
+                mistakes.add(below(&place.at, "task"), error.to_string());
+            }
+            continue;
+        };
+        for (member, nth) in step.members.iter().zip(0..) {
+            if mistakes.are_enough() {
+                break;
+            }
+            let open = match step.refers.is_empty() {
+                true => Vec::new(),
+                false => reference_places(&member.args).unwrap_or_default().into_iter().map(|(_, place)| place).collect(),
+            };
+            let at = if step.group { format!("{}/each/{nth}", place.at) } else { format!("{}/args", place.at) };
+            let bytes = member.args.to_string().len();
+            if bytes > most {
+                mistakes.add(&at, format!("are {bytes} bytes of JSON; at most {most} are allowed"));
+            } else if let Err(error) = kind.schema.check_around(&member.args, &open) {
+                mistakes.add_args(&at, &error);
+            }
+        }
+    }
+    mistakes.none_or_error()
+}

@@ -1,0 +1,662 @@
+//! Workflows as an application writes them, on the store in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gristmill::codec::{Codec, Payload};
+use gristmill::core::workflow::{Draft, StepDraft};
+use gristmill::core::{Filter, State};
+use gristmill::error::FailureReason;
+use gristmill::testing::Harness;
+use gristmill::workflow::{
+    Failed, MemberDraft, Needs, Results, RunError, Signature, StartError, StepWord, Workflow, WorkflowFilter, WorkflowHandle,
+    WorkflowState,
+};
+use gristmill::{App, Client, Context, Error, FromRef, Result, ResultExt, Task, task};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::support::{Probe, in_memory, within};
+
+/// What most handlers here have.
+#[derive(Clone, Default)]
+struct World {
+    probe: Probe,
+    client: Arc<std::sync::OnceLock<Client>>,
+}
+
+impl FromRef<World> for Probe {
+    fn from_ref(world: &World) -> Self {
+        world.probe.clone()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, gristmill::schemars::JsonSchema)]
+#[schemars(crate = "gristmill::schemars")]
+struct Report {
+    lines: u32,
+    coverage: f64,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("reading the upload")]
+struct Unlucky(#[source] std::num::ParseIntError);
+
+/// One upload: fails for good on 13.
+#[task(name = "process", max_attempts = 1)]
+async fn process(upload: u32) -> Result<Report> {
+    if upload == 13 {
+        return Err(Error::fail(Unlucky("unlucky".parse::<u32>().unwrap_err())));
+    }
+    Ok(Report { lines: upload, coverage: f64::from(upload) / 10.0 })
+}
+
+#[task(name = "merge")]
+async fn merge(cx: &Context<Probe>, parts: Vec<Report>, title: Option<String>) -> Result<Report> {
+    cx.state.saw(format!("merge {:?}", parts.iter().map(|part| part.lines).collect::<Vec<_>>()));
+    let _ = title;
+    Ok(Report { lines: parts.iter().map(|part| part.lines).sum(), coverage: 0.5 })
+}
+
+#[task(name = "merge.some")]
+async fn merge_some(parts: Vec<Option<Report>>) -> Result<Vec<Option<u32>>> {
+    Ok(parts.into_iter().map(|part| part.map(|part| part.lines)).collect())
+}
+
+#[task(name = "merge.pages")]
+async fn merge_pages(cx: &Context, parts: Results<Report>) -> Result<(usize, u32)> {
+    let (mut pages, mut read, mut sum) = (0, parts.pages(cx), 0);
+    while let Some(page) = read.next().await? {
+        pages += 1;
+        sum += page.iter().map(|part| part.lines).sum::<u32>();
+    }
+    Ok((pages, sum))
+}
+
+#[task(name = "notify", max_attempts = 1)]
+async fn notify(cx: &Context<Probe>, commit: String, coverage: f64) -> Result<String> {
+    cx.state.saw(format!("notify {commit} {coverage}"));
+    Ok(format!("{commit}: {coverage}"))
+}
+
+#[task(name = "flag")]
+async fn flag(cx: &Context<Probe>, commit: String, failed: Option<Failed>) -> Result<()> {
+    let failed = failed.map(|Failed { step, kind, state, attempt, failure, .. }| {
+        format!("{step} {kind} {state} {attempt} {} {:?}", failure.message, failure.chain)
+    });
+    cx.state.saw(format!("flag {commit} {failed:?}"));
+    Ok(())
+}
+
+#[task(name = "note")]
+async fn note(cx: &Context<Probe>, text: String) -> Result<String> {
+    cx.state.saw(format!("note {text} in {}", cx.queue()));
+    Ok(text)
+}
+
+#[task(name = "fails", max_attempts = 1)]
+async fn fails() -> Result<()> {
+    Err(Error::fail("as it does"))
+}
+
+#[task(name = "strict")]
+async fn strict(#[schemars(range(max = 10))] n: u32) -> Result<u32> {
+    Ok(n)
+}
+
+#[task(name = "large")]
+async fn large(bytes: usize) -> Result<String> {
+    Ok("x".repeat(bytes))
+}
+
+#[task(name = "texts")]
+async fn texts(texts: Vec<String>) -> Result<usize> {
+    Ok(texts.iter().map(String::len).sum())
+}
+
+#[task(name = "awaits", max_attempts = 1)]
+async fn awaits(cx: &Context<World>) -> Result<()> {
+    let client = cx.state.client.get().ok_or_else(|| Error::fail("no client"))?;
+    let run = client.workflow("inner").start().await?;
+    run.result().await?;
+    Ok(())
+}
+
+#[task(name = "waits")]
+async fn waits(cx: &Context<Probe>) -> Result<()> {
+    cx.state.saw("waits");
+    cx.state.pass().await;
+    Ok(())
+}
+
+fn app(world: World) -> App<World> {
+    App::new(world)
+        .register::<Process>()
+        .register::<Merge>()
+        .register::<MergeSome>()
+        .register::<MergePages>()
+        .register::<Notify>()
+        .register::<Flag>()
+        .register::<Note>()
+        .register::<Fails>()
+        .register::<Strict>()
+        .register::<Large>()
+        .register::<Texts>()
+        .register::<Awaits>()
+        .register::<Waits>()
+}
+
+async fn harness() -> (Harness, World) {
+    let world = World::default();
+    (Harness::new(app(world.clone())).await.unwrap(), world)
+}
+
+fn note_of(text: &str) -> Note {
+    Note { text: text.into() }
+}
+
+async fn state(run: &WorkflowHandle) -> WorkflowState {
+    run.status().await.unwrap().unwrap().state
+}
+
+async fn word(run: &WorkflowHandle, step: &str) -> StepWord {
+    let record = run.status().await.unwrap().unwrap();
+    record.steps.iter().find(|of| of.spec.name == step).unwrap().state()
+}
+
+/// A group, what joins it, and what follows: results in their order, and a part of one.
+#[tokio::test]
+async fn an_upload_is_processed_merged_and_told() {
+    let (test, world) = harness().await;
+    let mut w = test.client().workflow("upload").key("upload:abc");
+    let parts = w.each("process", [3, 1, 2].map(|upload| Process { upload }));
+    let merged = w.step("merge", Merge::with(parts.results(), "a title"));
+    w.step("notify", Notify::with("abc", merged.at("/coverage")));
+    let run = w.start().await.unwrap().typed::<String>();
+    test.drain().await.unwrap();
+    assert_eq!(run.result().await.unwrap(), "abc: 0.5");
+    assert_eq!(world.probe.seen(), ["merge [3, 1, 2]", "notify abc 0.5"]);
+    let record = run.status().await.unwrap().unwrap();
+    let definition: Value = serde_json::from_str(&record.definition).unwrap();
+    assert_eq!(definition["steps"]["merge"], json!({ "task": "merge", "after": ["process"] }));
+    assert_eq!(run.failure().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_graph_takes_of_any_step_before_and_gives_all_last_results_by_name() {
+    let (test, _) = harness().await;
+    let mut w = test.client().workflow("graph");
+    let (a, b) = (w.step("a", Process { upload: 1 }), w.step("b", Process { upload: 2 }));
+    let joined = w.step("joined", Merge::with([b.result(), a.result()], None));
+    // A vector of whatever is known here, too.
+    w.step("alone", Merge::with(vec![Report { lines: 7, coverage: 0.0 }], Some("x".to_owned()))).after(&joined);
+    w.step("line", Process::with(joined.at("/lines"))).after(&a);
+    w.each("empty", std::iter::empty::<Process>());
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    let alone = json!({ "lines": 7, "coverage": 0.5 });
+    assert_eq!(run.result().await.unwrap(), json!({ "alone": alone, "line": { "lines": 3, "coverage": 0.3 }, "empty": [] }));
+}
+
+/// Members of a group may take what steps give, and have options of their own.
+#[tokio::test]
+async fn members_take_results_too() {
+    let (test, _) = harness().await;
+    let mut w = test.client().workflow("map");
+    let first = w.step("first", Process { upload: 4 });
+    let title = |title: &str| gristmill::core::Overrides { title: Some(title.into()), ..Default::default() };
+    w.each("map", [Process::with(first.at("/lines")), Process::with(9).options(title("nine"))]);
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(run.result().await.unwrap()[0]["lines"], 4);
+    let tasks = test.client().tasks().list(&Filter::default(), None, 10).await.unwrap().items;
+    assert!(tasks.iter().any(|task| task.meta.title.as_deref() == Some("nine")));
+}
+
+#[tokio::test]
+async fn handlers_get_the_failure_itself() {
+    let (test, world) = harness().await;
+    let mut w = test.client().workflow("upload");
+    let parts = w.each("process", [1, 13, 2].map(|upload| Process { upload }));
+    w.step("merge", Merge::with(parts.results(), None));
+    parts.on_failure("flag step", Flag::with("step", parts.failure()));
+    parts.on_success("never", note_of("never"));
+    parts.always("ended", note_of("ended"));
+    let failure = w.failure();
+    w.on_failure("flag", Flag::with("work", failure.clone()));
+    w.on_success("praise", note_of("praise"));
+    w.always("always", Flag::with("always", failure));
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    let told = r#"Some("process process failed 1 reading the upload [\"invalid digit found in string\"]")"#;
+    let mut seen = world.probe.seen();
+    seen.sort();
+    let expected =
+        [format!("flag always {told}"), format!("flag step {told}"), format!("flag work {told}"), "note ended in default".into()];
+    assert_eq!(seen, expected);
+    assert_eq!((word(&run, "merge").await, word(&run, "praise").await), (StepWord::Skipped, StepWord::Skipped));
+    let error = run.result().await.unwrap_err();
+    let RunError::Failed { failed: Some(failed), .. } = &error else { panic!("{error}") };
+    assert_eq!((failed.step.as_str(), failed.failure.reason), ("process", FailureReason::Error));
+    assert!(
+        error.to_string().contains("step `process`, task ") && error.to_string().ends_with(": reading the upload"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_handler_that_always_runs_gets_none_where_nothing_failed() {
+    let (test, world) = harness().await;
+    let mut w = test.client().workflow("well");
+    w.step("process", Process { upload: 1 });
+    let failure = w.failure();
+    w.always("always", Flag::with("abc", failure));
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!((world.probe.seen(), state(&run).await), (vec!["flag abc None".to_owned()], WorkflowState::Succeeded));
+}
+
+#[tokio::test]
+async fn some_may_fail_and_leave_a_gap() {
+    let (test, _) = harness().await;
+    for (fail, expected) in [(1, Some(json!([1, null, 2]))), (0, None)] {
+        let mut w = test.client().workflow("upload");
+        let parts = w.each("process", [1, 13, 2].map(|upload| Process { upload })).may_fail(fail);
+        w.step("merge", MergeSome::with(parts.outcomes()));
+        let run = w.start().await.unwrap();
+        test.drain().await.unwrap();
+        assert_eq!(run.result().await.ok(), expected);
+    }
+    let mut w = test.client().workflow("upload");
+    let parts = w.each("process", [13, 1, 13].map(|upload| Process { upload })).may_fail_percent(70);
+    w.step("pages", MergeSomePages::with(parts.pages()));
+    let error = w.start().await.unwrap_err();
+    assert!(matches!(&error, StartError::Member { place, .. } if place == "/steps/pages"), "{error}");
+    assert!(error.to_string().contains("App::register"), "{error}");
+    // However it ends: nothing has to be tolerated for that.
+    let mut w = test.client().workflow("upload");
+    let parts = w.each("process", [1, 13].map(|upload| Process { upload }));
+    w.step("merge", MergeSome::with(parts.outcomes()));
+    let one = w.step("one", Process { upload: 13 });
+    w.step("one merged", MergeSome::with([one.outcome()]));
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!((word(&run, "merge").await, word(&run, "one merged").await), (StepWord::Succeeded, StepWord::Succeeded));
+    assert_eq!(state(&run).await, WorkflowState::Failed);
+}
+
+/// Not registered by the application here.
+#[task(name = "merge.some.pages")]
+async fn merge_some_pages(parts: Results<Option<Report>>) -> Result<()> {
+    drop(parts);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_done_is_undone_from_the_last_step_on() {
+    let (test, world) = harness().await;
+    let mut w = test.client().workflow("order");
+    let reserved = w.step("reserve", note_of("reserve"));
+    reserved.undo("release", Note::with(reserved.result()));
+    let charged = w.step("charge", note_of("charge")).after(&reserved);
+    charged.undo("refund", note_of("refund"));
+    let sent = w.step("send", Fails {}).after(&charged);
+    sent.undo("recall", note_of("recall"));
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    let notes = ["reserve", "charge", "refund", "reserve"].map(|text| format!("note {text} in default"));
+    assert_eq!(world.probe.seen(), notes);
+    assert_eq!((word(&run, "recall").await, state(&run).await), (StepWord::Skipped, WorkflowState::Failed));
+}
+
+#[tokio::test]
+async fn a_key_is_held_by_one_run_at_a_time() {
+    let (test, _) = harness().await;
+    let start = async || {
+        let mut w = test.client().workflow("upload").key("upload:abc").tag("abc");
+        w.step("process", Process { upload: 1 });
+        w.start().await.unwrap()
+    };
+    let (first, second) = (start().await, start().await);
+    assert_eq!(first.id(), second.id());
+    test.drain().await.unwrap();
+    let third = start().await;
+    assert_ne!(first.id(), third.id());
+    let filter = WorkflowFilter { key: Some("upload:abc".into()), ..WorkflowFilter::default() };
+    let page = test.client().workflows().list(&filter, None, 1).await.unwrap();
+    assert_eq!((page.items[0].id, page.items[0].tags.clone(), page.next.is_some()), (third.id(), vec!["abc".to_owned()], true));
+}
+
+#[tokio::test]
+async fn options_say_what_they_are_about() {
+    let (test, world) = harness().await;
+    let mut w = test
+        .client()
+        .workflow("options")
+        .queue("all")
+        .priority(3)
+        .delay(Duration::from_secs(60))
+        .tag("run")
+        .header("user", "ann");
+    let first = w.step("first", note_of("first"));
+    let second = w.step("second", Note::with(first.result())).queue("own").priority(7).tag("step").title("the second");
+    w.each("group", [note_of("a"), note_of("b")]).after(&second).set(|options| options.max_crashes = Some(9));
+    w.start().await.unwrap();
+    test.drain().await.unwrap();
+    assert!(world.probe.seen().is_empty(), "the first step has a delay");
+    test.advance(Duration::from_secs(60)).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(world.probe.seen(), ["note first in all", "note first in own", "note a in all", "note b in all"]);
+    let mut tasks = test.client().tasks().list(&Filter::default(), None, 10).await.unwrap().items;
+    tasks.reverse();
+    let second = &tasks[1];
+    assert_eq!(
+        (second.priority, second.meta.title.as_deref(), second.run_at),
+        (7, Some("the second"), gristmill::testing::START)
+    );
+    assert_eq!((second.meta.tags.join(" "), second.meta.headers["user"].as_str()), ("run step".to_owned(), "ann"));
+    assert!(tasks[2..].iter().all(|task| task.max_crashes == 9 && task.priority == 3));
+}
+
+#[tokio::test]
+async fn what_is_not_in_a_result_fails_the_step_and_is_named() {
+    let (test, _) = harness().await;
+    let mut w = test.client().workflow("upload");
+    let part = w.step("process", Process { upload: 1 });
+    w.step("notify", Notify::with("abc", part.at("/cover age")));
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    let failed = run.failure().await.unwrap().unwrap();
+    assert_eq!(failed.failure.message, "/coverage: the result of the step `process` has nothing at /cover age");
+    assert_eq!((failed.step.as_str(), failed.attempt, failed.failure.reason), ("notify", 1, FailureReason::InvalidArgs));
+    // Something of another type.
+    let mut w = test.client().workflow("upload");
+    let note = w.step("note", note_of("abc"));
+    w.step("notify", Notify::with("abc", note.at("")));
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    let failed = run.failure().await.unwrap().unwrap();
+    assert!(failed.failure.message.starts_with("args/coverage: is not of type number"), "{}", failed.failure.message);
+    // And what the type's schema refuses.
+    let mut w = test.client().workflow("strict");
+    let eleven = w.step("eleven", Process { upload: 11 });
+    w.step("strict", Strict::with(eleven.at("/lines")));
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    assert!(run.failure().await.unwrap().unwrap().failure.message.contains("args/n"));
+}
+
+#[tokio::test]
+async fn more_results_than_arguments_may_have_are_read_by_pages() {
+    let (test, _) = harness().await;
+    let test = test.steps_max(100_000);
+    let mut w = test.client().workflow("large");
+    let large = w.each("large", (0..6).map(|_| Large { bytes: 200 * 1024 }));
+    w.step("texts", Texts::with(large.results()));
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    let message = run.failure().await.unwrap().unwrap().failure.message;
+    assert!(message.contains("more than 1048576 bytes") && message.contains("gristmill::workflow::Results"), "{message}");
+    // Less than that may be more than the arguments of an enqueue.
+    let mut w = test.client().workflow("large");
+    let large = w.each("large", (0..3).map(|_| Large { bytes: 200 * 1024 }));
+    w.step("texts", Texts::with(large.results()));
+    let run = w.start().await.unwrap().typed::<usize>();
+    test.drain().await.unwrap();
+    assert_eq!(run.result().await.unwrap(), 600 * 1024);
+
+    // More than go in at once, and than are in one page.
+    let mut w = test.client().workflow("many");
+    let parts = w.each("process", (0..2_500).map(|_| Process { upload: 2 }));
+    w.step("merge", MergePages::with(parts.pages()));
+    let run = w.start().await.unwrap().typed::<(usize, u32)>();
+    test.drain().await.unwrap();
+    assert_eq!(run.result().await.unwrap(), (3, 5_000));
+    let step = test.client().workflows().members(run.id(), "process", Some(2_498), 10).await.unwrap();
+    assert_eq!((step.len(), step[0].place), (1, 2_499));
+}
+
+#[tokio::test]
+async fn members_are_added_to_what_was_left_open_and_to_nothing_else() {
+    let (test, _) = harness().await;
+    let mut w = test.client().workflow("open");
+    let first = w.step("first", Process { upload: 1 });
+    let parts = w.each("parts", [Process::with(first.at("/lines"))]).open();
+    w.step("merge", MergePages::with(parts.pages()));
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(word(&run, "parts").await, StepWord::Running);
+    assert_eq!(run.extend(&parts, (0..1_500).map(|_| Process { upload: 2 })).await.unwrap(), 1_501);
+    assert_eq!(run.extend(&parts, [Process::with(first.at("/lines"))]).await.unwrap(), 1_502);
+    let other = run.extend(&parts, [note_of("x")]).await.unwrap_err();
+    assert!(matches!(other, StartError::Gone { .. }), "{other}");
+    run.close(&parts).await.unwrap();
+    run.close("parts").await.unwrap();
+    let closed = run.extend(&parts, [Process { upload: 1 }]).await.unwrap_err();
+    assert!(closed.to_string().contains("the step `parts`") && closed.to_string().contains("is closed"), "{closed}");
+    assert!(matches!(run.close("none").await, Err(StartError::Gone { .. })));
+    test.drain().await.unwrap();
+    assert_eq!(run.clone().typed::<(usize, u32)>().result().await.unwrap().1, 3_002);
+}
+
+/// What is wrong with a member of which others are in already: nothing waits for what will not come.
+#[tokio::test]
+async fn a_group_that_can_not_be_handed_in_whole_is_cancelled() {
+    let (test, _) = harness().await;
+    let mut w = test.client().workflow("many");
+    w.each("strict", (0..1_500).map(|n| Strict { n: if n == 1_200 { 11 } else { 1 } }));
+    let error = w.start().await.unwrap_err();
+    let StartError::Partly { id, cancelled: true, error } = error else { panic!("{error}") };
+    assert!(error.to_string().starts_with("/steps/strict/each/1200: args/n"), "{error}");
+    test.drain().await.unwrap();
+    let record = test.client().workflows().get(id).await.unwrap().unwrap();
+    assert_eq!(record.state, WorkflowState::Cancelled);
+    // One that the others do not wait for.
+    let mut w = test.client().workflow("many");
+    let first = w.step("first", Process { upload: 1 });
+    w.each("map", (0..1_001).map(move |n| if n == 1_000 { Process::with(first.at("/lines")) } else { Process::with(1) }));
+    let error = w.start().await.unwrap_err().to_string();
+    assert!(error.contains("/steps/map/each/1000: args: refer to the step `first`"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_before_anything_is_kept() {
+    let (test, _) = harness().await;
+    let client = test.client();
+    let build = |write: &dyn Fn(&mut Workflow<'_>)| {
+        let mut w = client.workflow("wrong");
+        write(&mut w);
+        w.start()
+    };
+    let refused: [(&dyn Fn(&mut Workflow<'_>), &str); 7] = [
+        (
+            &|w| {
+                let (a, b) = (w.step("a", note_of("a")), w.step("b", note_of("b")));
+                a.clone().after(&b);
+                b.after(&a);
+            },
+            "/steps/a/after: waits for itself",
+        ),
+        (&|w| [w.step("a", note_of("a")), w.step("a", note_of("b"))].map(drop).into_iter().collect(), "/steps/a: is there twice"),
+        (&|w| drop(w.step("", note_of("a"))), "/steps/: its name"),
+        (
+            &|w| {
+                let failure = w.failure();
+                w.step("a", Flag::with("abc", failure));
+            },
+            "/steps/a/args: refers to the failure of the workflow",
+        ),
+        (&|w| drop(w.step("a", Strict { n: 11 })), "/steps/a: args/n"),
+        (&|w| drop(w.each("a", [Strict { n: 1 }, Strict { n: 11 }])), "/steps/a/each/1: args/n"),
+        (&|w| drop(w.step("a", note_of("a")).priority(10)), "/steps/a: priority"),
+    ];
+    for (write, says) in refused {
+        let error = build(write).await.unwrap_err().to_string();
+        assert!(error.starts_with(says), "{error}");
+    }
+    let many = client.workflow("x".repeat(300)).start().await.unwrap_err();
+    assert!(many.to_string().starts_with("/name: "), "{many}");
+    // A value from outside must not read results.
+    let mut w = client.workflow("outside");
+    w.step("any", Any { value: json!([{ "$result": "secret" }]) });
+    let error = w.start().await.unwrap_err().to_string();
+    assert!(error.starts_with("/steps/any: args: have an object with the key `$result`"), "{error}");
+    let mut w = client.workflow("outside");
+    w.step("any", Any::with(json!({ "$failure": 7 })));
+    let error = w.start().await.unwrap_err().to_string();
+    assert!(error.starts_with("/steps/any: args/value: have an object"), "{error}");
+    assert!(client.workflows().list(&WorkflowFilter::default(), None, 10).await.unwrap().items.is_empty());
+    assert!(client.tasks().list(&Filter::default(), None, 10).await.unwrap().items.is_empty());
+}
+
+#[task(name = "any")]
+async fn any(value: Value) -> Result<()> {
+    drop(value);
+    Ok(())
+}
+
+/// By names, as the form in JSON does.
+#[tokio::test]
+async fn a_draft_with_references_is_checked_and_run() {
+    let (test, _) = harness().await;
+    let client = test.client();
+    let step = |name: &str, kind: &str, after: &[&str], args: Value| {
+        let after = after.iter().map(|name| ((*name).to_owned(), Needs::Success)).collect();
+        StepDraft { after, ..StepDraft::one(name, kind, MemberDraft::new(args)) }
+    };
+    let draft = |steps| Draft { name: "sums".into(), steps, ..Draft::default() };
+    let each = (1..=2_100).map(|upload| MemberDraft::new(json!({ "upload": upload % 3 }))).collect();
+    let merge = step("merge", "merge.pages", &["process"], json!({ "parts": { "step": "process" } }));
+    let run = client.workflows().draft(draft(vec![StepDraft::group("process", "process", each), merge])).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(run.result().await.unwrap(), json!([3, 2_100]));
+
+    let refused = [
+        (step("a", "nonote", &[], json!({})), "/steps/a: there is no task type `nonote`; did you mean"),
+        (step("a", "note", &[], json!({ "text": 7 })), "/steps/a: args/text"),
+        (
+            step("a", "note", &[], json!({ "text": { "$result": "x" } })),
+            "/steps/a/args: refers to the step `x`, which is not there",
+        ),
+        (step("a", "note", &[], json!({ "text": { "$result": 7 } })), "/steps/a: args: /text: the step's name is no text"),
+        (step("a", "note", &["x"], json!({ "text": "" })), "/steps/a/after/0: names the step `x`"),
+        (step("a", "note", &[], json!([])), "/steps/a: args: are not a JSON object"),
+    ];
+    for (step, says) in refused {
+        let error = client.workflows().draft(draft(vec![step])).await.unwrap_err().to_string();
+        assert!(error.starts_with(says), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_workflow_ends_and_handlers_run() {
+    let (test, world) = harness().await;
+    let mut w = test.client().workflow("upload");
+    let part = w.step("process", Process { upload: 1 });
+    w.step("merge", Merge::with([part.result()], None));
+    w.always("always", note_of("over"));
+    let run = w.start().await.unwrap();
+    run.pause().await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!((state(&run).await, word(&run, "merge").await), (WorkflowState::Paused, StepWord::Waiting));
+    run.resume().await.unwrap();
+    run.cancel().await.unwrap();
+    test.drain().await.unwrap();
+    assert!(matches!(run.result().await, Err(RunError::Cancelled { .. })));
+    assert_eq!(world.probe.seen(), ["note over in default"]);
+    let none = gristmill::WorkflowId::from_uuid(uuid::Uuid::nil());
+    let none = test.client().workflows().handle(none);
+    assert!(matches!(none.result().await, Err(RunError::NotKept { .. })));
+}
+
+/// No slot of a worker is held by whoever waits for work that needs one.
+#[tokio::test]
+async fn a_handler_that_awaits_a_workflow_is_told_what_to_do_instead() {
+    let (test, world) = harness().await;
+    world.client.set(test.client().clone()).unwrap();
+    let handle = test.client().enqueue(Awaits {}).await.unwrap();
+    test.drain().await.unwrap();
+    let error = handle.result().await.unwrap_err().to_string();
+    assert!(error.contains("can't be awaited by a handler") && error.contains("last step"), "{error}");
+}
+
+#[tokio::test]
+async fn a_worker_runs_it_and_whoever_awaits_it_wakes() {
+    let world = World::default();
+    let client = in_memory(app(world.clone())).await;
+    let mut w = client.workflow("upload");
+    world.probe.close();
+    let waits = w.step("waits", Waits {});
+    let parts = w.each("process", (1..=50).map(|upload| Process { upload })).after(&waits);
+    w.step("merge", MergePages::with(parts.pages()));
+    let run = w.start().await.unwrap().typed::<(usize, u32)>();
+    let worker = client.worker().queue("default", 4).start().await.unwrap();
+    world.probe.until_seen("waits").await;
+    assert!(matches!(run.result_within(Duration::from_millis(1)).await, Err(RunError::TimedOut { .. })));
+    world.probe.open();
+    assert_eq!(within(run.result()).await.unwrap(), (1, 1_275));
+    worker.stop().await;
+}
+
+/// Not a cipher.
+struct Backwards;
+
+impl Codec for Backwards {
+    fn encode(&self, _: &Payload<'_>, plain: String) -> Result<String> {
+        Ok(json!({ "backwards": plain.chars().rev().collect::<String>() }).to_string())
+    }
+
+    fn decode(&self, _: &Payload<'_>, stored: String) -> Result<String> {
+        let value: Value = serde_json::from_str(&stored).or_fail()?;
+        Ok(value["backwards"].as_str().unwrap_or_default().chars().rev().collect())
+    }
+}
+
+/// References are within what is encoded, and results are decoded before they are put there.
+#[tokio::test]
+async fn stored_forms_are_undone_before_results_are_put_in() {
+    let world = World::default();
+    let test = Harness::new(app(world.clone()).codec(Backwards)).await.unwrap();
+    let mut w = test.client().workflow("upload");
+    let parts = w.each("process", [1, 2].map(|upload| Process { upload }));
+    let merged = w.step("merge", Merge::with(parts.results(), None));
+    w.step("pages", MergePages::with(parts.pages())).after(&merged);
+    w.step("notify", Notify::with("abc", merged.at("/coverage")));
+    let run = w.start().await.unwrap();
+    let stored = test.client().tasks().list(&Filter::default(), None, 10).await.unwrap().items;
+    assert!(stored.iter().all(|task| task.args.starts_with(r#"{"backwards":"#)));
+    test.drain().await.unwrap();
+    assert_eq!(run.result().await.unwrap(), json!({ "pages": [1, 3], "notify": "abc: 0.5" }));
+}
+
+/// A member is a task: it has its place in lists, and its workflow in its record.
+#[tokio::test]
+async fn members_are_tasks_and_inline_runs_all() {
+    let (test, _) = harness().await;
+    let test = test.inline();
+    let mut w = test.client().workflow("upload");
+    let parts = w.each("process", [1, 2].map(|upload| Process { upload }));
+    w.step("merge", Merge::with(parts.results(), None));
+    let run = w.start().await.unwrap();
+    assert_eq!(state(&run).await, WorkflowState::Succeeded);
+    let tasks =
+        test.client().tasks().list(&Filter { kind: Some(Merge::NAME.into()), ..Filter::default() }, None, 10).await.unwrap();
+    let member = tasks.items[0].meta.member.clone().unwrap();
+    assert_eq!(
+        (member.workflow, member.step.as_str(), member.refers, tasks.items[0].state),
+        (run.id(), "merge", true, State::Succeeded)
+    );
+}
+
+/// One signature is several steps.
+#[tokio::test]
+async fn a_signature_is_written_once_and_used_twice() {
+    let (test, world) = harness().await;
+    let mut w = test.client().workflow("twice");
+    let told: Signature<Note> = Note::with("twice");
+    let first = w.step("first", told.clone());
+    w.step("second", told).after(&first);
+    w.start().await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(world.probe.seen().len(), 2);
+}
