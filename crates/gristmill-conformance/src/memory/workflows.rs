@@ -65,8 +65,10 @@ impl Tables {
             self.add_member(member, now);
         }
         self.workflows.last_seq += 1;
-        let (seq, finished_at) = (self.workflows.last_seq, flow.end.map(|_| now));
-        self.workflows.kept.insert(new.id, Kept { seq, new, flow, created_at: now, finished_at });
+        let (seq, id) = (self.workflows.last_seq, new.id);
+        self.workflows.kept.insert(id, Kept { seq, new, flow, created_at: now, finished_at: None });
+        // What never goes is cancelled.
+        self.go_on_with(id, now);
         self.news.changed = true;
         Ok(Started::Created)
     }

@@ -18,6 +18,7 @@ list![
     a_chain_goes_step_by_step,
     a_chord_goes_once_with_all_results_in_order,
     empty_groups_and_workflows_are_over_at_once,
+    what_is_not_needed_from_the_start_never_runs,
     what_needs_a_success_ends_with_a_failure_and_a_handler_goes,
     every_way_to_end_settles_the_step,
     some_may_fail,
@@ -201,6 +202,15 @@ pub async fn empty_groups_and_workflows_are_over_at_once(bench: Bench<'_>) {
     let only = bench.run(vec![step("a", &[]), group("g", 0, &["a"])]).await;
     assert_eq!(only.turn(&[]).await, ["a0"]);
     assert_eq!(only.state().await, WorkflowState::Succeeded);
+}
+
+/// It is cancelled, though nothing ends that would say so.
+pub async fn what_is_not_needed_from_the_start_never_runs(bench: Bench<'_>) {
+    let run = bench.run(vec![group("g", 0, &[]), handler("told", Needs::Failure)]).await;
+    bench.sweep().await;
+    assert_eq!(run.turn(&[]).await, [] as [&str; 0]);
+    assert_eq!((bench.state(run.task("told", 0)).await, run.step("told").await), (State::Cancelled, StepWord::Skipped));
+    assert_eq!(run.state().await, WorkflowState::Succeeded);
 }
 
 /// Whatever waits for that, too; what needs any end, or the failure, goes.

@@ -1,4 +1,4 @@
-use super::{Chore, NewWorkflow, Run, StepRow, StepSpec, StepState, WorkflowEnd, advance, edges};
+use super::{Chore, NewStep, NewWorkflow, Run, StepRow, StepSpec, StepState, WorkflowEnd, advance, edges};
 use crate::State;
 
 /// One run of a workflow as a store has read it to go on with it: told what happened, it says what has to be written. Every store works on
@@ -25,11 +25,14 @@ pub struct FlowStep {
 }
 
 impl Flow {
-    /// That of a new workflow: its first steps go at once, and their members need not be let go.
+    /// That of a new workflow: its first steps go at once, and their members need not be let go. Members of a step that never goes, as all
+    /// that it could wait for is over already, are cancelled like any.
     pub fn begin(new: &NewWorkflow) -> Self {
-        let (rows, end) = new.begin();
-        let steps = new.steps.iter().zip(rows).map(|(step, row)| FlowStep { spec: step.spec.clone(), row, chore: None });
-        Self { run: Run::default(), end, steps: steps.collect() }
+        let step = |step: &NewStep| FlowStep { spec: step.spec.clone(), row: step.row(), chore: None };
+        let mut flow = Self { run: Run::default(), end: None, steps: new.steps.iter().map(step).collect() };
+        flow.go_on();
+        flow.steps.iter_mut().for_each(|step| step.chore = step.chore.filter(|(chore, _)| *chore != Chore::LetGo));
+        flow
     }
 
     /// A member has ended.

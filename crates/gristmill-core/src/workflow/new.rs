@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Edge, Needs, Role, Run, StepRow, StepState, Tolerance, advance};
+use super::{Edge, Needs, Role, StepRow, StepState, Tolerance};
 use crate::limits::{BATCH_TASKS_MAX, STEPS_MAX};
 use crate::{InvalidInput, NewTask, Retention, WorkflowId, limits};
 
@@ -93,27 +93,19 @@ impl NewWorkflow {
         edges(self.steps.iter().map(|step| &step.spec))
     }
 
-    /// How its steps stand when it has been written: which of them go at once, and what that leads to. Members of a step that goes
-    /// are not blocked; those of all others are. An empty workflow has ended.
-    pub fn begin(&self) -> (Vec<StepRow>, Option<super::WorkflowEnd>) {
-        let mut rows: Vec<StepRow> = self.steps.iter().map(NewStep::row).collect();
-        let next = advance(Run::default(), &rows, &self.edges());
-        next.apply(&mut rows);
-        (rows, next.end)
-    }
-
-    /// The members, those that wait for other steps blocked, given [how the steps stand](Self::begin).
+    /// The members, those blocked that do not run at once, given [how the steps begin](super::Flow::begin).
     pub fn place_members(&mut self, rows: &[StepRow]) {
         for member in &mut self.members {
             let number = member.membership().map(|of| of.number as usize);
             let row = number.and_then(|number| rows.get(number));
-            member.hold.blocked = row.is_some_and(|row| row.state == StepState::Waits);
+            member.hold.blocked = row.is_some_and(|row| row.state != StepState::Goes);
         }
     }
 }
 
 impl NewStep {
-    fn row(&self) -> StepRow {
+    /// How it stands before anything goes.
+    pub(super) fn row(&self) -> StepRow {
         let mut row = StepRow::new(self.spec.role, self.members);
         row.tally.closed = !self.open;
         row.tolerance = self.spec.tolerance;
