@@ -37,8 +37,7 @@ impl Starting {
             return Err(Fault::invalid("the workflow holds a NUL character, which PostgreSQL can't keep"));
         }
         let flow = Flow::begin(&new);
-        let rows: Vec<_> = flow.steps.iter().map(|step| step.row).collect();
-        new.place_members(&rows);
+        new.place_members(&flow);
         Ok((Self { text: text(&new, &flow), flow }, new))
     }
 

@@ -16,3 +16,4 @@ mod transactions;
 mod unserved;
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
 mod within_sqlx;
+mod workflows;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use gristmill_core::Schedules;
 use gristmill_core::{
-    CancelOutcome, Ending, Filter, Hold, LeaseKey, NewTask, Note, Overrides, Place, QueueInfo, ReleaseOutcome, Retention,
-    RetryOutcome, Settled, Settlement, Severity, Source, State, Store,
+    CancelOutcome, Ending, Filter, Hold, LeaseKey, Membership, NewTask, Note, Overrides, Place, QueueInfo, ReleaseOutcome,
+    Retention, RetryOutcome, Settled, Settlement, Severity, Source, State, Store, TaskMeta,
 };
 
 use crate::common::{Fixture, success, task};
@@ -36,7 +36,10 @@ fn state(place: Option<Place>) -> State {
 async fn bring(fixture: &Fixture, place: Option<Place>, over: Overrides) -> NewTask {
     // One type is served by somebody, the other by nobody.
     let kind = if place == Some(Place::Parked) { "strange" } else { "mail" };
-    let mut new = task(&fixture.env, kind, over);
+    bring_new(fixture, place, task(&fixture.env, kind, over)).await
+}
+
+async fn bring_new(fixture: &Fixture, place: Option<Place>, mut new: NewTask) -> NewTask {
     match place {
         Some(Place::Blocked) => new.hold = Hold { blocked: true, ..Hold::NONE },
         Some(Place::Scheduled) => new.delay = Duration::from_secs(60),
@@ -185,6 +188,26 @@ async fn what_only_a_newer_version_knows_is_left_to_it() {
         fixture.store.prune(100).await.unwrap();
         assert_eq!(fixture.state(&task).await, Some(State::Cancelled), "it is kept until that is done");
         assert_eq!(fixture.store.retry(&[task.id]).await.unwrap(), [RetryOutcome::NotEnded]);
+    }
+}
+
+#[tokio::test]
+async fn a_member_of_a_workflow_is_one_wherever_it_is() {
+    for place in ALL {
+        let fixture = Fixture::new();
+        let of = Membership { workflow: fixture.env.workflow_id(), number: 2, step: "a".to_owned(), place: 7, refers: false };
+        let kind = if place == Some(Place::Parked) { "strange" } else { "mail" };
+        let meta = Some(Box::new(TaskMeta { member: Some(of), ..TaskMeta::default() }));
+        let new = bring_new(&fixture, place, NewTask { meta, ..task(&fixture.env, kind, Overrides::default()) }).await;
+        assert_eq!(number(&fixture, &format!("SELECT flags & 4 FROM {}", table(place))), 4, "{place:?}");
+        assert_eq!(number(&fixture, "SELECT step * 10 + place FROM gristmill_task WHERE length(workflow) = 16"), 27, "{place:?}");
+        fixture.store.cancel(&[new.id]).await.unwrap();
+        if place.is_none() {
+            fixture.clock.advance(Duration::from_secs(31));
+            fixture.store.sweep(10).await.unwrap();
+        }
+        assert_eq!(number(&fixture, "SELECT max(flags) & 4 FROM gristmill_outcome WHERE ended <> 0"), 4, "{place:?}");
+        assert_eq!(bad(&fixture).await, [""; 0], "{place:?}");
     }
 }
 

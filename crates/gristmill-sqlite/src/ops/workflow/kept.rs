@@ -1,5 +1,5 @@
 use gristmill_core::kit::encode::{chore_of, retention_from, step_state_of, workflow_end_from, workflow_end_of};
-use gristmill_core::workflow::{Flow, FlowStep, Run};
+use gristmill_core::workflow::{Chore, Flow, FlowStep, Run, StepRow, Tally, WorkflowEnd};
 use gristmill_core::{Retention, StoreError, StoreErrorKind, Timestamp, WorkflowId};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -11,14 +11,16 @@ use crate::tx::Tx;
 use crate::view::steps;
 
 /// When it was touched last is written no more often than so: with each end of a member, an index would be written, too.
-const TOUCHED_MS: i64 = 1_000;
+const TOUCHED_MS: u64 = 1_000;
 
 /// One that is to go on, as it was read.
 pub(super) struct Kept {
     pub(super) id: WorkflowId,
     /// As it is to be.
     pub(super) flow: Flow,
-    was: Flow,
+    /// Of its flow and of each step what changes, as it was.
+    was: (Run, Option<WorkflowEnd>),
+    steps_were: Vec<(StepRow, Option<(Chore, u32)>)>,
     retention: i64,
     finished_at: Option<i64>,
     touched_at: i64,
@@ -36,19 +38,24 @@ pub(super) enum Missing {
 pub(super) fn read(conn: &Connection, id: WorkflowId) -> Result<Result<Kept, Missing>, Fault> {
     let mut get = conn.prepare_cached(sql::WORKFLOW_GET)?;
     let found = get.query_row([id.as_bytes().as_slice()], |row| {
-        let flow = Flow {
-            run: Run { paused: row.get(0)?, cancelled: row.get(1)? },
-            end: workflow_end_from(row.get(2)?),
-            steps: Vec::new(),
-        };
-        Ok(Kept { id, was: flow.clone(), flow, retention: row.get(3)?, finished_at: row.get(4)?, touched_at: row.get(5)? })
+        let run = Run { paused: row.get(0)?, cancelled: row.get(1)? };
+        let end = workflow_end_from(row.get(2)?);
+        Ok(Kept {
+            id,
+            flow: Flow { run, end, steps: Vec::new() },
+            was: (run, end),
+            steps_were: Vec::new(),
+            retention: row.get(3)?,
+            finished_at: row.get(4)?,
+            touched_at: row.get(5)?,
+        })
     });
     let Some(mut kept) = found.optional()? else { return Ok(Err(Missing::Gone)) };
     let Some(steps) = steps(conn, id)? else {
         tracing::error!(workflow = %id, "the steps of a workflow can't be read; it stands still");
         return Ok(Err(Missing::Damaged));
     };
-    kept.was.steps.clone_from(&steps);
+    kept.steps_were = steps.iter().map(|step| (step.row, step.chore)).collect();
     kept.flow.steps = steps;
     Ok(Ok(kept))
 }
@@ -58,52 +65,39 @@ impl Kept {
     pub(super) fn write(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault> {
         let mut put = tx.conn.prepare_cached(sql::STEP_PUT)?;
         let id = self.id.as_bytes().as_slice();
-        for ((step, was), number) in self.flow.steps.iter().zip(&self.was.steps).zip(0_u32..) {
-            if step != was {
-                let FlowStep { row, chore, .. } = step;
-                let (chore, from) = (chore_of(chore.map(|(chore, _)| chore)), chore.map_or(0, |(_, from)| from));
-                let tally = row.tally;
-                let counts = [tally.members, u32::from(tally.closed), tally.succeeded, tally.failed, tally.cancelled];
-                let [members, closed, succeeded, failed, cancelled] = counts;
-                put.execute(params![
-                    id,
-                    number,
-                    step_state_of(row.state),
-                    members,
-                    closed,
-                    succeeded,
-                    failed,
-                    cancelled,
-                    chore,
-                    from
-                ])?;
-                tx.effects.changed = true;
+        let mut has_changed = false;
+        for ((step, was), number) in self.flow.steps.iter().zip(&mut self.steps_were).zip(0_u32..) {
+            let FlowStep { row, chore, .. } = step;
+            if (*row, *chore) == *was {
+                continue;
             }
+            *was = (*row, *chore);
+            has_changed = true;
+            let Tally { members, closed, succeeded, failed, cancelled } = row.tally;
+            let state = step_state_of(row.state);
+            let (chore, from) = (chore_of(chore.map(|(chore, _)| chore)), chore.map_or(0, |(_, from)| from));
+            put.execute(params![id, number, state, members, closed, succeeded, failed, cancelled, chore, from])?;
         }
-        let Flow { run, end, .. } = &self.flow;
+        let stands = (self.flow.run, self.flow.end);
         let now = tx.now.as_millis();
         if self.flow.end.is_some() {
             self.finished_at = self.finished_at.or(Some(now));
         }
-        let is_stale = self.flow != self.was && now.abs_diff(self.touched_at) >= TOUCHED_MS.unsigned_abs();
-        if is_stale || (*run, *end) != (self.was.run, self.was.end) {
-            self.touched_at = now;
-            self.put(tx.conn)?;
-            tx.effects.changed = true;
+        let is_stale = has_changed && now.abs_diff(self.touched_at) >= TOUCHED_MS;
+        has_changed |= stands != self.was;
+        if is_stale || stands != self.was {
+            self.was = stands;
+            self.touch(tx)?;
         }
-        self.was.clone_from(&self.flow);
+        tx.effects.changed |= has_changed;
         Ok(())
     }
 
-    /// That it was looked after.
+    /// Writes its row, and that something of it was looked after.
     pub(super) fn touch(&mut self, tx: &Tx<'_>) -> Result<(), Fault> {
         self.touched_at = tx.now.as_millis();
-        self.put(tx.conn)
-    }
-
-    fn put(&self, conn: &Connection) -> Result<(), Fault> {
         let Flow { run, end, .. } = &self.flow;
-        conn.prepare_cached(sql::WORKFLOW_PUT)?.execute(params![
+        tx.conn.prepare_cached(sql::WORKFLOW_PUT)?.execute(params![
             self.id.as_bytes().as_slice(),
             run.paused,
             run.cancelled,

@@ -28,6 +28,12 @@ pub(crate) fn start_workflow(tx: &mut Tx<'_>, new: NewWorkflow) -> Result<Starte
         let outcomes = enqueue(tx, start.members())?;
         Ok(if are_new(&outcomes) { Ok(Started::Created) } else { Err(Started::Conflict) })
     })?;
+    if started.is_ok()
+        && start.has_chores()
+        && let Ok(mut kept) = read(tx.conn, start.workflow().id)?
+    {
+        go_on(tx, &mut kept, &mut Budget::new(AT_ONCE))?;
+    }
     let (Ok(started) | Err(started)) = started;
     Ok(started)
 }

@@ -44,6 +44,11 @@ impl Start {
         &self.new.members
     }
 
+    /// Whether something is to be done to members when all is written.
+    pub(crate) fn has_chores(&self) -> bool {
+        self.flow.steps.iter().any(|step| step.chore.is_some())
+    }
+
     /// The first statement: it changes nothing if another run stands for this one.
     pub(crate) fn run(&self) -> Step<'_> {
         let NewWorkflow { id, name, key, retention, definition, .. } = &self.new;

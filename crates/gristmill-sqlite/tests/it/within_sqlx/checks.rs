@@ -1,9 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gristmill_core::workflow::{Needs, Role, Started, StepDraft, WorkflowState, Workflows};
 use gristmill_core::{
-    Edit, EnqueueOutcome, Hold, NewSchedule, NewTask, Overrides, Retention, ScheduleEdit, ScheduleWithin, Schedules, State,
-    Store, StoreErrorKind, Within,
+    Edit, EnqueueOutcome, Hold, NewSchedule, NewTask, Overrides, Retention, ScheduleEdit, ScheduleWithin, Schedules, Source,
+    StartWithin, State, Store, StoreErrorKind, Within,
 };
 
 use super::sqlx::{Connection, SqliteConnection};
@@ -121,5 +122,42 @@ async fn an_edit_of_a_schedule_lives_and_dies_with_the_callers_transaction() {
 
     let mut elsewhere = SqliteConnection::connect("sqlite::memory:").await.unwrap();
     let error = elsewhere.edit_schedule(&*fixture.store, name(), putting).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::NotOurs);
+}
+
+#[tokio::test]
+async fn a_start_lives_and_dies_with_the_callers_transaction() {
+    let fixture = Fixture::new();
+    let group = |name: &str, members| StepDraft::group(name, "mail", vec![(); members]);
+    let after = StepDraft { after: vec![("g".to_owned(), Needs::Success)], ..StepDraft::one("b", "mail", ()) };
+    let never = StepDraft { role: Role::Handler(Needs::Failure), ..StepDraft::one("h", "mail", ()) };
+    let new = fixture.workflow(vec![group("g", 2), after]);
+    let over = fixture.workflow(vec![group("g", 0), never]);
+    let mut conn = SqliteConnection::connect(&format!("sqlite:{}", fixture.store.path().display())).await.unwrap();
+    let mut tx = conn.begin().await.unwrap();
+    assert_eq!(tx.start_workflow(&*fixture.store, new.clone()).await.unwrap(), Started::Created);
+    tx.rollback().await.unwrap();
+    assert_eq!(fixture.store.workflow(new.id).await.unwrap(), None);
+
+    let mut tx = conn.begin().await.unwrap();
+    assert_eq!(tx.start_workflow(&*fixture.store, new.clone()).await.unwrap(), Started::Created);
+    assert_eq!(tx.start_workflow(&*fixture.store, new.clone()).await.unwrap(), Started::Exists(new.id));
+    let mut taken = fixture.workflow(vec![group("g", 2)]);
+    taken.members[1].id = new.members[0].id;
+    assert_eq!(tx.start_workflow(&*fixture.store, taken.clone()).await.unwrap(), Started::Conflict);
+    assert_eq!(tx.start_workflow(&*fixture.store, over.clone()).await.unwrap(), Started::Created);
+    tx.commit().await.unwrap();
+    let states = new.members.iter().map(|member| member.id).collect::<Vec<_>>();
+    let states = fixture.store.task_states(&states).await.unwrap();
+    assert_eq!(states, [State::Ready, State::Ready, State::Blocked].map(Some));
+    assert_eq!(fixture.store.workflow(taken.id).await.unwrap(), None);
+    assert_eq!(fixture.store.get(taken.members[0].id).await.unwrap(), None, "all of it or nothing");
+    // What it leaves to do is done by the next sweep.
+    fixture.store.sweep(10).await.unwrap();
+    assert_eq!(fixture.store.workflow(over.id).await.unwrap().unwrap().state, WorkflowState::Succeeded);
+    assert_eq!(fixture.state(&over.members[0]).await, Some(State::Cancelled));
+
+    let mut elsewhere = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    let error = elsewhere.start_workflow(&*fixture.store, fixture.workflow(vec![])).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::NotOurs);
 }
