@@ -710,6 +710,43 @@ async fn stored_forms_are_undone_before_results_are_put_in() {
     assert_eq!(run.result().await.unwrap(), json!({ "pages": [1, 3], "notify": "abc: 0.5" }));
 }
 
+#[tokio::test]
+async fn the_shape_of_a_workflow_is_tested_without_a_start() {
+    let (test, _) = harness().await;
+    let mut w = test.client().workflow("shape");
+    let parts = w.each("process", [1, 2].map(|upload| Process { upload })).may_fail_percent(50);
+    let merged = w.step("merge", MergeSome::with(parts.outcomes()));
+    merged.undo("undo", note_of("undo"));
+    w.step("cleanup", note_of("cleanup")).after_when(&merged, Needs::End);
+    let failure = w.failure();
+    w.on_failure("flag", Flag::with("abc", failure));
+    let expected = json!({ "name": "shape", "steps": {
+        "process": { "task": "process", "tasks": 2, "may_fail": "50%" },
+        "merge": { "task": "merge.some", "after": ["process"] },
+        "undo": { "task": "note", "undoes": "merge" },
+        "cleanup": { "task": "note", "after": { "merge": "end" } },
+        "flag": { "task": "flag", "role": "on_failure" },
+    } });
+    assert_eq!(w.start().check().unwrap(), expected);
+    assert!(test.client().workflows().list(&WorkflowFilter::default(), None, 10).await.unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn hooks_are_told_of_members_as_of_any_task() {
+    let world = World::default();
+    let (succeeded, failed) = (world.probe.clone(), world.probe.clone());
+    let of = |meta: &TaskMeta| meta.member.as_ref().map(|member| format!("{} {}", member.step, member.place)).unwrap_or_default();
+    let app = app(world.clone()).on_succeeded(move |task| succeeded.saw(of(&task.meta)));
+    let app = app.on_ended(move |task| failed.saw(format!("{} {}", of(&task.meta), task.state)));
+    let test = Harness::new(app).await.unwrap();
+    let mut w = test.client().workflow("hooked");
+    let parts = w.each("process", [1, 13].map(|upload| Process { upload }));
+    w.step("merge", Merge::with(parts.results(), None));
+    w.start().await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(world.probe.seen(), ["process 0", "process 1 failed"]);
+}
+
 /// A member is a task: it has its place in lists, and its workflow in its record.
 #[tokio::test]
 async fn members_are_tasks_and_inline_runs_all() {
