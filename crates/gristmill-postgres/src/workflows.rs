@@ -146,8 +146,10 @@ impl Inner {
                 tracing::debug!(%error, "workflows that stand still are looked at later");
             }
         }
-        let buried: Result<(), StoreError> = run!(self, pool, Kind::Transaction, s => ops::bury_reports(&mut s));
-        buried?;
+        if due.is_stray {
+            let buried: Result<(), StoreError> = run!(self, pool, Kind::Transaction, s => ops::bury_reports(&mut s));
+            buried?;
+        }
         if self.is_time(&self.conducting.owed_at, OWED_EVERY_MS) {
             let taken: Result<(), StoreError> = run!(self, pool, Kind::Transaction, s => ops::take_owed(&mut s));
             taken?;
