@@ -62,7 +62,7 @@ pub mod suite;
 
 pub use broker::MemoryBroker;
 #[cfg(feature = "suite")]
-pub use graphs::check_graphs;
+pub use graphs::{check_graphs, graphs_asked_for};
 pub use memory::MemoryStore;
 #[cfg(feature = "suite")]
 pub use model::check_against_model;

@@ -17,6 +17,11 @@ use run::Run;
 /// So many workflows share a store, one after the other, before there is a fresh one.
 const PER_STORE: u64 = 25;
 
+/// How many graphs a test of a store draws: what the environment says by `GRISTMILL_TEST_GRAPHS`, else so many.
+pub fn graphs_asked_for(otherwise: u64) -> u64 {
+    std::env::var("GRISTMILL_TEST_GRAPHS").ok().and_then(|asked| asked.parse().ok()).unwrap_or(otherwise)
+}
+
 /// Draws `graphs` random workflows by two ways of drawing, runs each with whatever can happen to it, and holds what the store says of it
 /// against a judge who has seen only the graph and the states of tasks: no member goes before the steps that its own waits for, each step
 /// ends once and as its members did, what follows goes once, handlers and compensation run when they should, and in the end nothing is

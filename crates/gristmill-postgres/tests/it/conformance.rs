@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use gristmill_conformance::{Subject, check_against_model, exercise, exercise_source};
+use gristmill_conformance::{Subject, check_against_model, check_graphs, exercise, exercise_source, graphs_asked_for};
 use gristmill_core::{Env, Store, async_trait};
 use gristmill_postgres::PostgresStore;
 
@@ -98,6 +98,11 @@ async fn it_does_what_every_source_does() {
 #[test]
 fn it_agrees_with_the_model() {
     check_against_model(64, Schemas::direct());
+}
+
+#[test]
+fn random_workflows_come_to_their_ends() {
+    check_graphs(graphs_asked_for(100), Schemas::direct());
 }
 
 #[tokio::test(flavor = "multi_thread")]

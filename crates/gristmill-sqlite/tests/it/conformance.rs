@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use gristmill_conformance::{Subject, check_against_model, exercise, exercise_source};
+use gristmill_conformance::{Subject, check_against_model, check_graphs, exercise, exercise_source, graphs_asked_for};
 use gristmill_core::{Env, Store, async_trait};
 use gristmill_sqlite::SqliteStore;
 
@@ -46,4 +46,10 @@ async fn it_does_what_every_source_does() {
 fn it_agrees_with_the_model() {
     let _quiet = FAILPOINTS.blocking_read();
     check_against_model(64, Files::default());
+}
+
+#[test]
+fn random_workflows_come_to_their_ends() {
+    let _quiet = FAILPOINTS.blocking_read();
+    check_graphs(graphs_asked_for(200), Files::default());
 }
