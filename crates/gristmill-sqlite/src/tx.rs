@@ -5,11 +5,13 @@ use rusqlite::{CachedStatement, Connection};
 
 use crate::error::Fault;
 use crate::memory::Memory;
-use crate::ops::{Report, follow};
+use crate::ops::{Budget, Report, follow};
 
 /// Labels that one operation writes, some tens of milliseconds; thousands may stand for one task, and nobody else writes meanwhile.
 /// Tasks beyond it are labelled by sweeps, and until then lists look through them.
 const LABELS_MAX: usize = 10_000;
+/// Members of workflows that one operation lets go, cancels or forgets; sweeps do the rest.
+const MEMBERS_MAX: usize = 1_000;
 
 /// A part of a transaction that is taken back by itself, if it is.
 pub(crate) const WHOLE_BEGIN: &str = "SAVEPOINT gristmill_whole";
@@ -28,6 +30,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) labels: usize,
     /// What workflows have yet to be told.
     pub(crate) reports: Vec<Report>,
+    /// How many members something may still be done to, once that has begun.
+    members: Option<Budget>,
     kept: Vec<(&'static str, CachedStatement<'a>)>,
 }
 
@@ -41,13 +45,24 @@ pub(crate) fn operate<T>(
     effects: &mut Effects,
     work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    let mut tx = Tx { conn, now, passed, memory, effects, labels: LABELS_MAX, reports: Vec::new(), kept: Vec::new() };
+    let mut tx =
+        Tx { conn, now, passed, memory, effects, labels: LABELS_MAX, reports: Vec::new(), members: None, kept: Vec::new() };
     let done = work(&mut tx)?;
     follow(&mut tx)?;
     Ok(done)
 }
 
 impl<'a> Tx<'a> {
+    /// How many members something may still be done to: so many from now on, if nobody has said otherwise.
+    pub(crate) fn members(&mut self) -> &mut Budget {
+        self.members.get_or_insert_with(|| Budget::new(MEMBERS_MAX))
+    }
+
+    /// That something may be done to so many members.
+    pub(crate) fn allow_members(&mut self, most: usize) {
+        self.members = Some(Budget::new(most));
+    }
+
     /// A statement that is run for each of many tasks. It is kept as long as this, since finding it among the connection's and
     /// putting it back there, by its text, costs a good part of what it does.
     pub(crate) fn kept(&mut self, sql: &'static str) -> rusqlite::Result<&mut CachedStatement<'a>> {

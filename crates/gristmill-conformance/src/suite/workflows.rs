@@ -129,7 +129,7 @@ impl Run<'_, '_> {
                 settlement.ending = Ending::Failed;
                 settlement.failure = Some(Box::new(Failure::new(FailureReason::Error, format!("{name} is broken"))));
             } else {
-                settlement.result = Some(format!("\"{name}\"").into());
+                settlement.result = Some(format!("\"{name}\""));
             }
             assert!(matches!(self.bench.settle_with(settlement).await, Settled::Done(state) if state.is_final()));
             ran.push(name);
@@ -171,8 +171,8 @@ pub async fn a_chord_goes_once_with_all_results_in_order(bench: Bench<'_>) {
     bench.settle(again.lease, Ending::Retry { delay: secs(0) }).await;
     for (name, claimed) in claimed.into_iter().rev() {
         let settlement = Settlement {
-            result: Some(format!("\"{name}\"").into()),
-            ..Settlement::new(claimed.lease.clone(), Ending::Succeeded)
+            result: Some(format!("\"{name}\"")),
+            ..Settlement::new(claimed.lease, Ending::Succeeded)
         };
         assert_eq!(bench.settle_with(settlement.clone()).await, Settled::Done(State::Succeeded));
         assert_eq!(bench.settle_with(settlement).await, Settled::LeaseLost, "a repetition counts for nothing");
@@ -259,14 +259,14 @@ pub async fn every_way_to_end_settles_the_step(bench: Bench<'_>) {
         let member = claim.meta.as_ref().and_then(|meta| meta.member.clone()).expect("a member");
         claimed.insert(format!("g{}", member.place), claim.lease);
     }
-    assert_eq!(bench.settle(claimed["g0"].clone(), Ending::Failed).await, Settled::Done(State::Failed));
-    assert_eq!(bench.settle(claimed["g1"].clone(), Ending::Retry { delay: secs(0) }).await, Settled::Done(State::Failed));
-    assert_eq!(bench.settle(claimed["g2"].clone(), Ending::Cancelled).await, Settled::Done(State::Cancelled));
+    assert_eq!(bench.settle(claimed["g0"], Ending::Failed).await, Settled::Done(State::Failed));
+    assert_eq!(bench.settle(claimed["g1"], Ending::Retry { delay: secs(0) }).await, Settled::Done(State::Failed));
+    assert_eq!(bench.settle(claimed["g2"], Ending::Cancelled).await, Settled::Done(State::Cancelled));
     assert_eq!(bench.store.cancel(&[run.task("g", 3)]).await.expect("cancel"), [CancelOutcome::CancelRequested]);
-    assert_eq!(bench.settle(claimed["g3"].clone(), Ending::Failed).await, Settled::Done(State::Cancelled));
+    assert_eq!(bench.settle(claimed["g3"], Ending::Failed).await, Settled::Done(State::Cancelled));
     assert_eq!(run.step("g").await, StepWord::Running);
     // The fifth dies with its worker, and the last is not started in time.
-    bench.store.start(&[claimed["g4"].clone()]).await.expect("start");
+    bench.store.start(&[claimed["g4"]]).await.expect("start");
     bench.die().await;
     let record = run.record().await;
     let tally = record.steps[0].row.tally;
@@ -398,7 +398,7 @@ pub async fn a_cancel_ends_what_waits_and_asks_what_runs(bench: Bench<'_>) {
     let claimed = bench.claim(run.worker, 1).await.remove(0);
     assert_eq!(order(run.id).await, Ordered::Done(WorkflowState::Cancelling));
     assert_eq!(order(run.id).await, Ordered::Done(WorkflowState::Cancelling));
-    assert_eq!(bench.store.heartbeat(run.worker, secs(30)).await.expect("heartbeat").cancel, [claimed.lease.clone()]);
+    assert_eq!(bench.store.heartbeat(run.worker, secs(30)).await.expect("heartbeat").cancel, [claimed.lease]);
     let mut states = Vec::new();
     for (name, place) in [("g", 0), ("g", 1), ("o", 0), ("b", 0)] {
         states.push(bench.state(run.task(name, place)).await);

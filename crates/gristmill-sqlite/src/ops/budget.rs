@@ -7,7 +7,7 @@ const SURELY: usize = 256;
 const SLICE: Duration = Duration::from_millis(15);
 
 /// How much of one thing a transaction may do before it lets others write.
-pub(super) struct Budget {
+pub(crate) struct Budget {
     done: usize,
     most: usize,
     until: Instant,
@@ -16,17 +16,17 @@ pub(super) struct Budget {
 
 impl Budget {
     /// At most so many, and no longer than a slice of time.
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { done: 0, most, until: Instant::now() + SLICE, refused: false }
     }
 
     /// Whether one more may be done, which is counted then.
-    pub(super) fn take(&mut self) -> bool {
+    pub(crate) fn take(&mut self) -> bool {
         self.take_as(1)
     }
 
     /// The same for one that is as much work as so many.
-    pub(super) fn take_as(&mut self, weight: usize) -> bool {
+    pub(crate) fn take_as(&mut self, weight: usize) -> bool {
         let spent = self.done >= self.most || (self.done >= SURELY && Instant::now() >= self.until);
         self.refused |= spent;
         self.done += if spent { 0 } else { weight };
@@ -34,12 +34,12 @@ impl Budget {
     }
 
     /// How many were done.
-    pub(super) fn done(&self) -> usize {
+    pub(crate) fn done(&self) -> usize {
         self.done
     }
 
     /// Whether there may be more to do than was allowed.
-    pub(super) fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.refused || self.done >= self.most
     }
 }

@@ -19,6 +19,7 @@ mod sweep;
 mod worker;
 mod workflow;
 
+pub(crate) use budget::Budget;
 pub(crate) use by_hand::{bury_worker, delete, drain_worker, lose_worker, release};
 pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;

@@ -41,11 +41,11 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting]) -> Result
     let (expiring, expired) = expire(tx, limit, &mut ended)?;
     let unparked = unpark(tx, limit)?;
     label::fill(tx.conn)?;
-    let chores = workflow::sweep(tx, limit, quiet)?;
+    let is_left = workflow::sweep(tx, limit, quiet)?;
     if rescued.done() > 0 {
         tx.effects.points.add(Points::RESCUE);
     }
-    let next_due = next_due(tx, [&promoted, &rescued, &expiring, &unparked, &chores].iter().any(|part| part.is_spent()))?;
+    let next_due = next_due(tx, is_left || [&promoted, &rescued, &expiring, &unparked].iter().any(|part| part.is_spent()))?;
     let [promoted, rescued, unparked] = [promoted, rescued, unparked].map(|part| part.done());
     Ok(Swept { promoted, rescued, expired, ended, unparked, next_due })
 }
@@ -53,8 +53,8 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting]) -> Result
 /// The part of it that cannot wait: makes ready what is due, and what a workflow lets go.
 pub(crate) fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
     let promoted = due(tx, limit)?;
-    let chores = workflow::go_on_with_chores(tx, limit)?;
-    let next_due = next_due(tx, promoted.is_spent() || chores.is_spent())?;
+    let is_left = workflow::go_on_with_chores(tx, limit)?;
+    let next_due = next_due(tx, is_left || promoted.is_spent())?;
     Ok(Swept { promoted: promoted.done(), next_due, ..Swept::default() })
 }
 

@@ -3,7 +3,6 @@ use gristmill_core::workflow::Chore;
 use gristmill_core::{Flags, Timestamp, WorkflowId, kept_after};
 use rusqlite::{OptionalExtension, params};
 
-use super::super::budget::Budget;
 use super::super::cancel::cancel_known;
 use super::super::facts::facts;
 use super::super::release::unblock_known;
@@ -16,15 +15,15 @@ use crate::tx::Tx;
 /// Members that are read at a time.
 const READ_AT_ONCE: i64 = 256;
 
-/// Draws the conclusions from what a workflow was told, does what is to be done to its members, as far as the budget goes, and writes
+/// Draws the conclusions from what a workflow was told, does what is to be done to its members, as far as this transaction may, and writes
 /// how it stands then. The rest is left to sweeps.
-pub(super) fn go_on(tx: &mut Tx<'_>, kept: &mut Kept, budget: &mut Budget) -> Result<(), Fault> {
+pub(super) fn go_on(tx: &mut Tx<'_>, kept: &mut Kept) -> Result<(), Fault> {
     kept.flow.go_on();
     let steps = u32::try_from(kept.flow.steps.len()).unwrap_or(u32::MAX);
     let mut is_left = false;
     for number in 0..steps {
         while let Some((chore, from)) = kept.flow.steps.get(number as usize).and_then(|step| step.chore) {
-            let before = part(tx, (kept.id, number), chore, from, budget)?;
+            let before = part(tx, (kept.id, number), chore, from)?;
             kept.flow.did(number, before);
             if before.is_some() {
                 is_left = true;
@@ -39,33 +38,27 @@ pub(super) fn go_on(tx: &mut Tx<'_>, kept: &mut Kept, budget: &mut Budget) -> Re
     kept.write(tx)
 }
 
-/// Goes on with what is left to do to members, of all workflows.
-pub(in super::super) fn go_on_with_chores(tx: &mut Tx<'_>, limit: usize) -> Result<Budget, Fault> {
-    let mut budget = Budget::new(limit);
+/// Goes on with what is left to do to members, of all workflows, at most so many. True if there may be more.
+pub(in super::super) fn go_on_with_chores(tx: &mut Tx<'_>, limit: usize) -> Result<bool, Fault> {
     let left: Vec<Option<WorkflowId>> = {
         let mut left = tx.conn.prepare_cached(sql::STEP_CHORES)?;
         let rows = left.query_map([count(limit)], |row| Ok(row.get_ref(0)?.as_blob().ok().and_then(WorkflowId::from_slice)))?;
         rows.collect::<Result<_, _>>()?
     };
+    tx.allow_members(limit);
     for id in left.into_iter().flatten() {
-        if !budget.take() {
+        if !tx.members().take() {
             break;
         }
         if let Ok(mut kept) = read(tx.conn, id)? {
-            go_on(tx, &mut kept, &mut budget)?;
+            go_on(tx, &mut kept)?;
         }
     }
-    Ok(budget)
+    Ok(tx.members().is_spent())
 }
 
 /// Does something to the members of a step, from a place on. The place from which on it is not done, if there was too much to do.
-fn part(
-    tx: &mut Tx<'_>,
-    (workflow, step): (WorkflowId, u32),
-    chore: Chore,
-    from: u32,
-    budget: &mut Budget,
-) -> Result<Option<u32>, Fault> {
+fn part(tx: &mut Tx<'_>, (workflow, step): (WorkflowId, u32), chore: Chore, from: u32) -> Result<Option<u32>, Fault> {
     let mut from = from;
     loop {
         let members: Vec<(i64, u32)> = {
@@ -75,7 +68,7 @@ fn part(
             rows.collect::<Result<_, _>>()?
         };
         for (key, place) in &members {
-            if !budget.take() {
+            if !tx.members().take() {
                 return Ok(Some(*place));
             }
             do_to(tx, chore, *key)?;

@@ -5,15 +5,11 @@ use gristmill_core::workflow::StepState;
 use gristmill_core::{State, WorkflowId};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::super::budget::Budget;
 use super::chore::{go_on, unkeep};
 use super::kept::{Missing, read};
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
-
-/// Members that one operation lets go, cancels or forgets at once; sweeps do the rest.
-pub(super) const AT_ONCE: usize = 1_000;
 
 /// What became of a member.
 #[derive(Clone, Copy, Debug)]
@@ -27,10 +23,6 @@ pub(crate) struct Report {
 
 /// Tells workflows of what became of their members and does what follows, until nothing more does.
 pub(crate) fn follow(tx: &mut Tx<'_>) -> Result<(), Fault> {
-    if tx.reports.is_empty() {
-        return Ok(());
-    }
-    let mut budget = Budget::new(AT_ONCE);
     while !tx.reports.is_empty() {
         let mut told: BTreeMap<WorkflowId, Vec<(u32, Report)>> = BTreeMap::new();
         for report in std::mem::take(&mut tx.reports) {
@@ -48,7 +40,7 @@ pub(crate) fn follow(tx: &mut Tx<'_>) -> Result<(), Fault> {
                             kept.flow.ended(step, state);
                         }
                     }
-                    go_on(tx, &mut kept, &mut budget)?;
+                    go_on(tx, &mut kept)?;
                 }
                 // Nobody wants its members any more, nor will anybody come by and forget them.
                 Err(Missing::Gone) => {

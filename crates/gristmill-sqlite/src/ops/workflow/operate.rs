@@ -2,10 +2,8 @@ use gristmill_core::workflow::{Extended, Extension, NewWorkflow, Order, Ordered,
 use gristmill_core::{EnqueueOutcome, WorkflowId, limits};
 use rusqlite::{OptionalExtension, params};
 
-use super::super::budget::Budget;
 use super::super::enqueue;
 use super::chore::go_on;
-use super::follow::AT_ONCE;
 use super::kept::{Missing, damaged, read};
 use super::start::Start;
 use crate::driver::Driver;
@@ -32,7 +30,7 @@ pub(crate) fn start_workflow(tx: &mut Tx<'_>, new: NewWorkflow) -> Result<Starte
         && start.has_chores()
         && let Ok(mut kept) = read(tx.conn, start.workflow().id)?
     {
-        go_on(tx, &mut kept, &mut Budget::new(AT_ONCE))?;
+        go_on(tx, &mut kept)?;
     }
     let (Ok(started) | Err(started)) = started;
     Ok(started)
@@ -76,7 +74,7 @@ pub(crate) fn extend_workflow(tx: &mut Tx<'_>, extension: &Extension) -> Result<
         here.row.tally.members = count;
         here.row.tally.closed |= close;
     }
-    go_on(tx, &mut kept, &mut Budget::new(AT_ONCE))?;
+    go_on(tx, &mut kept)?;
     Ok(Extended::Added(count))
 }
 
@@ -100,6 +98,6 @@ pub(crate) fn order_workflow(tx: &mut Tx<'_>, id: WorkflowId, order: Order) -> R
         Order::Pause => kept.flow.run.paused = true,
         Order::Resume => kept.flow.run.paused = false,
     }
-    go_on(tx, &mut kept, &mut Budget::new(AT_ONCE))?;
+    go_on(tx, &mut kept)?;
     Ok(Ordered::Done(WorkflowState::of(kept.flow.run, kept.flow.end)))
 }

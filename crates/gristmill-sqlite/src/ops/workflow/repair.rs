@@ -2,7 +2,6 @@ use gristmill_core::Flags;
 use gristmill_core::kit::encode::ended_from;
 use rusqlite::params;
 
-use super::super::budget::Budget;
 use super::super::sweep::{UNKNOWN, count};
 use super::chore::{go_on, go_on_with_chores};
 use super::follow::Report;
@@ -13,21 +12,21 @@ use crate::tx::Tx;
 use crate::view::{Counted, Counting};
 
 /// What sweeps do for workflows: they go on with what is left to do to members, make good what older programs owe, and what was lost
-/// however that was possible.
-pub(in super::super) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting]) -> Result<Budget, Fault> {
-    let mut budget = go_on_with_chores(tx, limit)?;
-    tell_owed(tx, &mut budget, limit)?;
+/// however that was possible. True if there may be more of it.
+pub(in super::super) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting]) -> Result<bool, Fault> {
+    go_on_with_chores(tx, limit)?;
+    tell_owed(tx, limit)?;
     for workflow in quiet {
-        if !budget.take() {
+        if !tx.members().take() {
             break;
         }
-        mend(tx, workflow, &mut budget)?;
+        mend(tx, workflow)?;
     }
-    Ok(budget)
+    Ok(tx.members().is_spent())
 }
 
 /// Tells steps of the ends that a program without workflows has written, each once.
-fn tell_owed(tx: &mut Tx<'_>, budget: &mut Budget, limit: usize) -> Result<(), Fault> {
+fn tell_owed(tx: &mut Tx<'_>, limit: usize) -> Result<(), Fault> {
     let owed: Vec<(Report, u32)> = {
         let mut owed = tx.conn.prepare_cached(sql::OUTCOME_OWED)?;
         let rows = owed.query_map(params![Flags::MEMBER.bits(), UNKNOWN, count(limit)], |row| {
@@ -36,7 +35,7 @@ fn tell_owed(tx: &mut Tx<'_>, budget: &mut Budget, limit: usize) -> Result<(), F
         rows.collect::<Result<_, _>>()?
     };
     for (report, claim_no) in owed {
-        if !budget.take() {
+        if !tx.members().take() {
             break;
         }
         tx.conn.prepare_cached(sql::OUTCOME_TOLD)?.execute(params![report.key, claim_no])?;
@@ -46,7 +45,7 @@ fn tell_owed(tx: &mut Tx<'_>, budget: &mut Budget, limit: usize) -> Result<(), F
 }
 
 /// Puts right what differs from the rows of the members, and lets the workflow go on.
-fn mend(tx: &mut Tx<'_>, quiet: &Counting, budget: &mut Budget) -> Result<(), Fault> {
+fn mend(tx: &mut Tx<'_>, quiet: &Counting) -> Result<(), Fault> {
     let Some(steps) = &quiet.steps else { return Ok(()) };
     let Ok(mut kept) = read(tx.conn, quiet.id)? else { return Ok(()) };
     for Counted { number, seen, tally, chore } in steps {
@@ -60,5 +59,5 @@ fn mend(tx: &mut Tx<'_>, quiet: &Counting, budget: &mut Budget) -> Result<(), Fa
     }
     // It is looked at again only after as long as before.
     kept.touch(tx)?;
-    go_on(tx, &mut kept, budget)
+    go_on(tx, &mut kept)
 }
