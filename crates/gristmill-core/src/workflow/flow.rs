@@ -1,4 +1,6 @@
-use super::{Change, Chore, Counted, NewStep, NewWorkflow, Run, StepEnd, StepRow, StepSpec, StepState, Tally, WorkflowEnd, advance, edges};
+use super::{
+    Change, Chore, Counted, NewStep, NewWorkflow, Run, StepEnd, StepRow, StepSpec, StepState, Tally, WorkflowEnd, advance, edges,
+};
 use crate::State;
 
 /// One run of a workflow as a store has read it to go on with it: told what happened, it says what has to be written. Every store works on
