@@ -21,6 +21,8 @@ use crate::{PostgresStore, ops, view};
 const TOGETHER: usize = 100;
 /// After so many looks whoever waits for what he caused waits no longer: others may report without end.
 const AWAITED: usize = 10;
+/// So many transactions more for members of many steps at once, before the rest is left to sweeps.
+const FULL_MAX: usize = 20;
 /// How often a process looks through all days for ends that were left owed. Those of workflows that wait for them are found sooner.
 const OWED_EVERY_MS: i64 = 600_000;
 
@@ -92,8 +94,14 @@ impl Inner {
             if told.is_empty() {
                 break;
             }
-            let conducted = self.conduct(&told).await?;
+            let mut conducted = self.conduct(&told).await?;
             passed_over.extend(told.iter().filter(|id| !conducted.taken.contains(id)));
+            for _ in 0..FULL_MAX {
+                if !conducted.progress.is_full {
+                    break;
+                }
+                conducted = self.conduct(&told).await?;
+            }
             if look == AWAITED {
                 // If nobody waits any more, that is well.
                 let _ = done.take().map(|done| done.send(()));

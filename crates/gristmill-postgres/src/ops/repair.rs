@@ -73,9 +73,9 @@ pub(crate) async fn repair(s: &mut Session<'_>, quiet: &[Uuid]) -> Result<(), Fa
 async fn recount(s: &mut Session<'_>, flows: &mut Flows, room: &mut u32) -> Result<Option<Uuid>, Fault> {
     let Some((id, locked)) = flows.iter_mut().next() else { return Ok(None) };
     let (mut steps, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
-    for ((number, step), bounds) in (0_i32..).zip(&locked.flow.steps).zip(&locked.bounds) {
+    for ((number, step), aside) in (0_i32..).zip(&locked.flow.steps).zip(&locked.aside) {
         let tally = step.row.tally;
-        if let Some((first, last)) = bounds.filter(|_| tally.ended() < tally.members) {
+        if let Some((first, last)) = aside.bounds.filter(|_| tally.ended() < tally.members) {
             *room = room.saturating_sub(tally.members);
             steps.push(number);
             firsts.push(first);

@@ -6,9 +6,9 @@ use std::time::Duration;
 use gristmill_core::kit::encode::keep_until_of;
 use gristmill_core::workflow::{StepDraft, Workflows as _};
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, Ending, Env, Flags, Hold, Membership, NewTask, Note, Overrides, Place, Retention, RetryOutcome, Settled,
-    Settlement, Severity, Source, Standing, State, Store, TaskId, TaskMeta, Timestamp, VirtualTime, Wanted, WorkerId, WorkerSpec,
-    WorkflowId, ended, place,
+    CancelOutcome, Claim, Claimed, Ending, Env, Flags, Hold, Membership, NewTask, Note, Overrides, Place, Retention,
+    RetryOutcome, Settled, Settlement, Severity, Source, Standing, State, Store, TaskId, TaskMeta, Timestamp, VirtualTime,
+    Wanted, WorkerId, WorkerSpec, WorkflowId, ended, place,
 };
 use gristmill_postgres::PostgresStore;
 use tokio_postgres::Client;

@@ -72,6 +72,16 @@ impl House {
         states
     }
 
+    /// Members of the first step, from a place on.
+    fn more(&self, id: WorkflowId, from: u32, count: u32) -> Extension {
+        let member = |place| {
+            let of = Membership { workflow: id, number: 0, step: "g".to_owned(), place, refers: false };
+            let meta = Some(Box::new(TaskMeta { member: Some(of), ..TaskMeta::default() }));
+            NewTask { meta, ..task(&self.env, "mail", Overrides::default()) }
+        };
+        Extension { workflow: id, step: 0, from, members: (from..from + count).map(member).collect(), close: false }
+    }
+
     async fn sweep(&self) {
         within(self.store.sweep(1_000)).await.unwrap();
     }
@@ -159,6 +169,45 @@ async fn members_are_let_go_although_somebody_has_one_of_them_in_hand() {
     other.batch_execute("ROLLBACK").await.unwrap();
     house.sweep().await;
     assert_eq!(house.states(&new.members[1..]).await, [State::Ready; 3]);
+}
+
+/// In the first part of a large step, too, and while what somebody holds stays held.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_in_somebodys_hand_holds_up_none_behind_it() {
+    let house = House::new().await;
+    let new = workflow(&house.env, None, vec![StepDraft { open: true, ..step("g", 0, &[]) }]);
+    house.start(&new).await;
+    for part in 0..3 {
+        let more = house.more(new.id, part * 1_000, 1_000);
+        assert_eq!(house.store.extend_workflow(more).await.unwrap(), Extended::Added((part + 1) * 1_000));
+    }
+    let claimed = house.claim(1).await.remove(0);
+    let handler = house.open(&settles(&claimed)).await;
+    let order = house.store.order_workflow(new.id, Order::Cancel);
+    assert_eq!(within(order).await.unwrap(), Ordered::Done(WorkflowState::Cancelling));
+    for _ in 0..4 {
+        house.sweep().await;
+    }
+    assert_eq!(house.tally(new.id, 0).await.cancelled, 2_999);
+    handler.batch_execute("ROLLBACK").await.unwrap();
+    for _ in 0..3 {
+        house.sweep().await;
+    }
+    let pulse = house.store.heartbeat(house.worker, DEADLINE).await.unwrap();
+    assert_eq!(pulse.cancel, [claimed.lease.clone()], "it is asked as soon as that is possible");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_small_steps_go_at_once_however_many_they_are_together() {
+    let house = House::new().await;
+    let groups = ["c", "d", "e", "f", "g"].map(|name| step(name, 150, &["a"]));
+    for _ in 0..4 {
+        let new = workflow(&house.env, None, [step("a", 1, &[])].into_iter().chain(groups.clone()).collect());
+        house.start(&new).await;
+    }
+    house.succeed(house.claim(4).await).await;
+    let blocked: i64 = house.sql.query_one("SELECT count(*) FROM blocked", &[]).await.unwrap().get(0);
+    assert_eq!(blocked, 0, "3,000 in five steps of four workflows, and no sweep");
 }
 
 /// However many of them settle, each in batches of its own.
@@ -293,6 +342,31 @@ async fn an_end_that_an_older_program_wrote_is_told_once() {
     assert_eq!((house.tally(new.id, 0).await.succeeded, house.word(new.id, 1).await), (2, StepWord::Running));
 }
 
+/// It cancels and retries members, and knows nothing of workflows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_of_the_version_before_works_beside() {
+    let house = House::new().await;
+    let older = std::env::var("GRISTMILL_TEST_OLDER").expect("GRISTMILL_TEST_OLDER names a program; cargo xtask test builds one");
+    let older = async |args: &[&str]| {
+        let (program, store) = (older.clone(), house.schema.url(""));
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let run = move || std::process::Command::new(program).args(["--store", &store]).args(args).output();
+        let said = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    };
+    let new = workflow(&house.env, None, vec![step("g", 2, &[]), step("b", 1, &["g"])]);
+    house.start(&new).await;
+    let id = new.members[0].id.to_string();
+    older(&["tasks", "cancel", &id]).await;
+    house.sweep().await;
+    assert_eq!(house.tally(new.id, 0).await.cancelled, 1);
+    older(&["tasks", "retry", &id]).await;
+    house.sweep().await;
+    assert_eq!(house.tally(new.id, 0).await.ended(), 0, "what ran once more counts once");
+    house.succeed(house.claim(10).await).await;
+    assert_eq!((house.tally(new.id, 0).await.succeeded, house.word(new.id, 1).await), (2, StepWord::Running));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_ends_after_its_workflow_is_gone_is_kept_as_others_are() {
     let house = House::new().await;
@@ -305,8 +379,12 @@ async fn a_member_that_ends_after_its_workflow_is_gone_is_kept_as_others_are() {
     assert_eq!(house.store.retry(&[id]).await.unwrap(), [RetryOutcome::Ready]);
     house.succeed(house.claim(1).await).await;
     house.sweep().await;
-    let kept: i64 =
-        house.sql.query_one("SELECT keep_until FROM outcome WHERE id = $1 AND ended <> 0", &[&id.as_uuid()]).await.unwrap().get(0);
+    let kept: i64 = house
+        .sql
+        .query_one("SELECT keep_until FROM outcome WHERE id = $1 AND ended <> 0", &[&id.as_uuid()])
+        .await
+        .unwrap()
+        .get(0);
     assert!(kept < i64::MAX);
     let left: i64 = house.sql.query_one("SELECT count(*) FROM report", &[]).await.unwrap().get(0);
     assert_eq!(left, 0);
@@ -357,7 +435,11 @@ async fn what_no_driver_sends_is_refused() {
         let tasks = format!("[{task}]");
         house.sql.query_one("SELECT insert_tasks($1::text::jsonb)", &[&tasks]).await.map(drop)
     };
-    for task in [member.clone(), member.replace(r#""flags":4,"#, ""), member.replace("member", r"\\u006dember").replace(r#""flags":4,"#, "")] {
+    for task in [
+        member.clone(),
+        member.replace(r#""flags":4,"#, ""),
+        member.replace("member", r"\\u006dember").replace(r#""flags":4,"#, ""),
+    ] {
         let error = insert(task.clone()).await.expect_err(&task);
         assert!(error.as_db_error().unwrap().message().starts_with("task 1: flags"), "{task}: {error:?}");
     }
@@ -372,13 +454,7 @@ async fn members_are_added_while_others_end() {
     house.start(&new).await;
     let mut added = 0;
     for part in 0..3 {
-        let member = |place| {
-            let of = Membership { workflow: new.id, number: 0, step: "g".to_owned(), place, refers: false };
-            let meta = Some(Box::new(TaskMeta { member: Some(of), ..TaskMeta::default() }));
-            NewTask { meta, ..task(&house.env, "mail", Overrides::default()) }
-        };
-        let members = (added..added + 100).map(member).collect();
-        let more = Extension { workflow: new.id, step: 0, from: added, members, close: part == 2 };
+        let more = Extension { close: part == 2, ..house.more(new.id, added, 100) };
         added += 100;
         assert_eq!(house.store.extend_workflow(more).await.unwrap(), Extended::Added(added));
         house.succeed(house.claim(60).await).await;
@@ -388,4 +464,74 @@ async fn members_are_added_while_others_end() {
     assert_eq!((house.word(new.id, 0).await, house.word(new.id, 1).await), (StepWord::Succeeded, StepWord::Running));
     let page = house.store.members(new.id, "g", Some(149), 2).await.unwrap();
     assert_eq!(page.iter().map(|member| member.place).collect::<Vec<_>>(), [150, 151]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn measure() {
+    if std::env::var("MEASURE").is_err() {
+        return;
+    }
+    const N: u32 = 20_000;
+    let schema = Schema::new();
+    let env = Env::system();
+    let store = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
+    let worker = enter(&*store, &env).await;
+    let drain = async |what: &str| {
+        let (mut left, mut claims, mut settles) = (N, Duration::ZERO, Duration::ZERO);
+        while left > 0 {
+            let since = std::time::Instant::now();
+            let claimed = claim(&*store, &env, worker, 500).await;
+            claims += since.elapsed();
+            left -= claimed.len() as u32;
+            let all = claimed
+                .into_iter()
+                .map(|claimed| Settlement { result: Some("1".to_owned()), ..Settlement::new(claimed.lease, Ending::Succeeded) })
+                .collect();
+            let since = std::time::Instant::now();
+            store.settle(all).await.unwrap();
+            settles += since.elapsed();
+        }
+        println!("{what}: claim {claims:?} settle {settles:?} {:.0}/s", f64::from(N) / (claims + settles).as_secs_f64());
+    };
+    for _ in 0..4 {
+        let since = std::time::Instant::now();
+        for _ in 0..N / 1_000 {
+            store.enqueue((0..1_000).map(|_| task(&env, "mail", Overrides::default())).collect()).await.unwrap();
+        }
+        println!("enqueue plain {:?}", since.elapsed());
+        drain("plain").await;
+        let new = workflow(&env, None, vec![StepDraft { open: true, ..step("g", 0, &[]) }]);
+        store.start_workflow(new.clone()).await.unwrap();
+        let since = std::time::Instant::now();
+        for from in (0..N).step_by(1_000) {
+            let member = |place| {
+                let of = Membership { workflow: new.id, number: 0, step: "g".to_owned(), place, refers: false };
+                let meta = Some(Box::new(TaskMeta { member: Some(of), ..TaskMeta::default() }));
+                NewTask { meta, ..task(&env, "mail", Overrides::default()) }
+            };
+            let members = (from..from + 1_000).map(member).collect();
+            let more = Extension { workflow: new.id, step: 0, from, members, close: from + 1_000 == N };
+            store.extend_workflow(more).await.unwrap();
+        }
+        println!("enqueue members {:?}", since.elapsed());
+        drain("members").await;
+        assert!(store.workflow(new.id).await.unwrap().unwrap().state.is_final());
+        // Chains of 4 steps.
+        let since = std::time::Instant::now();
+        for _ in 0..250 {
+            let steps = ["a", "b", "c", "d"].iter().enumerate();
+            let steps = steps.map(|(n, name)| step(name, 1, if n == 0 { &[] } else { &["a", "b", "c"][n - 1..n] })).collect();
+            store.start_workflow(workflow(&env, None, steps)).await.unwrap();
+        }
+        println!("start chains {:?} per chain", since.elapsed() / 250);
+        let since = std::time::Instant::now();
+        let mut done = 0;
+        while done < 1_000 {
+            let claimed = claim(&*store, &env, worker, 500).await;
+            done += claimed.len();
+            let all = claimed.into_iter().map(|claimed| Settlement::new(claimed.lease, Ending::Succeeded)).collect();
+            store.settle(all).await.unwrap();
+        }
+        println!("chains: {:.0} steps/s", 1_000.0 / since.elapsed().as_secs_f64());
+    }
 }
