@@ -122,7 +122,6 @@ statements! {
     READY_LAST = "ready_last",
     READY_OLDEST = "ready_oldest",
     READY_SCAN = "ready_scan",
-    READY_SCAN_ABOVE = "ready_scan_above",
     REVISION_NEXT = "revision_next",
     SCHEDULE_ADVANCE = "schedule_advance",
     SCHEDULE_DELETE = "schedule_delete",
