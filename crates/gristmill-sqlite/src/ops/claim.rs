@@ -22,6 +22,9 @@ use crate::whereabouts::{self, Line, Waiter};
 
 /// Tasks that are not for this worker past which one look goes; those that it has moved out of the way are not in that of the next.
 const PASSED_MAX: usize = 10_000;
+/// Tasks that one claim moves out of the way, some milliseconds; the next claims go on. By number and not by time, as a machine that is
+/// busy would get nowhere.
+const MOVED_MAX: usize = 2_000;
 /// So many tasks of others' at the head of a queue are a crowd: they are moved out of the way, each once. Fewer cost less to read again
 /// than to move, where two services keep up with what they share.
 const CROWD_MIN: usize = 256;
@@ -52,7 +55,7 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Vec<Claimed>, Faul
         living: None,
         whose: HashMap::new(),
         own: None,
-        moved: Budget::new(PASSED_MAX),
+        moved: 0,
         is_cut_short: false,
         wasted: Budget::new(WASTED_MAX),
         bytes: 0,
@@ -106,7 +109,7 @@ struct Claiming<'a> {
     whose: HashMap<i64, Whose>,
     /// The numbers of the types that it serves; asked when something stands in the lines by type.
     own: Option<BTreeSet<i64>>,
-    moved: Budget,
+    moved: usize,
     /// Whether a look ended before the queue did, and the next comes further.
     is_cut_short: bool,
     wasted: Budget,
@@ -179,10 +182,8 @@ impl Claiming<'_> {
             aside.append(&mut others);
         }
         self.is_cut_short |= passed >= PASSED_MAX && !aside.is_empty();
-        for waiter in &aside {
-            if !self.moved.take() {
-                break;
-            }
+        for waiter in aside.iter().take(MOVED_MAX - self.moved) {
+            self.moved += 1;
             self.remove(conn, Place::Ready, waiter)?;
             place(tx, place_of(Standing { unserved: true, ..Standing::default() }), waiter)?;
         }

@@ -2,7 +2,7 @@
 //! another service's backlog fills the queue. It keeps its place in line, and whoever serves it finds it as if it were in `ready`.
 //!
 //! An index on `ready` by type would do that, too, but each enqueue would pay for it, and nobody could write while it is built, which
-//! takes a second for a million tasks. What is moved is moved once, some thousands at a time.
+//! takes a second for a million tasks. What is moved is moved once, a little at a time.
 
 use std::collections::BTreeSet;
 
