@@ -13,7 +13,8 @@ pub enum Place {
     Waiting,
     /// For a worker.
     Ready,
-    /// For a worker that serves its type, of which none lives; out of the way of those that can run.
+    /// For a worker that serves its type, out of the way of others: none lives that does, or it stood with many of its like before tasks
+    /// of those who do not.
     Parked,
 }
 
@@ -42,7 +43,7 @@ pub struct Standing {
     pub early: bool,
     /// A limit has not admitted it.
     pub limited: bool,
-    /// It is known that no live worker serves its type in its queue.
+    /// It is in the way of those for whom it is not: no live worker serves its type in its queue, or a crowd of such tasks fills it.
     pub unserved: bool,
 }
 

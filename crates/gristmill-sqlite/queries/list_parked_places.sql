@@ -1,3 +1,3 @@
--- Index: the primary key, in its order.
+-- Index: the primary key, in its order. The last value, which none has, leads past all of the last place.
 SELECT queue, kind, priority FROM gristmill_parked
-  WHERE (queue, kind, priority) > (?1, ?2, ?3) ORDER BY queue, kind, priority LIMIT 1
+  WHERE (queue, kind, priority, seq) > (?1, ?2, ?3, 9223372036854775807) ORDER BY queue, kind, priority LIMIT 1

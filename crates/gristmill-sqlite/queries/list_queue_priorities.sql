@@ -1,2 +1,3 @@
--- Index: the primary key, in its order.
-SELECT queue, priority FROM gristmill_ready WHERE (queue, priority) > (?1, ?2) ORDER BY queue, priority LIMIT 1
+-- Index: the primary key, in its order. The last value, which none has, leads past all of the last pair.
+SELECT queue, priority FROM gristmill_ready
+  WHERE (queue, priority, seq) > (?1, ?2, 9223372036854775807) ORDER BY queue, priority LIMIT 1

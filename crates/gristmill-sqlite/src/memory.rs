@@ -1,20 +1,18 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use gristmill_core::kit::served::{Served, Serves};
 use gristmill_core::kit::watch::Watch;
 use gristmill_core::{TaskId, Timestamp, WorkerId};
 use rusqlite::{Connection, OptionalExtension};
+use serde::{Deserialize, Serialize};
 
-use crate::names::Names;
+use crate::names::{Interned, Kinds, Names};
 use crate::sql;
 use crate::text::Lossy;
 
 /// Ends that others than sweeps brought about and no sweep of this process has told yet; a process without sweeps tells nobody.
 const UNTOLD_MAX: usize = 10_000;
-/// Floors hide rows that other processes put back below them; this is for how long.
-const FLOORS_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// What the writer remembers of the file. All of it can be read again, and is forgotten after a rollback, which may have
 /// taken back the rows it came from.
@@ -23,9 +21,7 @@ pub(crate) struct Memory {
     pub(crate) names: Names,
     workers: HashMap<WorkerId, Arc<Server>>,
     worker_names: HashMap<i64, Option<Arc<str>>>,
-    floors: HashMap<(i64, i64, i64), i64>,
-    floors_since: Option<Instant>,
-    served: Option<(Vec<String>, Arc<Served>)>,
+    living: Option<(Vec<String>, Arc<Living>)>,
     /// When the next scheduled task is due, as far as whoever sweeps has been told; `i64::MAX` if none is, `None` if nobody has
     /// looked.
     next_due: Option<i64>,
@@ -45,6 +41,29 @@ impl Server {
     pub(crate) fn serves(&self, kind: &str) -> bool {
         self.kinds.contains(kind)
     }
+
+    /// The numbers of the types that it serves, those of which a task has come so far.
+    pub(crate) fn numbers(&self, names: &mut Interned<Kinds>, conn: &Connection) -> rusqlite::Result<BTreeSet<i64>> {
+        self.kinds.iter().filter_map(|kind| names.find(conn, kind).transpose()).collect()
+    }
+}
+
+/// The live workers, from the point of view of one of them.
+pub(crate) struct Living {
+    pub(crate) served: Served,
+    /// Whether all of them look for their tasks in the lines by type. An older program's workers do not, and their sweeps bring back to
+    /// their queue all that stands there and is served, whoever serves it.
+    pub(crate) all_by_kind: bool,
+}
+
+/// What a worker's row says of what it serves.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Serving {
+    #[serde(flatten)]
+    pub(crate) serves: Serves,
+    /// See [`Living::all_by_kind`].
+    #[serde(default)]
+    pub(crate) by_kind: bool,
 }
 
 impl Memory {
@@ -97,23 +116,6 @@ impl Memory {
         self.worker_names.remove(&key);
     }
 
-    /// Below these keys, by priority, are only tasks that this worker does not serve. `None` if none are known.
-    pub(crate) fn floors(&mut self, worker: i64, queue: i64) -> Option<[i64; 10]> {
-        if self.floors_since.is_some_and(|since| since.elapsed() > FLOORS_AGE_MAX) {
-            self.forget_floors();
-        }
-        if self.floors.is_empty() {
-            return None;
-        }
-        let floor = |priority: usize| self.floors.get(&(worker, queue, priority as i64)).copied().unwrap_or(i64::MIN);
-        Some(std::array::from_fn(floor))
-    }
-
-    pub(crate) fn raise_floor(&mut self, worker: i64, queue: i64, priority: i64, seq: i64) {
-        self.floors_since.get_or_insert_with(Instant::now);
-        self.floors.insert((worker, queue, priority), seq);
-    }
-
     /// What whoever sweeps is told: he looks again by then.
     pub(crate) fn told_next_due(&mut self, next: Option<i64>) {
         self.next_due = Some(next.unwrap_or(i64::MAX));
@@ -137,27 +139,21 @@ impl Memory {
         std::mem::take(&mut self.untold)
     }
 
-    /// What live workers serve. Their rows are read; their texts are read again only when there are others.
-    pub(crate) fn served(&mut self, conn: &Connection, now: Timestamp) -> rusqlite::Result<Arc<Served>> {
+    /// The live workers. Their rows are read; their texts are read again only when there are others.
+    pub(crate) fn living(&mut self, conn: &Connection, now: Timestamp) -> rusqlite::Result<Arc<Living>> {
         let texts = serving(conn, now)?;
-        if let Some((_, served)) = self.served.as_ref().filter(|(known, _)| *known == texts) {
-            return Ok(served.clone());
+        if let Some((_, living)) = self.living.as_ref().filter(|(known, _)| *known == texts) {
+            return Ok(living.clone());
         }
-        let served = Arc::new(read(&texts));
-        self.served = Some((texts, served.clone()));
-        Ok(served)
-    }
-
-    /// To be called whenever a task comes back to a place that a floor may hide.
-    pub(crate) fn forget_floors(&mut self) {
-        self.floors.clear();
-        self.floors_since = None;
+        let living = Arc::new(read(&texts));
+        self.living = Some((texts, living.clone()));
+        Ok(living)
     }
 }
 
 /// What live workers serve.
 pub(crate) fn served(conn: &Connection, now: Timestamp) -> rusqlite::Result<Served> {
-    Ok(read(&serving(conn, now)?))
+    Ok(read(&serving(conn, now)?).served)
 }
 
 fn serving(conn: &Connection, now: Timestamp) -> rusqlite::Result<Vec<String>> {
@@ -166,6 +162,10 @@ fn serving(conn: &Connection, now: Timestamp) -> rusqlite::Result<Vec<String>> {
     all.collect()
 }
 
-fn read(texts: &[String]) -> Served {
-    Served(texts.iter().map(|text| serde_json::from_str::<Serves>(text).unwrap_or_default()).collect())
+fn read(texts: &[String]) -> Living {
+    let all: Vec<Serving> = texts.iter().map(|text| serde_json::from_str(text).unwrap_or_default()).collect();
+    Living {
+        all_by_kind: all.iter().all(|serving| serving.by_kind),
+        served: Served(all.into_iter().map(|serving| serving.serves).collect()),
+    }
 }

@@ -42,6 +42,11 @@ impl Line {
 }
 
 impl Waiter {
+    /// By what those that are ready in a queue are ordered.
+    pub(crate) fn order(&self) -> (i64, Line) {
+        (self.priority, self.line)
+    }
+
     /// One of which only the key is known so far.
     pub(crate) fn unread(key: i64) -> Self {
         Self {

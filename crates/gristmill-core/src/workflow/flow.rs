@@ -148,7 +148,7 @@ impl FlowStep {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workflow::{Needs, Role, StepEnd, Tolerance};
+    use crate::workflow::{Needs, NewStep, Role, StepEnd, Tolerance};
     use crate::{Retention, WorkflowId};
 
     fn flow(members: &[u32], after: &[(u32, u32)]) -> Flow {

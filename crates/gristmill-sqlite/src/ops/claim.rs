@@ -1,10 +1,9 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use gristmill_core::kit::encode::{ack_from, retention_from};
-use gristmill_core::kit::served::Served;
 use gristmill_core::{
-    Ack, Claim, Claimed, Fence, Flags, LeaseKey, LeaseRef, Points, Standing, State, TaskId, TaskMeta, Timestamp, limits,
+    Ack, Claim, Claimed, Fence, Flags, LeaseKey, LeaseRef, Place, Points, Standing, State, TaskId, TaskMeta, Timestamp, limits,
     place as place_of,
 };
 use rusqlite::{CachedStatement, Connection, Row, params};
@@ -12,25 +11,28 @@ use rusqlite::{CachedStatement, Connection, Row, params};
 use super::aside::set_aside;
 use super::budget::Budget;
 use super::ended::end_unstarted;
+use super::lines;
 use super::place::place;
 use super::settle::mark;
 use crate::error::Fault;
-use crate::memory::Server;
+use crate::memory::{Living, Server};
 use crate::sql;
 use crate::tx::Tx;
-use crate::whereabouts::{Line, Waiter};
+use crate::whereabouts::{self, Line, Waiter};
 
-/// Tasks that one claim moves aside because nobody serves them.
-const PARKED_MAX: usize = 1_000;
-/// Tasks of other workers that one claim passes over; the floor remembers how far it came.
-const SKIPPED_MAX: usize = 10_000;
+/// Tasks that are not for this worker past which one look goes; those that it has moved out of the way are not in that of the next.
+const PASSED_MAX: usize = 10_000;
+/// Tasks that one claim moves out of the way, some milliseconds; the next claims go on. By number and not by time, as a machine that is
+/// busy would get nowhere.
+const MOVED_MAX: usize = 2_000;
+/// So many tasks of others' at the head of a queue are a crowd: they are moved out of the way, each once. Fewer cost less to read again
+/// than to move, where two services keep up with what they share.
+const CROWD_MIN: usize = 256;
 /// Tasks that one claim takes out of its way because they are too late or can't be read. There may be any number of them, and
 /// nobody else writes while it is at it; sweeps and the next claims take the rest.
 const WASTED_MAX: usize = 1_000;
 /// The most bytes of arguments that one claim reads, unless one task alone has more; the next claim takes the rest.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Fewer foreign tasks than this at the head of a queue cost less than remembering them.
-const FLOOR_MIN: usize = 64;
 
 /// Takes tasks for a worker, in the order of its wishes.
 pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Vec<Claimed>, Fault> {
@@ -50,9 +52,11 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Vec<Claimed>, Faul
     let mut claiming = Claiming {
         claim,
         server,
-        served: None,
-        own: HashMap::new(),
-        parked: 0,
+        living: None,
+        whose: HashMap::new(),
+        own: None,
+        moved: 0,
+        is_cut_short: false,
         wasted: Budget::new(WASTED_MAX),
         bytes: 0,
         body: conn.prepare_cached(sql::TASK_BODY)?,
@@ -69,7 +73,7 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Vec<Claimed>, Faul
     }
     tx.effects.looked.push(claim.worker);
     // Whoever asks is to ask again at once: what stands behind those that were in its way, or too much for once, is his.
-    tx.effects.readied |= claiming.wasted.is_spent() || claiming.is_full();
+    tx.effects.readied |= claiming.is_cut_short || claiming.wasted.is_spent() || claiming.is_full();
     if !claiming.claimed.is_empty() {
         tx.effects.points.add(Points::CLAIM);
     }
@@ -97,21 +101,17 @@ fn given(tx: &mut Tx<'_>, claim: &Claim, server: &Server) -> Result<Vec<Claimed>
     Ok(given)
 }
 
-/// What a look at the head of a queue found.
-#[derive(Default)]
-struct Scan {
-    mine: Vec<Waiter>,
-    unserved: Vec<Waiter>,
-    skipped: usize,
-}
-
 struct Claiming<'a> {
     claim: &'a Claim,
     server: Arc<Server>,
-    /// What live workers serve; read when the first task comes up that this worker does not.
-    served: Option<Arc<Served>>,
-    own: HashMap<i64, Whose>,
-    parked: usize,
+    /// The live workers; read when the first task comes up that this one does not serve.
+    living: Option<Arc<Living>>,
+    whose: HashMap<i64, Whose>,
+    /// The numbers of the types that it serves; asked when something stands in the lines by type.
+    own: Option<BTreeSet<i64>>,
+    moved: usize,
+    /// Whether a look ended before the queue did, and the next comes further.
+    is_cut_short: bool,
     wasted: Budget,
     bytes: usize,
     body: CachedStatement<'a>,
@@ -131,131 +131,112 @@ impl Claiming<'_> {
     fn serve(&mut self, tx: &mut Tx<'_>, queue: i64, name: &Arc<str>, limit: usize) -> Result<(), Fault> {
         let until = self.claimed.len().saturating_add(limit);
         // One queue's task may be another's type: who serves what is decided for each queue anew.
-        self.own.clear();
-        while self.claimed.len() < until {
-            let room = until - self.claimed.len();
-            let scan = self.scan(tx, queue, name, room)?;
-            for waiter in &scan.unserved {
-                self.remove(tx.conn, waiter)?;
-                place(tx, place_of(Standing { unserved: true, ..Standing::default() }), waiter)?;
-            }
-            for waiter in &scan.mine {
-                if !self.take(tx, name, waiter)? {
+        self.whose.clear();
+        let mut room = limit;
+        loop {
+            let found = self.look(tx, queue, name, room)?;
+            for (place, waiter) in &found {
+                if self.claimed.len() >= until || !self.take(tx, name, *place, waiter)? {
                     return Ok(());
                 }
             }
             // Fewer than asked for: the queue's end, or too much that is not ours.
-            if scan.mine.len() < room {
-                break;
+            if self.claimed.len() >= until || found.len() < room {
+                return Ok(());
             }
+            // Some were too late or can't be read, and more of them may follow, for each of which a look would be dear.
+            room = WASTED_MAX;
         }
-        Ok(())
     }
 
-    fn scan(&mut self, tx: &mut Tx<'_>, queue: i64, name: &str, room: usize) -> Result<Scan, Fault> {
-        let mut scan = Scan::default();
+    /// The next tasks for this worker, in their order, and where each stands. What is in their way is moved out of it.
+    fn look(&mut self, tx: &mut Tx<'_>, queue: i64, name: &str, room: usize) -> Result<Vec<(Place, Waiter)>, Fault> {
+        let by_kind = self.by_kind(tx, queue, room)?;
+        let (mut found, mut aside, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        // Of those by type, how many come before the row; and rows that are not for this worker.
+        let (mut before, mut passed) = (0, 0);
         let conn = tx.conn;
-        match tx.memory.floors(self.server.key, queue) {
-            None => {
-                let mut rows = conn.prepare_cached(sql::READY_SCAN)?;
-                self.walk(tx, queue, name, room, rows.query([queue])?, &mut scan)?;
-            }
-            Some(floors) => {
-                let mut rows = conn.prepare_cached(sql::READY_SCAN_ABOVE)?;
-                for (priority, floor) in (0i64..).zip(floors) {
-                    if self.walk(tx, queue, name, room, rows.query(params![queue, priority, floor])?, &mut scan)? {
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(scan)
-    }
-
-    /// Returns true when the look is over, false at the end of the rows.
-    fn walk(
-        &mut self,
-        tx: &mut Tx<'_>,
-        queue: i64,
-        name: &str,
-        room: usize,
-        mut rows: rusqlite::Rows<'_>,
-        scan: &mut Scan,
-    ) -> Result<bool, Fault> {
-        // A floor rises only over an unbroken run of foreign rows from the head of a priority on.
-        let mut lead: Option<(i64, i64, usize)> = None;
-        let mut broken = None;
-        let mut over = false;
+        let mut scan = conn.prepare_cached(sql::READY_SCAN)?;
+        let mut rows = scan.query([queue])?;
         while let Some(row) = rows.next()? {
             let waiter = waiter(row, queue)?;
-            match self.whose(tx, name, &waiter)? {
-                Whose::Mine => {
-                    broken = Some(waiter.priority);
-                    scan.mine.push(waiter);
-                }
-                Whose::Nobodys if self.parked < PARKED_MAX => {
-                    self.parked += 1;
-                    scan.unserved.push(waiter);
-                }
-                Whose::Others | Whose::Nobodys => {
-                    scan.skipped += 1;
-                    if broken != Some(waiter.priority) {
-                        let run = lead.filter(|lead| lead.0 == waiter.priority).map_or(0, |lead| lead.2);
-                        if run == 0 {
-                            self.raise(tx, queue, lead);
-                        }
-                        lead = Some((waiter.priority, waiter.line.seq, run + 1));
-                    }
-                }
-            }
-            if scan.mine.len() >= room || scan.skipped >= SKIPPED_MAX {
-                over = true;
+            before += by_kind[before..].iter().take_while(|first| first.order() < waiter.order()).count();
+            if found.len() + before >= room || passed >= PASSED_MAX {
                 break;
             }
+            if waiter.flags.unknown().is_none() {
+                match self.whose(tx, name, waiter.kind)? {
+                    Whose::Mine => {
+                        found.push((Place::Ready, waiter));
+                        continue;
+                    }
+                    Whose::Others => others.push(waiter),
+                    Whose::Nobodys => aside.push(waiter),
+                }
+            }
+            // What is unusual about the others only newer versions know: they stay where they are.
+            passed += 1;
         }
-        self.raise(tx, queue, lead);
-        Ok(over)
+        drop(rows);
+        if others.len() >= CROWD_MIN && self.living(tx)?.all_by_kind {
+            aside.append(&mut others);
+        }
+        self.is_cut_short |= passed >= PASSED_MAX && !aside.is_empty();
+        for waiter in aside.iter().take(MOVED_MAX - self.moved) {
+            self.moved += 1;
+            self.remove(conn, Place::Ready, waiter)?;
+            place(tx, place_of(Standing { unserved: true, ..Standing::default() }), waiter)?;
+        }
+        if !by_kind.is_empty() {
+            // Also those behind the last row that was looked at: nobody is to be idle while a crowd is moved.
+            found.extend(by_kind.into_iter().map(|waiter| (Place::Parked, waiter)));
+            found.sort_by_key(|(_, waiter)| waiter.order());
+            found.truncate(room);
+        }
+        Ok(found)
     }
 
-    fn raise(&self, tx: &mut Tx<'_>, queue: i64, lead: Option<(i64, i64, usize)>) {
-        if let Some((priority, line, run)) = lead
-            && run >= FLOOR_MIN
-        {
-            // Below it, as others may stand at the same place in line.
-            tx.memory.raise_floor(self.server.key, queue, priority, line.saturating_sub(1));
+    /// The first of this worker's tasks that stand in the lines by type.
+    fn by_kind(&mut self, tx: &mut Tx<'_>, queue: i64, room: usize) -> Result<Vec<Waiter>, Fault> {
+        if !lines::any(tx.conn, queue)? {
+            return Ok(Vec::new());
         }
+        let own = match self.own.take() {
+            Some(own) => own,
+            None => self.server.numbers(&mut tx.memory.names.kinds, tx.conn)?,
+        };
+        lines::first(tx.conn, queue, self.own.insert(own), room)
     }
 
-    fn whose(&mut self, tx: &mut Tx<'_>, queue: &str, waiter: &Waiter) -> Result<Whose, Fault> {
-        if !waiter.flags.unknown().is_none() {
-            // What is unusual about it only newer versions know.
-            return Ok(Whose::Others);
-        }
-        let kind = waiter.kind;
-        if let Some(known) = self.own.get(&kind) {
+    fn whose(&mut self, tx: &mut Tx<'_>, queue: &str, kind: i64) -> Result<Whose, Fault> {
+        if let Some(known) = self.whose.get(&kind) {
             return Ok(*known);
         }
         let whose = match tx.memory.names.kinds.name(tx.conn, kind)? {
             // Damage: taken, so that it is found and set aside.
             None => Whose::Mine,
             Some(name) if self.server.serves(&name) => Whose::Mine,
-            Some(name) => {
-                if self.served.is_none() {
-                    self.served = Some(tx.memory.served(tx.conn, tx.now)?);
-                }
-                let served = self.served.as_ref().is_some_and(|served| served.covers(queue, &name));
-                if served { Whose::Others } else { Whose::Nobodys }
-            }
+            Some(name) if self.living(tx)?.served.covers(queue, &name) => Whose::Others,
+            Some(_) => Whose::Nobodys,
         };
-        self.own.insert(kind, whose);
+        self.whose.insert(kind, whose);
         Ok(whose)
     }
 
-    fn remove(&mut self, conn: &Connection, waiter: &Waiter) -> Result<(), Fault> {
+    fn living(&mut self, tx: &mut Tx<'_>) -> Result<&Living, Fault> {
+        let living = match self.living.take() {
+            Some(living) => living,
+            None => tx.memory.living(tx.conn, tx.now)?,
+        };
+        Ok(self.living.insert(living))
+    }
+
+    fn remove(&mut self, conn: &Connection, place: Place, waiter: &Waiter) -> Result<(), Fault> {
         let Waiter { queue, priority, line, .. } = *waiter;
-        self.delete.execute([queue, priority, line.seq, line.turn])?;
-        if waiter.flags.has(Flags::MOVED) {
-            conn.prepare_cached(sql::MOVED_DELETE)?.execute([waiter.key])?;
+        if place == Place::Ready && !waiter.flags.has(Flags::MOVED) {
+            self.delete.execute([queue, priority, line.seq, line.turn])?;
+        } else {
+            whereabouts::remove(conn, place, waiter)?;
         }
         Ok(())
     }
@@ -265,9 +246,9 @@ impl Claiming<'_> {
         self.bytes >= BYTES_MAX
     }
 
-    /// Moves one task from `ready` to this worker, unless it is too late for it or it can't be read. False if this claim has had
+    /// Moves one task from its place to this worker, unless it is too late for it or it can't be read. False if this claim has had
     /// enough of those, or is full.
-    fn take(&mut self, tx: &mut Tx<'_>, queue_name: &Arc<str>, waiter: &Waiter) -> Result<bool, Fault> {
+    fn take(&mut self, tx: &mut Tx<'_>, queue_name: &Arc<str>, place: Place, waiter: &Waiter) -> Result<bool, Fault> {
         if self.is_full() {
             return Ok(false);
         }
@@ -283,7 +264,7 @@ impl Claiming<'_> {
         if (late || body.is_err() || kind.is_none()) && !self.wasted.take() {
             return Ok(false);
         }
-        self.remove(tx.conn, waiter)?;
+        self.remove(tx.conn, place, waiter)?;
         let (body, kind) = match (body, kind) {
             (Ok(body), Some(kind)) => (body, kind),
             (Err(why), _) => return set_aside(tx, waiter, &why).map(|()| true),

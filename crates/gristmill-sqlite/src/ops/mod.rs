@@ -11,6 +11,7 @@ mod enqueue;
 mod facts;
 mod history;
 mod label;
+mod lines;
 mod place;
 mod release;
 mod schedule;

@@ -13,13 +13,9 @@ pub(super) fn place(tx: &mut Tx<'_>, place: Place, waiter: &Waiter) -> Result<St
     let step = entry(place, waiter);
     tx.conn.prepare_cached(step.statement.sql())?.execute(params_from_iter(step.values()))?;
     announce(tx, place, waiter.run_at);
-    if place == Place::Ready {
-        if waiter.flags.has(Flags::MOVED) {
-            let &Waiter { key, queue, priority, line, .. } = waiter;
-            tx.conn.prepare_cached(sql::MOVED_INSERT)?.execute([key, queue, priority, line.seq, line.turn])?;
-        }
-        // It comes back to a place that they may hide.
-        tx.memory.forget_floors();
+    if place == Place::Ready && waiter.flags.has(Flags::MOVED) {
+        let &Waiter { key, queue, priority, line, .. } = waiter;
+        tx.conn.prepare_cached(sql::MOVED_INSERT)?.execute([key, queue, priority, line.seq, line.turn])?;
     }
     Ok(place.state())
 }

@@ -19,7 +19,7 @@ use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
 use crate::view::Counting;
-use crate::whereabouts::{self, Line, Waiter};
+use crate::whereabouts::{self, Waiter};
 
 /// The flags that this version does not know: what has one is left to those that do.
 pub(crate) const UNKNOWN: i32 = !Flags::KNOWN.bits();
@@ -39,15 +39,15 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting]) -> Result
     lose_the_dead(tx)?;
     let rescued = rescue(tx, limit, &mut ended)?;
     let (expiring, expired) = expire(tx, limit, &mut ended)?;
-    let unparked = unpark(tx, limit)?;
     label::fill(tx.conn)?;
     let is_left = workflow::sweep(tx, limit, quiet)?;
     if rescued.done() > 0 {
         tx.effects.points.add(Points::RESCUE);
     }
-    let next_due = next_due(tx, is_left || [&promoted, &rescued, &expiring, &unparked].iter().any(|part| part.is_spent()))?;
-    let [promoted, rescued, unparked] = [promoted, rescued, unparked].map(|part| part.done());
-    Ok(Swept { promoted, rescued, expired, ended, unparked, next_due })
+    let next_due = next_due(tx, is_left || [&promoted, &rescued, &expiring].iter().any(|part| part.is_spent()))?;
+    let [promoted, rescued] = [promoted, rescued].map(|part| part.done());
+    // What is parked is found there by whoever serves it.
+    Ok(Swept { promoted, rescued, expired, ended, unparked: 0, next_due })
 }
 
 /// The part of it that cannot wait: makes ready what is due, and what a workflow lets go.
@@ -191,65 +191,6 @@ fn expire(tx: &mut Tx<'_>, limit: usize, ended: &mut Vec<TaskId>) -> Result<(Bud
         expired += 1;
     }
     Ok((budget, expired))
-}
-
-/// Brings back what a live worker serves again.
-pub(super) fn unpark(tx: &mut Tx<'_>, limit: usize) -> Result<Budget, Fault> {
-    let conn = tx.conn;
-    let mut budget = Budget::new(limit);
-    let mut live = None;
-    let mut pair = (i64::MIN, i64::MIN);
-    while let Some((queue, kind)) = next_parked(conn, pair)? {
-        pair = (queue, kind);
-        if live.is_none() {
-            live = Some(tx.memory.served(conn, tx.now)?);
-        }
-        let names = (tx.memory.names.queues.name(conn, queue)?, tx.memory.names.kinds.name(conn, kind)?);
-        let (Some(queue_name), Some(kind_name)) = names else { continue };
-        if !live.as_ref().is_some_and(|served| served.covers(&queue_name, &kind_name)) {
-            continue;
-        }
-        let rows: Vec<Waiter> = {
-            let mut scan = conn.prepare_cached(sql::PARKED_SCAN)?;
-            let rows = scan.query_map(params![queue, kind, count(limit - budget.done()), UNKNOWN], |row| {
-                let line = Line { seq: row.get(1)?, turn: row.get(6)? };
-                let flags = Flags::from_bits(row.get(5)?);
-                let key = if flags.has(Flags::MOVED) { row.get(7)? } else { line.seq };
-                Ok(Waiter {
-                    queue,
-                    kind,
-                    priority: row.get(0)?,
-                    attempt: row.get(2)?,
-                    claim_no: row.get(3)?,
-                    crashes: row.get(4)?,
-                    line,
-                    flags,
-                    ..Waiter::unread(key)
-                })
-            })?;
-            rows.collect::<Result<_, _>>()?
-        };
-        for waiter in rows {
-            if !budget.take() {
-                break;
-            }
-            whereabouts::remove(conn, Place::Parked, &waiter)?;
-            place(tx, place_of(Standing::default()), &waiter)?;
-        }
-        if budget.is_spent() {
-            break;
-        }
-    }
-    Ok(budget)
-}
-
-fn next_parked(conn: &Connection, after: (i64, i64)) -> Result<Option<(i64, i64)>, Fault> {
-    let mut next = conn.prepare_cached(sql::PARKED_NEXT)?;
-    let mut rows = next.query(params![after.0, after.1])?;
-    Ok(match rows.next()? {
-        Some(row) => Some((row.get(0)?, row.get(1)?)),
-        None => None,
-    })
 }
 
 fn column(conn: &Connection, sql: &str, until: i64, limit: usize) -> Result<Vec<i64>, Fault> {

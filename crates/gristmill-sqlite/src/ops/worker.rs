@@ -9,14 +9,12 @@ use serde_json::json;
 
 use super::budget::Budget;
 use super::settle::{fence_of, finish, take_lease};
-use super::sweep::unpark;
 use crate::driver::Driver;
 use crate::error::Fault;
+use crate::memory::Serving;
 use crate::sql;
 use crate::tx::Tx;
 
-/// Parked tasks that a worker's entering brings back at once; sweeps bring the rest.
-const UNPARKED_MAX: usize = 10_000;
 /// Tasks that a worker that leaves gives back at once.
 const RELEASED_AT_ONCE: usize = 1_000;
 
@@ -28,7 +26,7 @@ pub(crate) fn enter(tx: &mut Tx<'_>, spec: &WorkerSpec) -> Result<(), Fault> {
         spec.id.as_bytes().as_slice(),
         spec.name,
         spec.version,
-        to_json(&serves),
+        to_json(&Serving { serves, by_kind: true }),
         tx.now.as_millis(),
         tx.now.saturating_add(spec.lease).as_millis(),
         ms(spec.lease),
@@ -36,7 +34,8 @@ pub(crate) fn enter(tx: &mut Tx<'_>, spec: &WorkerSpec) -> Result<(), Fault> {
     if let Some(key) = key(tx.conn, spec.id)? {
         tx.memory.forget_worker(spec.id, key);
     }
-    unpark(tx, UNPARKED_MAX)?;
+    // It may serve what others have moved out of their way, which was news before it came.
+    tx.effects.readied |= tx.conn.prepare_cached(sql::PARKED_NEXT)?.exists([i64::MIN; 2])?;
     Ok(())
 }
 
