@@ -149,6 +149,7 @@ fn app(world: World) -> App<World> {
         .register::<Texts>()
         .register::<Awaits>()
         .register::<Waits>()
+        .register::<Any>()
 }
 
 async fn harness() -> (Harness, World) {
@@ -219,6 +220,30 @@ async fn members_take_results_too() {
 }
 
 #[tokio::test]
+async fn an_empty_group_and_one_of_one_are_groups_all_the_same() {
+    let (test, world) = harness().await;
+    let mut w = test.client().workflow("small");
+    let none = w.each("none", std::iter::empty::<Process>());
+    let one = w.each("one", [Process { upload: 1 }]);
+    w.step("of none", Merge::with(none.results(), None));
+    w.step("of one", Merge::with(one.results(), None)).after(&none);
+    w.step("pages of none", MergePages::with(none.pages()));
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    let mut seen = world.probe.seen();
+    seen.sort();
+    assert_eq!(seen, ["merge [1]", "merge []"]);
+    assert_eq!(run.result().await.unwrap()["pages of none"], json!([0, 0]));
+    let mut w = test.client().workflow("small");
+    w.each("last", [Strict { n: 7 }]);
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(run.result().await.unwrap(), json!([7]));
+    let empty = test.client().workflow("empty").start().await.unwrap();
+    assert_eq!(empty.result().await.unwrap(), json!({}));
+}
+
+#[tokio::test]
 async fn handlers_get_the_failure_itself() {
     let (test, world) = harness().await;
     let mut w = test.client().workflow("upload");
@@ -227,10 +252,9 @@ async fn handlers_get_the_failure_itself() {
     parts.on_failure("flag step", Flag::with("step", parts.failure()));
     parts.on_success("never", note_of("never"));
     parts.always("ended", note_of("ended"));
-    let failure = w.failure();
-    w.on_failure("flag", Flag::with("work", failure.clone()));
+    w.on_failure("flag", Flag::with("work", w.failure()));
     w.on_success("praise", note_of("praise"));
-    w.always("always", Flag::with("always", failure));
+    w.always("always", Flag::with("always", w.failure()));
     let run = w.start().await.unwrap();
     test.drain().await.unwrap();
     let told = r#"Some("process process failed 1 reading the upload [\"invalid digit found in string\"]")"#;
@@ -254,8 +278,7 @@ async fn a_handler_that_always_runs_gets_none_where_nothing_failed() {
     let (test, world) = harness().await;
     let mut w = test.client().workflow("well");
     w.step("process", Process { upload: 1 });
-    let failure = w.failure();
-    w.always("always", Flag::with("abc", failure));
+    w.always("always", Flag::with("abc", w.failure()));
     let run = w.start().await.unwrap();
     test.drain().await.unwrap();
     assert_eq!((world.probe.seen(), state(&run).await), (vec!["flag abc None".to_owned()], WorkflowState::Succeeded));
@@ -464,16 +487,18 @@ async fn a_group_that_can_not_be_handed_in_whole_is_cancelled() {
     assert!(error.contains("/steps/map/each/1000: args: refer to the step `first`"), "{error}");
 }
 
+type Write<'a> = &'a dyn Fn(&mut Workflow<'_>);
+
 #[tokio::test]
 async fn what_is_wrong_is_told_before_anything_is_kept() {
     let (test, _) = harness().await;
     let client = test.client();
-    let build = |write: &dyn Fn(&mut Workflow<'_>)| {
+    let build = |write: Write<'_>| {
         let mut w = client.workflow("wrong");
         write(&mut w);
         w.start()
     };
-    let refused: [(&dyn Fn(&mut Workflow<'_>), &str); 7] = [
+    let refused: [(Write<'_>, &str); 7] = [
         (
             &|w| {
                 let (a, b) = (w.step("a", note_of("a")), w.step("b", note_of("b")));
@@ -486,8 +511,7 @@ async fn what_is_wrong_is_told_before_anything_is_kept() {
         (&|w| drop(w.step("", note_of("a"))), "/steps/: its name"),
         (
             &|w| {
-                let failure = w.failure();
-                w.step("a", Flag::with("abc", failure));
+                w.step("a", Flag::with("abc", w.failure()));
             },
             "/steps/a/args: refers to the failure of the workflow",
         ),
@@ -499,6 +523,10 @@ async fn what_is_wrong_is_told_before_anything_is_kept() {
         let error = build(write).await.unwrap_err().to_string();
         assert!(error.starts_with(says), "{error}");
     }
+    let nested = (0..200).fold(json!(1), |inner, _| json!([inner]));
+    let mut w = client.workflow("deep");
+    w.step("any", Any { value: nested });
+    assert_eq!(w.start().await.unwrap_err().to_string(), "/steps/any: args: nests deeper than 128 levels");
     let many = client.workflow("x".repeat(300)).start().await.unwrap_err();
     assert!(many.to_string().starts_with("/name: "), "{many}");
     // A value from outside must not read results.
@@ -647,11 +675,8 @@ async fn a_transaction_takes_a_whole_workflow_and_no_part_of_one() {
     assert!(error.starts_with("members: are more than 1000") && error.contains("leave `process` open"), "{error}");
     let error = test.client().workflow("").start().within(Tx(kept.clone())).run().unwrap_err().to_string();
     assert!(error.starts_with("/name: "), "{error}");
-    assert_eq!((kept.lock().unwrap().len(), state_or_none(&run).await), (2, None), "only the transaction knows");
-}
-
-async fn state_or_none(run: &WorkflowHandle) -> Option<WorkflowState> {
-    run.status().await.unwrap().map(|record| record.state)
+    assert_eq!(kept.lock().unwrap().len(), 2);
+    assert_eq!(run.status().await.unwrap(), None, "only the transaction knows");
 }
 
 /// As for a claim, the store is asked again, and no attempt is lost.
@@ -718,8 +743,7 @@ async fn the_shape_of_a_workflow_is_tested_without_a_start() {
     let merged = w.step("merge", MergeSome::with(parts.outcomes()));
     merged.undo("undo", note_of("undo"));
     w.step("cleanup", note_of("cleanup")).after_when(&merged, Needs::End);
-    let failure = w.failure();
-    w.on_failure("flag", Flag::with("abc", failure));
+    w.on_failure("flag", Flag::with("abc", w.failure()));
     let expected = json!({ "name": "shape", "steps": {
         "process": { "task": "process", "tasks": 2, "may_fail": "50%" },
         "merge": { "task": "merge.some", "after": ["process"] },
