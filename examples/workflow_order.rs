@@ -46,12 +46,8 @@ async fn order(client: &Client, order: u32) -> Result<WorkflowHandle<String>> {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let app = App::new(())
-        .register::<Reserve>()
-        .register::<Release>()
-        .register::<Charge>()
-        .register::<Refund>()
-        .register::<Send>();
+    let app =
+        App::new(()).register::<Reserve>().register::<Release>().register::<Charge>().register::<Refund>().register::<Send>();
     let client = app.connect("sqlite:workflow_order.db").await?;
     let worker = client.worker().queue("default", 4).start().await?;
 

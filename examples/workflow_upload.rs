@@ -66,11 +66,7 @@ async fn upload(client: &Client, commit: &str, uploads: RangeInclusive<u32>) -> 
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let app = App::new(())
-        .register::<Process>()
-        .register::<Merge>()
-        .register::<Notify>()
-        .register::<Flag>();
+    let app = App::new(()).register::<Process>().register::<Merge>().register::<Notify>().register::<Flag>();
     let client = app.connect("sqlite:workflow_upload.db").await?;
     let worker = client.worker().queue("processing", 4).queue("default", 2).start().await?;
 

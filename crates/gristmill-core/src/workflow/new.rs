@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Edge, Needs, Role, Run, StepRow, StepState, Tolerance, advance};
+use crate::kind::check_labels;
 use crate::limits::{BATCH_TASKS_MAX, STEPS_MAX};
 use crate::{InvalidInput, NewTask, Retention, WorkflowId, limits};
 
@@ -75,6 +76,7 @@ impl NewWorkflow {
         if let Some(key) = &self.key {
             limits::check_name("key", key)?;
         }
+        check_labels("tags", self.tags.iter())?;
         if self.steps.len() > STEPS_MAX {
             return Err(InvalidInput::new("steps", format!("are {}; at most {STEPS_MAX} are allowed", self.steps.len())));
         }

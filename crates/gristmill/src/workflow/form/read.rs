@@ -3,7 +3,7 @@ use serde_json::value::RawValue;
 
 use super::{FORM_BYTES_MAX, Form, FormError, MemberDraft, Mistakes, Place, below, check, definition};
 use crate::core::workflow::{Draft, Needs, ReferenceError, Role, StepDraft, Tolerance, reference_places};
-use crate::core::{Limits, NewTask, Overrides, Policy, Retention, TaskId};
+use crate::core::{Limits, NewTask, Overrides, Policy, TaskId};
 use crate::twins;
 use crate::written::{self, Entries, OPTIONS, is_due_twice, read_option, unknown};
 
@@ -20,13 +20,11 @@ pub(super) fn read(text: &str) -> Result<Form, FormError> {
     }
     let whole: &RawValue = serde_json::from_str(text).map_err(|error| FormError::one("", format!("is not JSON: {error}")))?;
     let mut reader = Reader::default();
-    let draft = reader.whole(whole);
+    let mut draft = reader.whole(whole).unwrap_or_default();
     let Reader { mut mistakes, mut places, .. } = reader;
-    let Some(mut draft) = draft.filter(|_| mistakes.0.is_empty()) else {
-        mistakes.none_or_error()?;
-        return Err(FormError::one("", "is no workflow"));
-    };
-    check::graph(&mut draft, &mut places, &mut mistakes);
+    if mistakes.0.is_empty() {
+        check::graph(&mut draft, &mut places, &mut mistakes);
+    }
     mistakes.none_or_error()?;
     Ok(Form { draft, places, definition: definition::of(text), force: false })
 }
@@ -55,7 +53,7 @@ impl<'a> Reader<'a> {
     fn whole(&mut self, whole: &'a RawValue) -> Option<Draft<MemberDraft>> {
         let entries = self.object("", whole)?;
         let known = || FORM.into_iter().chain(HANDLERS.map(|(name, _)| name));
-        let mut draft = Draft { retention: Retention::default(), ..Draft::default() };
+        let mut draft = Draft::default();
         // Before the steps, wherever they stand.
         if let Some(options) = entries.get("options") {
             self.options(options);
