@@ -59,8 +59,7 @@ async fn upload(client: &Client, commit: &str, uploads: RangeInclusive<u32>) -> 
     let parts = w.each("process", uploads.map(|upload| Process { upload })).may_fail_percent(40);
     let merged = w.step("merge", Merge::with(commit, parts.outcomes()));
     w.step("notify", Notify::with(commit, merged.at("/coverage")));
-    let failure = w.failure();
-    w.on_failure("flag", Flag::with(commit, failure));
+    w.on_failure("flag", Flag::with(commit, w.failure()));
     Ok(w.start().await?.typed())
 }
 

@@ -54,8 +54,7 @@ mod first {
         let parts = w.each("process", uploads.iter().map(|upload| Process { upload: upload.id }));
         let merged = w.step("merge", Merge::with(parts.results()));
         w.step("notify", Notify::with(commit, merged.result()));
-        let failure = w.failure();
-        w.on_failure("flag", Flag::with(commit, failure));
+        w.on_failure("flag", Flag::with(commit, w.failure()));
         Ok(w.start().await?)
     }
 }

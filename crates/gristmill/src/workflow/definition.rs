@@ -3,7 +3,7 @@ use serde_json::{Map, Value, json};
 use super::member::Prepared;
 use crate::core::workflow::{Draft, Needs, Role, StepDraft, Tolerance};
 
-/// What a workflow is made of, as JSON for people: its form in JSON, without what its members take.
+/// What a workflow is made of, as JSON for people, without what its members take.
 pub(super) fn of(draft: &Draft<Prepared>) -> String {
     let steps: Map<String, Value> = draft.steps.iter().map(|step| (step.name.clone(), Value::Object(of_step(step)))).collect();
     json!({ "name": draft.name, "steps": steps }).to_string()
@@ -16,19 +16,28 @@ fn of_step(step: &StepDraft<Prepared>) -> Map<String, Value> {
         map.insert("tasks".to_owned(), step.members.len().into());
     }
     if !step.after.is_empty() {
-        let after = step.after.iter().map(|(name, needs)| match needs {
-            Needs::Success => json!(name),
-            needs => json!({ "step": name, "needs": needs }),
-        });
-        map.insert("after".to_owned(), after.collect());
+        let after = match step.after.iter().all(|(_, needs)| *needs == Needs::Success) {
+            true => step.after.iter().map(|(name, _)| name.as_str()).collect(),
+            false => Value::Object(step.after.iter().map(|(name, needs)| (name.clone(), json!(needs))).collect()),
+        };
+        map.insert("after".to_owned(), after);
     }
     match (step.role, &step.undoes) {
         (_, Some(undoes)) => _ = map.insert("undoes".to_owned(), undoes.as_str().into()),
-        (Role::Handler(needs), None) => _ = map.insert("on".to_owned(), json!(needs)),
+        (Role::Handler(needs), None) => {
+            let role = match needs {
+                Needs::Success => "on_success",
+                Needs::Failure => "on_failure",
+                Needs::End => "always",
+            };
+            map.insert("role".to_owned(), role.into());
+        }
         (Role::Work | Role::Undo(_), None) => {}
     }
-    if step.tolerance != Tolerance::NONE {
-        map.insert("tolerance".to_owned(), json!(step.tolerance));
+    match step.tolerance {
+        Tolerance::NONE => {}
+        Tolerance::Count(count) => _ = map.insert("may_fail".to_owned(), count.into()),
+        Tolerance::Percent(percent) => _ = map.insert("may_fail".to_owned(), format!("{percent}%").into()),
     }
     map
 }

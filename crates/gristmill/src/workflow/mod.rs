@@ -39,8 +39,7 @@
 //! let parts = w.each("process", [1, 2, 3].map(|upload| Process { upload })); // a group
 //! let merged = w.step("merge", Merge::with(parts.results()));                // once, with every result in order
 //! w.step("notify", Notify::with("abc", merged.result()));                    // a chain
-//! let failure = w.failure();
-//! w.on_failure("flag", Flag::with("abc", failure));
+//! w.on_failure("flag", Flag::with("abc", w.failure()));
 //! let run = w.start().await?.typed::<String>();
 //! # test.drain().await?;
 //! assert_eq!(run.result().await?, "abc: 60");

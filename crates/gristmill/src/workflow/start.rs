@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use serde_json::Value;
+
 use super::member::{MemberDraft, Prepared};
 use super::{StartError, WorkflowHandle};
 use crate::client::{Client, InTransaction, Own};
@@ -86,6 +88,29 @@ impl<'c, O, W> Start<'c, O, W> {
     pub fn definition(mut self, definition: impl Into<String>) -> Self {
         self.definition = Some(definition.into());
         self
+    }
+
+    /// Checks all of it, as a start does, and starts nothing: what it is made of, as JSON, for tests of its shape. Of a large group that are
+    /// the first 1,000 members.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result, task};
+    /// # #[task(name = "pack")] async fn pack(order: u32) -> Result<u32> { Ok(order) }
+    /// # #[task(name = "send")] async fn send(parcel: u32) -> Result<()> { let _ = parcel; Ok(()) }
+    /// # fn example(client: Client) -> Result<()> {
+    /// let mut w = client.workflow("order");
+    /// let parcel = w.step("pack", Pack { order: 7 });
+    /// w.step("send", Send::with(parcel.result()));
+    /// assert_eq!(w.start().check()?["steps"]["send"], serde_json::json!({ "task": "send", "after": ["pack"] }));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As a start, but for the store's.
+    pub fn check(self) -> Result<Value, StartError> {
+        let (Begun { new, .. }, _) = self.begin()?;
+        Ok(serde_json::from_str(&new.definition).unwrap_or(Value::String(new.definition)))
     }
 
     /// Makes all that goes with the start.

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use gristmill::core::workflow::Member;
 use gristmill::core::{
     Claim, Claimed, Env, LeaseRef, Note, Pulse, Settled, Settlement, Source, StoreError, StoreErrorKind, Swept, TaskId,
-    TaskRecord, Wake, WorkerId, WorkerSpec, async_trait,
+    TaskRecord, Wake, WorkerId, WorkerSpec, WorkflowId, async_trait,
 };
 use gristmill::testing::MemoryBroker;
 
@@ -131,6 +132,13 @@ impl Source for Faulty {
     async fn record(&self, _: TaskId) -> Result<Option<TaskRecord>, StoreError> {
         self.pass("record").await;
         Ok(None)
+    }
+
+    async fn members(&self, id: WorkflowId, step: &str, after: Option<u32>, limit: usize) -> Result<Vec<Member>, StoreError> {
+        self.pass("members").await;
+        let unreachable = |_| StoreError::new(StoreErrorKind::Unreachable, "out of order");
+        self.answer("members").map_err(unreachable)?;
+        self.inner.members(id, step, after, limit).await
     }
 
     async fn wait(&self, wake: Wake, timeout: Duration) {

@@ -1,13 +1,17 @@
 //! Workflows as an application writes them, on the store in memory.
 
-use std::sync::Arc;
+use std::future::{Ready, ready};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gristmill::codec::{Codec, Payload};
-use gristmill::core::workflow::{Draft, StepDraft};
-use gristmill::core::{Filter, State};
+use gristmill::core::workflow::{Draft, NewWorkflow, Started, StepDraft};
+use gristmill::core::{
+    EnqueueOutcome, Env, Filter, Membership, NewTask, Overrides, StartWithin, State, Store, StoreError, TaskMeta, Within,
+};
 use gristmill::error::FailureReason;
-use gristmill::testing::Harness;
+use gristmill::options::{Limits, Policy};
+use gristmill::testing::{Harness, MemoryBroker};
 use gristmill::workflow::{
     Failed, MemberDraft, Needs, Results, RunError, Signature, StartError, StepWord, Workflow, WorkflowFilter, WorkflowHandle,
     WorkflowState,
@@ -16,6 +20,7 @@ use gristmill::{App, Client, Context, Error, FromRef, Result, ResultExt, Task, t
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::faulty::{Fault, Faulty};
 use crate::support::{Probe, in_memory, within};
 
 /// What most handlers here have.
@@ -144,6 +149,7 @@ fn app(world: World) -> App<World> {
         .register::<Texts>()
         .register::<Awaits>()
         .register::<Waits>()
+        .register::<Any>()
 }
 
 async fn harness() -> (Harness, World) {
@@ -214,6 +220,30 @@ async fn members_take_results_too() {
 }
 
 #[tokio::test]
+async fn an_empty_group_and_one_of_one_are_groups_all_the_same() {
+    let (test, world) = harness().await;
+    let mut w = test.client().workflow("small");
+    let none = w.each("none", std::iter::empty::<Process>());
+    let one = w.each("one", [Process { upload: 1 }]);
+    w.step("of none", Merge::with(none.results(), None));
+    w.step("of one", Merge::with(one.results(), None)).after(&none);
+    w.step("pages of none", MergePages::with(none.pages()));
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    let mut seen = world.probe.seen();
+    seen.sort();
+    assert_eq!(seen, ["merge [1]", "merge []"]);
+    assert_eq!(run.result().await.unwrap()["pages of none"], json!([0, 0]));
+    let mut w = test.client().workflow("small");
+    w.each("last", [Strict { n: 7 }]);
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(run.result().await.unwrap(), json!([7]));
+    let empty = test.client().workflow("empty").start().await.unwrap();
+    assert_eq!(empty.result().await.unwrap(), json!({}));
+}
+
+#[tokio::test]
 async fn handlers_get_the_failure_itself() {
     let (test, world) = harness().await;
     let mut w = test.client().workflow("upload");
@@ -222,10 +252,9 @@ async fn handlers_get_the_failure_itself() {
     parts.on_failure("flag step", Flag::with("step", parts.failure()));
     parts.on_success("never", note_of("never"));
     parts.always("ended", note_of("ended"));
-    let failure = w.failure();
-    w.on_failure("flag", Flag::with("work", failure.clone()));
+    w.on_failure("flag", Flag::with("work", w.failure()));
     w.on_success("praise", note_of("praise"));
-    w.always("always", Flag::with("always", failure));
+    w.always("always", Flag::with("always", w.failure()));
     let run = w.start().await.unwrap();
     test.drain().await.unwrap();
     let told = r#"Some("process process failed 1 reading the upload [\"invalid digit found in string\"]")"#;
@@ -249,8 +278,7 @@ async fn a_handler_that_always_runs_gets_none_where_nothing_failed() {
     let (test, world) = harness().await;
     let mut w = test.client().workflow("well");
     w.step("process", Process { upload: 1 });
-    let failure = w.failure();
-    w.always("always", Flag::with("abc", failure));
+    w.always("always", Flag::with("abc", w.failure()));
     let run = w.start().await.unwrap();
     test.drain().await.unwrap();
     assert_eq!((world.probe.seen(), state(&run).await), (vec!["flag abc None".to_owned()], WorkflowState::Succeeded));
@@ -407,13 +435,13 @@ async fn more_results_than_arguments_may_have_are_read_by_pages() {
 
     // More than go in at once, and than are in one page.
     let mut w = test.client().workflow("many");
-    let parts = w.each("process", (0..2_500).map(|_| Process { upload: 2 }));
+    let parts = w.each("process", (0..1_050).map(|_| Process { upload: 2 }));
     w.step("merge", MergePages::with(parts.pages()));
     let run = w.start().await.unwrap().typed::<(usize, u32)>();
     test.drain().await.unwrap();
-    assert_eq!(run.result().await.unwrap(), (3, 5_000));
-    let step = test.client().workflows().members(run.id(), "process", Some(2_498), 10).await.unwrap();
-    assert_eq!((step.len(), step[0].place), (1, 2_499));
+    assert_eq!(run.result().await.unwrap(), (2, 2_100));
+    let step = test.client().workflows().members(run.id(), "process", Some(1_048), 10).await.unwrap();
+    assert_eq!((step.len(), step[0].place), (1, 1_049));
 }
 
 #[tokio::test]
@@ -426,8 +454,8 @@ async fn members_are_added_to_what_was_left_open_and_to_nothing_else() {
     let run = w.start().await.unwrap();
     test.drain().await.unwrap();
     assert_eq!(word(&run, "parts").await, StepWord::Running);
-    assert_eq!(run.extend(&parts, (0..1_500).map(|_| Process { upload: 2 })).await.unwrap(), 1_501);
-    assert_eq!(run.extend(&parts, [Process::with(first.at("/lines"))]).await.unwrap(), 1_502);
+    assert_eq!(run.extend(&parts, (0..1_050).map(|_| Process { upload: 2 })).await.unwrap(), 1_051);
+    assert_eq!(run.extend(&parts, [Process::with(first.at("/lines"))]).await.unwrap(), 1_052);
     let other = run.extend(&parts, [note_of("x")]).await.unwrap_err();
     assert!(matches!(other, StartError::Gone { .. }), "{other}");
     run.close(&parts).await.unwrap();
@@ -436,7 +464,7 @@ async fn members_are_added_to_what_was_left_open_and_to_nothing_else() {
     assert!(closed.to_string().contains("the step `parts`") && closed.to_string().contains("is closed"), "{closed}");
     assert!(matches!(run.close("none").await, Err(StartError::Gone { .. })));
     test.drain().await.unwrap();
-    assert_eq!(run.clone().typed::<(usize, u32)>().result().await.unwrap().1, 3_002);
+    assert_eq!(run.clone().typed::<(usize, u32)>().result().await.unwrap().1, 2_102);
 }
 
 /// What is wrong with a member of which others are in already: nothing waits for what will not come.
@@ -444,10 +472,10 @@ async fn members_are_added_to_what_was_left_open_and_to_nothing_else() {
 async fn a_group_that_can_not_be_handed_in_whole_is_cancelled() {
     let (test, _) = harness().await;
     let mut w = test.client().workflow("many");
-    w.each("strict", (0..1_500).map(|n| Strict { n: if n == 1_200 { 11 } else { 1 } }));
+    w.each("strict", (0..1_100).map(|n| Strict { n: if n == 1_050 { 11 } else { 1 } }));
     let error = w.start().await.unwrap_err();
     let StartError::Partly { id, cancelled: true, error } = error else { panic!("{error}") };
-    assert!(error.to_string().starts_with("/steps/strict/each/1200: args/n"), "{error}");
+    assert!(error.to_string().starts_with("/steps/strict/each/1050: args/n"), "{error}");
     test.drain().await.unwrap();
     let record = test.client().workflows().get(id).await.unwrap().unwrap();
     assert_eq!(record.state, WorkflowState::Cancelled);
@@ -481,8 +509,7 @@ async fn what_is_wrong_is_told_before_anything_is_kept() {
         (&|w| drop(w.step("", note_of("a"))), "/steps/: its name"),
         (
             &|w| {
-                let failure = w.failure();
-                w.step("a", Flag::with("abc", failure));
+                w.step("a", Flag::with("abc", w.failure()));
             },
             "/steps/a/args: refers to the failure of the workflow",
         ),
@@ -494,6 +521,10 @@ async fn what_is_wrong_is_told_before_anything_is_kept() {
         let error = build(write).await.unwrap_err().to_string();
         assert!(error.starts_with(says), "{error}");
     }
+    let nested = (0..200).fold(json!(1), |inner, _| json!([inner]));
+    let mut w = client.workflow("deep");
+    w.step("any", Any { value: nested });
+    assert_eq!(w.start().await.unwrap_err().to_string(), "/steps/any: args: nests deeper than 128 levels");
     let many = client.workflow("x".repeat(300)).start().await.unwrap_err();
     assert!(many.to_string().starts_with("/name: "), "{many}");
     // A value from outside must not read results.
@@ -525,11 +556,11 @@ async fn a_draft_with_references_is_checked_and_run() {
         StepDraft { after, ..StepDraft::one(name, kind, MemberDraft::new(args)) }
     };
     let draft = |steps| Draft { name: "sums".into(), steps, ..Draft::default() };
-    let each = (1..=2_100).map(|upload| MemberDraft::new(json!({ "upload": upload % 3 }))).collect();
+    let each = (1..=1_050).map(|upload| MemberDraft::new(json!({ "upload": upload % 3 }))).collect();
     let merge = step("merge", "merge.pages", &["process"], json!({ "parts": { "step": "process" } }));
     let run = client.workflows().draft(draft(vec![StepDraft::group("process", "process", each), merge])).await.unwrap();
     test.drain().await.unwrap();
-    assert_eq!(run.result().await.unwrap(), json!([3, 2_100]));
+    assert_eq!(run.result().await.unwrap(), json!([2, 1_050]));
 
     let refused = [
         (step("a", "nonote", &[], json!({})), "/steps/a: there is no task type `nonote`; did you mean"),
@@ -587,14 +618,90 @@ async fn a_worker_runs_it_and_whoever_awaits_it_wakes() {
     let mut w = client.workflow("upload");
     world.probe.close();
     let waits = w.step("waits", Waits {});
-    let parts = w.each("process", (1..=50).map(|upload| Process { upload })).after(&waits);
+    let parts = w.each("process", (21..=70).map(|upload| Process { upload })).after(&waits);
     w.step("merge", MergePages::with(parts.pages()));
     let run = w.start().await.unwrap().typed::<(usize, u32)>();
     let worker = client.worker().queue("default", 4).start().await.unwrap();
     world.probe.until_seen("waits").await;
     assert!(matches!(run.result_within(Duration::from_millis(1)).await, Err(RunError::TimedOut { .. })));
     world.probe.open();
-    assert_eq!(within(run.result()).await.unwrap(), (1, 1_275));
+    assert_eq!(within(run.result()).await.unwrap(), (1, 2_275));
+    worker.stop().await;
+}
+
+/// A transaction of no driver, which keeps what it was given.
+struct Tx(Arc<Mutex<Vec<NewWorkflow>>>);
+
+/// Tells it apart.
+struct NoDriver;
+
+impl Within<NoDriver> for Tx {
+    type Doing<T: Send + 'static> = Ready<Result<T, StoreError>>;
+
+    fn insert(self, _: &dyn Store, _: Vec<NewTask>) -> Self::Doing<Vec<EnqueueOutcome>> {
+        ready(Ok(Vec::new()))
+    }
+}
+
+impl StartWithin<NoDriver> for Tx {
+    fn start_workflow(self, _: &dyn Store, workflow: NewWorkflow) -> Self::Doing<Started> {
+        self.0.lock().unwrap().push(workflow);
+        ready(Ok(Started::Created))
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_takes_a_whole_workflow_and_no_part_of_one() {
+    let (test, _) = harness().await;
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let write = |members| {
+        let mut w = test.client().workflow("upload").key("upload:abc");
+        let parts = w.each("process", (0..members).map(|upload| Process { upload }));
+        w.step("merge", MergePages::with(parts.pages()));
+        w.start()
+    };
+    let run = write(2).within(Tx(kept.clone())).await.unwrap();
+    let again = write(2).id(run.id()).within(Tx(kept.clone())).run().unwrap();
+    assert_eq!(run.id(), again.id());
+    {
+        let kept = kept.lock().unwrap();
+        let whole = |new: &NewWorkflow| (new.id, new.members.len(), new.steps[1].spec.after.clone(), new.steps[0].open);
+        assert!(kept.iter().all(|new| whole(new) == (run.id(), 3, vec![(0, Needs::Success)], false)), "{kept:?}");
+        assert_eq!(kept.len(), 2);
+    }
+    let error = write(1_000).within(Tx(kept.clone())).await.unwrap_err().to_string();
+    assert!(error.starts_with("members: are more than 1000") && error.contains("leave `process` open"), "{error}");
+    let error = test.client().workflow("").start().within(Tx(kept.clone())).run().unwrap_err().to_string();
+    assert!(error.starts_with("/name: "), "{error}");
+    assert_eq!((kept.lock().unwrap().len(), state_or_none(&run).await), (2, None), "only the transaction knows");
+}
+
+async fn state_or_none(run: &WorkflowHandle) -> Option<WorkflowState> {
+    run.status().await.unwrap().map(|record| record.state)
+}
+
+/// As for a claim, the store is asked again, and no attempt is lost.
+#[tokio::test]
+async fn a_store_that_can_not_be_read_puts_an_attempt_off() {
+    let (probe, env) = (Probe::default(), Env::system());
+    let broker = MemoryBroker::new(env.clone());
+    let source = Faulty::with(broker.clone(), &probe, "members", Fault::LosesItsReply);
+    let failed = probe.clone();
+    let app = App::new(World { probe: probe.clone(), ..World::default() }).register::<Note>();
+    let app = app.on_failed_attempt(move |event| failed.saw(format!("{} {}", event.attempt, event.failure.message)));
+    let worker = app.worker_on(source).unwrap().start().await.unwrap();
+    let policy = Policy::default();
+    let args = json!({ "text": { "$result": "first" } }).to_string();
+    let mut task = NewTask::resolve(Note::NAME, &policy, args, Overrides::default(), env.task_id(), &Limits::default()).unwrap();
+    let of = Membership { workflow: env.workflow_id(), number: 1, step: "second".into(), place: 0, refers: true };
+    task.meta = Some(Box::new(TaskMeta { member: Some(of), ..TaskMeta::default() }));
+    broker.publish(task);
+    // The broker keeps no workflows, so that there is nothing to refer to then.
+    probe.until(|seen| seen.iter().any(|line| line.contains("no longer kept"))).await;
+    assert_eq!(
+        probe.seen().last().unwrap(),
+        "1 the task of the step `first`, whose result the arguments refer to, is no longer kept"
+    );
     worker.stop().await;
 }
 
@@ -627,6 +734,42 @@ async fn stored_forms_are_undone_before_results_are_put_in() {
     assert!(stored.iter().all(|task| task.args.starts_with(r#"{"backwards":"#)));
     test.drain().await.unwrap();
     assert_eq!(run.result().await.unwrap(), json!({ "pages": [1, 3], "notify": "abc: 0.5" }));
+}
+
+#[tokio::test]
+async fn the_shape_of_a_workflow_is_tested_without_a_start() {
+    let (test, _) = harness().await;
+    let mut w = test.client().workflow("shape");
+    let parts = w.each("process", [1, 2].map(|upload| Process { upload })).may_fail_percent(50);
+    let merged = w.step("merge", MergeSome::with(parts.outcomes()));
+    merged.undo("undo", note_of("undo"));
+    w.step("cleanup", note_of("cleanup")).after_when(&merged, Needs::End);
+    w.on_failure("flag", Flag::with("abc", w.failure()));
+    let expected = json!({ "name": "shape", "steps": {
+        "process": { "task": "process", "tasks": 2, "may_fail": "50%" },
+        "merge": { "task": "merge.some", "after": ["process"] },
+        "undo": { "task": "note", "undoes": "merge" },
+        "cleanup": { "task": "note", "after": { "merge": "end" } },
+        "flag": { "task": "flag", "role": "on_failure" },
+    } });
+    assert_eq!(w.start().check().unwrap(), expected);
+    assert!(test.client().workflows().list(&WorkflowFilter::default(), None, 10).await.unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn hooks_are_told_of_members_as_of_any_task() {
+    let world = World::default();
+    let (succeeded, failed) = (world.probe.clone(), world.probe.clone());
+    let of = |meta: &TaskMeta| meta.member.as_ref().map(|member| format!("{} {}", member.step, member.place)).unwrap_or_default();
+    let app = app(world.clone()).on_succeeded(move |task| succeeded.saw(of(&task.meta)));
+    let app = app.on_ended(move |task| failed.saw(format!("{} {}", of(&task.meta), task.state)));
+    let test = Harness::new(app).await.unwrap();
+    let mut w = test.client().workflow("hooked");
+    let parts = w.each("process", [1, 13].map(|upload| Process { upload }));
+    w.step("merge", Merge::with(parts.results(), None));
+    w.start().await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(world.probe.seen(), ["process 0", "process 1 failed"]);
 }
 
 /// A member is a task: it has its place in lists, and its workflow in its record.
