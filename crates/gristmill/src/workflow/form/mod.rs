@@ -17,6 +17,9 @@ use crate::core::workflow::{Draft, DraftError, pointer_part};
 /// The largest form that is read.
 pub const FORM_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// The most members that the groups of a form have together: each takes about a kilobyte of memory until it is kept.
+pub const FORM_MEMBERS_MAX: usize = 250_000;
+
 /// So many mistakes of one form are told. If there are more, mostly all have one reason.
 const MISTAKES_MAX: usize = 20;
 

@@ -1,8 +1,8 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{FORM_BYTES_MAX, Form, FormError, MemberDraft, Mistakes, Place, below, check, definition};
-use crate::core::workflow::{Draft, Needs, ReferenceError, Role, StepDraft, Tolerance, reference_places};
+use super::{FORM_BYTES_MAX, FORM_MEMBERS_MAX, Form, FormError, MemberDraft, Mistakes, Place, below, check, definition};
+use crate::core::workflow::{Draft, Needs, Reference, ReferenceError, Role, StepDraft, Tolerance, reference_places};
 use crate::core::{Limits, NewTask, Overrides, Policy, TaskId};
 use crate::twins;
 use crate::written::{self, Entries, OPTIONS, is_due_twice, read_option, unknown};
@@ -34,6 +34,8 @@ struct Reader<'a> {
     mistakes: Mistakes,
     steps: Vec<StepDraft<MemberDraft>>,
     places: Vec<Place>,
+    /// How many members groups have so far.
+    members: usize,
     /// The options of every step, and those of the steps that wait for nothing besides.
     every: Vec<(String, &'a RawValue)>,
     first: Vec<(String, &'a RawValue)>,
@@ -174,8 +176,10 @@ impl<'a> Reader<'a> {
     fn push(&mut self, mut step: StepDraft<MemberDraft>, place: Place) {
         for member in &step.members {
             for (reference, _) in reference_places(&member.args).unwrap_or_default() {
-                if !step.refers.contains(&reference) {
-                    step.refers.push(reference);
+                // Which part is meant has no say in the graph, and each of many members may mean another.
+                let whole = Reference { at: String::new(), ..reference };
+                if !step.refers.contains(&whole) {
+                    step.refers.push(whole);
                 }
             }
         }
@@ -290,6 +294,14 @@ impl<'a> Reader<'a> {
             return Vec::new();
         }
         let items = self.value::<Vec<&RawValue>>(place, value).unwrap_or_default();
+        self.members = self.members.saturating_add(items.len());
+        if self.members > FORM_MEMBERS_MAX {
+            let why = format!(
+                "has more than {FORM_MEMBERS_MAX} members, with those of the groups before; a program can add more to an open group"
+            );
+            self.mistakes.add(place, why);
+            return Vec::new();
+        }
         let mut members = Vec::with_capacity(items.len());
         for (nth, item) in items.into_iter().enumerate() {
             if self.mistakes.are_enough() {

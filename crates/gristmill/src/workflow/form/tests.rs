@@ -172,6 +172,9 @@ fn limits_hold() {
     assert!(mistakes(&steps(&many.join(",")))[0].starts_with("/steps: has 1001 steps"));
     let long = format!(r#"{{"name": "w", "steps": {{}}{}}}"#, " ".repeat(FORM_BYTES_MAX));
     assert!(mistakes(&long)[0].starts_with(": is 671"), "{}", mistakes(&long)[0]);
+    let members = vec!["{}"; FORM_MEMBERS_MAX].join(",");
+    let groups = format!(r#""a": {{"task": "t", "each": [{{}}]}}, "b": {{"task": "t", "each": [{members}]}}"#);
+    assert!(mistakes(&steps(&groups))[0].starts_with("/steps/b/each: has more than 250000 members"));
     let form = Form::read(&steps("")).unwrap();
     assert!(form.clone().key("k").is_ok_and(|form| form.draft.key.as_deref() == Some("k")));
     assert!(form.key("").unwrap_err().to_string().starts_with("/key: "));
