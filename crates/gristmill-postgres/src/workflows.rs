@@ -162,8 +162,7 @@ impl Workflows for PostgresStore {
     async fn start_workflow(&self, workflow: NewWorkflow) -> Result<Started, StoreError> {
         let inner = self.inner();
         let (starting, new) = ops::Starting::new(workflow).map_err(|fault| fault.explain(&inner.connect.what))?;
-        let started: Result<Started, StoreError> =
-            run!(&inner, pool, Kind::Single, s => ops::start_workflow(&mut s, &starting, &new));
+        let started: Result<Started, StoreError> = run!(&inner, pool, Kind::Single, s => ops::start_workflow(&mut s, &starting, &new));
         if matches!(started, Ok(Started::Created)) && starting.has_chores() {
             let _ = inner.conduct(&[new.id.as_uuid()]).await;
             inner.conduct_reported().await;

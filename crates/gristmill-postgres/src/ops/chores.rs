@@ -55,11 +55,7 @@ pub(super) async fn work(s: &mut Session<'_>, flows: &mut Flows) -> Result<Progr
             for (part, ids) in parts.iter().zip(&members).filter(of) {
                 let Some(locked) = flows.get_mut(&part.workflow) else { continue };
                 // What somebody's open transaction holds is come back to, with all others of the part, to whom nothing more happens.
-                let before = if ids.iter().any(|id| held.contains(id)) {
-                    Some(part.low)
-                } else {
-                    Some(part.high).filter(|_| !part.is_last)
-                };
+                let before = if ids.iter().any(|id| held.contains(id)) { Some(part.low) } else { Some(part.high).filter(|_| !part.is_last) };
                 locked.flow.did(part.step, before);
                 progress.is_more |= before == Some(part.high);
             }
@@ -139,9 +135,8 @@ async fn act(s: &mut Session<'_>, chore: Chore, ids: Vec<Uuid>) -> Result<HashSe
 pub(super) async fn unkeep_all(s: &mut Session<'_>, (workflow, step): (Uuid, i32)) -> Result<(), Fault> {
     let (first, last) = (Uuid::nil(), Uuid::max());
     let (low, high) = (0, i32::MAX);
-    let rows = s
-        .rows(Q::MemberIds, &[&vec![workflow], &vec![step], &vec![low], &vec![high], &vec![first], &vec![last], &first, &last])
-        .await?;
+    let rows =
+        s.rows(Q::MemberIds, &[&vec![workflow], &vec![step], &vec![low], &vec![high], &vec![first], &vec![last], &first, &last]).await?;
     let ids = rows.iter().map(|row| Ok(row.try_get(2)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
     s.execute(Q::Unkeep, &[&ids]).await?;
     Ok(())

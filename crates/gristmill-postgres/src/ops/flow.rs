@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_core::kit::encode::{chore_from, chore_of, step_state_from, step_state_of, workflow_end_from, workflow_end_of};
+use gristmill_core::kit::encode::{
+    chore_from, chore_of, step_state_from, step_state_of, workflow_end_from, workflow_end_of,
+};
 use gristmill_core::kit::row::{count, int};
 use gristmill_core::workflow::{Change, Flow, FlowStep, Run, StepRow, StepSpec, Tally};
 use gristmill_core::{StoreError, StoreErrorKind};
@@ -201,3 +203,4 @@ impl Steps {
         self.last_id.push(bounds.map(|(_, last)| last));
     }
 }
+
