@@ -28,8 +28,9 @@ CREATE INDEX workflow_quiet ON {s}.workflow(quiet_since) WHERE ended = 0;
 CREATE INDEX workflow_keep ON {s}.workflow(keep_until) WHERE keep_until IS NOT NULL;
 
 -- spec: what it is, as JSON. state: 0 waits, 1 goes, 2 stops, 3 succeeded, 4 failed, 5 cancelled, 6 skipped. chore: what is still to be done to
--- its members from place chore_from on: 0 nothing, 1 let them go, 2 cancel them, 3 keep them no longer than others. first_id, last_id: the least and
--- the greatest of its members' ids, so that nobody looks for them in other days.
+-- its members from place chore_from on: 0 nothing, 1 let them go, 2 cancel them, 3 keep them no longer than others. held_from: the first place
+-- from which one was passed over meanwhile that somebody had in hand, to be come back to; again: this is such a return. first_id, last_id: the
+-- least and the greatest of its members' ids, so that nobody looks for them in other days.
 CREATE TABLE {s}.step(
   workflow   uuid     NOT NULL,
   number     integer  NOT NULL,
@@ -38,9 +39,11 @@ CREATE TABLE {s}.step(
   failed     integer  NOT NULL DEFAULT 0,
   cancelled  integer  NOT NULL DEFAULT 0,
   chore_from integer  NOT NULL DEFAULT 0,
+  held_from  integer,
   state      smallint NOT NULL,
   chore      smallint NOT NULL DEFAULT 0,
   closed     boolean  NOT NULL,
+  again      boolean  NOT NULL DEFAULT false,
   first_id   uuid,
   last_id    uuid,
   spec       text     NOT NULL,
@@ -63,6 +66,22 @@ CREATE INDEX report_workflow ON {s}.report(workflow);
 -- Of a member: its workflow, the number of its step, and its place among those of the step; null for all other tasks. They are found by the
 -- index `task_member`, which src/indexes.rs builds.
 ALTER TABLE {s}.task ADD COLUMN workflow uuid, ADD COLUMN step integer, ADD COLUMN place integer;
+
+-- A member that had ended is retried, by whatever program: those of the version before would not take its end back, which then counted twice. It
+-- fires for nothing else that is written to outcome.
+CREATE FUNCTION {s}.report_reopened() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $gristmill$
+DECLARE
+  of_workflow uuid;
+  of_step     integer;
+BEGIN
+  EXECUTE 'SELECT workflow, step FROM {l}.task WHERE id = $1' INTO of_workflow, of_step USING NEW.id;
+  WITH told AS (SELECT of_workflow AS workflow, of_step AS step, OLD.ended AS ended, -1 AS n)
+  {report};
+  RETURN NULL;
+END $gristmill$;
+CREATE TRIGGER report_reopened AFTER UPDATE OF ended ON {s}.outcome FOR EACH ROW WHEN (OLD.ended <> 0 AND NEW.ended = 0)
+  EXECUTE FUNCTION {s}.report_reopened();
 
 -- The workflow of which a task is a member, as what goes along with it says; null if it is none. jsonb would refuse a NUL.
 CREATE FUNCTION {s}.member_of(meta text) RETURNS text
@@ -373,7 +392,7 @@ EXCEPTION WHEN SQLSTATE 'UGM02' THEN
   RETURN 'conflict';
 END $gristmill$;
 
-REVOKE ALL ON FUNCTION {s}.member_of(text), {s}.add_tasks(jsonb, uuid, bigint), {s}.start_workflow(jsonb, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION {s}.report_reopened(), {s}.member_of(text), {s}.add_tasks(jsonb, uuid, bigint), {s}.start_workflow(jsonb, bigint) FROM PUBLIC;
 
 -- Whoever may enqueue may start.
 DO $gristmill$

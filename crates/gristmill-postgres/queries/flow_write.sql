@@ -4,10 +4,11 @@
 WITH steps AS (
   UPDATE {s}.step s
   SET state = x.state, closed = x.closed, members = x.members, succeeded = x.succeeded, failed = x.failed, cancelled = x.cancelled,
-      chore = x.chore, chore_from = x.chore_from, first_id = x.first_id, last_id = x.last_id
+      chore = x.chore, chore_from = x.chore_from, first_id = x.first_id, last_id = x.last_id,
+      held_from = x.held_from, again = x.again
   FROM unnest($6::uuid[], $7::integer[], $8::smallint[], $9::boolean[], $10::integer[], $11::integer[], $12::integer[], $13::integer[],
-              $14::smallint[], $15::integer[], $16::uuid[], $17::uuid[])
-    AS x(workflow, number, state, closed, members, succeeded, failed, cancelled, chore, chore_from, first_id, last_id)
+              $14::smallint[], $15::integer[], $16::uuid[], $17::uuid[], $18::integer[], $19::boolean[])
+    AS x(workflow, number, state, closed, members, succeeded, failed, cancelled, chore, chore_from, first_id, last_id, held_from, again)
   WHERE s.workflow = x.workflow AND s.number = x.number
 )
 UPDATE {s}.workflow w

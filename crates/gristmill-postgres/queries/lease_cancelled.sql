@@ -1,7 +1,7 @@
 -- Index: the unique index on id of worker, then lease_cancel.
-SELECT l.id, l.fence, l.seq, l.retention
+SELECT l.id, l.fence, l.seq, l.retention, l.flags & {member} <> 0
 FROM {s}.worker w CROSS JOIN LATERAL (
-  SELECT id, fence, seq, retention FROM {s}.lease WHERE worker = w.key AND cancel OFFSET 0
+  SELECT id, fence, seq, retention, flags FROM {s}.lease WHERE worker = w.key AND cancel OFFSET 0
 ) l
 WHERE w.id = $1
 ORDER BY l.seq

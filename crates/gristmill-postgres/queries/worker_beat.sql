@@ -10,8 +10,9 @@ WITH beat AS (
          count(w.key) FILTER (WHERE w.serves = b.serves AND w.key < b.key) AS rank_alike
   FROM beat b LEFT JOIN {s}.worker w ON w.key <> b.key AND w.expires_at > {now} AND NOT w.lost
 )
-SELECT l.id, l.fence, l.seq, l.retention, o.size, o.rank, o.alike, o.rank_alike, beat.drain
+SELECT l.id, l.fence, l.seq, l.retention, o.size, o.rank, o.alike, o.rank_alike, beat.drain,
+       l.flags & {member} <> 0
 FROM beat CROSS JOIN others o LEFT JOIN LATERAL (
-  SELECT id, fence, seq, retention FROM {s}.lease WHERE worker = beat.key AND cancel OFFSET 0
+  SELECT id, fence, seq, retention, flags FROM {s}.lease WHERE worker = beat.key AND cancel OFFSET 0
 ) l ON true
 ORDER BY l.seq

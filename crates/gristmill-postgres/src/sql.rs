@@ -82,7 +82,7 @@ queries! {
     FindByKind "find_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
     FlowTake "flow_take" [UUID_ARRAY];
     FlowWrite "flow_write" [INT8, UUID_ARRAY, BOOL_ARRAY, BOOL_ARRAY, INT2_ARRAY, UUID_ARRAY, INT4_ARRAY, INT2_ARRAY, BOOL_ARRAY, INT4_ARRAY,
-        INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY];
+        INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, BOOL_ARRAY];
     HeldBlocked "held_blocked" [UUID_ARRAY];
     HeldLeases "held_leases" [UUID_ARRAY];
     IdsBetween "ids_between" [UUID, UUID, INT8];
@@ -165,7 +165,7 @@ queries! {
     ReadySomeKinds "ready_some_kinds" [INT4, INT8];
     Record "record" [UUID_ARRAY, BOOL];
     RecordOfDays "record" [UUID_ARRAY, BOOL];
-    ReportInsert "report_insert" [UUID_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY];
+    ReportInsert "report_insert" [UUID_ARRAY, INT4_ARRAY, INT2_ARRAY];
     ReportLook "report_look" [UUID_ARRAY, INT8];
     ReportOrphans "report_orphans" [INT8];
     RestLook "rest_look" [INT8_ARRAY, TEXT_ARRAY];
@@ -179,6 +179,7 @@ queries! {
     ScheduledRelease "scheduled_release" [INT8, UUID_ARRAY];
     SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL, TEXT];
     SettleForgetOfDays "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL, TEXT];
+    SettleMembers "settle_members" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
     SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
     Snapshot "snapshot" [];
     StepList "step_list" [UUID];

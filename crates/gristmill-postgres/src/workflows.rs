@@ -21,6 +21,8 @@ use crate::{PostgresStore, ops, view};
 const TOGETHER: usize = 100;
 /// After so many looks whoever waits for what he caused waits no longer: others may report without end.
 const AWAITED: usize = 10;
+/// So many transactions more for members of many steps at once, before the rest is left to sweeps.
+const FULL_MAX: usize = 20;
 /// How often a process looks through all days for ends that were left owed. Those of workflows that wait for them are found sooner.
 const OWED_EVERY_MS: i64 = 600_000;
 
@@ -92,8 +94,14 @@ impl Inner {
             if told.is_empty() {
                 break;
             }
-            let conducted = self.conduct(&told).await?;
+            let mut conducted = self.conduct(&told).await?;
             passed_over.extend(told.iter().filter(|id| !conducted.taken.contains(id)));
+            for _ in 0..FULL_MAX {
+                if !conducted.progress.is_full {
+                    break;
+                }
+                conducted = self.conduct(&told).await?;
+            }
             if look == AWAITED {
                 // If nobody waits any more, that is well.
                 let _ = done.take().map(|done| done.send(()));
@@ -146,8 +154,10 @@ impl Inner {
                 tracing::debug!(%error, "workflows that stand still are looked at later");
             }
         }
-        let buried: Result<(), StoreError> = run!(self, pool, Kind::Transaction, s => ops::bury_reports(&mut s));
-        buried?;
+        if due.is_stray {
+            let buried: Result<(), StoreError> = run!(self, pool, Kind::Transaction, s => ops::bury_reports(&mut s));
+            buried?;
+        }
         if self.is_time(&self.conducting.owed_at, OWED_EVERY_MS) {
             let taken: Result<(), StoreError> = run!(self, pool, Kind::Transaction, s => ops::take_owed(&mut s));
             taken?;
@@ -162,7 +172,8 @@ impl Workflows for PostgresStore {
     async fn start_workflow(&self, workflow: NewWorkflow) -> Result<Started, StoreError> {
         let inner = self.inner();
         let (starting, new) = ops::Starting::new(workflow).map_err(|fault| fault.explain(&inner.connect.what))?;
-        let started: Result<Started, StoreError> = run!(&inner, pool, Kind::Single, s => ops::start_workflow(&mut s, &starting, &new));
+        let started: Result<Started, StoreError> =
+            run!(&inner, pool, Kind::Single, s => ops::start_workflow(&mut s, &starting, &new));
         if matches!(started, Ok(Started::Created)) && starting.has_chores() {
             let _ = inner.conduct(&[new.id.as_uuid()]).await;
             inner.conduct_reported().await;

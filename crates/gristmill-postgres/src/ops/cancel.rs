@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use super::facts::{Step, facts};
 use super::place::{Placed, Places};
-use super::writes::Reports;
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -44,23 +43,19 @@ pub(crate) async fn retry(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ret
     let facts = facts(s, &all).await?;
     let waiting = waiting_steps(s, facts.values().filter_map(|facts| facts.member)).await?;
     let rows = s.rows(Q::OutcomeReopen, &[&s.now, &all]).await?;
-    let (mut again, mut places, mut reports) = (HashSet::new(), Places::default(), Reports::default());
+    let (mut again, mut places) = (HashSet::new(), Places::default());
     for row in &rows {
         let (id, claim_no, now) = (row.try_get(0)?, count(row.try_get(1)?), Timestamp::from_millis(row.try_get(2)?));
         let Some(facts) = facts.get(&id) else { continue };
         let blocked = facts.member.is_some_and(|step| waiting.contains(&step));
         let (place, task) = Placed::anew((id, claim_no), facts, blocked, now);
         places.push(place, task);
-        if let Some(step) = facts.member {
-            reports.reopened(step, row.try_get(3)?);
-        }
         again.insert(id);
     }
     if !again.is_empty() {
         s.execute(Q::TaskUnexpire, &[&again.iter().collect::<Vec<_>>()]).await?;
     }
     places.write(s).await?;
-    reports.write(s).await?;
     let answer = |id: &TaskId| match id.as_uuid() {
         // A second time in one call it waits already.
         id if again.remove(&id) => RetryOutcome::Ready,
@@ -71,13 +66,15 @@ pub(crate) async fn retry(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ret
 }
 
 /// Which of these steps still wait for others. Their workflows are locked, so that none of them goes until this commits.
-async fn waiting_steps(s: &Session<'_>, steps: impl Iterator<Item = Step>) -> Result<HashSet<Step>, Fault> {
+async fn waiting_steps(s: &mut Session<'_>, steps: impl Iterator<Item = Step>) -> Result<HashSet<Step>, Fault> {
     let steps: HashSet<Step> = steps.collect();
     if steps.is_empty() {
         return Ok(HashSet::new());
     }
     let (workflows, numbers): (Vec<Uuid>, Vec<i32>) = steps.into_iter().unzip();
     s.rows(Q::WorkflowWait, &[&workflows]).await?;
+    // That members run again is told by a trigger; and those who conduct have passed their workflows over meanwhile.
+    s.own.reported = true;
     let rows = s.rows(Q::StepWaiting, &[&workflows, &numbers]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }

@@ -1,12 +1,12 @@
 use std::collections::{BTreeMap, HashSet};
 
-use gristmill_core::TaskId;
 use gristmill_core::kit::row::int;
 use gristmill_core::workflow::Chore;
+use gristmill_core::{CancelOutcome, TaskId};
 use uuid::Uuid;
 
 use super::cancel::cancel;
-use super::flow::Flows;
+use super::flow::{Flows, Locked};
 use super::place::unblock;
 use crate::error::Fault;
 use crate::session::Session;
@@ -35,6 +35,7 @@ struct Part {
     low: u32,
     high: u32,
     is_last: bool,
+    again: bool,
     first: Uuid,
     last: Uuid,
 }
@@ -51,38 +52,58 @@ pub(super) async fn work(s: &mut Session<'_>, flows: &mut Flows) -> Result<Progr
         for chore in [Chore::Cancel, Chore::LetGo, Chore::Unkeep] {
             let of = |(part, _): &(&Part, &Vec<Uuid>)| part.chore == chore;
             let ids: Vec<Uuid> = parts.iter().zip(&members).filter(of).flat_map(|(_, ids)| ids.iter().copied()).collect();
-            let held = if ids.is_empty() { HashSet::new() } else { act(s, chore, ids).await? };
+            let acted = if ids.is_empty() { Acted::default() } else { act(s, chore, ids).await? };
             for (part, ids) in parts.iter().zip(&members).filter(of) {
                 let Some(locked) = flows.get_mut(&part.workflow) else { continue };
-                // What somebody's open transaction holds is come back to, with all others of the part, to whom nothing more happens.
-                let before = if ids.iter().any(|id| held.contains(id)) { Some(part.low) } else { Some(part.high).filter(|_| !part.is_last) };
-                locked.flow.did(part.step, before);
-                progress.is_more |= before == Some(part.high);
+                let is_held = ids.iter().any(|id| acted.held.contains(id));
+                progress.is_more |= locked.did(part, is_held) && (!part.again || acted.is_any);
             }
         }
     }
 }
 
+impl Locked {
+    /// A part was done, but for those whom somebody's open transaction holds: they are come back to at last, so that they hold up no others.
+    /// Returns whether the rest is to be done at once.
+    fn did(&mut self, part: &Part, is_held: bool) -> bool {
+        let Some(aside) = self.aside.get_mut(part.step as usize) else { return false };
+        if part.low == 0 {
+            aside.held_from = None;
+        }
+        if is_held {
+            aside.held_from = Some(aside.held_from.map_or(part.low, |from| from.min(part.low)));
+        }
+        let next = if part.is_last { aside.held_from.take() } else { Some(part.high) };
+        aside.again = next.is_some() && (part.again || part.is_last);
+        self.flow.did(part.step, next);
+        !part.is_last
+    }
+}
+
 /// What comes next: of each step one part, and none a second time.
 fn next(flows: &Flows, begun: &mut HashSet<(Uuid, u32, Chore)>, room: &mut u32, progress: &mut Progress) -> Vec<Part> {
-    let mut parts = Vec::new();
+    let mut wanted = Vec::new();
     for (workflow, locked) in flows {
-        for ((step, of), bounds) in (0..).zip(&locked.flow.steps).zip(&locked.bounds) {
-            let Some((chore, low)) = of.chore else { continue };
-            if begun.contains(&(*workflow, step, chore)) {
-                continue;
-            }
-            let members = of.row.tally.members;
-            let high = members.min(low.saturating_add(PART.min(*room)));
-            if high == low && low < members {
-                progress.is_full = true;
-                continue;
-            }
-            *room -= high.saturating_sub(low);
-            begun.insert((*workflow, step, chore));
-            let (first, last) = bounds.unwrap_or((Uuid::max(), Uuid::nil()));
-            parts.push(Part { workflow: *workflow, step, chore, low, high, is_last: high >= members, first, last });
+        for ((step, of), aside) in (0..).zip(&locked.flow.steps).zip(&locked.aside) {
+            let Some((chore, low)) = of.chore.filter(|(chore, _)| !begun.contains(&(*workflow, step, *chore))) else { continue };
+            let (first, last) = aside.bounds.unwrap_or((Uuid::max(), Uuid::nil()));
+            let high = of.row.tally.members;
+            wanted.push(Part { workflow: *workflow, step, chore, low, high, is_last: true, again: aside.again, first, last });
         }
+    }
+    // The small ones first: all of these are done at once, as far as there is room.
+    wanted.sort_by_key(|part| part.high.saturating_sub(part.low));
+    let mut parts = Vec::new();
+    for mut part in wanted {
+        let high = part.high.min(part.low.saturating_add(PART.min(*room)));
+        if high == part.low && high < part.high {
+            progress.is_full = true;
+            continue;
+        }
+        *room -= high.saturating_sub(part.low);
+        begun.insert((part.workflow, part.step, part.chore));
+        (part.is_last, part.high) = (high >= part.high, high);
+        parts.push(part);
     }
     parts
 }
@@ -108,35 +129,46 @@ async fn members(s: &mut Session<'_>, parts: &[Part]) -> Result<Vec<Vec<Uuid>>, 
     Ok(found.into_iter().map(|part| part.into_values().collect()).collect())
 }
 
-/// Does it to members, but to those that somebody else has in hand, who are returned.
-async fn act(s: &mut Session<'_>, chore: Chore, ids: Vec<Uuid>) -> Result<HashSet<Uuid>, Fault> {
+/// What became of it.
+#[derive(Default)]
+struct Acted {
+    /// Somebody else has these in hand.
+    held: HashSet<Uuid>,
+    /// Something was done.
+    is_any: bool,
+}
+
+/// Does it to members, but to those that somebody else has in hand.
+async fn act(s: &mut Session<'_>, chore: Chore, ids: Vec<Uuid>) -> Result<Acted, Fault> {
     let query = match chore {
         Chore::LetGo => Q::HeldBlocked,
         Chore::Cancel => Q::HeldLeases,
         Chore::Unkeep => {
-            s.execute(Q::Unkeep, &[&ids]).await?;
-            return Ok(HashSet::new());
+            let is_any = s.execute(Q::Unkeep, &[&ids]).await? > 0;
+            return Ok(Acted { is_any, ..Acted::default() });
         }
     };
     let rows = s.rows(query, &[&ids]).await?;
     let held = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<HashSet<Uuid>, Fault>>()?;
     let free: Vec<TaskId> = ids.into_iter().filter(|id| !held.contains(id)).map(TaskId::from_uuid).collect();
+    let mut is_any = false;
     for part in free.chunks(PART as usize) {
-        match chore {
-            Chore::LetGo => drop(unblock(s, part).await?),
-            Chore::Cancel => drop(cancel(s, part).await?),
-            Chore::Unkeep => {}
-        }
+        is_any |= match chore {
+            Chore::LetGo => unblock(s, part).await?.iter().any(Option::is_some),
+            Chore::Cancel => cancel(s, part).await?.contains(&CancelOutcome::Cancelled),
+            Chore::Unkeep => false,
+        };
     }
-    Ok(held)
+    Ok(Acted { held, is_any })
 }
 
 /// Members that are kept for a workflow which is kept no longer itself are kept as others are.
 pub(super) async fn unkeep_all(s: &mut Session<'_>, (workflow, step): (Uuid, i32)) -> Result<(), Fault> {
     let (first, last) = (Uuid::nil(), Uuid::max());
     let (low, high) = (0, i32::MAX);
-    let rows =
-        s.rows(Q::MemberIds, &[&vec![workflow], &vec![step], &vec![low], &vec![high], &vec![first], &vec![last], &first, &last]).await?;
+    let rows = s
+        .rows(Q::MemberIds, &[&vec![workflow], &vec![step], &vec![low], &vec![high], &vec![first], &vec![last], &first, &last])
+        .await?;
     let ids = rows.iter().map(|row| Ok(row.try_get(2)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
     s.execute(Q::Unkeep, &[&ids]).await?;
     Ok(())

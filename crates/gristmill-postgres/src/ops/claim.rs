@@ -421,8 +421,9 @@ fn read(s: &Session<'_>, row: &Row, fence: Fence, queue: &Arc<str>) -> Result<Re
     };
     let Some(kind) = s.name(Sort::Kind, row.try_get(2)?) else { return Ok(Err("its task type has no name".to_owned())) };
     let (seq, retention, crashes): (i64, i64, i32) = (row.try_get(14)?, row.try_get(9)?, row.try_get(5)?);
+    let key = key(seq, meta.as_ref().is_some_and(|meta| meta.member.is_some()), retention == NONE);
     Ok(Ok(Claimed {
-        lease: LeaseRef { id: TaskId::from_uuid(row.try_get(0)?), fence, key: key(seq, retention == NONE) },
+        lease: LeaseRef { id: TaskId::from_uuid(row.try_get(0)?), fence, key },
         kind,
         queue: queue.clone(),
         attempt: count(row.try_get(3)?),

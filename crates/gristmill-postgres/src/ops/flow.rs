@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_core::kit::encode::{
-    chore_from, chore_of, step_state_from, step_state_of, workflow_end_from, workflow_end_of,
-};
+use gristmill_core::kit::encode::{chore_from, chore_of, step_state_from, step_state_of, workflow_end_from, workflow_end_of};
 use gristmill_core::kit::row::{count, int};
 use gristmill_core::workflow::{Change, Flow, FlowStep, Run, StepRow, StepSpec, Tally};
 use gristmill_core::{StoreError, StoreErrorKind};
@@ -18,13 +16,22 @@ use crate::sql::Q;
 /// The least and the greatest id of the members of a step.
 pub(super) type Bounds = Option<(Uuid, Uuid)>;
 
+/// What this store keeps of a step besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Aside {
+    pub(super) bounds: Bounds,
+    /// From this place on a member was passed over that somebody had in hand.
+    pub(super) held_from: Option<u32>,
+    /// All members were gone through, and this is a return to such.
+    pub(super) again: bool,
+}
+
 /// A workflow that is locked.
 pub(super) struct Locked {
     pub(super) flow: Flow,
     /// Of each step.
-    pub(super) bounds: Vec<Bounds>,
-    was: Flow,
-    bounded: Vec<Bounds>,
+    pub(super) aside: Vec<Aside>,
+    was: (Flow, Vec<Aside>),
 }
 
 /// Those of one transaction.
@@ -43,20 +50,20 @@ pub(super) async fn take(s: &Session<'_>, ids: &[Uuid]) -> Result<Flows, Fault> 
     }
     let mut flows = Flows::new();
     for (id, (mut flow, steps)) in read {
-        let (mut bounds, mut changes) = (Vec::with_capacity(steps.len()), Vec::new());
+        let (mut aside, mut changes) = (Vec::with_capacity(steps.len()), Vec::new());
         for (number, (at, step)) in (0..).zip(steps) {
             if at != number {
                 return Err(damaged(format!("the workflow {id} has no step {number}")));
             }
-            bounds.push(step.bounds);
+            aside.push(step.aside);
             changes.extend(step.change.map(|change| (number, change)));
             flow.steps.push(step.step);
         }
-        let (was, bounded) = (flow.clone(), bounds.clone());
+        let was = (flow.clone(), aside.clone());
         for (number, change) in changes {
             flow.changed(number, change);
         }
-        flows.insert(id, Locked { flow, bounds, was, bounded });
+        flows.insert(id, Locked { flow, aside, was });
     }
     Ok(flows)
 }
@@ -64,13 +71,12 @@ pub(super) async fn take(s: &Session<'_>, ids: &[Uuid]) -> Result<Flows, Fault> 
 /// Writes what has changed of them.
 pub(super) async fn write(s: &mut Session<'_>, flows: &Flows) -> Result<(), Fault> {
     let (mut workflows, mut steps) = (Workflows::default(), Steps::default());
-    for (id, Locked { flow, bounds, was, bounded }) in flows {
+    for (id, Locked { flow, aside, was }) in flows {
         workflows.push(*id, flow);
-        s.effects.changed |= flow != was;
-        for (number, step) in flow.steps.iter().enumerate() {
-            if was.steps.get(number) != Some(step) || bounds.get(number) != bounded.get(number) {
-                let bounds = bounds.get(number).copied().flatten();
-                steps.push((*id, i32::try_from(number).unwrap_or(i32::MAX)), step, bounds);
+        s.effects.changed |= *flow != was.0;
+        for (number, (step, aside)) in flow.steps.iter().zip(aside).enumerate() {
+            if was.0.steps.get(number) != Some(step) || was.1.get(number) != Some(aside) {
+                steps.push((*id, i32::try_from(number).unwrap_or(i32::MAX)), step, aside);
             }
         }
     }
@@ -97,6 +103,8 @@ pub(super) async fn write(s: &mut Session<'_>, flows: &Flows) -> Result<(), Faul
             &steps.chore_from,
             &steps.first_id,
             &steps.last_id,
+            &steps.held_from,
+            &steps.again,
         ],
     )
     .await?;
@@ -106,7 +114,7 @@ pub(super) async fn write(s: &mut Session<'_>, flows: &Flows) -> Result<(), Faul
 /// What a row says of a step.
 struct Step {
     step: FlowStep,
-    bounds: Bounds,
+    aside: Aside,
     change: Option<Change>,
 }
 
@@ -116,12 +124,16 @@ impl Step {
         let row_of_step = row_of(&spec, row.try_get(6)?, row.try_get(7)?, [8, 9, 10, 11].map(|n| row.try_get(n)))?;
         let chore = chore_from(row.try_get::<_, i16>(12)?.into());
         let chore = chore.map(|chore| Ok::<_, Fault>((chore, count(row.try_get(13)?)))).transpose()?;
-        let bounds = row.try_get::<_, Option<Uuid>>(14)?.zip(row.try_get(15)?);
+        let aside = Aside {
+            bounds: row.try_get::<_, Option<Uuid>>(14)?.zip(row.try_get(15)?),
+            held_from: row.try_get::<_, Option<i32>>(19)?.map(count),
+            again: row.try_get(20)?,
+        };
         let change = match row.try_get::<_, Option<i64>>(16)? {
             Some(succeeded) => Some(Change { succeeded, failed: row.try_get(17)?, cancelled: row.try_get(18)? }),
             None => None,
         };
-        Ok(Self { step: FlowStep { spec, row: row_of_step, chore }, bounds, change })
+        Ok(Self { step: FlowStep { spec, row: row_of_step, chore }, aside, change })
     }
 }
 
@@ -184,10 +196,12 @@ struct Steps {
     chore_from: Vec<i32>,
     first_id: Vec<Option<Uuid>>,
     last_id: Vec<Option<Uuid>>,
+    held_from: Vec<Option<i32>>,
+    again: Vec<bool>,
 }
 
 impl Steps {
-    fn push(&mut self, (workflow, number): (Uuid, i32), step: &FlowStep, bounds: Bounds) {
+    fn push(&mut self, (workflow, number): (Uuid, i32), step: &FlowStep, aside: &Aside) {
         let tally = step.row.tally;
         self.workflow.push(workflow);
         self.number.push(number);
@@ -199,8 +213,9 @@ impl Steps {
         self.cancelled.push(int(tally.cancelled));
         self.chore.push(chore_of(step.chore.map(|(chore, _)| chore)));
         self.chore_from.push(int(step.chore.map_or(0, |(_, from)| from)));
-        self.first_id.push(bounds.map(|(first, _)| first));
-        self.last_id.push(bounds.map(|(_, last)| last));
+        self.first_id.push(aside.bounds.map(|(first, _)| first));
+        self.last_id.push(aside.bounds.map(|(_, last)| last));
+        self.held_from.push(aside.held_from.map(int));
+        self.again.push(aside.again);
     }
 }
-

@@ -27,13 +27,15 @@ pub(crate) struct Due {
     pub(crate) chored: Vec<Uuid>,
     /// These have stood still for long.
     pub(crate) quiet: Vec<Uuid>,
+    /// Something was told of members whose workflow is gone.
+    pub(crate) is_stray: bool,
 }
 
 /// Looks for it.
 pub(crate) async fn due(s: &Session<'_>) -> Result<Due, Fault> {
     let quiet = i64::try_from(QUIET_MAX.as_millis()).unwrap_or(i64::MAX);
     let Some(row) = s.row(Q::WorkflowDue, &[&s.now, &quiet, &limit(LOOKED_AT)]).await? else { return Ok(Due::default()) };
-    Ok(Due { chored: row.try_get(0)?, quiet: row.try_get(1)? })
+    Ok(Due { chored: row.try_get(0)?, quiet: row.try_get(1)?, is_stray: row.try_get(2)? })
 }
 
 /// Counts the members of workflows anew that have stood still, and lets them go on, but for those of which a member is known that can still
@@ -71,9 +73,9 @@ pub(crate) async fn repair(s: &mut Session<'_>, quiet: &[Uuid]) -> Result<(), Fa
 async fn recount(s: &mut Session<'_>, flows: &mut Flows, room: &mut u32) -> Result<Option<Uuid>, Fault> {
     let Some((id, locked)) = flows.iter_mut().next() else { return Ok(None) };
     let (mut steps, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
-    for ((number, step), bounds) in (0_i32..).zip(&locked.flow.steps).zip(&locked.bounds) {
+    for ((number, step), aside) in (0_i32..).zip(&locked.flow.steps).zip(&locked.aside) {
         let tally = step.row.tally;
-        if let Some((first, last)) = bounds.filter(|_| tally.ended() < tally.members) {
+        if let Some((first, last)) = aside.bounds.filter(|_| tally.ended() < tally.members) {
             *room = room.saturating_sub(tally.members);
             steps.push(number);
             firsts.push(first);

@@ -17,14 +17,17 @@ use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
 
-/// The key of a lease: the order of arrival, and whether nothing is kept of a success, so that a settlement knows beforehand
-/// which statement is its.
-pub(crate) fn key(seq: i64, forget: bool) -> LeaseKey {
-    LeaseKey::of_number((seq << 1) | i64::from(forget))
+const FORGET: i64 = 1;
+const MEMBER: i64 = 2;
+
+/// The key of a lease: the order of arrival, whether its task is a member of a workflow, and whether nothing is kept of a success, so that a
+/// settlement knows beforehand which statement is its.
+pub(crate) fn key(seq: i64, member: bool, forget: bool) -> LeaseKey {
+    LeaseKey::of_number((seq << 2) | if member { MEMBER } else { 0 } | if forget { FORGET } else { 0 })
 }
 
-fn forgets(key: LeaseKey) -> bool {
-    key.number().is_some_and(|number| number & 1 == 1)
+fn says(key: LeaseKey, what: i64) -> bool {
+    key.number().is_some_and(|number| number & what != 0)
 }
 
 /// Writes the end of attempts, each if its claim is still the newest; all of them in one commit, so that an error means none.
@@ -32,8 +35,11 @@ pub(crate) async fn settle(s: &mut Session<'_>, settlements: &[Settlement]) -> R
     let mut answers = vec![Settled::LeaseLost; settlements.len()];
     let mut batch = Batch::sort(settlements);
     let mut done = HashSet::new();
-    if !batch.forgotten.is_empty() {
-        s.spare_days().await?;
+    if !batch.forgotten.is_empty() || !batch.members.is_empty() {
+        if s.spare_days().await? {
+            // Whose members they are is asked of their days alone there.
+            batch.long.append(&mut batch.members);
+        }
     }
     // One statement is a transaction by itself, if it does all that there is to do.
     if batch.is_one_statement() && !s.is_open() {
@@ -98,13 +104,15 @@ struct Batch {
     kept: Vec<usize>,
     /// Plain successes of which nothing is kept.
     forgotten: Vec<usize>,
+    /// Those of members of workflows.
+    members: Vec<usize>,
     /// All others, and what those statements left over.
     long: Vec<usize>,
 }
 
 impl Batch {
     fn sort(settlements: &[Settlement]) -> Self {
-        let mut batch = Self { kept: Vec::new(), forgotten: Vec::new(), long: Vec::new() };
+        let mut batch = Self { kept: Vec::new(), forgotten: Vec::new(), members: Vec::new(), long: Vec::new() };
         let mut seen: HashSet<(TaskId, Fence)> = HashSet::with_capacity(settlements.len());
         for (n, settlement) in settlements.iter().enumerate() {
             // The same lease twice is settled once.
@@ -112,25 +120,28 @@ impl Batch {
                 continue;
             }
             let plain = settlement.ending == Ending::Succeeded && settlement.children.is_empty();
-            match (plain, forgets(settlement.lease.key)) {
-                (true, false) => batch.kept.push(n),
-                (true, true) => batch.forgotten.push(n),
-                (false, _) => batch.long.push(n),
+            let key = settlement.lease.key;
+            match (plain, says(key, MEMBER), says(key, FORGET)) {
+                (true, false, false) => batch.kept.push(n),
+                (true, false, true) => batch.forgotten.push(n),
+                (true, true, _) => batch.members.push(n),
+                (false, ..) => batch.long.push(n),
             }
         }
-        for part in [&mut batch.kept, &mut batch.forgotten] {
+        for part in [&mut batch.kept, &mut batch.forgotten, &mut batch.members] {
             part.sort_unstable_by_key(|n| settlements[*n].lease.id);
         }
         batch
     }
 
     fn is_one_statement(&self) -> bool {
-        self.long.is_empty() && self.kept.is_empty() != self.forgotten.is_empty()
+        let parts = [&self.kept, &self.forgotten, &self.members];
+        self.long.is_empty() && parts.iter().filter(|part| !part.is_empty()).count() == 1
     }
 
     /// Answers for what is done, and leaves the rest to the long way.
     fn divide(&mut self, done: &HashSet<Mark>, settlements: &[Settlement], answers: &mut [Settled]) {
-        for n in std::mem::take(&mut self.kept).into_iter().chain(std::mem::take(&mut self.forgotten)) {
+        for n in [&mut self.kept, &mut self.forgotten, &mut self.members].into_iter().flat_map(std::mem::take) {
             if done.contains(&mark(&settlements[n].lease)) {
                 answers[n] = Settled::Done(State::Succeeded);
             } else {
@@ -141,17 +152,21 @@ impl Batch {
 }
 
 /// Settles the plain successes, and says which. All or none of them, if they have to be `whole`.
-async fn plain(s: &Session<'_>, settlements: &[Settlement], batch: &Batch, whole: bool) -> Result<HashSet<Mark>, Fault> {
+async fn plain(s: &mut Session<'_>, settlements: &[Settlement], batch: &Batch, whole: bool) -> Result<HashSet<Mark>, Fault> {
     let mut done = HashSet::new();
-    if !batch.kept.is_empty() {
-        let chosen = || batch.kept.iter().map(|n| &settlements[*n]);
+    for (query, part) in [(Q::SettlePlain, &batch.kept), (Q::SettleMembers, &batch.members)] {
+        if part.is_empty() {
+            continue;
+        }
+        let chosen = || part.iter().map(|n| &settlements[*n]);
         let (ids, fences) = leases(chosen().map(|settlement| &settlement.lease));
         let ran: Vec<i64> = chosen().map(|settlement| ms(settlement.ran_for)).collect();
         let results: Vec<_> = chosen().map(|settlement| settlement.result.as_deref().map(storable)).collect();
         let logs: Vec<_> = chosen().map(|settlement| settlement.logs.as_deref().map(storable)).collect();
         let progress: Vec<_> = chosen().map(|settlement| settlement.progress.as_deref().map(to_json)).collect();
         let params: Params<'_> = &[&s.now, &ids, &fences, &ran, &results, &logs, &progress, &whole, &s.lock_wait];
-        done.extend(held(&s.rows(Q::SettlePlain, params).await?)?);
+        done.extend(held(&s.rows(query, params).await?)?);
+        s.own.reported |= query == Q::SettleMembers;
     }
     if !batch.forgotten.is_empty() {
         let (ids, fences) = leases(batch.forgotten.iter().map(|n| &settlements[*n].lease));

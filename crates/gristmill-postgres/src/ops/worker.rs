@@ -85,7 +85,7 @@ pub(crate) async fn heartbeat(
         fleets.alike = fleet(row.try_get(6)?, row.try_get(7)?);
         pulse.drain = row.try_get::<_, i16>(8)? != 0;
         if row.try_get::<_, Option<Uuid>>(0)?.is_some() {
-            pulse.cancel.push(lease_of(row)?);
+            pulse.cancel.push(lease_of(row, 9)?);
         }
     }
     Ok((pulse, fleets))
@@ -93,13 +93,14 @@ pub(crate) async fn heartbeat(
 
 /// Which of the tasks that a worker holds are to stop.
 pub(crate) async fn cancelled(s: &Session<'_>, worker: WorkerId) -> Result<Vec<LeaseRef>, Fault> {
-    s.rows(Q::LeaseCancelled, &[&worker.as_uuid()]).await?.iter().map(lease_of).collect()
+    s.rows(Q::LeaseCancelled, &[&worker.as_uuid()]).await?.iter().map(|row| lease_of(row, 4)).collect()
 }
 
-fn lease_of(row: &Row) -> Result<LeaseRef, Fault> {
+/// The lease of a row, in which this column says whether its task is a member of a workflow.
+fn lease_of(row: &Row, member: usize) -> Result<LeaseRef, Fault> {
     let (seq, retention): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
     let (id, fence) = (TaskId::from_uuid(row.try_get(0)?), Fence::from_uuid(row.try_get(1)?));
-    Ok(LeaseRef { id, fence, key: key(seq, retention == NONE) })
+    Ok(LeaseRef { id, fence, key: key(seq, row.try_get(member)?, retention == NONE) })
 }
 
 /// Records what task types declare.

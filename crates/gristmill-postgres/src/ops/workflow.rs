@@ -204,11 +204,11 @@ async fn add(s: &mut Session<'_>, locked: &mut Locked, extension: &Extension) ->
         here.row.tally.members = count;
         here.row.tally.closed |= extension.close;
     }
-    if let Some(bounds) = locked.bounds.get_mut(number) {
-        let known = bounds.iter().flat_map(|(first, last)| [*first, *last]);
+    if let Some(aside) = locked.aside.get_mut(number) {
+        let known = aside.bounds.iter().flat_map(|(first, last)| [*first, *last]);
         let all = members.iter().map(|member| member.id.as_uuid()).chain(known);
         let (least, greatest) = all.fold((Uuid::max(), Uuid::nil()), |(least, greatest), id| (least.min(id), greatest.max(id)));
-        *bounds = Some((least, greatest)).filter(|_| count > 0);
+        aside.bounds = Some((least, greatest)).filter(|_| count > 0);
     }
     Ok(Extended::Added(count))
 }

@@ -108,31 +108,20 @@ pub(super) struct Reports {
     workflow: Vec<Uuid>,
     step: Vec<i32>,
     ended: Vec<i16>,
-    n: Vec<i32>,
 }
 
 impl Reports {
     /// A member has ended.
-    pub(super) fn ended(&mut self, step: Step, state: State) {
-        self.push(step, ended_of(state), 1);
-    }
-
-    /// One that had ended with this code was retried, and has not ended any more.
-    pub(super) fn reopened(&mut self, step: Step, ended: i16) {
-        self.push(step, ended, -1);
-    }
-
-    fn push(&mut self, (workflow, step): Step, ended: i16, n: i32) {
+    pub(super) fn ended(&mut self, (workflow, step): Step, state: State) {
         self.workflow.push(workflow);
         self.step.push(step);
-        self.ended.push(ended);
-        self.n.push(n);
+        self.ended.push(ended_of(state));
     }
 
     /// Writes them, beside the ends that they are about. Whoever commits that has workflows go on.
     pub(super) async fn write(&self, s: &mut Session<'_>) -> Result<(), Fault> {
         if !self.workflow.is_empty() {
-            s.execute(Q::ReportInsert, &[&self.workflow, &self.step, &self.ended, &self.n]).await?;
+            s.execute(Q::ReportInsert, &[&self.workflow, &self.step, &self.ended]).await?;
             s.own.reported = true;
         }
         Ok(())

@@ -34,12 +34,12 @@ pub(crate) async fn workflows(
     limit: usize,
 ) -> Result<Page<WorkflowRecord>, Fault> {
     let limit = limit.clamp(1, PAGE_ITEMS_MAX);
-    let code = |state: &WorkflowState| WorkflowState::ALL.iter().position(|known| known == state).and_then(|n| i32::try_from(n).ok());
+    let code =
+        |state: &WorkflowState| WorkflowState::ALL.iter().position(|known| known == state).and_then(|n| i32::try_from(n).ok());
     let states: Vec<i32> = filter.states.iter().filter_map(code).collect();
     let states = (!filter.states.is_empty()).then_some(states);
     let before = after.map_or(i64::MAX, Cursor::key);
-    let rows =
-        s.rows(Q::WorkflowList, &[&before, &bound(limit + 1), &filter.name, &filter.key, &states, &READ]).await?;
+    let rows = s.rows(Q::WorkflowList, &[&before, &bound(limit + 1), &filter.name, &filter.key, &states, &READ]).await?;
     let (seen, last) = match rows.first() {
         Some(row) => (row.try_get(11)?, row.try_get::<_, Option<i64>>(12)?),
         None => (0, None),
@@ -88,7 +88,9 @@ pub(crate) async fn members(
     }
     let Some(row) = s.row(Q::StepNamed, &[&id.as_uuid(), &step]).await? else { return Ok(Vec::new()) };
     let number: i32 = row.try_get(0)?;
-    let Some((first, last)) = row.try_get::<_, Option<Uuid>>(1)?.zip(row.try_get::<_, Option<Uuid>>(2)?) else { return Ok(Vec::new()) };
+    let Some((first, last)) = row.try_get::<_, Option<Uuid>>(1)?.zip(row.try_get::<_, Option<Uuid>>(2)?) else {
+        return Ok(Vec::new());
+    };
     s.spare_days().await?;
     let from = int(after.map_or(0, |place| place.saturating_add(1)));
     let (limit, bytes) = (bound(limit.clamp(1, PAGE_ITEMS_MAX)), bound(RESULTS_BYTES_MAX));

@@ -4,21 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::kit::encode::keep_until_of;
+use gristmill_core::workflow::{StepDraft, Workflows as _};
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, Ending, Env, Flags, Hold, NewTask, Note, Overrides, Place, Retention, RetryOutcome, Settled,
-    Settlement, Severity, Source, Standing, State, Store, TaskId, Timestamp, VirtualTime, Wanted, WorkerId, WorkerSpec, ended,
-    place,
+    CancelOutcome, Claim, Claimed, Ending, Env, Flags, Hold, Membership, NewTask, Note, Overrides, Place, Retention,
+    RetryOutcome, Settled, Settlement, Severity, Source, Standing, State, Store, TaskId, TaskMeta, Timestamp, VirtualTime,
+    Wanted, WorkerId, WorkerSpec, WorkflowId, ended, place,
 };
 use gristmill_postgres::PostgresStore;
 use tokio_postgres::Client;
 
-use crate::common::{Schema, client, task};
+use crate::common::{Schema, client, step, task, workflow};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// 2027-01-15 08:00.
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 /// A flag of a version that is yet to come.
 const STRANGE: i32 = 1 << 20;
+const MEMBER: i32 = Flags::MEMBER.bits();
 
 struct House {
     schema: Schema,
@@ -196,14 +198,23 @@ async fn a_task_that_waits_anywhere_or_runs_outlives_its_day() {
     drop(house.schema);
 }
 
-/// Each way in which a task can end, and each has to write the same about it.
+/// Each way in which a task can end, and each has to write the same about it, and to report it to the step of which it is a member; for which no
+/// lock of the workflow is needed.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_end_is_written_alike() {
     let house = House::new().await;
+    let run = workflow(&house.env, None, vec![StepDraft { open: true, ..step("g", 0, &[]) }]);
+    let (run, new) = (run.id, run);
+    house.store.start_workflow(new).await.unwrap();
+    // Somebody has it in hand, so that reports stay where they are.
+    let mut other = client().await;
+    let other = other.transaction().await.unwrap();
+    let hold = format!("SELECT FROM {}.workflow WHERE id = $1 FOR UPDATE", house.schema.0);
+    assert_eq!(other.execute(&hold, &[&run.as_uuid()]).await.unwrap(), 1);
     let retentions = [Retention::For(DAY), Retention::Forever, Retention::None, Retention::default()];
-    for (retention, flags) in retentions.into_iter().flat_map(|retention| [0, STRANGE].map(|flags| (retention, flags))) {
+    for (retention, flags) in retentions.into_iter().flat_map(|retention| [0, STRANGE, MEMBER].map(|flags| (retention, flags))) {
         for way in Way::ALL {
-            let (id, state) = way.end(&house, retention, flags).await;
+            let (id, state) = way.end(&house, retention, flags, run).await;
             let expected = ended(state, Flags::from_bits(flags), retention, house.env.now());
             let text =
                 "SELECT o.keep_until, o.owed, o.seq = t.seq, o.finished_at, (SELECT count(*) FROM outcome p WHERE p.id = o.id)
@@ -226,7 +237,17 @@ async fn every_end_is_written_alike() {
                 (row, keep) => panic!("{what}: {:?} instead of {keep:?}", row.map(|row| row.get::<_, i64>(0))),
             }
             assert_eq!(house.tables_of(id).await, [""; 0], "{what}");
-            if flags != 0 {
+            let told = "DELETE FROM report RETURNING workflow, step, succeeded, failed, cancelled";
+            let told = house.sql.query(told, &[]).await.unwrap();
+            let told: Vec<_> = told.iter().map(|row| (row.get(0), row.get(1), [row.get(2), row.get(3), row.get(4)])).collect();
+            let sums = match state {
+                State::Succeeded => [1, 0, 0],
+                State::Failed => [0, 1, 0],
+                _ => [0, 0, 1],
+            };
+            let expected = if flags == MEMBER { vec![(run.as_uuid(), 0, sums)] } else { Vec::new() };
+            assert_eq!(told, expected, "{what}: what its step has to learn");
+            if flags == STRANGE {
                 let outcome = house.store.retry(&[id]).await.unwrap();
                 assert_eq!(outcome, [RetryOutcome::NotEnded], "{what}: its end is not over");
             }
@@ -264,10 +285,12 @@ impl Way {
         Self::SetAside,
     ];
 
-    async fn end(self, house: &House, retention: Retention, flags: i32) -> (TaskId, State) {
+    async fn end(self, house: &House, retention: Retention, flags: i32, workflow: WorkflowId) -> (TaskId, State) {
         let expires = matches!(self, Self::ExpiredByClaim | Self::ExpiredBySweep).then_some(Duration::from_millis(1));
         let max_crashes = if self == Self::Rescued { 1 } else { 3 };
-        let new = NewTask { retention, expires, max_crashes, ..house.task(Hold::NONE) };
+        let member = (flags == MEMBER).then(|| Membership { workflow, number: 0, step: "g".to_owned(), place: 0, refers: false });
+        let meta = Some(Box::new(TaskMeta { member, ..TaskMeta::default() }));
+        let new = NewTask { retention, expires, max_crashes, meta, ..house.task(Hold::NONE) };
         let id = house.add(new).await;
         let flag = async |table: &str| {
             let text = format!("UPDATE {table} SET flags = $2 WHERE id = $1");
@@ -291,7 +314,7 @@ impl Way {
                 return (id, State::Expired);
             }
             // A claim takes nothing that has a flag which it does not know.
-            Self::ExpiredByClaim | Self::SetAside if flags != 0 => {
+            Self::ExpiredByClaim | Self::SetAside if flags == STRANGE => {
                 flag("ready").await;
                 assert!(house.claim(10).await.is_empty());
                 house.store.cancel(&[id]).await.unwrap();
@@ -335,7 +358,7 @@ impl Way {
             Self::Rescued => {
                 house.sql.execute("UPDATE worker SET lost = true WHERE id = $1", &[&worker.as_uuid()]).await.unwrap();
                 let rescued = house.store.sweep(1_000).await.unwrap().rescued;
-                if flags == 0 {
+                if flags != STRANGE {
                     assert_eq!(rescued, 1);
                     return (id, State::Failed);
                 }

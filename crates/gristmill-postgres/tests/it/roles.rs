@@ -224,7 +224,14 @@ async fn an_enqueuer_calls_functions_and_sees_no_table() {
     client.batch_execute(&format!("SELECT {s}.nudge()")).await.unwrap();
     let answer: String = client.query_one(&format!("SELECT {s}.cancel($1)"), &[&id]).await.unwrap().get(0);
     assert_eq!(answer, "cancelled");
+    let empty = format!(
+        "SELECT {s}.start_workflow('{{\"id\": \"{id}\", \"name\": \"w\", \"retention\": 0, \"definition\": \"{{}}\", \"ended\": 1, \"steps\": [], \
+         \"members\": []}}')"
+    );
+    assert_eq!(client.query_one(&empty, &[]).await.unwrap().get::<_, String>(0), "created");
     for sql in [
+        format!("SELECT {s}.add_tasks('[]', NULL, NULL)"),
+        format!("SELECT name FROM {s}.workflow"),
         format!("SELECT args FROM {s}.task"),
         format!("SELECT args FROM {s}.task_rest"),
         format!("SELECT name FROM {s}.kind"),

@@ -1,18 +1,537 @@
 //! What workflows go through on a server beyond what every store promises: many processes, open transactions, crashes, other versions.
 
-use gristmill_conformance::suite::checks;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::conformance::Schemas;
+use gristmill_core::workflow::{
+    Extended, Extension, NewWorkflow, Order, Ordered, Started, StepDraft, StepWord, Tally, WorkflowState, Workflows as _,
+};
+use gristmill_core::{
+    Claim, Claimed, Ending, Env, Membership, NewTask, Overrides, Retention, RetryOutcome, Settled, Settlement, Source, State,
+    Store, TaskId, TaskMeta, Timestamp, VirtualTime, Wanted, WorkerId, WorkerSpec, WorkflowId,
+};
+use gristmill_postgres::PostgresStore;
+use tokio_postgres::Client;
+
+use crate::common::{Schema, chain, client, step, task, workflow};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Longer than a workflow may stand still before it is looked at.
+const STILL: Duration = Duration::from_secs(30);
+
+struct House {
+    store: Arc<PostgresStore>,
+    env: Env,
+    time: VirtualTime,
+    worker: WorkerId,
+    sql: Client,
+    schema: Schema,
+}
+
+impl House {
+    async fn new() -> Self {
+        let schema = Schema::new();
+        let (env, time) = Env::virtual_time(Timestamp::from_millis(1_800_000_000_000), 7);
+        // Whatever waits for somebody's transaction would not end.
+        let url = schema.url("&lock_timeout=1h&statement_timeout=2h");
+        let store = PostgresStore::connect(&url, env.clone()).await.unwrap();
+        let sql = client().await;
+        sql.batch_execute(&format!("SET search_path = {}", schema.0)).await.unwrap();
+        let worker = enter(&*store, &env).await;
+        Self { store, env, time, worker, sql, schema }
+    }
+
+    async fn start(&self, new: &NewWorkflow) {
+        assert_eq!(self.store.start_workflow(new.clone()).await.unwrap(), Started::Created);
+    }
+
+    async fn claim(&self, limit: usize) -> Vec<Claimed> {
+        claim(&*self.store, &self.env, self.worker, limit).await
+    }
+
+    async fn succeed(&self, claimed: Vec<Claimed>) {
+        let all = claimed.into_iter().map(|claimed| Settlement::new(claimed.lease, Ending::Succeeded)).collect();
+        for settled in within(self.store.settle(all)).await.unwrap() {
+            assert_eq!(settled, Settled::Done(State::Succeeded));
+        }
+    }
+
+    async fn tally(&self, id: WorkflowId, step: usize) -> Tally {
+        self.store.workflow(id).await.unwrap().unwrap().steps[step].row.tally
+    }
+
+    async fn word(&self, id: WorkflowId, step: usize) -> StepWord {
+        self.store.workflow(id).await.unwrap().unwrap().steps[step].state()
+    }
+
+    async fn states(&self, tasks: &[NewTask]) -> Vec<State> {
+        let mut states = Vec::new();
+        for task in tasks {
+            states.push(self.store.get(task.id).await.unwrap().unwrap().state);
+        }
+        states
+    }
+
+    /// Members of the first step, from a place on.
+    fn more(&self, id: WorkflowId, from: u32, count: u32) -> Extension {
+        let member = |place| {
+            let of = Membership { workflow: id, number: 0, step: "g".to_owned(), place, refers: false };
+            let meta = Some(Box::new(TaskMeta { member: Some(of), ..TaskMeta::default() }));
+            NewTask { meta, ..task(&self.env, "mail", Overrides::default()) }
+        };
+        Extension { workflow: id, step: 0, from, members: (from..from + count).map(member).collect(), close: false }
+    }
+
+    async fn sweep(&self) {
+        within(self.store.sweep(1_000)).await.unwrap();
+    }
+
+    async fn run(&self, sql: &str) -> u64 {
+        self.sql.execute(sql, &[]).await.unwrap()
+    }
+
+    /// A connection with an open transaction in which this was done.
+    async fn open(&self, sql: &str) -> Client {
+        let other = client().await;
+        other.batch_execute(&format!("SET search_path = {}; BEGIN; {sql}", self.schema.0)).await.unwrap();
+        other
+    }
+}
+
+async fn enter(store: &dyn Store, env: &Env) -> WorkerId {
+    let id = env.worker_id();
+    let spec = WorkerSpec {
+        id,
+        name: "w".to_owned(),
+        lease: Duration::from_secs(86_400),
+        kinds: vec!["mail".into()],
+        queues: [("default".to_owned(), 1)].into(),
+        version: String::new(),
+    };
+    store.enter(&spec).await.unwrap();
+    id
+}
+
+async fn claim(store: &dyn Store, env: &Env, worker: WorkerId, limit: usize) -> Vec<Claimed> {
+    let claim = Claim { worker, fence: env.fence(), wanted: vec![Wanted::new("default", limit)], again: false };
+    store.claim(&claim).await.unwrap()
+}
+
+async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, work).await.unwrap_or_else(|_| panic!("it waits for somebody's transaction"))
+}
+
+/// As the transaction of a handler ends an attempt.
+fn settles(claimed: &Claimed) -> String {
+    let lease = claimed.lease;
+    format!("SELECT settle_succeeded('{}', '{}', 1, NULL, NULL, NULL, '[]')", lease.id.as_uuid(), lease.fence.as_uuid())
+}
+
+fn cancels(id: TaskId) -> String {
+    format!("SELECT cancel_tasks(ARRAY['{}'::uuid])", id.as_uuid())
+}
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dev() {
-    let subject = match std::env::var("DEV").as_deref() {
-        Ok("pooled") => Schemas::pooled(),
-        Ok("days") => Schemas::many_days(),
-        _ => Schemas::direct(),
+async fn an_open_transaction_holds_up_the_end_of_no_other_member() {
+    let house = House::new().await;
+    let new = workflow(&house.env, None, vec![step("g", 5, &[]), step("b", 1, &["g"])]);
+    house.start(&new).await;
+    let mut claimed = house.claim(3).await;
+    let handler = house.open(&settles(&claimed.remove(0))).await;
+    let ready = house.states(&new.members[..5]).await.iter().position(|state| *state == State::Ready).unwrap();
+    let somebody = house.open(&cancels(new.members[ready].id)).await;
+    house.succeed(vec![claimed.remove(0)]).await;
+    within(house.store.cancel(&[claimed[0].lease.id])).await.unwrap();
+    let settlement = Settlement::new(claimed.remove(0).lease, Ending::Failed);
+    assert_eq!(within(house.store.settle(vec![settlement])).await.unwrap(), [Settled::Done(State::Cancelled)]);
+    let tally = house.tally(new.id, 0).await;
+    assert_eq!((tally.succeeded, tally.cancelled), (1, 1));
+    // What somebody has in hand is left to a sweep, and the order is given.
+    let order = house.store.order_workflow(new.id, Order::Cancel);
+    assert_eq!(within(order).await.unwrap(), Ordered::Done(WorkflowState::Cancelling));
+    handler.batch_execute("COMMIT").await.unwrap();
+    somebody.batch_execute("ROLLBACK").await.unwrap();
+    house.sweep().await;
+    house.sweep().await;
+    let tally = house.tally(new.id, 0).await;
+    assert_eq!((tally.succeeded, tally.cancelled), (2, 3));
+    assert_eq!(house.store.workflow(new.id).await.unwrap().unwrap().state, WorkflowState::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_are_let_go_although_somebody_has_one_of_them_in_hand() {
+    let house = House::new().await;
+    let new = workflow(&house.env, None, vec![step("a", 1, &[]), step("g", 3, &["a"])]);
+    house.start(&new).await;
+    let other = house.open(&cancels(new.members[2].id)).await;
+    house.succeed(house.claim(1).await).await;
+    assert_eq!(house.states(&new.members[1..]).await, [State::Ready, State::Blocked, State::Ready]);
+    other.batch_execute("ROLLBACK").await.unwrap();
+    house.sweep().await;
+    assert_eq!(house.states(&new.members[1..]).await, [State::Ready; 3]);
+}
+
+/// In the first part of a large step, too, and while what somebody holds stays held.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_in_somebodys_hand_holds_up_none_behind_it() {
+    let house = House::new().await;
+    let new = workflow(&house.env, None, vec![StepDraft { open: true, ..step("g", 0, &[]) }]);
+    house.start(&new).await;
+    for part in 0..3 {
+        let more = house.more(new.id, part * 1_000, 1_000);
+        assert_eq!(house.store.extend_workflow(more).await.unwrap(), Extended::Added((part + 1) * 1_000));
+    }
+    let claimed = house.claim(1).await.remove(0);
+    let handler = house.open(&settles(&claimed)).await;
+    let order = house.store.order_workflow(new.id, Order::Cancel);
+    assert_eq!(within(order).await.unwrap(), Ordered::Done(WorkflowState::Cancelling));
+    for _ in 0..4 {
+        house.sweep().await;
+    }
+    assert_eq!(house.tally(new.id, 0).await.cancelled, 2_999);
+    handler.batch_execute("ROLLBACK").await.unwrap();
+    for _ in 0..3 {
+        house.sweep().await;
+    }
+    let pulse = house.store.heartbeat(house.worker, DEADLINE).await.unwrap();
+    assert_eq!(pulse.cancel, [claimed.lease.clone()], "it is asked as soon as that is possible");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_small_steps_go_at_once_however_many_they_are_together() {
+    let house = House::new().await;
+    let groups = ["c", "d", "e", "f", "g"].map(|name| step(name, 150, &["a"]));
+    for _ in 0..4 {
+        let new = workflow(&house.env, None, [step("a", 1, &[])].into_iter().chain(groups.clone()).collect());
+        house.start(&new).await;
+    }
+    house.succeed(house.claim(4).await).await;
+    let blocked: i64 = house.sql.query_one("SELECT count(*) FROM blocked", &[]).await.unwrap().get(0);
+    assert_eq!(blocked, 0, "3,000 in five steps of four workflows, and no sweep");
+}
+
+/// However many of them settle, each in batches of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_processes_at_once_lose_and_double_nothing() {
+    const MEMBERS: usize = 600;
+    let house = House::new().await;
+    let new = workflow(&house.env, None, vec![step("g", MEMBERS, &[]), step("b", 1, &["g"])]);
+    house.start(&new).await;
+    let mut settlers = Vec::new();
+    for _ in 0..4 {
+        let store = PostgresStore::connect(&house.schema.url(""), house.env.clone()).await.unwrap();
+        let (env, b) = (house.env.clone(), new.members[MEMBERS].id);
+        settlers.push(tokio::spawn(async move {
+            let worker = enter(&*store, &env).await;
+            let mut settled = 0;
+            loop {
+                let mut claimed = claim(&*store, &env, worker, 7).await;
+                claimed.retain(|claimed| claimed.lease.id != b);
+                if claimed.is_empty() {
+                    return settled;
+                }
+                let all = claimed.into_iter().map(|claimed| Settlement::new(claimed.lease, Ending::Succeeded)).collect();
+                settled += store.settle(all).await.unwrap().len();
+            }
+        }));
+    }
+    let mut settled = 0;
+    for settler in settlers {
+        settled += settler.await.unwrap();
+    }
+    assert_eq!(settled, MEMBERS);
+    // Nobody has to sweep: whoever was passed over is found by the one who had the workflow in hand.
+    let gone = async {
+        while house.word(new.id, 1).await == StepWord::Waiting {
+            tokio::task::yield_now().await;
+        }
     };
-    for check in checks().filter(|check| check.name.starts_with("workflows")) {
-        println!("{}", check.name);
-        check.run(&subject).await;
+    within(gone).await;
+    let tally = house.tally(new.id, 0).await;
+    assert_eq!((tally.succeeded as usize, tally.ended() as usize), (MEMBERS, MEMBERS));
+    let left: i64 = house.sql.query_one("SELECT count(*) FROM report", &[]).await.unwrap().get(0);
+    assert_eq!(left, 0);
+}
+
+/// As when a process dies between its commit and what follows from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_makes_good_what_a_crash_left_reported() {
+    let house = House::new().await;
+    let new = chain(&house.env, None);
+    house.start(&new).await;
+    house.run(&settles(&house.claim(1).await[0])).await;
+    assert_eq!(house.word(new.id, 1).await, StepWord::Waiting);
+    house.sweep().await;
+    assert_eq!((house.word(new.id, 1).await, house.states(&new.members[1..]).await), (StepWord::Running, vec![State::Ready]));
+    house.succeed(house.claim(1).await).await;
+    assert_eq!(house.store.workflow(new.id).await.unwrap().unwrap().state, WorkflowState::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_broken_by_hand_is_mended_when_it_has_stood_still() {
+    let house = House::new().await;
+    let run = async |breaks: &str| {
+        let new = workflow(&house.env, None, vec![step("g", 2, &[]), step("b", 1, &["g"])]);
+        house.start(&new).await;
+        let claimed = house.claim(2).await;
+        house.run(&settles(&claimed[0])).await;
+        house.run(&settles(&claimed[1])).await;
+        if breaks.contains("report") {
+            house.run(breaks).await;
+        }
+        house.sweep().await;
+        if !breaks.contains("report") {
+            // Back to where it was, as if nothing had been let go.
+            house.run(breaks).await;
+        }
+        let b = house.states(&new.members[2..]).await[0];
+        if b == State::Ready {
+            house.run("WITH gone AS (DELETE FROM ready RETURNING *) INSERT INTO blocked SELECT id, seq, 0, expires_at, queue, kind, \
+                       attempt, claim_no, crashes, priority, flags FROM gone").await;
+        }
+        house.time.advance(STILL);
+        house.sweep().await;
+        assert_eq!(house.states(&new.members[2..]).await, [State::Ready], "{breaks}");
+        house.succeed(house.claim(2).await).await;
+        assert_eq!(house.store.workflow(new.id).await.unwrap().unwrap().state, WorkflowState::Succeeded, "{breaks}");
+    };
+    run("DELETE FROM report").await;
+    run("UPDATE step SET succeeded = 0, state = 1 - number WHERE workflow IN (SELECT id FROM workflow WHERE ended = 0)").await;
+    run("UPDATE step SET chore = 0 WHERE chore = 1").await;
+}
+
+/// One that still runs is no reason to count a group of thousands anew, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_with_a_member_that_can_end_is_not_counted_again() {
+    let house = House::new().await;
+    let new = workflow(&house.env, None, vec![step("g", 2, &[]), step("b", 1, &["g"])]);
+    house.start(&new).await;
+    let mut claimed = house.claim(2).await;
+    house.time.advance(STILL);
+    house.sweep().await;
+    // Counted once by now; that a report is lost is seen when the other has ended, too.
+    house.run(&settles(&claimed.remove(0))).await;
+    house.run("DELETE FROM report").await;
+    house.time.advance(STILL);
+    house.sweep().await;
+    house.succeed(claimed).await;
+    house.time.advance(STILL);
+    house.sweep().await;
+    assert_eq!((house.tally(new.id, 0).await.succeeded, house.word(new.id, 1).await), (2, StepWord::Running));
+}
+
+/// It keeps a member whose end it wrote, and leaves the flag that it does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_an_older_program_wrote_is_told_once() {
+    let house = House::new().await;
+    let new = workflow(&house.env, None, vec![step("g", 2, &[]), step("b", 1, &["g"])]);
+    house.start(&new).await;
+    let older = "WITH gone AS (DELETE FROM ready WHERE id = $1 RETURNING *) INSERT INTO outcome(id, seq, finished_at, keep_until, \
+                 claim_no, attempt, crashes, state, ended, owed) SELECT id, seq, 0, 9223372036854775807, 1, 0, 0, 7, 4, flags FROM gone";
+    let id = new.members[0].id;
+    assert_eq!(house.sql.execute(older, &[&id.as_uuid()]).await.unwrap(), 1);
+    assert_eq!(house.store.retry(&[id]).await.unwrap(), [RetryOutcome::NotEnded], "its end is not over");
+    for _ in 0..2 {
+        house.time.advance(STILL);
+        house.sweep().await;
+        let tally = house.tally(new.id, 0).await;
+        assert_eq!((tally.cancelled, tally.ended()), (1, 1));
+    }
+    assert_eq!(house.store.retry(&[id]).await.unwrap(), [RetryOutcome::Ready]);
+    house.succeed(house.claim(2).await).await;
+    assert_eq!((house.tally(new.id, 0).await.succeeded, house.word(new.id, 1).await), (2, StepWord::Running));
+}
+
+/// It cancels and retries members, and knows nothing of workflows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_of_the_version_before_works_beside() {
+    let house = House::new().await;
+    let older = std::env::var("GRISTMILL_TEST_OLDER").expect("GRISTMILL_TEST_OLDER names a program; cargo xtask test builds one");
+    let older = async |args: &[&str]| {
+        let (program, store) = (older.clone(), house.schema.url(""));
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let run = move || std::process::Command::new(program).args(["--store", &store]).args(args).output();
+        let said = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    };
+    let new = workflow(&house.env, None, vec![step("g", 2, &[]), step("b", 1, &["g"])]);
+    house.start(&new).await;
+    let id = new.members[0].id.to_string();
+    older(&["tasks", "cancel", &id]).await;
+    house.sweep().await;
+    assert_eq!(house.tally(new.id, 0).await.cancelled, 1);
+    older(&["tasks", "retry", &id]).await;
+    house.sweep().await;
+    assert_eq!(house.tally(new.id, 0).await.ended(), 0, "what ran once more counts once");
+    house.succeed(house.claim(10).await).await;
+    assert_eq!((house.tally(new.id, 0).await.succeeded, house.word(new.id, 1).await), (2, StepWord::Running));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_ends_after_its_workflow_is_gone_is_kept_as_others_are() {
+    let house = House::new().await;
+    let new = NewWorkflow { retention: Retention::None, ..workflow(&house.env, None, vec![step("a", 1, &[])]) };
+    house.start(&new).await;
+    house.succeed(house.claim(1).await).await;
+    house.store.prune(1_000).await.unwrap();
+    assert_eq!(house.store.workflow(new.id).await.unwrap(), None);
+    let id = new.members[0].id;
+    assert_eq!(house.store.retry(&[id]).await.unwrap(), [RetryOutcome::Ready]);
+    house.succeed(house.claim(1).await).await;
+    house.sweep().await;
+    let kept: i64 = house
+        .sql
+        .query_one("SELECT keep_until FROM outcome WHERE id = $1 AND ended <> 0", &[&id.as_uuid()])
+        .await
+        .unwrap()
+        .get(0);
+    assert!(kept < i64::MAX);
+    let left: i64 = house.sql.query_one("SELECT count(*) FROM report", &[]).await.unwrap().get(0);
+    assert_eq!(left, 0);
+}
+
+/// Whoever may only enqueue could stop the sweeps of everybody with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_driver_sends_is_refused() {
+    let house = House::new().await;
+    let id = house.env.workflow_id().as_uuid();
+    let spec = r#"{\"name\":\"a\",\"kind\":\"mail\",\"role\":\"work\"}"#;
+    let member = format!(
+        r#"{{"id":"{id}","queue":"default","kind":"mail","priority":4,"max_attempts":1,"max_crashes":1,"ack":0,"retention":0,"args":"1",
+            "flags":4,"of_step":0,"of_place":0,"meta":"{{\"member\":{{\"workflow\":\"{id}\"}}}}"}}"#
+    );
+    let good = format!(
+        r#"{{"id":"{id}","name":"w","retention":0,"definition":"{{}}","ended":0,
+            "steps":[{{"spec":"{spec}","state":1,"chore":0,"closed":true}}],"members":[{member}]}}"#
+    );
+    let strange = house.env.workflow_id().as_uuid().to_string();
+    let start = async |text: &str| house.sql.query_one("SELECT start_workflow($1::text::jsonb)", &[&text]).await;
+    for (from, to, why) in [
+        (r#""name":"w""#, r#""name":"""#, "name: is empty"),
+        (r#""name":"w""#, r#""name":"w","key":"a\nb""#, "key: holds a control character"),
+        (r#""ended":0"#, r#""ended":9"#, "ended: is not a whole number"),
+        (r#""retention":0,"definition":"{}""#, r#""retention":0"#, "definition: is missing"),
+        (r#""state":1"#, r#""state":4"#, "step 1: has a state"),
+        (r#""chore":0"#, r#""chore":1"#, "step 1: has a state"),
+        (r#""closed":true"#, r#""closed":null"#, "step 1: has a state"),
+        (r#""of_place":0"#, r#""of_place":1"#, "members: are of no step"),
+        (r#""of_step":0"#, r#""of_step":1"#, "members: are of no step"),
+        (r#""flags":4"#, r#""flags":0"#, "task 1: flags"),
+        (r#""flags":4"#, r#""flags":12"#, "has flags that this version"),
+        (r#""priority":4"#, r#""priority":12"#, "task 1: priority"),
+        (r#"{\"workflow\":\"#, r#"{\"other\":\"#, "task 1: flags"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        let error = start(&good.replace(from, to)).await.expect_err(to);
+        let said = error.as_db_error().unwrap().message();
+        assert!(said.starts_with(why) || said.contains(why), "{to}: {said}");
+    }
+    let other = good.replace(&format!(r#"\"{id}\""#), &format!(r#"\"{strange}\""#));
+    assert!(start(&other).await.is_err(), "a member of another workflow");
+    assert_eq!(start(&good).await.unwrap().get::<_, String>(0), "created");
+    assert_eq!(start(&good).await.unwrap().get::<_, String>(0), id.to_string());
+    // No other way leads a task into a workflow.
+    let insert = async |task: String| {
+        let tasks = format!("[{task}]");
+        house.sql.query_one("SELECT insert_tasks($1::text::jsonb)", &[&tasks]).await.map(drop)
+    };
+    for task in [
+        member.clone(),
+        member.replace(r#""flags":4,"#, ""),
+        member.replace("member", r"\\u006dember").replace(r#""flags":4,"#, ""),
+    ] {
+        let error = insert(task.clone()).await.expect_err(&task);
+        assert!(error.as_db_error().unwrap().message().starts_with("task 1: flags"), "{task}: {error:?}");
+    }
+}
+
+/// Members that come by the thousand, to a step that waits and to one that goes, between what others do.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_are_added_while_others_end() {
+    let house = House::new().await;
+    let open = |name: &str, after: &[&str]| StepDraft { open: true, ..step(name, 0, after) };
+    let new = workflow(&house.env, None, vec![open("g", &[]), step("b", 1, &["g"])]);
+    house.start(&new).await;
+    let mut added = 0;
+    for part in 0..3 {
+        let more = Extension { close: part == 2, ..house.more(new.id, added, 100) };
+        added += 100;
+        assert_eq!(house.store.extend_workflow(more).await.unwrap(), Extended::Added(added));
+        house.succeed(house.claim(60).await).await;
+    }
+    assert_eq!(house.word(new.id, 0).await, StepWord::Running);
+    house.succeed(house.claim(1_000).await).await;
+    assert_eq!((house.word(new.id, 0).await, house.word(new.id, 1).await), (StepWord::Succeeded, StepWord::Running));
+    let page = house.store.members(new.id, "g", Some(149), 2).await.unwrap();
+    assert_eq!(page.iter().map(|member| member.place).collect::<Vec<_>>(), [150, 151]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn measure() {
+    if std::env::var("MEASURE").is_err() {
+        return;
+    }
+    const N: u32 = 20_000;
+    let schema = Schema::new();
+    let env = Env::system();
+    let store = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
+    let worker = enter(&*store, &env).await;
+    let drain = async |what: &str| {
+        let (mut left, mut claims, mut settles) = (N, Duration::ZERO, Duration::ZERO);
+        while left > 0 {
+            let since = std::time::Instant::now();
+            let claimed = claim(&*store, &env, worker, 500).await;
+            claims += since.elapsed();
+            left -= claimed.len() as u32;
+            let all = claimed
+                .into_iter()
+                .map(|claimed| Settlement { result: Some("1".to_owned()), ..Settlement::new(claimed.lease, Ending::Succeeded) })
+                .collect();
+            let since = std::time::Instant::now();
+            store.settle(all).await.unwrap();
+            settles += since.elapsed();
+        }
+        println!("{what}: claim {claims:?} settle {settles:?} {:.0}/s", f64::from(N) / (claims + settles).as_secs_f64());
+    };
+    for _ in 0..4 {
+        let since = std::time::Instant::now();
+        for _ in 0..N / 1_000 {
+            store.enqueue((0..1_000).map(|_| task(&env, "mail", Overrides::default())).collect()).await.unwrap();
+        }
+        println!("enqueue plain {:?}", since.elapsed());
+        drain("plain").await;
+        let new = workflow(&env, None, vec![StepDraft { open: true, ..step("g", 0, &[]) }]);
+        store.start_workflow(new.clone()).await.unwrap();
+        let since = std::time::Instant::now();
+        for from in (0..N).step_by(1_000) {
+            let member = |place| {
+                let of = Membership { workflow: new.id, number: 0, step: "g".to_owned(), place, refers: false };
+                let meta = Some(Box::new(TaskMeta { member: Some(of), ..TaskMeta::default() }));
+                NewTask { meta, ..task(&env, "mail", Overrides::default()) }
+            };
+            let members = (from..from + 1_000).map(member).collect();
+            let more = Extension { workflow: new.id, step: 0, from, members, close: from + 1_000 == N };
+            store.extend_workflow(more).await.unwrap();
+        }
+        println!("enqueue members {:?}", since.elapsed());
+        drain("members").await;
+        assert!(store.workflow(new.id).await.unwrap().unwrap().state.is_final());
+        // Chains of 4 steps.
+        let since = std::time::Instant::now();
+        for _ in 0..250 {
+            let steps = ["a", "b", "c", "d"].iter().enumerate();
+            let steps = steps.map(|(n, name)| step(name, 1, if n == 0 { &[] } else { &["a", "b", "c"][n - 1..n] })).collect();
+            store.start_workflow(workflow(&env, None, steps)).await.unwrap();
+        }
+        println!("start chains {:?} per chain", since.elapsed() / 250);
+        let since = std::time::Instant::now();
+        let mut done = 0;
+        while done < 1_000 {
+            let claimed = claim(&*store, &env, worker, 500).await;
+            done += claimed.len();
+            let all = claimed.into_iter().map(|claimed| Settlement::new(claimed.lease, Ending::Succeeded)).collect();
+            store.settle(all).await.unwrap();
+        }
+        println!("chains: {:.0} steps/s", 1_000.0 / since.elapsed().as_secs_f64());
     }
 }
