@@ -102,12 +102,12 @@ fn workflows_are_listed_by_pages_and_found_by_the_beginning_of_an_id() {
         listed["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(ids(&[]), [empty.clone(), other.clone(), first.clone()]);
-    assert_eq!(ids(&["--state", "succeeded"]), [empty.clone()]);
+    assert_eq!(ids(&["--state", "succeeded"]), std::slice::from_ref(&empty));
     assert_eq!(ids(&["--name", "upload", "--state", "running", "--state", "paused"]), [other.clone(), first.clone()]);
-    assert_eq!(ids(&["--key", "upload:abc"]), [first.clone()]);
+    assert_eq!(ids(&["--key", "upload:abc"]), std::slice::from_ref(&first));
     let page = sandbox.json(&["workflows", "list", "--limit", "2"]);
     assert!(page["items"][0].get("steps").is_none(), "{page}");
-    assert_eq!(ids(&["--limit", "2", "--cursor", page["next"].as_str().unwrap()]), [first.clone()]);
+    assert_eq!(ids(&["--limit", "2", "--cursor", page["next"].as_str().unwrap()]), std::slice::from_ref(&first));
     sandbox.fails(2, &["workflows", "list", "--state", "ready"]);
 
     // All of it but the last character, which tells them apart.
