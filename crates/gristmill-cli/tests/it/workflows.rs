@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::sandbox::{Sandbox, until};
+use crate::schema::Schema;
 
 const UPLOAD: &str = r#"{"name": "upload", "key": "upload:abc", "steps": {
   "process": {"task": "echo", "each": [{"n": 1}, {"n": 2}]},
@@ -38,7 +39,16 @@ fn until_ended(sandbox: &Sandbox, id: &str) -> Value {
 
 #[test]
 fn a_workflow_is_started_run_and_shown() {
-    let sandbox = sandbox();
+    runs_and_is_shown(&sandbox());
+}
+
+#[test]
+fn a_workflow_is_started_run_and_shown_on_postgres() {
+    let schema = Schema::new();
+    runs_and_is_shown(&sandbox().env("GRISTMILL_STORE", &schema.url()));
+}
+
+fn runs_and_is_shown(sandbox: &Sandbox) {
     let id = sandbox.ok(&["workflows", "start", "upload.json"]);
     let waiting = sandbox.json(&["workflows", "show", &id]);
     for field in ["id", "name", "key", "state", "attempt", "created_at", "finished_at", "steps"] {
@@ -59,7 +69,7 @@ fn a_workflow_is_started_run_and_shown() {
         assert!(tree.contains(line), "{line} is not in\n{tree}");
     }
     sandbox.ok(&["worker", "--drain"]);
-    let ended = until_ended(&sandbox, &id);
+    let ended = until_ended(sandbox, &id);
     assert_eq!((&ended["state"], &ended["steps"]["notify"]["succeeded"]), (&json!("succeeded"), &json!(1)));
 
     let members = sandbox.json(&["workflows", "members", &id, "process", "--limit", "1"]);
@@ -92,12 +102,12 @@ fn workflows_are_listed_by_pages_and_found_by_the_beginning_of_an_id() {
         listed["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(ids(&[]), [empty.clone(), other.clone(), first.clone()]);
-    assert_eq!(ids(&["--state", "succeeded"]), [empty.clone()]);
+    assert_eq!(ids(&["--state", "succeeded"]), std::slice::from_ref(&empty));
     assert_eq!(ids(&["--name", "upload", "--state", "running", "--state", "paused"]), [other.clone(), first.clone()]);
-    assert_eq!(ids(&["--key", "upload:abc"]), [first.clone()]);
+    assert_eq!(ids(&["--key", "upload:abc"]), std::slice::from_ref(&first));
     let page = sandbox.json(&["workflows", "list", "--limit", "2"]);
     assert!(page["items"][0].get("steps").is_none(), "{page}");
-    assert_eq!(ids(&["--limit", "2", "--cursor", page["next"].as_str().unwrap()]), [first.clone()]);
+    assert_eq!(ids(&["--limit", "2", "--cursor", page["next"].as_str().unwrap()]), std::slice::from_ref(&first));
     sandbox.fails(2, &["workflows", "list", "--state", "ready"]);
 
     // All of it but the last character, which tells them apart.
@@ -112,7 +122,16 @@ fn workflows_are_listed_by_pages_and_found_by_the_beginning_of_an_id() {
 
 #[test]
 fn whoever_waits_gets_the_result_and_the_end_is_the_exit_code() {
-    let sandbox = sandbox();
+    waits_for_results(&sandbox());
+}
+
+#[test]
+fn whoever_waits_gets_the_result_and_the_end_is_the_exit_code_on_postgres() {
+    let schema = Schema::new();
+    waits_for_results(&sandbox().env("GRISTMILL_STORE", &schema.url()));
+}
+
+fn waits_for_results(sandbox: &Sandbox) {
     let _worker = sandbox.worker(&[]);
     let wait = |form: &str, more: &[&str]| sandbox.run_with_input(&[&["workflows", "start", "-", "--wait"], more].concat(), form);
     let one = wait(UPLOAD, &[]);
@@ -159,10 +178,19 @@ fn whoever_waits_gets_the_result_and_the_end_is_the_exit_code() {
 
 #[test]
 fn workflows_are_paused_resumed_and_cancelled() {
-    let sandbox = sandbox();
+    obeys_orders(&sandbox());
+}
+
+#[test]
+fn workflows_are_paused_resumed_and_cancelled_on_postgres() {
+    let schema = Schema::new();
+    obeys_orders(&sandbox().env("GRISTMILL_STORE", &schema.url()));
+}
+
+fn obeys_orders(sandbox: &Sandbox) {
     let form =
         r#"{"name": "w", "steps": {"a": {"task": "waits"}, "b": {"task": "echo", "after": ["a"]}}, "always": {"task": "echo"}}"#;
-    let id = start(&sandbox, form);
+    let id = start(sandbox, form);
     let answer = sandbox.json(&["workflows", "pause", &id]);
     assert_eq!(answer, json!({ "items": [{ "id": id, "outcome": "done", "state": "paused" }] }));
     let member = |step: &str| sandbox.json(&["workflows", "members", &id, step])["items"][0]["id"].as_str().unwrap().to_owned();
@@ -181,8 +209,8 @@ fn workflows_are_paused_resumed_and_cancelled() {
     sandbox.until_state(&member("a"), "running");
     let answer = sandbox.json(&["workflows", "cancel", &id]);
     assert_eq!(answer["items"][0]["state"], "cancelling");
-    let ended = until_ended(&sandbox, &id);
-    assert_eq!((&ended["state"], &ended["steps"]["b"]["reason"]), (&json!("cancelled"), &json!("cancelled")), "{ended}");
+    let ended = until_ended(sandbox, &id);
+    assert_eq!((&ended["state"], &ended["steps"]["b"]["reason"]), (&json!("cancelled"), &json!({ "after": "a" })), "{ended}");
     assert_eq!(ended["steps"]["always"]["state"], "succeeded");
     let again = sandbox.fails(1, &["workflows", "cancel", &id, "019a0000-0000-7000-8000-000000000001"]);
     assert!(again.contains("2 workflows could not be cancelled"), "{again}");
@@ -219,6 +247,10 @@ fn every_mistake_is_told_with_its_place_and_makes_no_database() {
     sandbox.fails(2, &["workflows", "start", "upload.json", "--key", ""]);
     assert!(!sandbox.path("gristmill.db").exists(), "nothing to start, and yet a database was made");
 
+    let unknown = sandbox.run_with_input(&["workflows", "start", "-"], r#"{"name": "w", "steps": {"a": {"task": "ehco"}}}"#);
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("no task type `ehco` here; did you mean `echo`?"), "{unknown:?}");
+    assert!(!sandbox.path("gristmill.db").exists(), "nothing to start, and yet a database was made");
+    sandbox.ok(&["migrate"]);
     refused(
         r#"{"name": "w", "steps": {"a": {"task": "ehco"}, "b": {"task": "x", "undo": {"task": "y"}}}}"#,
         &[

@@ -170,10 +170,7 @@ pub async fn a_chord_goes_once_with_all_results_in_order(bench: Bench<'_>) {
     let (_, again) = claimed.swap_remove(1);
     bench.settle(again.lease, Ending::Retry { delay: secs(0) }).await;
     for (name, claimed) in claimed.into_iter().rev() {
-        let settlement = Settlement {
-            result: Some(format!("\"{name}\"")),
-            ..Settlement::new(claimed.lease, Ending::Succeeded)
-        };
+        let settlement = Settlement { result: Some(format!("\"{name}\"")), ..Settlement::new(claimed.lease, Ending::Succeeded) };
         assert_eq!(bench.settle_with(settlement.clone()).await, Settled::Done(State::Succeeded));
         assert_eq!(bench.settle_with(settlement).await, Settled::LeaseLost, "a repetition counts for nothing");
     }

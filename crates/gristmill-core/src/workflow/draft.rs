@@ -4,6 +4,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::{Needs, NewStep, NewWorkflow, References, Role, StepSpec, Tolerance, Wanted, pointer_part, references};
+use crate::kind::check_labels;
 use crate::limits::STEPS_MAX;
 use crate::{Membership, NewTask, Retention, TaskMeta, WorkflowId, limits};
 
@@ -84,6 +85,9 @@ impl<M> Draft<M> {
         }
         if let Some(Err(error)) = self.key.as_deref().map(|key| limits::check_name("key", key)) {
             return at("/key", error.problem);
+        }
+        if let Err(error) = check_labels("tags", self.tags.iter()) {
+            return at("/tags", error.problem);
         }
         if self.steps.len() > STEPS_MAX {
             return at("/steps", format!("has {} steps; at most {STEPS_MAX} are allowed", self.steps.len()));

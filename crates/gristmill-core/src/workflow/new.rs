@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Edge, Flow, Needs, Role, StepRow, StepState, Tolerance};
-use crate::limits::{BATCH_BYTES_MAX, BATCH_TASKS_MAX, STEPS_MAX};
+use crate::kind::check_labels;
+use crate::limits::{BATCH_TASKS_MAX, STEPS_MAX};
 use crate::{InvalidInput, NewTask, Retention, WorkflowId, limits};
 
 /// A workflow on its way into a store: everything is decided, nothing is yet kept. Made from a [`Draft`](super::Draft), which finds
@@ -75,6 +76,7 @@ impl NewWorkflow {
         if let Some(key) = &self.key {
             limits::check_name("key", key)?;
         }
+        check_labels("tags", self.tags.iter())?;
         if self.steps.len() > STEPS_MAX {
             return Err(InvalidInput::new("steps", format!("are {}; at most {STEPS_MAX} are allowed", self.steps.len())));
         }
@@ -89,27 +91,6 @@ impl NewWorkflow {
         strange.map_or(Ok(()), |member| {
             Err(InvalidInput::new("members", format!("have the task {}, which is of no step of this workflow", member.id)))
         })
-    }
-
-    /// The same in parts of a size that a store takes at once: a start, and what is to be added to it in this order. Steps of which not all
-    /// members come with the start are open until the last of theirs is there.
-    pub fn into_parts(mut self) -> (Self, Vec<Extension>) {
-        let mut rest = self.members.split_off(first(&self.members));
-        let mut more: Vec<Extension> = Vec::new();
-        while let Some((number, from)) = rest.first().and_then(NewTask::membership).map(|of| (of.number, of.place)) {
-            let is_next = |member: &&NewTask| member.membership().is_some_and(|of| of.number == number);
-            let mut part = rest.split_off(rest.iter().take_while(is_next).count().min(first(&rest)).max(1));
-            std::mem::swap(&mut part, &mut rest);
-            more.push(Extension { workflow: self.id, step: number, from, members: part, close: false });
-        }
-        for (step, number) in self.steps.iter_mut().zip(0_u32..) {
-            let Some(last) = more.iter_mut().rev().find(|part| part.step == number) else { continue };
-            last.close = !step.open;
-            step.open = true;
-            let with_start = self.members.iter().filter(|member| member.membership().is_some_and(|of| of.number == number));
-            step.members = u32::try_from(with_start.count()).unwrap_or(u32::MAX);
-        }
-        (self, more)
     }
 
     /// Blocks the members of all steps that do not go at once, given [how it begins](super::Flow::begin).
@@ -129,16 +110,6 @@ impl NewStep {
         row.tolerance = self.spec.tolerance;
         row
     }
-}
-
-/// How many of the first of them go at once.
-fn first(members: &[NewTask]) -> usize {
-    let mut bytes = 0_usize;
-    let fits = |member: &&NewTask| {
-        bytes = bytes.saturating_add(member.bytes());
-        bytes <= BATCH_BYTES_MAX
-    };
-    members.iter().take(BATCH_TASKS_MAX).take_while(fits).count()
 }
 
 /// What steps wait for, from their definitions in the order of their numbers.
@@ -187,38 +158,4 @@ pub enum Extended {
     Conflict,
     /// There is no such workflow or step.
     NotFound,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::workflow::{Draft, DraftError, StepDraft};
-    use crate::{Env, Limits, Overrides, Policy};
-
-    #[test]
-    fn what_is_too_much_at_once_goes_in_parts() {
-        let env = Env::system();
-        let group = |name: &str, count| StepDraft::group(name, "t", vec![(); count]);
-        let mut steps = vec![group("a", 400), group("b", 2_100), group("c", 700), StepDraft::one("d", "t", ())];
-        steps[2].open = true;
-        let draft = Draft { name: "w".to_owned(), key: None, tags: Vec::new(), retention: Retention::default(), steps };
-        let task = || {
-            let task =
-                NewTask::resolve("t", &Policy::default(), "{}".into(), Overrides::default(), env.task_id(), &Limits::default());
-            Ok::<_, DraftError>(task.unwrap())
-        };
-        let whole = draft.resolve(env.workflow_id(), "{}".to_owned(), |_, _, ()| task()).unwrap();
-        assert!(whole.check().is_err());
-        let all: Vec<_> = whole.members.iter().map(|member| member.id).collect();
-        let (start, more) = whole.into_parts();
-        start.check().unwrap();
-        let steps: Vec<_> = start.steps.iter().map(|step| (step.members, step.open)).collect();
-        assert_eq!(steps, [(400, false), (600, true), (0, true), (0, true)]);
-        let parts: Vec<_> = more.iter().map(|part| (part.step, part.from, part.members.len(), part.close)).collect();
-        assert_eq!(parts, [(1, 600, 1_000, false), (1, 1_600, 500, true), (2, 0, 700, false), (3, 0, 1, true)]);
-        let parted = start.members.iter().chain(more.iter().flat_map(|part| &part.members)).map(|member| member.id);
-        assert_eq!(parted.collect::<Vec<_>>(), all);
-        let (small, more) = NewWorkflow { members: start.members[..400].to_vec(), ..start.clone() }.into_parts();
-        assert_eq!((small.members.len(), more), (400, vec![]));
-    }
 }

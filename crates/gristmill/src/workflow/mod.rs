@@ -81,7 +81,7 @@ mod step;
 pub use build::Workflow;
 pub use error::{RunError, StartError};
 pub use failed::Failed;
-pub use form::{FORM_BYTES_MAX, Form, FormError};
+pub use form::{FORM_BYTES_MAX, FORM_MEMBERS_MAX, Form, FormError};
 pub use handle::WorkflowHandle;
 pub use member::MemberDraft;
 pub use output::{Gives, Output};

@@ -44,8 +44,8 @@ pub(super) async fn run<S: Send + Sync + 'static>(args: Start, mut session: Sess
     if let Some(key) = args.key {
         form = form.key(key)?;
     }
-    if !args.force && session.kinds().is_empty() {
-        session.make_no_store()?;
+    for kind in form.kinds().into_iter().filter(|_| !args.force) {
+        session.make_no_store_unless_known(kind)?;
     }
     let client = session.connect_to_enqueue().await?;
     let queues: Vec<_> = form.queues().into_iter().map(str::to_owned).collect();

@@ -1,6 +1,6 @@
 use super::{Form, FormError, MemberDraft, Mistakes, Place, below};
 use crate::client::{Client, EnqueueError};
-use crate::core::workflow::{Draft, DraftError, Wanted, pointer_part, reference_places};
+use crate::core::workflow::{Draft, DraftError, Reference, pointer_part, reference_places};
 use crate::near::did_you_mean;
 
 /// Checks the graph, and tells each mistake where it was written. One that would only follow from another is not told.
@@ -10,14 +10,15 @@ pub(super) fn graph(draft: &mut Draft<MemberDraft>, places: &mut [Place], mistak
         if mistakes.are_enough() {
             return;
         }
-        let Some((number, part)) = locate(draft, &error) else { return mistakes.add(error.place, error.why) };
-        let at = places[number].at.clone();
-        let step = &mut draft.steps[number];
+        let found = locate(draft, &error);
+        let found = found.and_then(|(number, part)| Some((number, part, draft.steps.get_mut(number)?, places.get_mut(number)?)));
+        let Some((number, part, step, place)) = found else { return mistakes.add(error.place, error.why) };
+        let at = place.at.clone();
         match part.strip_prefix("/after/").and_then(|nth| nth.parse::<usize>().ok()) {
             // Without it the others are found.
-            Some(nth) if nth < step.after.len() && nth < places[number].after.len() => {
+            Some(nth) if nth < step.after.len() && nth < place.after.len() => {
                 let (name, _) = step.after.remove(nth);
-                let place = format!("{at}{}", places[number].after.remove(nth));
+                let place = format!("{at}{}", place.after.remove(nth));
                 mistakes.add(place, error.why + &near(draft, &name));
                 is_broken = true;
             }
@@ -49,24 +50,26 @@ fn near(draft: &Draft<MemberDraft>, name: &str) -> String {
     did_you_mean(name, draft.steps.iter().map(|step| step.name.as_str()))
 }
 
-/// The reference of a step which is refused: its place within the step, and the name in it. It is refused no more then.
+/// The reference of a step which is refused: its place within the step, and the step that it names. It is refused no more then.
 fn culprit(draft: &mut Draft<MemberDraft>, number: usize) -> Option<(String, String)> {
-    let refers = std::mem::take(&mut draft.steps[number].refers);
-    let is_wrong =
-        |draft: &Draft<MemberDraft>| draft.check().is_err_and(|error| locate(draft, &error).is_some_and(|(at, _)| at == number));
-    let nth = (0..refers.len()).find(|nth| {
-        draft.steps[number].refers = vec![refers[*nth].clone()];
-        is_wrong(draft)
-    });
-    draft.steps[number].refers = refers;
-    let wrong = draft.steps[number].refers.remove(nth?);
-    let step = &draft.steps[number];
+    let refers = std::mem::take(&mut draft.steps.get_mut(number)?.refers);
+    let mut is_wrong = |reference: &Reference| {
+        draft.steps.get_mut(number).into_iter().for_each(|step| step.refers = vec![reference.clone()]);
+        draft.check().is_err_and(|error| locate(draft, &error).is_some_and(|(at, _)| at == number))
+    };
+    let (wrong, right): (Vec<_>, Vec<_>) = {
+        let nth = refers.iter().position(&mut is_wrong);
+        refers.into_iter().enumerate().partition(|(at, _)| Some(*at) == nth)
+    };
+    let step = draft.steps.get_mut(number)?;
+    step.refers = right.into_iter().map(|(_, reference)| reference).collect();
+    let (_, wrong) = wrong.into_iter().next()?;
+    let is_meant = |found: &Reference| found.step == wrong.step && found.wanted == wrong.wanted;
     let place = step.members.iter().enumerate().find_map(|(member, made_of)| {
-        let found = reference_places(&made_of.args).ok()?.into_iter().find(|(reference, _)| *reference == wrong);
+        let found = reference_places(&made_of.args).ok()?.into_iter().find(|(reference, _)| is_meant(reference));
         found.map(|(_, inner)| if step.group { format!("/each/{member}{inner}") } else { format!("/args{inner}") })
     });
-    let name = wrong.step.unwrap_or_else(|| if wrong.wanted == Wanted::Failure { String::new() } else { step.name.clone() });
-    Some((place.unwrap_or_else(|| "/args".to_owned()), name))
+    Some((place?, wrong.step.unwrap_or_default()))
 }
 
 /// Checks a form against the task types that a client knows.

@@ -4,7 +4,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
@@ -16,6 +16,9 @@ use crate::core::workflow::{Draft, DraftError, pointer_part};
 
 /// The largest form that is read.
 pub const FORM_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The most members that the groups of a form have together: each takes about a kilobyte of memory until it is kept.
+pub const FORM_MEMBERS_MAX: usize = 250_000;
 
 /// So many mistakes of one form are told. If there are more, mostly all have one reason.
 const MISTAKES_MAX: usize = 20;
@@ -92,13 +95,15 @@ impl Form {
         self
     }
 
+    /// The task types of its steps, each once.
+    pub fn kinds(&self) -> BTreeSet<&str> {
+        self.draft.steps.iter().map(|step| step.kind.as_str()).collect()
+    }
+
     /// The queues that its steps name, each once.
-    pub fn queues(&self) -> Vec<&str> {
+    pub fn queues(&self) -> BTreeSet<&str> {
         let members = self.draft.steps.iter().flat_map(|step| &step.members);
-        let mut queues: Vec<_> = members.filter_map(|member| member.options.queue.as_deref()).collect();
-        queues.sort_unstable();
-        queues.dedup();
-        queues
+        members.filter_map(|member| member.options.queue.as_deref()).collect()
     }
 
     /// Checks it against the task types that the client knows: whether they are there, and take these arguments. What stands in the

@@ -1,9 +1,9 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{FORM_BYTES_MAX, Form, FormError, MemberDraft, Mistakes, Place, below, check, definition};
-use crate::core::workflow::{Draft, Needs, ReferenceError, Role, StepDraft, Tolerance, reference_places};
-use crate::core::{Limits, NewTask, Overrides, Policy, Retention, TaskId};
+use super::{FORM_BYTES_MAX, FORM_MEMBERS_MAX, Form, FormError, MemberDraft, Mistakes, Place, below, check, definition};
+use crate::core::workflow::{Draft, Needs, Reference, ReferenceError, Role, StepDraft, Tolerance, reference_places};
+use crate::core::{Limits, NewTask, Overrides, Policy, TaskId};
 use crate::twins;
 use crate::written::{self, Entries, OPTIONS, is_due_twice, read_option, unknown};
 
@@ -20,13 +20,11 @@ pub(super) fn read(text: &str) -> Result<Form, FormError> {
     }
     let whole: &RawValue = serde_json::from_str(text).map_err(|error| FormError::one("", format!("is not JSON: {error}")))?;
     let mut reader = Reader::default();
-    let draft = reader.whole(whole);
+    let mut draft = reader.whole(whole).unwrap_or_default();
     let Reader { mut mistakes, mut places, .. } = reader;
-    let Some(mut draft) = draft.filter(|_| mistakes.0.is_empty()) else {
-        mistakes.none_or_error()?;
-        return Err(FormError::one("", "is no workflow"));
-    };
-    check::graph(&mut draft, &mut places, &mut mistakes);
+    if mistakes.0.is_empty() {
+        check::graph(&mut draft, &mut places, &mut mistakes);
+    }
     mistakes.none_or_error()?;
     Ok(Form { draft, places, definition: definition::of(text), force: false })
 }
@@ -36,6 +34,8 @@ struct Reader<'a> {
     mistakes: Mistakes,
     steps: Vec<StepDraft<MemberDraft>>,
     places: Vec<Place>,
+    /// How many members groups have so far.
+    members: usize,
     /// The options of every step, and those of the steps that wait for nothing besides.
     every: Vec<(String, &'a RawValue)>,
     first: Vec<(String, &'a RawValue)>,
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
     fn whole(&mut self, whole: &'a RawValue) -> Option<Draft<MemberDraft>> {
         let entries = self.object("", whole)?;
         let known = || FORM.into_iter().chain(HANDLERS.map(|(name, _)| name));
-        let mut draft = Draft { retention: Retention::default(), ..Draft::default() };
+        let mut draft = Draft::default();
         // Before the steps, wherever they stand.
         if let Some(options) = entries.get("options") {
             self.options(options);
@@ -176,8 +176,10 @@ impl<'a> Reader<'a> {
     fn push(&mut self, mut step: StepDraft<MemberDraft>, place: Place) {
         for member in &step.members {
             for (reference, _) in reference_places(&member.args).unwrap_or_default() {
-                if !step.refers.contains(&reference) {
-                    step.refers.push(reference);
+                // Which part is meant has no say in the graph, and each of many members may mean another.
+                let whole = Reference { at: String::new(), ..reference };
+                if !step.refers.contains(&whole) {
+                    step.refers.push(whole);
                 }
             }
         }
@@ -292,6 +294,14 @@ impl<'a> Reader<'a> {
             return Vec::new();
         }
         let items = self.value::<Vec<&RawValue>>(place, value).unwrap_or_default();
+        self.members = self.members.saturating_add(items.len());
+        if self.members > FORM_MEMBERS_MAX {
+            let why = format!(
+                "has more than {FORM_MEMBERS_MAX} members, with those of the groups before; a program can add more to an open group"
+            );
+            self.mistakes.add(place, why);
+            return Vec::new();
+        }
         let mut members = Vec::with_capacity(items.len());
         for (nth, item) in items.into_iter().enumerate() {
             if self.mistakes.are_enough() {

@@ -47,7 +47,8 @@ fn the_form_that_scripts_depend_on_is_read() {
     assert_eq!(notify.tolerance, Tolerance::Count(1));
     assert_eq!((flag.role, always.role), (Role::Handler(Needs::Failure), Role::Handler(Needs::End)));
     assert_eq!(always.members[0].args, json!({}));
-    assert_eq!(form.queues(), ["q"]);
+    assert!(form.queues().into_iter().eq(["q"]));
+    assert!(form.kinds().into_iter().eq(["clean", "flag", "merge", "notify", "process", "tell", "unmerge"]));
 }
 
 #[test]
@@ -81,6 +82,7 @@ fn whatever_is_wrong_is_told_with_its_place() {
         (r#"{"name": "w", "steps": []}"#, "/steps: is not a JSON object"),
         (r#"{"name": "w", "stpes": {}, "steps": {}}"#, "/stpes: unknown field `stpes`; did you mean `steps`?"),
         (r#"{"name": "w", "name": "w", "steps": {}}"#, "/name: is there twice"),
+        (r#"{"name": "w", "tags": ["a", ""], "steps": {}}"#, "/tags: "),
         (r#"{"name": "w", "retention": "soon", "steps": {}}"#, "/retention: "),
         (r#"{"name": "w", "options": {"evry": {}}, "steps": {}}"#, "/options/evry: unknown field `evry`; did you mean `every`?"),
         (r#"{"name": "w", "options": {"every": {"priority": 10}}, "steps": {"a": {"task": "t"}}}"#, "/options/every/priority: "),
@@ -170,6 +172,9 @@ fn limits_hold() {
     assert!(mistakes(&steps(&many.join(",")))[0].starts_with("/steps: has 1001 steps"));
     let long = format!(r#"{{"name": "w", "steps": {{}}{}}}"#, " ".repeat(FORM_BYTES_MAX));
     assert!(mistakes(&long)[0].starts_with(": is 671"), "{}", mistakes(&long)[0]);
+    let members = vec!["{}"; FORM_MEMBERS_MAX].join(",");
+    let groups = format!(r#""a": {{"task": "t", "each": [{{}}]}}, "b": {{"task": "t", "each": [{members}]}}"#);
+    assert!(mistakes(&steps(&groups))[0].starts_with("/steps/b/each: has more than 250000 members"));
     let form = Form::read(&steps("")).unwrap();
     assert!(form.clone().key("k").is_ok_and(|form| form.draft.key.as_deref() == Some("k")));
     assert!(form.key("").unwrap_err().to_string().starts_with("/key: "));
