@@ -215,6 +215,8 @@ CREATE FUNCTION {s}.thin_step(now bigint) RETURNS boolean LANGUAGE plpgsql SECUR
 DECLARE
   began CONSTANT timestamptz := clock_timestamp();
   state {s}.thin;
+  task  text;
+  last  uuid;
   ids   uuid[];
 BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' OR NOT {s}.days_lock() THEN
@@ -234,10 +236,14 @@ BEGIN
     RETURN false;
   END;
   PERFORM {s}.thin_hold(state.day, now);
+  task := {s}.day_table('task', state.day);
   IF state.copied IS NOT NULL THEN
-    EXECUTE 'SELECT ARRAY(SELECT id FROM ' || {s}.day_table('task', state.day) || ' WHERE id > $1 ORDER BY id LIMIT $2)'
-      INTO ids USING state.copied, state.part;
-    state.copied := ids[state.part];
+    EXECUTE 'SELECT id FROM ' || task || ' WHERE id > $1 ORDER BY id OFFSET $2 - 1 LIMIT 1' INTO last USING state.copied, state.part;
+    -- Both as wholes: nobody can tell the planner how many lie between two ids, and a join might look through all of these for each.
+    EXECUTE 'SELECT ARRAY(SELECT id FROM ' || task || ' WHERE id > $1 AND id <= $2 EXCEPT SELECT id FROM '
+         || {s}.day_table('outcome', state.day) || ' WHERE id > $1 AND id <= $2 AND keep_until <= $3)'
+      INTO ids USING state.copied, coalesce(last, {s}.day_floor(state.day + 1)), now;
+    state.copied := last;
   ELSE
     WITH taken AS (
       DELETE FROM {s}.thin_change WHERE ctid = ANY (ARRAY(SELECT ctid FROM {s}.thin_change LIMIT state.part)) RETURNING id
