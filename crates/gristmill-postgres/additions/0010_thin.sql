@@ -64,7 +64,7 @@ BEGIN
   IF NOT answer OR NOT {s}.day_is_large(day) THEN
     RETURN false;
   END IF;
-  EXECUTE 'SELECT 4 * count(*) FILTER (WHERE NOT EXISTS (SELECT FROM ' || outcome || ' o WHERE o.id = t.id AND o.keep_until <= $1 OFFSET 0)) '
+  EXECUTE 'SELECT 4 * count(*) FILTER (WHERE NOT EXISTS (SELECT FROM ' || outcome || ' o WHERE o.id = t.id AND coalesce(o.keep_until, 9223372036854775807) <= $1 OFFSET 0)) '
        || '<= count(*) FROM ' || task || ' t TABLESAMPLE SYSTEM ($2::real)'
     INTO answer USING now, least(100, 104857600.0 / greatest(pg_relation_size(to_regclass(task)), 1));
   -- What can be dropped as a whole needs no copy.
@@ -127,7 +127,7 @@ DECLARE
   label   CONSTANT text := {s}.day_table('label', day);
 BEGIN
   EXECUTE 'WITH kept AS MATERIALIZED (SELECT * FROM ' || task || ' t WHERE id = ANY($1) AND NOT EXISTS (SELECT FROM ' || outcome
-       || ' o WHERE o.id = t.id AND o.keep_until <= $2 OFFSET 0)), '
+       || ' o WHERE o.id = t.id AND coalesce(o.keep_until, 9223372036854775807) <= $2 OFFSET 0)), '
        || 'tasks AS (INSERT INTO ' || task || '_thin SELECT * FROM kept), '
        || 'outcomes AS (INSERT INTO ' || outcome || '_thin SELECT * FROM ' || outcome || ' WHERE id = ANY (ARRAY(SELECT id FROM kept))) '
        || CASE WHEN to_regclass(label) IS NULL THEN 'SELECT' ELSE 'INSERT INTO ' || label || '_thin SELECT l, k.seq, k.id FROM kept k '
@@ -239,9 +239,9 @@ BEGIN
   task := {s}.day_table('task', state.day);
   IF state.copied IS NOT NULL THEN
     EXECUTE 'SELECT id FROM ' || task || ' WHERE id > $1 ORDER BY id OFFSET $2 - 1 LIMIT 1' INTO last USING state.copied, state.part;
-    -- Both as wholes: nobody can tell the planner how many lie between two ids, and a join might look through all of these for each.
+    -- Both as wholes, each by its primary key: a join, or the index of what is over, might look through all of the day for each part.
     EXECUTE 'SELECT ARRAY(SELECT id FROM ' || task || ' WHERE id > $1 AND id <= $2 EXCEPT SELECT id FROM '
-         || {s}.day_table('outcome', state.day) || ' WHERE id > $1 AND id <= $2 AND keep_until <= $3)'
+         || {s}.day_table('outcome', state.day) || ' WHERE id > $1 AND id <= $2 AND coalesce(keep_until, 9223372036854775807) <= $3)'
       INTO ids USING state.copied, coalesce(last, {s}.day_floor(state.day + 1)), now;
     state.copied := last;
   ELSE
@@ -260,10 +260,10 @@ BEGIN
     PERFORM {s}.thin_forget(state.day, ids);
   END IF;
   PERFORM {s}.thin_copy(state.day, ids, now);
-  -- However large the tasks are, and however slow the disks, a step is over in about half a second.
+  -- However large the tasks are, and however slow the disks, a step is over in about a second.
   UPDATE {s}.thin SET copied = state.copied, try_at = 0, part = CASE
-    WHEN clock_timestamp() - began > interval '0.5 s' THEN greatest(part / 2, 100)
-    WHEN clock_timestamp() - began < interval '0.2 s' THEN least(part * 2, 20000)
+    WHEN clock_timestamp() - began > interval '1 s' THEN greatest(part / 2, 100)
+    WHEN clock_timestamp() - began < interval '0.5 s' THEN least(part * 2, 20000)
     ELSE part END;
   RETURN true;
 END

@@ -1,4 +1,5 @@
-//! The partitions of task and outcome: a day each, by the time in the ids. They are made ahead, and dropped as wholes.
+//! The partitions of task and outcome: a day each, by the time in the ids. They are made ahead, and dropped as wholes; a day of which
+//! little is kept, and more than a drop can carry, is replaced by that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -109,8 +110,8 @@ impl Inner {
         }
     }
 
-    /// Has what is kept of a day take its place where that is little, if it is time to look. It begins at once, before anybody deletes row by
-    /// row, and goes on apart from the caller.
+    /// Has what is kept of a day take its place where that is little, if it is time to look. It begins at once, before anybody deletes
+    /// row by row, and goes on apart from the caller.
     pub(crate) async fn thin_days(self: &Arc<Self>) {
         if !self.is_time(&self.days.thin_at, DROP_EVERY_MS) {
             return;

@@ -2,9 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gristmill_core::{
-    Claim, Ending, NewTask, Overrides, Retention, Settlement, Severity, Source, State, Store, TaskId, Wanted,
-};
+use gristmill_core::{Claim, Ending, NewTask, Overrides, Retention, Settlement, Severity, Source, State, Store, TaskId, Wanted};
 use gristmill_postgres::PostgresStore;
 use uuid::Uuid;
 
