@@ -64,7 +64,8 @@ BEGIN
   IF NOT answer OR NOT {s}.day_is_large(day) THEN
     RETURN false;
   END IF;
-  EXECUTE 'SELECT 4 * count(*) FILTER (WHERE NOT EXISTS (SELECT FROM ' || outcome || ' o WHERE o.id = t.id AND coalesce(o.keep_until, 9223372036854775807) <= $1 OFFSET 0)) '
+  EXECUTE 'SELECT 4 * count(*) FILTER (WHERE NOT EXISTS (SELECT FROM ' || outcome || ' o '
+       || 'WHERE o.id = t.id AND coalesce(o.keep_until, 9223372036854775807) <= $1 OFFSET 0)) '
        || '<= count(*) FROM ' || task || ' t TABLESAMPLE SYSTEM ($2::real)'
     INTO answer USING now, least(100, 104857600.0 / greatest(pg_relation_size(to_regclass(task)), 1));
   -- What can be dropped as a whole needs no copy.
@@ -116,8 +117,23 @@ BEGIN
 END
 $gristmill$;
 
--- Copies what is kept of these tasks. One is left behind only if an outcome says that its time is over: what waits, runs or was reopened has
--- none that does.
+-- What is kept of the tasks above an id and up to another. One is left behind only if an outcome says that its time is over: what waits, runs
+-- or was reopened has none that does. Both tables side by side in the order of the ids: nobody can tell the planner for sure how many lie
+-- between two of them, and any other plan might look through all of these, or of the day, for each task or part.
+CREATE FUNCTION {s}.thin_kept(day bigint, above uuid, upto uuid, now bigint) RETURNS uuid[] LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+  SET enable_nestloop = off SET enable_mergejoin = on AS $gristmill$
+DECLARE
+  ids uuid[];
+BEGIN
+  EXECUTE 'SELECT ARRAY(SELECT id FROM ' || {s}.day_table('task', day) || ' t WHERE id > $1 AND id <= $2 AND NOT EXISTS (SELECT FROM '
+       || {s}.day_table('outcome', day) || ' o WHERE o.id = t.id AND o.id > $1 AND o.id <= $2 '
+       || 'AND coalesce(o.keep_until, 9223372036854775807) <= $3))' INTO ids USING above, upto, now;
+  RETURN ids;
+END
+$gristmill$;
+
+-- Copies what is kept of these tasks.
 CREATE FUNCTION {s}.thin_copy(day bigint, ids uuid[], now bigint) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
   SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
   SET enable_mergejoin = off AS $gristmill$
@@ -239,10 +255,7 @@ BEGIN
   task := {s}.day_table('task', state.day);
   IF state.copied IS NOT NULL THEN
     EXECUTE 'SELECT id FROM ' || task || ' WHERE id > $1 ORDER BY id OFFSET $2 - 1 LIMIT 1' INTO last USING state.copied, state.part;
-    -- Both as wholes, each by its primary key: a join, or the index of what is over, might look through all of the day for each part.
-    EXECUTE 'SELECT ARRAY(SELECT id FROM ' || task || ' WHERE id > $1 AND id <= $2 EXCEPT SELECT id FROM '
-         || {s}.day_table('outcome', state.day) || ' WHERE id > $1 AND id <= $2 AND coalesce(keep_until, 9223372036854775807) <= $3)'
-      INTO ids USING state.copied, coalesce(last, {s}.day_floor(state.day + 1)), now;
+    ids := {s}.thin_kept(state.day, state.copied, coalesce(last, {s}.day_floor(state.day + 1)), now);
     state.copied := last;
   ELSE
     WITH taken AS (
@@ -270,5 +283,6 @@ END
 $gristmill$;
 
 REVOKE ALL ON FUNCTION {s}.thin_note(), {s}.thin_bases(bigint), {s}.table_shape(text), {s}.thin_stands(bigint), {s}.thin_hold(bigint, bigint),
-  {s}.thin_is_worth(bigint, bigint), {s}.thin_begin(bigint), {s}.thin_copy(bigint, uuid[], bigint), {s}.thin_forget(bigint, uuid[]),
-  {s}.thin_swap(bigint, bigint), {s}.thin_end(bigint, bigint), {s}.thin_step(bigint) FROM PUBLIC;
+  {s}.thin_is_worth(bigint, bigint), {s}.thin_begin(bigint), {s}.thin_kept(bigint, uuid, uuid, bigint),
+  {s}.thin_copy(bigint, uuid[], bigint), {s}.thin_forget(bigint, uuid[]), {s}.thin_swap(bigint, bigint),
+  {s}.thin_end(bigint, bigint), {s}.thin_step(bigint) FROM PUBLIC;
