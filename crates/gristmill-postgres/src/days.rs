@@ -1,9 +1,11 @@
-//! The partitions of task and outcome: a day each, by the time in the ids. They are made ahead, and dropped as wholes.
+//! The partitions of task and outcome: a day each, by the time in the ids. They are made ahead, and dropped as wholes; a day of which
+//! little is kept, and more than a drop can carry, is replaced by that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use gristmill_core::{StoreError, Timestamp};
+use tokio::time::Instant;
 use tokio_postgres::types::FromSql;
 
 use crate::conn::{Conn, Params};
@@ -25,6 +27,8 @@ const MANY: i64 = 14;
 /// Days dropped in one go, by a store that was left alone for long; the next look goes on.
 const DROPS_MAX: usize = 31;
 
+const NOT_THINNED: &str = "a day of which little is kept could not be replaced";
+
 /// What a process remembers of the days.
 #[derive(Debug)]
 pub(crate) struct Days {
@@ -32,6 +36,7 @@ pub(crate) struct Days {
     made: AtomicI64,
     make_at: AtomicI64,
     drop_at: AtomicI64,
+    thin_at: AtomicI64,
     /// How many have partitions, as far as we know.
     kept: AtomicI64,
 }
@@ -39,7 +44,7 @@ pub(crate) struct Days {
 impl Default for Days {
     fn default() -> Self {
         let never = || AtomicI64::new(i64::MIN);
-        Self { made: never(), make_at: never(), drop_at: never(), kept: AtomicI64::new(0) }
+        Self { made: never(), make_at: never(), drop_at: never(), thin_at: never(), kept: AtomicI64::new(0) }
     }
 }
 
@@ -105,6 +110,43 @@ impl Inner {
         }
     }
 
+    /// Has what is kept of a day take its place where that is little, if it is time to look. It begins at once, before anybody deletes
+    /// row by row, and goes on apart from the caller.
+    pub(crate) async fn thin_days(self: &Arc<Self>) {
+        if !self.is_time(&self.days.thin_at, DROP_EVERY_MS) {
+            return;
+        }
+        match self.begin_thin_day().await {
+            Ok(Some(true)) => {}
+            Ok(_) => return,
+            Err(error) => return self.leave_alone(&self.days.thin_at, NOT_THINNED, &error),
+        }
+        let inner = self.clone();
+        self.tasks.spawn(async move {
+            let thinned = tokio::select! {
+                biased;
+                () = inner.closing.cancelled() => return,
+                thinned = inner.thin_day() => thinned,
+            };
+            if let Err(error) = thinned {
+                inner.leave_alone(&inner.days.thin_at, NOT_THINNED, &error);
+            }
+        });
+    }
+
+    /// Takes one step after the other, as long as there are any.
+    async fn thin_day(self: &Arc<Self>) -> Result<(), StoreError> {
+        loop {
+            let begun = Instant::now();
+            if self.step_thin_day().await? != Some(true) {
+                return Ok(());
+            }
+            // Nobody else in this process begins with it meanwhile, and half of the time is left to those who make and drop days.
+            self.days.thin_at.store(self.env.now().as_millis() + DROP_EVERY_MS, Ordering::Relaxed);
+            tokio::time::sleep(begun.elapsed()).await;
+        }
+    }
+
     /// Counts the days that have partitions, for [`Days::are_many`].
     pub(crate) async fn count_days(self: &Arc<Self>) {
         match self.day_count().await {
@@ -128,6 +170,14 @@ impl Inner {
 
     async fn drop_day(self: &Arc<Self>) -> Result<Option<i64>, StoreError> {
         run!(self, pool, Kind::Single, s => async { value(s.conn()?, s.texts(), Q::DayDrop, &[&s.now]).await })
+    }
+
+    async fn begin_thin_day(self: &Arc<Self>) -> Result<Option<bool>, StoreError> {
+        run!(self, pool, Kind::Single, s => async { value(s.conn()?, s.texts(), Q::DayThinBegin, &[&s.now]).await })
+    }
+
+    async fn step_thin_day(self: &Arc<Self>) -> Result<Option<bool>, StoreError> {
+        run!(self, pool, Kind::Single, s => async { value(s.conn()?, s.texts(), Q::DayThin, &[&s.now]).await })
     }
 
     async fn drop_labels(self: &Arc<Self>) -> Result<Option<bool>, StoreError> {

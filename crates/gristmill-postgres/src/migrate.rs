@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     Step::adds(7, "values", include_str!("../additions/0007_values.sql")),
     Step::adds(8, "spared", include_str!("../additions/0008_spared.sql")),
     Step::adds(9, "drain", include_str!("../additions/0009_drain.sql")),
+    Step::adds(10, "thin", include_str!("../additions/0010_thin.sql")),
     Step::adds(11, "workflows", include_str!("../additions/0011_workflows.sql")),
 ];
 

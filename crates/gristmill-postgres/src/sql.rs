@@ -71,6 +71,8 @@ queries! {
     DayDrop "day_drop" [INT8];
     DayLeave "day_leave" [INT8];
     DayMake "day_make" [INT8, INT8];
+    DayThin "day_thin" [INT8];
+    DayThinBegin "day_thin_begin" [INT8];
     Delete "delete" [UUID_ARRAY];
     Enqueue "enqueue" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,

@@ -267,6 +267,7 @@ impl Source for PostgresStore {
     async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
         // Those that go with their whole day are not counted: it costs the same whatever the day held.
         self.inner.drop_days().await;
+        self.inner.thin_days().await;
         self.inner.build_indexes();
         run!(&self.inner, pool, Kind::Single, s => ops::prune(&mut s, limit))
     }

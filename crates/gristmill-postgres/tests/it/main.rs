@@ -15,6 +15,7 @@ mod faults;
 mod functions;
 mod held;
 mod horizon;
+mod house;
 mod indexes;
 mod inputs;
 mod languages;
@@ -33,6 +34,7 @@ mod sandbox;
 mod seats;
 mod servers;
 mod shared;
+mod thin;
 mod tls;
 mod wakes;
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]

@@ -134,6 +134,13 @@ async fn the_doctor_asks_for_no_more_rights_than_a_worker_is_given() {
     let store = PostgresStore::connect(&granted.url(&granted.logins.roles.worker), Env::system()).await.unwrap();
     let rights = async || store.check().await.unwrap().into_iter().find(|finding| finding.code == "rights").unwrap();
     assert_eq!(rights().await.severity, Severity::Ok);
+    // What is about to take a day's place nobody uses yet.
+    let sql = format!(
+        "CREATE TABLE {0}.task_20270115_thin(); REVOKE ALL ON {0}.task_20270115_thin FROM \"{1}\"",
+        granted.schema.0, granted.logins.roles.worker
+    );
+    client().await.batch_execute(&sql).await.unwrap();
+    assert_eq!(rights().await.severity, Severity::Ok);
     let sql = format!("REVOKE DELETE ON {}.lease FROM \"{}\"", granted.schema.0, granted.logins.roles.worker);
     client().await.batch_execute(&sql).await.unwrap();
     let found = rights().await;
@@ -154,6 +161,8 @@ async fn a_worker_makes_and_drops_days() {
     assert!(!there().await);
     store.sweep(10).await.unwrap();
     assert!(there().await);
+    let worker = granted.client(&granted.logins.roles.worker).await;
+    worker.batch_execute(&format!("SELECT {0}.thin_begin(0), {0}.thin_step(0)", granted.schema.0)).await.unwrap();
     time.advance(Duration::from_secs(40 * 86_400));
     // Whoever can't have the locks at once comes again later.
     for _ in 0..20 {
@@ -240,6 +249,10 @@ async fn an_enqueuer_calls_functions_and_sees_no_table() {
         format!("SELECT {s}.settle_succeeded('{id}', '{id}', 0, NULL, NULL, NULL, '[]')"),
         format!("SELECT {s}.hold_lease('{id}', '{id}')"),
         format!("SELECT {s}.drop_day(0)"),
+        format!("SELECT {s}.thin_begin(0)"),
+        format!("SELECT {s}.thin_step(0)"),
+        format!("SELECT {s}.thin_swap(0, 0)"),
+        format!("SELECT {s}.thin_end(0, 0)"),
     ] {
         let error = client.batch_execute(&sql).await.unwrap_err();
         assert!(is_forbidden(&error), "{sql}: {error:?}");
