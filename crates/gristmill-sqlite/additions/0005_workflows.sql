@@ -52,3 +52,16 @@ CREATE INDEX gristmill_task_member ON gristmill_task(workflow, step, place) WHER
 
 -- What an older program has ended without telling the step. An end that owes nothing, as nearly all, has no row in it.
 CREATE INDEX gristmill_outcome_owed ON gristmill_outcome(seq) WHERE owed <> 0;
+
+-- A retry takes the end back from the step, whoever retries: a program without workflows, which knows nothing of steps, would have the
+-- member counted twice, and what joins its group run without another one. An end that is owed has not been counted.
+CREATE TRIGGER gristmill_outcome_reopened AFTER UPDATE OF ended ON gristmill_outcome
+  WHEN OLD.ended <> 0 AND NEW.ended = 0 AND OLD.owed = 0
+BEGIN
+  UPDATE gristmill_step
+    SET succeeded = max(succeeded - (OLD.ended = 1), 0),
+        failed = max(failed - (OLD.ended NOT IN (1, 3, 4)), 0),
+        cancelled = max(cancelled - (OLD.ended IN (3, 4)), 0)
+    WHERE workflow = (SELECT t.workflow FROM gristmill_task t WHERE t.seq = OLD.seq)
+      AND number = (SELECT t.step FROM gristmill_task t WHERE t.seq = OLD.seq);
+END;

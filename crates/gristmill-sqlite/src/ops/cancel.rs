@@ -1,4 +1,3 @@
-use gristmill_core::kit::encode::ended_from;
 use gristmill_core::{CancelOutcome, Flags, RetryOutcome, Standing, State, TaskId, place as place_of};
 use rusqlite::{OptionalExtension, params};
 
@@ -32,11 +31,11 @@ pub(super) fn cancel_known(tx: &mut Tx<'_>, facts: &Facts) -> Result<CancelOutco
 /// Makes one ended task run again, as soon as its limit admits it if it has one.
 pub(crate) fn retry(tx: &mut Tx<'_>, id: TaskId) -> Result<RetryOutcome, Fault> {
     let Some(facts) = facts_of(tx.conn, id)? else { return Ok(RetryOutcome::NotFound) };
-    let last = tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([facts.key], |row| {
-        let (flags, owed) = (Flags::from_bits(row.get(5)?), Flags::from_bits(row.get(6)?));
-        Ok((row.get::<_, u32>(0)?, ended_from(row.get(3)?), flags, owed))
-    });
-    let Some((claim_no, state, flags, owed)) = last.optional()? else { return Ok(RetryOutcome::NotEnded) };
+    let last = tx
+        .conn
+        .prepare_cached(sql::OUTCOME_FINAL)?
+        .query_row([facts.key], |row| Ok((row.get::<_, u32>(0)?, Flags::from_bits(row.get(5)?), Flags::from_bits(row.get(6)?))));
+    let Some((claim_no, flags, owed)) = last.optional()? else { return Ok(RetryOutcome::NotEnded) };
     if !owed.is_none() {
         // A newer version has yet to finish its end.
         return Ok(RetryOutcome::NotEnded);
@@ -44,7 +43,7 @@ pub(crate) fn retry(tx: &mut Tx<'_>, id: TaskId) -> Result<RetryOutcome, Fault> 
     tx.conn.prepare_cached(sql::OUTCOME_REOPEN)?.execute(params![facts.key, claim_no])?;
     // Whoever retries wants it to run, however late it is.
     tx.conn.prepare_cached(sql::TASK_UNEXPIRE)?.execute([facts.key])?;
-    let blocked = flags.has(Flags::MEMBER) && workflow::reopen(tx, facts.key, state)?;
+    let blocked = flags.has(Flags::MEMBER) && workflow::waits(tx.conn, facts.key)?;
     let waits = place_of(Standing { blocked, limited: flags.has(Flags::LIMITED), ..Standing::default() });
     place(tx, waits, &facts.waiter((0, claim_no, 0), flags))?;
     Ok(RetryOutcome::Ready)

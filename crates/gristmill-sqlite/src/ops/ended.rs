@@ -44,7 +44,7 @@ pub(super) fn end(tx: &mut Tx<'_>, end: &End<'_>) -> Result<(), Fault> {
             // After the commit; those in other processes look.
             Follower::Awaiter => tx.effects.ended.extend(end.id),
             // Before the commit.
-            Follower::Step => tx.reports.push(Report { key: end.attempt.key, state: end.state, back: false }),
+            Follower::Step => tx.reports.push(Report { key: end.attempt.key, state: end.state }),
         }
     }
     Ok(())

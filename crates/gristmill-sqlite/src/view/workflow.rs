@@ -231,9 +231,14 @@ pub(crate) fn count_members(view: &View<'_>, since: Timestamp, most: i64) -> Res
     Ok(found)
 }
 
-/// Whether something of a step is still to come.
+/// Whether members of a step may end, so that it may have missed one. Those of one that waits do not, and would be counted again and again
+/// for as long as it does.
 fn is_open(row: &StepRow) -> bool {
-    !matches!(row.state, StepState::Ended(_)) || row.tally.ended() < row.tally.members
+    match row.state {
+        StepState::Waits => false,
+        StepState::Goes | StepState::Stops => true,
+        StepState::Ended(_) => row.tally.ended() < row.tally.members,
+    }
 }
 
 fn count(conn: &Connection, id: WorkflowId, number: u32, step: &FlowStep) -> Result<Counted, Fault> {

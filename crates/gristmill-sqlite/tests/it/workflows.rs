@@ -100,13 +100,36 @@ async fn an_end_that_an_older_program_has_written_is_told_once() {
     assert_eq!((fixture.tally(id, 1).await.ended(), fixture.codes().await), (0, vec!["owed".to_owned()]));
 }
 
+/// It knows nothing of steps, and would have it counted twice.
+#[tokio::test]
+async fn a_retry_by_an_older_program_is_taken_back() {
+    let fixture = Fixture::new();
+    let worker = fixture.worker(&["mail"]).await;
+    let (id, tasks) = fixture.start(vec![group("g", 2, &[]), step("b", &["g"])]).await;
+    let failed = fixture.claim(worker, 1).await.remove(0);
+    fixture.store.settle(vec![Settlement::new(failed.lease, Ending::Failed)]).await.unwrap();
+    assert_eq!(fixture.tally(id, 0).await.failed, 1);
+    let retry = "INSERT INTO gristmill_ready(queue, priority, seq, kind, attempt, claim_no, crashes, flags)
+                   SELECT t.queue, t.priority, t.seq, t.kind, 0, o.claim_no, 0, o.flags
+                     FROM gristmill_outcome o JOIN gristmill_task t ON t.seq = o.seq WHERE o.ended = 2;
+                 UPDATE gristmill_outcome SET ended = 0, keep_until = NULL, flags = 0 WHERE ended = 2;";
+    fixture.raw().execute_batch(retry).unwrap();
+    assert_eq!(fixture.tally(id, 0).await.ended(), 0);
+    let again = fixture.claim(worker, 1).await;
+    fixture.store.settle(again.iter().map(success).collect()).await.unwrap();
+    assert_eq!((fixture.tally(id, 0).await.ended(), fixture.state_of(tasks[2]).await), (1, State::Blocked), "the other one runs");
+    let last = fixture.claim(worker, 1).await;
+    fixture.store.settle(last.iter().map(success).collect()).await.unwrap();
+    assert_eq!((fixture.tally(id, 0).await.succeeded, fixture.state_of(tasks[2]).await), (2, State::Ready));
+}
+
 /// Whatever is broken by hand, or lost in a way that nobody thought of.
 #[tokio::test]
 async fn a_workflow_that_stands_still_is_counted_anew_and_goes_on() {
     let lost_report = "INSERT INTO gristmill_outcome(seq, claim_no, attempt, crashes, state, ended, finished_at, keep_until)
                          SELECT seq, 9, 0, 0, 3, 3, 0, 9223372036854775807 FROM gristmill_ready; DELETE FROM gristmill_ready";
     let too_few = "UPDATE gristmill_step SET succeeded = 0";
-    let too_many = "UPDATE gristmill_step SET members = members + 5";
+    let too_many = "UPDATE gristmill_step SET members = members + 5 WHERE number = 0";
     let unreadable = "UPDATE gristmill_step SET succeeded = -7, failed = 99999999999 WHERE number = 0";
     for broken in [too_few, too_many, unreadable, lost_report] {
         let fixture = Fixture::new();

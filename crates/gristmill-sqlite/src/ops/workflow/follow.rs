@@ -16,9 +16,8 @@ use crate::tx::Tx;
 pub(crate) struct Report {
     /// The task's key.
     pub(crate) key: i64,
-    /// The state in which it ended, or had ended before it was retried.
+    /// The state in which it ended.
     pub(crate) state: State,
-    pub(crate) back: bool,
 }
 
 /// Tells workflows of what became of their members and does what follows, until nothing more does.
@@ -33,20 +32,13 @@ pub(crate) fn follow(tx: &mut Tx<'_>) -> Result<(), Fault> {
         for (id, reports) in told {
             match read(tx.conn, id)? {
                 Ok(mut kept) => {
-                    for (step, Report { state, back, .. }) in reports {
-                        if back {
-                            kept.flow.reopened(step, state);
-                        } else {
-                            kept.flow.ended(step, state);
-                        }
+                    for (step, Report { state, .. }) in reports {
+                        kept.flow.ended(step, state);
                     }
                     go_on(tx, &mut kept)?;
                 }
                 // Nobody wants its members any more, nor will anybody come by and forget them.
-                Err(Missing::Gone) => {
-                    let ended = reports.iter().filter(|(_, report)| !report.back);
-                    ended.into_iter().try_for_each(|(_, report)| unkeep(tx, report.key))?;
-                }
+                Err(Missing::Gone) => reports.iter().try_for_each(|(_, report)| unkeep(tx, report.key))?,
                 // Counted anew once it can be read.
                 Err(Missing::Damaged) => {}
             }
@@ -55,10 +47,10 @@ pub(crate) fn follow(tx: &mut Tx<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A member that had ended in this state was retried. Whether it waits for other steps now.
-pub(in super::super) fn reopen(tx: &mut Tx<'_>, key: i64, state: State) -> Result<bool, Fault> {
-    tx.reports.push(Report { key, state, back: true });
-    let mut waits = tx.conn.prepare_cached(sql::MEMBER_WAITS)?;
+/// Whether a member that was retried waits for other steps. That its end is taken back, the file itself has seen to: a trigger does,
+/// whoever retries.
+pub(in super::super) fn waits(conn: &Connection, key: i64) -> Result<bool, Fault> {
+    let mut waits = conn.prepare_cached(sql::MEMBER_WAITS)?;
     let waits = waits.query_row(params![key, step_state_of(StepState::Waits)], |row| row.get(0));
     Ok(waits.optional()?.unwrap_or(false))
 }

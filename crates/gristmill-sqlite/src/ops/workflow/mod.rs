@@ -8,7 +8,7 @@ mod repair;
 mod start;
 
 pub(super) use chore::go_on_with_chores;
-pub(super) use follow::{reopen, wants};
+pub(super) use follow::{waits, wants};
 pub(super) use kept::prune;
 pub(super) use repair::sweep;
 

@@ -30,7 +30,7 @@ fn tell_owed(tx: &mut Tx<'_>, limit: usize) -> Result<(), Fault> {
     let owed: Vec<(Report, u32)> = {
         let mut owed = tx.conn.prepare_cached(sql::OUTCOME_OWED)?;
         let rows = owed.query_map(params![Flags::MEMBER.bits(), UNKNOWN, count(limit)], |row| {
-            Ok((Report { key: row.get(0)?, state: ended_from(row.get(2)?), back: false }, row.get(1)?))
+            Ok((Report { key: row.get(0)?, state: ended_from(row.get(2)?) }, row.get(1)?))
         })?;
         rows.collect::<Result<_, _>>()?
     };
