@@ -138,11 +138,11 @@ impl Walk {
                 Ok(_) => {}
             }
         }
-        if matches!(step.state, StepState::Goes | StepState::Stops) {
-            if let Some(end) = step.tally.end(step.tolerance) {
-                step.state = StepState::Ended(end);
-                self.out.ended.push((name, end));
-            }
+        if matches!(step.state, StepState::Goes | StepState::Stops)
+            && let Some(end) = step.tally.end(step.tolerance)
+        {
+            step.state = StepState::Ended(end);
+            self.out.ended.push((name, end));
         }
     }
 

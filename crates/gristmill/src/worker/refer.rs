@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -51,10 +52,8 @@ async fn read(attempt: &Attempt, of: &Membership, references: &[Reference]) -> R
     };
     let (mut results, mut room) = (HashMap::new(), ROOM);
     for reference in references {
-        let key = key(reference);
-        if !results.contains_key(&key) {
-            let value = read_one(&reader, record.as_ref(), reference, &mut room).await;
-            results.insert(key, value?);
+        if let Entry::Vacant(free) = results.entry(key(reference)) {
+            free.insert(read_one(&reader, record.as_ref(), reference, &mut room).await?);
         }
     }
     Ok(results)
