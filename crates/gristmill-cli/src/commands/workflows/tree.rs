@@ -91,7 +91,8 @@ impl Tree<'_> {
             (Some(SkipJson::After(other)), _) => format!("as {other} {}", self.came_out(other)),
             (Some(SkipJson::Cancelled), _) => "as the workflow was cancelled".to_owned(),
             (Some(SkipJson::NotNeeded), _) => "as it is not needed".to_owned(),
-            (None, StepWord::Waiting) => self.waits(number, step),
+            // What else it is there for says when it goes.
+            (None, StepWord::Waiting) if step.role == RoleWord::Work => self.waits(number, step),
             (None, _) => String::new(),
         };
         [role, why].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
@@ -128,8 +129,11 @@ impl Tree<'_> {
     }
 }
 
-/// How many tasks it has, and what became of them.
+/// How many tasks it has, and what became of them; of one alone, the state of the step says it.
 fn tally(step: &StepJson) -> String {
+    if step.tasks == 1 && !step.open {
+        return String::new();
+    }
     let more = if step.open { ", and more to come" } else { "" };
     let parts = [("succeeded", step.succeeded), ("failed", step.failed), ("cancelled", step.cancelled)];
     let parts: Vec<_> = parts.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect();
