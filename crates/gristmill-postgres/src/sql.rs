@@ -82,7 +82,7 @@ queries! {
         INT4_ARRAY, UUID_ARRAY, TEXT, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY];
     Find "find" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
     FindByKind "find_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
-    FlowTake "flow_take" [UUID_ARRAY];
+    FlowRead "flow_read" [UUID_ARRAY];
     FlowWrite "flow_write" [INT8, UUID_ARRAY, BOOL_ARRAY, BOOL_ARRAY, INT2_ARRAY, UUID_ARRAY, INT4_ARRAY, INT2_ARRAY, BOOL_ARRAY, INT4_ARRAY,
         INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, BOOL_ARRAY];
     HeldBlocked "held_blocked" [UUID_ARRAY];
@@ -170,6 +170,7 @@ queries! {
     ReportInsert "report_insert" [UUID_ARRAY, INT4_ARRAY, INT2_ARRAY];
     ReportLook "report_look" [UUID_ARRAY, INT8];
     ReportOrphans "report_orphans" [INT8];
+    ReportTake "report_take" [UUID_ARRAY];
     RestLook "rest_look" [INT8_ARRAY, TEXT_ARRAY];
     ScheduleAdvance "schedule_advance" [TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY];
     ScheduleDue "schedule_due" [INT8, INT8];

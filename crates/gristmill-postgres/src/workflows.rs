@@ -18,7 +18,7 @@ use crate::inner::{Inner, Kind, run};
 use crate::{PostgresStore, ops, view};
 
 /// So many workflows go on in one transaction.
-const TOGETHER: usize = 100;
+const TOGETHER: usize = 250;
 /// After so many looks whoever waits for what he caused waits no longer: others may report without end.
 const AWAITED: usize = 10;
 /// So many transactions more for members of many steps at once, before the rest is left to sweeps.

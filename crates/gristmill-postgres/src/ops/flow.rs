@@ -9,6 +9,7 @@ use gristmill_core::{StoreError, StoreErrorKind};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::conn::Params;
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -39,8 +40,10 @@ pub(super) type Flows = BTreeMap<Uuid, Locked>;
 
 /// Reads workflows that are locked by this transaction, and counts what was told of their members since the last time.
 pub(super) async fn take(s: &Session<'_>, ids: &[Uuid]) -> Result<Flows, Fault> {
+    let params: Params<'_> = &[&ids];
+    let (told, rows) = tokio::join!(s.rows(Q::ReportTake, params), s.rows(Q::FlowRead, params));
     let mut read: BTreeMap<Uuid, (Flow, BTreeMap<u32, Step>)> = BTreeMap::new();
-    for row in s.rows(Q::FlowTake, &[&ids]).await? {
+    for row in rows? {
         let run = Run { paused: row.try_get(1)?, cancelled: row.try_get(2)? };
         let end = workflow_end_from(row.try_get::<_, i16>(3)?.into());
         let (_, steps) = read.entry(row.try_get(0)?).or_insert_with(|| (Flow { run, end, steps: Vec::new() }, BTreeMap::new()));
@@ -50,20 +53,22 @@ pub(super) async fn take(s: &Session<'_>, ids: &[Uuid]) -> Result<Flows, Fault> 
     }
     let mut flows = Flows::new();
     for (id, (mut flow, steps)) in read {
-        let (mut aside, mut changes) = (Vec::with_capacity(steps.len()), Vec::new());
+        let mut aside = Vec::with_capacity(steps.len());
         for (number, (at, step)) in (0..).zip(steps) {
             if at != number {
                 return Err(damaged(format!("the workflow {id} has no step {number}")));
             }
             aside.push(step.aside);
-            changes.extend(step.change.map(|change| (number, change)));
             flow.steps.push(step.step);
         }
         let was = (flow.clone(), aside.clone());
-        for (number, change) in changes {
-            flow.changed(number, change);
-        }
         flows.insert(id, Locked { flow, aside, was });
+    }
+    for row in told? {
+        let change = Change { succeeded: row.try_get(2)?, failed: row.try_get(3)?, cancelled: row.try_get(4)? };
+        if let Some(locked) = flows.get_mut(&row.try_get(0)?) {
+            locked.flow.changed(count(row.try_get(1)?), change);
+        }
     }
     Ok(flows)
 }
@@ -115,7 +120,6 @@ pub(super) async fn write(s: &mut Session<'_>, flows: &Flows) -> Result<(), Faul
 struct Step {
     step: FlowStep,
     aside: Aside,
-    change: Option<Change>,
 }
 
 impl Step {
@@ -126,14 +130,10 @@ impl Step {
         let chore = chore.map(|chore| Ok::<_, Fault>((chore, count(row.try_get(13)?)))).transpose()?;
         let aside = Aside {
             bounds: row.try_get::<_, Option<Uuid>>(14)?.zip(row.try_get(15)?),
-            held_from: row.try_get::<_, Option<i32>>(19)?.map(count),
-            again: row.try_get(20)?,
+            held_from: row.try_get::<_, Option<i32>>(16)?.map(count),
+            again: row.try_get(17)?,
         };
-        let change = match row.try_get::<_, Option<i64>>(16)? {
-            Some(succeeded) => Some(Change { succeeded, failed: row.try_get(17)?, cancelled: row.try_get(18)? }),
-            None => None,
-        };
-        Ok(Self { step: FlowStep { spec, row: row_of_step, chore }, aside, change })
+        Ok(Self { step: FlowStep { spec, row: row_of_step, chore }, aside })
     }
 }
 

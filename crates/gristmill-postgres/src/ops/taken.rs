@@ -94,6 +94,9 @@ impl Taken {
 
     fn read(row: &Row, mut facts: impl FnMut(&Uuid) -> Option<Facts>) -> Result<Self, Fault> {
         let id = row.try_get(0)?;
+        let facts = facts(&id);
+        // A program of before there were flags may have put it into its place, without any.
+        let member = if facts.is_some_and(|facts| facts.member.is_some()) { Flags::MEMBER } else { Flags::NONE };
         Ok(Self {
             id,
             seq: row.try_get(1)?,
@@ -107,11 +110,11 @@ impl Taken {
             noted: row.try_get(9)?,
             worker: row.try_get(10)?,
             fence: row.try_get(11)?,
-            flags: Flags::from_bits(row.try_get(12)?),
+            flags: Flags::from_bits(row.try_get(12)?).with(member),
             now: Timestamp::from_millis(row.try_get(13)?),
             logs: None,
             progress: None,
-            facts: facts(&id),
+            facts,
         })
     }
 }
