@@ -377,7 +377,7 @@ async fn no_work_of_a_worker_locks_all_days() {
         house.time.advance(Duration::from_secs(2));
         sql.execute("DELETE FROM seen", &[]).await.unwrap();
         assert_eq!(store.sweep(100).await.unwrap().expired, 1);
-        seen("an expiry of whatever waits anywhere", 60).await;
+        seen("an expiry of whatever waits anywhere", 62).await;
         assert_eq!(house.claim().await.len(), 1);
         sql.execute("UPDATE worker SET lost = true WHERE id = $1", &[&house.worker.as_uuid()]).await.unwrap();
         sql.execute("DELETE FROM seen", &[]).await.unwrap();
