@@ -1,5 +1,5 @@
 use super::{
-    Change, Chore, Counted, NewWorkflow, Run, StepEnd, StepRow, StepSpec, StepState, Tally, WorkflowEnd, advance, edges,
+    Change, Chore, Counted, NewWorkflow, Order, Run, StepEnd, StepRow, StepSpec, StepState, Tally, WorkflowEnd, advance, edges,
 };
 use crate::State;
 
@@ -37,6 +37,15 @@ impl Flow {
             step.chore = step.chore.filter(|(chore, _)| *chore != Chore::LetGo);
         }
         flow
+    }
+
+    /// Somebody wants this of it. What is cancelled is no longer paused, and can't be: its handlers have to run for it to end.
+    pub fn order(&mut self, order: Order) {
+        match order {
+            Order::Cancel => self.run = Run { paused: false, cancelled: true },
+            Order::Pause => self.run.paused = !self.run.cancelled,
+            Order::Resume => self.run.paused = false,
+        }
     }
 
     /// A member has ended.
@@ -253,6 +262,17 @@ mod tests {
         let flow = Flow::begin(&new);
         assert_eq!(flow.end, Some(WorkflowEnd { work: StepEnd::Succeeded, unhandled: false }));
         assert_eq!(flow.steps[1].chore, Some((Chore::Cancel, 0)));
+    }
+
+    #[test]
+    fn what_is_cancelled_is_not_paused() {
+        let mut flow = flow(&[1], &[]);
+        flow.order(Order::Pause);
+        assert_eq!(flow.run, Run { paused: true, cancelled: false });
+        for order in [Order::Cancel, Order::Pause, Order::Resume] {
+            flow.order(order);
+            assert_eq!(flow.run, Run { paused: false, cancelled: true }, "{order:?}");
+        }
     }
 
     #[test]
