@@ -12,7 +12,7 @@ use super::{Failed, IntoSignature, Output, StartError};
 use crate::Task;
 use crate::client::Client;
 use crate::core::workflow::{Draft, Needs, Role, StepDraft};
-use crate::core::{Overrides, Retention, Timestamp};
+use crate::core::{InvalidInput, Overrides, Retention, Timestamp};
 
 /// A workflow that is being written: steps, what each of them takes of others, and what runs when all is over. Made by
 /// [`Client::workflow`]; nothing is kept before it is [started](Self::start). See the [module](super).
@@ -181,7 +181,10 @@ impl<'c> Workflow<'c> {
         });
         let members = members.collect();
         let steps = planned.into_iter().zip(&options).map(|(step, options)| options.step(step));
-        let draft = steps.collect::<Result<Vec<_>, _>>().map(|steps| Draft { name, key, tags, retention, steps });
+        let draft = match common.id {
+            Some(_) => Err(InvalidInput::new("id", "is of one task alone, and stands in the options of all").into()),
+            None => steps.collect::<Result<Vec<_>, _>>().map(|steps| Draft { name, key, tags, retention, steps }),
+        };
         Start::new(client, draft, members)
     }
 }
@@ -211,9 +214,16 @@ impl Options {
 
     fn step(&self, step: Planned) -> Result<StepDraft<MemberDraft>, StartError> {
         let StepDraft { name, kind, role, undoes, after, tolerance, members, group, open, refers } = step.draft;
-        let refused = |error: crate::core::InvalidInput| StartError::member(&name, None, error.into());
-        let members = members.into_iter().map(|member| member.map(|member| self.give(member)).map_err(refused));
-        let members = members.collect::<Result<Vec<_>, _>>()?;
+        let refused = |error: InvalidInput| StartError::member(&name, None, error.into());
+        if group && step.options.id.is_some() {
+            return Err(refused(InvalidInput::new("id", "is of one task alone, and a group has as many as it has members")));
+        }
+        let members = members.into_iter().map(|member| {
+            let mut member = member.map(|member| self.give(member)).map_err(refused)?;
+            member.options.id = member.options.id.or(step.options.id);
+            Ok(member)
+        });
+        let members = members.collect::<Result<Vec<_>, StartError>>()?;
         Ok(StepDraft { name, kind, role, undoes, after, tolerance, members, group, open, refers })
     }
 }
