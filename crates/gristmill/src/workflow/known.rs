@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::member::Prepared;
+use super::plan::Need;
 use crate::core::InvalidInput;
 use crate::core::workflow::{Needs, Role, StepSpec, Wanted};
 
@@ -75,7 +76,7 @@ impl Known {
                 Some(_) => {}
             }
         }
-        for (name, needs) in &member.after {
+        for Need { step: name, needs, .. } in &member.after {
             match self.steps.get(name) {
                 None => return refused(strange(name)),
                 Some(of) if self.is_work && !of.said && both(of.needs, *needs) != Some(of.needs) => {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::known::{Known, both};
 use super::member::{MemberDraft, Prepared};
+use super::plan::Need;
 use super::{StartError, WorkflowHandle};
 use crate::client::{Client, InTransaction, Own};
 use crate::core::limits::{BATCH_BYTES_MAX, BATCH_TASKS_MAX};
@@ -195,7 +196,7 @@ fn refer(step: &mut StepDraft<Prepared>) -> Result<(), DraftError> {
                 step.refers.push(reference.clone());
             }
         }
-        for (name, needs) in &member.after {
+        for Need { step: name, needs, .. } in &member.after {
             if !is_work || said.iter().any(|(after, _)| after == name) {
                 continue;
             }

@@ -606,6 +606,28 @@ async fn what_follows_a_handler_of_a_failure_is_no_last_step() {
     assert_eq!(run.result().await.unwrap(), "a");
 }
 
+/// It may have a step of the same name.
+#[tokio::test]
+async fn a_step_of_another_workflow_is_refused() {
+    let (test, _) = harness().await;
+    let mut other = test.client().workflow("other");
+    let note = other.step("note", note_of("a"));
+    other.start().await.unwrap();
+    let start = |write: &dyn Fn(&mut Workflow<'_>)| {
+        let mut w = test.client().workflow("mine");
+        w.step("note", note_of("b"));
+        write(&mut w);
+        w.start()
+    };
+    let expected = "/steps/mine: args: refer to the step `note` of another workflow";
+    let error = start(&|w| drop(w.step("mine", Note::with(note.result())))).await.unwrap_err().to_string();
+    assert!(error.starts_with(expected), "{error}");
+    let error = start(&|w| drop(w.step("mine", note_of("c")).after(&note))).await.unwrap_err().to_string();
+    assert!(error.starts_with("/steps/mine: after: names the step `note` of another workflow"), "{error}");
+    let error = start(&|w| drop(w.each("mine", [Note::with(note.result())]))).await.unwrap_err().to_string();
+    assert!(error.contains("refer to the step `note` of another workflow"), "{error}");
+}
+
 #[tokio::test]
 async fn an_id_is_of_one_task() {
     let (test, _) = harness().await;
