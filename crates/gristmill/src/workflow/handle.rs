@@ -199,8 +199,8 @@ impl<O: DeserializeOwned> WorkflowHandle<O> {
     /// ```
     ///
     /// # Errors
-    /// If its work failed, with what did; if it was cancelled; if its result is not an `O`, can't be decoded, or has more than
-    /// [`RESULTS_BYTES_MAX`](crate::core::limits::RESULTS_BYTES_MAX) bytes; as [`ended`](Self::ended).
+    /// If its work failed, with what did; if it was cancelled; if its result is not an `O`, can't be decoded, is no longer kept, or has more
+    /// than [`RESULTS_BYTES_MAX`](crate::core::limits::RESULTS_BYTES_MAX) bytes, though it has succeeded; as [`ended`](Self::ended).
     ///
     /// # Cancel safety
     /// Nothing is lost; await again.
