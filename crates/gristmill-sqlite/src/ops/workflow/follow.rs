@@ -33,9 +33,13 @@ pub(crate) fn follow(tx: &mut Tx<'_>) -> Result<(), Fault> {
         for (id, reports) in told {
             match read(tx.conn, id)? {
                 Ok(mut kept) => {
-                    for (step, Report { state, back, .. }) in reports {
+                    let is_over = kept.flow.end.is_some();
+                    for (step, Report { key, state, back }) in reports {
                         if back {
                             kept.flow.reopened(step, state);
+                        } else if is_over {
+                            unkeep(tx, key)?;
+                            kept.flow.ended_alone(step, state);
                         } else {
                             kept.flow.ended(step, state);
                         }
