@@ -198,11 +198,15 @@ impl From<FormError> for CliError {
 
 impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
+        let message = error.to_string();
         match error {
             StartError::Form(error) => error.into(),
             StartError::Store { error, .. } => error.into(),
-            StartError::Draft(_) | StartError::Invalid(_) | StartError::Member { .. } => Self::usage(error.to_string()),
-            other => Self::failed(other.to_string()),
+            StartError::Draft(_) | StartError::Invalid(_) | StartError::Member { .. } => Self::usage(message),
+            StartError::Partly { id, error, .. } => {
+                Self { message, ..Self::from(*error) }.with_hint(format!("`workflows show {id}` shows what of it was done"))
+            }
+            _ => Self::failed(message),
         }
     }
 }
@@ -217,5 +221,22 @@ impl From<RunError> for CliError {
             }
             other => Self::failed(other.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gristmill::core::{Env, InvalidInput};
+
+    use super::*;
+
+    #[test]
+    fn a_start_that_ends_halfway_has_the_code_of_what_went_wrong() {
+        let id = Env::system().workflow_id();
+        let partly = |error| CliError::from(StartError::Partly { id, cancelled: true, error: Box::new(error) });
+        let store = StoreError::new(StoreErrorKind::Other, "away");
+        let kept = partly(StartError::Store { id, error: store });
+        assert!(kept.code == 3 && kept.message.contains("was started, and then cancelled"), "{kept:?}");
+        assert_eq!(partly(InvalidInput::new("args", "are wrong").into()).code, 2);
     }
 }

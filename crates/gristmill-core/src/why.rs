@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::workflow::{StepWord, WorkflowRecord, WorkflowState, waits_for};
+use crate::workflow::{Role, StepWord, WorkflowRecord, WorkflowState, waits_for};
 use crate::{AttemptState, Drain, Membership, QueueInfo, State, TaskId, TaskRecord, Timestamp, WorkerInfo, WorkflowId};
 
 /// So many steps are named in a text; all of them are in its JSON.
@@ -189,10 +189,14 @@ fn blocked(of: &Membership, member: WhyMember<'_>, reasons: &mut Vec<Reason>) {
     let workflow = member.workflow;
     let name = |number: u32| workflow.steps.get(number as usize).map(|step| step.spec.name.clone());
     let steps: Vec<_> = waits_for(&workflow.steps, of.number).into_iter().filter_map(name).collect();
+    // Handlers and what undoes steps still have their turn.
+    let is_work = workflow.steps.get(of.number as usize).is_none_or(|step| step.spec.role == Role::Work);
     let stands_still = match workflow.state {
         WorkflowState::Paused => Some(Reason::WorkflowPaused { workflow: workflow.id }),
-        WorkflowState::Cancelling | WorkflowState::Cancelled => Some(Reason::WorkflowCancelled { workflow: workflow.id }),
-        WorkflowState::Running | WorkflowState::Succeeded | WorkflowState::Failed => skipped(of, member),
+        WorkflowState::Cancelling | WorkflowState::Cancelled if is_work => {
+            Some(Reason::WorkflowCancelled { workflow: workflow.id })
+        }
+        _ => skipped(of, member),
     };
     // Without either, its step has begun, and it is let go.
     if !steps.is_empty() || stands_still.is_none() {
@@ -348,7 +352,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::workflow::{Needs, Role, StepEnd, StepRecord, StepRow, StepSpec, StepState, Tolerance};
+    use crate::workflow::{Needs, StepEnd, StepRecord, StepRow, StepSpec, StepState, Tolerance};
     use crate::{AttemptRecord, Env, TaskMeta};
 
     fn task(state: State) -> TaskRecord {
@@ -525,6 +529,8 @@ mod tests {
         assert!(steps(&going).is_empty() && going[0].to_string().ends_with("it goes on within moments"), "{going:?}");
         let cancelling = member(1, State::Blocked, begun, WorkflowState::Cancelling);
         assert!(matches!(cancelling[..], [Reason::WorkflowCancelled { .. }]), "{cancelling:?}");
+        let handler = member(2, State::Blocked, [Goes, Waits, Waits], WorkflowState::Cancelling);
+        assert_eq!((steps(&handler).as_str(), handler.len()), ("process merge", 1), "it runs when the rest is over");
         let skipped = [Ended(StepEnd::Failed), Ended(StepEnd::Skipped), Waits];
         let reasons = member(1, State::Blocked, skipped, WorkflowState::Running);
         assert!(matches!(reasons[..], [Reason::StepSkipped { .. }]), "{reasons:?}");

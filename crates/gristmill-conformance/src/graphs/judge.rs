@@ -44,11 +44,12 @@ impl Judge {
     }
 
     pub(super) fn paused(&mut self, paused: bool) {
-        self.paused = paused;
+        // What is cancelled can't be held.
+        self.paused = paused && !self.cancelled;
     }
 
     pub(super) fn cancelled(&mut self) {
-        self.cancelled = true;
+        (self.paused, self.cancelled) = (false, true);
     }
 
     pub(super) fn retried(&mut self, id: TaskId) {

@@ -124,11 +124,7 @@ impl Tables {
         if flow.end.is_some() {
             return Ordered::AlreadyEnded;
         }
-        match order {
-            Order::Cancel => flow.run.cancelled = true,
-            Order::Pause => flow.run.paused = true,
-            Order::Resume => flow.run.paused = false,
-        }
+        flow.order(order);
         self.go_on_with(id, now);
         self.news.changed = true;
         self.workflows.kept.get(&id).map_or(Ordered::NotFound, |kept| Ordered::Done(kept.state()))

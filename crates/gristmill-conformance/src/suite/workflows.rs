@@ -28,6 +28,7 @@ list![
     a_large_group_goes_in_parts,
     a_cancel_ends_what_waits_and_asks_what_runs,
     nothing_goes_on_while_it_is_paused,
+    a_cancel_of_what_is_paused_lets_handlers_run,
     what_was_done_is_undone_from_its_end,
     results_are_kept_until_the_workflow_has_ended,
     a_member_that_is_retried_counts_once,
@@ -420,6 +421,18 @@ pub async fn nothing_goes_on_while_it_is_paused(bench: Bench<'_>) {
     assert_eq!(order(run.id, Order::Resume).await, Ordered::Done(WorkflowState::Running));
     assert_eq!(run.turn(&[]).await, ["b0"]);
     assert_eq!(order(run.id, Order::Pause).await, Ordered::AlreadyEnded);
+}
+
+/// Held, they would never run, and it would never end.
+pub async fn a_cancel_of_what_is_paused_lets_handlers_run(bench: Bench<'_>) {
+    let order = async |id, order| bench.store.order_workflow(id, order).await.expect("order");
+    let run = bench.run(vec![step("a", &[]), step("b", &["a"]), handler("always", Needs::End)]).await;
+    assert_eq!(order(run.id, Order::Pause).await, Ordered::Done(WorkflowState::Paused));
+    assert_eq!(run.turn(&[]).await, ["a0"]);
+    assert_eq!(order(run.id, Order::Cancel).await, Ordered::Done(WorkflowState::Cancelling));
+    assert_eq!(order(run.id, Order::Pause).await, Ordered::Done(WorkflowState::Cancelling));
+    assert_eq!(run.turn(&[]).await, ["always0"]);
+    assert_eq!(run.state().await, WorkflowState::Cancelled);
 }
 
 /// One after the other.

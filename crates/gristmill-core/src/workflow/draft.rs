@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde_json::Value;
@@ -256,7 +256,14 @@ impl<M> StepDraft<M> {
             Some(undoes) => Role::Undo(number("", undoes)?),
             None => self.role,
         };
-        let after = self.after.iter().zip(0..).map(|((of, needs), at)| Ok((number(&format!("/after/{at}"), of)?, *needs)));
+        let mut named = HashSet::new();
+        let after = self.after.iter().zip(0..).map(|((of, needs), at)| {
+            let part = format!("/after/{at}");
+            if !named.insert(of) {
+                return Err(DraftError::of(&self.name, &part, format!("names the step `{of}` twice")));
+            }
+            Ok((number(&part, of)?, *needs))
+        });
         let after = after.collect::<Result<Vec<_>, _>>()?;
         if role != Role::Work && !after.is_empty() {
             return Err(DraftError::of(&self.name, "/after", "is not for what runs when all is over"));
@@ -308,6 +315,7 @@ mod tests {
             (vec![step("a", &["b"]), step("b", &["a"])], "/steps/a/after: waits for itself"),
             (vec![step("a", &["a"])], "/steps/a/after: waits for itself"),
             (vec![step("a", &["b", "c"]), step("b", &[])], "/steps/a/after/1: names the step `c`"),
+            (vec![step("a", &["b", "b"]), step("b", &[])], "/steps/a/after/1: names the step `b` twice"),
             (vec![step("a", &[]), step("a", &[])], "/steps/a: is there twice"),
             (vec![step("", &[])], "/steps/: its name "),
             (vec![step("a/b", &["x"])], "/steps/a~1b/after/0: names the step `x`"),

@@ -1,5 +1,5 @@
 use super::{
-    Change, Chore, Counted, NewWorkflow, Run, StepEnd, StepRow, StepSpec, StepState, Tally, WorkflowEnd, advance, edges,
+    Change, Chore, Counted, NewWorkflow, Order, Run, StepEnd, StepRow, StepSpec, StepState, Tally, WorkflowEnd, advance, edges,
 };
 use crate::State;
 
@@ -39,14 +39,29 @@ impl Flow {
         flow
     }
 
+    /// Somebody wants this of it. What is cancelled is no longer paused, and can't be: its handlers have to run for it to end.
+    pub fn order(&mut self, order: Order) {
+        match order {
+            Order::Cancel => self.run = Run { paused: false, cancelled: true },
+            Order::Pause => self.run.paused = !self.run.cancelled,
+            Order::Resume => self.run.paused = false,
+        }
+    }
+
     /// A member has ended.
     pub fn ended(&mut self, step: u32, state: State) {
         self.count(step, |step| step.row.tally.add(state));
     }
 
-    /// One that had ended in this state was retried, and has not ended any more.
+    /// The same, of a store that lets such a member of a workflow that has ended be kept no longer than others itself: of a thousand that were
+    /// retried by hand, each would have all members of the step gone through.
+    pub fn ended_alone(&mut self, step: u32, state: State) {
+        self.steps.get_mut(step as usize).into_iter().for_each(|step| step.row.tally.add(state));
+    }
+
+    /// One that had ended in this state was retried, and has not ended any more. How long it is kept is said when it has.
     pub fn reopened(&mut self, step: u32, state: State) {
-        self.count(step, |step| step.row.tally.take(state));
+        self.steps.get_mut(step as usize).into_iter().for_each(|step| step.row.tally.take(state));
     }
 
     /// Several have, or have not any more.
@@ -193,10 +208,15 @@ mod tests {
         let end = flow.end;
         flow.reopened(0, State::Failed);
         flow.go_on();
+        assert_eq!(flow.steps[0].chore, None);
+        let mut alone = flow.clone();
         flow.ended(0, State::Succeeded);
         flow.go_on();
         assert_eq!((flow.end, flow.steps[0].row.tally.succeeded, flow.steps[0].row.tally.failed), (end, 1, 0));
         assert_eq!(flow.steps[0].chore, Some((Chore::Unkeep, 0)));
+        alone.ended_alone(0, State::Succeeded);
+        alone.go_on();
+        assert_eq!((alone.steps[0].row, alone.steps[0].chore), (flow.steps[0].row, None));
     }
 
     #[test]
@@ -253,6 +273,17 @@ mod tests {
         let flow = Flow::begin(&new);
         assert_eq!(flow.end, Some(WorkflowEnd { work: StepEnd::Succeeded, unhandled: false }));
         assert_eq!(flow.steps[1].chore, Some((Chore::Cancel, 0)));
+    }
+
+    #[test]
+    fn what_is_cancelled_is_not_paused() {
+        let mut flow = flow(&[1], &[]);
+        flow.order(Order::Pause);
+        assert_eq!(flow.run, Run { paused: true, cancelled: false });
+        for order in [Order::Cancel, Order::Pause, Order::Resume] {
+            flow.order(order);
+            assert_eq!(flow.run, Run { paused: false, cancelled: true }, "{order:?}");
+        }
     }
 
     #[test]

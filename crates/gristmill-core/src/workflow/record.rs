@@ -182,9 +182,9 @@ pub struct WorkflowFilter {
 /// What a person may want of a workflow that goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// That nothing of it goes on that waits; what runs is asked to end.
+    /// That nothing of it goes on that waits, but for its handlers and what undoes steps; what runs is asked to end. It is no longer paused.
     Cancel,
-    /// That nothing goes on that waits, until it is resumed.
+    /// That nothing goes on that waits, until it is resumed. Not of one that is cancelling.
     Pause,
     /// That it goes on.
     Resume,

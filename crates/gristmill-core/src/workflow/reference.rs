@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
@@ -53,6 +54,16 @@ pub enum ReferenceError {
         /// The pointer.
         at: String,
     },
+    /// What is put in has too many bytes by then.
+    #[error("{place}: the results put into the arguments have more than {most} bytes, with those of the step `{step}`")]
+    TooLarge {
+        /// Where the reference stands in the arguments, as a JSON Pointer.
+        place: String,
+        /// The step.
+        step: String,
+        /// So many are allowed.
+        most: usize,
+    },
 }
 
 /// Finds the references in the arguments of a step.
@@ -83,59 +94,87 @@ pub fn reference_places(args: &Value) -> Result<Vec<(Reference, String)>, Refere
     Ok(found)
 }
 
-/// Puts results in the place of references. `result` gives the result of a step, or those of all its members as an array.
+/// Puts results in the place of references, of `most` bytes at most: as often as each stands there. `result` gives the result of a step,
+/// or those of all its members as an array.
 ///
 /// # Errors
-/// If a reference can't be read, `result` fails, or there is nothing at a pointer.
-pub fn resolve<E: From<ReferenceError>>(
-    args: Value,
-    result: &mut impl FnMut(&Reference) -> Result<Value, E>,
-) -> Result<Value, E> {
-    put(args, &mut String::new(), result)
+/// If a reference can't be read, there is nothing at a pointer, or what is put in has more bytes.
+pub fn resolve<'v>(args: Value, most: usize, result: &mut impl FnMut(&Reference) -> &'v Value) -> Result<Value, ReferenceError> {
+    Putting { result, most, room: most }.put(args, &mut String::new())
 }
 
-fn put<E: From<ReferenceError>>(
-    value: Value,
-    place: &mut String,
-    result: &mut impl FnMut(&Reference) -> Result<Value, E>,
-) -> Result<Value, E> {
-    Ok(match value {
-        Value::Object(map) => match read(&map, place)? {
-            Some(reference) => part(result(&reference)?, &reference, place)?,
-            None => {
-                let mut put_in = Map::with_capacity(map.len());
-                for (key, value) in map {
-                    let value = below(place, &key, |place| put(value, place, result))?;
-                    put_in.insert(key, value);
+struct Putting<'r, F> {
+    result: &'r mut F,
+    most: usize,
+    /// So many bytes are left.
+    room: usize,
+}
+
+impl<'v, F: FnMut(&Reference) -> &'v Value> Putting<'_, F> {
+    fn put(&mut self, value: Value, place: &mut String) -> Result<Value, ReferenceError> {
+        Ok(match value {
+            Value::Object(map) => match read(&map, place)? {
+                Some(reference) => {
+                    let whole = (self.result)(&reference);
+                    self.part(whole, &reference, place)?
                 }
-                Value::Object(put_in)
+                None => {
+                    let mut put_in = Map::with_capacity(map.len());
+                    for (key, value) in map {
+                        let value = below(place, &key, |place| self.put(value, place))?;
+                        put_in.insert(key, value);
+                    }
+                    Value::Object(put_in)
+                }
+            },
+            Value::Array(items) => {
+                let items = items.into_iter().enumerate();
+                let put_in = items.map(|(at, item)| below(place, &at.to_string(), |place| self.put(item, place)));
+                Value::Array(put_in.collect::<Result<_, _>>()?)
             }
-        },
-        Value::Array(items) => {
-            let items = items.into_iter().enumerate();
-            Value::Array(
-                items
-                    .map(|(at, item)| below(place, &at.to_string(), |place| put(item, place, result)))
-                    .collect::<Result<_, E>>()?,
-            )
+            plain => plain,
+        })
+    }
+
+    fn part(&mut self, whole: &Value, reference: &Reference, place: &str) -> Result<Value, ReferenceError> {
+        let step = || reference.step.clone().unwrap_or_default();
+        let missing = || ReferenceError::Missing { place: place.to_owned(), step: step(), at: reference.at.clone() };
+        let (room, most) = (&mut self.room, self.most);
+        let mut copy = |value: &Value| {
+            // Before it takes up memory.
+            let left = room.checked_sub(bytes(value));
+            *room = left.ok_or_else(|| ReferenceError::TooLarge { place: place.to_owned(), step: step(), most })?;
+            Ok(value.clone())
+        };
+        // What is not there has no parts, and its absence is what is told.
+        let mut of = |value: &Value, or_null| match value {
+            Value::Null if or_null => copy(value),
+            value => copy(value.pointer(&reference.at).ok_or_else(missing)?),
+        };
+        match (whole, reference.wanted) {
+            (Value::Array(items), Wanted::Results) => {
+                Ok(Value::Array(items.iter().map(|item| of(item, true)).collect::<Result<_, _>>()?))
+            }
+            (whole, wanted) => of(whole, wanted != Wanted::Result),
         }
-        plain => plain,
-    })
+    }
 }
 
-fn part(whole: Value, reference: &Reference, place: &str) -> Result<Value, ReferenceError> {
-    let missing = || {
-        let step = reference.step.clone().unwrap_or_default();
-        ReferenceError::Missing { place: place.to_owned(), step, at: reference.at.clone() }
-    };
-    let of = |mut value: Value| value.pointer_mut(&reference.at).map(Value::take).ok_or_else(missing);
-    // What is not there has no parts, and its absence is what is told.
-    let of = |value: Value| if value.is_null() { Ok(value) } else { of(value) };
-    match (whole, reference.wanted) {
-        (Value::Array(items), Wanted::Results) => Ok(Value::Array(items.into_iter().map(of).collect::<Result<_, _>>()?)),
-        (whole, Wanted::Failure | Wanted::Results) => of(whole),
-        (mut whole, Wanted::Result) => whole.pointer_mut(&reference.at).map(Value::take).ok_or_else(missing),
+/// How many bytes a value has as JSON text.
+fn bytes(value: &Value) -> usize {
+    struct Count(usize);
+    impl Write for Count {
+        fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+            self.0 += part.len();
+            Ok(part.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).map_or(usize::MAX, |()| count.0)
 }
 
 fn walk(
@@ -221,20 +260,31 @@ mod tests {
     fn results_are_put_in_their_places() {
         let args =
             json!({ "n": { "$result": "x", "at": "/a~1b/0" }, "all": { "$results": "y", "at": "/n" }, "plain": [{ "at": 1 }] });
-        let mut result = |of: &Reference| {
-            Ok::<_, ReferenceError>(match of.wanted {
-                Wanted::Results => json!([{ "n": 1 }, null, { "n": 2 }]),
-                Wanted::Result => json!({ "a/b": [7] }),
-                Wanted::Failure => Value::Null,
-            })
+        let (many, one) = (json!([{ "n": 1 }, null, { "n": 2 }]), json!({ "a/b": [7] }));
+        let mut result = |of: &Reference| match of.wanted {
+            Wanted::Results => &many,
+            Wanted::Result => &one,
+            Wanted::Failure => &Value::Null,
         };
         assert_eq!(
-            resolve(args, &mut result).unwrap(),
+            resolve(args, 7, &mut result).unwrap(),
             json!({ "n": 7, "all": [1, null, 2], "plain": [{ "at": 1 }] }),
             "one that failed has no result, and no part of one"
         );
-        let error = resolve(json!({ "n": [{ "$result": "x", "at": "/c" }] }), &mut result).unwrap_err();
+        let error = resolve(json!({ "n": [{ "$result": "x", "at": "/c" }] }), 100, &mut result).unwrap_err();
         assert_eq!(error.to_string(), "/n/0: the result of the step `x` has nothing at /c");
+    }
+
+    /// One result that stands there a million times takes up the memory of a million.
+    #[test]
+    fn what_is_put_in_is_bounded_however_often_it_stands_there() {
+        let large = json!({ "text": "x".repeat(98), "n": 1 });
+        let args = |references: usize, at: &str| json!(vec![json!({ "$result": "x", "at": at }); references]);
+        assert!(resolve(args(10, "/text"), 1_000, &mut |_| &large).is_ok());
+        assert!(resolve(args(1_000, "/n"), 1_000, &mut |_| &large).is_ok(), "the part alone counts");
+        let error = resolve(args(11, "/text"), 1_000, &mut |_| &large).unwrap_err();
+        let expected = "/10: the results put into the arguments have more than 1000 bytes, with those of the step `x`";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

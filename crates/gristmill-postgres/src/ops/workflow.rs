@@ -149,11 +149,7 @@ pub(crate) async fn order(s: &mut Session<'_>, id: WorkflowId, order: Order, cho
     let Some(locked) = flows.get_mut(&id.as_uuid()) else { return Ok(Ordered::NotFound) };
     let had_ended = locked.flow.end.is_some();
     if !had_ended {
-        match order {
-            Order::Cancel => locked.flow.run.cancelled = true,
-            Order::Pause => locked.flow.run.paused = true,
-            Order::Resume => locked.flow.run.paused = false,
-        }
+        locked.flow.order(order);
     }
     locked.flow.go_on();
     let state = WorkflowState::of(locked.flow.run, locked.flow.end);

@@ -136,7 +136,7 @@ impl<'c> Workflows<'c> {
     }
 
     /// Cancels a workflow: what waits ends, what runs is asked to end, and then handlers and what undoes steps run. Its state is
-    /// `cancelling` as long as anything of its work still runs.
+    /// `cancelling` until all that has ended. A pause is over then.
     ///
     /// # Errors
     /// If the store can't be written. A repetition is safe.
@@ -144,7 +144,7 @@ impl<'c> Workflows<'c> {
         self.order(id, Order::Cancel).await
     }
 
-    /// Holds a workflow: what runs goes on, and no step begins until it is resumed.
+    /// Holds a workflow: what runs goes on, and no step begins until it is resumed. One that is cancelling is not held.
     ///
     /// # Errors
     /// If the store can't be written. A repetition is safe.

@@ -26,8 +26,8 @@ pub(super) async fn put_results(attempt: &Attempt, of: &Membership, args: &str) 
         // Whoever asks says what becomes of it.
         () = attempt.token.cancelled() => return Err(Error::snooze(UNREAD)),
     };
-    let mut result = |reference: &Reference| Ok::<_, ReferenceError>(results.get(&key(reference)).cloned().unwrap_or_default());
-    Ok(resolve(args, &mut result).map_err(misfit)?.to_string())
+    let mut result = |reference: &Reference| results.get(&key(reference)).unwrap_or(&Value::Null);
+    Ok(resolve(args, ROOM, &mut result).map_err(misfit)?.to_string())
 }
 
 /// What is read at once: of one step all that its references want of the same sort.
@@ -38,6 +38,9 @@ fn key(reference: &Reference) -> Key {
 }
 
 fn misfit(error: ReferenceError) -> Error {
+    if let ReferenceError::TooLarge { step, .. } = &error {
+        return ReadError::TooLarge.into_error(step);
+    }
     Error::new(What::Fail, FailureReason::InvalidArgs, error)
 }
 
@@ -45,7 +48,7 @@ async fn read(attempt: &Attempt, of: &Membership, references: &[Reference]) -> R
     let ground = &attempt.ground;
     let reader = Reader { source: &*ground.source, runtime: attempt.runtime(), workflow: of.workflow };
     // The workflow's row is read only by who needs more than results: most attempts do not.
-    let needs_record = attempt.runtime().has_codecs() || references.iter().any(|reference| reference.wanted == Wanted::Failure);
+    let needs_record = attempt.runtime().has_codecs() || references.iter().any(|reference| reference.wanted != Wanted::Result);
     let record = match needs_record {
         true => ground.store()?.workflow(of.workflow).await.map_err(unread)?,
         false => None,
@@ -70,7 +73,10 @@ async fn read_one(
     let kind = step.map_or("", |step| step.spec.kind.as_str());
     let value = match (reference.wanted, &reference.step) {
         (Wanted::Result, _) => reader.one(name, kind, room).await,
-        (Wanted::Results, _) => reader.results(name, kind, room).await.map(Value::Array),
+        (Wanted::Results, _) => match step {
+            Some(step) => reader.results(step, room).await.map(Value::Array),
+            None => Err(ReadError::Gone),
+        },
         (Wanted::Failure, of) => {
             let failed = match (of, step, record) {
                 (Some(_), Some(step), _) => reader.failure_of(step).await,

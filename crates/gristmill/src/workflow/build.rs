@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::member::MemberDraft;
-use super::plan::{Plan, Planned, under};
+use super::plan::{Plan, PlanId, Planned, under};
 use super::start::{More, Start};
 use super::step::{All, Step};
 use super::{Failed, IntoSignature, Output, StartError};
 use crate::Task;
 use crate::client::Client;
 use crate::core::workflow::{Draft, Needs, Role, StepDraft};
-use crate::core::{Overrides, Retention, Timestamp};
+use crate::core::{InvalidInput, Overrides, Retention, Timestamp};
 
 /// A workflow that is being written: steps, what each of them takes of others, and what runs when all is over. Made by
 /// [`Client::workflow`]; nothing is kept before it is [started](Self::start). See the [module](super).
@@ -173,15 +173,18 @@ impl<'c> Workflow<'c> {
     pub fn start(self) -> Start<'c, Value> {
         let Self { client, name, key, tags, retention, plan, members, common, first } = self;
         let planned = plan.take();
-        let options: Vec<_> = planned.iter().map(|step| Options::of(step, &common, &first)).collect();
+        let options: Vec<_> = planned.iter().map(|step| Options::of(plan.id(), step, &common, &first)).collect();
         let members = members.into_iter().filter_map(|(number, members)| {
             let options = options.get(number)?.clone();
-            let members: More<'c> = Box::new(members.map(move |member| member.map(|member| options.give(member))));
+            let members: More<'c> = Box::new(members.map(move |member| member.and_then(|member| options.give(member))));
             Some((number, members))
         });
         let members = members.collect();
         let steps = planned.into_iter().zip(&options).map(|(step, options)| options.step(step));
-        let draft = steps.collect::<Result<Vec<_>, _>>().map(|steps| Draft { name, key, tags, retention, steps });
+        let draft = match common.id {
+            Some(_) => Err(InvalidInput::new("id", "is of one task alone, and stands in the options of all").into()),
+            None => steps.collect::<Result<Vec<_>, _>>().map(|steps| Draft { name, key, tags, retention, steps }),
+        };
         Start::new(client, draft, members)
     }
 }
@@ -192,28 +195,45 @@ type OutputOf<I> = <<<I as IntoIterator>::Item as IntoSignature>::Task as Task>:
 /// The options of a step's tasks, beside their own.
 #[derive(Clone)]
 struct Options {
+    plan: PlanId,
     common: Overrides,
     /// For one that waits for nothing.
     first: Option<Overrides>,
 }
 
 impl Options {
-    fn of(step: &Planned, common: &Overrides, first: &Overrides) -> Self {
+    fn of(plan: PlanId, step: &Planned, common: &Overrides, first: &Overrides) -> Self {
         let common = under(step.options.clone(), common);
-        Self { first: step.is_first().then(|| under(common.clone(), first)), common }
+        Self { plan, first: step.is_first().then(|| under(common.clone(), first)), common }
     }
 
-    fn give(&self, mut member: MemberDraft) -> MemberDraft {
+    fn give(&self, mut member: MemberDraft) -> Result<MemberDraft, InvalidInput> {
+        if let Some(strange) = member.after.iter().find(|need| need.plan != self.plan) {
+            let problem =
+                format!("refer to the step `{}` of another workflow; take the results of this one's own steps", strange.step);
+            return Err(InvalidInput::new("args", problem));
+        }
         let options = self.first.as_ref().filter(|_| member.after.is_empty()).unwrap_or(&self.common);
         member.options = under(member.options, options);
-        member
+        Ok(member)
     }
 
     fn step(&self, step: Planned) -> Result<StepDraft<MemberDraft>, StartError> {
         let StepDraft { name, kind, role, undoes, after, tolerance, members, group, open, refers } = step.draft;
-        let refused = |error: crate::core::InvalidInput| StartError::member(&name, None, error.into());
-        let members = members.into_iter().map(|member| member.map(|member| self.give(member)).map_err(refused));
-        let members = members.collect::<Result<Vec<_>, _>>()?;
+        let refused = |error: InvalidInput| StartError::member(&name, None, error.into());
+        if let Some(strange) = step.strange {
+            let problem = format!("names the step `{strange}` of another workflow, for which nothing here can wait");
+            return Err(refused(InvalidInput::new("after", problem)));
+        }
+        if group && step.options.id.is_some() {
+            return Err(refused(InvalidInput::new("id", "is of one task alone, and a group has as many as it has members")));
+        }
+        let members = members.into_iter().map(|member| {
+            let mut member = member.and_then(|member| self.give(member)).map_err(refused)?;
+            member.options.id = member.options.id.or(step.options.id);
+            Ok(member)
+        });
+        let members = members.collect::<Result<Vec<_>, StartError>>()?;
         Ok(StepDraft { name, kind, role, undoes, after, tolerance, members, group, open, refers })
     }
 }

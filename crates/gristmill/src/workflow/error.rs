@@ -138,8 +138,18 @@ pub enum RunError {
         /// The workflow.
         id: WorkflowId,
     },
-    /// A last step has more results than are read at once.
-    #[error("the step `{step}` of workflow {id} has more than {most} bytes of results; read them by pages, with `members`")]
+    /// It has succeeded, and a result of a last step is no longer kept.
+    #[error("workflow {id} has succeeded, and a result of its step `{step}` is no longer kept")]
+    ResultGone {
+        /// The workflow.
+        id: WorkflowId,
+        /// The step.
+        step: String,
+    },
+    /// It has succeeded, and a last step has more results than are read at once.
+    #[error(
+        "workflow {id} has succeeded, and its step `{step}` has more than {most} bytes of results; read them by pages, with `members`"
+    )]
     TooLarge {
         /// The workflow.
         id: WorkflowId,
@@ -148,16 +158,16 @@ pub enum RunError {
         /// So many are read.
         most: usize,
     },
-    /// The result is of another type.
-    #[error("the result of workflow {id} is not what was expected: {source}")]
+    /// It has succeeded, and its result is of another type.
+    #[error("workflow {id} has succeeded, and its result is not what was expected: {source}")]
     Unreadable {
         /// The workflow.
         id: WorkflowId,
         /// Why.
         source: serde_json::Error,
     },
-    /// The application's codec could not undo the form in which a result is stored.
-    #[error("the result of workflow {id} can't be decoded: {problem}")]
+    /// It has succeeded, and the application's codec could not undo the form in which a result is stored.
+    #[error("workflow {id} has succeeded, and its result can't be decoded: {problem}")]
     Undecoded {
         /// The workflow.
         id: WorkflowId,

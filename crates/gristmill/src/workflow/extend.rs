@@ -1,3 +1,4 @@
+use super::known::Known;
 use super::start::{More, Rest};
 use super::{IntoSignature, StartError, WorkflowHandle};
 use crate::Task;
@@ -7,7 +8,9 @@ impl<O> WorkflowHandle<O> {
     /// Adds members to a group that was left [open](super::Step::open), in batches of up to 1,000: they are made as they are needed. The
     /// group stays open. How many members it has then.
     ///
-    /// One hand at a time adds to a group: each gets the places behind those that it finds.
+    /// One hand at a time adds to a group: each gets the places behind those that it finds. They refer only to what the group waits for,
+    /// as it needs it. The options that the workflow and the step were given when it was started are not theirs: they have those of their
+    /// task type, and their own ([`Signature::options`](super::Signature::options)).
     ///
     /// ```
     /// # use gristmill::{Client, Result, task};
@@ -71,15 +74,16 @@ impl<O> WorkflowHandle<O> {
         if rest.hand_in(self.client(), id).await? { Ok(rest.given) } else { Err(StartError::Closed { id, step: rest.step }) }
     }
 
-    /// A step with its number, and the names of those that it waits for.
-    async fn step(&self, name: &str) -> Result<(u32, StepRecord, Vec<String>), StartError> {
+    /// A step with its number, and what its members can refer to.
+    async fn step(&self, name: &str) -> Result<(u32, StepRecord, Known), StartError> {
         let id = self.id();
         let record = self.status().await.map_err(|error| StartError::Store { id, error })?;
         let mut steps = record.map(|record| record.steps).unwrap_or_default();
         let found = steps.iter().position(|step| step.spec.name == name).and_then(|at| Some((at, u32::try_from(at).ok()?)));
         let (at, number) = found.ok_or_else(|| StartError::Gone { id, step: name.to_owned() })?;
-        let after = steps.get(at).into_iter().flat_map(|step| &step.spec.after);
-        let known = after.filter_map(|(from, _)| Some(steps.get(*from as usize)?.spec.name.clone())).collect();
+        let specs: Vec<_> = steps.iter().map(|step| &step.spec).collect();
+        // What was said in particular is not kept apart from what follows of arguments.
+        let known = Known::of(number, &specs, &[]);
         Ok((number, steps.swap_remove(at), known))
     }
 }

@@ -168,14 +168,14 @@ impl<O> WorkflowHandle<O> {
             return Ok(Value::Null);
         }
         let value = match step.spec.group {
-            true => reader.results(name, kind, room).await.map(Value::Array),
+            true => reader.results(step, room).await.map(Value::Array),
             false => reader.one(name, kind, room).await,
         };
         value.map_err(|error| match error {
             ReadError::Store(error) => RunError::Store { id, error },
             ReadError::TooLarge => RunError::TooLarge { id, step: name.clone(), most: ROOM },
             ReadError::Undecoded(error) => RunError::Undecoded { id, problem: error.to_string() },
-            ReadError::Gone => RunError::NotKept { id },
+            ReadError::Gone => RunError::ResultGone { id, step: name.clone() },
             ReadError::Unreadable(source) => RunError::Unreadable { id, source },
         })
     }
@@ -199,8 +199,8 @@ impl<O: DeserializeOwned> WorkflowHandle<O> {
     /// ```
     ///
     /// # Errors
-    /// If its work failed, with what did; if it was cancelled; if its result is not an `O`, can't be decoded, or has more than
-    /// [`RESULTS_BYTES_MAX`](crate::core::limits::RESULTS_BYTES_MAX) bytes; as [`ended`](Self::ended).
+    /// If its work failed, with what did; if it was cancelled; if its result is not an `O`, can't be decoded, is no longer kept, or has more
+    /// than [`RESULTS_BYTES_MAX`](crate::core::limits::RESULTS_BYTES_MAX) bytes, though it has succeeded; as [`ended`](Self::ended).
     ///
     /// # Cancel safety
     /// Nothing is lost; await again.
@@ -232,14 +232,41 @@ impl<O: DeserializeOwned> WorkflowHandle<O> {
 /// The steps of the work that no other step of it waits for. What runs when a step fails is none of them, and takes from none that it is
 /// one: what comes of the work is not its result.
 fn last_steps(steps: &[StepRecord]) -> impl Iterator<Item = &StepRecord> {
-    let is_for_failure = |step: &StepRecord| step.spec.after.iter().any(|(_, needs)| *needs == Needs::Failure);
-    let mut is_last: Vec<bool> = steps.iter().map(|step| is_work(step) && !is_for_failure(step)).collect();
-    for (from, _) in steps.iter().filter(|step| is_work(step) && !is_for_failure(step)).flat_map(|step| &step.spec.after) {
+    let is_for_failure = for_failure(steps);
+    let mut is_last: Vec<bool> =
+        steps.iter().zip(&is_for_failure).map(|(step, for_failure)| is_work(step) && !for_failure).collect();
+    let goes_on = steps.iter().zip(&is_for_failure).filter(|(step, for_failure)| is_work(step) && !**for_failure);
+    for (from, _) in goes_on.flat_map(|(step, _)| &step.spec.after) {
         if let Some(is_last) = is_last.get_mut(*from as usize) {
             *is_last = false;
         }
     }
     steps.iter().zip(is_last).filter_map(|(step, is_last)| is_last.then_some(step))
+}
+
+/// Of each step whether it runs only when one fails: it needs that, or the success of one that does.
+fn for_failure(steps: &[StepRecord]) -> Vec<bool> {
+    let mut found = vec![false; steps.len()];
+    let mut next: Vec<usize> = (0..steps.len()).collect();
+    let needs = |step: &StepRecord, found: &[bool]| {
+        step.spec.after.iter().any(|(from, needs)| match needs {
+            Needs::Failure => true,
+            Needs::Success => found.get(*from as usize) == Some(&true),
+            Needs::End => false,
+        })
+    };
+    // As often as one more is found: those that follow may have been written before.
+    loop {
+        let before = next.len();
+        next.retain(|number| {
+            let is = steps.get(*number).is_some_and(|step| needs(step, &found));
+            found[*number] |= is;
+            !is
+        });
+        if next.len() == before {
+            return found;
+        }
+    }
 }
 
 impl<O> Clone for WorkflowHandle<O> {

@@ -2,8 +2,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::plan::Need;
 use crate::client::{Client, EnqueueError, check_deadline};
-use crate::core::workflow::{Needs, References, references};
+use crate::core::workflow::{References, references};
 use crate::core::{InvalidInput, NewTask, Overrides, Policy};
 
 /// A member of a step that somebody wrote: its arguments, in which references stand for results, and the options of an enqueue.
@@ -19,7 +20,7 @@ pub struct MemberDraft {
     /// Whether its arguments come from Rust types, which have checked types and presence.
     pub(super) typed: bool,
     /// What its arguments come from.
-    pub(super) after: Vec<(String, Needs)>,
+    pub(super) after: Vec<Need>,
 }
 
 impl MemberDraft {
@@ -44,7 +45,7 @@ pub(super) struct Prepared {
     options: Overrides,
     force: bool,
     typed: bool,
-    pub(super) after: Vec<(String, Needs)>,
+    pub(super) after: Vec<Need>,
 }
 
 impl Prepared {

@@ -69,6 +69,7 @@ mod extend;
 mod failed;
 mod form;
 mod handle;
+mod known;
 mod member;
 mod output;
 mod plan;

@@ -3,8 +3,9 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::plan::Need;
 use crate::core::InvalidInput;
-use crate::core::workflow::{Needs, references};
+use crate::core::workflow::references;
 
 /// What a step gives, to be an argument of another: it is put there when that one begins. Made by the handle of a step, such as
 /// [`Step::result`](super::Step::result).
@@ -15,7 +16,7 @@ pub struct Output<T> {
 }
 
 impl<T> Output<T> {
-    pub(super) fn new(reference: Value, after: Option<(String, Needs)>) -> Self {
+    pub(super) fn new(reference: Value, after: Option<Need>) -> Self {
         Self { given: Given { value: Ok(reference), after: after.into_iter().collect() }, gives: PhantomData }
     }
 }
@@ -39,7 +40,7 @@ pub trait Gives<T> {
 #[derive(Clone, Debug)]
 pub struct Given {
     pub(super) value: Result<Value, InvalidInput>,
-    pub(super) after: Vec<(String, Needs)>,
+    pub(super) after: Vec<Need>,
 }
 
 impl Given {

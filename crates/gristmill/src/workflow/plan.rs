@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::member::MemberDraft;
@@ -6,20 +7,48 @@ use crate::core::{InvalidInput, Overrides};
 
 /// The steps of a workflow as they are being written, shared by it and the handles of its steps.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Plan(Arc<Mutex<Vec<Planned>>>);
+pub(super) struct Plan {
+    id: PlanId,
+    steps: Arc<Mutex<Vec<Planned>>>,
+}
+
+/// Which workflow a step was written for: another may have one of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PlanId(u64);
+
+impl Default for PlanId {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A step from which something is taken, and how that has to end.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Need {
+    pub(super) plan: PlanId,
+    pub(super) step: String,
+    pub(super) needs: Needs,
+}
 
 /// A step of it; of a group without its members, which are made later.
 #[derive(Clone, Debug)]
 pub(super) struct Planned {
     pub(super) draft: StepDraft<Result<MemberDraft, InvalidInput>>,
     pub(super) options: Overrides,
+    /// A step of another workflow that it was to wait for.
+    pub(super) strange: Option<String>,
 }
 
 impl Plan {
+    pub(super) fn id(&self) -> PlanId {
+        self.id
+    }
+
     /// Adds a step; its number.
     pub(super) fn add(&self, draft: StepDraft<Result<MemberDraft, InvalidInput>>) -> usize {
         let mut steps = self.steps();
-        steps.push(Planned { draft, options: Overrides::default() });
+        steps.push(Planned { draft, options: Overrides::default(), strange: None });
         steps.len() - 1
     }
 
@@ -35,16 +64,20 @@ impl Plan {
     }
 
     fn steps(&self) -> MutexGuard<'_, Vec<Planned>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Planned {
-    /// That it waits for a step; what is said last of one holds.
-    pub(super) fn wait_for(&mut self, step: &str, needs: Needs) {
+    /// That it waits for a step of this plan; what is said last of one holds.
+    pub(super) fn wait_for(&mut self, plan: PlanId, Need { plan: of, step, needs }: Need) {
+        if of != plan {
+            self.strange.get_or_insert(step);
+            return;
+        }
         let after = &mut self.draft.after;
-        after.retain(|(name, _)| name != step);
-        after.push((step.to_owned(), needs));
+        after.retain(|(name, _)| *name != step);
+        after.push((step, needs));
     }
 
     /// Whether it goes at once, as far as it itself says.

@@ -65,17 +65,22 @@ impl Reader<'_> {
         self.source.members(self.workflow, step, after, limit).await
     }
 
-    /// The results of all members in their order, `null` for one that has none; of `room` bytes at most, which they then take up.
-    pub(crate) async fn results(&self, step: &str, kind: &str, room: &mut usize) -> Result<Vec<Value>, ReadError> {
+    /// The results of all members in their order, `null` for one that has none; of `room` bytes at most, which they then take up. Without
+    /// one that is gone, what is left would pass for all.
+    pub(crate) async fn results(&self, step: &StepRecord, room: &mut usize) -> Result<Vec<Value>, ReadError> {
         let (mut results, mut after) = (Vec::new(), None);
         loop {
-            let page = self.page(step, after, PAGE_ITEMS_MAX).await?;
-            let Some(last) = page.last() else { return Ok(results) };
-            after = Some(last.place);
+            let page = self.page(&step.spec.name, after, PAGE_ITEMS_MAX).await?;
+            if page.is_empty() {
+                let are_all = results.len() >= step.row.tally.members as usize;
+                return if are_all { Ok(results) } else { Err(ReadError::Gone) };
+            }
             for member in page {
-                // One that is gone leaves its place to nobody else.
-                results.resize(results.len().max(member.place as usize), Value::Null);
-                results.push(self.result(kind, member, room)?);
+                if member.place as usize != results.len() {
+                    return Err(ReadError::Gone);
+                }
+                after = Some(member.place);
+                results.push(self.result(&step.spec.kind, member, room)?);
             }
         }
     }
@@ -90,11 +95,17 @@ impl Reader<'_> {
 
     /// The result of a member in its plain form, `null` if it has none.
     pub(crate) fn result(&self, kind: &str, member: Member, room: &mut usize) -> Result<Value, ReadError> {
-        let Some(stored) = member.result.filter(|_| member.state == State::Succeeded) else { return Ok(Value::Null) };
-        *room = room.checked_sub(stored.len()).ok_or(ReadError::TooLarge)?;
+        let bytes = member.result.as_ref().filter(|_| member.state == State::Succeeded).map_or(0, String::len);
+        *room = room.checked_sub(bytes).ok_or(ReadError::TooLarge)?;
+        let plain = self.plain(kind, member)?;
+        plain.map_or(Ok(Value::Null), |plain| serde_json::from_str(&plain)).map_err(ReadError::Unreadable)
+    }
+
+    /// The JSON text of that, if it has one.
+    pub(crate) fn plain(&self, kind: &str, member: Member) -> Result<Option<String>, ReadError> {
+        let stored = member.result.filter(|_| member.state == State::Succeeded);
         let payload = Payload { id: member.task, name: kind, part: Part::Result };
-        let plain = self.runtime.decode(&payload, stored).map_err(ReadError::Undecoded)?;
-        serde_json::from_str(&plain).map_err(ReadError::Unreadable)
+        stored.map(|stored| self.runtime.decode(&payload, stored).map_err(ReadError::Undecoded)).transpose()
     }
 
     /// What went wrong in a step: that of the first member that failed, or else of the first that did not succeed.

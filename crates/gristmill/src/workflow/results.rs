@@ -1,5 +1,4 @@
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -8,8 +7,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::read::{ReadError, Reader};
+use crate::attempt::Attempt;
 use crate::core::limits::PAGE_ITEMS_MAX;
-use crate::error::ResultExt;
+use crate::core::workflow::StepRecord;
 use crate::{Context, Error, Result};
 
 /// The results of a group as an argument of a task, which reads them by pages: of groups of any size, in bounded memory. What
@@ -53,16 +53,16 @@ impl<T> Results<T> {
 impl<T: DeserializeOwned> Results<T> {
     /// Its pages, from the first one on.
     pub fn pages<'a, S>(&'a self, cx: &'a Context<S>) -> Pages<'a, T> {
-        Pages { step: &self.step, attempt: cx.inner(), kind: None, after: None, is_over: false, gives: PhantomData }
+        Pages { step: &self.step, attempt: cx.inner(), record: None, after: None, is_over: false, gives: PhantomData }
     }
 }
 
 /// The pages of [`Results`].
 pub struct Pages<'a, T> {
     step: &'a str,
-    attempt: &'a crate::attempt::Attempt,
-    /// The task type of the step, once that was looked up.
-    kind: Option<String>,
+    attempt: &'a Attempt,
+    /// The step, once that was looked up.
+    record: Option<StepRecord>,
     after: Option<u32>,
     is_over: bool,
     gives: PhantomData<fn() -> T>,
@@ -87,33 +87,50 @@ impl<T: DeserializeOwned> Pages<'_, T> {
         };
         let ground = &self.attempt.ground;
         let reader = Reader { source: &*ground.source, runtime: self.attempt.runtime(), workflow: of.workflow };
-        let kind = match &self.kind {
-            Some(kind) => kind,
+        let step = match &self.record {
+            Some(step) => step,
             None => {
                 let record = ground.store()?.workflow(of.workflow).await?;
                 let step = record.and_then(|record| record.steps.into_iter().find(|step| step.spec.name == self.step));
                 let missing = || Error::fail(format!("the workflow {} has no step `{}`", of.workflow, self.step));
-                self.kind.insert(step.ok_or_else(missing)?.spec.kind)
+                self.record.insert(step.ok_or_else(missing)?)
             }
         };
         let page = reader.page(self.step, self.after, PAGE_ITEMS_MAX).await?;
-        let Some(last) = page.last() else {
+        let mut place = self.after.map_or(0, |after| after.saturating_add(1));
+        if page.is_empty() && place >= step.row.tally.members {
             self.is_over = true;
             return Ok(None);
-        };
-        let last = last.place;
-        let mut members = VecDeque::from(page);
-        let mut results = Vec::with_capacity(members.len());
-        while let Some(member) = members.pop_front() {
-            let place = member.place;
-            let value =
-                reader.result(kind, member, &mut usize::MAX.clone()).map_err(|error: ReadError| error.into_error(self.step))?;
-            let unfit = |error| format!("the result {place} of the step `{}` is not what was expected: {error}", self.step);
-            results.push(serde_json::from_value(value).map_err(unfit).or_fail()?);
         }
-        self.after = Some(last);
+        if page.is_empty() {
+            return Err(ReadError::Gone.into_error(self.step));
+        }
+        let mut results = Vec::with_capacity(page.len());
+        for member in page {
+            // Without one that is gone, what is left would pass for all.
+            let value = if member.place == place { reader.plain(&step.spec.kind, member) } else { Err(ReadError::Gone) };
+            let value = value.map_err(|error| error.into_error(self.step))?;
+            results.push(
+                value
+                    .map_or_else(|| serde_json::from_str("null"), |text| serde_json::from_str(&text))
+                    .map_err(|error| unfit(self.attempt, self.step, place, &error))?,
+            );
+            place = place.saturating_add(1);
+        }
+        self.after = place.checked_sub(1);
         Ok(Some(results))
     }
+}
+
+/// The failure of a result that is of another type. It is kept and shown to people who may not see results, so it has no value in it;
+/// serde's own text, which repeats values, goes to the log.
+#[cold]
+fn unfit(attempt: &Attempt, step: &str, place: u32, error: &serde_json::Error) -> Error {
+    tracing::error!(task = %attempt.id, kind = %attempt.kind, step, place, error = %error, "a result is not what was expected");
+    let (line, column) = (error.line(), error.column());
+    Error::fail(format!(
+        "the result {place} of the step `{step}` is not what was expected (line {line}, column {column} of its JSON)"
+    ))
 }
 
 impl<T> JsonSchema for Results<T> {

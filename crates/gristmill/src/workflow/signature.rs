@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::member::MemberDraft;
 use super::output::{Gives, plain};
+use super::plan::Need;
 use crate::Task;
-use crate::core::workflow::Needs;
 use crate::core::{InvalidInput, Overrides};
 
 /// A task with its arguments, some of which may be what steps give. Made by `TASK::with`, which `#[task]` and `#[derive(Task)]` write: it
@@ -38,7 +38,7 @@ use crate::core::{InvalidInput, Overrides};
 #[derive(Clone, Debug)]
 pub struct Signature<T> {
     args: Result<Map<String, Value>, InvalidInput>,
-    after: Vec<(String, Needs)>,
+    after: Vec<Need>,
     options: Overrides,
     task: PhantomData<fn() -> T>,
 }

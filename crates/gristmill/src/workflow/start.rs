@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::future::{Future, IntoFuture, Ready};
 use std::iter::Peekable;
@@ -8,11 +8,13 @@ use std::task::{Context, Poll};
 
 use serde_json::Value;
 
+use super::known::{Known, both};
 use super::member::{MemberDraft, Prepared};
+use super::plan::Need;
 use super::{StartError, WorkflowHandle};
 use crate::client::{Client, InTransaction, Own};
 use crate::core::limits::{BATCH_BYTES_MAX, BATCH_TASKS_MAX};
-use crate::core::workflow::{Draft, Extended, Extension, NewWorkflow, Started, StepDraft};
+use crate::core::workflow::{Draft, DraftError, Extended, Extension, NewWorkflow, Started, StepDraft, pointer_part};
 use crate::core::{InvalidInput, Membership, NewTask, StartWithin, StoreError, TaskMeta, WorkflowId};
 
 /// A workflow about to be started: `.await` it. Made by [`Workflow::start`](super::Workflow::start) and
@@ -120,7 +122,7 @@ impl<'c, O, W> Start<'c, O, W> {
         // Those go in any case: they are few, and steps have no other way to get their one member.
         let single = steps.iter().filter(|step| !step.group).map(|step| step.members.len()).sum::<usize>();
         let (mut room, mut bytes) = (BATCH_TASKS_MAX.saturating_sub(single), 0);
-        let (mut prepared, mut rest) = (Vec::with_capacity(steps.len()), Vec::new());
+        let (mut prepared, mut rest, mut single_bytes) = (Vec::with_capacity(steps.len()), Vec::new(), 0);
         for (step, number) in steps.into_iter().zip(0_u32..) {
             let StepDraft { name, kind, role, undoes, after, tolerance, members, group, open, refers } = step;
             let given = members.into_iter().map(Ok);
@@ -129,7 +131,7 @@ impl<'c, O, W> Start<'c, O, W> {
                 None => Box::new(given),
             };
             let mut rest_of =
-                Rest { number, step: name, kind, group, given: 0, open, members: members.peekable(), known: Vec::new() };
+                Rest { number, step: name, kind, group, given: 0, open, members: members.peekable(), known: Known::default() };
             let mut first = Vec::new();
             while (!group || (room > 0 && bytes < BATCH_BYTES_MAX))
                 && let Some(member) = rest_of.next()
@@ -137,6 +139,9 @@ impl<'c, O, W> Start<'c, O, W> {
                 let member = member?;
                 room -= usize::from(group);
                 bytes += member.bytes();
+                if !group {
+                    single_bytes += member.bytes();
+                }
                 first.push(member);
             }
             let mut step = StepDraft {
@@ -151,14 +156,20 @@ impl<'c, O, W> Start<'c, O, W> {
                 open,
                 refers,
             };
-            refer(&mut step);
+            let said: Vec<_> = step.after.iter().map(|(name, _)| name.clone()).collect();
+            refer(&mut step)?;
             if rest_of.members.peek().is_some() {
                 step.open = true;
-                rest_of.known = step.refers.iter().filter_map(|reference| reference.step.clone()).collect();
-                rest_of.known.extend(step.after.iter().map(|(name, _)| name.clone()));
-                rest.push(rest_of);
+                rest.push((rest_of, said));
             }
             prepared.push(step);
+        }
+        if single_bytes > BATCH_BYTES_MAX {
+            let problem = format!(
+                "of steps with one have {single_bytes} bytes of arguments; at most {BATCH_BYTES_MAX} go with a start: keep what is large \
+                 elsewhere, and give a reference to it"
+            );
+            return Err(InvalidInput::new("members", problem).into());
         }
         let draft = Draft { name, key, tags, retention, steps: prepared };
         let definition = definition.unwrap_or_else(|| super::definition::of(&draft));
@@ -166,25 +177,45 @@ impl<'c, O, W> Start<'c, O, W> {
             member.task(client, &step.kind).map_err(|error| StartError::member(&step.name, step.group.then_some(place), error))
         })?;
         new.check()?;
+        let specs: Vec<_> = new.steps.iter().map(|step| &step.spec).collect();
+        let rest = rest.into_iter().map(|(rest, said)| Rest { known: Known::of(rest.number, &specs, &said), ..rest });
+        let rest = rest.collect();
         Ok((Begun { client, new, rest }, place))
     }
 }
 
 /// Says of a step what its members refer to, and so wait for.
-fn refer(step: &mut StepDraft<Prepared>) {
+fn refer(step: &mut StepDraft<Prepared>) -> Result<(), DraftError> {
+    let is_work = step.is_work();
+    let mut refers: HashSet<_> = step.refers.iter().cloned().collect();
+    // What was said of a step in particular holds.
+    let (said, mut of_members) = (step.after.clone(), Vec::<(String, _)>::new());
     for member in &step.members {
         for reference in &member.refers {
-            if !step.refers.contains(reference) {
+            if refers.insert(reference.clone()) {
                 step.refers.push(reference.clone());
             }
         }
-        for (name, needs) in &member.after {
-            // What was said of it in particular holds.
-            if step.is_work() && !step.after.iter().any(|(after, _)| after == name) {
-                step.after.push((name.clone(), *needs));
+        for Need { step: name, needs, .. } in &member.after {
+            if !is_work || said.iter().any(|(after, _)| after == name) {
+                continue;
+            }
+            match of_members.iter_mut().find(|(after, _)| after == name) {
+                None => of_members.push((name.clone(), *needs)),
+                Some((_, before)) => {
+                    *before = both(*before, *needs).ok_or_else(|| DraftError {
+                        place: format!("/steps/{}/args", pointer_part(&step.name)),
+                        why: format!(
+                            "need both the success and the failure of the step `{name}`, of which only one can be; take its `outcome`, or \
+                             say with `after_when` when this is to run"
+                        ),
+                    })?;
+                }
             }
         }
     }
+    step.after.extend(of_members);
+    Ok(())
 }
 
 /// All that goes with a start, and what follows it.
@@ -205,8 +236,8 @@ pub(super) struct Rest<'c> {
     /// Whether somebody else adds to it later, and closes it.
     pub(super) open: bool,
     pub(super) members: Peekable<More<'c>>,
-    /// The steps that a member can refer to, as the step comes after them.
-    pub(super) known: Vec<String>,
+    /// What members can refer to.
+    pub(super) known: Known,
 }
 
 impl Begun<'_> {
@@ -273,13 +304,7 @@ impl Rest<'_> {
             let Some(member) = self.next() else { break };
             let member = member?;
             let refused = |error| StartError::member(&self.step, Some(place), error);
-            let names = member.refers.iter().filter_map(|reference| reference.step.as_ref());
-            if let Some(strange) = names.into_iter().find(|name| !self.known.contains(name)) {
-                let problem = format!(
-                    "refer to the step `{strange}`, and the group was started without waiting for it; let it come `after` that step"
-                );
-                return Err(refused(InvalidInput::new("args", problem).into()));
-            }
+            self.known.check(&member).map_err(|error| refused(error.into()))?;
             let mut task = member.task(client, &self.kind).map_err(refused)?;
             let refers = !member.refers.is_empty();
             let of = Membership { workflow: id, number: self.number, step: self.step.clone(), place, refers };

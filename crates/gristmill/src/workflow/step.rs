@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::plan::{Plan, Planned};
+use super::plan::{Need, Plan, Planned};
 use super::{Failed, IntoSignature, Output, Results};
 use crate::Task;
 use crate::core::workflow::{Needs, Role, StepDraft, Tolerance};
@@ -133,7 +133,7 @@ impl<O, S: Many> Step<O, S> {
 
     fn page<R>(&self, needs: Needs) -> Output<Results<R>> {
         let results: Results<R> = Results::of(&self.name);
-        Output::new(serde_json::to_value(results).unwrap_or_default(), Some((self.name.clone(), needs)))
+        Output::new(serde_json::to_value(results).unwrap_or_default(), Some(self.need(needs)))
     }
 }
 
@@ -170,7 +170,8 @@ impl<O, S> Step<O, S> {
     /// Lets it wait for another step, and says what it needs of that, whatever its arguments say: that it succeeds, that it fails, or that
     /// it ends. If that can't be any more, this one is skipped.
     pub fn after_when<P, T>(self, other: &Step<P, T>, needs: Needs) -> Self {
-        self.change(|step| step.wait_for(&other.name, needs))
+        let plan = self.plan.id();
+        self.change(|step| step.wait_for(plan, other.need(needs)))
     }
 
     /// A step that runs if this one fails. A failure that is handled is one all the same: the workflow has failed.
@@ -288,7 +289,11 @@ impl<O, S> Step<O, S> {
         if !at.is_empty() {
             reference.insert("at".to_owned(), at.into());
         }
-        Output::new(Value::Object(reference), Some((self.name.clone(), needs)))
+        Output::new(Value::Object(reference), Some(self.need(needs)))
+    }
+
+    fn need(&self, needs: Needs) -> Need {
+        Need { plan: self.plan.id(), step: self.name.clone(), needs }
     }
 }
 

@@ -13,8 +13,8 @@ use gristmill::error::FailureReason;
 use gristmill::options::{Limits, Policy};
 use gristmill::testing::{Harness, MemoryBroker};
 use gristmill::workflow::{
-    Failed, MemberDraft, Needs, Results, RunError, Signature, StartError, StepWord, Workflow, WorkflowFilter, WorkflowHandle,
-    WorkflowState,
+    Failed, Form, MemberDraft, Needs, Results, RunError, Signature, StartError, StepWord, Workflow, WorkflowFilter,
+    WorkflowHandle, WorkflowState,
 };
 use gristmill::{App, Client, Context, Error, FromRef, Result, ResultExt, Task, task};
 use serde::{Deserialize, Serialize};
@@ -114,6 +114,11 @@ async fn large(bytes: usize) -> Result<String> {
     Ok("x".repeat(bytes))
 }
 
+#[task(name = "pair")]
+async fn pair(first: Option<String>, then: String) -> Result<String> {
+    Ok(format!("{first:?} {then}"))
+}
+
 #[task(name = "texts")]
 async fn texts(texts: Vec<String>) -> Result<usize> {
     Ok(texts.iter().map(String::len).sum())
@@ -150,6 +155,7 @@ fn app(world: World) -> App<World> {
         .register::<Awaits>()
         .register::<Waits>()
         .register::<Any>()
+        .register::<Pair>()
 }
 
 async fn harness() -> (Harness, World) {
@@ -425,6 +431,14 @@ async fn more_results_than_arguments_may_have_are_read_by_pages() {
     test.drain().await.unwrap();
     let message = run.failure().await.unwrap().unwrap().failure.message;
     assert!(message.contains("more than 1048576 bytes") && message.contains("gristmill::workflow::Results"), "{message}");
+    // As often as it stands there.
+    let mut w = test.client().workflow("twice");
+    let large = w.step("large", Large { bytes: 200 * 1024 });
+    w.step("texts", Texts::with(std::iter::repeat_n(large.result(), 6).collect::<Vec<_>>()));
+    let run = w.start().await.unwrap();
+    test.drain().await.unwrap();
+    let message = run.failure().await.unwrap().unwrap().failure.message;
+    assert!(message.contains("more than 1048576 bytes") && message.contains("gristmill::workflow::Results"), "{message}");
     // Less than that may be more than the arguments of an enqueue.
     let mut w = test.client().workflow("large");
     let large = w.each("large", (0..3).map(|_| Large { bytes: 200 * 1024 }));
@@ -485,6 +499,161 @@ async fn a_group_that_can_not_be_handed_in_whole_is_cancelled() {
     w.each("map", (0..1_001).map(move |n| if n == 1_000 { Process::with(first.at("/lines")) } else { Process::with(1) }));
     let error = w.start().await.unwrap_err().to_string();
     assert!(error.contains("/steps/map/each/1000: args: refer to the step `first`"), "{error}");
+    // One that needs more of it.
+    let mut w = test.client().workflow("many");
+    let first = w.step("first", note_of("a"));
+    let rest = first.clone();
+    let pairs = (0..1_001).map(move |n| match n {
+        1_000 => Pair::with(rest.outcome(), rest.result()),
+        _ => Pair::with(rest.outcome(), "then"),
+    });
+    w.each("pairs", pairs);
+    let error = w.start().await.unwrap_err().to_string();
+    assert!(error.contains("/steps/pairs/each/1000: args: need the success of the step `first`"), "{error}");
+    let note = |text: Value| MemberDraft::new(json!({ "text": text }));
+    let mut notes = vec![note(json!("a")); 1_001];
+    notes.push(note(json!({ "$result": "few" })));
+    let after = vec![("few".to_owned(), Needs::Success)];
+    let steps = vec![
+        StepDraft::group("few", "note", vec![note(json!("b"))]),
+        StepDraft { after, ..StepDraft::group("notes", "note", notes) },
+    ];
+    let draft = Draft { name: "many".into(), steps, ..Draft::default() };
+    let error = test.client().workflows().draft(draft).await.unwrap_err().to_string();
+    assert!(error.contains("/steps/notes/each/1001: args: refer to the result of `few`, which is a group"), "{error}");
+}
+
+/// As the first ones may.
+#[tokio::test]
+async fn members_that_are_added_refer_to_whatever_has_ended_by_then() {
+    let (test, world) = harness().await;
+    let mut w = test.client().workflow("open");
+    let first = w.step("first", note_of("first"));
+    let second = w.step("second", Note::with(first.result()));
+    let notes = w.each("notes", [note_of("given")]).after(&second).open();
+    let run = w.start().await.unwrap();
+    run.extend(&notes, [Note::with(first.result())]).await.unwrap();
+    run.close(&notes).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(world.probe.seen().len(), 4);
+    assert_eq!(run.result().await.unwrap(), json!(["given", "first"]));
+}
+
+/// Whatever stands first in its arguments.
+#[tokio::test]
+async fn a_step_waits_for_all_that_its_arguments_need() {
+    let (test, _) = harness().await;
+    let mut w = test.client().workflow("both");
+    let fails = w.step("fails", Note::with("")).queue("of nobody");
+    w.step("pair", Pair::with(fails.outcome(), fails.result()));
+    let shape = w.start().check().unwrap();
+    assert_eq!(shape["steps"]["pair"]["after"], json!(["fails"]), "its success");
+    let mut w = test.client().workflow("said");
+    let note = w.step("note", note_of("a"));
+    w.step("pair", Pair::with(note.outcome(), note.result())).after_when(&note, Needs::End);
+    let shape = w.start().check().unwrap();
+    assert_eq!(shape["steps"]["pair"]["after"], json!({ "note": "end" }), "as was said");
+    let mut w = test.client().workflow("never");
+    let note = w.step("note", note_of("a"));
+    w.step("flag", Flag::with(note.result(), note.failure()));
+    let error = w.start().await.unwrap_err().to_string();
+    assert!(error.starts_with("/steps/flag/args: need both the success and the failure of the step `note`"), "{error}");
+}
+
+/// An array without them would pass for all.
+#[tokio::test]
+async fn results_that_are_gone_are_missed() {
+    let (test, _) = harness().await;
+    for gone in [0, 2] {
+        let mut w = test.client().workflow("gone");
+        w.each("notes", ["a", "b", "c"].map(note_of));
+        let run = w.start().await.unwrap();
+        test.drain().await.unwrap();
+        let members = test.client().workflows().members(run.id(), "notes", None, 10).await.unwrap();
+        test.client().tasks().delete(members[gone].task).await.unwrap();
+        let error = run.result().await.unwrap_err();
+        assert!(matches!(&error, RunError::ResultGone { step, .. } if step == "notes"), "{error}");
+        assert!(error.to_string().contains("has succeeded"), "{error}");
+    }
+}
+
+/// What is kept of a failure is seen by more people than results are.
+#[tokio::test]
+async fn a_result_of_another_type_is_told_without_its_value() {
+    let (test, _) = harness().await;
+    let note = StepDraft::group("notes", "note", vec![MemberDraft::new(json!({ "text": "secret" }))]);
+    let merge = StepDraft::one("merge", "merge.pages", MemberDraft::new(json!({ "parts": { "step": "notes" } })));
+    let merge = StepDraft { after: vec![("notes".to_owned(), Needs::Success)], ..merge };
+    let draft = Draft { name: "unfit".into(), steps: vec![note, merge], ..Draft::default() };
+    let run = test.client().workflows().draft(draft).await.unwrap();
+    test.drain().await.unwrap();
+    let failed = run.failure().await.unwrap().unwrap().failure;
+    let told = format!("{failed:?}");
+    assert!(failed.message.starts_with("the result 0 of the step `notes` is not what was expected (line 1, column "), "{told}");
+    assert!(!told.contains("secret"), "{told}");
+}
+
+/// It is the way of a failure as much as the step before it.
+#[tokio::test]
+async fn what_follows_a_handler_of_a_failure_is_no_last_step() {
+    let (test, _) = harness().await;
+    let mut w = test.client().workflow("well");
+    let note = w.step("note", note_of("a"));
+    let flag = note.on_failure("flag", note_of("b"));
+    w.step("told", note_of("c")).after(&flag);
+    let run = w.start().await.unwrap().typed::<String>();
+    test.drain().await.unwrap();
+    assert_eq!(run.result().await.unwrap(), "a");
+}
+
+/// It may have a step of the same name.
+#[tokio::test]
+async fn a_step_of_another_workflow_is_refused() {
+    let (test, _) = harness().await;
+    let mut other = test.client().workflow("other");
+    let note = other.step("note", note_of("a"));
+    other.start().await.unwrap();
+    let start = |write: &dyn Fn(&mut Workflow<'_>)| {
+        let mut w = test.client().workflow("mine");
+        w.step("note", note_of("b"));
+        write(&mut w);
+        w.start()
+    };
+    let expected = "/steps/mine: args: refer to the step `note` of another workflow";
+    let error = start(&|w| drop(w.step("mine", Note::with(note.result())))).await.unwrap_err().to_string();
+    assert!(error.starts_with(expected), "{error}");
+    let error = start(&|w| drop(w.step("mine", note_of("c")).after(&note))).await.unwrap_err().to_string();
+    assert!(error.starts_with("/steps/mine: after: names the step `note` of another workflow"), "{error}");
+    let error = start(&|w| drop(w.each("mine", [Note::with(note.result())]))).await.unwrap_err().to_string();
+    assert!(error.contains("refer to the step `note` of another workflow"), "{error}");
+}
+
+#[tokio::test]
+async fn an_id_is_of_one_task() {
+    let (test, _) = harness().await;
+    let id = gristmill::TaskId::new();
+    let mut w = test.client().workflow("one");
+    w.step("note", note_of("a")).set(|options| options.id = Some(id));
+    w.start().await.unwrap();
+    assert!(test.client().tasks().get(id).await.unwrap().is_some());
+    let mut w = test.client().workflow("group");
+    w.each("notes", [note_of("a")]).set(|options| options.id = Some(id));
+    let error = w.start().await.unwrap_err().to_string();
+    assert!(error.starts_with("/steps/notes: id: is of one task alone"), "{error}");
+    let error = test.client().workflow("all").set(|options| options.id = Some(id)).start().await.unwrap_err().to_string();
+    assert!(error.starts_with("id: is of one task alone"), "{error}");
+}
+
+#[tokio::test]
+async fn arguments_of_single_steps_are_bounded_together() {
+    let (test, _) = harness().await;
+    let mut w = test.client().workflow("large");
+    let text = "x".repeat(200 * 1024);
+    for number in 0..90 {
+        w.step(number.to_string(), note_of(&text));
+    }
+    let error = w.start().await.unwrap_err().to_string();
+    assert!(error.starts_with("members: of steps with one have 184"), "{error}");
 }
 
 type Write<'a> = &'a dyn Fn(&mut Workflow<'_>);
@@ -733,6 +902,11 @@ async fn stored_forms_are_undone_before_results_are_put_in() {
     assert!(stored.iter().all(|task| task.args.starts_with(r#"{"backwards":"#)));
     test.drain().await.unwrap();
     assert_eq!(run.result().await.unwrap(), json!({ "pages": [1, 3], "notify": "abc: 0.5" }));
+    // What is kept of a form for people has no arguments then.
+    let form = Form::read(r#"{"name": "form", "steps": {"note": {"task": "note", "args": {"text": "secret"}}}}"#).unwrap();
+    let run = test.client().workflows().form(form).await.unwrap();
+    let definition: Value = serde_json::from_str(&run.status().await.unwrap().unwrap().definition).unwrap();
+    assert_eq!(definition, json!({ "name": "form", "steps": { "note": { "task": "note" } } }));
 }
 
 #[tokio::test]

@@ -32,8 +32,14 @@ pub(crate) fn follow(tx: &mut Tx<'_>) -> Result<(), Fault> {
         for (id, reports) in told {
             match read(tx.conn, id)? {
                 Ok(mut kept) => {
-                    for (step, Report { state, .. }) in reports {
-                        kept.flow.ended(step, state);
+                    let is_over = kept.flow.end.is_some();
+                    for (step, Report { key, state }) in reports {
+                        if is_over {
+                            unkeep(tx, key)?;
+                            kept.flow.ended_alone(step, state);
+                        } else {
+                            kept.flow.ended(step, state);
+                        }
                     }
                     go_on(tx, &mut kept)?;
                 }

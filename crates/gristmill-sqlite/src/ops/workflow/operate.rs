@@ -93,11 +93,7 @@ pub(crate) fn order_workflow(tx: &mut Tx<'_>, id: WorkflowId, order: Order) -> R
     if kept.flow.end.is_some() {
         return Ok(Ordered::AlreadyEnded);
     }
-    match order {
-        Order::Cancel => kept.flow.run.cancelled = true,
-        Order::Pause => kept.flow.run.paused = true,
-        Order::Resume => kept.flow.run.paused = false,
-    }
+    kept.flow.order(order);
     go_on(tx, &mut kept)?;
     Ok(Ordered::Done(WorkflowState::of(kept.flow.run, kept.flow.end)))
 }

@@ -119,7 +119,9 @@ impl Form {
         let checked = self.check(client);
         let Self { mut draft, places: _, definition, force } = self;
         draft.steps.iter_mut().flat_map(|step| &mut step.members).for_each(|member| member.force = force);
-        Start::new(client, checked.map(|()| draft).map_err(StartError::Form), BTreeMap::new()).definition(definition)
+        let start = Start::new(client, checked.map(|()| draft).map_err(StartError::Form), BTreeMap::new());
+        // Arguments that are kept in another form are not to stand there in their plain one.
+        if client.runtime().has_codecs() { start } else { start.definition(definition) }
     }
 }
 

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -174,11 +176,12 @@ impl<'a> Reader<'a> {
     }
 
     fn push(&mut self, mut step: StepDraft<MemberDraft>, place: Place) {
+        let mut refers = HashSet::new();
         for member in &step.members {
             for (reference, _) in reference_places(&member.args).unwrap_or_default() {
                 // Which part is meant has no say in the graph, and each of many members may mean another.
                 let whole = Reference { at: String::new(), ..reference };
-                if !step.refers.contains(&whole) {
+                if refers.insert(whole.clone()) {
                     step.refers.push(whole);
                 }
             }

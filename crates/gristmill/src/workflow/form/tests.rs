@@ -115,6 +115,7 @@ fn whatever_is_wrong_is_told_with_its_place() {
         (r#""a": {"task": "t", "undo": {"task": "t", "each": []}}"#, "/steps/a/undo/each: unknown field `each`"),
         (r#""a": {"task": "t", "on_failure": {}}"#, "/steps/a/on_failure/task: is missing"),
         (r#""a": {"task": "t", "after": ["a"]}"#, "/steps/a/after: waits for itself"),
+        (r#""b": {"task": "t"}, "a": {"task": "t", "after": ["b", "b"]}"#, "/steps/a/after/1: names the step `b` twice"),
         (r#""a": {"task": "t", "after": ["b"]}, "b": {"task": "t", "after": ["a"]}"#, "/steps/a/after: waits for itself"),
         (
             r#""build": {"task": "t"}, "a": {"task": "t", "after": ["buidl"]}"#,
