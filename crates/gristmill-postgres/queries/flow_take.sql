@@ -6,8 +6,8 @@ WITH taken AS (
 ), sums AS MATERIALIZED (
   SELECT workflow, step, sum(succeeded) AS succeeded, sum(failed) AS failed, sum(cancelled) AS cancelled FROM taken GROUP BY workflow, step
 )
-SELECT w.id, w.paused, w.cancelled, w.ended, s.number, s.spec, s.state, s.closed, s.members, s.succeeded, s.failed, s.cancelled,
-       s.chore, s.chore_from, s.first_id, s.last_id, t.succeeded, t.failed, t.cancelled, s.held_from, s.again
+SELECT w.id, w.paused, w.cancelled, w.ended, s.number, s.again, s.state, s.closed, s.members, s.succeeded, s.failed, s.cancelled,
+       s.chore, s.chore_from, s.first_id, s.last_id, t.succeeded, t.failed, t.cancelled, s.held_from
 FROM {s}.workflow w
 LEFT JOIN {s}.step s ON s.workflow = w.id
 LEFT JOIN sums t ON t.workflow = s.workflow AND t.step = s.number

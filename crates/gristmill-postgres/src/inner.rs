@@ -263,6 +263,9 @@ impl Inner {
         if own.reported {
             self.conducting.reported();
         }
+        if own.chored {
+            self.conducting.left();
+        }
         if own.returned_somewhere {
             self.workers.forget_floors();
         }
