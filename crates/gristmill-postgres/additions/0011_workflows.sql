@@ -444,6 +444,6 @@ BEGIN
     FROM pg_catalog.pg_proc p CROSS JOIN LATERAL pg_catalog.aclexplode(p.proacl) a
     WHERE p.oid = '{l}.insert_tasks(jsonb)'::regprocedure AND a.grantee <> 0
   LOOP
-    EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s.start_workflow(jsonb, bigint) TO %I', '{l}', held.name);
+    EXECUTE 'GRANT EXECUTE ON FUNCTION {l}.start_workflow(jsonb, bigint) TO ' || pg_catalog.quote_ident(held.name);
   END LOOP;
 END $gristmill$;

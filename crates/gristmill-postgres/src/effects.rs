@@ -32,8 +32,8 @@ pub(crate) struct Own {
     pub(crate) reported: bool,
     /// More is left to be done to members of workflows.
     pub(crate) chored: bool,
-    /// Members of workflows were claimed.
-    pub(crate) claimed_members: bool,
+    /// These members of workflows were claimed.
+    pub(crate) claimed_members: Vec<TaskId>,
     /// A queue is crowded with what other services have to do, and an index would lead past it.
     pub(crate) crowded: bool,
 }

@@ -98,8 +98,9 @@ impl PostgresStore {
     /// Tells of what a handler's transaction has committed.
     #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres"))]
     pub(crate) fn committed(&self, effects: gristmill_core::Effects) {
+        let is_member = self.inner.conducting.left_hand(&effects.ended);
         self.inner.tell(Tidings { effects, ..Tidings::default() });
-        if self.inner.conducting.may_have_ended() {
+        if is_member {
             self.inner.conduct_apart();
         }
     }
@@ -232,6 +233,7 @@ impl Source for PostgresStore {
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         let settled = self.inner.settle(&settlements).await;
+        self.inner.conducting.left_hand(settlements.iter().map(|settlement| &settlement.lease.id));
         self.inner.conduct_reported().await;
         settled
     }

@@ -2,6 +2,7 @@
 //! for long holds nothing that others need. Whoever has committed reports conducts the workflows that they are about, each in the hands of one
 //! process at a time; who finds one in others' hands leaves it, as they look once more after their commit. What a crash leaves, sweeps do.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use gristmill_core::workflow::{
     Extended, Extension, NewWorkflow, Order, Ordered, Started, WorkflowFilter, WorkflowRecord, Workflows,
 };
-use gristmill_core::{Cursor, Page, StoreError, WorkflowId, limits};
+use gristmill_core::{Cursor, Page, StoreError, TaskId, WorkflowId, limits};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -23,6 +24,8 @@ const TOGETHER: usize = 100;
 const AWAITED: usize = 5;
 /// So many transactions more for members of many steps at once, before the rest is left to sweeps.
 const FULL_MAX: usize = 20;
+/// So many members are known to be run here; no process runs as many at once.
+const MEMBERS_MAX: usize = 100_000;
 /// How often a process looks through all days for ends that were left owed. Those of workflows that wait for them are found sooner.
 const OWED_EVERY_MS: i64 = 600_000;
 
@@ -30,8 +33,8 @@ const OWED_EVERY_MS: i64 = 600_000;
 #[derive(Debug)]
 pub(crate) struct Conducting {
     reported: AtomicBool,
-    /// Members of workflows were run here.
-    members: AtomicBool,
+    /// Members of workflows that are run here, whose ends a handler's transaction may commit.
+    members: Mutex<HashSet<TaskId>>,
     /// More is to be done to members.
     left: AtomicBool,
     owed_at: AtomicI64,
@@ -44,7 +47,7 @@ impl Default for Conducting {
     fn default() -> Self {
         Self {
             reported: AtomicBool::new(false),
-            members: AtomicBool::new(false),
+            members: Mutex::default(),
             left: AtomicBool::new(false),
             owed_at: AtomicI64::new(i64::MIN),
             specs: ops::Specs::default(),
@@ -65,14 +68,19 @@ impl Conducting {
     }
 
     /// Members of workflows were claimed.
-    pub(crate) fn claimed_members(&self) {
-        self.members.store(true, Ordering::Relaxed);
+    pub(crate) fn claimed_members(&self, ids: &[TaskId]) {
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if members.len() > MEMBERS_MAX {
+            // Most were lost, and nobody says so. What is forgotten is left to a sweep.
+            members.clear();
+        }
+        members.extend(ids);
     }
 
-    /// A transaction of a handler's was committed, which may have ended a member.
-    #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres"))]
-    pub(crate) fn may_have_ended(&self) -> bool {
-        self.members.load(Ordering::Relaxed)
+    /// These tasks are run here no longer. Says whether members were among them.
+    pub(crate) fn left_hand<'a>(&self, ids: impl IntoIterator<Item = &'a TaskId>) -> bool {
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        !members.is_empty() && ids.into_iter().fold(false, |any, id| members.remove(id) || any)
     }
 }
 

@@ -39,8 +39,10 @@ pub(super) struct Locked {
 struct Was {
     run: Run,
     end: Option<WorkflowEnd>,
-    steps: Vec<(StepRow, Option<(Chore, u32)>, Aside)>,
+    steps: Vec<StepWas>,
 }
+
+type StepWas = (StepRow, Option<(Chore, u32)>, Aside);
 
 impl Was {
     fn of(flow: &Flow, aside: &[Aside]) -> Self {

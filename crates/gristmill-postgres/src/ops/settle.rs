@@ -35,11 +35,9 @@ pub(crate) async fn settle(s: &mut Session<'_>, settlements: &[Settlement]) -> R
     let mut answers = vec![Settled::LeaseLost; settlements.len()];
     let mut batch = Batch::sort(settlements);
     let mut done = HashSet::new();
-    if !batch.forgotten.is_empty() || !batch.members.is_empty() {
-        if s.spare_days().await? {
-            // Whose members they are is asked of their days alone there.
-            batch.long.append(&mut batch.members);
-        }
+    if (!batch.forgotten.is_empty() || !batch.members.is_empty()) && s.spare_days().await? {
+        // Whose members they are is asked of their days alone there.
+        batch.long.append(&mut batch.members);
     }
     // One statement is a transaction by itself, if it does all that there is to do.
     if batch.is_one_statement() && !s.is_open() {

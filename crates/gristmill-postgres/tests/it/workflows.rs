@@ -210,6 +210,23 @@ async fn many_small_steps_go_at_once_however_many_they_are_together() {
     assert_eq!(blocked, 0, "3,000 in five steps of four workflows, and no sweep");
 }
 
+/// Nobody waits for a turn to sweep.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_promotes_goes_on_with_a_large_step_that_was_let_go() {
+    let house = House::new().await;
+    let new = workflow(&house.env, None, vec![StepDraft { open: true, ..step("g", 0, &["a"]) }, step("a", 1, &[])]);
+    house.start(&new).await;
+    for part in 0..3 {
+        let more = house.more(new.id, part * 1_000, 1_000);
+        assert_eq!(house.store.extend_workflow(more).await.unwrap(), Extended::Added((part + 1) * 1_000));
+    }
+    house.succeed(house.claim(1).await).await;
+    assert_eq!(house.store.promote(1_000).await.unwrap().next_due, Some(Duration::ZERO));
+    house.store.promote(1_000).await.unwrap();
+    let blocked: i64 = house.sql.query_one("SELECT count(*) FROM blocked", &[]).await.unwrap().get(0);
+    assert_eq!(blocked, 0);
+}
+
 /// However many of them settle, each in batches of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_processes_at_once_lose_and_double_nothing() {
