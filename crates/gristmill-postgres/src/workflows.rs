@@ -80,7 +80,11 @@ impl Conducting {
     /// These tasks are run here no longer. Says whether members were among them.
     pub(crate) fn left_hand<'a>(&self, ids: impl IntoIterator<Item = &'a TaskId>) -> bool {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        !members.is_empty() && ids.into_iter().fold(false, |any, id| members.remove(id) || any)
+        let before = members.len();
+        if before > 0 {
+            ids.into_iter().for_each(|id| _ = members.remove(id));
+        }
+        members.len() < before
     }
 }
 

@@ -194,7 +194,7 @@ async fn a_member_in_somebodys_hand_holds_up_none_behind_it() {
         house.sweep().await;
     }
     let pulse = house.store.heartbeat(house.worker, DEADLINE).await.unwrap();
-    assert_eq!(pulse.cancel, [claimed.lease.clone()], "it is asked as soon as that is possible");
+    assert_eq!(pulse.cancel, [claimed.lease], "it is asked as soon as that is possible");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -536,74 +536,4 @@ async fn members_are_added_while_others_end() {
     assert_eq!((house.word(new.id, 0).await, house.word(new.id, 1).await), (StepWord::Succeeded, StepWord::Running));
     let page = house.store.members(new.id, "g", Some(149), 2).await.unwrap();
     assert_eq!(page.iter().map(|member| member.place).collect::<Vec<_>>(), [150, 151]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn measure() {
-    if std::env::var("MEASURE").is_err() {
-        return;
-    }
-    const N: u32 = 20_000;
-    let schema = Schema::new();
-    let env = Env::system();
-    let store = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
-    let worker = enter(&*store, &env).await;
-    let drain = async |what: &str| {
-        let (mut left, mut claims, mut settles) = (N, Duration::ZERO, Duration::ZERO);
-        while left > 0 {
-            let since = std::time::Instant::now();
-            let claimed = claim(&*store, &env, worker, 500).await;
-            claims += since.elapsed();
-            left -= claimed.len() as u32;
-            let all = claimed
-                .into_iter()
-                .map(|claimed| Settlement { result: Some("1".to_owned()), ..Settlement::new(claimed.lease, Ending::Succeeded) })
-                .collect();
-            let since = std::time::Instant::now();
-            store.settle(all).await.unwrap();
-            settles += since.elapsed();
-        }
-        println!("{what}: claim {claims:?} settle {settles:?} {:.0}/s", f64::from(N) / (claims + settles).as_secs_f64());
-    };
-    for _ in 0..4 {
-        let since = std::time::Instant::now();
-        for _ in 0..N / 1_000 {
-            store.enqueue((0..1_000).map(|_| task(&env, "mail", Overrides::default())).collect()).await.unwrap();
-        }
-        println!("enqueue plain {:?}", since.elapsed());
-        drain("plain").await;
-        let new = workflow(&env, None, vec![StepDraft { open: true, ..step("g", 0, &[]) }]);
-        store.start_workflow(new.clone()).await.unwrap();
-        let since = std::time::Instant::now();
-        for from in (0..N).step_by(1_000) {
-            let member = |place| {
-                let of = Membership { workflow: new.id, number: 0, step: "g".to_owned(), place, refers: false };
-                let meta = Some(Box::new(TaskMeta { member: Some(of), ..TaskMeta::default() }));
-                NewTask { meta, ..task(&env, "mail", Overrides::default()) }
-            };
-            let members = (from..from + 1_000).map(member).collect();
-            let more = Extension { workflow: new.id, step: 0, from, members, close: from + 1_000 == N };
-            store.extend_workflow(more).await.unwrap();
-        }
-        println!("enqueue members {:?}", since.elapsed());
-        drain("members").await;
-        assert!(store.workflow(new.id).await.unwrap().unwrap().state.is_final());
-        // Chains of 4 steps.
-        let since = std::time::Instant::now();
-        for _ in 0..250 {
-            let steps = ["a", "b", "c", "d"].iter().enumerate();
-            let steps = steps.map(|(n, name)| step(name, 1, if n == 0 { &[] } else { &["a", "b", "c"][n - 1..n] })).collect();
-            store.start_workflow(workflow(&env, None, steps)).await.unwrap();
-        }
-        println!("start chains {:?} per chain", since.elapsed() / 250);
-        let since = std::time::Instant::now();
-        let mut done = 0;
-        while done < 1_000 {
-            let claimed = claim(&*store, &env, worker, 500).await;
-            done += claimed.len();
-            let all = claimed.into_iter().map(|claimed| Settlement::new(claimed.lease, Ending::Succeeded)).collect();
-            store.settle(all).await.unwrap();
-        }
-        println!("chains: {:.0} steps/s", 1_000.0 / since.elapsed().as_secs_f64());
-    }
 }
