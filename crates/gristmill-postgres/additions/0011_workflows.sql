@@ -3,7 +3,6 @@
 
 -- ended: 0 while it goes on; else 1 succeeded, 2 failed, 3 cancelled, and 4 more if something was left unhandled. spec: see step.
 -- keep_until: null while it goes on, or if it is kept for ever. quiet_since: when something of it was last written, or it was looked at.
--- witness: a member that could still end then, so that nothing has to be counted anew as long as it can.
 CREATE TABLE {s}.workflow(
   id          uuid     NOT NULL PRIMARY KEY,
   seq         bigint   GENERATED ALWAYS AS IDENTITY UNIQUE,
@@ -12,7 +11,6 @@ CREATE TABLE {s}.workflow(
   finished_at bigint,
   keep_until  bigint,
   quiet_since bigint   NOT NULL,
-  witness     uuid,
   attempt     integer  NOT NULL DEFAULT 1,
   ended       smallint NOT NULL DEFAULT 0,
   paused      boolean  NOT NULL DEFAULT false,
@@ -30,7 +28,8 @@ CREATE INDEX workflow_keep ON {s}.workflow(keep_until) WHERE keep_until IS NOT N
 -- spec: what it is, as JSON. state: 0 waits, 1 goes, 2 stops, 3 succeeded, 4 failed, 5 cancelled, 6 skipped. chore: what is still to be done to
 -- its members from place chore_from on: 0 nothing, 1 let them go, 2 cancel them, 3 keep them no longer than others. held_from: the first place
 -- from which one was passed over meanwhile that somebody had in hand, to be come back to; again: this is such a return. first_id, last_id: the
--- least and the greatest of its members' ids, so that nobody looks for them in other days.
+-- least and the greatest of its members' ids, so that nobody looks for them in other days. witness: a member that could still end when they
+-- were last counted, so that they need not be counted anew as long as it can.
 CREATE TABLE {s}.step(
   workflow   uuid     NOT NULL,
   number     integer  NOT NULL,
@@ -46,6 +45,7 @@ CREATE TABLE {s}.step(
   again      boolean  NOT NULL DEFAULT false,
   first_id   uuid,
   last_id    uuid,
+  witness    uuid,
   spec       text     NOT NULL,
   PRIMARY KEY(workflow, number)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
@@ -251,6 +251,8 @@ BEGIN
   IF workflows <> '{}' THEN
     WITH told AS (SELECT x.workflow, x.step, 3 AS ended, 1 AS n FROM unnest(workflows, steps) AS x(workflow, step))
     {report};
+    -- For whoever calls from a program of ours: he has nothing to look for if no member was among them.
+    PERFORM set_config('gristmill.told', 'yes', true);
   END IF;
   RETURN answers;
 END $gristmill$;
@@ -307,6 +309,45 @@ BEGIN
   RETURN true;
 END $gristmill$;
 
+-- What a step is, as JSON, if it is something that every program can read: by one that none can, whoever may only enqueue would make a workflow
+-- that stands still for ever. A key that is there twice, which no driver reads, is there once then.
+CREATE FUNCTION {s}.spec_of(field text, spec text, steps integer) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $gristmill$
+DECLARE
+  said  jsonb;
+  after jsonb;
+  role  text;
+BEGIN
+  IF (octet_length(spec) <= 65536) IS NOT TRUE THEN
+    PERFORM {s}.refuse(field || ': spec', 'is missing, or larger than 64 KiB', 'Start it by a client of gristmill.');
+  END IF;
+  said := spec::jsonb;
+  IF jsonb_typeof(said) <> 'object' THEN
+    PERFORM {s}.refuse(field || ': spec', 'is no JSON object', 'Start it by a client of gristmill.');
+  END IF;
+  PERFORM {s}.check_name(field || ': name', CASE jsonb_typeof(said -> 'name') WHEN 'string' THEN said ->> 'name' END);
+  PERFORM {s}.check_name(field || ': kind', CASE jsonb_typeof(said -> 'kind') WHEN 'string' THEN said ->> 'kind' END);
+  role := said -> 'role';
+  IF (role ~ '^("work"|[{]"handler": "(success|failure|end)"[}]|[{]"undo": [0-9]{1,3}[}])$') IS NOT TRUE
+    OR (said -> 'role' ->> 'undo')::integer >= steps THEN
+    PERFORM {s}.refuse(field || ': role', 'is none', 'It is "work", or says which steps it handles or undoes.');
+  END IF;
+  after := coalesce(said -> 'after', '[]');
+  IF after::text !~ '^\[((\[[0-9]{1,3}, "(success|failure|end)"\], )*\[[0-9]{1,3}, "(success|failure|end)"\])?\]$'
+    OR jsonb_array_length(after) > 1000 OR EXISTS (SELECT FROM jsonb_array_elements(after) a WHERE (a ->> 0)::integer >= steps) THEN
+    PERFORM {s}.refuse(field || ': after', 'names no steps of the workflow with what is needed of each, or more than 1000',
+                       'Name each step that it waits for by its number, once.');
+  END IF;
+  IF coalesce(said -> 'group', 'false')::text NOT IN ('true', 'false') THEN
+    PERFORM {s}.refuse(field || ': group', 'is neither true nor false', 'Leave it out for a single task.');
+  END IF;
+  IF coalesce(said -> 'tolerance', '{"count": 0}')::text !~ '^[{]"(count": [0-9]{1,10}|percent": ([0-9]{1,2}|100))[}]$'
+    OR (said -> 'tolerance' ->> 'count')::bigint > 4294967295 THEN
+    PERFORM {s}.refuse(field || ': tolerance', 'is no number of members', 'Give a count, or up to 100 percent.');
+  END IF;
+  RETURN said::text;
+END $gristmill$;
+
 -- Writes a workflow with its steps and members, all of it or nothing: 'created'; 'conflict' if a member has the id of another task; or the id of
 -- the one that was started before under its id, or that goes on and has its key. now: for a test's clock.
 -- workflow: id, name, key, tags, retention, definition, ended, steps: [{spec, state, chore, closed}], and members as insert_tasks takes tasks, with
@@ -342,11 +383,10 @@ BEGIN
   SELECT format('step %s', x.nth) INTO wrong
   FROM ROWS FROM (jsonb_to_recordset(steps) AS (spec text, state smallint, chore smallint, closed boolean))
     WITH ORDINALITY AS x(spec, state, chore, closed, nth)
-  WHERE (x.state IN (0, 1, 3, 6) AND x.chore IN (0, 2, 3) AND x.closed IS NOT NULL AND octet_length(x.spec) <= 1048576
-         AND json_typeof(x.spec::json) = 'object') IS NOT TRUE
+  WHERE (x.state IN (0, 1, 3, 6) AND x.chore IN (0, 2, 3) AND x.closed IS NOT NULL) IS NOT TRUE
   ORDER BY x.nth LIMIT 1;
   IF wrong IS NOT NULL THEN
-    PERFORM {s}.refuse(wrong, 'has a state, a chore or a spec that none can have at first', 'Start it by a client of gristmill.');
+    PERFORM {s}.refuse(wrong, 'has a state or a chore that none can have at first', 'Start it by a client of gristmill.');
   END IF;
   -- The places of each step's members are those from 0 on.
   IF EXISTS (
@@ -373,7 +413,7 @@ BEGIN
     -- It has ended in between, so that there is room for this one now.
   END LOOP;
   INSERT INTO {s}.step(workflow, number, members, state, chore, closed, first_id, last_id, spec)
-    SELECT run, x.nth - 1, coalesce(m.count, 0), x.state, x.chore, x.closed, m.ids[1], m.ids[m.count], x.spec
+    SELECT run, x.nth - 1, coalesce(m.count, 0), x.state, x.chore, x.closed, m.ids[1], m.ids[m.count], {s}.spec_of(format('step %s', x.nth), x.spec, jsonb_array_length(steps))
     FROM ROWS FROM (jsonb_to_recordset(steps) AS (spec text, state smallint, chore smallint, closed boolean))
       WITH ORDINALITY AS x(spec, state, chore, closed, nth)
     LEFT JOIN (
@@ -392,7 +432,7 @@ EXCEPTION WHEN SQLSTATE 'UGM02' THEN
   RETURN 'conflict';
 END $gristmill$;
 
-REVOKE ALL ON FUNCTION {s}.report_reopened(), {s}.member_of(text), {s}.add_tasks(jsonb, uuid, bigint), {s}.start_workflow(jsonb, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION {s}.report_reopened(), {s}.member_of(text), {s}.spec_of(text, text, integer), {s}.add_tasks(jsonb, uuid, bigint), {s}.start_workflow(jsonb, bigint) FROM PUBLIC;
 
 -- Whoever may enqueue may start.
 DO $gristmill$

@@ -1,2 +1,4 @@
--- Index: those of the function, see additions/0002_doors.sql.
-SELECT {s}.cancel_tasks($2, $1)
+-- Index: those of the function, see additions/0011_workflows.sql.
+-- What became of each, and whether a member of a workflow was among those that ended.
+SELECT c.answers, coalesce(current_setting('gristmill.told', true) = 'yes', false)
+FROM (SELECT {s}.cancel_tasks($2, $1) AS answers OFFSET 0) c

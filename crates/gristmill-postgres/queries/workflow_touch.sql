@@ -1,4 +1,7 @@
--- Index: the primary key.
--- They were looked at, and this member of each can still end.
-UPDATE {s}.workflow w SET quiet_since = {now}, witness = coalesce(x.witness, w.witness)
-FROM unnest($2::uuid[], $3::uuid[]) AS x(id, witness) WHERE w.id = x.id
+-- Index: the primary keys of workflow and step.
+-- They were looked at, and these members of their steps can still end.
+WITH seen AS (
+  UPDATE {s}.step s SET witness = x.witness
+  FROM unnest($3::uuid[], $4::integer[], $5::uuid[]) AS x(workflow, number, witness) WHERE s.workflow = x.workflow AND s.number = x.number
+)
+UPDATE {s}.workflow SET quiet_since = {now} WHERE id = ANY($2)

@@ -30,8 +30,10 @@ pub(crate) struct Own {
     pub(crate) returned_somewhere: bool,
     /// Workflows have to learn what became of their members.
     pub(crate) reported: bool,
-    /// Members of workflows were claimed.
-    pub(crate) claimed_members: bool,
+    /// More is left to be done to members of workflows.
+    pub(crate) chored: bool,
+    /// These members of workflows were claimed.
+    pub(crate) claimed_members: Vec<TaskId>,
     /// A queue is crowded with what other services have to do, and an index would lead past it.
     pub(crate) crowded: bool,
 }

@@ -257,11 +257,14 @@ impl Inner {
         if !own.untold.is_empty() {
             self.untold.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&own.untold);
         }
-        if own.claimed_members {
-            self.conducting.claimed_members();
+        if !own.claimed_members.is_empty() {
+            self.conducting.claimed_members(&own.claimed_members);
         }
         if own.reported {
             self.conducting.reported();
+        }
+        if own.chored {
+            self.conducting.left();
         }
         if own.returned_somewhere {
             self.workers.forget_floors();

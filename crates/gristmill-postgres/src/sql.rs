@@ -131,6 +131,7 @@ queries! {
     LockHolders "lock_holders" [TEXT];
     MemberCount "member_count" [UUID_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID];
     MemberIds "member_ids" [UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID];
+    MemberKept "member_kept" [UUID, INT4, INT8];
     MemberPage "member_page" [UUID, INT4, INT4, INT8, UUID, UUID, INT8];
     MigrationExists "migration_exists" [TEXT];
     MigrationInsert "migration_insert" [INT8, INT8, TEXT, TEXT];
@@ -143,6 +144,7 @@ queries! {
     OutcomeReopen "outcome_reopen" [INT8, UUID_ARRAY];
     OutcomeUnstarted "outcome_unstarted" [INT8, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2, INT2,
         TEXT];
+    OwedLook "owed_look" [INT8];
     OwedTake "owed_take" [UUID, UUID, INT8];
     Park "park" [INT4, INT8, INT8_ARRAY, INT4_ARRAY];
     ParkedCounts "parked_counts" [INT4, INT4, INT8];
@@ -187,6 +189,7 @@ queries! {
     Snapshot "snapshot" [];
     StepList "step_list" [UUID];
     StepNamed "step_named" [UUID, TEXT];
+    StepSpecs "step_specs" [UUID_ARRAY];
     StepWaiting "step_waiting" [UUID_ARRAY, INT4_ARRAY];
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
@@ -222,12 +225,12 @@ queries! {
     WorkerPrune "worker_prune" [INT8, INT8];
     WorkerRenew "worker_renew" [INT8, UUID];
     WorkerServes "worker_serves" [INT8];
-    WorkflowDue "workflow_due" [INT8, INT8, INT8];
+    WorkflowDue "workflow_due" [INT8, INT8, INT8, UUID, INT8];
     WorkflowGet "workflow_get" [UUID];
     WorkflowList "workflow_list" [INT8, INT8, TEXT, TEXT, INT4_ARRAY, INT8];
     WorkflowLock "workflow_lock" [UUID_ARRAY];
     WorkflowPrune "workflow_prune" [INT8, INT8];
-    WorkflowTouch "workflow_touch" [INT8, UUID_ARRAY, UUID_ARRAY];
+    WorkflowTouch "workflow_touch" [INT8, UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, UUID_ARRAY];
     WorkflowWait "workflow_wait" [UUID_ARRAY];
 }
 

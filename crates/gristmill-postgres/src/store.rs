@@ -98,10 +98,20 @@ impl PostgresStore {
     /// Tells of what a handler's transaction has committed.
     #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres"))]
     pub(crate) fn committed(&self, effects: gristmill_core::Effects) {
+        let is_member = self.inner.conducting.left_hand(&effects.ended);
         self.inner.tell(Tidings { effects, ..Tidings::default() });
-        if self.inner.conducting.may_have_ended() {
+        if is_member {
             self.inner.conduct_apart();
         }
+    }
+
+    async fn promote_due(&self, limit: usize) -> Result<Swept, StoreError> {
+        let inner = &self.inner;
+        inner.dues.look();
+        let promoted: Result<_, StoreError> =
+            run!(inner, pool, Kind::Single, s => ops::promote(&mut s, &inner.floors.due, limit));
+        let (promoted, next) = promoted?;
+        Ok(Swept { promoted, next_due: inner.dues.found(next), ..Swept::default() })
     }
 
     /// For what is in other files: schedules, and work on connections that are not the store's.
@@ -223,6 +233,7 @@ impl Source for PostgresStore {
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         let settled = self.inner.settle(&settlements).await;
+        self.inner.conducting.left_hand(settlements.iter().map(|settlement| &settlement.lease.id));
         self.inner.conduct_reported().await;
         settled
     }
@@ -237,7 +248,7 @@ impl Source for PostgresStore {
     async fn sweep(&self, limit: usize) -> Result<Swept, StoreError> {
         let inner = &self.inner;
         inner.make_days().await;
-        let promoted = self.promote(limit).await;
+        let promoted = self.promote_due(limit).await;
         let rescued = self.rescue(limit).await;
         let expired: Result<_, StoreError> = run!(inner, pool, Kind::Transaction, s => ops::expire(&mut s, &inner.floors, limit));
         let rest: Result<_, StoreError> = run!(inner, pool, Kind::Single, s => async {
@@ -256,12 +267,10 @@ impl Source for PostgresStore {
     }
 
     async fn promote(&self, limit: usize) -> Result<Swept, StoreError> {
-        let inner = &self.inner;
-        inner.dues.look();
-        let promoted: Result<_, StoreError> =
-            run!(inner, pool, Kind::Single, s => ops::promote(&mut s, &inner.floors.due, limit));
-        let (promoted, next) = promoted?;
-        Ok(Swept { promoted, next_due: inner.dues.found(next), ..Swept::default() })
+        let promoted = self.promote_due(limit).await;
+        let is_more = self.inner.go_on_with_workflows().await?;
+        let promoted = promoted?;
+        Ok(if is_more { Swept { next_due: Some(Duration::ZERO), ..promoted } } else { promoted })
     }
 
     async fn prune(&self, limit: usize) -> Result<usize, StoreError> {

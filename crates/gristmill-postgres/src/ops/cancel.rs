@@ -17,8 +17,7 @@ pub(crate) async fn cancel(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ca
     let Some(row) = s.row(Q::Cancel, &[&s.now, &asked]).await? else { return Ok(Vec::new()) };
     let answers: Vec<&str> = row.try_get(0)?;
     let outcomes: Vec<CancelOutcome> = answers.into_iter().map(outcome_of).collect();
-    // A look whether any of them was a member costs less than to say so of each.
-    s.own.reported |= outcomes.contains(&CancelOutcome::Cancelled);
+    s.own.reported |= row.try_get::<_, bool>(1)?;
     let cancelled = ids.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == CancelOutcome::Cancelled);
     s.effects.ended.extend(cancelled.map(|(id, _)| *id));
     s.effects.cancelled |= outcomes.contains(&CancelOutcome::CancelRequested);

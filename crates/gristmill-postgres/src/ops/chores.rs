@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::cancel::cancel;
 use super::flow::{Flows, Locked};
+use super::limit;
 use super::place::unblock;
 use crate::error::Fault;
 use crate::session::Session;
@@ -14,16 +15,29 @@ use crate::sql::Q;
 
 /// So many members of a step are dealt with in one transaction; the others by sweeps, each in one of its own.
 const PART: u32 = 1_000;
+/// A day, as far as ids tell it: they begin with their time.
+const DAY: u128 = 86_400_000 << 80;
 /// So many of all steps together.
 const AT_ONCE: u32 = 2_000;
 
 /// How far a transaction came with what is to be done to members.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Progress {
+    /// Something was done to members, but to those that are come back to in vain.
+    pub(crate) is_any: bool,
     /// More than was done is left to do to a step's members.
     pub(crate) is_more: bool,
     /// The transaction was full before it came to some steps.
     pub(crate) is_full: bool,
+}
+
+impl Progress {
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self { is_any, is_more, is_full } = other;
+        self.is_any |= is_any;
+        self.is_more |= is_more;
+        self.is_full |= is_full;
+    }
 }
 
 /// Some members of a step, and what is done to them.
@@ -46,6 +60,10 @@ pub(super) async fn work(s: &mut Session<'_>, flows: &mut Flows) -> Result<Progr
     loop {
         let parts = next(flows, &mut begun, &mut room, &mut progress);
         if parts.is_empty() {
+            // Whoever promotes goes on with it, and need not wait for his turn to sweep.
+            let is_more = progress.is_more || progress.is_full;
+            s.own.chored |= is_more;
+            s.effects.scheduled |= is_more;
             return Ok(progress);
         }
         let members = members(s, &parts).await?;
@@ -56,7 +74,9 @@ pub(super) async fn work(s: &mut Session<'_>, flows: &mut Flows) -> Result<Progr
             for (part, ids) in parts.iter().zip(&members).filter(of) {
                 let Some(locked) = flows.get_mut(&part.workflow) else { continue };
                 let is_held = ids.iter().any(|id| acted.held.contains(id));
-                progress.is_more |= locked.did(part, is_held) && (!part.again || acted.is_any);
+                let is_any = !part.again || acted.is_any;
+                progress.is_more |= locked.did(part, is_held) && is_any;
+                progress.is_any |= is_any;
             }
         }
     }
@@ -97,7 +117,8 @@ fn next(flows: &Flows, begun: &mut HashSet<(Uuid, u32, Chore)>, room: &mut u32, 
     for mut part in wanted {
         let high = part.high.min(part.low.saturating_add(PART.min(*room)));
         if high == part.low && high < part.high {
-            progress.is_full = true;
+            // What is come back to may be held as long as somebody likes.
+            progress.is_full |= !part.again;
             continue;
         }
         *room -= high.saturating_sub(part.low);
@@ -110,7 +131,37 @@ fn next(flows: &Flows, begun: &mut HashSet<(Uuid, u32, Chore)>, room: &mut u32, 
 
 /// The members of each part, in their order.
 async fn members(s: &mut Session<'_>, parts: &[Part]) -> Result<Vec<Vec<Uuid>>, Fault> {
-    s.spare_days().await?;
+    let mut found = vec![Vec::new(); parts.len()];
+    let many = s.spare_days().await?;
+    for near in together(parts, many) {
+        let asked: Vec<Part> = near.iter().map(|n| parts[*n]).collect();
+        for (n, ids) in near.into_iter().zip(members_near(s, &asked).await?) {
+            found[n] = ids;
+        }
+    }
+    Ok(found)
+}
+
+/// Which parts are asked for by one statement: where many days are kept, those of about the same time, so that nobody opens all the days
+/// between an old workflow and a new one.
+fn together(parts: &[Part], many_days: bool) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    if !many_days {
+        return vec![order];
+    }
+    order.sort_by_key(|n| parts[*n].first);
+    let (mut groups, mut until): (Vec<Vec<usize>>, u128) = (Vec::new(), 0);
+    for n in order {
+        match groups.last_mut().filter(|_| parts[n].first.as_u128() <= until) {
+            Some(group) => group.push(n),
+            None => groups.push(vec![n]),
+        }
+        until = until.max(parts[n].last.as_u128().saturating_add(DAY));
+    }
+    groups
+}
+
+async fn members_near(s: &mut Session<'_>, parts: &[Part]) -> Result<Vec<Vec<Uuid>>, Fault> {
     let workflows: Vec<Uuid> = parts.iter().map(|part| part.workflow).collect();
     let steps: Vec<i32> = parts.iter().map(|part| int(part.step)).collect();
     let lows: Vec<i32> = parts.iter().map(|part| int(part.low)).collect();
@@ -162,14 +213,11 @@ async fn act(s: &mut Session<'_>, chore: Chore, ids: Vec<Uuid>) -> Result<Acted,
     Ok(Acted { held, is_any })
 }
 
-/// Members that are kept for a workflow which is kept no longer itself are kept as others are.
-pub(super) async fn unkeep_all(s: &mut Session<'_>, (workflow, step): (Uuid, i32)) -> Result<(), Fault> {
-    let (first, last) = (Uuid::nil(), Uuid::max());
-    let (low, high) = (0, i32::MAX);
-    let rows = s
-        .rows(Q::MemberIds, &[&vec![workflow], &vec![step], &vec![low], &vec![high], &vec![first], &vec![last], &first, &last])
-        .await?;
-    let ids = rows.iter().map(|row| Ok(row.try_get(2)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
+/// Members that are kept for a workflow which is kept no longer itself are kept as others are. Says whether there may be more of them.
+pub(super) async fn unkeep_orphans(s: &mut Session<'_>, (workflow, step): (Uuid, i32)) -> Result<bool, Fault> {
+    let rows = s.rows(Q::MemberKept, &[&workflow, &step, &limit(PART as usize)]).await?;
+    let ids = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
+    s.spare_days().await?;
     s.execute(Q::Unkeep, &[&ids]).await?;
-    Ok(())
+    Ok(ids.len() == PART as usize)
 }

@@ -58,7 +58,8 @@ pub(crate) async fn claim(s: &mut Session<'_>, workers: &Workers, claim: &Claim,
         server_is_alive(claiming.s, workers, claim.worker).await?;
     }
     let claimed = claiming.claimed;
-    s.own.claimed_members = claimed.iter().any(|claimed| claimed.meta.as_ref().is_some_and(|meta| meta.member.is_some()));
+    let is_member = |claimed: &&Claimed| claimed.meta.as_ref().is_some_and(|meta| meta.member.is_some());
+    s.own.claimed_members = claimed.iter().filter(is_member).map(|claimed| claimed.lease.id).collect();
     if !claimed.is_empty() {
         s.effects.points.add(Points::CLAIM);
     }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use gristmill_core::kit::encode::{chore_from, chore_of, step_state_from, step_state_of, workflow_end_from, workflow_end_of};
 use gristmill_core::kit::row::{count, int};
-use gristmill_core::workflow::{Change, Flow, FlowStep, Run, StepRow, StepSpec, Tally};
-use gristmill_core::{StoreError, StoreErrorKind};
+use gristmill_core::workflow::{Change, Chore, Flow, FlowStep, Run, StepRow, StepSpec, Tally, WorkflowEnd};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::specs::{Key, Specs};
 use crate::conn::Params;
 use crate::error::Fault;
 use crate::session::Session;
@@ -32,14 +32,43 @@ pub(super) struct Locked {
     pub(super) flow: Flow,
     /// Of each step.
     pub(super) aside: Vec<Aside>,
-    was: (Flow, Vec<Aside>),
+    was: Was,
+}
+
+/// How it stood when it was read.
+#[derive(PartialEq, Eq)]
+struct Was {
+    run: Run,
+    end: Option<WorkflowEnd>,
+    steps: Vec<StepWas>,
+}
+
+type StepWas = (StepRow, Option<(Chore, u32)>, Aside);
+
+impl Was {
+    fn of(flow: &Flow, aside: &[Aside]) -> Self {
+        let steps = flow.steps.iter().zip(aside).map(|(step, aside)| (step.row, step.chore, *aside)).collect();
+        Self { run: flow.run, end: flow.end, steps }
+    }
 }
 
 /// Those of one transaction.
 pub(super) type Flows = BTreeMap<Uuid, Locked>;
 
-/// Reads workflows that are locked by this transaction, and counts what was told of their members since the last time.
-pub(super) async fn take(s: &Session<'_>, ids: &[Uuid]) -> Result<Flows, Fault> {
+/// Locks workflows that nobody else has in hand.
+pub(super) async fn lock(s: &Session<'_>, ids: &[Uuid]) -> Result<Vec<Key>, Fault> {
+    let rows = s.rows(Q::WorkflowLock, &[&ids]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Reads workflows that are locked by this transaction, and counts what was told of their members since the last time. Those that can't be
+/// read are left out, with what was told of them.
+pub(super) async fn take(s: &Session<'_>, specs: &Specs, locked: &[Key]) -> Result<Flows, Fault> {
+    let specs = specs.of(s, locked).await?;
+    let ids: Vec<Uuid> = specs.keys().copied().collect();
+    if ids.is_empty() {
+        return Ok(Flows::new());
+    }
     let params: Params<'_> = &[&ids];
     let (told, rows) = tokio::join!(s.rows(Q::ReportTake, params), s.rows(Q::FlowRead, params));
     let mut read: BTreeMap<Uuid, (Flow, BTreeMap<u32, Step>)> = BTreeMap::new();
@@ -48,20 +77,21 @@ pub(super) async fn take(s: &Session<'_>, ids: &[Uuid]) -> Result<Flows, Fault> 
         let end = workflow_end_from(row.try_get::<_, i16>(3)?.into());
         let (_, steps) = read.entry(row.try_get(0)?).or_insert_with(|| (Flow { run, end, steps: Vec::new() }, BTreeMap::new()));
         if let Some(number) = row.try_get::<_, Option<i32>>(4)? {
-            steps.insert(count(number), Step::read(&row)?);
+            let number = count(number);
+            let spec = specs.get(&row.try_get(0)?).and_then(|specs| specs.get(number as usize));
+            if let Some(spec) = spec {
+                steps.insert(number, Step::read(spec.clone(), &row)?);
+            }
         }
     }
     let mut flows = Flows::new();
     for (id, (mut flow, steps)) in read {
         let mut aside = Vec::with_capacity(steps.len());
-        for (number, (at, step)) in (0..).zip(steps) {
-            if at != number {
-                return Err(damaged(format!("the workflow {id} has no step {number}")));
-            }
+        for step in steps.into_values() {
             aside.push(step.aside);
             flow.steps.push(step.step);
         }
-        let was = (flow.clone(), aside.clone());
+        let was = Was::of(&flow, &aside);
         flows.insert(id, Locked { flow, aside, was });
     }
     for row in told? {
@@ -78,10 +108,11 @@ pub(super) async fn write(s: &mut Session<'_>, flows: &Flows) -> Result<(), Faul
     let (mut workflows, mut steps) = (Workflows::default(), Steps::default());
     for (id, Locked { flow, aside, was }) in flows {
         workflows.push(*id, flow);
-        s.effects.changed |= *flow != was.0;
-        for (number, (step, aside)) in flow.steps.iter().zip(aside).enumerate() {
-            if was.0.steps.get(number) != Some(step) || was.1.get(number) != Some(aside) {
-                steps.push((*id, i32::try_from(number).unwrap_or(i32::MAX)), step, aside);
+        let now = Was::of(flow, aside);
+        s.effects.changed |= now != *was;
+        for (number, (step, (was, now))) in (0..).zip(flow.steps.iter().zip(was.steps.iter().zip(&now.steps))) {
+            if was != now {
+                steps.push((*id, number), step, &now.2);
             }
         }
     }
@@ -123,23 +154,17 @@ struct Step {
 }
 
 impl Step {
-    fn read(row: &Row) -> Result<Self, Fault> {
-        let spec = spec(row.try_get(5)?)?;
+    fn read(spec: StepSpec, row: &Row) -> Result<Self, Fault> {
         let row_of_step = row_of(&spec, row.try_get(6)?, row.try_get(7)?, [8, 9, 10, 11].map(|n| row.try_get(n)))?;
         let chore = chore_from(row.try_get::<_, i16>(12)?.into());
         let chore = chore.map(|chore| Ok::<_, Fault>((chore, count(row.try_get(13)?)))).transpose()?;
         let aside = Aside {
             bounds: row.try_get::<_, Option<Uuid>>(14)?.zip(row.try_get(15)?),
             held_from: row.try_get::<_, Option<i32>>(16)?.map(count),
-            again: row.try_get(17)?,
+            again: row.try_get(5)?,
         };
         Ok(Self { step: FlowStep { spec, row: row_of_step, chore }, aside })
     }
-}
-
-/// A step's definition as it is kept.
-pub(crate) fn spec(text: &str) -> Result<StepSpec, Fault> {
-    serde_json::from_str(text).map_err(|error| damaged(format!("the definition of a step can't be read: {error}")))
 }
 
 /// How a step stands, by its columns: the state, whether it is closed, and the counts of its members, of successes, failures and
@@ -159,10 +184,6 @@ pub(crate) fn row_of(
         cancelled: count(cancelled?),
     };
     Ok(StepRow { role: spec.role, state: step_state_from(state.into()), tally, tolerance: spec.tolerance })
-}
-
-fn damaged(why: String) -> Fault {
-    Fault::Store(StoreError::new(StoreErrorKind::Corrupt, why))
 }
 
 #[derive(Default)]

@@ -13,6 +13,7 @@ mod place;
 mod repair;
 mod schedule;
 mod settle;
+mod specs;
 mod sweep;
 mod taken;
 mod worker;
@@ -26,13 +27,14 @@ pub(crate) use encode::{is_alone, limit, storable, wait};
 pub(crate) use enqueue::enqueue;
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use enqueue::{check as check_tasks, know};
-pub(crate) use flow::{row_of as step_row, spec as step_spec};
+pub(crate) use flow::row_of as step_row;
 pub(crate) use place::{admit, place_of, unblock};
 pub(crate) use repair::{Due, bury_reports, due, repair, take_owed};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use schedule::Edits;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};
 pub(crate) use settle::{note, note_free, settle, settle_free, start};
+pub(crate) use specs::{Specs, spec as step_spec};
 pub(crate) use sweep::{Rescued, expire, fill_labels, lose_the_dead, park, parked_pairs, promote, prune, rescue, served, unpark};
 pub(crate) use worker::{Which, cancelled, declare, enter, heartbeat, leave, pause};
 pub(crate) use workflow::{Conducted, Starting, conduct, extend, order, reported, start_workflow};

@@ -16,6 +16,7 @@ use super::enqueue::{check, enqueue, know};
 use super::flow::{self, Flows, Locked};
 use super::limit;
 use super::place::came;
+use super::specs::{Key, Specs};
 use crate::error::Fault;
 use crate::names::Sort;
 use crate::session::Session;
@@ -124,17 +125,16 @@ pub(crate) struct Conducted {
 
 /// Lets workflows that nobody else has in hand go on. With `chores`, does what follows for their members, too, which may have to wait for
 /// somebody. Needs a transaction.
-pub(crate) async fn conduct(s: &mut Session<'_>, ids: &[Uuid], chores: bool) -> Result<Conducted, Fault> {
-    let rows = s.rows(Q::WorkflowLock, &[&ids]).await?;
-    let locked = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
+pub(crate) async fn conduct(s: &mut Session<'_>, specs: &Specs, ids: &[Uuid], chores: bool) -> Result<Conducted, Fault> {
+    let locked = flow::lock(s, ids).await?;
     if locked.is_empty() {
         return Ok(Conducted::default());
     }
-    let mut flows = flow::take(s, &locked).await?;
+    let mut flows = flow::take(s, specs, &locked).await?;
     flows.values_mut().for_each(|locked| locked.flow.go_on());
     let progress = if chores { chores::work(s, &mut flows).await? } else { Progress::default() };
     flow::write(s, &flows).await?;
-    Ok(Conducted { taken: locked.into_iter().collect(), progress })
+    Ok(Conducted { taken: flows.into_keys().collect(), progress })
 }
 
 /// Workflows that have yet to learn what became of their members, but for some.
@@ -144,8 +144,14 @@ pub(crate) async fn reported(s: &Session<'_>, but: &[Uuid], most: usize) -> Resu
 }
 
 /// Does what somebody wants of a workflow. Needs a transaction.
-pub(crate) async fn order(s: &mut Session<'_>, id: WorkflowId, order: Order, chores: bool) -> Result<Ordered, Fault> {
-    let Some(mut flows) = wait(s, id).await? else { return Ok(Ordered::NotFound) };
+pub(crate) async fn order(
+    s: &mut Session<'_>,
+    specs: &Specs,
+    id: WorkflowId,
+    order: Order,
+    chores: bool,
+) -> Result<Ordered, Fault> {
+    let Some(mut flows) = wait(s, specs, id).await? else { return Ok(Ordered::NotFound) };
     let Some(locked) = flows.get_mut(&id.as_uuid()) else { return Ok(Ordered::NotFound) };
     let had_ended = locked.flow.end.is_some();
     if !had_ended {
@@ -161,12 +167,12 @@ pub(crate) async fn order(s: &mut Session<'_>, id: WorkflowId, order: Order, cho
 }
 
 /// Adds members to a step.
-pub(crate) async fn extend(s: &mut Session<'_>, extension: &Extension) -> Result<Extended, Fault> {
+pub(crate) async fn extend(s: &mut Session<'_>, specs: &Specs, extension: &Extension) -> Result<Extended, Fault> {
     check(&extension.members)?;
     know(s, extension.members.iter()).await?;
     s.begin().await?;
     let id = extension.workflow;
-    let Some(mut flows) = wait(s, id).await? else { return Ok(Extended::NotFound) };
+    let Some(mut flows) = wait(s, specs, id).await? else { return Ok(Extended::NotFound) };
     let Some(locked) = flows.get_mut(&id.as_uuid()) else { return Ok(Extended::NotFound) };
     let extended = add(s, locked, extension).await?;
     locked.flow.go_on();
@@ -210,11 +216,14 @@ async fn add(s: &mut Session<'_>, locked: &mut Locked, extension: &Extension) ->
 
 /// Locks a workflow, however long somebody has it in hand, and reads it; `None` if there is none. Whoever does looks for reports after his
 /// commit: those who conduct have passed it over.
-async fn wait(s: &mut Session<'_>, id: WorkflowId) -> Result<Option<Flows>, Fault> {
-    let id = vec![id.as_uuid()];
-    if s.rows(Q::WorkflowWait, &[&id]).await?.is_empty() {
-        return Ok(None);
-    }
+async fn wait(s: &mut Session<'_>, specs: &Specs, id: WorkflowId) -> Result<Option<Flows>, Fault> {
+    let Some(row) = s.row(Q::WorkflowWait, &[&vec![id.as_uuid()]]).await? else { return Ok(None) };
+    let locked: Key = (row.try_get(0)?, row.try_get(1)?);
     s.own.reported = true;
-    flow::take(s, &id).await.map(Some)
+    let flows = flow::take(s, specs, &[locked]).await?;
+    if flows.is_empty() {
+        let why = format!("the workflow {id} can't be read: the definition of one of its steps is damaged");
+        return Err(Fault::Store(StoreError::new(StoreErrorKind::Corrupt, why)));
+    }
+    Ok(Some(flows))
 }

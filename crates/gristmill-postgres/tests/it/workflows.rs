@@ -8,7 +8,7 @@ use gristmill_core::workflow::{
 };
 use gristmill_core::{
     Claim, Claimed, Ending, Env, Membership, NewTask, Overrides, Retention, RetryOutcome, Settled, Settlement, Severity, Source,
-    State, Store, TaskId, TaskMeta, Timestamp, VirtualTime, Wanted, WorkerId, WorkerSpec, WorkflowId,
+    State, Store, StoreErrorKind, TaskId, TaskMeta, Timestamp, VirtualTime, Wanted, WorkerId, WorkerSpec, WorkflowId,
 };
 use gristmill_postgres::PostgresStore;
 use tokio_postgres::Client;
@@ -210,6 +210,23 @@ async fn many_small_steps_go_at_once_however_many_they_are_together() {
     assert_eq!(blocked, 0, "3,000 in five steps of four workflows, and no sweep");
 }
 
+/// Nobody waits for a turn to sweep.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_promotes_goes_on_with_a_large_step_that_was_let_go() {
+    let house = House::new().await;
+    let new = workflow(&house.env, None, vec![StepDraft { open: true, ..step("g", 0, &["a"]) }, step("a", 1, &[])]);
+    house.start(&new).await;
+    for part in 0..3 {
+        let more = house.more(new.id, part * 1_000, 1_000);
+        assert_eq!(house.store.extend_workflow(more).await.unwrap(), Extended::Added((part + 1) * 1_000));
+    }
+    house.succeed(house.claim(1).await).await;
+    assert_eq!(house.store.promote(1_000).await.unwrap().next_due, Some(Duration::ZERO));
+    house.store.promote(1_000).await.unwrap();
+    let blocked: i64 = house.sql.query_one("SELECT count(*) FROM blocked", &[]).await.unwrap().get(0);
+    assert_eq!(blocked, 0);
+}
+
 /// However many of them settle, each in batches of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_processes_at_once_lose_and_double_nothing() {
@@ -320,6 +337,51 @@ async fn a_workflow_with_a_member_that_can_end_is_not_counted_again() {
     assert_eq!((house.tally(new.id, 0).await.succeeded, house.word(new.id, 1).await), (2, StepWord::Running));
 }
 
+/// What is known of one branch says nothing of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_was_lost_in_one_branch_is_found_while_another_runs() {
+    let house = House::new().await;
+    let new = workflow(&house.env, None, vec![step("a", 1, &[]), step("long", 1, &[]), step("b", 1, &["a"])]);
+    house.start(&new).await;
+    let claimed = house.claim(2).await;
+    house.time.advance(STILL);
+    house.sweep().await;
+    let witnesses = "SELECT count(witness) FROM step";
+    assert_eq!(house.sql.query_one(witnesses, &[]).await.unwrap().get::<_, i64>(0), 2, "of those that go");
+    let a = claimed.iter().find(|claimed| claimed.lease.id == new.members[0].id).unwrap();
+    house.run(&settles(a)).await;
+    house.run("DELETE FROM report").await;
+    house.time.advance(STILL);
+    house.sweep().await;
+    assert_eq!((house.word(new.id, 0).await, house.word(new.id, 2).await), (StepWord::Succeeded, StepWord::Running));
+}
+
+/// However it came there: by damage, or by a program that is newer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_that_can_not_be_read_holds_up_no_other() {
+    let house = House::new().await;
+    let (broken, whole, lost) = (chain(&house.env, None), chain(&house.env, None), chain(&house.env, None));
+    for new in [&broken, &whole, &lost] {
+        house.start(new).await;
+    }
+    for claimed in house.claim(3).await {
+        house.run(&settles(&claimed)).await;
+    }
+    let (broken_id, lost_id) = (broken.id.as_uuid(), lost.id.as_uuid());
+    let breaks = "UPDATE step SET spec = '{}', chore = 3 WHERE workflow = $1";
+    assert_eq!(house.sql.execute(breaks, &[&broken_id]).await.unwrap(), broken.steps.len() as u64);
+    house.sql.execute("DELETE FROM report WHERE workflow = $1", &[&lost_id]).await.unwrap();
+    house.sweep().await;
+    assert_eq!(house.word(whole.id, 1).await, StepWord::Running);
+    house.time.advance(STILL);
+    house.sweep().await;
+    assert_eq!(house.word(lost.id, 1).await, StepWord::Running);
+    let order = house.store.order_workflow(broken.id, Order::Cancel).await.unwrap_err();
+    assert_eq!(order.kind(), StoreErrorKind::Corrupt);
+    let told: i64 = house.sql.query_one("SELECT count(*) FROM report WHERE workflow = $1", &[&broken_id]).await.unwrap().get(0);
+    assert_eq!(told, 1, "it is kept until somebody has mended it");
+}
+
 /// It keeps a member whose end it wrote, and leaves the flag that it does not know.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_that_an_older_program_wrote_is_told_once() {
@@ -416,6 +478,16 @@ async fn what_no_driver_sends_is_refused() {
         (r#""state":1"#, r#""state":4"#, "step 1: has a state"),
         (r#""chore":0"#, r#""chore":1"#, "step 1: has a state"),
         (r#""closed":true"#, r#""closed":null"#, "step 1: has a state"),
+        (r#"\"name\":\"a\","#, "", "step 1: name: is empty"),
+        (r#"\"kind\":\"mail\""#, r#"\"kind\":7"#, "step 1: kind: is empty"),
+        (r#"\"work\""#, r#"\"play\""#, "step 1: role: is none"),
+        (r#"\"work\""#, r#"{\"undo\":1}"#, "step 1: role: is none"),
+        (r#"\"work\""#, r#"\"work\",\"after\":[[0,\"luck\"]]"#, "step 1: after: names no steps"),
+        (r#"\"work\""#, r#"\"work\",\"after\":[[1,\"success\"]]"#, "step 1: after: names no steps"),
+        (r#"\"work\""#, r#"\"work\",\"group\":1"#, "step 1: group: is neither"),
+        (r#"\"work\""#, r#"\"work\",\"tolerance\":{\"count\":4294967296}"#, "step 1: tolerance: is no number"),
+        (r#"\"work\""#, r#"\"work\",\"tolerance\":{\"percent\":101}"#, "step 1: tolerance: is no number"),
+        (r#"\"work\""#, &format!(r#"\"work\",\"more\":\"{}\""#, "x".repeat(65_536)), "step 1: spec: is missing, or larger"),
         (r#""of_place":0"#, r#""of_place":1"#, "members: are of no step"),
         (r#""of_step":0"#, r#""of_step":1"#, "members: are of no step"),
         (r#""flags":4"#, r#""flags":0"#, "task 1: flags"),
