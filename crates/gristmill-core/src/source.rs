@@ -387,7 +387,7 @@ pub struct Swept {
 pub struct Pending {
     /// Something is ready that a worker could claim.
     pub ready: bool,
-    /// Something is due soon.
+    /// Something is due soon, or a sweep lets it go.
     pub scheduled: bool,
     /// Something is running.
     pub running: bool,

@@ -156,6 +156,7 @@ statements! {
     STEP_LIST = "step_list",
     STEP_NAMED = "step_named",
     STEP_PUT = "step_put",
+    STEP_UNDONE = "step_undone",
     TASK_BODY = "task_body",
     TASK_CREATED = "task_created",
     TASK_DELETE = "task_delete",
@@ -230,7 +231,7 @@ mod tests {
     ];
 
     /// Bounded by their LIMIT, in whatever order; or asked for by a person, and only of a small file.
-    const BOUNDED: [&str; 10] = [
+    const BOUNDED: [&str; 11] = [
         "moved_oldest",
         "check_ahead",
         "check_orphan_steps",
@@ -241,6 +242,7 @@ mod tests {
         "label_lacks",
         "outcome_owed",
         "step_chores",
+        "step_undone",
     ];
 
     #[test]

@@ -85,16 +85,16 @@ pub(crate) fn check(sandbox: &Sandbox, ids: &[String]) {
 }
 
 /// Its output is not read: what it leaves behind when it is killed may hold the pipes for a while.
-fn with_failpoint(sandbox: &Sandbox, point: &str, args: &[&str]) -> ExitStatus {
+pub(crate) fn with_failpoint(sandbox: &Sandbox, point: &str, args: &[&str]) -> ExitStatus {
     let mut command = sandbox.command(args);
     command.env("GRISTMILL_FAILPOINTS", point).stdout(Stdio::null()).stderr(Stdio::null());
     status(&mut command.spawn().unwrap())
 }
 
-const DRAIN: &[&str] = &["worker", "--drain", "--queues", "default=4", "--lease", "200ms"];
+pub(crate) const DRAIN: &[&str] = &["worker", "--drain", "--queues", "default=4", "--lease", "200ms"];
 
 /// Those of beats are tried where beats are.
-fn failpoints_of_workers() -> impl Iterator<Item = &'static str> {
+pub(crate) fn failpoints_of_workers() -> impl Iterator<Item = &'static str> {
     failpoint::NAMES.iter().copied().filter(|name| !name.starts_with("advance"))
 }
 
@@ -139,7 +139,7 @@ fn a_lost_reply_at_any_failpoint_doubles_nothing() {
 }
 
 /// How many tasks the storm has; `GRISTMILL_STORM_TASKS=10000` makes it a long one.
-fn storm_tasks() -> usize {
+pub(crate) fn storm_tasks() -> usize {
     std::env::var("GRISTMILL_STORM_TASKS").ok().and_then(|text| text.parse().ok()).unwrap_or(150)
 }
 

@@ -28,4 +28,5 @@ mod tasks;
 mod versions;
 mod visible;
 mod worker;
+mod workflow_crash;
 mod workflows;

@@ -95,6 +95,7 @@ pub(crate) async fn pending(s: &mut Session<'_>, queues: &[String], within: Dura
         pending.scheduled |= row.try_get::<_, bool>(3)?;
         pending.running |= row.try_get::<_, bool>(4)?;
         pending.held |= row.try_get::<_, bool>(5)?;
+        pending.scheduled |= row.try_get::<_, bool>(6)?;
         pending.ready = pending.ready || (!paused && something_to_claim(s, &served, queue, name).await?);
     }
     Ok(pending)

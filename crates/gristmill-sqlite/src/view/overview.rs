@@ -5,7 +5,7 @@ use std::time::Duration;
 use gristmill_core::kit::encode::drain_from;
 use gristmill_core::kit::served::{Holding, Served, Serves};
 use gristmill_core::{Flags, KindInfo, Pending, Policy, QueueInfo, Timestamp, WorkerId, WorkerInfo, limits};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
 
 use crate::error::Fault;
@@ -130,13 +130,21 @@ pub(crate) fn pending(view: &mut View<'_>, queues: &[String], within: Duration) 
             conn.prepare_cached(sql::SCHEDULED_ANY)?.query_row(params![queue, until], |row| row.get::<_, bool>(0))?;
         let any = |sql| conn.prepare_cached(sql)?.query_row([queue], |row| row.get::<_, bool>(0));
         pending.running |= any(sql::LEASE_ANY)?;
-        pending.held = pending.held || any(sql::BLOCKED_ANY)? || any(sql::WAITING_ANY)?;
+        let blocked = any(sql::BLOCKED_ANY)?;
+        pending.held = pending.held || blocked || any(sql::WAITING_ANY)?;
+        // A sweep lets it go, or cancels it.
+        pending.scheduled = pending.scheduled || (blocked && is_some_step_undone(conn)?);
         if any(sql::QUEUE_PAUSED)? {
             continue;
         }
         pending.ready = pending.ready || something_to_claim(view, &served, queue, name)?;
     }
     Ok(pending)
+}
+
+/// Whether members of a step have yet to be let go, or to be cancelled.
+fn is_some_step_undone(conn: &Connection) -> Result<bool, Fault> {
+    Ok(conn.prepare_cached(sql::STEP_UNDONE)?.query_row([], |row| row.get(0))?)
 }
 
 /// Whether a live worker serves something that is ready in a queue; looks no further than the first such task.

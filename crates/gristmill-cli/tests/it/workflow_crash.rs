@@ -1,0 +1,101 @@
+//! Workers that die in the middle of a workflow: what joins a group goes once and with every result, whatever was killed.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::crash::{DRAIN, RECORD, Record, failpoints_of_workers, storm_tasks, with_failpoint};
+use crate::sandbox::{Sandbox, Worker, until};
+
+/// A group, what joins it, a group behind that, and what is told at the end.
+fn chord(members: usize) -> String {
+    let each: Vec<Value> = (0..members).map(|n| json!({ "n": n })).collect();
+    let steps = json!({
+        "group": { "task": "record", "each": each },
+        "join": { "task": "join", "after": ["group"], "args": { "results": { "$results": "group" } } },
+        "behind": { "task": "record", "each": [{}, {}, {}], "after": ["join"] },
+    });
+    json!({ "name": "chord", "steps": steps, "always": { "task": "record", "args": {} } }).to_string()
+}
+
+fn config() -> String {
+    format!("{RECORD}\n[tasks.join]\ncommand = [\"cat\"]\nenv = [\"PATH\"]\nmax_crashes = 1000\nbackoff = \"10ms\"\n")
+}
+
+fn start(sandbox: &Sandbox, members: usize) -> String {
+    let started = sandbox.run_with_input(&["workflows", "start", "-"], &chord(members));
+    assert_eq!(started.code, Some(0), "{started:?}");
+    started.stdout.trim().to_owned()
+}
+
+/// All of it went well, and each member once.
+fn check(sandbox: &Sandbox, id: &str, members: usize) {
+    let run = sandbox.json(&["workflows", "show", id]);
+    assert_eq!((&run["state"], &run["unhandled"]), (&json!("succeeded"), &json!(false)), "{run:#}");
+    for (step, count) in [("group", members), ("join", 1), ("behind", 3)] {
+        let step = &run["steps"][step];
+        assert_eq!((&step["tasks"], &step["succeeded"], &step["waiting"]), (&json!(count), &json!(count), &json!(0)), "{run:#}");
+    }
+    let joined = sandbox.json(&["workflows", "members", id, "join"]);
+    let results = json!({ "results": vec![1; members] });
+    assert_eq!((&joined["items"][0]["result"], joined["items"].as_array().unwrap().len()), (&results, 1));
+    sandbox.ok(&["doctor"]);
+}
+
+#[test]
+fn a_chord_survives_a_death_at_any_failpoint() {
+    at_any_failpoint(|_| Sandbox::new(&config()));
+}
+
+#[test]
+fn so_it_does_on_postgres() {
+    let server = Cluster::start(&[]);
+    at_any_failpoint(|number| {
+        let store = format!("{}?schema=chord_{number}", server.url());
+        Sandbox::new(&config()).env("GRISTMILL_STORE", &store)
+    });
+}
+
+fn at_any_failpoint(sandbox: impl Fn(usize) -> Sandbox) {
+    for (number, point) in failpoints_of_workers().filter(|name| !name.starts_with("enqueue")).enumerate() {
+        let sandbox = sandbox(number);
+        let id = start(&sandbox, 5);
+        // At the first time it is passed, and again later in the workflow; points that are not passed then kill nobody.
+        for time in ["", "@3"] {
+            with_failpoint(&sandbox, &format!("{point}=abort{time}"), DRAIN);
+        }
+        sandbox.ok(DRAIN);
+        check(&sandbox, &id, 5);
+    }
+}
+
+#[test]
+fn a_chord_survives_a_storm_of_kills() {
+    storm(&Sandbox::new(&config()));
+}
+
+#[test]
+fn so_does_one_on_postgres() {
+    let server = Cluster::start(&[]);
+    storm(&Sandbox::new(&config()).env("GRISTMILL_STORE", &server.url()));
+}
+
+fn storm(sandbox: &Sandbox) {
+    let members = storm_tasks();
+    let id = start(sandbox, members);
+    let args = ["--queues", "default=8", "--lease", "300ms"];
+    let mut workers: Vec<Worker> = (0..2).map(|_| sandbox.worker(&args)).collect();
+    let step = (members / 8).max(1);
+    for kill in 0..8 {
+        // Work goes on between the kills, so that each hits workers in the middle of it.
+        until("members are run", || Record::read(sandbox).len() > kill * step);
+        let victim = workers.remove(0);
+        victim.signal(Signal::KILL);
+        drop(victim);
+        workers.push(sandbox.worker(&args));
+    }
+    drop(workers);
+    let ended = sandbox.run(&["worker", "--drain", "--queues", "default=8", "--lease", "300ms"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    check(sandbox, &id, members);
+}
