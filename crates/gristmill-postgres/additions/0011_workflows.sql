@@ -333,7 +333,8 @@ BEGIN
     PERFORM {s}.refuse(field || ': role', 'is none', 'It is "work", or says which steps it handles or undoes.');
   END IF;
   after := coalesce(said -> 'after', '[]');
-  IF after::text !~ '^\[((\[[0-9]{1,3}, "(success|failure|end)"\], )*\[[0-9]{1,3}, "(success|failure|end)"\])?\]$'
+  -- No backslash, which a session may read otherwise.
+  IF after::text !~ '^[[](([[][0-9]{1,3}, "(success|failure|end)"], )*[[][0-9]{1,3}, "(success|failure|end)"])?]$'
     OR jsonb_array_length(after) > 1000 OR EXISTS (SELECT FROM jsonb_array_elements(after) a WHERE (a ->> 0)::integer >= steps) THEN
     PERFORM {s}.refuse(field || ': after', 'names no steps of the workflow with what is needed of each, or more than 1000',
                        'Name each step that it waits for by its number, once.');
