@@ -45,7 +45,7 @@ pub(crate) fn only_if_there(url: &str) -> Result<String, CliError> {
         return Ok(url.to_owned());
     }
     Err(CliError::store(format!("there is no store at {}", options.path.display())).with_hint(
-        "--store, GRISTMILL_STORE or `store` in the configuration name another; `enqueue`, `worker`, `dev` and `migrate` make it",
+        "--store, GRISTMILL_STORE or `store` in the configuration name another; `enqueue`, `workflows start`, `worker`, `dev` and `migrate` make it",
     ))
 }
 

@@ -151,6 +151,7 @@ queries! {
     ParkedExpire "expire" [INT8, INT8, INT8];
     ParkedPairs "parked_pairs" [];
     Pending "pending" [INT8, TEXT_ARRAY, INT8];
+    PendingWorkflows "pending_workflows" [TEXT_ARRAY, INT8];
     Place "place" [INT2_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY,
         INT2_ARRAY, INT4_ARRAY, INT8_ARRAY];
     Promote "promote" [INT8, INT8, INT8];

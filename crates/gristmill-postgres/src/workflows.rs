@@ -57,6 +57,11 @@ impl Default for Conducting {
 }
 
 impl Conducting {
+    /// What the steps of workflows are, as far as it was read here.
+    pub(crate) fn specs(&self) -> &ops::Specs {
+        &self.specs
+    }
+
     /// Reports were committed.
     pub(crate) fn reported(&self) {
         self.reported.store(true, Ordering::Release);
@@ -127,6 +132,9 @@ impl Inner {
                 let conducted = self.conduct(&told).await?;
                 if more == 0 {
                     passed_over.extend(told.iter().filter(|id| !conducted.taken.contains(id)));
+                } else {
+                    // What was told while it was in hand here was passed over by others, so that it is looked at again.
+                    passed_over.retain(|id| !conducted.taken.contains(id));
                 }
                 transactions += 1;
                 if transactions == AWAITED {
@@ -207,6 +215,8 @@ impl Inner {
         if !due.chored.is_empty() {
             let progress = self.conduct(&due.chored).await?.progress;
             is_more = progress.is_more || progress.is_full || due.more_chored && progress.is_any;
+            // What was told of them meanwhile was passed over by others.
+            self.conducting.reported();
         }
         if !due.quiet.is_empty() {
             is_more |= self.repair(&due.quiet).await;
@@ -238,6 +248,7 @@ impl Workflows for PostgresStore {
             run!(&inner, pool, Kind::Single, s => ops::start_workflow(&mut s, &starting, &new));
         if matches!(started, Ok(Started::Created)) && starting.has_chores() {
             let _ = inner.conduct(&[new.id.as_uuid()]).await;
+            inner.conducting.reported();
             inner.conduct_reported().await;
         }
         started

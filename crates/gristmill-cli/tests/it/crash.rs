@@ -167,20 +167,7 @@ fn storm(sandbox: impl FnOnce(&str) -> Sandbox) {
     sandbox.write("tasks.jsonl", format!("{text}{posts}"));
     sandbox.ok(&["enqueue", "--jsonl", "tasks.jsonl"]);
 
-    let args = ["--queues", "default=8", "--lease", "300ms"];
-    let mut workers: Vec<Worker> = (0..2).map(|_| sandbox.worker(&args)).collect();
-    let step = (count / 8).max(1);
-    for kill in 0..8 {
-        // Work goes on between the kills, so that each hits workers in the middle of it.
-        until("tasks are run", || Record::read(&sandbox).len() > kill * step);
-        let victim = workers.remove(0);
-        victim.signal(Signal::KILL);
-        drop(victim);
-        workers.push(sandbox.worker(&args));
-    }
-    drop(workers);
-    let ended = sandbox.run(&["worker", "--drain", "--queues", "default=8", "--lease", "300ms"]);
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    run_under_kills(&sandbox, count);
 
     check(&sandbox, &ids[..ids.len().min(300)]);
     let counted = |state: &str| {
@@ -199,6 +186,24 @@ fn storm(sandbox: impl FnOnce(&str) -> Sandbox) {
         }
     };
     assert_eq!(counted("succeeded"), 2 * count, "all of them end well");
+}
+
+/// Runs all there is, of which so many tasks record that they run, by workers that are killed in the middle of it.
+pub(crate) fn run_under_kills(sandbox: &Sandbox, count: usize) {
+    let args = ["--queues", "default=8", "--lease", "300ms"];
+    let mut workers: Vec<Worker> = (0..2).map(|_| sandbox.worker(&args)).collect();
+    let step = (count / 8).max(1);
+    for kill in 0..8 {
+        // Work goes on between the kills, so that each hits workers in the middle of it.
+        until("tasks are run", || Record::read(sandbox).len() > kill * step);
+        let victim = workers.remove(0);
+        victim.signal(Signal::KILL);
+        drop(victim);
+        workers.push(sandbox.worker(&args));
+    }
+    drop(workers);
+    let ended = sandbox.run(&["worker", "--drain", "--queues", "default=8", "--lease", "300ms"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
 }
 
 #[test]

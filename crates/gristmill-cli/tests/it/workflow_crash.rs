@@ -1,11 +1,10 @@
 //! Workers that die in the middle of a workflow: what joins a group goes once and with every result, whatever was killed.
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::crash::{DRAIN, RECORD, Record, failpoints_of_workers, storm_tasks, with_failpoint};
-use crate::sandbox::{Sandbox, Worker, until};
+use crate::crash::{DRAIN, RECORD, failpoints_of_workers, run_under_kills, storm_tasks, with_failpoint};
+use crate::sandbox::Sandbox;
 
 /// A group, what joins it, a group behind that, and what is told at the end.
 fn chord(members: usize) -> String {
@@ -83,19 +82,6 @@ fn so_does_one_on_postgres() {
 fn storm(sandbox: &Sandbox) {
     let members = storm_tasks();
     let id = start(sandbox, members);
-    let args = ["--queues", "default=8", "--lease", "300ms"];
-    let mut workers: Vec<Worker> = (0..2).map(|_| sandbox.worker(&args)).collect();
-    let step = (members / 8).max(1);
-    for kill in 0..8 {
-        // Work goes on between the kills, so that each hits workers in the middle of it.
-        until("members are run", || Record::read(sandbox).len() > kill * step);
-        let victim = workers.remove(0);
-        victim.signal(Signal::KILL);
-        drop(victim);
-        workers.push(sandbox.worker(&args));
-    }
-    drop(workers);
-    let ended = sandbox.run(&["worker", "--drain", "--queues", "default=8", "--lease", "300ms"]);
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    run_under_kills(sandbox, members);
     check(sandbox, &id, members);
 }

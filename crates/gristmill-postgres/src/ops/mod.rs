@@ -29,7 +29,7 @@ pub(crate) use enqueue::enqueue;
 pub(crate) use enqueue::{check as check_tasks, know};
 pub(crate) use flow::row_of as step_row;
 pub(crate) use place::{admit, place_of, unblock};
-pub(crate) use repair::{Due, bury_reports, due, repair, take_owed};
+pub(crate) use repair::{Due, bury_reports, due, has_to_go_on, repair, take_owed};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use schedule::Edits;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};

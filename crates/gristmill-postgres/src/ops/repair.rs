@@ -52,6 +52,13 @@ pub(crate) async fn due(s: &Session<'_>, after: Uuid) -> Result<Due, Fault> {
     Ok(Due { more_chored: chored.len() == CHORED, chored, quiet, is_stray: row.try_get(2)? })
 }
 
+/// Whether what is blocked in some queues waits for a sweep alone, and not for other tasks. What can't be read goes on by no sweep.
+pub(crate) async fn has_to_go_on(s: &Session<'_>, specs: &Specs, queues: &[String]) -> Result<bool, Fault> {
+    let rows = s.rows(Q::PendingWorkflows, &[&queues, &limit(STRAYS)]).await?;
+    let keys = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<Vec<Key>, Fault>>()?;
+    Ok(!specs.of(s, &keys).await?.is_empty())
+}
+
 /// Lets workflows go on that have stood still, and counts the members anew of those of their steps that go, unless a member of the step is
 /// known that can still end: nothing is missing there as long as it can. Says whether there may be more. Needs a transaction.
 pub(crate) async fn repair(s: &mut Session<'_>, specs: &Specs, quiet: &[Uuid]) -> Result<bool, Fault> {

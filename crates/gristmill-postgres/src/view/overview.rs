@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::error::Fault;
 use crate::names::Sort;
-use crate::ops::{parked_pairs, served};
+use crate::ops::{Specs, has_to_go_on, parked_pairs, served};
 use crate::session::Session;
 use crate::sql::Q;
 
@@ -86,16 +86,16 @@ async fn held(s: &Session<'_>, by: impl Fn(i64, i32) -> i64) -> Result<HashMap<i
 }
 
 /// What is left to do in these queues.
-pub(crate) async fn pending(s: &mut Session<'_>, queues: &[String], within: Duration) -> Result<Pending, Fault> {
+pub(crate) async fn pending(s: &mut Session<'_>, specs: &Specs, queues: &[String], within: Duration) -> Result<Pending, Fault> {
     let served = served(s).await?;
-    let mut pending = Pending::default();
+    // First, as what is let go after this look is ready in the next one.
+    let mut pending = Pending { scheduled: has_to_go_on(s, specs, queues).await?, ..Pending::default() };
     let rows = s.rows(Q::Pending, &[&s.now, &queues, &ms(within)]).await?;
     for row in &rows {
         let (queue, name, paused): (i32, &str, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         pending.scheduled |= row.try_get::<_, bool>(3)?;
         pending.running |= row.try_get::<_, bool>(4)?;
         pending.held |= row.try_get::<_, bool>(5)?;
-        pending.scheduled |= row.try_get::<_, bool>(6)?;
         pending.ready = pending.ready || (!paused && something_to_claim(s, &served, queue, name).await?);
     }
     Ok(pending)

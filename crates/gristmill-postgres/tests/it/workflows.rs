@@ -380,6 +380,44 @@ async fn a_workflow_that_can_not_be_read_holds_up_no_other() {
     assert_eq!(order.kind(), StoreErrorKind::Corrupt);
     let told: i64 = house.sql.query_one("SELECT count(*) FROM report WHERE workflow = $1", &[&broken_id]).await.unwrap().get(0);
     assert_eq!(told, 1, "it is kept until somebody has mended it");
+    let pending = house.store.pending(&["default".to_owned()], Duration::ZERO).await.unwrap();
+    assert!(pending.held && !pending.scheduled, "nobody drains on for what goes on by no sweep: {pending:?}");
+}
+
+/// Whoever drains goes on while a sweep may let go what is blocked, and for no other workflow's sake.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_waits_for_what_was_told_of_its_own_workflows() {
+    let house = House::new().await;
+    let (told, other) = (chain(&house.env, None), chain(&house.env, None));
+    house.start(&told).await;
+    house.start(&NewWorkflow { members: Vec::new(), ..NewWorkflow { steps: Vec::new(), ..other.clone() } }).await;
+    let report = "INSERT INTO report(workflow, step, succeeded, failed, cancelled) VALUES ($1, 0, 0, 0, 0)";
+    let waits = async || house.store.pending(&["default".to_owned()], Duration::ZERO).await.unwrap().scheduled;
+    house.sql.execute(report, &[&other.id.as_uuid()]).await.unwrap();
+    assert!(!waits().await);
+    house.sql.execute(report, &[&told.id.as_uuid()]).await.unwrap();
+    assert!(waits().await);
+    house.sweep().await;
+    assert!(!waits().await);
+}
+
+/// They are kept as long as before, and would be found again by each sweep.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_that_are_kept_for_ever_keep_no_sweep_busy() {
+    let house = House::new().await;
+    let mut new = NewWorkflow { retention: Retention::None, ..workflow(&house.env, None, vec![step("a", 1_000, &[])]) };
+    new.members.iter_mut().for_each(|member| member.retention = Retention::Forever);
+    house.start(&new).await;
+    while house.store.workflow(new.id).await.unwrap().unwrap().finished_at.is_none() {
+        house.succeed(house.claim(1_000).await).await;
+    }
+    house.sweep().await;
+    house.store.prune(1_000).await.unwrap();
+    assert_eq!(house.store.workflow(new.id).await.unwrap(), None);
+    assert_eq!(house.store.retry(&[new.members[0].id]).await.unwrap(), [RetryOutcome::Ready]);
+    house.sweep().await;
+    let left: i64 = house.sql.query_one("SELECT count(*) FROM report", &[]).await.unwrap().get(0);
+    assert_eq!(left, 0);
 }
 
 /// It keeps a member whose end it wrote, and leaves the flag that it does not know.

@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use gristmill_core::kit::encode::drain_from;
 use gristmill_core::kit::served::{Holding, Served, Serves};
-use gristmill_core::{Flags, KindInfo, Pending, Policy, QueueInfo, Timestamp, WorkerId, WorkerInfo, limits};
+use gristmill_core::{Flags, KindInfo, Pending, Policy, QueueInfo, Timestamp, WorkerId, WorkerInfo, WorkflowId, limits};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
 
+use super::workflow::steps;
 use crate::error::Fault;
 use crate::memory::served;
 use crate::ops::UNKNOWN;
 use crate::reader::View;
 use crate::sql;
 use crate::text::Lossy;
+
+/// So many blocked tasks of a queue are asked for their workflows.
+const BLOCKED_ASKED: i64 = 1_000;
 
 /// All queues, by name.
 pub(crate) fn queues(view: &mut View<'_>) -> Result<Vec<QueueInfo>, Fault> {
@@ -130,10 +134,8 @@ pub(crate) fn pending(view: &mut View<'_>, queues: &[String], within: Duration) 
             conn.prepare_cached(sql::SCHEDULED_ANY)?.query_row(params![queue, until], |row| row.get::<_, bool>(0))?;
         let any = |sql| conn.prepare_cached(sql)?.query_row([queue], |row| row.get::<_, bool>(0));
         pending.running |= any(sql::LEASE_ANY)?;
-        let blocked = any(sql::BLOCKED_ANY)?;
-        pending.held = pending.held || blocked || any(sql::WAITING_ANY)?;
-        // A sweep lets it go, or cancels it.
-        pending.scheduled = pending.scheduled || (blocked && is_some_step_undone(conn)?);
+        pending.held = pending.held || any(sql::BLOCKED_ANY)? || any(sql::WAITING_ANY)?;
+        pending.scheduled = pending.scheduled || has_to_go_on(conn, queue)?;
         if any(sql::QUEUE_PAUSED)? {
             continue;
         }
@@ -142,9 +144,21 @@ pub(crate) fn pending(view: &mut View<'_>, queues: &[String], within: Duration) 
     Ok(pending)
 }
 
-/// Whether members of a step have yet to be let go, or to be cancelled.
-fn is_some_step_undone(conn: &Connection) -> Result<bool, Fault> {
-    Ok(conn.prepare_cached(sql::STEP_UNDONE)?.query_row([], |row| row.get(0))?)
+/// Whether what is blocked in a queue waits for a sweep alone, and not for other tasks. What can't be read goes on by no sweep.
+fn has_to_go_on(conn: &Connection, queue: i64) -> Result<bool, Fault> {
+    let workflows: Vec<Option<WorkflowId>> = {
+        let mut undone = conn.prepare_cached(sql::STEP_UNDONE)?;
+        let rows = undone.query_map(params![queue, BLOCKED_ASKED], |row| {
+            Ok(row.get_ref(0)?.as_blob().ok().and_then(WorkflowId::from_slice))
+        })?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for id in workflows.into_iter().flatten() {
+        if steps(conn, id)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a live worker serves something that is ready in a queue; looks no further than the first such task.

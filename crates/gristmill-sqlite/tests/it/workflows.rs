@@ -362,6 +362,9 @@ async fn a_damaged_workflow_stands_still_and_harms_nobody_else() {
         fixture.sweep().await;
         assert_eq!(fixture.codes().await, ["workflow"], "{damage}");
         assert_eq!(fixture.state_of(tasks[1]).await, State::Blocked);
+        fixture.raw().execute_batch("UPDATE gristmill_step SET chore = 1").unwrap();
+        let pending = fixture.store.pending(&["default".to_owned()], Duration::ZERO).await.unwrap();
+        assert!(pending.held && !pending.scheduled, "nobody drains on for what goes on by no sweep: {pending:?}");
         assert_eq!(fixture.store.delete(&[tasks[0]]).await.unwrap(), [DeleteOutcome::Wanted], "it may be mended");
     }
 }

@@ -146,6 +146,14 @@ pub enum RunError {
         /// The step.
         step: String,
     },
+    /// It has succeeded, and somebody has retried a task by hand whose result is its own.
+    #[error("workflow {id} has succeeded, and a task of its step `{step}` runs once more; ask again when that has ended")]
+    Reopened {
+        /// The workflow.
+        id: WorkflowId,
+        /// The step.
+        step: String,
+    },
     /// It has succeeded, and a last step has more results than are read at once.
     #[error(
         "workflow {id} has succeeded, and its step `{step}` has more than {most} bytes of results; read them by pages, with `members`"

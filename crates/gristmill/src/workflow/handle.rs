@@ -176,6 +176,7 @@ impl<O> WorkflowHandle<O> {
             ReadError::TooLarge => RunError::TooLarge { id, step: name.clone(), most: ROOM },
             ReadError::Undecoded(error) => RunError::Undecoded { id, problem: error.to_string() },
             ReadError::Gone => RunError::ResultGone { id, step: name.clone() },
+            ReadError::Reopened => RunError::Reopened { id, step: name.clone() },
             ReadError::Unreadable(source) => RunError::Unreadable { id, source },
         })
     }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::Failed;
@@ -27,6 +29,8 @@ pub(crate) enum ReadError {
     Undecoded(Error),
     /// There is no such task any more.
     Gone,
+    /// Somebody has retried the task by hand, so that there is no result until it has ended again.
+    Reopened,
     /// A result is no JSON.
     Unreadable(serde_json::Error),
 }
@@ -48,6 +52,8 @@ impl ReadError {
             Self::Gone => {
                 Error::fail(format!("the task of the step `{step}`, whose result the arguments refer to, is no longer kept"))
             }
+            // What runs then has the new result, and not none.
+            Self::Reopened => Error::snooze(REOPENED),
             Self::Unreadable(error) => Error::fail(format!("a result of the step `{step}` is no JSON: {error}")),
         }
     }
@@ -103,6 +109,9 @@ impl Reader<'_> {
 
     /// The JSON text of that, if it has one.
     pub(crate) fn plain(&self, kind: &str, member: Member) -> Result<Option<String>, ReadError> {
+        if !member.state.is_final() {
+            return Err(ReadError::Reopened);
+        }
         let stored = member.result.filter(|_| member.state == State::Succeeded);
         let payload = Payload { id: member.task, name: kind, part: Part::Result };
         stored.map(|stored| self.runtime.decode(&payload, stored).map_err(ReadError::Undecoded)).transpose()
@@ -140,5 +149,7 @@ impl Reader<'_> {
     }
 }
 
+/// How long an attempt is put off that needs the result of a task which is run again; it costs it nothing.
+const REOPENED: Duration = Duration::from_secs(1);
 /// So many bytes of results are read at once.
 pub(crate) const ROOM: usize = RESULTS_BYTES_MAX;

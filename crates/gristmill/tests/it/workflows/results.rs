@@ -1,5 +1,7 @@
 //! What a step takes of others: what is not there, too much, of another type, or stored in another form.
 
+use gristmill::core::{Claim, Wanted, WorkerSpec};
+
 use super::*;
 
 #[tokio::test]
@@ -160,4 +162,41 @@ async fn stored_forms_are_undone_before_results_are_put_in() {
     let run = test.client().workflows().form(form).await.unwrap();
     let definition: Value = serde_json::from_str(&run.status().await.unwrap().unwrap().definition).unwrap();
     assert_eq!(definition, json!({ "name": "form", "steps": { "note": { "task": "note" } } }));
+}
+
+/// Its task has no result until it has ended again, and nobody is to take that for none.
+#[tokio::test]
+async fn a_step_waits_for_a_result_that_is_made_once_more() {
+    let (test, _) = harness().await;
+    let mut w = test.client().workflow("upload");
+    let part = w.step("process", Process { upload: 4 });
+    w.step("merge", Merge::with([part.result()], None));
+    let run = w.start().await.unwrap();
+    let store = test.client().store();
+    let first = store.members(run.id(), "process", None, 1).await.unwrap().remove(0).task;
+    run.pause().await.unwrap();
+    assert_eq!(test.drain().await.unwrap(), 1);
+    store.retry(&[first]).await.unwrap();
+    let slow = WorkerSpec {
+        id: Env::system().worker_id(),
+        name: "slow".to_owned(),
+        lease: Duration::from_secs(60),
+        kinds: vec!["process".into()],
+        queues: [("default".to_owned(), 1)].into(),
+        version: "1".to_owned(),
+    };
+    store.enter(&slow).await.unwrap();
+    let claim = Claim { worker: slow.id, fence: Env::system().fence(), wanted: vec![Wanted::new("default", 1)], again: false };
+    assert_eq!(store.claim(&claim).await.unwrap()[0].lease.id, first);
+    run.resume().await.unwrap();
+    test.drain().await.unwrap();
+    let waits = store.members(run.id(), "merge", None, 1).await.unwrap().remove(0);
+    assert_eq!(waits.state, State::Scheduled, "it is put off");
+    store.leave(slow.id).await.unwrap();
+    test.drain().await.unwrap();
+    test.advance(Duration::from_secs(2)).await.unwrap();
+    test.drain().await.unwrap();
+    let merged = store.members(run.id(), "merge", None, 1).await.unwrap().remove(0);
+    assert_eq!(merged.state, State::Succeeded, "{:?}", merged.error);
+    assert!(merged.result.is_some_and(|result| result.contains("\"lines\":4")), "it has what was made last");
 }
