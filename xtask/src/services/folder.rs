@@ -188,7 +188,14 @@ mod tests {
 
     impl Sleeper {
         fn start(name: &Path) -> Self {
-            Self(Command::new("sleep").arg0(name).arg("60").spawn().unwrap())
+            let sleeper = Self(Command::new("sleep").arg0(name).arg("60").spawn().unwrap());
+            let (pid, place) = (Pid::from_child(&sleeper.0), name.parent().unwrap());
+            // The kernel lets who started it go on a moment before the new command line is in place.
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while !is_ours(pid, place) && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+            sleeper
         }
     }
 
