@@ -1,6 +1,7 @@
 //! Workflows as an application writes them, on the store in memory.
 
 mod inputs;
+mod partial;
 mod results;
 
 use std::future::{Ready, ready};
