@@ -77,7 +77,7 @@ pub(crate) enum Command {
     /// List, show, wait for, cancel, retry, release and delete tasks, and print their logs
     #[command(subcommand)]
     Tasks(tasks::Args),
-    /// Start, list, show, cancel, pause and resume workflows: tasks that wait for tasks
+    /// Start, list, show, cancel, pause, resume and retry workflows: tasks that wait for tasks
     #[command(subcommand)]
     Workflows(workflows::Args),
     /// List, show, make, edit, pause, resume, reset, run and delete schedules

@@ -51,6 +51,8 @@ const COMMANDS: &[(&str, &[&str], &str)] = &[
     ("workflows", &["kill", "stop", "abort", "revoke", "terminate"], "cancel"),
     ("workflows", &["hold", "suspend"], "pause"),
     ("workflows", &["unpause", "continue"], "resume"),
+    ("workflows", &["rerun", "restart", "redo"], "retry"),
+    ("workflows", &["may-fail", "allow-failures", "threshold"], "tolerate"),
     ("workflows", &["tasks", "results", "steps"], "members"),
     ("queues", &["ls", "show", "stats"], "list"),
     ("queues", &["stop", "disable", "suspend"], "pause"),

@@ -67,6 +67,13 @@ pub enum Reason {
         /// The workflow.
         workflow: WorkflowId,
     },
+    /// Its workflow had not ended by its deadline, and was cancelled: so is, or was, what had not ended of it.
+    WorkflowOverdue {
+        /// The workflow.
+        workflow: WorkflowId,
+        /// The deadline.
+        deadline: Timestamp,
+    },
     /// It was cancelled as its step never went: another one did not end as that needs.
     StepSkipped {
         /// The workflow.
@@ -147,7 +154,7 @@ impl Why {
             State::Succeeded | State::Failed | State::Cancelled | State::Expired => {
                 reasons.push(Reason::Ended { state: task.state, at: task.ended_at });
                 if task.state == State::Cancelled {
-                    reasons.extend(member.and_then(|(of, member)| skipped(of, member)));
+                    reasons.extend(member.and_then(|(of, member)| skipped(of, member).or_else(|| overdue(member.workflow))));
                 }
             }
             State::Running => {
@@ -194,7 +201,7 @@ fn blocked(of: &Membership, member: WhyMember<'_>, reasons: &mut Vec<Reason>) {
     let stands_still = match workflow.state {
         WorkflowState::Paused => Some(Reason::WorkflowPaused { workflow: workflow.id }),
         WorkflowState::Cancelling | WorkflowState::Cancelled if is_work => {
-            Some(Reason::WorkflowCancelled { workflow: workflow.id })
+            overdue(workflow).or(Some(Reason::WorkflowCancelled { workflow: workflow.id }))
         }
         _ => skipped(of, member),
     };
@@ -203,6 +210,12 @@ fn blocked(of: &Membership, member: WhyMember<'_>, reasons: &mut Vec<Reason>) {
         reasons.push(Reason::Blocked { workflow: Some(workflow.id), steps });
     }
     reasons.extend(stands_still);
+}
+
+/// Of a member of a workflow that was cancelled for its deadline.
+fn overdue(workflow: &WorkflowRecord) -> Option<Reason> {
+    let deadline = workflow.deadline.filter(|_| workflow.overdue)?;
+    Some(Reason::WorkflowOverdue { workflow: workflow.id, deadline })
 }
 
 /// Of a member that was cancelled with its step.
@@ -282,6 +295,9 @@ impl fmt::Display for Reason {
                 write!(f, "its workflow is paused; `workflows resume {workflow}` lets it go on")
             }
             Self::WorkflowCancelled { .. } => f.write_str("its workflow was cancelled, and it is about to be cancelled with it"),
+            Self::WorkflowOverdue { deadline, .. } => {
+                write!(f, "its workflow had not ended by {deadline}, its deadline, and was cancelled with what was left of it")
+            }
             Self::StepSkipped { step, after, ended, task, .. } => {
                 let ended = match ended {
                     StepWord::Failed => "failed",
@@ -482,6 +498,10 @@ mod tests {
 
     /// `process` (0), `merge` after it (1), and a handler of failures (2); a task of one of them.
     fn member(number: u32, state: State, states: [StepState; 3], workflow: WorkflowState) -> Vec<Reason> {
+        member_of(number, state, states, workflow, false)
+    }
+
+    fn member_of(number: u32, state: State, states: [StepState; 3], workflow: WorkflowState, overdue: bool) -> Vec<Reason> {
         let step = |(name, role, after): (&str, Role, &[u32]), state| {
             let after = after.iter().map(|from| (*from, Needs::Success)).collect();
             let spec =
@@ -503,6 +523,8 @@ mod tests {
             unhandled: false,
             attempt: 1,
             created_at: task.created_at,
+            deadline: Some(task.created_at),
+            overdue,
             finished_at: None,
             definition: String::new(),
             steps: specs.into_iter().zip(states).map(|(spec, state)| step(spec, state)).collect(),
@@ -531,6 +553,11 @@ mod tests {
         assert!(matches!(cancelling[..], [Reason::WorkflowCancelled { .. }]), "{cancelling:?}");
         let handler = member(2, State::Blocked, [Goes, Waits, Waits], WorkflowState::Cancelling);
         assert_eq!((steps(&handler).as_str(), handler.len()), ("process merge", 1), "it runs when the rest is over");
+        let overdue = member_of(1, State::Blocked, begun, WorkflowState::Cancelling, true);
+        assert!(
+            matches!(overdue[..], [Reason::WorkflowOverdue { .. }]) && overdue[0].to_string().contains("its deadline"),
+            "{overdue:?}"
+        );
         let skipped = [Ended(StepEnd::Failed), Ended(StepEnd::Skipped), Waits];
         let reasons = member(1, State::Blocked, skipped, WorkflowState::Running);
         assert!(matches!(reasons[..], [Reason::StepSkipped { .. }]), "{reasons:?}");
@@ -552,5 +579,8 @@ mod tests {
         assert_eq!(said, expected);
         assert_eq!(member(0, State::Cancelled, states, WorkflowState::Failed).len(), 1, "its own step was not skipped");
         assert_eq!(member(1, State::Succeeded, states, WorkflowState::Failed).len(), 1);
+        let states = [Ended(StepEnd::Cancelled), Ended(StepEnd::Skipped), Ended(StepEnd::Succeeded)];
+        let overdue = member_of(0, State::Cancelled, states, WorkflowState::Cancelled, true);
+        assert!(matches!(overdue[..], [Reason::Ended { .. }, Reason::WorkflowOverdue { .. }]), "{overdue:?}");
     }
 }

@@ -1,3 +1,3 @@
--- Index: those of the function, see additions/0011_workflows.sql.
+-- Index: those of the function, see additions/0012_reruns.sql.
 -- As text and JSON, which every driver carries without knowing of the types in between.
-SELECT to_json({s}.start_workflow($1::text::jsonb, $2::text::bigint))::text AS answer{tell}
+SELECT to_json({s}.begin_workflow($1::text::jsonb, $2::text::bigint))::text AS answer{tell}

@@ -12,10 +12,10 @@ WITH steps AS (
   WHERE s.workflow = x.workflow AND s.number = x.number
 )
 UPDATE {s}.workflow w
-SET paused = x.paused, cancelled = x.cancelled, ended = x.ended, quiet_since = {now},
+SET paused = x.paused, hold = x.hold, cancelled = x.cancelled, ended = x.ended, quiet_since = {now},
     finished_at = CASE WHEN x.ended <> 0 THEN coalesce(w.finished_at, {now}) END,
     keep_until = CASE WHEN x.ended <> 0 AND w.retention <> -1
                       THEN coalesce(w.keep_until, {now} + greatest(least(w.retention, {kept_max}), 0)) END
-FROM unnest($2::uuid[], $3::boolean[], $4::boolean[], $5::smallint[]) AS x(id, paused, cancelled, ended)
+FROM unnest($2::uuid[], $3::boolean[], $4::boolean[], $5::smallint[], $20::smallint[]) AS x(id, paused, cancelled, ended, hold)
 WHERE w.id = x.id
-  AND (w.paused <> x.paused OR w.cancelled <> x.cancelled OR w.ended <> x.ended OR x.ended = 0 AND w.quiet_since < {now} - 5000)
+  AND (w.paused <> x.paused OR w.hold <> x.hold OR w.cancelled <> x.cancelled OR w.ended <> x.ended OR x.ended = 0 AND w.quiet_since < {now} - 5000)

@@ -5,5 +5,6 @@ SELECT DISTINCT w.id, w.seq
 FROM (SELECT b.id FROM {s}.blocked b JOIN {s}.queue q ON q.id = b.queue WHERE q.name = ANY($1) LIMIT $2) b
 JOIN {s}.task t ON t.id = b.id
 JOIN {s}.workflow w ON w.id = t.workflow
-WHERE EXISTS (SELECT FROM {s}.report r WHERE r.workflow = w.id)
-   OR EXISTS (SELECT FROM {s}.step s WHERE s.workflow = w.id AND s.chore <> 0 AND s.chore <> 3)
+WHERE (EXISTS (SELECT FROM {s}.report r WHERE r.workflow = w.id)
+       OR EXISTS (SELECT FROM {s}.step s WHERE s.workflow = w.id AND s.chore <> 0 AND s.chore <> 3))
+  AND NOT EXISTS (SELECT FROM {s}.step s WHERE s.workflow = w.id AND s.state NOT BETWEEN 0 AND 6)

@@ -84,7 +84,7 @@ queries! {
     FindByKind "find_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
     FlowRead "flow_read" [UUID_ARRAY];
     FlowWrite "flow_write" [INT8, UUID_ARRAY, BOOL_ARRAY, BOOL_ARRAY, INT2_ARRAY, UUID_ARRAY, INT4_ARRAY, INT2_ARRAY, BOOL_ARRAY, INT4_ARRAY,
-        INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, BOOL_ARRAY];
+        INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, BOOL_ARRAY, INT2_ARRAY];
     HeldBlocked "held_blocked" [UUID_ARRAY];
     HeldLeases "held_leases" [UUID_ARRAY];
     IdsBetween "ids_between" [UUID, UUID, INT8];
@@ -141,6 +141,7 @@ queries! {
     OutcomeDelete "outcome_delete" [UUID_ARRAY];
     OutcomeInsert "outcome_insert" [UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT2_ARRAY,
         TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY];
+    OutcomeLacking "outcome_lacking" [UUID_ARRAY];
     OutcomeReopen "outcome_reopen" [INT8, UUID_ARRAY];
     OutcomeUnstarted "outcome_unstarted" [INT8, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2, INT2,
         TEXT];
@@ -170,6 +171,7 @@ queries! {
     ReadySomeKinds "ready_some_kinds" [INT4, INT8];
     Record "record" [UUID_ARRAY, BOOL];
     RecordOfDays "record" [UUID_ARRAY, BOOL];
+    Rekeep "rekeep" [UUID_ARRAY];
     ReportInsert "report_insert" [UUID_ARRAY, INT4_ARRAY, INT2_ARRAY];
     ReportLook "report_look" [UUID_ARRAY, INT8];
     ReportOrphans "report_orphans" [INT8];
@@ -188,9 +190,11 @@ queries! {
     SettleMembers "settle_members" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
     SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
     Snapshot "snapshot" [];
+    StepKept "step_kept" [INT8, UUID, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID, INT8];
     StepList "step_list" [UUID];
     StepNamed "step_named" [UUID, TEXT];
     StepSpecs "step_specs" [UUID_ARRAY];
+    StepTolerate "step_tolerate" [UUID, INT4, INT8];
     StepWaiting "step_waiting" [UUID_ARRAY, INT4_ARRAY];
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
@@ -226,11 +230,15 @@ queries! {
     WorkerPrune "worker_prune" [INT8, INT8];
     WorkerRenew "worker_renew" [INT8, UUID];
     WorkerServes "worker_serves" [INT8];
+    WorkflowAgain "workflow_again" [INT8, UUID];
     WorkflowDue "workflow_due" [INT8, INT8, INT8, UUID, INT8];
+    WorkflowEndLate "workflow_end_late" [UUID];
     WorkflowGet "workflow_get" [UUID];
     WorkflowList "workflow_list" [INT8, INT8, TEXT, TEXT, INT4_ARRAY, INT8];
     WorkflowLock "workflow_lock" [UUID_ARRAY];
+    WorkflowPostpone "workflow_postpone" [INT8, UUID, INT8];
     WorkflowPrune "workflow_prune" [INT8, INT8];
+    WorkflowRival "workflow_rival" [UUID];
     WorkflowTouch "workflow_touch" [INT8, UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, UUID_ARRAY];
     WorkflowWait "workflow_wait" [UUID_ARRAY];
 }

@@ -261,16 +261,16 @@ impl Source for PostgresStore {
             Ok(unparked)
         });
         let workflows = inner.sweep_workflows().await;
-        let (unparked, promoted, rescued, expired, is_more) = (rest?, promoted?, rescued?, expired?, workflows?);
-        let next_due = if is_more { Some(Duration::ZERO) } else { promoted.next_due };
+        let (unparked, promoted, rescued, expired, workflows) = (rest?, promoted?, rescued?, expired?, workflows?);
+        let next_due = promoted.next_due.into_iter().chain(workflows).min();
         Ok(Swept { rescued, expired, ended: inner.take_untold(), unparked, next_due, ..promoted })
     }
 
     async fn promote(&self, limit: usize) -> Result<Swept, StoreError> {
         let promoted = self.promote_due(limit).await;
-        let is_more = self.inner.go_on_with_workflows().await?;
+        let workflows = self.inner.go_on_with_workflows().await?;
         let promoted = promoted?;
-        Ok(if is_more { Swept { next_due: Some(Duration::ZERO), ..promoted } } else { promoted })
+        Ok(Swept { next_due: promoted.next_due.into_iter().chain(workflows).min(), ..promoted })
     }
 
     async fn prune(&self, limit: usize) -> Result<usize, StoreError> {

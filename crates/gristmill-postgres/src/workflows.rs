@@ -5,16 +5,19 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use gristmill_core::workflow::{
-    Extended, Extension, NewWorkflow, Order, Ordered, Started, WorkflowFilter, WorkflowRecord, Workflows,
+    Extended, Extension, NewWorkflow, Order, Ordered, Retried, Retry, Started, Tolerance, Tolerated, WorkflowFilter,
+    WorkflowRecord, Workflows,
 };
 use gristmill_core::{Cursor, Page, StoreError, TaskId, WorkflowId, limits};
 use tokio::sync::oneshot;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use crate::error::is_locked;
+use crate::error::{is_locked, sqlstate};
 use crate::inner::{Inner, Kind, run};
 use crate::{PostgresStore, ops, view};
 
@@ -188,20 +191,59 @@ impl Inner {
             }
             Err(_) => {}
         }
+        let mut failed = Vec::new();
         for id in quiet.iter().take(TOGETHER) {
             if let Err(error) = self.repair_once(&[*id]).await {
                 tracing::warn!(workflow = %id, %error, "this workflow stands still and can't be looked at; a sweep tries again");
+                failed.push(*id);
             }
         }
-        false
+        if let Err(error) = self.look_later(&failed).await {
+            tracing::debug!(%error, "they are looked at again with the next sweep");
+        }
+        quiet.len() > TOGETHER
+    }
+
+    async fn look_later(self: &Arc<Self>, ids: &[Uuid]) -> Result<(), StoreError> {
+        run!(self, pool, Kind::TransactionBriefly, s => ops::look_later(&s, ids))
+    }
+
+    /// Cancels workflows whose deadline has passed.
+    async fn cancel_late(self: &Arc<Self>, late: &[Uuid]) {
+        for id in late {
+            let Err(error) = self.order(WorkflowId::from_uuid(*id), Order::Cancel, true).await else { continue };
+            tracing::warn!(workflow = %id, %error, "the deadline of this workflow has passed, and it can't be cancelled; a sweep tries again");
+            if !error.is_transient()
+                && let Err(error) = self.postpone(*id).await
+            {
+                tracing::debug!(%error, "it is tried again with the next sweep");
+            }
+        }
+    }
+
+    async fn postpone(self: &Arc<Self>, id: Uuid) -> Result<(), StoreError> {
+        run!(self, pool, Kind::TransactionBriefly, s => ops::postpone(&s, id))
+    }
+
+    async fn order(self: &Arc<Self>, id: WorkflowId, order: Order, is_late: bool) -> Result<Ordered, StoreError> {
+        let mut ordered: Result<Ordered, StoreError> = run!(self, pool, Kind::TransactionBriefly, s =>
+            ops::order(&mut s, &self.conducting.specs, id, (order, is_late), true));
+        if ordered.as_ref().is_err_and(is_locked) {
+            // What is in somebody's hand is cancelled or let go by a sweep.
+            ordered = run!(self, pool, Kind::Transaction, s =>
+                ops::order(&mut s, &self.conducting.specs, id, (order, is_late), false));
+        }
+        self.conduct_reported().await;
+        ordered
     }
 
     async fn repair_once(self: &Arc<Self>, quiet: &[Uuid]) -> Result<bool, StoreError> {
         run!(self, pool, Kind::TransactionBriefly, s => ops::repair(&mut s, &self.conducting.specs, quiet))
     }
 
-    /// Does for workflows what was left: reports, members of large steps, what stands still, what was left owed. True if there is more.
-    pub(crate) async fn sweep_workflows(self: &Arc<Self>) -> Result<bool, StoreError> {
+    /// Does for workflows what was left: reports, members of large steps, what stands still, deadlines, what was left owed. Says how long it
+    /// is until there is more to do, `None` if nothing is known of.
+    pub(crate) async fn sweep_workflows(self: &Arc<Self>) -> Result<Option<Duration>, StoreError> {
         self.conducting.left.store(false, Ordering::Release);
         self.conducting.reported();
         self.conduct_reported().await;
@@ -221,6 +263,8 @@ impl Inner {
         if !due.quiet.is_empty() {
             is_more |= self.repair(&due.quiet).await;
         }
+        self.cancel_late(&due.late).await;
+        is_more |= due.more_late;
         if due.is_stray {
             let buried: Result<bool, StoreError> = run!(self, pool, Kind::Transaction, s => ops::bury_reports(&mut s));
             is_more |= buried?;
@@ -230,12 +274,12 @@ impl Inner {
             taken?;
         }
         self.conduct_reported().await;
-        Ok(is_more)
+        Ok(if is_more { Some(Duration::ZERO) } else { due.next_late })
     }
 
     /// The same for whoever promotes, if something was left here that need not wait for a turn to sweep.
-    pub(crate) async fn go_on_with_workflows(self: &Arc<Self>) -> Result<bool, StoreError> {
-        if self.conducting.left.load(Ordering::Acquire) { self.sweep_workflows().await } else { Ok(false) }
+    pub(crate) async fn go_on_with_workflows(self: &Arc<Self>) -> Result<Option<Duration>, StoreError> {
+        if self.conducting.left.load(Ordering::Acquire) { self.sweep_workflows().await } else { Ok(None) }
     }
 }
 
@@ -279,14 +323,38 @@ impl Workflows for PostgresStore {
     }
 
     async fn order_workflow(&self, id: WorkflowId, order: Order) -> Result<Ordered, StoreError> {
+        self.inner().order(id, order, false).await
+    }
+
+    async fn retry_workflow(&self, id: WorkflowId, retry: Retry) -> Result<Retried, StoreError> {
         let inner = self.inner();
-        let mut ordered: Result<Ordered, StoreError> =
-            run!(&inner, pool, Kind::TransactionBriefly, s => ops::order(&mut s, &inner.conducting.specs, id, order, true));
-        if ordered.as_ref().is_err_and(is_locked) {
-            // What is in somebody's hand is cancelled or let go by a sweep.
-            ordered = run!(&inner, pool, Kind::Transaction, s => ops::order(&mut s, &inner.conducting.specs, id, order, false));
+        let mut retried: Result<Retried, StoreError> = Ok(Retried::NotFound);
+        // Another that takes its key meanwhile is found by the second look.
+        for _ in 0..2 {
+            retried = run!(&inner, pool, Kind::TransactionBriefly, s =>
+                ops::retry_workflow(&mut s, &inner.conducting.specs, id, retry, true));
+            if retried.as_ref().is_err_and(is_locked) {
+                // What is in somebody's hand is dealt with by a sweep.
+                retried = run!(&inner, pool, Kind::Transaction, s =>
+                    ops::retry_workflow(&mut s, &inner.conducting.specs, id, retry, false));
+            }
+            if !retried.as_ref().is_err_and(|error| sqlstate(error) == Some(&SqlState::UNIQUE_VIOLATION)) {
+                break;
+            }
         }
         inner.conduct_reported().await;
-        ordered
+        retried
+    }
+
+    async fn tolerate(&self, id: WorkflowId, step: &str, tolerance: Tolerance) -> Result<Tolerated, StoreError> {
+        let (inner, change) = (self.inner(), (step, tolerance));
+        let mut tolerated: Result<Tolerated, StoreError> = run!(&inner, pool, Kind::TransactionBriefly, s =>
+            ops::tolerate(&mut s, &inner.conducting.specs, id, change, true));
+        if tolerated.as_ref().is_err_and(is_locked) {
+            tolerated =
+                run!(&inner, pool, Kind::Transaction, s => ops::tolerate(&mut s, &inner.conducting.specs, id, change, false));
+        }
+        inner.conduct_reported().await;
+        tolerated
     }
 }

@@ -1,5 +1,5 @@
 -- Index: gristmill_task_member; the primary keys of outcome and blocked. Ends of which the step was not told count once it is.
-SELECT count(*), coalesce(max(t.place) + 1, 0), coalesce(sum(o.ended = 1), 0), coalesce(sum(o.ended NOT IN (1, 3, 4)), 0),
+SELECT count(*), coalesce(sum(o.ended = 1), 0), coalesce(sum(o.ended NOT IN (1, 3, 4)), 0),
        coalesce(sum(o.ended IN (3, 4)), 0), count(b.seq)
   FROM gristmill_task t INDEXED BY gristmill_task_member
   LEFT JOIN gristmill_outcome o ON o.seq = t.seq AND o.ended <> 0 AND o.owed & ?3 = 0

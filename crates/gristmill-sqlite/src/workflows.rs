@@ -1,5 +1,6 @@
 use gristmill_core::workflow::{
-    Extended, Extension, NewWorkflow, Order, Ordered, Started, WorkflowFilter, WorkflowRecord, Workflows,
+    Extended, Extension, KEPT_MIN, NewWorkflow, Order, Ordered, Retried, Retry, Started, Tolerance, Tolerated, WorkflowFilter,
+    WorkflowRecord, Workflows,
 };
 use gristmill_core::{Cursor, Page, StoreError, WorkflowId, async_trait};
 
@@ -33,5 +34,16 @@ impl Workflows for SqliteStore {
 
     async fn order_workflow(&self, id: WorkflowId, order: Order) -> Result<Ordered, StoreError> {
         self.write(1, move |tx| ops::order_workflow(tx, id, order)).await
+    }
+
+    async fn retry_workflow(&self, id: WorkflowId, retry: Retry) -> Result<Retried, StoreError> {
+        // Counting may take long, and holds up nobody there; what is kept for long enough is still there when this is written.
+        let kept = self.read(move |view| view::kept_members(view, id, view.now.saturating_add(KEPT_MIN))).await?;
+        self.write(1, move |tx| ops::retry_workflow(tx, id, retry, &kept)).await
+    }
+
+    async fn tolerate(&self, id: WorkflowId, step: &str, tolerance: Tolerance) -> Result<Tolerated, StoreError> {
+        let step = step.to_owned();
+        self.write(1, move |tx| ops::tolerate(tx, id, &step, tolerance)).await
     }
 }

@@ -38,6 +38,8 @@ const ARGUMENTS: [(&[&str], Of); 19] = [
     (&["workflows", "cancel"], Of::Workflows),
     (&["workflows", "pause"], Of::Workflows),
     (&["workflows", "resume"], Of::Workflows),
+    (&["workflows", "retry"], Of::Workflows),
+    (&["workflows", "tolerate"], Of::Workflows),
 ];
 
 /// Arguments of `completions`.

@@ -17,6 +17,7 @@ mod moving;
 mod operate;
 mod pages;
 mod pathways;
+mod reruns;
 mod roles;
 mod sandbox;
 mod schedules;

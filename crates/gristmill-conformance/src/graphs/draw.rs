@@ -31,7 +31,7 @@ pub(super) fn draw(dice: &mut Dice) -> Draft<()> {
             steps.push(StepDraft { undoes: Some(name), ..StepDraft::one(format!("undo{number}"), KIND, ()) });
         }
     }
-    Draft { name: "drawn".to_owned(), key: None, tags: Vec::new(), retention: Retention::default(), steps }
+    Draft { name: "drawn".to_owned(), key: None, tags: Vec::new(), retention: Retention::default(), deadline: None, steps }
 }
 
 fn step(dice: &mut Dice, number: usize) -> StepDraft<()> {

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use gristmill_core::workflow::{Needs, NewStep, Role, StepWord, Tolerance, WorkflowRecord, WorkflowState};
+use gristmill_core::workflow::{Needs, NewStep, Retry, Role, StepWord, Tolerance, WorkflowRecord, WorkflowState};
 use gristmill_core::{State, TaskId};
 
 /// What must be true of one run, by what was seen of its members from outside. It knows the graph and the states of tasks, and
@@ -18,7 +18,7 @@ struct Step {
     closed: bool,
     /// All that it waits for came out as it needs, while nobody had paused it.
     gone: bool,
-    /// How it ended, once it has; that never changes.
+    /// How it ended, once it has; that never changes but by a retry of the whole.
     end: Option<StepWord>,
 }
 
@@ -56,6 +56,38 @@ impl Judge {
         self.member(id).by_hand = true;
     }
 
+    /// All of it was begun anew, or what failed; says whether there was anything to begin.
+    pub(super) fn began_anew(&mut self, retry: Retry) -> bool {
+        if retry != Retry::All && self.work() == Some(StepWord::Succeeded) {
+            return false;
+        }
+        let mut anew = vec![false; self.steps.len()];
+        // As often as there are steps: what follows is found from what it follows.
+        for _ in 0..=self.steps.len() {
+            for number in 0..self.steps.len() {
+                let step = &self.steps[number];
+                let undone = |other: &Step| matches!(other.new.spec.role, Role::Undo(of) if of as usize == number) && other.gone;
+                let follows = step.new.spec.after.iter().any(|(from, _)| anew[*from as usize]);
+                anew[number] |= retry == Retry::All
+                    || step.new.spec.role != Role::Work
+                    || match step.end {
+                        Some(StepWord::Succeeded) => self.steps.iter().any(undone) || follows && retry == Retry::FailedAndAfter,
+                        Some(StepWord::Skipped) => follows || self.may_work(number) == Some(true),
+                        _ => true,
+                    };
+            }
+        }
+        for (step, anew) in self.steps.iter_mut().zip(anew) {
+            step.closed = true;
+            if anew {
+                (step.gone, step.end) = (false, None);
+                step.members.iter_mut().for_each(|member| member.by_hand = false);
+            }
+        }
+        (self.paused, self.cancelled) = (false, false);
+        true
+    }
+
     pub(super) fn members(&self) -> Vec<TaskId> {
         self.steps.iter().flat_map(|step| &step.members).map(|member| member.id).collect()
     }
@@ -78,6 +110,9 @@ impl Judge {
     pub(super) fn claimed(&mut self, id: TaskId) -> Result<(), String> {
         let step = self.steps.iter().find(|step| step.members.iter().any(|member| member.id == id)).expect("a member");
         let by_hand = step.members.iter().any(|member| member.id == id && member.by_hand);
+        if !by_hand && step.members.iter().any(|member| member.id == id && member.state.is_final()) {
+            return Err(format!("a member of {} was claimed that has ended", step.new.spec.name));
+        }
         if step.gone || by_hand && step.end.is_some() {
             return Ok(());
         }

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill_core::workflow::{DraftError, Extended, Extension, NewWorkflow, Order, Started};
+use gristmill_core::workflow::{DraftError, Extended, Extension, NewWorkflow, Order, Retried, Retry, Started};
 use gristmill_core::{
     Claim, Claimed, Ending, Env, LeaseRef, Limits, Membership, NewTask, Overrides, Policy, RetryOutcome, Settlement, State,
     Store, TaskId, TaskMeta, VirtualTime, Wanted, WorkerId, WorkerSpec, WorkflowId,
@@ -32,6 +32,8 @@ pub(super) struct Run<'a> {
     id: WorkflowId,
     new: NewWorkflow,
     judge: Judge,
+    /// How often it was begun.
+    attempt: u32,
     leases: Vec<LeaseRef>,
     story: String,
 }
@@ -55,7 +57,7 @@ impl<'a> Run<'a> {
         let new = draft.resolve(id, "{}".to_owned(), |_, _, ()| Ok::<_, DraftError>(task(&env))).expect("what is drawn is right");
         let judge = Judge::new(&new.steps);
         let worker = env.worker_id();
-        Self { subject, store, env, time, dice, worker, id, new, judge, leases: Vec::new(), story: String::new() }
+        Self { subject, store, env, time, dice, worker, id, new, judge, attempt: 1, leases: Vec::new(), story: String::new() }
     }
 
     pub(super) fn story(&self) -> String {
@@ -79,14 +81,35 @@ impl<'a> Run<'a> {
     pub(super) async fn play(&mut self) -> Told {
         self.enter().await?;
         self.start().await?;
-        for _ in 0..TURNS {
-            self.happen().await?;
-            self.look().await?;
-            if self.judge.is_over() && self.dice.once_in(3) {
-                break;
+        loop {
+            for _ in 0..TURNS {
+                self.happen().await?;
+                self.look().await?;
+                if self.judge.is_over() && self.dice.once_in(3) {
+                    break;
+                }
             }
+            self.end_well().await?;
+            if !self.dice.once_in(3) {
+                return Ok(());
+            }
+            self.retry_all().await?;
         }
-        self.end_well().await
+    }
+
+    /// Begins all of it anew, or what failed.
+    async fn retry_all(&mut self) -> Told {
+        let retry = [Retry::All, Retry::Failed, Retry::FailedAndAfter][self.dice.below(3)];
+        let answer = self.store.retry_workflow(self.id, retry).await.map_err(text)?;
+        self.tell(format_args!("retry {retry:?}: {answer:?}"));
+        self.attempt += 1;
+        match (answer, self.judge.began_anew(retry)) {
+            (Retried::Done(attempt), true) if attempt == self.attempt => {}
+            (Retried::Nothing, false) => self.attempt -= 1,
+            (answer, _) => return Err(format!("a retry of the whole was answered by {answer:?}")),
+        }
+        self.sweep().await?;
+        self.look().await
     }
 
     fn tell(&mut self, what: impl std::fmt::Display) {

@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gristmill_core::workflow::{
-    Extended, Extension, Member, NewWorkflow, Order, Ordered, Started, WorkflowFilter, WorkflowRecord, Workflows,
+    Extended, Extension, Member, NewWorkflow, Order, Ordered, Retried, Retry, Started, Tolerance, Tolerated, WorkflowFilter,
+    WorkflowRecord, Workflows,
 };
 use gristmill_core::{
     CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec,
@@ -192,6 +193,14 @@ impl Workflows for MemoryStore {
 
     async fn order_workflow(&self, id: WorkflowId, order: Order) -> Result<Ordered, StoreError> {
         Ok(self.run(|tables, now| tables.order_workflow(id, order, now)))
+    }
+
+    async fn retry_workflow(&self, id: WorkflowId, retry: Retry) -> Result<Retried, StoreError> {
+        Ok(self.run(|tables, now| tables.retry_workflow(id, retry, now)))
+    }
+
+    async fn tolerate(&self, id: WorkflowId, step: &str, tolerance: Tolerance) -> Result<Tolerated, StoreError> {
+        Ok(self.run(|tables, now| tables.tolerate(id, step, tolerance, now)))
     }
 }
 

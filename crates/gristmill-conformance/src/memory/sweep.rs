@@ -13,6 +13,7 @@ impl Tables {
     pub(super) fn sweep(&mut self, limit: usize, now: Timestamp, passed: Duration) -> Swept {
         self.lose_the_dead(now, passed);
         let (promoted, rescued, expired) = (self.promote(limit, now), self.rescue(limit, now), self.expire_due(limit, now));
+        self.cancel_overdue(now);
         let more = promoted.max(rescued).max(expired) >= limit;
         Swept {
             promoted,
@@ -21,8 +22,13 @@ impl Tables {
             ended: std::mem::take(&mut self.untold),
             // A task that nobody serves stays where it is here, as it costs nobody anything.
             unparked: 0,
-            next_due: if more { Some(Duration::ZERO) } else { self.scheduled.first().map(|(run_at, _)| run_at.since(now)) },
+            next_due: if more { Some(Duration::ZERO) } else { self.next_due().map(|at| at.since(now)) },
         }
+    }
+
+    /// When the next task is ready, or the next workflow has to end.
+    fn next_due(&self) -> Option<Timestamp> {
+        self.scheduled.first().map(|(run_at, _)| *run_at).into_iter().chain(self.next_deadline()).min()
     }
 
     fn promote(&mut self, limit: usize, now: Timestamp) -> usize {

@@ -2,10 +2,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use gristmill_core::limits::{self, PAGE_ITEMS_MAX, RESULTS_BYTES_MAX};
 use gristmill_core::workflow::{
-    Chore, Extended, Extension, Flow, Member, NewWorkflow, Order, Ordered, Started, StepRecord, StepState, WorkflowFilter,
-    WorkflowRecord, WorkflowState,
+    Chore, Extended, Extension, Flow, KEPT_MIN, Member, NewWorkflow, Order, Ordered, Retried, Retry, Started, StepRecord,
+    StepState, StepWord, Tolerance, Tolerated, WorkflowFilter, WorkflowRecord, WorkflowState,
 };
-use gristmill_core::{CancelOutcome, Cursor, NewTask, Page, Retention, State, StoreError, Timestamp, WorkflowId, kept_after};
+use gristmill_core::{
+    CancelOutcome, Cursor, NewTask, Page, Retention, RetryOutcome, State, StoreError, Timestamp, WorkflowId, kept_after,
+};
 
 use super::tables::{Place, Tables};
 
@@ -25,7 +27,12 @@ struct Kept {
     /// As it was started, without its members.
     new: NewWorkflow,
     flow: Flow,
+    /// How often it was begun.
+    attempt: u32,
     created_at: Timestamp,
+    deadline: Option<Timestamp>,
+    /// It was cancelled for its deadline.
+    overdue: bool,
     finished_at: Option<Timestamp>,
 }
 
@@ -42,6 +49,12 @@ pub(super) struct Report {
 impl Workflows {
     pub(super) fn report(&mut self, report: Report) {
         self.reports.push(report);
+    }
+
+    /// Of those that have to end by some time.
+    fn deadlines(&self) -> impl Iterator<Item = (Timestamp, WorkflowId)> {
+        let open = self.kept.values().filter(|kept| kept.flow.end.is_none() && !kept.flow.run.cancelled);
+        open.filter_map(|kept| Some((kept.deadline?, kept.new.id)))
     }
 }
 
@@ -65,8 +78,10 @@ impl Tables {
         }
         self.workflows.last_seq += 1;
         let (seq, finished_at) = (self.workflows.last_seq, flow.end.map(|_| now));
-        let id = new.id;
-        self.workflows.kept.insert(id, Kept { seq, new, flow, created_at: now, finished_at });
+        let (id, deadline) = (new.id, new.deadline.map(|deadline| now.saturating_add(deadline)));
+        self.workflows
+            .kept
+            .insert(id, Kept { seq, new, flow, attempt: 1, created_at: now, deadline, overdue: false, finished_at });
         self.go_on_with(id, now);
         self.news.changed = true;
         Ok(Started::Created)
@@ -130,37 +145,102 @@ impl Tables {
         self.workflows.kept.get(&id).map_or(Ordered::NotFound, |kept| Ordered::Done(kept.state()))
     }
 
+    pub(super) fn retry_workflow(&mut self, id: WorkflowId, retry: Retry, now: Timestamp) -> Retried {
+        let Some(kept) = self.workflows.kept.get(&id) else { return Retried::NotFound };
+        let key = kept.new.key.clone();
+        let is_kept = |seq: &&i64| match self.tasks.get(*seq).map(|task| &task.place) {
+            Some(Place::Ended(end)) => end.keep_until.is_none_or(|until| until > now.saturating_add(KEPT_MIN)),
+            _ => false,
+        };
+        let members = |step| self.workflows.members.get(&(id, step)).into_iter().flat_map(BTreeMap::values);
+        let counts: Vec<u32> =
+            (0..kept.flow.steps.len() as u32).map(|step| members(step).filter(is_kept).count() as u32).collect();
+        let mut others = self.workflows.kept.values().filter(|other| other.new.id != id && other.flow.end.is_none());
+        let holder = others.find(|other| key.is_some() && other.new.key == key).map(|other| other.new.id);
+        let Some(kept) = self.workflows.kept.get_mut(&id) else { return Retried::NotFound };
+        let mut flow = kept.flow.clone();
+        if let Err(refused) = flow.retry(retry, &counts) {
+            return refused;
+        }
+        if let Some(holder) = holder {
+            return Retried::KeyHeld(holder);
+        }
+        kept.attempt += 1;
+        let attempt = kept.attempt;
+        (kept.flow, kept.overdue, kept.finished_at) = (flow, false, None);
+        kept.deadline = kept.new.deadline.map(|deadline| now.saturating_add(deadline));
+        self.go_on_with(id, now);
+        self.news.changed = true;
+        Retried::Done(attempt)
+    }
+
+    pub(super) fn tolerate(&mut self, id: WorkflowId, step: &str, tolerance: Tolerance, now: Timestamp) -> Tolerated {
+        let Some(flow) = self.flow(id) else { return Tolerated::NotFound };
+        let Some(number) = flow.steps.iter().position(|of| of.spec.name == step) else { return Tolerated::NoSuchStep };
+        if !flow.tolerate(number as u32, tolerance) {
+            return Tolerated::AlreadyEnded;
+        }
+        self.go_on_with(id, now);
+        self.news.changed = true;
+        let state = self.flow(id).and_then(|flow| flow.steps.get(number)).map(|step| step.row.state);
+        state.map_or(Tolerated::NotFound, |state| Tolerated::Done(StepWord::of(state)))
+    }
+
+    /// Cancels what has not ended by its deadline.
+    pub(super) fn cancel_overdue(&mut self, now: Timestamp) {
+        let over: Vec<WorkflowId> = self.workflows.deadlines().filter(|(at, _)| *at <= now).map(|(_, id)| id).collect();
+        for id in over {
+            if let Some(kept) = self.workflows.kept.get_mut(&id) {
+                kept.overdue = true;
+            }
+            self.order_workflow(id, Order::Cancel, now);
+        }
+    }
+
+    /// When the next of them has to end.
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        self.workflows.deadlines().map(|(at, _)| at).min()
+    }
+
     /// Tells workflows of what became of their members, and does what follows, until nothing more does.
     pub(super) fn advance_workflows(&mut self, now: Timestamp) {
         while !self.workflows.reports.is_empty() {
-            let mut told = HashSet::new();
-            for report in std::mem::take(&mut self.workflows.reports) {
-                let Some(flow) = self.flow(report.workflow) else { continue };
-                if report.back {
-                    flow.reopened(report.step, report.state);
-                } else {
-                    flow.ended(report.step, report.state);
-                }
-                told.insert(report.workflow);
-            }
-            for id in told {
+            for id in self.tell() {
                 self.go_on_with(id, now);
             }
         }
     }
 
+    /// Tells workflows of what became of their members. Which these are.
+    fn tell(&mut self) -> HashSet<WorkflowId> {
+        let mut told = HashSet::new();
+        for report in std::mem::take(&mut self.workflows.reports) {
+            let Some(flow) = self.flow(report.workflow) else { continue };
+            if report.back {
+                flow.reopened(report.step, report.state);
+            } else {
+                flow.ended(report.step, report.state);
+            }
+            told.insert(report.workflow);
+        }
+        told
+    }
+
     fn go_on_with(&mut self, id: WorkflowId, now: Timestamp) {
-        let Some(flow) = self.flow(id) else { return };
-        flow.go_on();
-        let chores: Vec<_> = (0..).zip(&flow.steps).filter_map(|(number, step)| Some((number, step.chore?.0))).collect();
-        for (step, chore) in chores {
-            self.do_chore(id, step, chore, now);
-            if let Some(flow) = self.flow(id) {
-                flow.did(step, None);
-                if let Some((then, _)) = flow.steps.get(step as usize).and_then(|step| step.chore) {
-                    self.do_chore(id, step, then, now);
-                    self.flow(id).into_iter().for_each(|flow| flow.did(step, None));
+        loop {
+            let Some(flow) = self.flow(id) else { return };
+            flow.go_on();
+            let chores: Vec<_> = (0..).zip(&flow.steps).filter_map(|(number, step)| Some((number, step.chore?.0))).collect();
+            if chores.is_empty() {
+                break;
+            }
+            for (step, chore) in chores {
+                self.do_chore(id, step, chore, now);
+                if chore.is_of_retry() {
+                    // Whoever is blocked again has not ended any more, before anything follows.
+                    self.tell();
                 }
+                self.flow(id).into_iter().for_each(|flow| flow.did(step, None));
             }
         }
         if let Some(kept) = self.workflows.kept.get_mut(&id) {
@@ -173,7 +253,7 @@ impl Tables {
         let members: Vec<i64> = self.workflows.members.get(&(id, step)).into_iter().flat_map(BTreeMap::values).copied().collect();
         for seq in members {
             let Some(task) = self.tasks.get(&seq) else { continue };
-            let (task_id, retention) = (task.new.id, task.new.retention);
+            let (task_id, retention, state) = (task.new.id, task.new.retention, task.state());
             match chore {
                 Chore::LetGo => _ = self.unblock(task_id, now),
                 Chore::Cancel => {
@@ -182,6 +262,14 @@ impl Tables {
                 Chore::Unkeep => self.update(seq, |task| {
                     if let Place::Ended(end) = &mut task.place {
                         end.keep_until = Some(kept_after(end.state, retention, end.at)).filter(|at| *at != Timestamp::MAX);
+                    }
+                }),
+                Chore::Again | Chore::Mend if state.is_final() && (chore == Chore::Again || state != State::Succeeded) => {
+                    let _: RetryOutcome = self.retry(task_id);
+                }
+                Chore::Again | Chore::Mend | Chore::Keep => self.update(seq, |task| {
+                    if let Place::Ended(end) = &mut task.place {
+                        end.keep_until = None;
                     }
                 }),
             }
@@ -283,8 +371,10 @@ impl Kept {
             tags: self.new.tags.clone(),
             state: self.state(),
             unhandled: self.flow.end.is_some_and(|end| end.unhandled),
-            attempt: 1,
+            attempt: self.attempt,
             created_at: self.created_at,
+            deadline: self.deadline,
+            overdue: self.overdue,
             finished_at: self.finished_at,
             definition: String::new(),
             steps: Vec::new(),

@@ -22,6 +22,7 @@ pub mod pause;
 pub mod pending;
 pub mod places;
 pub mod races;
+pub mod reruns;
 pub mod retention;
 pub mod retry;
 pub mod schedule;
@@ -138,6 +139,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         schedules::CHECKS,
         ticks::CHECKS,
         workflows::CHECKS,
+        reruns::CHECKS,
     ]
     .into_iter()
     .flatten()

@@ -38,44 +38,45 @@ list![
 ];
 
 /// A step that needs the success of others.
-fn step(name: &str, after: &[&str]) -> StepDraft<()> {
+pub(super) fn step(name: &str, after: &[&str]) -> StepDraft<()> {
     let after = after.iter().map(|name| ((*name).to_owned(), Needs::Success)).collect();
     StepDraft { after, ..StepDraft::one(name, KIND, ()) }
 }
 
-fn group(name: &str, members: usize, after: &[&str]) -> StepDraft<()> {
+pub(super) fn group(name: &str, members: usize, after: &[&str]) -> StepDraft<()> {
     StepDraft { after: step(name, after).after, ..StepDraft::group(name, KIND, vec![(); members]) }
 }
 
-fn handler(name: &str, needs: Needs) -> StepDraft<()> {
+pub(super) fn handler(name: &str, needs: Needs) -> StepDraft<()> {
     StepDraft { role: Role::Handler(needs), ..step(name, &[]) }
 }
 
 /// One run of a workflow on the bench.
-struct Run<'b, 'a> {
-    bench: &'b Bench<'a>,
-    worker: WorkerId,
-    id: WorkflowId,
+pub(super) struct Run<'b, 'a> {
+    pub(super) bench: &'b Bench<'a>,
+    pub(super) worker: WorkerId,
+    pub(super) id: WorkflowId,
     /// The members of each step.
-    tasks: BTreeMap<String, Vec<TaskId>>,
+    pub(super) tasks: BTreeMap<String, Vec<TaskId>>,
 }
 
 impl<'a> Bench<'a> {
-    fn workflow(&self, steps: Vec<StepDraft<()>>) -> NewWorkflow {
-        let draft = Draft { name: "w".to_owned(), key: None, tags: Vec::new(), retention: Retention::default(), steps };
+    pub(super) fn workflow(&self, steps: Vec<StepDraft<()>>) -> NewWorkflow {
+        let draft =
+            Draft { name: "w".to_owned(), key: None, tags: Vec::new(), retention: Retention::default(), deadline: None, steps };
         let new = draft.resolve(self.env.workflow_id(), "{}".to_owned(), |_, _, ()| Ok::<_, DraftError>(self.task()));
         new.expect("the graph is right")
     }
 
-    async fn start_workflow(&self, new: NewWorkflow) -> Started {
+    pub(super) async fn start_workflow(&self, new: NewWorkflow) -> Started {
         self.store.start_workflow(new).await.expect("start")
     }
 
-    async fn run<'b>(&'b self, steps: Vec<StepDraft<()>>) -> Run<'b, 'a> {
+    pub(super) async fn run<'b>(&'b self, steps: Vec<StepDraft<()>>) -> Run<'b, 'a> {
         self.run_new(self.workflow(steps)).await
     }
 
-    async fn run_new<'b>(&'b self, new: NewWorkflow) -> Run<'b, 'a> {
+    pub(super) async fn run_new<'b>(&'b self, new: NewWorkflow) -> Run<'b, 'a> {
         let worker = self.worker().await;
         let id = new.id;
         let mut tasks: BTreeMap<String, Vec<TaskId>> = BTreeMap::new();
@@ -93,24 +94,24 @@ impl<'a> Bench<'a> {
 }
 
 impl Run<'_, '_> {
-    async fn record(&self) -> WorkflowRecord {
+    pub(super) async fn record(&self) -> WorkflowRecord {
         self.bench.of(self.id).await
     }
 
-    async fn state(&self) -> WorkflowState {
+    pub(super) async fn state(&self) -> WorkflowState {
         self.record().await.state
     }
 
-    async fn step(&self, name: &str) -> StepWord {
+    pub(super) async fn step(&self, name: &str) -> StepWord {
         self.record().await.steps.iter().find(|step| step.spec.name == name).expect("the step").state()
     }
 
-    fn task(&self, name: &str, place: usize) -> TaskId {
+    pub(super) fn task(&self, name: &str, place: usize) -> TaskId {
         self.tasks[name][place]
     }
 
     /// Takes all that is ready; which members these are.
-    async fn claim(&self) -> Vec<(String, gristmill_core::Claimed)> {
+    pub(super) async fn claim(&self) -> Vec<(String, gristmill_core::Claimed)> {
         let claimed = self.bench.claim(self.worker, ALL).await;
         let name = |claimed: &gristmill_core::Claimed| {
             let member = claimed.meta.as_ref().and_then(|meta| meta.member.clone()).expect("a claim says what it is of");
@@ -122,7 +123,7 @@ impl Run<'_, '_> {
     }
 
     /// Runs all that is ready, each with its name as its result; those that `fails` names fail. Which members these were.
-    async fn turn(&self, fails: &[&str]) -> Vec<String> {
+    pub(super) async fn turn(&self, fails: &[&str]) -> Vec<String> {
         let mut ran = Vec::new();
         for (name, claimed) in self.claim().await {
             let mut settlement = Settlement::new(claimed.lease, Ending::Succeeded);
@@ -139,7 +140,7 @@ impl Run<'_, '_> {
     }
 
     /// What is kept of the members of a step, in their order.
-    async fn results(&self, step: &str) -> Vec<Option<String>> {
+    pub(super) async fn results(&self, step: &str) -> Vec<Option<String>> {
         let members = self.bench.store.members(self.id, step, None, ALL).await.expect("members");
         assert!(members.iter().zip(0..).all(|(member, place)| member.place == place), "in their order, and all of them");
         members.into_iter().map(|member| member.result).collect()
@@ -322,7 +323,7 @@ pub async fn a_start_can_be_repeated_and_takes_all_or_nothing(bench: Bench<'_>) 
 
 impl Bench<'_> {
     /// Members of the step with this number, from a place on.
-    fn more(&self, run: &Run<'_, '_>, (number, step): (u32, &str), from: u32, count: u32) -> Extension {
+    pub(super) fn more(&self, run: &Run<'_, '_>, (number, step): (u32, &str), from: u32, count: u32) -> Extension {
         let member = |place| {
             let of = Membership { workflow: run.id, number, step: step.to_owned(), place, refers: false };
             NewTask { meta: Some(Box::new(TaskMeta { member: Some(of), ..TaskMeta::default() })), ..self.task() }
@@ -331,7 +332,7 @@ impl Bench<'_> {
         Extension { workflow: run.id, step: number, from, members, close: false }
     }
 
-    async fn extend(&self, extension: Extension) -> Extended {
+    pub(super) async fn extend(&self, extension: Extension) -> Extended {
         self.store.extend_workflow(extension).await.expect("extend")
     }
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use gristmill_conformance::suite::{checks, exercise};
 use gristmill_conformance::{MemoryStore, Subject, check_against_model, check_graphs};
 use gristmill_core::workflow::{
-    Extended, Extension, Member, NewWorkflow, Order, Ordered, Started, WorkflowFilter, WorkflowRecord, Workflows,
+    Extended, Extension, Member, NewWorkflow, Order, Ordered, Retried, Retry, Started, Tolerance, Tolerated, WorkflowFilter,
+    WorkflowRecord, Workflows,
 };
 use gristmill_core::{
     Advance, Advanced, CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, DueSchedules, Edit, EnqueueOutcome, Env,
@@ -45,6 +46,7 @@ enum Fault {
     LetsMembersGoEarly,
     ForgetsClosing,
     PausesInsteadOfCancelling,
+    RetriesAll,
 }
 
 #[test]
@@ -81,6 +83,12 @@ fn groups_that_stay_open_are_noticed() {
 fn a_cancel_that_does_half_of_it_is_noticed() {
     let check = "workflows::a_cancel_ends_what_waits_and_asks_what_runs";
     judged(Fault::PausesInsteadOfCancelling, check, "and should be");
+}
+
+#[test]
+fn a_retry_of_more_than_was_asked_for_is_noticed() {
+    let check = "reruns::what_failed_runs_again_and_its_finisher_once_more_with_all_results";
+    judged(Fault::RetriesAll, check, "was answered by");
 }
 
 #[test]
@@ -435,6 +443,15 @@ impl Workflows for Broken {
     async fn order_workflow(&self, id: WorkflowId, order: Order) -> Result<Ordered, StoreError> {
         let order = if self.has(Fault::PausesInsteadOfCancelling) && order == Order::Cancel { Order::Pause } else { order };
         self.inner.order_workflow(id, order).await
+    }
+
+    async fn retry_workflow(&self, id: WorkflowId, retry: Retry) -> Result<Retried, StoreError> {
+        let retry = if self.has(Fault::RetriesAll) { Retry::All } else { retry };
+        self.inner.retry_workflow(id, retry).await
+    }
+
+    async fn tolerate(&self, id: WorkflowId, step: &str, tolerance: Tolerance) -> Result<Tolerated, StoreError> {
+        self.inner.tolerate(id, step, tolerance).await
     }
 }
 

@@ -15,4 +15,4 @@ pub use answer::{OutcomeJson, PausedJson};
 pub use page::{ListJson, PageJson};
 pub use task::{AttemptJson, FailureJson, TaskJson};
 pub use tick::TickJson;
-pub use workflow::{MemberJson, OrderedJson, RoleWord, SkipJson, StepJson, WorkflowJson};
+pub use workflow::{MemberJson, OrderedJson, RetriedJson, RoleWord, SkipJson, StepJson, ToleratedJson, WorkflowJson};

@@ -5,7 +5,8 @@ use serde_json::value::RawValue;
 use super::FailureJson;
 use super::task::raw;
 use crate::workflow::{
-    Because, Member, Needs, Ordered, Role, StepRecord, StepWord, Tolerance, WorkflowRecord, WorkflowState, because, edges,
+    Because, Member, Needs, Ordered, Retried, Role, StepRecord, StepWord, Tolerance, Tolerated, WorkflowRecord, WorkflowState,
+    because, edges,
 };
 use crate::{State, TaskId, Timestamp, WorkflowId};
 
@@ -25,6 +26,10 @@ pub struct WorkflowJson {
     pub attempt: u32,
     /// When it was started.
     pub created_at: Timestamp,
+    /// When it is cancelled if it has not ended.
+    pub deadline: Option<Timestamp>,
+    /// Whether it was cancelled for that.
+    pub overdue: bool,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
     /// Labels.
@@ -130,6 +135,32 @@ pub struct OrderedJson {
     pub state: Option<WorkflowState>,
 }
 
+/// What became of a retry of a whole workflow: `{"id": ..., "outcome": "done", "attempt": 2, "step": null, "holder": null}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RetriedJson {
+    /// The workflow.
+    pub id: WorkflowId,
+    /// `done`, `not_ended`, `nothing`, `key_held`, `gone` or `not_found`.
+    pub outcome: &'static str,
+    /// The attempt that has begun, if it was done.
+    pub attempt: Option<u32>,
+    /// The step of which members are gone, or soon will be.
+    pub step: Option<String>,
+    /// The run that holds the key now.
+    pub holder: Option<WorkflowId>,
+}
+
+/// What became of a change of how many of a step may fail: `{"id": ..., "outcome": "done", "state": "running"}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ToleratedJson {
+    /// The workflow.
+    pub id: WorkflowId,
+    /// `done`, `already_ended`, `no_such_step` or `not_found`.
+    pub outcome: &'static str,
+    /// Where the step stands now, if it was done.
+    pub state: Option<StepWord>,
+}
+
 impl WorkflowJson {
     /// A workflow of a list, without its steps.
     pub fn of(workflow: WorkflowRecord) -> Self {
@@ -140,6 +171,8 @@ impl WorkflowJson {
             state: workflow.state,
             attempt: workflow.attempt,
             created_at: workflow.created_at,
+            deadline: workflow.deadline,
+            overdue: workflow.overdue,
             finished_at: workflow.finished_at,
             tags: workflow.tags,
             unhandled: workflow.unhandled,
@@ -193,7 +226,7 @@ impl StepJson {
                 role,
                 undoes,
                 after: spec.after.iter().map(|(from, needs)| (name(*from), *needs)).collect(),
-                may_fail: spec.tolerance,
+                may_fail: step.row.tolerance,
                 reason,
             }
         };
@@ -226,6 +259,34 @@ impl OrderedJson {
     }
 }
 
+impl RetriedJson {
+    /// The answer about a workflow.
+    pub fn of(id: WorkflowId, retried: Retried) -> Self {
+        let of = |outcome| Self { id, outcome, attempt: None, step: None, holder: None };
+        match retried {
+            Retried::Done(attempt) => Self { attempt: Some(attempt), ..of("done") },
+            Retried::NotEnded => of("not_ended"),
+            Retried::Nothing => of("nothing"),
+            Retried::KeyHeld(holder) => Self { holder: Some(holder), ..of("key_held") },
+            Retried::Gone(step) => Self { step: Some(step), ..of("gone") },
+            Retried::NotFound => of("not_found"),
+        }
+    }
+}
+
+impl ToleratedJson {
+    /// The answer about a workflow.
+    pub const fn of(id: WorkflowId, tolerated: Tolerated) -> Self {
+        let (outcome, state) = match tolerated {
+            Tolerated::Done(state) => ("done", Some(state)),
+            Tolerated::AlreadyEnded => ("already_ended", None),
+            Tolerated::NoSuchStep => ("no_such_step", None),
+            Tolerated::NotFound => ("not_found", None),
+        };
+        Self { id, outcome, state }
+    }
+}
+
 fn by_name<S: Serializer>(steps: &Option<Vec<StepJson>>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(steps.iter().flatten().map(|step| (&step.name, step)))
 }
@@ -239,7 +300,7 @@ fn as_map<S: Serializer>(after: &[(String, Needs)], serializer: S) -> Result<S::
 fn as_count<S: Serializer>(tolerance: &Tolerance, serializer: S) -> Result<S::Ok, S::Error> {
     match tolerance {
         Tolerance::Count(count) => serializer.serialize_u32(*count),
-        Tolerance::Percent(percent) => serializer.collect_str(&format_args!("{percent}%")),
+        Tolerance::Percent(_) => serializer.collect_str(tolerance),
     }
 }
 
@@ -268,7 +329,7 @@ mod tests {
             step("a", Role::Work, &[(0, Needs::Success)], StepState::Ended(StepEnd::Skipped), tally(1, true, 0, 0)),
             step("u", Role::Undo(0), &[], StepState::Waits, tally(0, false, 0, 0)),
         ];
-        steps[0].spec.tolerance = Tolerance::Percent(20);
+        steps[0].row.tolerance = Tolerance::Percent(20);
         WorkflowRecord {
             id: "019a0000-0000-7000-8000-000000000001".parse().unwrap(),
             name: "upload".to_owned(),
@@ -278,6 +339,8 @@ mod tests {
             unhandled: false,
             attempt: 1,
             created_at: Timestamp::from_millis(1_000),
+            deadline: None,
+            overdue: false,
             finished_at: None,
             definition: "{}".to_owned(),
             steps,
@@ -288,7 +351,7 @@ mod tests {
     fn a_workflow_is_exactly_this_with_its_steps_in_their_order() {
         let expected = concat!(
             r#"{"id":"019a0000-0000-7000-8000-000000000001","name":"upload","key":"upload:abc","state":"failed","attempt":1,"#,
-            r#""created_at":"1970-01-01T00:00:01.000Z","finished_at":null,"tags":["x"],"unhandled":false,"steps":{"#,
+            r#""created_at":"1970-01-01T00:00:01.000Z","deadline":null,"overdue":false,"finished_at":null,"tags":["x"],"unhandled":false,"steps":{"#,
             r#""z":{"state":"failed","task":"t","tasks":3,"succeeded":1,"failed":2,"cancelled":0,"waiting":0,"open":false,"#,
             r#""role":"work","undoes":null,"after":{},"may_fail":"20%","reason":null},"#,
             r#""a":{"state":"skipped","task":"t","tasks":1,"succeeded":0,"failed":0,"cancelled":0,"waiting":1,"open":false,"#,
@@ -329,5 +392,12 @@ mod tests {
         let text = |ordered| serde_json::to_string(&OrderedJson::of(record().id, ordered)).unwrap();
         assert!(text(Ordered::Done(WorkflowState::Paused)).ends_with(r#""outcome":"done","state":"paused"}"#));
         assert!(text(Ordered::AlreadyEnded).ends_with(r#""outcome":"already_ended","state":null}"#));
+        let text = |retried| serde_json::to_string(&RetriedJson::of(record().id, retried)).unwrap();
+        assert!(text(Retried::Done(2)).ends_with(r#""outcome":"done","attempt":2,"step":null,"holder":null}"#));
+        assert!(text(Retried::Gone("g".to_owned())).ends_with(r#""outcome":"gone","attempt":null,"step":"g","holder":null}"#));
+        assert!(text(Retried::KeyHeld(record().id)).ends_with(r#""holder":"019a0000-0000-7000-8000-000000000001"}"#));
+        let text = |tolerated| serde_json::to_string(&ToleratedJson::of(record().id, tolerated)).unwrap();
+        assert!(text(Tolerated::Done(StepWord::Running)).ends_with(r#""outcome":"done","state":"running"}"#));
+        assert!(text(Tolerated::NoSuchStep).ends_with(r#""outcome":"no_such_step","state":null}"#));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::workflow::{Chore, StepEnd, StepState, WorkflowEnd};
+use crate::workflow::{Chore, Run, StepEnd, StepState, Tolerance, WorkflowEnd};
 use crate::{Ack, AttemptState, Drain, Keep, Retention, State, Timestamp};
 
 const FOREVER: i64 = -1;
@@ -116,16 +116,46 @@ pub fn step_state_of(state: StepState) -> i16 {
     }
 }
 
-/// What [`step_state_of`] gave; failed for a number that no version wrote.
-pub fn step_state_from(code: i64) -> StepState {
-    match code {
+/// What [`step_state_of`] gave; `None` for a number that this version does not know. What would follow from it nobody here can say, so that
+/// its workflow is left alone.
+pub fn step_state_from(code: i64) -> Option<StepState> {
+    let state = match code {
         0 => StepState::Waits,
         1 => StepState::Goes,
         2 => StepState::Stops,
         3 => StepState::Ended(StepEnd::Succeeded),
+        4 => StepState::Ended(StepEnd::Failed),
         5 => StepState::Ended(StepEnd::Cancelled),
         6 => StepState::Ended(StepEnd::Skipped),
-        _ => StepState::Ended(StepEnd::Failed),
+        _ => return None,
+    };
+    Some(state)
+}
+
+/// Whether a workflow is paused: 0 it goes on, 1 it is paused; 2 and 3 the same of one that is [held](crate::workflow::Flow::is_held). A program
+/// that knows of no retry takes that for a pause, too, and lets nothing go that has yet to be blocked again.
+pub fn paused_of(run: Run, held: bool) -> i16 {
+    i16::from(run.paused) + if held { 2 } else { 0 }
+}
+
+/// What [`paused_of`] gave; whether it is held, its steps say.
+pub fn paused_from(code: i64) -> bool {
+    code & 1 != 0
+}
+
+/// How many may fail of a step, if that was changed: a count, or -1 for 0 percent, -2 for 1 percent and so on.
+pub fn tolerance_of(tolerance: Tolerance) -> i64 {
+    match tolerance {
+        Tolerance::Count(count) => count.into(),
+        Tolerance::Percent(percent) => -1 - i64::from(percent),
+    }
+}
+
+/// What [`tolerance_of`] gave; `None` for a number that no version wrote.
+pub fn tolerance_from(code: i64) -> Option<Tolerance> {
+    match u32::try_from(code) {
+        Ok(count) => Some(Tolerance::Count(count)),
+        Err(_) => u8::try_from(code.checked_neg()? - 1).ok().filter(|percent| *percent <= 100).map(Tolerance::Percent),
     }
 }
 
@@ -151,13 +181,16 @@ pub fn workflow_end_from(code: i64) -> Option<WorkflowEnd> {
     Some(WorkflowEnd { work, unhandled: code & 4 != 0 })
 }
 
-/// 0 none, 1 let go, 2 cancel, 3 unkeep.
+/// 0 none, 1 let go, 2 cancel, 3 unkeep, 4 again, 5 mend, 6 keep.
 pub fn chore_of(chore: Option<Chore>) -> i16 {
     match chore {
         None => 0,
         Some(Chore::LetGo) => 1,
         Some(Chore::Cancel) => 2,
         Some(Chore::Unkeep) => 3,
+        Some(Chore::Again) => 4,
+        Some(Chore::Mend) => 5,
+        Some(Chore::Keep) => 6,
     }
 }
 
@@ -167,6 +200,9 @@ pub fn chore_from(code: i64) -> Option<Chore> {
         1 => Some(Chore::LetGo),
         2 => Some(Chore::Cancel),
         3 => Some(Chore::Unkeep),
+        4 => Some(Chore::Again),
+        5 => Some(Chore::Mend),
+        6 => Some(Chore::Keep),
         _ => None,
     }
 }
@@ -183,10 +219,19 @@ mod tests {
     #[test]
     fn codes_survive_a_round_trip() {
         for code in 0..7 {
-            assert_eq!(step_state_of(step_state_from(code)), code as i16);
+            assert_eq!(step_state_from(code).map(step_state_of), Some(code as i16));
             assert_eq!(workflow_end_of(workflow_end_from(code)), if code == 4 { 6 } else { code as i16 });
-            assert_eq!(chore_of(chore_from(code)), if code > 3 { 0 } else { code as i16 });
+            assert_eq!(chore_of(chore_from(code)), code as i16);
         }
+        assert_eq!((step_state_from(7), step_state_from(-1)), (None, None));
+        for (paused, held) in [(false, false), (true, false), (false, true), (true, true)] {
+            let code = paused_of(Run { paused, ..Run::default() }, held);
+            assert_eq!((paused_from(code.into()), code != 0), (paused, paused || held));
+        }
+        for tolerance in [Tolerance::NONE, Tolerance::Count(u32::MAX), Tolerance::Percent(0), Tolerance::Percent(100)] {
+            assert_eq!(tolerance_from(tolerance_of(tolerance)), Some(tolerance));
+        }
+        assert_eq!([tolerance_from(-102), tolerance_from(i64::MIN), tolerance_from(i64::MAX)], [None; 3]);
         for state in State::ALL.into_iter().filter(|state| state.is_final()) {
             assert_eq!(ended_from(ended_of(state).into()), state);
         }

@@ -199,6 +199,13 @@ fn waits_for(steps: usize, edges: &[Edge]) -> Vec<Vec<Edge>> {
     all
 }
 
+impl super::Flow {
+    /// The numbers of its steps, each behind all that it waits for.
+    pub(super) fn in_order(&self) -> Vec<usize> {
+        order(&waits_for(self.steps.len(), &super::edges(self.steps.iter().map(|step| &step.spec))))
+    }
+}
+
 /// The numbers, each behind all that it waits for. What waits for itself, by whatever way, is left out, and so waits for ever: no
 /// definition with a circle is taken.
 fn order(waits_for: &[Vec<Edge>]) -> Vec<usize> {

@@ -12,6 +12,12 @@ pub enum Chore {
     Cancel,
     /// Their workflow has ended: they are kept for as long as their retention says, and no longer.
     Unkeep,
+    /// Their workflow is retried, and all of them run again: those that have ended are blocked once more.
+    Again,
+    /// The same, but those that succeeded stay as they are, and are kept as those of [`Keep`](Self::Keep).
+    Mend,
+    /// Their workflow is retried, and may want their results once more: those that have ended are kept until it has.
+    Keep,
 }
 
 impl Chore {
@@ -19,7 +25,16 @@ impl Chore {
     pub const fn then(self, workflow_has_ended: bool) -> Option<Self> {
         match self {
             Self::LetGo | Self::Cancel if workflow_has_ended => Some(Self::Unkeep),
-            Self::LetGo | Self::Cancel | Self::Unkeep => None,
+            Self::LetGo | Self::Cancel | Self::Unkeep | Self::Again | Self::Mend | Self::Keep => None,
+        }
+    }
+
+    /// Whether a workflow that is retried goes on only once it is done: a member that has yet to be blocked again would count as one that
+    /// has ended.
+    pub const fn is_of_retry(self) -> bool {
+        match self {
+            Self::Again | Self::Mend | Self::Keep => true,
+            Self::LetGo | Self::Cancel | Self::Unkeep => false,
         }
     }
 
@@ -29,6 +44,7 @@ impl Chore {
     pub const fn replaced_by(self, other: Self) -> Self {
         match (self, other) {
             (Self::Cancel, Self::Unkeep | Self::LetGo) => Self::Cancel,
+            (Self::Again | Self::Mend | Self::Keep, _) => self,
             (_, other) => other,
         }
     }
@@ -44,5 +60,6 @@ mod tests {
         assert_eq!(Chore::Cancel.then(true), Some(Chore::Unkeep));
         assert_eq!(Chore::LetGo.replaced_by(Chore::Cancel), Chore::Cancel);
         assert_eq!((Chore::Unkeep.then(true), Chore::LetGo.then(false)), (None, None));
+        assert_eq!((Chore::Unkeep.replaced_by(Chore::Keep), Chore::Keep.replaced_by(Chore::Unkeep)), (Chore::Keep, Chore::Keep));
     }
 }

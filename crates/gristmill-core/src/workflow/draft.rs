@@ -1,8 +1,10 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::Value;
 
+use super::new::check_deadline;
 use super::{Needs, NewStep, NewWorkflow, References, Role, StepSpec, Tolerance, Wanted, pointer_part, references};
 use crate::kind::check_labels;
 use crate::limits::STEPS_MAX;
@@ -20,6 +22,8 @@ pub struct Draft<M> {
     pub tags: Vec<String>,
     /// How long it is kept once it has ended.
     pub retention: Retention,
+    /// How long after its start, and after each retry, it is cancelled if it has not ended.
+    pub deadline: Option<Duration>,
     /// The steps, in the order in which they were written.
     pub steps: Vec<StepDraft<M>>,
 }
@@ -89,6 +93,9 @@ impl<M> Draft<M> {
         if let Err(error) = check_labels("tags", self.tags.iter()) {
             return at("/tags", error.problem);
         }
+        if let Err(error) = check_deadline(self.deadline) {
+            return at("/deadline", error.problem);
+        }
         if self.steps.len() > STEPS_MAX {
             return at("/steps", format!("has {} steps; at most {STEPS_MAX} are allowed", self.steps.len()));
         }
@@ -120,7 +127,7 @@ impl<M> Draft<M> {
         mut member: impl FnMut(&StepDraft<M>, u32, &M) -> Result<NewTask, E>,
     ) -> Result<NewWorkflow, E> {
         let specs = self.check()?;
-        let Self { name, key, tags, retention, steps } = self;
+        let Self { name, key, tags, retention, deadline, steps } = self;
         let (mut new_steps, mut members) = (Vec::with_capacity(steps.len()), Vec::new());
         for ((step, spec), number) in steps.iter().zip(specs).zip(0_u32..) {
             for (made_of, place) in step.members.iter().zip(0_u32..) {
@@ -133,7 +140,7 @@ impl<M> Draft<M> {
             let count = u32::try_from(step.members.len()).unwrap_or(u32::MAX);
             new_steps.push(NewStep { spec, members: count, open: step.open });
         }
-        Ok(NewWorkflow { id, name, key, tags, retention, definition, steps: new_steps, members })
+        Ok(NewWorkflow { id, name, key, tags, retention, deadline, definition, steps: new_steps, members })
     }
 
     /// Of each step all those that have ended when it goes.
@@ -291,7 +298,7 @@ mod tests {
     }
 
     fn draft(steps: Vec<StepDraft<()>>) -> Draft<()> {
-        Draft { name: "w".to_owned(), key: None, tags: Vec::new(), retention: Retention::default(), steps }
+        Draft { name: "w".to_owned(), key: None, tags: Vec::new(), retention: Retention::default(), deadline: None, steps }
     }
 
     fn refers(name: &str, after: &[&str], args: &Value) -> StepDraft<()> {

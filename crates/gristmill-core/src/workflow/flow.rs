@@ -1,5 +1,6 @@
 use super::{
-    Change, Chore, Counted, NewWorkflow, Order, Run, StepEnd, StepRow, StepSpec, StepState, Tally, WorkflowEnd, advance, edges,
+    Change, Chore, Counted, NewWorkflow, Order, Run, StepEnd, StepRow, StepSpec, StepState, Tally, Tolerance, WorkflowEnd,
+    advance, edges,
 };
 use crate::State;
 
@@ -69,25 +70,9 @@ impl Flow {
         self.count(step, |step| step.row.tally.change(change));
     }
 
-    /// All members of a step were counted anew, as reports or a chore may have been lost. One that is gone altogether ended as was counted
-    /// before, and if nobody knows how, it failed.
+    /// All members of a step were [counted anew](FlowStep::recounted).
     pub fn recounted(&mut self, step: u32, counted: Counted) {
-        let Some(step) = self.steps.get_mut(step as usize) else { return };
-        let before = step.row.tally;
-        let Counted { succeeded, failed, cancelled, open, blocked } = counted;
-        let mut gone = before.members.saturating_sub(succeeded + failed + cancelled + open);
-        let mut known = |before: u32, now: u32| {
-            let known = before.saturating_sub(now).min(gone);
-            gone -= known;
-            now + known
-        };
-        let (succeeded, cancelled) = (known(before.succeeded, succeeded), known(before.cancelled, cancelled));
-        step.row.tally = Tally { succeeded, cancelled, failed: failed + gone, ..before };
-        match step.row.state {
-            StepState::Goes if blocked > 0 => step.set(Chore::LetGo),
-            StepState::Stops | StepState::Ended(StepEnd::Skipped) if open > 0 => step.set(Chore::Cancel),
-            StepState::Waits | StepState::Goes | StepState::Stops | StepState::Ended(_) => {}
-        }
+        self.steps.get_mut(step as usize).into_iter().for_each(|step| step.recounted(counted));
     }
 
     fn count(&mut self, step: u32, count: impl FnOnce(&mut FlowStep)) {
@@ -101,9 +86,18 @@ impl Flow {
         }
     }
 
-    /// Draws the conclusions from whatever was said since the last time. A workflow that has ended stays as it is.
+    /// So many members of a step need not succeed from now on. Says whether the step still goes by it: one that has ended keeps its end.
+    pub fn tolerate(&mut self, step: u32, tolerance: Tolerance) -> bool {
+        let open = self.steps.get_mut(step as usize).filter(|step| !matches!(step.row.state, StepState::Ended(_)));
+        let Some(open) = open.filter(|_| self.end.is_none()) else { return false };
+        open.row.tolerance = tolerance;
+        true
+    }
+
+    /// Draws the conclusions from whatever was said since the last time. A workflow that has ended stays as it is, and one that is retried
+    /// does until all of its members have been dealt with.
     pub fn go_on(&mut self) {
-        if self.end.is_some() {
+        if self.end.is_some() || self.is_held() {
             return;
         }
         let mut rows: Vec<StepRow> = self.steps.iter().map(|step| step.row).collect();
@@ -129,6 +123,11 @@ impl Flow {
     pub fn did(&mut self, step: u32, before: Option<u32>) {
         let has_ended = self.end.is_some();
         let Some(step) = self.steps.get_mut(step as usize) else { return };
+        if matches!((step.chore, before), (Some((Chore::Again, _)), None)) {
+            // Whoever had succeeded, and has not been blocked again, is gone.
+            let tally = &mut step.row.tally;
+            tally.failed += std::mem::take(&mut tally.succeeded);
+        }
         step.chore = match (step.chore, before) {
             (Some((chore, _)), Some(place)) => Some((chore, place)),
             (Some((chore, _)), None) => chore.then(has_ended).map(|chore| (chore, 0)),
@@ -148,6 +147,28 @@ impl Flow {
 }
 
 impl FlowStep {
+    /// All of its members were counted anew, as reports or a chore may have been lost. One that is gone altogether ended as was counted
+    /// before, and if nobody knows how, it failed.
+    pub fn recounted(&mut self, counted: Counted) {
+        let before = self.row.tally;
+        let Counted { succeeded, failed, cancelled, open, blocked } = counted;
+        let found = succeeded.saturating_add(failed).saturating_add(cancelled).saturating_add(open);
+        let members = before.members.max(found);
+        let mut gone = members - found;
+        let mut known = |before: u32, now: u32| {
+            let known = before.saturating_sub(now).min(gone);
+            gone -= known;
+            now + known
+        };
+        let (succeeded, cancelled) = (known(before.succeeded, succeeded), known(before.cancelled, cancelled));
+        self.row.tally = Tally { members, succeeded, cancelled, failed: failed + gone, ..before };
+        match self.row.state {
+            StepState::Goes if blocked > 0 => self.set(Chore::LetGo),
+            StepState::Stops | StepState::Ended(StepEnd::Skipped) if open > 0 => self.set(Chore::Cancel),
+            StepState::Waits | StepState::Goes | StepState::Stops | StepState::Ended(_) => {}
+        }
+    }
+
     fn set(&mut self, chore: Chore) {
         if self.row.tally.members == 0 {
             return;
@@ -163,7 +184,7 @@ impl FlowStep {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workflow::{Needs, NewStep, Role, StepEnd, Tolerance};
+    use crate::workflow::{Needs, NewStep, Role, StepEnd};
     use crate::{Retention, WorkflowId};
 
     fn flow(members: &[u32], after: &[(u32, u32)]) -> Flow {
@@ -220,6 +241,21 @@ mod tests {
     }
 
     #[test]
+    fn how_many_may_fail_can_change_until_the_step_has_ended() {
+        let mut flow = flow(&[2, 1], &[]);
+        flow.ended(0, State::Failed);
+        flow.ended(0, State::Failed);
+        assert!(flow.tolerate(0, Tolerance::Percent(100)) && !flow.tolerate(7, Tolerance::NONE));
+        flow.go_on();
+        assert_eq!(flow.steps[0].row.state, StepState::Ended(StepEnd::Succeeded));
+        assert!(!flow.tolerate(0, Tolerance::NONE), "it keeps its end");
+        flow.ended(1, State::Failed);
+        flow.go_on();
+        assert!(!flow.tolerate(1, Tolerance::Count(1)));
+        assert_eq!(flow.end, Some(WorkflowEnd { work: StepEnd::Failed, unhandled: false }));
+    }
+
+    #[test]
     fn sums_count_as_the_ends_do_one_by_one() {
         let mut flow = flow(&[3], &[]);
         flow.changed(0, Change { succeeded: 2, failed: 1, cancelled: 0 });
@@ -263,6 +299,7 @@ mod tests {
             key: None,
             tags: Vec::new(),
             retention: Retention::default(),
+            deadline: None,
             definition: String::new(),
             steps: vec![step("g", Role::Work, 0), step("bad", Role::Handler(Needs::Failure), 1), step("any", Role::Work, 1)],
             members: Vec::new(),

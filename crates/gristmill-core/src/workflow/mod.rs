@@ -9,6 +9,7 @@ mod flow;
 mod new;
 mod record;
 mod reference;
+mod retry;
 mod step;
 mod store;
 
@@ -18,7 +19,10 @@ pub use chore::Chore;
 pub use draft::{Draft, DraftError, StepDraft};
 pub use flow::{Flow, FlowStep};
 pub use new::{Extended, Extension, NewStep, NewWorkflow, Started, StepSpec, edges};
-pub use record::{Member, Order, Ordered, QUIET_MAX, StepRecord, StepWord, WorkflowFilter, WorkflowRecord, WorkflowState};
+pub use record::{
+    KEPT_MIN, Member, Order, Ordered, QUIET_MAX, StepRecord, StepWord, Tolerated, WorkflowFilter, WorkflowRecord, WorkflowState,
+};
 pub use reference::{Reference, ReferenceError, References, Wanted, pointer_part, reference_places, references, resolve};
+pub use retry::{Retried, Retry};
 pub use step::{Because, Change, Counted, Edge, Needs, Role, Run, StepEnd, StepRow, StepState, Tally, Tolerance, WorkflowEnd};
 pub use store::Workflows;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Edge, Flow, Needs, Role, StepRow, StepState, Tolerance};
@@ -19,6 +21,8 @@ pub struct NewWorkflow {
     pub tags: Vec<String>,
     /// How long it is kept once it has ended. Its members have their own, counted from their end, and are kept until it has ended.
     pub retention: Retention,
+    /// How long after its start, and after each retry, it is cancelled if it has not ended.
+    pub deadline: Option<Duration>,
     /// How it was defined, as JSON text, for people and for export.
     pub definition: String,
     /// Its steps; a step's number is its place here.
@@ -77,6 +81,7 @@ impl NewWorkflow {
             limits::check_name("key", key)?;
         }
         check_labels("tags", self.tags.iter())?;
+        check_deadline(self.deadline)?;
         if self.steps.len() > STEPS_MAX {
             return Err(InvalidInput::new("steps", format!("are {}; at most {STEPS_MAX} are allowed", self.steps.len())));
         }
@@ -109,6 +114,16 @@ impl NewStep {
         row.tally.closed = !self.open;
         row.tolerance = self.spec.tolerance;
         row
+    }
+}
+
+/// A deadline of nothing would cancel whatever is started.
+pub(super) fn check_deadline(deadline: Option<Duration>) -> Result<(), InvalidInput> {
+    match deadline {
+        Some(deadline) if deadline.as_millis() == 0 => {
+            Err(InvalidInput::new("deadline", "is less than a millisecond; leave it out for none"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -25,6 +25,10 @@ pub struct WorkflowRecord {
     pub attempt: u32,
     /// When it was started.
     pub created_at: Timestamp,
+    /// When it is cancelled if it has not ended.
+    pub deadline: Option<Timestamp>,
+    /// Whether it was cancelled for that.
+    pub overdue: bool,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
     /// How it was defined, as JSON text.
@@ -45,14 +49,7 @@ pub struct StepRecord {
 impl StepRecord {
     /// In one word.
     pub const fn state(&self) -> StepWord {
-        match self.row.state {
-            StepState::Waits => StepWord::Waiting,
-            StepState::Goes | StepState::Stops => StepWord::Running,
-            StepState::Ended(StepEnd::Succeeded) => StepWord::Succeeded,
-            StepState::Ended(StepEnd::Failed) => StepWord::Failed,
-            StepState::Ended(StepEnd::Cancelled) => StepWord::Cancelled,
-            StepState::Ended(StepEnd::Skipped) => StepWord::Skipped,
-        }
+        StepWord::of(self.row.state)
     }
 
     /// How many of its members have not ended.
@@ -80,6 +77,18 @@ pub enum StepWord {
 }
 
 impl StepWord {
+    /// Of where a step stands.
+    pub const fn of(state: StepState) -> Self {
+        match state {
+            StepState::Waits => Self::Waiting,
+            StepState::Goes | StepState::Stops => Self::Running,
+            StepState::Ended(StepEnd::Succeeded) => Self::Succeeded,
+            StepState::Ended(StepEnd::Failed) => Self::Failed,
+            StepState::Ended(StepEnd::Cancelled) => Self::Cancelled,
+            StepState::Ended(StepEnd::Skipped) => Self::Skipped,
+        }
+    }
+
     /// As people and JSON have it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -201,6 +210,23 @@ pub enum Ordered {
     /// There is no such workflow.
     NotFound,
 }
+
+/// What became of a change of how many members of a step may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tolerated {
+    /// So many may from now on, and this is where the step stands.
+    Done(StepWord),
+    /// The step had ended before, and keeps its end.
+    AlreadyEnded,
+    /// The workflow has no such step.
+    NoSuchStep,
+    /// There is no such workflow.
+    NotFound,
+}
+
+/// How long members have to be kept at least for a retry of their workflow, which keeps them from then on: some time passes until it has gone
+/// through all of them.
+pub const KEPT_MIN: Duration = Duration::from_secs(60);
 
 /// How long a workflow may stand still, with nothing of it that could end, before a sweep counts its members anew.
 pub const QUIET_MAX: Duration = Duration::from_secs(20);

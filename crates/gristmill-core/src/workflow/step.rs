@@ -1,3 +1,6 @@
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::State;
@@ -217,6 +220,29 @@ impl Tolerance {
     }
 }
 
+impl fmt::Display for Tolerance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => count.fmt(f),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+/// A number such as `3`, or a share such as `20%`.
+impl FromStr for Tolerance {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let percent = text.strip_suffix('%').map(|percent| percent.trim().parse());
+        match (text.parse(), percent) {
+            (Ok(count), _) => Ok(Self::Count(count)),
+            (_, Some(Ok(percent @ 0..=100))) => Ok(Self::Percent(percent)),
+            _ => Err("is neither a number of members such as 3 nor a share of them such as 20%".to_owned()),
+        }
+    }
+}
+
 /// How the run of a workflow stands, beside its steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Run {
@@ -244,4 +270,20 @@ pub struct WorkflowEnd {
     pub work: StepEnd,
     /// Whether a handler or what undoes a step did not succeed, so that a person has to look.
     pub unhandled: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_fail_is_read_as_it_is_shown() {
+        for (text, tolerance) in [("0", Tolerance::NONE), ("3", Tolerance::Count(3)), ("20%", Tolerance::Percent(20))] {
+            assert_eq!((text.parse(), tolerance.to_string().as_str()), (Ok(tolerance), text));
+        }
+        for text in ["", "%", "-1", "101%", "256%", "2.5", "4294967296", "many"] {
+            let error = text.parse::<Tolerance>().unwrap_err();
+            assert!(error.contains("such as 20%"), "{text}: {error}");
+        }
+    }
 }

@@ -1,6 +1,9 @@
 use async_trait::async_trait;
 
-use super::{Extended, Extension, NewWorkflow, Order, Ordered, Started, WorkflowFilter, WorkflowRecord};
+use super::{
+    Extended, Extension, NewWorkflow, Order, Ordered, Retried, Retry, Started, Tolerance, Tolerated, WorkflowFilter,
+    WorkflowRecord,
+};
 use crate::{Cursor, Page, StoreError, WorkflowId};
 
 /// What a store does for workflows, beside telling them of the ends of their members and letting go what follows, which it does by itself,
@@ -40,6 +43,19 @@ pub trait Workflows {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Page<WorkflowRecord>, StoreError>;
+
+    /// Begins one anew that has ended: all of it, or what failed. What runs again is blocked again in parts of bounded size, the last of which
+    /// may come after this returns; then it goes on as it did at first, under the same id, with the next attempt.
+    ///
+    /// # Errors
+    /// If the store can't be written. A repetition finds that it has not ended.
+    async fn retry_workflow(&self, id: WorkflowId, retry: Retry) -> Result<Retried, StoreError>;
+
+    /// Changes how many members of a step need not succeed, as long as the step has not ended. A retry of the workflow leaves it so.
+    ///
+    /// # Errors
+    /// If the store can't be written. A repetition is safe.
+    async fn tolerate(&self, id: WorkflowId, step: &str, tolerance: Tolerance) -> Result<Tolerated, StoreError>;
 
     /// Cancels, pauses or resumes one. A cancel ends what waits in steps of bounded size, the last of which may come after this returns, and
     /// asks what runs to end; handlers and what undoes steps run then.

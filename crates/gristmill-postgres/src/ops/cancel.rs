@@ -1,10 +1,10 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use gristmill_core::kit::row::count;
 use gristmill_core::{CancelOutcome, RetryOutcome, TaskId, Timestamp};
 use uuid::Uuid;
 
-use super::facts::{Step, facts};
+use super::facts::{Facts, Step, facts};
 use super::place::{Placed, Places};
 use crate::error::Fault;
 use crate::session::Session;
@@ -41,20 +41,7 @@ pub(crate) async fn retry(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ret
     s.spare_days().await?;
     let facts = facts(s, &all).await?;
     let waiting = waiting_steps(s, facts.values().filter_map(|facts| facts.member)).await?;
-    let rows = s.rows(Q::OutcomeReopen, &[&s.now, &all]).await?;
-    let (mut again, mut places) = (HashSet::new(), Places::default());
-    for row in &rows {
-        let (id, claim_no, now) = (row.try_get(0)?, count(row.try_get(1)?), Timestamp::from_millis(row.try_get(2)?));
-        let Some(facts) = facts.get(&id) else { continue };
-        let blocked = facts.member.is_some_and(|step| waiting.contains(&step));
-        let (place, task) = Placed::anew((id, claim_no), facts, blocked, now);
-        places.push(place, task);
-        again.insert(id);
-    }
-    if !again.is_empty() {
-        s.execute(Q::TaskUnexpire, &[&again.iter().collect::<Vec<_>>()]).await?;
-    }
-    places.write(s).await?;
+    let mut again = again(s, &all, &facts, |facts| facts.member.is_some_and(|step| waiting.contains(&step))).await?;
     let answer = |id: &TaskId| match id.as_uuid() {
         // A second time in one call it waits already.
         id if again.remove(&id) => RetryOutcome::Ready,
@@ -62,6 +49,35 @@ pub(crate) async fn retry(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ret
         _ => RetryOutcome::NotFound,
     };
     Ok(ids.iter().map(answer).collect())
+}
+
+/// Puts tasks that have ended back to where they wait. Which these were.
+async fn again(
+    s: &mut Session<'_>,
+    ids: &[Uuid],
+    facts: &HashMap<Uuid, Facts>,
+    is_blocked: impl Fn(&Facts) -> bool,
+) -> Result<HashSet<Uuid>, Fault> {
+    let rows = s.rows(Q::OutcomeReopen, &[&s.now, &ids]).await?;
+    let (mut again, mut places) = (HashSet::new(), Places::default());
+    for row in &rows {
+        let (id, claim_no, now) = (row.try_get(0)?, count(row.try_get(1)?), Timestamp::from_millis(row.try_get(2)?));
+        let Some(facts) = facts.get(&id) else { continue };
+        let (place, task) = Placed::anew((id, claim_no), facts, is_blocked(facts), now);
+        places.push(place, task);
+        again.insert(id);
+    }
+    if !again.is_empty() {
+        s.execute(Q::TaskUnexpire, &[&again.iter().collect::<Vec<_>>()]).await?;
+    }
+    places.write(s).await?;
+    Ok(again)
+}
+
+/// Blocks members again that have ended. That they have not any more is told by a trigger. Says whether there were any.
+pub(super) async fn block_again(s: &mut Session<'_>, ids: &[Uuid]) -> Result<bool, Fault> {
+    let facts = facts(s, ids).await?;
+    Ok(!again(s, ids, &facts, |_| true).await?.is_empty())
 }
 
 /// Which of these steps still wait for others. Their workflows are locked, so that none of them goes until this commits.

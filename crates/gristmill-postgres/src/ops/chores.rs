@@ -5,8 +5,8 @@ use gristmill_core::workflow::Chore;
 use gristmill_core::{CancelOutcome, TaskId};
 use uuid::Uuid;
 
-use super::cancel::cancel;
-use super::flow::{Flows, Locked};
+use super::cancel::{block_again, cancel};
+use super::flow::{self, Flows, Locked};
 use super::limit;
 use super::place::unblock;
 use crate::error::Fault;
@@ -57,7 +57,15 @@ struct Part {
 /// Does what is to be done to the members of these workflows' steps, as much as one transaction may.
 pub(super) async fn work(s: &mut Session<'_>, flows: &mut Flows) -> Result<Progress, Fault> {
     let (mut progress, mut room, mut begun) = (Progress::default(), AT_ONCE, HashSet::new());
+    let held = |(id, locked): (&Uuid, &Locked)| locked.flow.is_held().then_some(*id);
+    let mut held: HashSet<Uuid> = flows.iter().filter_map(held).collect();
     loop {
+        // What a retry held goes on once all of its members have been dealt with.
+        held.retain(|id| {
+            let Some(locked) = flows.get_mut(id).filter(|locked| !locked.flow.is_held()) else { return true };
+            locked.flow.go_on();
+            false
+        });
         let parts = next(flows, &mut begun, &mut room, &mut progress);
         if parts.is_empty() {
             // Whoever promotes goes on with it, and need not wait for his turn to sweep.
@@ -67,10 +75,14 @@ pub(super) async fn work(s: &mut Session<'_>, flows: &mut Flows) -> Result<Progr
             return Ok(progress);
         }
         let members = members(s, &parts).await?;
-        for chore in [Chore::Cancel, Chore::LetGo, Chore::Unkeep] {
+        for chore in [Chore::Again, Chore::Mend, Chore::Keep, Chore::Cancel, Chore::LetGo, Chore::Unkeep] {
             let of = |(part, _): &(&Part, &Vec<Uuid>)| part.chore == chore;
             let ids: Vec<Uuid> = parts.iter().zip(&members).filter(of).flat_map(|(_, ids)| ids.iter().copied()).collect();
             let acted = if ids.is_empty() { Acted::default() } else { act(s, chore, ids).await? };
+            if acted.is_any && chore.is_of_retry() {
+                // Whoever is blocked again has not ended any more, before anything follows.
+                flow::take_reports(s, flows).await?;
+            }
             for (part, ids) in parts.iter().zip(&members).filter(of) {
                 let Some(locked) = flows.get_mut(&part.workflow) else { continue };
                 let is_held = ids.iter().any(|id| acted.held.contains(id));
@@ -194,10 +206,15 @@ async fn act(s: &mut Session<'_>, chore: Chore, ids: Vec<Uuid>) -> Result<Acted,
     let query = match chore {
         Chore::LetGo => Q::HeldBlocked,
         Chore::Cancel => Q::HeldLeases,
-        Chore::Unkeep => {
-            let is_any = s.execute(Q::Unkeep, &[&ids]).await? > 0;
-            return Ok(Acted { is_any, ..Acted::default() });
+        Chore::Unkeep => return Ok(Acted { is_any: s.execute(Q::Unkeep, &[&ids]).await? > 0, ..Acted::default() }),
+        Chore::Again => return Ok(Acted { is_any: block_again(s, &ids).await?, ..Acted::default() }),
+        Chore::Mend => {
+            let rows = s.rows(Q::OutcomeLacking, &[&ids]).await?;
+            let lacking = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
+            let is_any = block_again(s, &lacking).await?;
+            return Ok(Acted { is_any: is_any | (s.execute(Q::Rekeep, &[&ids]).await? > 0), ..Acted::default() });
         }
+        Chore::Keep => return Ok(Acted { is_any: s.execute(Q::Rekeep, &[&ids]).await? > 0, ..Acted::default() }),
     };
     let rows = s.rows(query, &[&ids]).await?;
     let held = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<HashSet<Uuid>, Fault>>()?;
@@ -207,7 +224,7 @@ async fn act(s: &mut Session<'_>, chore: Chore, ids: Vec<Uuid>) -> Result<Acted,
         is_any |= match chore {
             Chore::LetGo => unblock(s, part).await?.iter().any(Option::is_some),
             Chore::Cancel => cancel(s, part).await?.contains(&CancelOutcome::Cancelled),
-            Chore::Unkeep => false,
+            Chore::Unkeep | Chore::Again | Chore::Mend | Chore::Keep => false,
         };
     }
     Ok(Acted { held, is_any })

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_core::kit::encode::{chore_from, chore_of, step_state_from, step_state_of, workflow_end_from, workflow_end_of};
+use gristmill_core::kit::encode::{
+    chore_from, chore_of, paused_from, paused_of, step_state_from, step_state_of, tolerance_from, workflow_end_from,
+    workflow_end_of,
+};
 use gristmill_core::kit::row::{count, int};
 use gristmill_core::workflow::{Change, Chore, Flow, FlowStep, Run, StepRow, StepSpec, Tally, WorkflowEnd};
+use gristmill_core::{StoreError, StoreErrorKind};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -73,7 +77,7 @@ pub(super) async fn take(s: &Session<'_>, specs: &Specs, locked: &[Key]) -> Resu
     let (told, rows) = tokio::join!(s.rows(Q::ReportTake, params), s.rows(Q::FlowRead, params));
     let mut read: BTreeMap<Uuid, (Flow, BTreeMap<u32, Step>)> = BTreeMap::new();
     for row in rows? {
-        let run = Run { paused: row.try_get(1)?, cancelled: row.try_get(2)? };
+        let run = Run { paused: is_paused(row.try_get(1)?, row.try_get(18)?), cancelled: row.try_get(2)? };
         let end = workflow_end_from(row.try_get::<_, i16>(3)?.into());
         let (_, steps) = read.entry(row.try_get(0)?).or_insert_with(|| (Flow { run, end, steps: Vec::new() }, BTreeMap::new()));
         if let Some(number) = row.try_get::<_, Option<i32>>(4)? {
@@ -94,13 +98,25 @@ pub(super) async fn take(s: &Session<'_>, specs: &Specs, locked: &[Key]) -> Resu
         let was = Was::of(&flow, &aside);
         flows.insert(id, Locked { flow, aside, was });
     }
-    for row in told? {
+    tell(&mut flows, &told?)?;
+    Ok(flows)
+}
+
+/// Counts what was told of members since they were read.
+pub(super) async fn take_reports(s: &Session<'_>, flows: &mut Flows) -> Result<(), Fault> {
+    let ids: Vec<Uuid> = flows.keys().copied().collect();
+    let told = s.rows(Q::ReportTake, &[&ids]).await?;
+    tell(flows, &told)
+}
+
+fn tell(flows: &mut Flows, told: &[Row]) -> Result<(), Fault> {
+    for row in told {
         let change = Change { succeeded: row.try_get(2)?, failed: row.try_get(3)?, cancelled: row.try_get(4)? };
         if let Some(locked) = flows.get_mut(&row.try_get(0)?) {
             locked.flow.changed(count(row.try_get(1)?), change);
         }
     }
-    Ok(flows)
+    Ok(())
 }
 
 /// Writes what has changed of them.
@@ -141,6 +157,7 @@ pub(super) async fn write(s: &mut Session<'_>, flows: &Flows) -> Result<(), Faul
             &steps.last_id,
             &steps.held_from,
             &steps.again,
+            &workflows.hold,
         ],
     )
     .await?;
@@ -155,7 +172,8 @@ struct Step {
 
 impl Step {
     fn read(spec: StepSpec, row: &Row) -> Result<Self, Fault> {
-        let row_of_step = row_of(&spec, row.try_get(6)?, row.try_get(7)?, [8, 9, 10, 11].map(|n| row.try_get(n)))?;
+        let row_of_step =
+            row_of(&spec, row.try_get(6)?, row.try_get(7)?, [8, 9, 10, 11].map(|n| row.try_get(n)), row.try_get(17)?)?;
         let chore = chore_from(row.try_get::<_, i16>(12)?.into());
         let chore = chore.map(|chore| Ok::<_, Fault>((chore, count(row.try_get(13)?)))).transpose()?;
         let aside = Aside {
@@ -167,13 +185,14 @@ impl Step {
     }
 }
 
-/// How a step stands, by its columns: the state, whether it is closed, and the counts of its members, of successes, failures and
-/// cancellations.
+/// How a step stands, by its columns: the state, whether it is closed, the counts of its members, of successes, failures and cancellations,
+/// and how many need not succeed, if that was changed.
 pub(crate) fn row_of(
     spec: &StepSpec,
     state: i16,
     closed: bool,
     counts: [Result<i32, tokio_postgres::Error>; 4],
+    tolerance: Option<i64>,
 ) -> Result<StepRow, Fault> {
     let [members, succeeded, failed, cancelled] = counts;
     let tally = Tally {
@@ -183,7 +202,18 @@ pub(crate) fn row_of(
         failed: count(failed?),
         cancelled: count(cancelled?),
     };
-    Ok(StepRow { role: spec.role, state: step_state_from(state.into()), tally, tolerance: spec.tolerance })
+    let state = step_state_from(state.into()).ok_or_else(|| {
+        let why =
+            format!("the workflow can't be read: its step {} stands at {state}, which this version does not know", spec.name);
+        StoreError::new(StoreErrorKind::Corrupt, why)
+    })?;
+    let tolerance = tolerance.and_then(tolerance_from).unwrap_or(spec.tolerance);
+    Ok(StepRow { role: spec.role, state, tally, tolerance })
+}
+
+/// Whether it is paused, by its columns: one that is held by a retry is for programs that know of none.
+pub(crate) fn is_paused(paused: bool, hold: i16) -> bool {
+    if hold == 0 { paused } else { paused_from(hold.into()) }
 }
 
 #[derive(Default)]
@@ -192,12 +222,15 @@ struct Workflows {
     paused: Vec<bool>,
     cancelled: Vec<bool>,
     ended: Vec<i16>,
+    hold: Vec<i16>,
 }
 
 impl Workflows {
     fn push(&mut self, id: Uuid, flow: &Flow) {
         self.id.push(id);
-        self.paused.push(flow.run.paused);
+        let code = paused_of(flow.run, flow.is_held());
+        self.paused.push(code != 0);
+        self.hold.push(if flow.is_held() { code } else { 0 });
         self.cancelled.push(flow.run.cancelled);
         self.ended.push(workflow_end_of(flow.end));
     }

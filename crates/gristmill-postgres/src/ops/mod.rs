@@ -11,6 +11,7 @@ mod facts;
 mod flow;
 mod place;
 mod repair;
+mod rerun;
 mod schedule;
 mod settle;
 mod specs;
@@ -27,9 +28,10 @@ pub(crate) use encode::{is_alone, limit, storable, wait};
 pub(crate) use enqueue::enqueue;
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use enqueue::{check as check_tasks, know};
-pub(crate) use flow::row_of as step_row;
+pub(crate) use flow::{is_paused, row_of as step_row};
 pub(crate) use place::{admit, place_of, unblock};
-pub(crate) use repair::{Due, bury_reports, due, has_to_go_on, repair, take_owed};
+pub(crate) use repair::{Due, bury_reports, due, has_to_go_on, look_later, postpone, repair, take_owed};
+pub(crate) use rerun::{retry_workflow, tolerate};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use schedule::Edits;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};

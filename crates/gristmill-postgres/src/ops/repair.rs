@@ -1,6 +1,7 @@
 //! What makes good for workflows what a crash, a lost wake-up or a broken counter left behind.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use gristmill_core::State;
 use gristmill_core::kit::encode::ended_of;
@@ -11,8 +12,8 @@ use uuid::Uuid;
 
 use super::chores;
 use super::flow::{self, Flows};
-use super::limit;
 use super::specs::{Key, Specs};
+use super::{limit, wait};
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -40,6 +41,11 @@ pub(crate) struct Due {
     pub(crate) quiet: Vec<Uuid>,
     /// Something was told of members whose workflow is gone.
     pub(crate) is_stray: bool,
+    /// The deadlines of these have passed, and maybe of more.
+    pub(crate) late: Vec<Uuid>,
+    pub(crate) more_late: bool,
+    /// How long it is until the next one does.
+    pub(crate) next_late: Option<Duration>,
 }
 
 /// Looks for it, for workflows whose members are still to be dealt with from behind one on.
@@ -49,7 +55,9 @@ pub(crate) async fn due(s: &Session<'_>, after: Uuid) -> Result<Due, Fault> {
         return Ok(Due::default());
     };
     let (chored, quiet): (Vec<Uuid>, Vec<Uuid>) = (row.try_get(0)?, row.try_get(1)?);
-    Ok(Due { more_chored: chored.len() == CHORED, chored, quiet, is_stray: row.try_get(2)? })
+    let (late, next_late): (Vec<Uuid>, Option<i64>) = (row.try_get(3)?, row.try_get(4)?);
+    let (more_chored, more_late) = (chored.len() == CHORED, late.len() == CHORED);
+    Ok(Due { more_chored, chored, quiet, is_stray: row.try_get(2)?, more_late, late, next_late: next_late.map(wait) })
 }
 
 /// Whether what is blocked in some queues waits for a sweep alone, and not for other tasks. What can't be read goes on by no sweep.
@@ -164,6 +172,20 @@ async fn recount(s: &mut Session<'_>, flows: &mut Flows, lacking: &[i32], seen: 
             seen.witnesses.push(witness);
         }
     }
+    Ok(())
+}
+
+/// Those that can't be looked at are looked at again only after as long as others: they would hide those behind them.
+pub(crate) async fn look_later(s: &Session<'_>, ids: &[Uuid]) -> Result<(), Fault> {
+    let none: (Vec<Uuid>, Vec<i32>) = Default::default();
+    s.execute(Q::WorkflowTouch, &[&s.now, &ids, &none.0, &none.1, &none.0]).await?;
+    Ok(())
+}
+
+/// The same for those that can't be cancelled although their deadline has passed.
+pub(crate) async fn postpone(s: &Session<'_>, id: Uuid) -> Result<(), Fault> {
+    let later = i64::try_from(QUIET_MAX.as_millis()).unwrap_or(i64::MAX);
+    s.execute(Q::WorkflowPostpone, &[&s.now, &id, &later]).await?;
     Ok(())
 }
 

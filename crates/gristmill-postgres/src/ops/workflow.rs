@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use gristmill_core::kit::encode::{chore_of, retention_of, step_state_of, to_json, workflow_end_of};
+use gristmill_core::kit::encode::{chore_of, ms, retention_of, step_state_of, to_json, workflow_end_of};
 use gristmill_core::kit::row::{NewRow, int};
 use gristmill_core::workflow::{Extended, Extension, Flow, NewWorkflow, Order, Ordered, Started, StepState, WorkflowState};
 use gristmill_core::{EnqueueOutcome, StoreError, StoreErrorKind, WorkflowId};
@@ -87,6 +87,7 @@ fn text(new: &NewWorkflow, flow: &Flow) -> String {
     });
     json!({
         "id": new.id.as_uuid(), "name": new.name, "key": new.key, "tags": new.tags, "retention": retention_of(new.retention),
+        "deadline": new.deadline.map(ms),
         "definition": new.definition, "ended": workflow_end_of(flow.end), "steps": steps.collect::<Vec<_>>(),
         "members": members.collect::<Vec<_>>(),
     })
@@ -143,12 +144,12 @@ pub(crate) async fn reported(s: &Session<'_>, but: &[Uuid], most: usize) -> Resu
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Does what somebody wants of a workflow. Needs a transaction.
+/// Does what somebody wants of a workflow, or what follows when it is late: its deadline has passed. Needs a transaction.
 pub(crate) async fn order(
     s: &mut Session<'_>,
     specs: &Specs,
     id: WorkflowId,
-    order: Order,
+    (order, is_late): (Order, bool),
     chores: bool,
 ) -> Result<Ordered, Fault> {
     let Some(mut flows) = wait(s, specs, id).await? else { return Ok(Ordered::NotFound) };
@@ -156,6 +157,9 @@ pub(crate) async fn order(
     let had_ended = locked.flow.end.is_some();
     if !had_ended {
         locked.flow.order(order);
+        if is_late {
+            s.execute(Q::WorkflowEndLate, &[&id.as_uuid()]).await?;
+        }
     }
     locked.flow.go_on();
     let state = WorkflowState::of(locked.flow.run, locked.flow.end);
@@ -216,7 +220,7 @@ async fn add(s: &mut Session<'_>, locked: &mut Locked, extension: &Extension) ->
 
 /// Locks a workflow, however long somebody has it in hand, and reads it; `None` if there is none. Whoever does looks for reports after his
 /// commit: those who conduct have passed it over.
-async fn wait(s: &mut Session<'_>, specs: &Specs, id: WorkflowId) -> Result<Option<Flows>, Fault> {
+pub(super) async fn wait(s: &mut Session<'_>, specs: &Specs, id: WorkflowId) -> Result<Option<Flows>, Fault> {
     let Some(row) = s.row(Q::WorkflowWait, &[&vec![id.as_uuid()]]).await? else { return Ok(None) };
     let locked: Key = (row.try_get(0)?, row.try_get(1)?);
     s.own.reported = true;

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::error::Fault;
-use crate::ops::{is_alone, limit as bound, place_of, step_row, step_spec};
+use crate::ops::{is_alone, is_paused, limit as bound, place_of, step_row, step_spec};
 use crate::session::Session;
 use crate::sql::Q;
 
@@ -20,10 +20,10 @@ pub(crate) async fn workflow(s: &Session<'_>, id: WorkflowId) -> Result<Option<W
     let mut steps = Vec::new();
     for row in s.rows(Q::StepList, &[&id.as_uuid()]).await? {
         let spec = step_spec(row.try_get(1)?)?;
-        let row = step_row(&spec, row.try_get(2)?, row.try_get(3)?, [4, 5, 6, 7].map(|n| row.try_get(n)))?;
+        let row = step_row(&spec, row.try_get(2)?, row.try_get(3)?, [4, 5, 6, 7].map(|n| row.try_get(n)), row.try_get(8)?)?;
         steps.push(StepRecord { spec, row });
     }
-    Ok(Some(WorkflowRecord { definition: row.try_get(11)?, steps, ..record(&row)? }))
+    Ok(Some(WorkflowRecord { definition: row.try_get(14)?, steps, ..record(&row)? }))
 }
 
 /// Workflows that match, newest first. A page may hold fewer than there are, and then says where the next begins.
@@ -41,7 +41,7 @@ pub(crate) async fn workflows(
     let before = after.map_or(i64::MAX, Cursor::key);
     let rows = s.rows(Q::WorkflowList, &[&before, &bound(limit + 1), &filter.name, &filter.key, &states, &READ]).await?;
     let (seen, last) = match rows.first() {
-        Some(row) => (row.try_get(11)?, row.try_get::<_, Option<i64>>(12)?),
+        Some(row) => (row.try_get(14)?, row.try_get::<_, Option<i64>>(15)?),
         None => (0, None),
     };
     let mut found = Vec::with_capacity(rows.len());
@@ -58,7 +58,7 @@ pub(crate) async fn workflows(
 }
 
 fn record(row: &Row) -> Result<WorkflowRecord, Fault> {
-    let run = Run { paused: row.try_get(5)?, cancelled: row.try_get(6)? };
+    let run = Run { paused: is_paused(row.try_get(5)?, row.try_get(11)?), cancelled: row.try_get(6)? };
     let end = workflow_end_from(row.try_get::<_, i16>(7)?.into());
     Ok(WorkflowRecord {
         id: WorkflowId::from_uuid(row.try_get(1)?),
@@ -69,6 +69,8 @@ fn record(row: &Row) -> Result<WorkflowRecord, Fault> {
         unhandled: end.is_some_and(|end| end.unhandled),
         attempt: count(row.try_get(8)?),
         created_at: Timestamp::from_millis(row.try_get(9)?),
+        deadline: row.try_get::<_, Option<i64>>(12)?.map(Timestamp::from_millis),
+        overdue: row.try_get(13)?,
         finished_at: row.try_get::<_, Option<i64>>(10)?.map(Timestamp::from_millis),
         definition: String::new(),
         steps: Vec::new(),

@@ -86,8 +86,14 @@ pub(crate) fn step(name: &str, members: usize, after: &[&str]) -> StepDraft<()> 
 
 /// A workflow of these steps, whose members are tasks of the type `mail`.
 pub(crate) fn workflow(env: &Env, key: Option<&str>, steps: Vec<StepDraft<()>>) -> NewWorkflow {
-    let draft =
-        Draft { name: "w".to_owned(), key: key.map(str::to_owned), tags: Vec::new(), retention: Retention::default(), steps };
+    let draft = Draft {
+        name: "w".to_owned(),
+        key: key.map(str::to_owned),
+        tags: Vec::new(),
+        retention: Retention::default(),
+        deadline: None,
+        steps,
+    };
     let member = |_: &StepDraft<()>, _, (): &()| Ok::<_, DraftError>(task(env, "mail", Overrides::default()));
     draft.resolve(env.workflow_id(), "{}".to_owned(), member).unwrap()
 }

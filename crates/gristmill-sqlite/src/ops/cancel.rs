@@ -1,3 +1,4 @@
+use gristmill_core::kit::encode::ended_from;
 use gristmill_core::{CancelOutcome, Flags, RetryOutcome, Standing, State, TaskId, place as place_of};
 use rusqlite::{OptionalExtension, params};
 
@@ -31,22 +32,28 @@ pub(super) fn cancel_known(tx: &mut Tx<'_>, facts: &Facts) -> Result<CancelOutco
 /// Makes one ended task run again, as soon as its limit admits it if it has one.
 pub(crate) fn retry(tx: &mut Tx<'_>, id: TaskId) -> Result<RetryOutcome, Fault> {
     let Some(facts) = facts_of(tx.conn, id)? else { return Ok(RetryOutcome::NotFound) };
-    let last = tx
-        .conn
-        .prepare_cached(sql::OUTCOME_FINAL)?
-        .query_row([facts.key], |row| Ok((row.get::<_, u32>(0)?, Flags::from_bits(row.get(5)?), Flags::from_bits(row.get(6)?))));
-    let Some((claim_no, flags, owed)) = last.optional()? else { return Ok(RetryOutcome::NotEnded) };
-    if !owed.is_none() {
-        // A newer version has yet to finish its end.
-        return Ok(RetryOutcome::NotEnded);
-    }
+    let again = retry_known(tx, &facts, None)?;
+    Ok(if again.is_some() { RetryOutcome::Ready } else { RetryOutcome::NotEnded })
+}
+
+/// The same for one that is known: the state in which it had ended, `None` if it has not. `blocked`: whether it waits for others then; else
+/// that is looked up.
+pub(super) fn retry_known(tx: &mut Tx<'_>, facts: &Facts, blocked: Option<bool>) -> Result<Option<State>, Fault> {
+    let last = tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([facts.key], |row| {
+        Ok((row.get::<_, u32>(0)?, ended_from(row.get(3)?), Flags::from_bits(row.get(5)?), Flags::from_bits(row.get(6)?)))
+    });
+    // What is owed a newer version has yet to finish.
+    let Some((claim_no, state, flags, _)) = last.optional()?.filter(|(.., owed)| owed.is_none()) else { return Ok(None) };
     tx.conn.prepare_cached(sql::OUTCOME_REOPEN)?.execute(params![facts.key, claim_no])?;
     // Whoever retries wants it to run, however late it is.
     tx.conn.prepare_cached(sql::TASK_UNEXPIRE)?.execute([facts.key])?;
-    let blocked = flags.has(Flags::MEMBER) && workflow::waits(tx.conn, facts.key)?;
+    let blocked = match blocked {
+        Some(blocked) => blocked,
+        None => flags.has(Flags::MEMBER) && workflow::waits(tx.conn, facts.key)?,
+    };
     let waits = place_of(Standing { blocked, limited: flags.has(Flags::LIMITED), ..Standing::default() });
     place(tx, waits, &facts.waiter((0, claim_no, 0), flags))?;
-    Ok(RetryOutcome::Ready)
+    Ok(Some(state))
 }
 
 /// Takes a task that waits out of wherever it does; `None` if it does not wait.

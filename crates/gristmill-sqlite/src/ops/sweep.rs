@@ -40,7 +40,7 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting]) -> Result
     let rescued = rescue(tx, limit, &mut ended)?;
     let (expiring, expired) = expire(tx, limit, &mut ended)?;
     label::fill(tx.conn)?;
-    let is_left = workflow::sweep(tx, limit, quiet)?;
+    let is_left = workflow::sweep(tx, limit, quiet)? | workflow::cancel_overdue(tx, limit)?;
     if rescued.done() > 0 {
         tx.effects.points.add(Points::RESCUE);
     }
@@ -53,19 +53,21 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting]) -> Result
 /// The part of it that cannot wait: makes ready what is due, and what a workflow lets go.
 pub(crate) fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
     let promoted = due(tx, limit)?;
-    let is_left = workflow::go_on_with_chores(tx, limit)?;
+    let is_left = workflow::go_on_with_chores(tx, limit)? | workflow::cancel_overdue(tx, limit)?;
     let next_due = next_due(tx, is_left || promoted.is_spent())?;
     Ok(Swept { promoted: promoted.done(), next_due, ..Swept::default() })
 }
 
-/// How long until the next task is due; no time at all if more is left to do.
+/// How long until the next task is due, or the next workflow has to end; no time at all if more is left to do.
 fn next_due(tx: &mut Tx<'_>, is_spent: bool) -> Result<Option<Duration>, Fault> {
     tx.effects.swept = true;
     let next: Option<i64> = if is_spent {
         Some(tx.now.as_millis())
     } else {
         // What is due and still there is not for this version to promote.
-        tx.conn.prepare_cached(sql::SCHEDULED_NEXT)?.query_row([tx.now.as_millis()], |row| row.get(0))?
+        let task: Option<i64> = tx.conn.prepare_cached(sql::SCHEDULED_NEXT)?.query_row([tx.now.as_millis()], |row| row.get(0))?;
+        let workflow: Option<i64> = tx.conn.prepare_cached(sql::WORKFLOW_DEADLINE_NEXT)?.query_row([], |row| row.get(0))?;
+        task.into_iter().chain(workflow).min()
     };
     tx.memory.told_next_due(next);
     Ok(next.map(|at| Timestamp::from_millis(at).since(tx.now)))

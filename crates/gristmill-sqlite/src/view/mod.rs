@@ -10,4 +10,6 @@ pub(crate) use list::{ids_between, list, list_ids};
 pub(crate) use overview::{kinds, pending, queues, workers};
 pub(crate) use record::{are_held, get};
 pub(crate) use schedule::{due_schedules, schedule, schedules, task_states, ticks};
-pub(crate) use workflow::{Counted, Counting, count_members, list_workflows, members, quiet_workflows, steps, workflow};
+pub(crate) use workflow::{
+    Counted, Counting, count_members, kept_members, list_workflows, members, quiet_workflows, steps, workflow,
+};

@@ -1,9 +1,9 @@
 use std::cmp::Reverse;
 
-use gristmill_core::kit::encode::{chore_from, step_state_from, workflow_end_from, workflow_end_of};
-use gristmill_core::limits::{PAGE_ITEMS_MAX, RESULTS_BYTES_MAX};
+use gristmill_core::kit::encode::{chore_from, paused_from, step_state_from, tolerance_from, workflow_end_from, workflow_end_of};
+use gristmill_core::limits::{PAGE_ITEMS_MAX, RESULTS_BYTES_MAX, STEPS_MAX};
 use gristmill_core::workflow::{
-    Chore, FlowStep, Member, QUIET_MAX, Run, StepEnd, StepRecord, StepRow, StepSpec, StepState, Tally, WorkflowEnd,
+    self, FlowStep, Member, QUIET_MAX, Run, StepEnd, StepRecord, StepRow, StepSpec, StepState, Tally, WorkflowEnd,
     WorkflowFilter, WorkflowRecord, WorkflowState,
 };
 use gristmill_core::{Cursor, Flags, Page, State, StoreError, StoreErrorKind, TaskId, Timestamp, WorkflowId};
@@ -38,16 +38,17 @@ fn step(row: &Row<'_>) -> rusqlite::Result<Option<FlowStep>> {
     // What no version wrote is counted anew.
     let count = |column| Ok::<_, rusqlite::Error>(u32::try_from(row.get::<_, i64>(column)?).unwrap_or_default());
     let tally = Tally { members: count(3)?, closed: row.get(4)?, succeeded: count(5)?, failed: count(6)?, cancelled: count(7)? };
-    let state = step_state_from(row.get(2)?);
+    let Some(state) = step_state_from(row.get(2)?) else { return Ok(None) };
+    let tolerance = row.get::<_, Option<i64>>(10)?.and_then(tolerance_from).unwrap_or(spec.tolerance);
     let chore = chore_from(row.get(8)?).zip(Some(count(9)?));
-    let row = StepRow { role: spec.role, state, tally, tolerance: spec.tolerance };
+    let row = StepRow { role: spec.role, state, tally, tolerance };
     Ok(Some(FlowStep { spec, row, chore }))
 }
 
 /// One workflow with its steps.
 pub(crate) fn workflow(view: &View<'_>, id: WorkflowId) -> Result<Option<WorkflowRecord>, Fault> {
     let mut get = view.conn.prepare_cached(sql::WORKFLOW_RECORD)?;
-    let found = get.query_row([id.as_bytes().as_slice()], |row| Ok(record(row)?.zip(Some(row.get::<_, Lossy>(10)?))));
+    let found = get.query_row([id.as_bytes().as_slice()], |row| Ok(record(row)?.zip(Some(row.get::<_, Lossy>(13)?))));
     let Some(((_, record), Lossy(definition))) = found.optional()?.flatten() else { return Ok(None) };
     let Some(steps) = steps(view.conn, id)? else {
         let message =
@@ -124,7 +125,7 @@ fn codes(states: &[WorkflowState]) -> Vec<i16> {
 /// A row of the list; `None` if it has no id.
 fn record(row: &Row<'_>) -> rusqlite::Result<Option<(i64, WorkflowRecord)>> {
     let Some(id) = row.get_ref(1)?.as_blob().ok().and_then(WorkflowId::from_slice) else { return Ok(None) };
-    let run = Run { paused: row.get(5)?, cancelled: row.get(6)? };
+    let run = Run { paused: paused_from(row.get(5)?), cancelled: row.get(6)? };
     let end = workflow_end_from(row.get(7)?);
     let record = WorkflowRecord {
         id,
@@ -133,8 +134,10 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Option<(i64, WorkflowRecord)>> {
         tags: json(row, 4).unwrap_or_default(),
         state: WorkflowState::of(run, end),
         unhandled: end.is_some_and(|end| end.unhandled),
-        attempt: 1,
+        attempt: row.get(10)?,
         created_at: Timestamp::from_millis(row.get(8)?),
+        deadline: row.get::<_, Option<i64>>(11)?.map(Timestamp::from_millis),
+        overdue: row.get(12)?,
         finished_at: row.get::<_, Option<i64>>(9)?.map(Timestamp::from_millis),
         definition: String::new(),
         steps: Vec::new(),
@@ -184,16 +187,16 @@ pub(crate) struct Counting {
 pub(crate) struct Counted {
     pub(crate) number: u32,
     /// How it stood when its members were counted.
-    pub(crate) seen: StepRow,
-    pub(crate) tally: Tally,
-    /// What some of its members lack.
-    pub(crate) chore: Option<Chore>,
+    pub(crate) seen: FlowStep,
+    pub(crate) counted: workflow::Counted,
 }
 
 impl Counted {
     /// Whether it is as its members' rows say.
     pub(crate) fn is_right(&self) -> bool {
-        self.seen.tally == self.tally && self.chore.is_none()
+        let mut mended = self.seen.clone();
+        mended.recounted(self.counted);
+        mended == self.seen
     }
 }
 
@@ -224,7 +227,7 @@ pub(crate) fn count_members(view: &View<'_>, since: Timestamp, most: i64) -> Res
                 Some(open.map(|(step, number)| count(view.conn, id, number, step)).collect::<Result<Vec<_>, _>>()?)
             }
         };
-        let counted = steps.iter().flatten().map(|step| step.tally.members);
+        let counted = steps.iter().flatten().map(|step| step.seen.row.tally.members);
         members = counted.fold(members, u32::saturating_add);
         found.push(Counting { id, steps });
     }
@@ -242,20 +245,29 @@ fn is_open(row: &StepRow) -> bool {
 }
 
 fn count(conn: &Connection, id: WorkflowId, number: u32, step: &FlowStep) -> Result<Counted, Fault> {
-    let seen = step.row;
     let of = params![id.as_bytes().as_slice(), number, Flags::MEMBER.bits()];
-    let ([all, places, succeeded, failed, cancelled], blocked) = conn.prepare_cached(sql::STEP_COUNT)?.query_row(of, |row| {
+    let counted = conn.prepare_cached(sql::STEP_COUNT)?.query_row(of, |row| {
         let count = |column| Ok::<_, rusqlite::Error>(u32::try_from(row.get::<_, i64>(column)?).unwrap_or(u32::MAX));
-        Ok(([count(0)?, count(1)?, count(2)?, count(3)?, count(4)?], row.get::<_, i64>(5)? > 0))
+        let [all, succeeded, failed, cancelled, blocked] = [count(0)?, count(1)?, count(2)?, count(3)?, count(4)?];
+        let open = all.saturating_sub(succeeded + failed + cancelled);
+        Ok(workflow::Counted { succeeded, failed, cancelled, open, blocked })
     })?;
-    let closed = seen.tally.closed;
-    // The next member of an open step comes to the place behind the last one.
-    let tally = Tally { members: if closed { all } else { places }, closed, succeeded, failed, cancelled };
-    let has_open = tally.ended() < all;
-    let chore = match seen.state {
-        StepState::Goes if blocked => Some(Chore::LetGo),
-        StepState::Stops | StepState::Ended(StepEnd::Skipped) if has_open => Some(Chore::Cancel),
-        _ => None,
-    };
-    Ok(Counted { number, seen, tally, chore: chore.filter(|_| step.chore.is_none()) })
+    Ok(Counted { number, seen: step.clone(), counted })
+}
+
+/// Of each step of a workflow how many members have ended and are kept for longer than until then.
+pub(crate) fn kept_members(view: &View<'_>, id: WorkflowId, until: Timestamp) -> Result<Vec<u32>, Fault> {
+    let mut kept = view.conn.prepare_cached(sql::STEP_KEPT)?;
+    let mut rows = kept.query(params![id.as_bytes().as_slice(), until.as_millis()])?;
+    let mut counts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (Ok(step), Ok(count)) = (usize::try_from(row.get::<_, i64>(0)?), u32::try_from(row.get::<_, i64>(1)?)) else {
+            continue;
+        };
+        if step < STEPS_MAX {
+            counts.resize(counts.len().max(step + 1), 0);
+            counts[step] = count;
+        }
+    }
+    Ok(counts)
 }

@@ -5,12 +5,13 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::client::enqueue::{REPETITION_MAX, is_broken};
 use crate::core::workflow::{
-    Draft, Extended, Extension, Member, NewWorkflow, Order, Ordered, Started, WorkflowFilter, WorkflowRecord,
+    Draft, Extended, Extension, Member, NewWorkflow, Order, Ordered, Retried, Retry, Started, Tolerance, Tolerated,
+    WorkflowFilter, WorkflowRecord,
 };
 use crate::core::{Cursor, Page, StoreError, WorkflowId};
 use crate::workflow::{Form, MemberDraft, Start, StartError, WorkflowHandle};
 
-/// The workflows of a store: start, look, cancel, pause, resume. Made by [`Client::workflows`]; a workflow is written with
+/// The workflows of a store: start, look, cancel, pause, resume, retry. Made by [`Client::workflows`]; a workflow is written with
 /// [`Client::workflow`].
 #[derive(Clone, Copy, Debug)]
 pub struct Workflows<'c> {
@@ -158,6 +159,50 @@ impl<'c> Workflows<'c> {
     /// If the store can't be written. A repetition is safe.
     pub async fn resume(&self, id: WorkflowId) -> Result<Ordered, StoreError> {
         self.order(id, Order::Resume).await
+    }
+
+    /// Begins a workflow anew that has ended, under the same id: all of it, or what failed; see [`Retry`]. What runs again waits as it did at
+    /// first, and its handlers and what undoes steps run again when they are needed. The answer tells why it could not be.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result, core::WorkflowId};
+    /// use gristmill::workflow::{Retried, Retry};
+    /// # async fn example(client: Client, id: WorkflowId) -> Result<()> {
+    /// match client.workflows().retry(id, Retry::Failed).await? {
+    ///     Retried::Done(attempt) => println!("attempt {attempt}: {}", client.workflows().handle(id).result().await?),
+    ///     Retried::Gone(step) => println!("members of {step} are no longer kept: start another one"),
+    ///     refused => println!("{refused:?}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the store can't be written. After a lost connection, a repetition may find that it has [not ended](Retried::NotEnded): it was done.
+    pub async fn retry(&self, id: WorkflowId, retry: Retry) -> Result<Retried, StoreError> {
+        let retried = self.client.store().retry_workflow(id, retry).await?;
+        self.run_inline().await?;
+        Ok(retried)
+    }
+
+    /// Changes how many members of a step need not succeed, while it runs or waits. A step that has ended keeps its end; a
+    /// [retry](Self::retry) keeps the change. Programs of the version before go by what the step was defined with.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result, core::WorkflowId};
+    /// use gristmill::workflow::Tolerance;
+    /// # async fn example(client: Client, id: WorkflowId) -> Result<()> {
+    /// client.workflows().tolerate(id, "process", Tolerance::Percent(20)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the store can't be written. A repetition is safe.
+    pub async fn tolerate(&self, id: WorkflowId, step: &str, tolerance: Tolerance) -> Result<Tolerated, StoreError> {
+        let tolerated = self.client.store().tolerate(id, step, tolerance).await?;
+        self.run_inline().await?;
+        Ok(tolerated)
     }
 
     async fn order(&self, id: WorkflowId, order: Order) -> Result<Ordered, StoreError> {

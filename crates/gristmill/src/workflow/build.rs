@@ -23,6 +23,7 @@ pub struct Workflow<'c> {
     key: Option<String>,
     tags: Vec<String>,
     retention: Retention,
+    deadline: Option<Duration>,
     plan: Plan,
     /// The members of groups, by the numbers of their steps.
     members: BTreeMap<usize, More<'c>>,
@@ -64,6 +65,7 @@ impl Client {
             key: None,
             tags: Vec::new(),
             retention: Retention::default(),
+            deadline: None,
             plan: Plan::default(),
             members: BTreeMap::new(),
             common: Overrides::default(),
@@ -82,6 +84,25 @@ impl<'c> Workflow<'c> {
     /// How long the run is kept once it has ended. Its tasks have their own retention, which begins when the workflow has ended.
     pub fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
+        self
+    }
+
+    /// How long after its start the run is cancelled if it has not ended; its handlers run then. Counted anew with each
+    /// [retry](crate::client::Workflows::retry).
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result, task};
+    /// # use std::time::Duration;
+    /// # #[task(name = "pack")] async fn pack(order: u32) -> Result<u32> { Ok(order) }
+    /// # async fn example(client: Client) -> Result<()> {
+    /// let mut w = client.workflow("order").deadline(Duration::from_secs(2 * 3600));
+    /// w.step("pack", Pack { order: 7 });
+    /// let run = w.start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
         self
     }
 
@@ -171,7 +192,7 @@ impl<'c> Workflow<'c> {
 
     /// The workflow, about to be started.
     pub fn start(self) -> Start<'c, Value> {
-        let Self { client, name, key, tags, retention, plan, members, common, first } = self;
+        let Self { client, name, key, tags, retention, deadline, plan, members, common, first } = self;
         let planned = plan.take();
         let options: Vec<_> = planned.iter().map(|step| Options::of(plan.id(), step, &common, &first)).collect();
         let members = members.into_iter().filter_map(|(number, members)| {
@@ -183,7 +204,7 @@ impl<'c> Workflow<'c> {
         let steps = planned.into_iter().zip(&options).map(|(step, options)| options.step(step));
         let draft = match common.id {
             Some(_) => Err(InvalidInput::new("id", "is of one task alone, and stands in the options of all").into()),
-            None => steps.collect::<Result<Vec<_>, _>>().map(|steps| Draft { name, key, tags, retention, steps }),
+            None => steps.collect::<Result<Vec<_>, _>>().map(|steps| Draft { name, key, tags, retention, deadline, steps }),
         };
         Start::new(client, draft, members)
     }

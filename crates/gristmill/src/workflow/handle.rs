@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 use super::read::{ROOM, ReadError, Reader};
 use super::{Failed, RunError, is_work};
 use crate::client::Client;
-use crate::core::workflow::{Needs, Ordered, StepEnd, StepRecord, StepState, WorkflowRecord, WorkflowState};
+use crate::core::workflow::{
+    Needs, Ordered, Retried, Retry, StepEnd, StepRecord, StepState, Tolerance, Tolerated, WorkflowRecord, WorkflowState,
+};
 use crate::core::{StoreError, Wake, WorkflowId};
 use crate::panics;
 
@@ -16,7 +18,7 @@ use crate::panics;
 const LOOK_AGAIN_FIRST: Duration = Duration::from_millis(20);
 const LOOK_AGAIN_MAX: Duration = Duration::from_secs(1);
 
-/// A hand on one run of a workflow: await its result, look at it, cancel it, pause it.
+/// A hand on one run of a workflow: await its result, look at it, cancel it, pause it, retry it.
 ///
 /// Its result is that of its last step, which is the one that no other waits for; an array of them if that is a group. If there are
 /// several, it is an object with the result of each by its name, `null` for one that was skipped.
@@ -83,6 +85,22 @@ impl<O> WorkflowHandle<O> {
     /// If the store can't be written.
     pub async fn resume(&self) -> Result<Ordered, StoreError> {
         self.client.workflows().resume(self.id).await
+    }
+
+    /// Begins it anew once it has ended; see [`Workflows::retry`](crate::client::Workflows::retry).
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    pub async fn retry(&self, retry: Retry) -> Result<Retried, StoreError> {
+        self.client.workflows().retry(self.id, retry).await
+    }
+
+    /// Changes how many of a step may fail; see [`Workflows::tolerate`](crate::client::Workflows::tolerate).
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    pub async fn tolerate(&self, step: &str, tolerance: Tolerance) -> Result<Tolerated, StoreError> {
+        self.client.workflows().tolerate(self.id, step, tolerance).await
     }
 
     /// What went wrong in its work: that of the first member that failed, of the first step that did. `None` if nothing did, or it is no

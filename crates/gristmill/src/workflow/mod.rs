@@ -91,7 +91,10 @@ pub use signature::{IntoSignature, Signature};
 pub use start::{Start, Starting};
 pub use step::{All, Group, Many, Most, One, Step};
 
-pub use crate::core::workflow::{Member, Needs, Ordered, StepRecord, StepWord, WorkflowFilter, WorkflowRecord, WorkflowState};
+pub use crate::core::workflow::{
+    Member, Needs, Ordered, Retried, Retry, StepRecord, StepWord, Tolerance, Tolerated, WorkflowFilter, WorkflowRecord,
+    WorkflowState,
+};
 
 use crate::core::workflow::Role;
 

@@ -118,7 +118,7 @@ impl<'c, O, W> Start<'c, O, W> {
     /// Makes all that goes with the start.
     fn begin(self) -> Result<(Begun<'c>, W), StartError> {
         let Self { client, draft, mut more, id, definition, place, output: _ } = self;
-        let Draft { name, key, tags, retention, steps } = draft?;
+        let Draft { name, key, tags, retention, deadline, steps } = draft?;
         // Those go in any case: they are few, and steps have no other way to get their one member.
         let single = steps.iter().filter(|step| !step.group).map(|step| step.members.len()).sum::<usize>();
         let (mut room, mut bytes) = (BATCH_TASKS_MAX.saturating_sub(single), 0);
@@ -171,7 +171,7 @@ impl<'c, O, W> Start<'c, O, W> {
             );
             return Err(InvalidInput::new("members", problem).into());
         }
-        let draft = Draft { name, key, tags, retention, steps: prepared };
+        let draft = Draft { name, key, tags, retention, deadline, steps: prepared };
         let definition = definition.unwrap_or_else(|| super::definition::of(&draft));
         let new = draft.resolve(id, definition, |step, place, member: &Prepared| {
             member.task(client, &step.kind).map_err(|error| StartError::member(&step.name, step.group.then_some(place), error))

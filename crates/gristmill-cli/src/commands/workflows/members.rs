@@ -1,6 +1,7 @@
 use gristmill::Client;
 use gristmill::core::json::{MemberJson, PageJson};
 use gristmill::core::limits;
+use gristmill::core::workflow::WorkflowRecord;
 use gristmill::near::did_you_mean;
 
 use super::find;
@@ -29,8 +30,7 @@ pub(crate) struct Members {
 pub(super) async fn run(args: &Members, client: &Client, out: &Out) -> Result<(), CliError> {
     let workflow = find(&args.id, client).await?;
     let Some(step) = workflow.steps.iter().find(|step| step.spec.name == args.step) else {
-        let near = did_you_mean(&args.step, workflow.steps.iter().map(|step| step.spec.name.as_str()));
-        return Err(CliError::failed(format!("workflow {} has no step `{}`{near}", workflow.id, args.step)));
+        return Err(no_such_step(&workflow, &args.step));
     };
     let members = client.workflows().members(workflow.id, &args.step, args.cursor, args.limit.into()).await?;
     let is_more = |last: &u32| last.saturating_add(1) < step.row.tally.members;
@@ -46,4 +46,9 @@ pub(super) async fn run(args: &Members, client: &Client, out: &Out) -> Result<()
             short(&member.error.as_ref().map(failure_line).unwrap_or_default()),
         ]
     })
+}
+
+pub(super) fn no_such_step(workflow: &WorkflowRecord, step: &str) -> CliError {
+    let near = did_you_mean(step, workflow.steps.iter().map(|step| step.spec.name.as_str()));
+    CliError::failed(format!("workflow {} has no step `{step}`{near}", workflow.id))
 }

@@ -5,8 +5,10 @@ mod list;
 mod members;
 mod order;
 mod progress;
+mod retry;
 mod show;
 mod start;
+mod tolerate;
 mod tree;
 
 use gristmill::Client;
@@ -35,6 +37,10 @@ pub(crate) enum Args {
     Pause(Which),
     /// Let paused workflows go on
     Resume(Which),
+    /// Begin workflows anew that have ended: what failed of them, or all of it
+    Retry(retry::Again),
+    /// Change how many tasks of a step may fail, while it runs
+    Tolerate(tolerate::Tolerate),
 }
 
 /// Which workflows.
@@ -59,6 +65,8 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         Args::Cancel(which) => order::run(order::Verb::Cancel, &which.ids, &client, out).await,
         Args::Pause(which) => order::run(order::Verb::Pause, &which.ids, &client, out).await,
         Args::Resume(which) => order::run(order::Verb::Resume, &which.ids, &client, out).await,
+        Args::Retry(args) => retry::run(&args, &client, out).await,
+        Args::Tolerate(args) => tolerate::run(&args, &client, out).await,
     }
 }
 

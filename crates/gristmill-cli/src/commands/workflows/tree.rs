@@ -36,6 +36,9 @@ fn head(workflow: &WorkflowJson) -> String {
     line("state", &standing(workflow));
     line("attempt", &workflow.attempt.to_string());
     line("created", &workflow.created_at.to_string());
+    let deadline =
+        workflow.deadline.map(|at| if workflow.overdue { format!("{at}, and was cancelled for it") } else { at.to_string() });
+    line("deadline", &deadline.unwrap_or_default());
     line("finished", &workflow.finished_at.map(|at| at.to_string()).unwrap_or_default());
     line("tags", &workflow.tags.join(", "));
     text.push('\n');

@@ -1,9 +1,9 @@
 use gristmill_core::kit::encode::{at, ended_from};
 use gristmill_core::workflow::Chore;
-use gristmill_core::{Flags, Timestamp, WorkflowId, kept_after};
+use gristmill_core::{Flags, State, Timestamp, WorkflowId, kept_after};
 use rusqlite::{OptionalExtension, params};
 
-use super::super::cancel::cancel_known;
+use super::super::cancel::{cancel_known, retry_known};
 use super::super::facts::facts;
 use super::super::release::unblock_known;
 use super::super::sweep::count;
@@ -18,12 +18,28 @@ const READ_AT_ONCE: i64 = 256;
 /// Draws the conclusions from what a workflow was told, does what is to be done to its members, as far as this transaction may, and writes
 /// how it stands then. The rest is left to sweeps.
 pub(super) fn go_on(tx: &mut Tx<'_>, kept: &mut Kept) -> Result<(), Fault> {
-    kept.flow.go_on();
+    loop {
+        let was_held = kept.flow.is_held();
+        kept.flow.go_on();
+        if do_chores(tx, kept)? {
+            // Whoever sweeps is to do the rest now.
+            tx.effects.scheduled |= tx.memory.is_due_sooner(tx.now.as_millis());
+            break;
+        }
+        if !was_held {
+            break;
+        }
+    }
+    kept.write(tx)
+}
+
+/// True if something is left to do.
+fn do_chores(tx: &mut Tx<'_>, kept: &mut Kept) -> Result<bool, Fault> {
     let steps = u32::try_from(kept.flow.steps.len()).unwrap_or(u32::MAX);
     let mut is_left = false;
     for number in 0..steps {
         while let Some((chore, from)) = kept.flow.steps.get(number as usize).and_then(|step| step.chore) {
-            let before = part(tx, (kept.id, number), chore, from)?;
+            let before = part(tx, kept, number, chore, from)?;
             kept.flow.did(number, before);
             if before.is_some() {
                 is_left = true;
@@ -31,11 +47,7 @@ pub(super) fn go_on(tx: &mut Tx<'_>, kept: &mut Kept) -> Result<(), Fault> {
             }
         }
     }
-    if is_left {
-        // Whoever sweeps is to do it now.
-        tx.effects.scheduled |= tx.memory.is_due_sooner(tx.now.as_millis());
-    }
-    kept.write(tx)
+    Ok(is_left)
 }
 
 /// Goes on with what is left to do to members, of all workflows, at most so many. True if there may be more.
@@ -58,12 +70,12 @@ pub(in super::super) fn go_on_with_chores(tx: &mut Tx<'_>, limit: usize) -> Resu
 }
 
 /// Does something to the members of a step, from a place on. The place from which on it is not done, if there was too much to do.
-fn part(tx: &mut Tx<'_>, (workflow, step): (WorkflowId, u32), chore: Chore, from: u32) -> Result<Option<u32>, Fault> {
+fn part(tx: &mut Tx<'_>, kept: &mut Kept, step: u32, chore: Chore, from: u32) -> Result<Option<u32>, Fault> {
     let mut from = from;
     loop {
         let members: Vec<(i64, u32)> = {
             let mut page = tx.conn.prepare_cached(sql::MEMBER_PAGE)?;
-            let of = params![workflow.as_bytes().as_slice(), step, from, READ_AT_ONCE];
+            let of = params![kept.id.as_bytes().as_slice(), step, from, READ_AT_ONCE];
             let rows = page.query_map(of, |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect::<Result<_, _>>()?
         };
@@ -71,7 +83,9 @@ fn part(tx: &mut Tx<'_>, (workflow, step): (WorkflowId, u32), chore: Chore, from
             if !tx.members().take() {
                 return Ok(Some(*place));
             }
-            do_to(tx, chore, *key)?;
+            if let Some(state) = do_to(tx, chore, *key)? {
+                kept.flow.reopened(step, state);
+            }
             from = place.saturating_add(1);
         }
         if (members.len() as i64) < READ_AT_ONCE {
@@ -80,18 +94,40 @@ fn part(tx: &mut Tx<'_>, (workflow, step): (WorkflowId, u32), chore: Chore, from
     }
 }
 
-fn do_to(tx: &mut Tx<'_>, chore: Chore, key: i64) -> Result<(), Fault> {
+/// The state in which it had ended, if it has not any more.
+fn do_to(tx: &mut Tx<'_>, chore: Chore, key: i64) -> Result<Option<State>, Fault> {
     match chore {
         Chore::LetGo | Chore::Cancel => {
-            let Some(facts) = facts(tx.conn, key)? else { return Ok(()) };
+            let Some(facts) = facts(tx.conn, key)? else { return Ok(None) };
             if chore == Chore::LetGo {
                 unblock_known(tx, &facts)?;
             } else {
                 cancel_known(tx, &facts)?;
             }
+            Ok(None)
         }
-        Chore::Unkeep => unkeep(tx, key)?,
+        Chore::Unkeep => unkeep(tx, key).map(|()| None),
+        Chore::Again => reopen(tx, key),
+        Chore::Mend | Chore::Keep => {
+            let last =
+                tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([key], |row| Ok((row.get(0)?, ended_from(row.get(3)?))));
+            match last.optional()? {
+                Some((_, state)) if chore == Chore::Mend && state != State::Succeeded => reopen(tx, key),
+                Some((claim_no, _)) => keep(tx, key, claim_no, i64::MAX).map(|()| None),
+                None => Ok(None),
+            }
+        }
     }
+}
+
+/// Blocks one again that has ended. That its end is taken back, a trigger writes, too; what is written here says the same.
+fn reopen(tx: &mut Tx<'_>, key: i64) -> Result<Option<State>, Fault> {
+    let Some(facts) = facts(tx.conn, key)? else { return Ok(None) };
+    retry_known(tx, &facts, Some(true))
+}
+
+fn keep(tx: &Tx<'_>, key: i64, claim_no: u32, until: i64) -> Result<(), Fault> {
+    tx.conn.prepare_cached(sql::OUTCOME_KEEP)?.execute(params![key, claim_no, until])?;
     Ok(())
 }
 
@@ -108,6 +144,5 @@ pub(super) fn unkeep(tx: &mut Tx<'_>, key: i64) -> Result<(), Fault> {
         Timestamp::MAX => i64::MAX,
         until => at(until),
     };
-    tx.conn.prepare_cached(sql::OUTCOME_KEEP)?.execute(params![key, claim_no, until])?;
-    Ok(())
+    keep(tx, key, claim_no, until)
 }

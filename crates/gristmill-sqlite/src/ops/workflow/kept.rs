@@ -1,4 +1,6 @@
-use gristmill_core::kit::encode::{chore_of, retention_from, step_state_of, workflow_end_from, workflow_end_of};
+use gristmill_core::kit::encode::{
+    chore_of, paused_from, paused_of, retention_from, step_state_of, workflow_end_from, workflow_end_of,
+};
 use gristmill_core::workflow::{Chore, Flow, FlowStep, Run, StepRow, Tally, WorkflowEnd};
 use gristmill_core::{Retention, StoreError, StoreErrorKind, Timestamp, WorkflowId};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -18,11 +20,11 @@ pub(super) struct Kept {
     pub(super) id: WorkflowId,
     /// As it is to be.
     pub(super) flow: Flow,
-    /// Of its flow and of each step what changes, as it was.
-    was: (Run, Option<WorkflowEnd>),
+    /// Of its flow, whether it was held, and of each step what changes, as it was.
+    was: (Run, Option<WorkflowEnd>, bool),
     steps_were: Vec<(StepRow, Option<(Chore, u32)>)>,
     retention: i64,
-    finished_at: Option<i64>,
+    pub(super) finished_at: Option<i64>,
     touched_at: i64,
 }
 
@@ -38,12 +40,12 @@ pub(super) enum Missing {
 pub(super) fn read(conn: &Connection, id: WorkflowId) -> Result<Result<Kept, Missing>, Fault> {
     let mut get = conn.prepare_cached(sql::WORKFLOW_GET)?;
     let found = get.query_row([id.as_bytes().as_slice()], |row| {
-        let run = Run { paused: row.get(0)?, cancelled: row.get(1)? };
+        let run = Run { paused: paused_from(row.get(0)?), cancelled: row.get(1)? };
         let end = workflow_end_from(row.get(2)?);
         Ok(Kept {
             id,
             flow: Flow { run, end, steps: Vec::new() },
-            was: (run, end),
+            was: (run, end, false),
             steps_were: Vec::new(),
             retention: row.get(3)?,
             finished_at: row.get(4)?,
@@ -57,6 +59,7 @@ pub(super) fn read(conn: &Connection, id: WorkflowId) -> Result<Result<Kept, Mis
     };
     kept.steps_were = steps.iter().map(|step| (step.row, step.chore)).collect();
     kept.flow.steps = steps;
+    kept.was.2 = kept.flow.is_held();
     Ok(Ok(kept))
 }
 
@@ -78,7 +81,7 @@ impl Kept {
             let (chore, from) = (chore_of(chore.map(|(chore, _)| chore)), chore.map_or(0, |(_, from)| from));
             put.execute(params![id, number, state, members, closed, succeeded, failed, cancelled, chore, from])?;
         }
-        let stands = (self.flow.run, self.flow.end);
+        let stands = (self.flow.run, self.flow.end, self.flow.is_held());
         let now = tx.now.as_millis();
         if self.flow.end.is_some() {
             self.finished_at = self.finished_at.or(Some(now));
@@ -99,7 +102,7 @@ impl Kept {
         let Flow { run, end, .. } = &self.flow;
         tx.conn.prepare_cached(sql::WORKFLOW_PUT)?.execute(params![
             self.id.as_bytes().as_slice(),
-            run.paused,
+            paused_of(*run, self.flow.is_held()),
             run.cancelled,
             workflow_end_of(*end),
             self.finished_at,

@@ -44,20 +44,24 @@ fn tell_owed(tx: &mut Tx<'_>, limit: usize) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Puts right what differs from the rows of the members, and lets the workflow go on.
+/// Puts right what differs from the rows of the members, and lets the workflow go on. It is looked at again only after as long as before, also
+/// if it can't be read: else it would hide those behind it.
 fn mend(tx: &mut Tx<'_>, quiet: &Counting) -> Result<(), Fault> {
-    let Some(steps) = &quiet.steps else { return Ok(()) };
-    let Ok(mut kept) = read(tx.conn, quiet.id)? else { return Ok(()) };
-    for Counted { number, seen, tally, chore } in steps {
+    let read = quiet.steps.as_ref().map(|steps| Ok::<_, Fault>((steps, read(tx.conn, quiet.id)?))).transpose()?;
+    let Some((steps, Ok(mut kept))) = read else {
+        let later = params![quiet.id.as_bytes().as_slice(), tx.now.as_millis()];
+        tx.conn.prepare_cached(sql::WORKFLOW_LOOK_LATER)?.execute(later)?;
+        return Ok(());
+    };
+    for Counted { number, seen, counted } in steps {
         // Whatever has happened since it was counted shows.
-        let Some(step) = kept.flow.steps.get_mut(*number as usize).filter(|step| step.row == *seen) else { continue };
-        if step.row.tally != *tally {
-            tracing::warn!(workflow = %quiet.id, step = step.spec.name, was = ?step.row.tally, is = ?tally, "a step had lost count of its members");
-            step.row.tally = *tally;
+        let Some(step) = kept.flow.steps.get_mut(*number as usize).filter(|step| step.row == seen.row) else { continue };
+        let was = step.row.tally;
+        step.recounted(*counted);
+        if step.row.tally != was {
+            tracing::warn!(workflow = %quiet.id, step = step.spec.name, ?was, is = ?step.row.tally, "a step had lost count of its members");
         }
-        step.chore = step.chore.or(chore.map(|chore| (chore, 0)));
     }
-    // It is looked at again only after as long as before.
     kept.touch(tx)?;
     go_on(tx, &mut kept)
 }

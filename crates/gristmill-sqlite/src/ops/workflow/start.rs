@@ -1,4 +1,4 @@
-use gristmill_core::kit::encode::{at, chore_of, retention_of, step_state_of, to_json, workflow_end_of};
+use gristmill_core::kit::encode::{at, chore_of, ms, retention_of, step_state_of, to_json, workflow_end_of};
 use gristmill_core::workflow::{Flow, NewWorkflow};
 use gristmill_core::{NewTask, StoreError, Timestamp};
 
@@ -44,6 +44,11 @@ impl Start {
         &self.new.members
     }
 
+    /// When it is cancelled if it has not ended.
+    pub(super) fn deadline_at(&self) -> Option<i64> {
+        self.new.deadline.map(|deadline| at(self.now.saturating_add(deadline)))
+    }
+
     /// Whether something is to be done to members when all is written.
     pub(crate) fn has_chores(&self) -> bool {
         self.flow.steps.iter().any(|step| step.chore.is_some())
@@ -51,7 +56,7 @@ impl Start {
 
     /// The first statement: it changes nothing if another run stands for this one.
     pub(crate) fn run(&self) -> Step<'_> {
-        let NewWorkflow { id, name, key, retention, definition, .. } = &self.new;
+        let NewWorkflow { id, name, key, retention, deadline, definition, .. } = &self.new;
         let retention = retention_of(*retention);
         let finished_at = self.flow.end.map(|_| at(self.now));
         let values = [
@@ -65,6 +70,8 @@ impl Start {
             finished_at.into(),
             keep_until(retention, finished_at).into(),
             Value::Text(definition),
+            deadline.map(ms).into(),
+            self.deadline_at().into(),
         ];
         Step::new(Statement::WorkflowInsert, values)
     }

@@ -1,15 +1,16 @@
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{FORM_BYTES_MAX, FORM_MEMBERS_MAX, Form, FormError, MemberDraft, Mistakes, Place, below, check, definition};
 use crate::core::workflow::{Draft, Needs, Reference, ReferenceError, Role, StepDraft, Tolerance, reference_places};
-use crate::core::{Limits, NewTask, Overrides, Policy, TaskId};
+use crate::core::{Limits, NewTask, Overrides, Policy, TaskId, parse_duration};
 use crate::twins;
 use crate::written::{self, Entries, OPTIONS, is_due_twice, read_option, unknown};
 
-const FORM: [&str; 6] = ["name", "key", "tags", "retention", "options", "steps"];
+const FORM: [&str; 7] = ["name", "key", "tags", "retention", "deadline", "options", "steps"];
 const STEP: [&str; 6] = ["task", "args", "each", "after", "may_fail", "undo"];
 /// What undoes a step or handles an end has these, and options.
 const PART: [&str; 2] = ["task", "args"];
@@ -69,6 +70,7 @@ impl<'a> Reader<'a> {
                 "key" => draft.key = self.value(&place, value).unwrap_or_default(),
                 "tags" => draft.tags = self.value::<Option<_>>(&place, value).flatten().unwrap_or_default(),
                 "retention" => draft.retention = self.value::<Option<_>>(&place, value).flatten().unwrap_or_default(),
+                "deadline" => draft.deadline = self.deadline(&place, value),
                 "options" => {}
                 "steps" => self.all_steps(&place, value),
                 _ => match HANDLERS.iter().find(|(name, _)| *name == key) {
@@ -278,16 +280,21 @@ impl<'a> Reader<'a> {
     }
 
     fn may_fail(&mut self, place: &str, value: &RawValue) -> Option<Tolerance> {
-        let wrong = "is neither a number of members such as 3 nor a share of them such as \"20%\"";
-        let percent = written::read::<String>(value).ok().and_then(|text| text.strip_suffix('%')?.trim().parse().ok());
-        match (written::read(value), percent) {
-            (Ok(count), _) => Some(Tolerance::Count(count)),
-            (Err(_), Some(percent @ 0..=100)) => Some(Tolerance::Percent(percent)),
-            _ => {
-                self.mistakes.add(place, wrong);
-                None
-            }
+        if let Ok(count) = written::read(value) {
+            return Some(Tolerance::Count(count));
         }
+        let share = written::read::<String>(value).ok().filter(|text| text.ends_with('%')).and_then(|text| text.parse().ok());
+        if share.is_none() {
+            self.mistakes.add(place, "is neither a number of members such as 3 nor a share of them such as \"20%\"");
+        }
+        share
+    }
+
+    /// How long the whole may take, such as `"2h"`.
+    fn deadline(&mut self, place: &str, value: &RawValue) -> Option<Duration> {
+        let text = self.value::<Option<String>>(place, value).flatten()?;
+        let deadline = parse_duration(&text);
+        deadline.map_err(|why| self.mistakes.add(place, why)).ok()
     }
 
     /// The members of a group, from their arguments.
