@@ -1,16 +1,18 @@
 use gristmill_core::kit::encode::{at, ended_from};
 use gristmill_core::workflow::Chore;
 use gristmill_core::{Flags, Timestamp, WorkflowId, kept_after};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::cancel::cancel_known;
 use super::super::facts::facts;
+use super::super::place::Lasts;
 use super::super::release::unblock_known;
 use super::super::sweep::count;
 use super::kept::{Kept, read};
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
+use crate::whereabouts::Waiter;
 
 /// Members that are read at a time.
 const READ_AT_ONCE: i64 = 256;
@@ -58,21 +60,25 @@ pub(in super::super) fn go_on_with_chores(tx: &mut Tx<'_>, limit: usize) -> Resu
 }
 
 /// Does something to the members of a step, from a place on. The place from which on it is not done, if there was too much to do.
-fn part(tx: &mut Tx<'_>, (workflow, step): (WorkflowId, u32), chore: Chore, from: u32) -> Result<Option<u32>, Fault> {
-    let mut from = from;
+fn part(tx: &mut Tx<'_>, of: (WorkflowId, u32), chore: Chore, from: u32) -> Result<Option<u32>, Fault> {
+    let (mut from, mut lasts) = (from, Lasts::default());
     loop {
-        let members: Vec<(i64, u32)> = {
-            let mut page = tx.conn.prepare_cached(sql::MEMBER_PAGE)?;
-            let of = params![workflow.as_bytes().as_slice(), step, from, READ_AT_ONCE];
-            let rows = page.query_map(of, |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<Result<_, _>>()?
-        };
-        for (key, place) in &members {
+        let members = members(tx.conn, of, chore, from)?;
+        for member in &members {
             if !tx.members().take() {
-                return Ok(Some(*place));
+                return Ok(Some(member.place));
             }
-            do_to(tx, chore, *key)?;
-            from = place.saturating_add(1);
+            match (chore, member.blocked) {
+                (Chore::LetGo, Some(waiter)) => drop(unblock_known(tx, &mut lasts, waiter)?),
+                (Chore::LetGo, None) => {}
+                (Chore::Cancel, _) => {
+                    if let Some(facts) = facts(tx.conn, member.key)? {
+                        cancel_known(tx, &facts)?;
+                    }
+                }
+                (Chore::Unkeep, _) => unkeep(tx, member.key)?,
+            }
+            from = member.place.saturating_add(1);
         }
         if (members.len() as i64) < READ_AT_ONCE {
             return Ok(None);
@@ -80,19 +86,37 @@ fn part(tx: &mut Tx<'_>, (workflow, step): (WorkflowId, u32), chore: Chore, from
     }
 }
 
-fn do_to(tx: &mut Tx<'_>, chore: Chore, key: i64) -> Result<(), Fault> {
-    match chore {
-        Chore::LetGo | Chore::Cancel => {
-            let Some(facts) = facts(tx.conn, key)? else { return Ok(()) };
-            if chore == Chore::LetGo {
-                unblock_known(tx, &facts)?;
-            } else {
-                cancel_known(tx, &facts)?;
-            }
-        }
-        Chore::Unkeep => unkeep(tx, key)?,
-    }
-    Ok(())
+/// Some of a step.
+struct Member {
+    key: i64,
+    place: u32,
+    /// Asked only of those that are to be let go.
+    blocked: Option<Waiter>,
+}
+
+fn members(conn: &Connection, (workflow, step): (WorkflowId, u32), chore: Chore, from: u32) -> Result<Vec<Member>, Fault> {
+    let is_asked = chore == Chore::LetGo;
+    let mut page = conn.prepare_cached(if is_asked { sql::MEMBER_BLOCKED } else { sql::MEMBER_PAGE })?;
+    let member = |row: &Row<'_>| {
+        let (key, place) = (row.get(0)?, row.get(1)?);
+        let blocked = match is_asked && row.get::<_, Option<i64>>(5)?.is_some() {
+            true => Some(Waiter {
+                queue: row.get(2)?,
+                kind: row.get(3)?,
+                priority: row.get(4)?,
+                attempt: row.get(5)?,
+                claim_no: row.get(6)?,
+                crashes: row.get(7)?,
+                flags: Flags::from_bits(row.get(8)?),
+                run_at: row.get(9)?,
+                ..Waiter::unread(key)
+            }),
+            false => None,
+        };
+        Ok(Member { key, place, blocked })
+    };
+    let rows = page.query_map(params![workflow.as_bytes().as_slice(), step, from, READ_AT_ONCE], member)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// A member that has ended is kept no longer than its retention says.
