@@ -14,9 +14,10 @@ const KEPT_MS_MAX: i64 = 3_153_600_000_000;
 /// Puts the text of the doors into a statement.
 pub(crate) fn fill(text: &str) -> String {
     type Part = (&'static str, fn() -> String);
-    let parts: [Part; 21] = [
+    let parts: [Part; 22] = [
         ("{placed}", placed),
         ("{placed_new}", placed_new),
+        ("{placed_free}", placed_free),
         ("{placed_one}", placed_one),
         ("{enter}", enter),
         ("{enter_free}", enter_free),
@@ -74,7 +75,13 @@ pub(crate) fn placed() -> String {
 /// `{placed_new}`: the same where a new row of `task` is made, by the statement whose parameter 17 says who is blocked. That it stands in
 /// the RETURNING spares the statement one more turn of each row.
 fn placed_new() -> String {
-    placed_of("id = ANY($17)", "run_at", "flags", "created_at")
+    // A look into a table of them: each of many would be compared with all of many.
+    placed_of("id IN (SELECT unnest($17))", "run_at", "flags", "created_at")
+}
+
+/// `{placed_free}`: the same for tasks that nothing but their time holds back.
+fn placed_free() -> String {
+    placed_of("false", "run_at", "flags", "created_at")
 }
 
 /// `{placed_one}`: the same for plpgsql, of the variables that `{enter_one}` takes.

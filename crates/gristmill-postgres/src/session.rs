@@ -67,11 +67,27 @@ impl<'a> Session<'a> {
     /// From now on everything is one transaction.
     pub(crate) async fn begin(&mut self) -> Result<(), Fault> {
         if !std::mem::replace(&mut self.open, true) {
-            let wait = self.lock_wait.as_ref().map(|wait| format!("; SET LOCAL lock_timeout = {wait}")).unwrap_or_default();
-            let mode = if self.sees_one_moment { "REPEATABLE READ READ ONLY" } else { "READ COMMITTED" };
-            self.conn()?.batch(&format!("BEGIN ISOLATION LEVEL {mode}{wait}")).await?;
+            self.conn()?.batch(&self.beginning()).await?;
         }
         Ok(())
+    }
+
+    /// The same together with its first statement: both are sent at once, and one answer is waited for instead of two.
+    pub(crate) async fn begin_with(&mut self, query: Q, params: Params<'_>) -> Result<Vec<Row>, Fault> {
+        if std::mem::replace(&mut self.open, true) {
+            return self.rows(query, params).await;
+        }
+        let (conn, beginning) = (self.conn()?, self.beginning());
+        // In this order. A transaction that can't begin is an error of the connection, of which the statement learns, too.
+        let (begun, rows) = tokio::join!(biased; conn.batch(&beginning), conn.rows(self.texts, query, params));
+        begun?;
+        Ok(rows?)
+    }
+
+    fn beginning(&self) -> String {
+        let wait = self.lock_wait.as_ref().map(|wait| format!("; SET LOCAL lock_timeout = {wait}")).unwrap_or_default();
+        let mode = if self.sees_one_moment { "REPEATABLE READ READ ONLY" } else { "READ COMMITTED" };
+        format!("BEGIN ISOLATION LEVEL {mode}{wait}")
     }
 
     /// Whether so many days are kept that a statement is not to open all of them. Then everything is one transaction from now on, whose

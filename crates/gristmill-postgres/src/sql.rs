@@ -4,7 +4,7 @@
 //! literal, `{now}` the server's clock in milliseconds (or parameter 1, with which a test moves it), `{channel}` where notifications go,
 //! and `{tell}` a further column that notifies, with `notify=inside`. `{briefN}` is a condition that holds, and that before has the statement wait for locks no longer than
 //! parameter N says, which is null for as long as usual: in this way behind a pooler, too. What statements that claim have in common is
-//! in `queries/parts/`: `{in_line}`, `{by_kind}`, `{taken}`; and of those that look at the heads of queues, `{heads}`. `{t_of_days}` and `{o_of_days}` name the ids of `$1` once more, in the texts
+//! in `queries/parts/`: `{in_line}`, `{by_kind}`, `{taken}`; of those that look at the heads of queues, `{heads}`; of members of workflows, `{members}`; and where go those that are let go, `{go}`. `{t_of_days}` and `{o_of_days}` name the ids of `$1` once more, in the texts
 //! of [`OF_DAYS`], and `{forget}` is left to another statement there; `{place}` is the table of [`OF_PLACE`]. Those about places and ends are the [`doors`].
 
 use gristmill_core::Place;
@@ -85,7 +85,6 @@ queries! {
     FlowRead "flow_read" [UUID_ARRAY];
     FlowWrite "flow_write" [INT8, UUID_ARRAY, BOOL_ARRAY, BOOL_ARRAY, INT2_ARRAY, UUID_ARRAY, INT4_ARRAY, INT2_ARRAY, BOOL_ARRAY, INT4_ARRAY,
         INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, BOOL_ARRAY, INT2_ARRAY];
-    HeldBlocked "held_blocked" [UUID_ARRAY];
     HeldLeases "held_leases" [UUID_ARRAY];
     IdsBetween "ids_between" [UUID, UUID, INT8];
     IndexLacking "index_lacking" [TEXT, TEXT];
@@ -127,10 +126,11 @@ queries! {
     ListTasks "list_tasks" [INT8, INT8, INT8, INT4, INT4_ARRAY, INT8, INT8];
     ListUnlabelled "list_unlabelled" [INT8, INT8, INT8];
     ListWaiting "list_waiting" [INT8, INT8, INT8, INT4, INT4_ARRAY];
+    LetGo "let_go" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID];
     LiveTake "live_take" [UUID_ARRAY];
     LockHolders "lock_holders" [TEXT];
     MemberCount "member_count" [UUID_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID];
-    MemberIds "member_ids" [UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID];
+    MemberIds "member_ids" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID];
     MemberKept "member_kept" [UUID, INT4, INT8];
     MemberPage "member_page" [UUID, INT4, INT4, INT8, UUID, UUID, INT8];
     MigrationExists "migration_exists" [TEXT];
@@ -207,12 +207,14 @@ queries! {
     TaskStatesOfDays "task_states" [UUID_ARRAY];
     TaskUnexpire "task_unexpire" [UUID_ARRAY];
     TaskWanted "task_wanted" [UUID_ARRAY];
+    ToldLock "told_lock" [UUID_ARRAY, INT8];
     TickInsert "tick_insert" [INT8, TEXT_ARRAY, INT8_ARRAY, INT2_ARRAY, UUID_ARRAY, TEXT_ARRAY];
     TickPage "tick_page" [TEXT, INT8, INT8];
     TickPrune "tick_prune" [INT8, INT8, INT8];
     TickCorrect "tick_correct" [TEXT_ARRAY, INT8_ARRAY, INT2_ARRAY, TEXT_ARRAY, UUID_ARRAY];
     Unblock "unblock" [INT8, UUID_ARRAY];
     Unkeep "unkeep" [UUID_ARRAY];
+    UnkeepOfDays "unkeep" [UUID_ARRAY];
     Unpark "unpark" [INT4, INT4, INT8];
     WaitingCount "waiting_count" [INT4, INT8];
     WaitingExpire "expire" [INT8, INT8, INT8];
@@ -247,12 +249,14 @@ queries! {
 /// row, in decimal arithmetic, which was a tenth of the server's work.
 const NOW: &str = "(SELECT coalesce($1::bigint, floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint))";
 
-/// What a claim finds, and what it does with that; and the heads of queues.
-const PARTS: [(&str, &str); 4] = [
+/// What a claim finds, and what it does with that; the heads of queues; the members of steps, and where go those that are let go.
+const PARTS: [(&str, &str); 6] = [
     ("{heads}", include_str!("../queries/parts/heads.sql")),
     ("{in_line}", include_str!("../queries/parts/in_line.sql")),
     ("{by_kind}", include_str!("../queries/parts/by_kind.sql")),
     ("{taken}", TAKEN),
+    ("{members}", include_str!("../queries/parts/members.sql")),
+    ("{go}", include_str!("../queries/parts/go.sql")),
 ];
 const TAKEN: &str = include_str!("../queries/parts/taken.sql");
 /// Where a claim finds the bodies of what it takes, and of which row each is: one by one, as it goes.
@@ -262,7 +266,7 @@ const BODY_FOUND: [&str; 2] =
     ["(SELECT true AS found, seq AS arrival, * FROM {s}.task t WHERE t.id = ANY($6) OFFSET 0)", "t.id = g.id"];
 
 /// Statements that are prepared twice, as a plan for their ids opens no other day: for where many days are kept.
-const OF_DAYS: [Q; 4] = [Q::RecordOfDays, Q::SettleForgetOfDays, Q::TaskSameOfDays, Q::TaskStatesOfDays];
+const OF_DAYS: [Q; 5] = [Q::RecordOfDays, Q::SettleForgetOfDays, Q::TaskSameOfDays, Q::TaskStatesOfDays, Q::UnkeepOfDays];
 /// What differs in these from the others: what they say besides of a row of task and of one of outcome, and what they leave to a statement
 /// that is given the ids.
 const MARKS_OF_DAYS: [(&str, [&str; 2]); 3] = [
@@ -296,8 +300,9 @@ impl Texts {
     pub(crate) fn new(schema: &str, telling: bool) -> Self {
         let tell = if telling { TELL } else { "" };
         let text = |(n, (text, _)): (usize, &(&str, _))| {
-            let free = if n == Q::EnqueueFree as usize { "{enter_free}" } else { "{enter}" };
-            let text = text.replace("{tell}", tell).replace("{enter}", free);
+            let is_free = n == Q::EnqueueFree as usize;
+            let [enter, placed] = if is_free { ["{enter_free}", "{placed_free}"] } else { ["{enter}", "{placed_new}"] };
+            let text = text.replace("{tell}", tell).replace("{enter}", enter).replace("{placed_new}", placed);
             let of_days = usize::from(OF_DAYS.iter().any(|query| *query as usize == n));
             let text = MARKS_OF_DAYS.iter().fold(text, |text, (mark, says)| text.replace(mark, says[of_days]));
             let place = OF_PLACE.iter().find(|(query, _)| *query as usize == n).map_or("", |(_, place)| doors::table(*place));

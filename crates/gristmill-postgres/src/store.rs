@@ -286,7 +286,8 @@ impl Source for PostgresStore {
     }
 
     async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
-        run!(&self.inner, pool, Kind::Single, s => view::pending(&mut s, self.inner.conducting.specs(), queues, within))
+        // Of one moment: what ends while it is looked for would else be neither running nor told of.
+        run!(&self.inner, pool, Kind::Snapshot, s => view::pending(&mut s, self.inner.conducting.specs(), queues, within))
     }
 
     async fn members(&self, id: WorkflowId, step: &str, after: Option<u32>, limit: usize) -> Result<Vec<Member>, StoreError> {

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,6 +36,7 @@ const OWED_EVERY_MS: i64 = 600_000;
 #[derive(Debug)]
 pub(crate) struct Conducting {
     reported: AtomicBool,
+    callers: Callers,
     /// Members of workflows that are run here, whose ends a handler's transaction may commit.
     members: Mutex<HashSet<TaskId>>,
     /// More is to be done to members.
@@ -50,6 +51,7 @@ impl Default for Conducting {
     fn default() -> Self {
         Self {
             reported: AtomicBool::new(false),
+            callers: Callers::default(),
             members: Mutex::default(),
             left: AtomicBool::new(false),
             owed_at: AtomicI64::new(i64::MIN),
@@ -96,13 +98,81 @@ impl Conducting {
     }
 }
 
+/// Those in this process who have committed reports. One of them conducts for all: what another would find is in his hands.
+#[derive(Debug, Default)]
+struct Callers(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    is_conducted: bool,
+    is_anybody: bool,
+    answers: Vec<oneshot::Sender<()>>,
+}
+
+impl Callers {
+    /// Joins; true if nobody conducts, so that the caller has to see to it.
+    fn join(&self, done: Option<oneshot::Sender<()>>) -> bool {
+        let mut waiting = self.waiting();
+        waiting.answers.extend(done);
+        waiting.is_anybody = true;
+        !std::mem::replace(&mut waiting.is_conducted, true)
+    }
+
+    /// Those who have joined since this was last asked; `None` if nobody has, and then the next to come has to conduct.
+    fn next(&self) -> Option<Vec<oneshot::Sender<()>>> {
+        let mut waiting = self.waiting();
+        waiting.is_conducted = std::mem::take(&mut waiting.is_anybody);
+        waiting.is_conducted.then(|| std::mem::take(&mut waiting.answers))
+    }
+
+    fn is_anybody(&self) -> bool {
+        self.waiting().is_anybody
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Two flags and a list, which are whole at every moment.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever conducts. Should his runtime end, or he panic, those who wait are let go, and the next to come conducts.
+struct Conductor<'a> {
+    callers: &'a Callers,
+    is_over: bool,
+}
+
+impl Conductor<'_> {
+    fn next(&mut self) -> Option<Vec<oneshot::Sender<()>>> {
+        let next = self.callers.next();
+        self.is_over = next.is_none();
+        next
+    }
+}
+
+impl Drop for Conductor<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            *self.callers.waiting() = Waiting::default();
+        }
+    }
+}
+
+/// If somebody waits no more, that is well.
+fn answer(waiting: &mut Vec<oneshot::Sender<()>>) {
+    for done in waiting.drain(..) {
+        let _ = done.send(());
+    }
+}
+
 impl Inner {
     /// Lets workflows go on of whose members something was reported here. Returns when what followed at once is done; whoever waits may go away
     /// meanwhile.
     pub(crate) async fn conduct_reported(self: &Arc<Self>) {
         if self.conducting.reported.swap(false, Ordering::AcqRel) {
             let (done, waiting) = oneshot::channel();
-            self.tasks.spawn(self.clone().conduct_or_leave(Some(done)));
+            if self.conducting.callers.join(Some(done)) {
+                self.tasks.spawn(self.clone().conduct_for_all());
+            }
             // Nobody answers if it failed: that is told, and left to a sweep.
             let _ = waiting.await;
         }
@@ -111,45 +181,78 @@ impl Inner {
     /// The same, and nobody waits.
     #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres"))]
     pub(crate) fn conduct_apart(self: &Arc<Self>) {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            self.tasks.spawn_on(self.clone().conduct_or_leave(None), &runtime);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && self.conducting.callers.join(None)
+        {
+            self.tasks.spawn_on(self.clone().conduct_for_all(), &runtime);
         }
     }
 
-    async fn conduct_or_leave(self: Arc<Self>, done: Option<oneshot::Sender<()>>) {
-        if let Err(error) = self.conduct_all(done).await {
-            tracing::debug!(%error, "workflows go on with the next sweep");
-        }
-    }
-
-    async fn conduct_all(self: &Arc<Self>, mut done: Option<oneshot::Sender<()>>) -> Result<(), StoreError> {
-        let (mut passed_over, mut transactions): (Vec<Uuid>, usize) = (Vec::new(), 0);
-        loop {
-            let told: Result<Vec<Uuid>, StoreError> =
-                run!(self, pool, Kind::Single, s => ops::reported(&s, &passed_over, TOGETHER));
-            let told = told?;
-            if told.is_empty() {
-                break;
+    /// Conducts for whoever has joined, until nobody does any more.
+    async fn conduct_for_all(self: Arc<Self>) {
+        let mut conductor = Conductor { callers: &self.conducting.callers, is_over: false };
+        while let Some(waiting) = conductor.next() {
+            if let Err(error) = self.conduct_for(waiting).await {
+                tracing::debug!(%error, "workflows go on with the next sweep");
             }
-            for more in 0..=FULL_MAX {
-                let conducted = self.conduct(&told).await?;
-                if more == 0 {
-                    passed_over.extend(told.iter().filter(|id| !conducted.taken.contains(id)));
-                } else {
-                    // What was told while it was in hand here was passed over by others, so that it is looked at again.
-                    passed_over.retain(|id| !conducted.taken.contains(id));
-                }
-                transactions += 1;
-                if transactions == AWAITED {
-                    // If nobody waits any more, that is well.
-                    let _ = done.take().map(|done| done.send(()));
-                }
-                if !conducted.progress.is_full {
+        }
+    }
+
+    /// Until nothing more is reported, or somebody joins, for whom it is done from the beginning. Whoever waits is answered then: a process that
+    /// ends sooner would leave to sweeps what others passed over.
+    async fn conduct_for(self: &Arc<Self>, waiting: Vec<oneshot::Sender<()>>) -> Result<(), StoreError> {
+        let (mut waiting, mut passed_over, mut transactions) = (waiting, Vec::new(), 0);
+        loop {
+            let (mut conducted, spent) = self.conduct_told(&passed_over).await?;
+            let dealt_with = conducted.taken.len() + conducted.unread.len();
+            if dealt_with == 0 {
+                return Ok(());
+            }
+            passed_over.append(&mut conducted.unread);
+            let ids: Vec<Uuid> = conducted.taken.into_iter().collect();
+            let (mut is_full, mut is_told) = (conducted.progress.is_full, conducted.is_told);
+            transactions += spent;
+            for _ in 0..FULL_MAX {
+                if !is_full {
                     break;
                 }
+                if transactions >= AWAITED {
+                    answer(&mut waiting);
+                }
+                let more = self.conduct(&ids).await?;
+                is_full = more.progress.is_full;
+                is_told |= more.is_told;
+                transactions += 1;
+            }
+            if transactions >= AWAITED {
+                answer(&mut waiting);
+            }
+            // What others passed over meanwhile is found by the next look, for which somebody waits.
+            if dealt_with < TOGETHER && !is_told && self.conducting.callers.is_anybody() {
+                return Ok(());
             }
         }
-        Ok(())
+    }
+
+    /// Lets workflows go on of whose members something was reported, but for some and for those that others have in hand. Says in how many
+    /// transactions, too.
+    async fn conduct_told(self: &Arc<Self>, passed_over: &[Uuid]) -> Result<(ops::Conducted, usize), StoreError> {
+        let conducted: Result<ops::Conducted, StoreError> = run!(self, pool, Kind::SingleBriefly, s => {
+            ops::conduct_told(&mut s, &self.conducting.specs, passed_over, TOGETHER)
+        });
+        match conducted {
+            Err(error) if error.is_transient() && !is_locked(&error) => Err(error),
+            // One of them stands in the way of the others.
+            Err(_) => {
+                let told: Result<Vec<Uuid>, StoreError> =
+                    run!(self, pool, Kind::Single, s => ops::reported(&s, passed_over, TOGETHER));
+                let told = told?;
+                let mut conducted = self.conduct_each(&told).await;
+                conducted.unread = told.iter().filter(|id| !conducted.taken.contains(id)).copied().collect();
+                Ok((conducted, told.len()))
+            }
+            Ok(conducted) => Ok((conducted, 1)),
+        }
     }
 
     /// Lets these workflows go on, but those that somebody has in hand. One that stands in the way of the others goes on by itself, and
@@ -160,6 +263,10 @@ impl Inner {
         if error.is_transient() && !is_locked(&error) {
             return Err(error);
         }
+        Ok(self.conduct_each(ids).await)
+    }
+
+    async fn conduct_each(self: &Arc<Self>, ids: &[Uuid]) -> ops::Conducted {
         let mut conducted = ops::Conducted::default();
         for id in ids {
             let mut one = self.conduct_once(&[*id], true).await;
@@ -170,11 +277,12 @@ impl Inner {
                 Ok(one) => {
                     conducted.taken.extend(one.taken);
                     conducted.progress.add(one.progress);
+                    conducted.is_told |= one.is_told;
                 }
                 Err(error) => tracing::warn!(workflow = %id, %error, "this workflow can't go on; a sweep tries again"),
             }
         }
-        Ok(conducted)
+        conducted
     }
 
     async fn conduct_once(self: &Arc<Self>, ids: &[Uuid], chores: bool) -> Result<ops::Conducted, StoreError> {

@@ -86,6 +86,7 @@ statements! {
     LIVE_DELETE = "live_delete",
     LIVE_GET = "live_get",
     LIVE_SET = "live_set",
+    MEMBER_BLOCKED = "member_blocked",
     MEMBER_LIST = "member_list",
     MEMBER_OF = "member_of",
     MEMBER_PAGE = "member_page",

@@ -1,14 +1,15 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use gristmill_core::kit::row::int;
 use gristmill_core::workflow::Chore;
 use gristmill_core::{CancelOutcome, TaskId};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::cancel::{block_again, cancel};
 use super::flow::{self, Flows, Locked};
 use super::limit;
-use super::place::unblock;
+use super::place::{place_of, went};
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -74,20 +75,17 @@ pub(super) async fn work(s: &mut Session<'_>, flows: &mut Flows) -> Result<Progr
             s.effects.scheduled |= is_more;
             return Ok(progress);
         }
-        let members = members(s, &parts).await?;
         for chore in [Chore::Again, Chore::Mend, Chore::Keep, Chore::Cancel, Chore::LetGo, Chore::Unkeep] {
-            let of = |(part, _): &(&Part, &Vec<Uuid>)| part.chore == chore;
-            let ids: Vec<Uuid> = parts.iter().zip(&members).filter(of).flat_map(|(_, ids)| ids.iter().copied()).collect();
-            let acted = if ids.is_empty() { Acted::default() } else { act(s, chore, ids).await? };
+            let of: Vec<Part> = parts.iter().filter(|part| part.chore == chore).copied().collect();
+            let acted = if of.is_empty() { Acted::default() } else { act(s, chore, &of).await? };
             if acted.is_any && chore.is_of_retry() {
                 // Whoever is blocked again has not ended any more, before anything follows.
                 flow::take_reports(s, flows).await?;
             }
-            for (part, ids) in parts.iter().zip(&members).filter(of) {
+            for (nth, part) in of.iter().enumerate() {
                 let Some(locked) = flows.get_mut(&part.workflow) else { continue };
-                let is_held = ids.iter().any(|id| acted.held.contains(id));
                 let is_any = !part.again || acted.is_any;
-                progress.is_more |= locked.did(part, is_held) && is_any;
+                progress.is_more |= locked.did(part, acted.held.contains(&nth)) && is_any;
                 progress.is_any |= is_any;
             }
         }
@@ -141,19 +139,6 @@ fn next(flows: &Flows, begun: &mut HashSet<(Uuid, u32, Chore)>, room: &mut u32, 
     parts
 }
 
-/// The members of each part, in their order.
-async fn members(s: &mut Session<'_>, parts: &[Part]) -> Result<Vec<Vec<Uuid>>, Fault> {
-    let mut found = vec![Vec::new(); parts.len()];
-    let many = s.spare_days().await?;
-    for near in together(parts, many) {
-        let asked: Vec<Part> = near.iter().map(|n| parts[*n]).collect();
-        for (n, ids) in near.into_iter().zip(members_near(s, &asked).await?) {
-            found[n] = ids;
-        }
-    }
-    Ok(found)
-}
-
 /// Which parts are asked for by one statement: where many days are kept, those of about the same time, so that nobody opens all the days
 /// between an old workflow and a new one.
 fn together(parts: &[Part], many_days: bool) -> Vec<Vec<usize>> {
@@ -173,61 +158,137 @@ fn together(parts: &[Part], many_days: bool) -> Vec<Vec<usize>> {
     groups
 }
 
-async fn members_near(s: &mut Session<'_>, parts: &[Part]) -> Result<Vec<Vec<Uuid>>, Fault> {
-    let workflows: Vec<Uuid> = parts.iter().map(|part| part.workflow).collect();
-    let steps: Vec<i32> = parts.iter().map(|part| int(part.step)).collect();
-    let lows: Vec<i32> = parts.iter().map(|part| int(part.low)).collect();
-    let highs: Vec<i32> = parts.iter().map(|part| int(part.high)).collect();
-    let firsts: Vec<Uuid> = parts.iter().map(|part| part.first).collect();
-    let lasts: Vec<Uuid> = parts.iter().map(|part| part.last).collect();
-    let (least, greatest) = (firsts.iter().min().copied(), lasts.iter().max().copied());
-    let rows = s.rows(Q::MemberIds, &[&workflows, &steps, &lows, &highs, &firsts, &lasts, &least, &greatest]).await?;
-    let mut found: Vec<BTreeMap<i32, Uuid>> = vec![BTreeMap::new(); parts.len()];
-    for row in rows {
-        let part = usize::try_from(row.try_get::<_, i64>(0)? - 1).unwrap_or(usize::MAX);
-        if let Some(part) = found.get_mut(part) {
-            part.insert(row.try_get(1)?, row.try_get(2)?);
-        }
-    }
-    Ok(found.into_iter().map(|part| part.into_values().collect()).collect())
-}
-
-/// What became of it.
+/// What became of some parts.
 #[derive(Default)]
 struct Acted {
-    /// Somebody else has these in hand.
-    held: HashSet<Uuid>,
+    /// Somebody else has members of these in hand, each by its number among those parts.
+    held: HashSet<usize>,
     /// Something was done.
     is_any: bool,
 }
 
-/// Does it to members, but to those that somebody else has in hand.
-async fn act(s: &mut Session<'_>, chore: Chore, ids: Vec<Uuid>) -> Result<Acted, Fault> {
-    let query = match chore {
-        Chore::LetGo => Q::HeldBlocked,
-        Chore::Cancel => Q::HeldLeases,
-        Chore::Unkeep => return Ok(Acted { is_any: s.execute(Q::Unkeep, &[&ids]).await? > 0, ..Acted::default() }),
-        Chore::Again => return Ok(Acted { is_any: block_again(s, &ids).await?, ..Acted::default() }),
+/// Does it to members of steps, but to those that somebody else has in hand.
+async fn act(s: &mut Session<'_>, chore: Chore, parts: &[Part]) -> Result<Acted, Fault> {
+    let mut acted = Acted::default();
+    let many_days = s.spare_days().await?;
+    for near in together(parts, many_days) {
+        let asked = Asked::new(near.iter().map(|n| parts[*n]));
+        let some = match chore {
+            Chore::LetGo => let_go(s, &asked).await?,
+            Chore::Cancel => cancel_free(s, &asked).await?,
+            Chore::Unkeep | Chore::Again | Chore::Mend | Chore::Keep => {
+                let ids: Vec<Uuid> = members(s, &asked).await?.into_iter().map(|(_, id)| id).collect();
+                let is_any = !ids.is_empty() && act_on_ended(s, chore, &ids).await?;
+                Acted { is_any, ..Acted::default() }
+            }
+        };
+        acted.is_any |= some.is_any;
+        acted.held.extend(some.held.into_iter().filter_map(|nth| near.get(nth)));
+    }
+    Ok(acted)
+}
+
+/// What is done to members that have ended, which nobody has in hand for long. Says whether anything was.
+async fn act_on_ended(s: &mut Session<'_>, chore: Chore, ids: &[Uuid]) -> Result<bool, Fault> {
+    match chore {
+        Chore::Unkeep => Ok(unkeep(s, ids).await? > 0),
+        Chore::Again => block_again(s, ids).await,
         Chore::Mend => {
             let rows = s.rows(Q::OutcomeLacking, &[&ids]).await?;
             let lacking = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
             let is_any = block_again(s, &lacking).await?;
-            return Ok(Acted { is_any: is_any | (s.execute(Q::Rekeep, &[&ids]).await? > 0), ..Acted::default() });
+            Ok(is_any | (s.execute(Q::Rekeep, &[&ids]).await? > 0))
         }
-        Chore::Keep => return Ok(Acted { is_any: s.execute(Q::Rekeep, &[&ids]).await? > 0, ..Acted::default() }),
-    };
-    let rows = s.rows(query, &[&ids]).await?;
-    let held = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<HashSet<Uuid>, Fault>>()?;
-    let free: Vec<TaskId> = ids.into_iter().filter(|id| !held.contains(id)).map(TaskId::from_uuid).collect();
-    let mut is_any = false;
-    for part in free.chunks(PART as usize) {
-        is_any |= match chore {
-            Chore::LetGo => unblock(s, part).await?.iter().any(Option::is_some),
-            Chore::Cancel => cancel(s, part).await?.contains(&CancelOutcome::Cancelled),
-            Chore::Unkeep | Chore::Again | Chore::Mend | Chore::Keep => false,
-        };
+        Chore::Keep => Ok(s.execute(Q::Rekeep, &[&ids]).await? > 0),
+        Chore::LetGo | Chore::Cancel => Ok(false),
     }
-    Ok(Acted { held, is_any })
+}
+
+/// Lets blocked members go.
+async fn let_go(s: &mut Session<'_>, asked: &Asked) -> Result<Acted, Fault> {
+    let mut acted = Acted::default();
+    let now = s.now;
+    for row in s.rows(Q::LetGo, &asked.params(&now)).await? {
+        match row.try_get(0)? {
+            Some(part) => acted.held.extend(nth(part)),
+            None => {
+                let (place, line) = (place_of(row.try_get(1)?), (row.try_get(2)?, row.try_get(3)?));
+                went(s, place, line, u32::try_from(row.try_get::<_, i64>(4)?).unwrap_or(u32::MAX));
+                acted.is_any = true;
+            }
+        }
+    }
+    Ok(acted)
+}
+
+/// Cancels members.
+async fn cancel_free(s: &mut Session<'_>, asked: &Asked) -> Result<Acted, Fault> {
+    let mut acted = Acted::default();
+    let members = members(s, asked).await?;
+    let ids: Vec<Uuid> = members.iter().map(|(_, id)| *id).collect();
+    let rows = s.rows(Q::HeldLeases, &[&ids]).await?;
+    let held = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<HashSet<Uuid>, Fault>>()?;
+    acted.held.extend(members.iter().filter(|(_, id)| held.contains(id)).map(|(part, _)| *part));
+    let free: Vec<TaskId> = ids.into_iter().filter(|id| !held.contains(id)).map(TaskId::from_uuid).collect();
+    for some in free.chunks(PART as usize) {
+        acted.is_any |= cancel(s, some).await?.contains(&CancelOutcome::Cancelled);
+    }
+    Ok(acted)
+}
+
+/// The members of parts in their order, each with the number of its part.
+async fn members(s: &mut Session<'_>, asked: &Asked) -> Result<Vec<(usize, Uuid)>, Fault> {
+    let mut found = Vec::new();
+    for row in s.rows(Q::MemberIds, &asked.params(&None)).await? {
+        if let Some(part) = nth(row.try_get(0)?) {
+            found.push((part, row.try_get::<_, i32>(1)?, row.try_get(2)?));
+        }
+    }
+    found.sort_unstable_by_key(|(part, place, _)| (*part, *place));
+    Ok(found.into_iter().map(|(part, _, id)| (part, id)).collect())
+}
+
+/// What statements number from one on.
+fn nth(number: i64) -> Option<usize> {
+    usize::try_from(number.checked_sub(1)?).ok()
+}
+
+/// Parts as statements take them.
+struct Asked {
+    workflows: Vec<Uuid>,
+    steps: Vec<i32>,
+    lows: Vec<i32>,
+    highs: Vec<i32>,
+    firsts: Vec<Uuid>,
+    lasts: Vec<Uuid>,
+    least: Option<Uuid>,
+    greatest: Option<Uuid>,
+}
+
+impl Asked {
+    fn new(parts: impl Iterator<Item = Part> + Clone) -> Self {
+        Self {
+            workflows: parts.clone().map(|part| part.workflow).collect(),
+            steps: parts.clone().map(|part| int(part.step)).collect(),
+            lows: parts.clone().map(|part| int(part.low)).collect(),
+            highs: parts.clone().map(|part| int(part.high)).collect(),
+            firsts: parts.clone().map(|part| part.first).collect(),
+            lasts: parts.clone().map(|part| part.last).collect(),
+            least: parts.clone().map(|part| part.first).min(),
+            greatest: parts.map(|part| part.last).max(),
+        }
+    }
+
+    fn params<'a>(&'a self, now: &'a Option<i64>) -> [&'a (dyn ToSql + Sync); 9] {
+        let Self { workflows, steps, lows, highs, firsts, lasts, least, greatest } = self;
+        [now, workflows, steps, lows, highs, firsts, lasts, least, greatest]
+    }
+}
+
+/// Keeps members no longer than others. Says of how many it was not so.
+async fn unkeep(s: &Session<'_>, ids: &[Uuid]) -> Result<u64, Fault> {
+    let query = if s.spares_days() { Q::UnkeepOfDays } else { Q::Unkeep };
+    s.execute(query, &[&ids]).await
 }
 
 /// Members that are kept for a workflow which is kept no longer itself are kept as others are. Says whether there may be more of them.
@@ -235,6 +296,6 @@ pub(super) async fn unkeep_orphans(s: &mut Session<'_>, (workflow, step): (Uuid,
     let rows = s.rows(Q::MemberKept, &[&workflow, &step, &limit(PART as usize)]).await?;
     let ids = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
     s.spare_days().await?;
-    s.execute(Q::Unkeep, &[&ids]).await?;
+    unkeep(s, &ids).await?;
     Ok(ids.len() == PART as usize)
 }

@@ -12,6 +12,7 @@ use gristmill_core::{StoreError, StoreErrorKind};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::limit;
 use super::specs::{Key, Specs};
 use crate::conn::Params;
 use crate::error::Fault;
@@ -62,6 +63,13 @@ pub(super) type Flows = BTreeMap<Uuid, Locked>;
 /// Locks workflows that nobody else has in hand.
 pub(super) async fn lock(s: &Session<'_>, ids: &[Uuid]) -> Result<Vec<Key>, Fault> {
     let rows = s.rows(Q::WorkflowLock, &[&ids]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Locks workflows that have yet to learn what became of their members, but for some and for those that somebody else has in hand, at most so
+/// many. Begins a transaction.
+pub(super) async fn lock_told(s: &mut Session<'_>, but: &[Uuid], most: usize) -> Result<Vec<Key>, Fault> {
+    let rows = s.begin_with(Q::ToldLock, &[&but, &limit(most)]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 

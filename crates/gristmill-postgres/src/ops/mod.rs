@@ -39,4 +39,4 @@ pub(crate) use settle::{note, note_free, settle, settle_free, start};
 pub(crate) use specs::{Specs, spec as step_spec};
 pub(crate) use sweep::{Rescued, expire, fill_labels, lose_the_dead, park, parked_pairs, promote, prune, rescue, served, unpark};
 pub(crate) use worker::{Which, cancelled, declare, enter, heartbeat, leave, pause};
-pub(crate) use workflow::{Conducted, Starting, conduct, extend, order, reported, start_workflow};
+pub(crate) use workflow::{Conducted, Starting, conduct, conduct_told, extend, order, reported, start_workflow};

@@ -186,13 +186,18 @@ pub(crate) async fn unblock(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<O
     for row in s.rows(Q::Unblock, &[&s.now, &asked]).await? {
         let place = place_of(row.try_get(1)?);
         gone.push((row.try_get(0)?, place));
-        if place == Place::Ready {
-            came(s, (row.try_get(2)?, row.try_get(3)?), 1);
-        } else {
-            arrived_somewhere(s, place);
-        }
+        went(s, place, (row.try_get(2)?, row.try_get(3)?), 1);
     }
     Ok(went_on(ids, gone))
+}
+
+/// So many tasks that were blocked have come to a place, and to a line there if it is ready.
+pub(super) fn went(s: &mut Session<'_>, place: Place, line: Line, count: u32) {
+    if place == Place::Ready {
+        came(s, line, count);
+    } else {
+        arrived_somewhere(s, place);
+    }
 }
 
 /// Lets waiting tasks become ready.

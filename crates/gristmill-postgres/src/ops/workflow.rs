@@ -121,21 +121,36 @@ pub(crate) async fn start_workflow(s: &mut Session<'_>, starting: &Starting, new
 pub(crate) struct Conducted {
     /// These were; others have the rest in hand.
     pub(crate) taken: HashSet<Uuid>,
+    /// These can't be read.
+    pub(crate) unread: Vec<Uuid>,
     pub(crate) progress: Progress,
+    /// More was told by what was done to members.
+    pub(crate) is_told: bool,
 }
 
 /// Lets workflows that nobody else has in hand go on. With `chores`, does what follows for their members, too, which may have to wait for
 /// somebody. Needs a transaction.
 pub(crate) async fn conduct(s: &mut Session<'_>, specs: &Specs, ids: &[Uuid], chores: bool) -> Result<Conducted, Fault> {
     let locked = flow::lock(s, ids).await?;
+    conduct_locked(s, specs, &locked, chores).await
+}
+
+/// The same for those that have yet to learn what became of their members, but for some, at most so many.
+pub(crate) async fn conduct_told(s: &mut Session<'_>, specs: &Specs, but: &[Uuid], most: usize) -> Result<Conducted, Fault> {
+    let locked = flow::lock_told(s, but, most).await?;
+    conduct_locked(s, specs, &locked, true).await
+}
+
+async fn conduct_locked(s: &mut Session<'_>, specs: &Specs, locked: &[Key], chores: bool) -> Result<Conducted, Fault> {
     if locked.is_empty() {
         return Ok(Conducted::default());
     }
-    let mut flows = flow::take(s, specs, &locked).await?;
+    let mut flows = flow::take(s, specs, locked).await?;
     flows.values_mut().for_each(|locked| locked.flow.go_on());
     let progress = if chores { chores::work(s, &mut flows).await? } else { Progress::default() };
     flow::write(s, &flows).await?;
-    Ok(Conducted { taken: flows.into_keys().collect(), progress })
+    let unread = locked.iter().map(|(id, _)| *id).filter(|id| !flows.contains_key(id)).collect();
+    Ok(Conducted { taken: flows.into_keys().collect(), unread, progress, is_told: s.own.reported })
 }
 
 /// Workflows that have yet to learn what became of their members, but for some.

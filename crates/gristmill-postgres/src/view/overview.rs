@@ -88,7 +88,6 @@ async fn held(s: &Session<'_>, by: impl Fn(i64, i32) -> i64) -> Result<HashMap<i
 /// What is left to do in these queues.
 pub(crate) async fn pending(s: &mut Session<'_>, specs: &Specs, queues: &[String], within: Duration) -> Result<Pending, Fault> {
     let served = served(s).await?;
-    // First, as what is let go after this look is ready in the next one.
     let mut pending = Pending { scheduled: has_to_go_on(s, specs, queues).await?, ..Pending::default() };
     let rows = s.rows(Q::Pending, &[&s.now, &queues, &ms(within)]).await?;
     for row in &rows {

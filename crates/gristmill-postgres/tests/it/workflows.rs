@@ -401,6 +401,24 @@ async fn a_drain_waits_for_what_was_told_of_its_own_workflows() {
     assert!(!waits().await);
 }
 
+/// One whose end is committed between two of its looks is neither running nor told of in those of one moment each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_misses_nothing_that_ends_while_it_looks() {
+    let house = House::new().await;
+    house.start(&chain(&house.env, None)).await;
+    let claimed = house.claim(1).await;
+    let queues = ["default".to_owned()];
+    house.store.pending(&queues, Duration::ZERO).await.unwrap();
+    let ends = house.open("LOCK TABLE lease IN ACCESS EXCLUSIVE MODE").await;
+    let store = house.store.clone();
+    let pending = tokio::spawn(async move { store.pending(&queues, Duration::ZERO).await });
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'lease'::regclass";
+    within(async { while house.sql.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {} }).await;
+    ends.batch_execute(&format!("{}; COMMIT", settles(&claimed[0]))).await.unwrap();
+    let pending = within(pending).await.unwrap().unwrap();
+    assert!(!pending.is_idle(), "a member waits for what was told: {pending:?}");
+}
+
 /// They are kept as long as before, and would be found again by each sweep.
 #[tokio::test(flavor = "multi_thread")]
 async fn members_that_are_kept_for_ever_keep_no_sweep_busy() {

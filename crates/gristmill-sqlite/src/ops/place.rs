@@ -1,3 +1,6 @@
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use gristmill_core::{Flags, Place, State};
 use rusqlite::{OptionalExtension, params_from_iter};
 
@@ -11,7 +14,7 @@ use crate::whereabouts::{Line, Waiter};
 /// [`gristmill_core::place`] says; it has left the place where it was. Returns its state.
 pub(super) fn place(tx: &mut Tx<'_>, place: Place, waiter: &Waiter) -> Result<State, Fault> {
     let step = entry(place, waiter);
-    tx.conn.prepare_cached(step.statement.sql())?.execute(params_from_iter(step.values()))?;
+    tx.kept(step.statement.sql())?.execute(params_from_iter(step.values()))?;
     announce(tx, place, waiter.run_at);
     if place == Place::Ready && waiter.flags.has(Flags::MOVED) {
         let &Waiter { key, queue, priority, line, .. } = waiter;
@@ -61,18 +64,33 @@ pub(super) fn announce(tx: &mut Tx<'_>, place: Place, run_at: i64) {
     }
 }
 
-/// The same task at the end of its line, behind all that are ready, as one that was held back and comes only now: at the place of
-/// its arrival it would pass by those that were ready long before it.
-pub(super) fn behind(tx: &Tx<'_>, waiter: Waiter) -> Result<Waiter, Fault> {
+/// The last places of lines, as they are while nobody else comes into them: looked up once, however many are put behind them.
+#[derive(Default)]
+pub(super) struct Lasts(HashMap<(i64, i64), Option<Line>>);
+
+impl Lasts {
+    /// A task at the end of its line, behind all that are ready, as one that was held back and comes only now: at the place of its arrival it
+    /// would pass by those that were ready long before it. It is the last then.
+    pub(super) fn behind(&mut self, tx: &Tx<'_>, waiter: Waiter) -> Result<Waiter, Fault> {
+        let last = match self.0.entry((waiter.queue, waiter.priority)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(last(tx, &waiter)?),
+        };
+        let arrival = Line::of_arrival(waiter.key);
+        let waiter = match last.filter(|last| *last > arrival) {
+            Some(last) => Waiter { line: last.behind(), flags: waiter.flags.with(Flags::MOVED), ..waiter },
+            None => Waiter { line: arrival, flags: waiter.flags.without(Flags::MOVED), ..waiter },
+        };
+        *last = Some(waiter.line);
+        Ok(waiter)
+    }
+}
+
+fn last(tx: &Tx<'_>, waiter: &Waiter) -> Result<Option<Line>, Fault> {
     let last = |sql| {
         let mut last = tx.conn.prepare_cached(sql)?;
         last.query_row([waiter.queue, waiter.priority], |row| Ok(Line { seq: row.get(0)?, turn: row.get(1)? })).optional()
     };
     // Those that are parked keep their places in line, and may come back to them.
-    let last = last(sql::READY_LAST)?.max(last(sql::PARKED_LAST)?);
-    let arrival = Line::of_arrival(waiter.key);
-    Ok(match last.filter(|last| *last > arrival) {
-        Some(last) => Waiter { line: last.behind(), flags: waiter.flags.with(Flags::MOVED), ..waiter },
-        None => Waiter { line: arrival, flags: waiter.flags.without(Flags::MOVED), ..waiter },
-    })
+    Ok(last(sql::READY_LAST)?.max(last(sql::PARKED_LAST)?))
 }

@@ -99,7 +99,7 @@ pub(super) async fn nothing(cx: &Context<mpsc::UnboundedSender<u64>>, n: u64) ->
     Ok(now)
 }
 
-async fn connect(url: &str) -> Result<(Client, mpsc::UnboundedReceiver<u64>)> {
+pub(super) async fn connect(url: &str) -> Result<(Client, mpsc::UnboundedReceiver<u64>)> {
     let (sender, started) = mpsc::unbounded_channel();
     Ok((App::new(sender).register::<Nothing>().connect(url).await?, started))
 }

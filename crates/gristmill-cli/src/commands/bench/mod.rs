@@ -6,6 +6,7 @@ mod lists;
 mod measure;
 mod server;
 mod usage;
+mod workflows;
 
 use clap::Args as ClapArgs;
 use gristmill::options::Retention;
@@ -43,6 +44,9 @@ pub(crate) struct Args {
     /// Measure nothing but the first page of each filter of `tasks list`, in the store as it is
     #[arg(long)]
     lists: bool,
+    /// Measure nothing but workflows, beside plain tasks: chords, a group behind a step, chains
+    #[arg(long, conflicts_with_all = ["lists", "raw"])]
+    workflows: bool,
     #[command(flatten)]
     fleet: fleet::Size,
     /// Be the other process of the latency across processes
@@ -94,38 +98,43 @@ struct Report {
 /// # Errors
 /// A store that can't be used, or a task that was lost on the way.
 pub(crate) async fn run(args: Args, store: Option<String>, out: &Out) -> Result<(), CliError> {
-    let report = match store {
-        Some(url) if args.latency_worker => return measure::be_the_other(&url).await,
-        Some(url) if !args.fleet.member_of.is_empty() => return fleet::be_one(&url, &args).await,
-        store if args.fleet.fleet => return fleet::run(store.as_deref(), &args, out).await,
-        None if args.lists => return Err(CliError::usage("which store's lists? give --store")),
-        Some(url) if args.lists => return lists::run(&url, args.repeat, out).await,
-        Some(url) if is_postgres(&url) => in_a_schema(&url, &args).await?,
+    match store {
+        Some(url) if args.latency_worker => measure::be_the_other(&url).await,
+        Some(url) if !args.fleet.member_of.is_empty() => fleet::be_one(&url, &args).await,
+        store if args.fleet.fleet => fleet::run(store.as_deref(), &args, out).await,
+        None if args.lists => Err(CliError::usage("which store's lists? give --store")),
+        Some(url) if args.lists => lists::run(&url, args.repeat, out).await,
+        Some(url) if is_postgres(&url) => {
+            // In a schema of its own in that database, which is removed afterwards.
+            let url = format!("{}&application_name={}", Scratch::beside(&url, "gristmill-bench").url(), application_name());
+            note(&format!("measuring in a schema of its own, {}", shown(&url)));
+            let told = tell(&url, &args, out).await;
+            // Whatever came of it, as what was enqueued is of use to nobody.
+            Server::connect(&url).await?.drop_schema().await?;
+            told
+        }
         Some(url) => {
             note(&format!("measuring on {}: its {} and more tasks stay there for their retention", shown(&url), args.tasks));
-            measure::all(&url, &args).await?
+            tell(&url, &args, out).await
         }
-        None => measure::all(&Scratch::file("gristmill-bench").url(), &args).await?,
+        None => tell(&Scratch::file("gristmill-bench").url(), &args, out).await,
+    }
+}
+
+/// Measures, and tells each figure in a line of its own.
+async fn tell(url: &str, args: &Args, out: &Out) -> Result<(), CliError> {
+    let figures = match args.workflows {
+        true => serde_json::to_value(workflows::all(url, args).await?),
+        false => serde_json::to_value(measure::all(url, args).await?),
     };
-    out.value(&report, |report| {
-        let fields = serde_json::to_value(report).unwrap_or_default();
-        let rows = fields.as_object().into_iter().flatten().map(|(name, value)| {
+    out.value(&figures.unwrap_or_default(), |figures| {
+        let rows = figures.as_object().into_iter().flatten().map(|(name, value)| {
             let text =
                 value.as_f64().filter(|_| value.is_f64()).map_or_else(|| value.to_string(), |number| format!("{number:.2}"));
             vec![name.clone(), text]
         });
         table(&["measured", "value"], rows)
     })
-}
-
-/// Measures in a schema of its own in the database that `url` names, which is removed afterwards.
-async fn in_a_schema(url: &str, args: &Args) -> Result<Report, CliError> {
-    let url = format!("{}&application_name={}", Scratch::beside(url, "gristmill-bench").url(), application_name());
-    note(&format!("measuring in a schema of its own, {}", shown(&url)));
-    let measured = measure::all(&url, args).await;
-    // Whatever came of it, as what was enqueued is of use to nobody.
-    Server::connect(&url).await?.drop_schema().await?;
-    measured
 }
 
 /// What the server calls this program's connections.

@@ -1,16 +1,18 @@
 use gristmill_core::kit::encode::{at, ended_from};
 use gristmill_core::workflow::Chore;
 use gristmill_core::{Flags, State, Timestamp, WorkflowId, kept_after};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::cancel::{cancel_known, retry_known};
 use super::super::facts::facts;
+use super::super::place::Lasts;
 use super::super::release::unblock_known;
 use super::super::sweep::count;
 use super::kept::{Kept, read};
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
+use crate::whereabouts::Waiter;
 
 /// Members that are read at a time.
 const READ_AT_ONCE: i64 = 256;
@@ -71,22 +73,17 @@ pub(in super::super) fn go_on_with_chores(tx: &mut Tx<'_>, limit: usize) -> Resu
 
 /// Does something to the members of a step, from a place on. The place from which on it is not done, if there was too much to do.
 fn part(tx: &mut Tx<'_>, kept: &mut Kept, step: u32, chore: Chore, from: u32) -> Result<Option<u32>, Fault> {
-    let mut from = from;
+    let (mut from, mut lasts) = (from, Lasts::default());
     loop {
-        let members: Vec<(i64, u32)> = {
-            let mut page = tx.conn.prepare_cached(sql::MEMBER_PAGE)?;
-            let of = params![kept.id.as_bytes().as_slice(), step, from, READ_AT_ONCE];
-            let rows = page.query_map(of, |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<Result<_, _>>()?
-        };
-        for (key, place) in &members {
+        let members = members(tx.conn, (kept.id, step), chore, from)?;
+        for member in &members {
             if !tx.members().take() {
-                return Ok(Some(*place));
+                return Ok(Some(member.place));
             }
-            if let Some(state) = do_to(tx, chore, *key)? {
+            if let Some(state) = do_to(tx, &mut lasts, chore, member)? {
                 kept.flow.reopened(step, state);
             }
-            from = place.saturating_add(1);
+            from = member.place.saturating_add(1);
         }
         if (members.len() as i64) < READ_AT_ONCE {
             return Ok(None);
@@ -95,20 +92,20 @@ fn part(tx: &mut Tx<'_>, kept: &mut Kept, step: u32, chore: Chore, from: u32) ->
 }
 
 /// The state in which it had ended, if it has not any more.
-fn do_to(tx: &mut Tx<'_>, chore: Chore, key: i64) -> Result<Option<State>, Fault> {
-    match chore {
-        Chore::LetGo | Chore::Cancel => {
-            let Some(facts) = facts(tx.conn, key)? else { return Ok(None) };
-            if chore == Chore::LetGo {
-                unblock_known(tx, &facts)?;
-            } else {
+fn do_to(tx: &mut Tx<'_>, lasts: &mut Lasts, chore: Chore, member: &Member) -> Result<Option<State>, Fault> {
+    let key = member.key;
+    match (chore, member.blocked) {
+        (Chore::LetGo, Some(waiter)) => unblock_known(tx, lasts, waiter).map(|_| None),
+        (Chore::LetGo, None) => Ok(None),
+        (Chore::Cancel, _) => {
+            if let Some(facts) = facts(tx.conn, key)? {
                 cancel_known(tx, &facts)?;
             }
             Ok(None)
         }
-        Chore::Unkeep => unkeep(tx, key).map(|()| None),
-        Chore::Again => reopen(tx, key),
-        Chore::Mend | Chore::Keep => {
+        (Chore::Unkeep, _) => unkeep(tx, key).map(|()| None),
+        (Chore::Again, _) => reopen(tx, key),
+        (Chore::Mend | Chore::Keep, _) => {
             let last =
                 tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([key], |row| Ok((row.get(0)?, ended_from(row.get(3)?))));
             match last.optional()? {
@@ -129,6 +126,39 @@ fn reopen(tx: &mut Tx<'_>, key: i64) -> Result<Option<State>, Fault> {
 fn keep(tx: &Tx<'_>, key: i64, claim_no: u32, until: i64) -> Result<(), Fault> {
     tx.conn.prepare_cached(sql::OUTCOME_KEEP)?.execute(params![key, claim_no, until])?;
     Ok(())
+}
+
+/// Some of a step.
+struct Member {
+    key: i64,
+    place: u32,
+    /// Asked only of those that are to be let go.
+    blocked: Option<Waiter>,
+}
+
+fn members(conn: &Connection, (workflow, step): (WorkflowId, u32), chore: Chore, from: u32) -> Result<Vec<Member>, Fault> {
+    let is_asked = chore == Chore::LetGo;
+    let mut page = conn.prepare_cached(if is_asked { sql::MEMBER_BLOCKED } else { sql::MEMBER_PAGE })?;
+    let member = |row: &Row<'_>| {
+        let (key, place) = (row.get(0)?, row.get(1)?);
+        let blocked = match is_asked && row.get::<_, Option<i64>>(5)?.is_some() {
+            true => Some(Waiter {
+                queue: row.get(2)?,
+                kind: row.get(3)?,
+                priority: row.get(4)?,
+                attempt: row.get(5)?,
+                claim_no: row.get(6)?,
+                crashes: row.get(7)?,
+                flags: Flags::from_bits(row.get(8)?),
+                run_at: row.get(9)?,
+                ..Waiter::unread(key)
+            }),
+            false => None,
+        };
+        Ok(Member { key, place, blocked })
+    };
+    let rows = page.query_map(params![workflow.as_bytes().as_slice(), step, from, READ_AT_ONCE], member)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// A member that has ended is kept no longer than its retention says.

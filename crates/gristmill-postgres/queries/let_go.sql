@@ -1,0 +1,17 @@
+-- Index: task_member; the primary key of blocked.
+-- Lets members of steps go that are blocked: how many to which place and line. Those that somebody else has in hand stay, and it says to which
+-- parts of what was asked they belong.
+WITH member AS MATERIALIZED (
+  {members}
+), free AS MATERIALIZED (
+  SELECT row_number() OVER () AS nth, m.id FROM (SELECT * FROM member ORDER BY nth, place) m
+  CROSS JOIN LATERAL (SELECT FROM {s}.blocked b WHERE b.id = m.id OFFSET 0 FOR UPDATE SKIP LOCKED) b
+), gone AS (
+  DELETE FROM {s}.blocked b USING (SELECT id AS free, nth FROM free) f
+  WHERE b.id = f.free AND flags & {unknown} = 0 RETURNING {columns}, run_at, nth
+), {go}
+SELECT NULL::bigint, place, queue, kind, count(*) FROM placed GROUP BY place, queue, kind
+UNION ALL
+SELECT DISTINCT m.nth, NULL::smallint, NULL::integer, NULL::integer, NULL::bigint
+FROM (SELECT * FROM member WHERE id NOT IN (SELECT id FROM free)) m
+CROSS JOIN LATERAL (SELECT FROM {s}.blocked b WHERE b.id = m.id OFFSET 0) b
