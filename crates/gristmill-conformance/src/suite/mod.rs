@@ -11,6 +11,7 @@ pub mod claim;
 pub mod clock;
 pub mod drain;
 pub mod durability;
+pub mod durable;
 pub mod enqueue;
 pub mod expiry;
 pub mod lease;
@@ -138,6 +139,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         schedules::CHECKS,
         ticks::CHECKS,
         workflows::CHECKS,
+        durable::CHECKS,
     ]
     .into_iter()
     .flatten()

@@ -61,7 +61,7 @@ struct Run<'b, 'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn workflow(&self, steps: Vec<StepDraft<()>>) -> NewWorkflow {
+    pub(super) fn workflow(&self, steps: Vec<StepDraft<()>>) -> NewWorkflow {
         let draft = Draft { name: "w".to_owned(), key: None, tags: Vec::new(), retention: Retention::default(), steps };
         let new = draft.resolve(self.env.workflow_id(), "{}".to_owned(), |_, _, ()| Ok::<_, DraftError>(self.task()));
         new.expect("the graph is right")
@@ -87,7 +87,7 @@ impl<'a> Bench<'a> {
         Run { bench: self, worker, id, tasks }
     }
 
-    async fn of(&self, id: WorkflowId) -> WorkflowRecord {
+    pub(super) async fn of(&self, id: WorkflowId) -> WorkflowRecord {
         self.store.workflow(id).await.expect("workflow").expect("the workflow is kept")
     }
 }
