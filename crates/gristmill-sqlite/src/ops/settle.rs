@@ -198,8 +198,9 @@ pub(super) fn finish(tx: &mut Tx<'_>, key: i64, id: Option<TaskId>, lease: &Leas
     let state = match (verdict.next, &facts) {
         (Next::Again { attempt: used, crashes, delay, place }, Some(facts)) => {
             attempt.crashes = crashes;
-            // Logs have no other place.
-            if !word.silent || attempt.logs.is_some() {
+            // To wait leaves no trace but for logs, which have no other place.
+            let has_waited = matches!(word.ending, Ending::Snooze { .. });
+            if !word.silent || (has_waited && attempt.logs.is_some()) {
                 write(tx, &attempt, &Mark::default())?;
             }
             return put_back(tx, place, facts, (used, lease.claim_no, crashes), lease.flags, delay);
