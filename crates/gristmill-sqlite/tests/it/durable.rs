@@ -401,7 +401,7 @@ async fn what_an_older_program_deletes_is_forgotten_by_a_sweep() {
 #[tokio::test]
 async fn an_event_for_many_is_told_in_parts() {
     const MANY: i64 = 2_500;
-    let fixture = Fixture::new();
+    let fixture = Fixture::with("synchronous=normal");
     let worker = fixture.worker(&["mail"]).await;
     for _ in 0..MANY / 500 {
         fixture.store.enqueue((0..500).map(|_| fixture.task("mail")).collect()).await.unwrap();

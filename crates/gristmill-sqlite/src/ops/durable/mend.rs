@@ -13,7 +13,7 @@ use crate::sql;
 use crate::tx::Tx;
 use crate::view::Lost;
 
-/// Sees to what was found, at most so many of each: lets those go on to whom nobody told what has come, cancels workflows that were started
+/// Sees to what was found, at most so many tasks: lets those go on to whom nobody told what has come, cancels workflows that were started
 /// by tasks that ended before them, and forgets what tasks remembered that are gone. What has changed since it was found is left alone.
 pub(in super::super) fn mend(tx: &mut Tx<'_>, limit: usize, lost: &Lost) -> Result<(), Fault> {
     let mut budget = Budget::new(limit);
