@@ -7,6 +7,7 @@
 
 mod backoff;
 mod changes;
+pub mod durable;
 mod effects;
 mod end;
 mod env;
@@ -69,5 +70,5 @@ pub use task::{AttemptRecord, Membership, NewTask, Overrides, Progress, TaskMeta
 pub use time::{Timestamp, TimestampError, format_duration, parse_duration, rough_duration};
 pub use transact::{Doing, Driver, Transact};
 pub use why::{Reason, Why, WhyMember};
-pub use within::{CancelWithin, ScheduleWithin, SettleWithin, StartWithin, Within, store_of};
+pub use within::{CancelWithin, ScheduleWithin, SendWithin, SettleWithin, StartWithin, Within, store_of};
 pub use words::words;

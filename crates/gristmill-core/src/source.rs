@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::durable::{Checkpoint, Memories};
 use crate::workflow::Member;
 use crate::{
-    Fence, KindSpec, LeaseRef, Mark, Progress, Settled, Settlement, StoreError, TaskId, TaskMeta, TaskRecord, Timestamp,
-    WorkerId, WorkflowId,
+    Fence, KindSpec, LeaseRef, Mark, Progress, Settled, Settlement, StoreError, StoreErrorKind, TaskId, TaskMeta, TaskRecord,
+    Timestamp, WorkerId, WorkflowId,
 };
 
 /// What a worker needs: batches of tasks to run, and a place to report to. Stores implement it, and brokers can.
@@ -189,6 +190,32 @@ pub trait Source: Send + Sync + 'static {
     /// If the store can't be read.
     async fn members(&self, _: WorkflowId, _step: &str, _after: Option<u32>, _limit: usize) -> Result<Vec<Member>, StoreError> {
         Ok(Vec::new())
+    }
+
+    /// All that a task remembers of its durable steps. A worker asks it when it begins an attempt of a task that was claimed before.
+    ///
+    /// By default nothing, as nothing is kept.
+    ///
+    /// # Errors
+    /// If the store can't be read; `Corrupt` if one of them can't be read: what it did must not be done again.
+    async fn memories(&self, _id: TaskId) -> Result<Memories, StoreError> {
+        Ok(Memories::default())
+    }
+
+    /// Keeps what a running attempt has done so far, on its fence: the answer is the state of the task then, `Running` unless the attempt
+    /// ends with it.
+    ///
+    /// One that [suspends](Checkpoint::suspend) gives the attempt back, as a snooze does, and writes no row of the history unless there are logs. The
+    /// task no longer expires. What it awaits makes it due, should that have come already at once. A requested cancellation wins over it:
+    /// then nothing is written but that.
+    ///
+    /// By default refused, as nothing is kept.
+    ///
+    /// # Errors
+    /// `Invalid` if it is out of a [limit](Checkpoint::check), or one of its tasks or its workflow has the id of another one; nothing is
+    /// written then. If the store can't be written; a repetition is safe as long as the attempt goes on.
+    async fn checkpoint(&self, _checkpoint: Checkpoint) -> Result<Settled, StoreError> {
+        Err(StoreError::new(StoreErrorKind::Invalid, "what hands out this task keeps no durable steps; run it from a store"))
     }
 
     /// Resolves when what is waited for may have happened, and at the latest after `timeout`. May resolve early and for

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::durable::Durable;
 use crate::workflow::Workflows;
 use crate::{
     Changes, Cursor, Filter, KindSpec, Mark, NewTask, Page, Policy, Schedules, Source, State, StoreError, TaskId, TaskRecord,
     Timestamp, WorkerId,
 };
 
-/// What clients and operators need of a store, beside what workers do ([`Source`]), beats ([`Schedules`]) and workflows
-/// ([`Workflows`]).
+/// What clients and operators need of a store, beside what workers do ([`Source`]), beats ([`Schedules`]), workflows
+/// ([`Workflows`]) and durable steps ([`Durable`]).
 #[async_trait]
-pub trait Store: Source + Schedules + Workflows {
+pub trait Store: Source + Schedules + Workflows + Durable {
     /// Where the store is, without secrets: `sqlite:/var/lib/app.db`.
     fn location(&self) -> String;
 

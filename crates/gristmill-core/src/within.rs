@@ -1,5 +1,6 @@
 use std::future::Future;
 
+use crate::durable::{NewEvent, Sent};
 use crate::workflow::{NewWorkflow, Started};
 use crate::{
     CancelOutcome, EnqueueOutcome, LeaseRef, NewTask, Schedule, ScheduleEdit, Settled, Settlement, Store, StoreError,
@@ -46,6 +47,18 @@ pub trait StartWithin<Driver>: Within<Driver> {
     /// Starts a workflow as [`Workflows::start_workflow`](crate::workflow::Workflows::start_workflow) does: it goes on when the transaction is committed, or
     /// never was. Nothing is committed.
     fn start_workflow(self, store: &dyn Store, workflow: NewWorkflow) -> Self::Doing<Started>;
+}
+
+/// A transaction in which events can be sent, too.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a transaction that events can be sent in",
+    note = "pass `&transaction` of rusqlite or tokio-postgres, `&mut transaction` of sqlx, or `&mut connection` of diesel-async, with \
+            the feature of the driver enabled"
+)]
+pub trait SendWithin<Driver>: Within<Driver> {
+    /// Sends an event as [`Durable::send_event`](crate::durable::Durable::send_event) does: whoever awaits it goes on when the transaction is committed.
+    /// Nothing is committed.
+    fn send_event(self, store: &dyn Store, event: NewEvent) -> Self::Doing<Sent>;
 }
 
 /// A transaction in which schedules can be edited, too.

@@ -28,6 +28,7 @@ mod conn;
 mod days;
 mod doors;
 mod dues;
+mod durable;
 mod effects;
 mod error;
 mod gather;

@@ -25,6 +25,7 @@
 mod check;
 mod directory;
 mod driver;
+mod durable;
 mod error;
 mod identity;
 mod memory;

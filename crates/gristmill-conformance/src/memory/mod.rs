@@ -2,6 +2,7 @@
 
 mod book;
 mod claim;
+mod durable;
 mod enqueue;
 mod operate;
 mod schedules;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gristmill_core::durable::{Checkpoint, Durable, EventRecord, Memories, NewEvent, Resume, Resumed, Sent, Waiter};
 use gristmill_core::workflow::{
     Extended, Extension, Member, NewWorkflow, Order, Ordered, Retried, Retry, Started, Tolerance, Tolerated, WorkflowFilter,
     WorkflowRecord, Workflows,
@@ -156,6 +158,14 @@ impl Source for MemoryStore {
         Ok(self.run(|tables, _| tables.members(id, step, after, limit)))
     }
 
+    async fn memories(&self, id: TaskId) -> Result<Memories, StoreError> {
+        Ok(self.run(|tables, now| tables.memories(id, now)))
+    }
+
+    async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<Settled, StoreError> {
+        self.run(|tables, now| tables.checkpoint(checkpoint, now))
+    }
+
     async fn wait(&self, wake: Wake, timeout: Duration) {
         let signal = match wake {
             Wake::Ready => &self.signals.ready,
@@ -201,6 +211,30 @@ impl Workflows for MemoryStore {
 
     async fn tolerate(&self, id: WorkflowId, step: &str, tolerance: Tolerance) -> Result<Tolerated, StoreError> {
         Ok(self.run(|tables, now| tables.tolerate(id, step, tolerance, now)))
+    }
+}
+
+#[async_trait]
+impl Durable for MemoryStore {
+    async fn send_event(&self, event: NewEvent) -> Result<Sent, StoreError> {
+        Ok(self.run(|tables, now| tables.send_event(&event, now)))
+    }
+
+    async fn list_events(
+        &self,
+        name: Option<&str>,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<EventRecord>, StoreError> {
+        Ok(self.run(|tables, _| tables.list_events(name, after, limit)))
+    }
+
+    async fn list_waiters(&self, name: Option<&str>, limit: usize) -> Result<Vec<Waiter>, StoreError> {
+        Ok(self.run(|tables, _| tables.list_waiters(name, limit)))
+    }
+
+    async fn resume_task(&self, id: TaskId, how: Resume) -> Result<Resumed, StoreError> {
+        Ok(self.run(|tables, now| tables.resume_task(id, how, now)))
     }
 }
 

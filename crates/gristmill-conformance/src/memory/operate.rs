@@ -31,6 +31,7 @@ impl Tables {
             return RetryOutcome::NotEnded;
         }
         let blocked = self.is_member_blocked(&task.new);
+        self.forget_failures(id);
         self.update(seq, |task| {
             task.attempt = 0;
             task.crashes = 0;

@@ -31,7 +31,7 @@ impl Tables {
     }
 
     /// A task that a success has enqueued and whose id is another's.
-    fn refused_child<'c>(&self, settlement: &'c Settlement) -> Option<TaskId> {
+    pub(super) fn refused_child<'c>(&self, settlement: &'c Settlement) -> Option<TaskId> {
         let mut siblings: HashMap<TaskId, &'c NewTask> = HashMap::new();
         let is_refused = |child: &&'c NewTask| {
             let first = siblings.entry(child.id).or_insert(child);
@@ -48,6 +48,11 @@ impl Tables {
         let Some(lease) = task.lease() else { return };
         let (started, lease) = (lease.started, LeaseRef { id: task.new.id, fence: lease.fence, key: LeaseKey::of_number(seq) });
         self.end_attempt(seq, Settlement::new(lease, ending), StartedAt::Claimed, started, now);
+    }
+
+    /// Ends an attempt that goes on later.
+    pub(super) fn suspend(&mut self, seq: i64, settlement: Settlement, noted: bool, now: Timestamp) -> Settled {
+        self.end_attempt(seq, settlement, StartedAt::Reported, noted, now)
     }
 
     /// Does what the verdict says. A row goes into the history if `noted`, and in any case if the task ends with it.

@@ -12,6 +12,7 @@ impl Tables {
     /// `passed` is the monotonic clock.
     pub(super) fn sweep(&mut self, limit: usize, now: Timestamp, passed: Duration) -> Swept {
         self.lose_the_dead(now, passed);
+        self.sweep_memories(now);
         let (promoted, rescued, expired) = (self.promote(limit, now), self.rescue(limit, now), self.expire_due(limit, now));
         self.cancel_overdue(now);
         let more = promoted.max(rescued).max(expired) >= limit;

@@ -8,6 +8,7 @@ use gristmill_core::{
 };
 
 use super::book::Book;
+use super::durable::Remembered;
 use super::signal::News;
 use super::workflows::{Report, Workflows};
 
@@ -40,6 +41,7 @@ pub(super) struct Tables {
     pub(super) book: Book,
     pub(super) news: News,
     pub(super) workflows: Workflows,
+    pub(super) remembered: Remembered,
     /// What ended for good and no sweep has told yet, by a sweep itself or because a claim found it too late.
     pub(super) untold: Vec<TaskId>,
 }

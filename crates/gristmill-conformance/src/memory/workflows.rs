@@ -243,8 +243,12 @@ impl Tables {
                 self.flow(id).into_iter().for_each(|flow| flow.did(step, None));
             }
         }
-        if let Some(kept) = self.workflows.kept.get_mut(&id) {
-            kept.finished_at = kept.finished_at.or(kept.flow.end.map(|_| now));
+        if let Some(kept) = self.workflows.kept.get_mut(&id)
+            && kept.finished_at.is_none()
+            && kept.flow.end.is_some()
+        {
+            kept.finished_at = Some(now);
+            self.tell_of_end(id, now);
         }
     }
 
@@ -278,6 +282,11 @@ impl Tables {
 
     fn flow(&mut self, id: WorkflowId) -> Option<&mut Flow> {
         self.workflows.kept.get_mut(&id).map(|kept| &mut kept.flow)
+    }
+
+    /// Whether one is there that has not ended.
+    pub(super) fn goes_on(&self, id: WorkflowId) -> bool {
+        self.workflows.kept.get(&id).is_some_and(|kept| kept.flow.end.is_none())
     }
 
     /// Whether a member still waits for other steps, if it is retried.

@@ -11,6 +11,7 @@ pub mod claim;
 pub mod clock;
 pub mod drain;
 pub mod durability;
+pub mod durable;
 pub mod enqueue;
 pub mod expiry;
 pub mod lease;
@@ -140,6 +141,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         ticks::CHECKS,
         workflows::CHECKS,
         reruns::CHECKS,
+        durable::CHECKS,
     ]
     .into_iter()
     .flatten()

@@ -88,7 +88,7 @@ impl<'a> Bench<'a> {
         Run { bench: self, worker, id, tasks }
     }
 
-    async fn of(&self, id: WorkflowId) -> WorkflowRecord {
+    pub(super) async fn of(&self, id: WorkflowId) -> WorkflowRecord {
         self.store.workflow(id).await.expect("workflow").expect("the workflow is kept")
     }
 }

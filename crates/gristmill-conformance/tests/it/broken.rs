@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use gristmill_conformance::suite::{checks, exercise};
 use gristmill_conformance::{MemoryStore, Subject, check_against_model, check_graphs};
+use gristmill_core::durable::{Checkpoint, Durable, EventRecord, Memories, NewEvent, Resume, Resumed, Sent, Waiter};
 use gristmill_core::workflow::{
     Extended, Extension, Member, NewWorkflow, Order, Ordered, Retried, Retry, Started, Tolerance, Tolerated, WorkflowFilter,
     WorkflowRecord, Workflows,
@@ -47,6 +48,8 @@ enum Fault {
     ForgetsClosing,
     PausesInsteadOfCancelling,
     RetriesAll,
+    ForgetsSteps,
+    KeepsEventsToItself,
 }
 
 #[test]
@@ -89,6 +92,16 @@ fn a_cancel_that_does_half_of_it_is_noticed() {
 fn a_retry_of_more_than_was_asked_for_is_noticed() {
     let check = "reruns::what_failed_runs_again_and_its_finisher_once_more_with_all_results";
     judged(Fault::RetriesAll, check, "was answered by");
+}
+
+#[test]
+fn steps_that_are_forgotten_are_noticed() {
+    checked(Fault::ForgetsSteps, "durable::what_is_remembered_outlives_the_attempt");
+}
+
+#[test]
+fn events_that_nobody_is_told_of_are_noticed() {
+    checked(Fault::KeepsEventsToItself, "durable::an_event_lets_those_go_on_who_await_it");
 }
 
 #[test]
@@ -346,8 +359,43 @@ impl Source for Broken {
         self.inner.pending(queues, within).await
     }
 
+    async fn memories(&self, id: TaskId) -> Result<Memories, StoreError> {
+        self.inner.memories(id).await
+    }
+
+    async fn checkpoint(&self, mut checkpoint: Checkpoint) -> Result<Settled, StoreError> {
+        if self.has(Fault::ForgetsSteps) {
+            checkpoint.memories.clear();
+        }
+        self.inner.checkpoint(checkpoint).await
+    }
+
     async fn wait(&self, wake: Wake, timeout: Duration) {
         self.inner.wait(wake, timeout).await;
+    }
+}
+
+#[async_trait]
+impl Durable for Broken {
+    async fn send_event(&self, event: NewEvent) -> Result<Sent, StoreError> {
+        if self.has(Fault::KeepsEventsToItself) { Ok(Sent::Stored) } else { self.inner.send_event(event).await }
+    }
+
+    async fn list_events(
+        &self,
+        name: Option<&str>,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<EventRecord>, StoreError> {
+        self.inner.list_events(name, after, limit).await
+    }
+
+    async fn list_waiters(&self, name: Option<&str>, limit: usize) -> Result<Vec<Waiter>, StoreError> {
+        self.inner.list_waiters(name, limit).await
+    }
+
+    async fn resume_task(&self, id: TaskId, how: Resume) -> Result<Resumed, StoreError> {
+        self.inner.resume_task(id, how).await
     }
 }
 
