@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
     Step::adds(10, "thin", include_str!("../additions/0010_thin.sql")),
     Step::adds(11, "workflows", include_str!("../additions/0011_workflows.sql")),
     Step::adds(12, "reruns", include_str!("../additions/0012_reruns.sql")),
+    Step::adds(13, "durable", include_str!("../additions/0013_durable.sql")),
 ];
 
 const MIGRATION_CREATE: &str = include_str!("../queries/migration_create.sql");

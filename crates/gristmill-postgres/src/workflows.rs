@@ -176,6 +176,7 @@ impl Inner {
             // Nobody answers if it failed: that is told, and left to a sweep.
             let _ = waiting.await;
         }
+        self.tell_of_ends().await;
     }
 
     /// The same, and nobody waits.
@@ -227,6 +228,7 @@ impl Inner {
             if transactions >= AWAITED {
                 answer(&mut waiting);
             }
+            self.tell_of_ends().await;
             // What others passed over meanwhile is found by the next look, for which somebody waits.
             if dealt_with < TOGETHER && !is_told && self.conducting.callers.is_anybody() {
                 return Ok(());
@@ -333,7 +335,7 @@ impl Inner {
         run!(self, pool, Kind::TransactionBriefly, s => ops::postpone(&s, id))
     }
 
-    async fn order(self: &Arc<Self>, id: WorkflowId, order: Order, is_late: bool) -> Result<Ordered, StoreError> {
+    pub(crate) async fn order(self: &Arc<Self>, id: WorkflowId, order: Order, is_late: bool) -> Result<Ordered, StoreError> {
         let mut ordered: Result<Ordered, StoreError> = run!(self, pool, Kind::TransactionBriefly, s =>
             ops::order(&mut s, &self.conducting.specs, id, (order, is_late), true));
         if ordered.as_ref().is_err_and(is_locked) {
@@ -385,6 +387,13 @@ impl Inner {
         Ok(if is_more { Some(Duration::ZERO) } else { due.next_late })
     }
 
+    /// Does what is to be done at once to members of a workflow that was just started.
+    pub(crate) async fn begin_workflow(self: &Arc<Self>, id: WorkflowId) {
+        let _ = self.conduct(&[id.as_uuid()]).await;
+        self.conducting.reported();
+        self.conduct_reported().await;
+    }
+
     /// The same for whoever promotes, if something was left here that need not wait for a turn to sweep.
     pub(crate) async fn go_on_with_workflows(self: &Arc<Self>) -> Result<Option<Duration>, StoreError> {
         if self.conducting.left.load(Ordering::Acquire) { self.sweep_workflows().await } else { Ok(None) }
@@ -399,9 +408,7 @@ impl Workflows for PostgresStore {
         let started: Result<Started, StoreError> =
             run!(&inner, pool, Kind::Single, s => ops::start_workflow(&mut s, &starting, &new));
         if matches!(started, Ok(Started::Created)) && starting.has_chores() {
-            let _ = inner.conduct(&[new.id.as_uuid()]).await;
-            inner.conducting.reported();
-            inner.conduct_reported().await;
+            inner.begin_workflow(new.id).await;
         }
         started
     }

@@ -68,7 +68,9 @@ async fn again(
         again.insert(id);
     }
     if !again.is_empty() {
-        s.execute(Q::TaskUnexpire, &[&again.iter().collect::<Vec<_>>()]).await?;
+        let again: Vec<&Uuid> = again.iter().collect();
+        s.execute(Q::TaskUnexpire, &[&again]).await?;
+        s.execute(Q::MemoryForget, &[&again]).await?;
     }
     places.write(s).await?;
     Ok(again)
