@@ -375,10 +375,10 @@ impl<'h, T: Task + Sync> IntoFuture for Perform<'h, T> {
                 args: task.args,
                 meta: Some(Box::new(self.meta)),
             };
-            let attempt = unclaimed(client, &mut claimed);
+            let attempt = unclaimed(client, &mut claimed, false);
             match execute::run(&attempt, claimed).await {
-                Some(settlement) => Performed::of(settlement, &attempt),
-                None => Performed::refused(&"the attempt has settled itself"),
+                Some(execute::End::Settle(settlement)) => Performed::of(settlement, &attempt),
+                Some(execute::End::Wait(_)) | None => Performed::refused(&"the attempt has settled itself"),
             }
         })
     }

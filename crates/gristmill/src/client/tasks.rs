@@ -1,6 +1,7 @@
 use super::bulk::{self, BulkReport};
 use super::cancel::Cancel;
 use crate::client::Client;
+use crate::core::durable::{Resume, Resumed};
 use crate::core::limits::PAGE_ITEMS_MAX;
 use crate::core::workflow::{StepWord, WorkflowRecord};
 use crate::core::{
@@ -135,6 +136,24 @@ impl<'c> Tasks<'c> {
     pub async fn release(&self, id: TaskId) -> Result<ReleaseOutcome, StoreError> {
         let outcomes = self.client.store().release(&[id]).await?;
         Ok(outcomes.first().copied().unwrap_or(ReleaseOutcome::NotFound))
+    }
+
+    /// Lets a task go on that stands still, as its code no longer asks for what it remembers of its [durable steps](crate::durable): as it is,
+    /// for code that does; as if it remembered nothing from there on; or not at all, so that it fails.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result, TaskId};
+    /// use gristmill::durable::Resume;
+    /// # async fn example(client: Client, id: TaskId) -> Result<()> {
+    /// client.tasks().resume(id, Resume::Again).await?; // once the code is as it was
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the store can't be written. A repetition is safe.
+    pub async fn resume(&self, id: TaskId, how: Resume) -> Result<Resumed, StoreError> {
+        self.client.store().resume_task(id, how).await
     }
 
     /// Deletes an ended task with its result and history, before its retention is over. There is no way back.

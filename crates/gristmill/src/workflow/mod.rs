@@ -84,10 +84,12 @@ pub use error::{RunError, StartError};
 pub use failed::Failed;
 pub use form::{FORM_BYTES_MAX, FORM_MEMBERS_MAX, Form, FormError};
 pub use handle::WorkflowHandle;
+pub(crate) use handle::value;
 pub use member::MemberDraft;
 pub use output::{Gives, Output};
 pub use results::{Pages, Results};
 pub use signature::{IntoSignature, Signature};
+pub(crate) use start::Written;
 pub use start::{Start, Starting};
 pub use step::{All, Group, Many, Most, One, Step};
 
