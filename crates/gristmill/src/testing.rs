@@ -42,6 +42,7 @@
 mod beat;
 mod error;
 mod inline;
+mod replay;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -54,6 +55,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use gristmill_conformance::{MemoryBroker, MemoryStore};
+pub use replay::Replayed;
 #[cfg(feature = "postgres")]
 pub use gristmill_postgres::Sandbox as PostgresSandbox;
 

@@ -3,6 +3,7 @@ use super::cancel::Cancel;
 use crate::client::Client;
 use crate::core::durable::{Resume, Resumed};
 use crate::core::limits::PAGE_ITEMS_MAX;
+use crate::durable::Recorded;
 use crate::core::workflow::{StepWord, WorkflowRecord};
 use crate::core::{
     CancelOutcome, Cursor, DeleteOutcome, Filter, Page, ReleaseOutcome, RetryOutcome, State, StoreError, TaskId, TaskRecord, Why,
@@ -55,7 +56,11 @@ impl<'c> Tasks<'c> {
             _ => None,
         };
         let member = workflow.as_ref().map(|workflow| WhyMember { workflow, culprit });
-        Ok(Some(Why::of(&task, member, &store.queues().await?, &store.workers().await?)))
+        let memories = match task.state {
+            State::Scheduled => store.memories(id).await?.kept,
+            _ => Vec::new(),
+        };
+        Ok(Some(Why::of(&task, member, &memories, &store.queues().await?, &store.workers().await?)))
     }
 
     /// The first member that did not end as it had to, of the step with which it began that this one was skipped.
@@ -136,6 +141,17 @@ impl<'c> Tasks<'c> {
     pub async fn release(&self, id: TaskId) -> Result<ReleaseOutcome, StoreError> {
         let outcomes = self.client.store().release(&[id]).await?;
         Ok(outcomes.first().copied().unwrap_or(ReleaseOutcome::NotFound))
+    }
+
+    /// A task with all that it remembers of its durable steps, as it is stored: to be looked at, or
+    /// [replayed](crate::testing::Harness::replay) against the code of today. `None` if there is none with this id.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn export(&self, id: TaskId) -> Result<Option<Recorded>, StoreError> {
+        let store = self.client.store();
+        let Some(task) = store.get(id).await? else { return Ok(None) };
+        Ok(Some(Recorded::of(task, store.memories(id).await?)))
     }
 
     /// Lets a task go on that stands still, as its code no longer asks for what it remembers of its [durable steps](crate::durable): as it is,

@@ -12,10 +12,10 @@ use crate::client::InAttempt;
 use crate::core::durable::{Checkpoint, Kept, Memory};
 use crate::core::limits::BATCH_TASKS_MAX;
 use crate::core::workflow::{NewWorkflow, WorkflowRecord, WorkflowState};
-use crate::core::{Failure, FailureReason, InvalidInput, Retention, StoreError, WorkflowId};
+use crate::core::{Failure, FailureReason, InvalidInput, Overrides, Retention, StoreError, WorkflowId};
 use crate::error::What;
 use crate::workflow::read::Reader;
-use crate::workflow::{RunError, Workflow, Written, value};
+use crate::workflow::{Form, RunError, Workflow, Written, value};
 use crate::{Context, Error, Result};
 
 type Waiting<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -47,13 +47,7 @@ impl<S> Context<S> {
     /// ```
     pub fn workflow(&self, name: impl Into<String>) -> Workflow<'_, InAttempt<'_>> {
         let attempt = self.inner();
-        let workflow = Workflow::new(InAttempt(attempt), name.into());
-        workflow.set(|common| {
-            common.parent = Some(attempt.id);
-            // A child of a tick's task is no tick.
-            let inherited = |name: &String| name != SCHEDULE_HEADER && name != TICK_HEADER;
-            common.headers = attempt.meta.headers.clone().into_iter().filter(|(name, _)| inherited(name)).collect();
-        })
+        Workflow::new(InAttempt(attempt), name.into()).set(|common| *common = attempt.of_children())
     }
 
     /// Lets this task become a workflow: the handler ends here and runs no more, and the task ends when the workflow does, with its result, as
@@ -103,6 +97,7 @@ impl<'a> Workflow<'a, InAttempt<'a>> {
         Box::pin(async move {
             let (place, id) = match asked? {
                 Asked::New(place) => {
+                    attempt.begin_new(&place).await?;
                     let id = attempt.start_child(&place, written).await?;
                     return Err(attempt.wait_for(place.keep(Kept::Workflow(id)), None, None).await);
                 }
@@ -138,17 +133,37 @@ fn grow<'a, T: 'a>(workflow: Workflow<'a, InAttempt<'a>>, result: Result<Option<
     let name = workflow.name().to_owned();
     let (written, InAttempt(attempt)) = workflow.written();
     let asked = attempt.ask(name);
-    Box::pin(async move {
-        let result = result?;
-        match asked? {
-            Asked::New(place) => attempt.become_workflow(&place, written, result).await,
-            Asked::Known(place, kept) => Err(attempt.stand_still_at(&place, &kept).await),
-            Asked::Elsewhere => Err(attempt.stand_still().await),
-        }
-    })
+    Box::pin(async move { attempt.becomes(asked?, written, result?).await })
 }
 
 impl Attempt {
+    /// What tasks have of the one that has started them.
+    fn of_children(&self) -> Overrides {
+        // A child of a tick's task is no tick.
+        let inherited = |name: &String| name != SCHEDULE_HEADER && name != TICK_HEADER;
+        let headers = self.meta.headers.clone().into_iter().filter(|(name, _)| inherited(name)).collect();
+        Overrides { parent: Some(self.id), headers, ..Overrides::default() }
+    }
+
+    /// Lets the task become the workflow that a form is.
+    pub(crate) async fn become_form(&self, mut form: Form) -> Result<String> {
+        form.set(&self.of_children());
+        let name = form.name().to_owned();
+        let written = form.written(self.runtime());
+        self.becomes(self.ask(name)?, written, None).await
+    }
+
+    async fn becomes<T>(&self, asked: Asked, written: Written<'_>, result: Option<String>) -> Result<T> {
+        match asked {
+            Asked::New(place) => {
+                self.begin_new(&place).await?;
+                self.become_workflow(&place, written, result).await
+            }
+            Asked::Known(place, kept) => Err(self.stand_still_at(&place, &kept).await),
+            Asked::Elsewhere => Err(self.stand_still().await),
+        }
+    }
+
     async fn start_child(&self, place: &Place, written: Written<'_>) -> Result<WorkflowId> {
         let workflow = self.child(written)?;
         let (id, lease) = (workflow.id, self.journal.lease.ok_or_else(in_call)?);
@@ -157,7 +172,7 @@ impl Attempt {
         Ok(id)
     }
 
-    pub(super) async fn become_workflow<T>(&self, place: &Place, written: Written<'_>, result: Option<String>) -> Result<T> {
+    async fn become_workflow<T>(&self, place: &Place, written: Written<'_>, result: Option<String>) -> Result<T> {
         if self.journal.lease.is_none() {
             return Err(in_call());
         }
@@ -188,6 +203,9 @@ impl Attempt {
 
     /// How a workflow that this task has started has ended; `None` if it goes on.
     async fn end_of(&self, id: WorkflowId) -> Result<Option<Result<String, Failure>>> {
+        if self.journal.replays() {
+            return Ok(None);
+        }
         let store = self.ground.store()?;
         let failure = |reason, message: String| Ok(Some(Err(Failure::new(reason, message))));
         let Some(record) = store.workflow(id).await.map_err(unread)? else {

@@ -16,6 +16,8 @@ use crate::{Error, Result};
 pub(crate) struct Journal {
     /// The claim on whose fence it is kept; what runs in its caller has none, and remembers nothing.
     pub(crate) lease: Option<LeaseRef>,
+    /// Nothing new is done, and nothing kept.
+    replays: bool,
     /// Most tasks ask for nothing.
     open: OnceLock<Box<Open>>,
 }
@@ -103,7 +105,17 @@ pub(crate) enum Begin {
 
 impl Journal {
     pub(crate) fn new(lease: Option<LeaseRef>) -> Self {
-        Self { lease, open: OnceLock::new() }
+        Self { lease, replays: false, open: OnceLock::new() }
+    }
+
+    /// For an attempt that is to show how far the code comes with what is remembered.
+    #[cfg(feature = "testing")]
+    pub(crate) fn replaying(lease: LeaseRef) -> Self {
+        Self { replays: true, ..Self::new(Some(lease)) }
+    }
+
+    pub(super) fn replays(&self) -> bool {
+        self.replays
     }
 
     /// Takes over what earlier attempts have left.

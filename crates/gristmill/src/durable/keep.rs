@@ -21,6 +21,14 @@ impl Attempt {
         self.journal.ask(self.id, name)
     }
 
+    /// Lets something new go on, unless the attempt is only to show what would be new.
+    pub(super) async fn begin_new(&self, place: &Place) -> Result<()> {
+        if self.journal.replays() {
+            return Err(self.wait_for(place.keep(Kept::Patched), None, None).await);
+        }
+        Ok(())
+    }
+
     /// Remembers what came of something, with the tasks that it has enqueued.
     pub(super) async fn remember(&self, memory: Memory) -> Result<()> {
         let children = self.journal.take_children(memory.position);
@@ -34,6 +42,9 @@ impl Attempt {
 
     /// Keeps it, for as long as the store may be readable again while the attempt goes on.
     pub(super) async fn keep(&self, checkpoint: Checkpoint) -> Result<()> {
+        if self.journal.replays() {
+            return Ok(());
+        }
         let _goes_on = self.journal.run();
         let mut pause = PAUSE;
         loop {

@@ -62,6 +62,7 @@ mod child;
 mod current;
 mod journal;
 mod keep;
+mod recorded;
 mod step;
 mod wait;
 
@@ -70,6 +71,7 @@ use std::fmt;
 pub use crate::core::durable::{EVENT_KEPT, EventRecord, Mismatch, Resume, Resumed, Sent, Waiter};
 use crate::core::{Failure, TaskId};
 pub(crate) use current::in_step_of_thread;
+pub use recorded::{Recorded, RecordedStep};
 pub(crate) use journal::{Begin, Journal, OnThread};
 
 /// What something that a task asked for failed with for good: a [step](crate::Context::step) with

@@ -56,7 +56,10 @@ impl<S> Context<S> {
         let asked = attempt.ask(name.to_owned());
         async move {
             match asked? {
-                Asked::New(place) => attempt.run_step(place, work).await,
+                Asked::New(place) => {
+                    attempt.begin_new(&place).await?;
+                    attempt.run_step(place, work).await
+                }
                 Asked::Known(place, Kept::Value(stored)) => attempt.read(&place, &attempt.plain(stored)?),
                 Asked::Known(place, Kept::Failed(failure)) => attempt.failed(&place.name, failure),
                 Asked::Known(place, kept) => Err(attempt.stand_still_at(&place, &kept).await),
@@ -92,7 +95,10 @@ impl<S> Context<S> {
         let asked = attempt.ask(name);
         Box::pin(async move {
             match asked? {
-                Asked::New(place) => attempt.remember(place.keep(Kept::Patched)).await.map(|()| true),
+                Asked::New(place) => {
+                    attempt.begin_new(&place).await?;
+                    attempt.remember(place.keep(Kept::Patched)).await.map(|()| true)
+                }
                 Asked::Known(_, Kept::Patched) => Ok(true),
                 Asked::Known(place, kept) => Err(attempt.stand_still_at(&place, &kept).await),
                 Asked::Elsewhere => Err(attempt.stand_still().await),

@@ -48,7 +48,10 @@ impl<S> Context<S> {
         let asked = attempt.ask(SLEEP.to_owned());
         Box::pin(async move {
             let (place, until) = match asked? {
-                Asked::New(place) => (place, until(attempt.store_now().await?)),
+                Asked::New(place) => {
+                    attempt.begin_new(&place).await?;
+                    (place, until(attempt.store_now().await?))
+                }
                 Asked::Known(place, Kept::Sleeps(until)) => (place, until),
                 Asked::Known(place, kept) => return Err(attempt.stand_still_at(&place, &kept).await),
                 Asked::Elsewhere => return Err(attempt.stand_still().await),
@@ -99,6 +102,7 @@ impl<S> Context<S> {
                 Asked::Known(_, Kept::TimedOut) => return Ok(None),
                 Asked::Known(place, Kept::Event { until, .. }) => (place, until),
                 Asked::New(place) => {
+                    attempt.begin_new(&place).await?;
                     let until = match timeout {
                         Some(timeout) => Some(attempt.store_now().await?.saturating_add(timeout.min(NEVER))),
                         None => None,

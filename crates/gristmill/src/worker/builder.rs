@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::beat::ScheduleError;
 use crate::core::{InvalidInput, KindSpec, StoreError, limits};
 use crate::near::did_you_mean;
+use crate::workflow::NESTED;
 use crate::runtime::Ground;
 use crate::worker::companion::Companion;
 use crate::worker::report::ExitReport;
@@ -238,7 +239,8 @@ impl WorkerBuilder {
     /// Says which task types wait in queues that are not served here: right if another worker does, and a long wait if not.
     fn tell_unserved(&self) {
         let specs = self.ground.runtime.registry.specs();
-        let unserved = specs.iter().filter(|kind| !self.config.queues.contains_key(&kind.policy.queue));
+        let is_own = |kind: &&KindSpec| kind.name != NESTED;
+        let unserved = specs.iter().filter(is_own).filter(|kind| !self.config.queues.contains_key(&kind.policy.queue));
         let tell = |kind: &KindSpec| {
             let near = did_you_mean(&kind.policy.queue, self.config.queues.keys().map(String::as_str));
             format!("{} (queue {}{near})", kind.name, kind.policy.queue)

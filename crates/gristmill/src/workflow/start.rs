@@ -129,6 +129,7 @@ pub(crate) struct Written<'c> {
     pub(super) draft: Result<Draft<MemberDraft>, StartError>,
     /// More members of groups, by the numbers of their steps.
     pub(super) more: BTreeMap<usize, More<'c>>,
+    /// As of [`Start::definition`].
     pub(super) definition: Option<String>,
 }
 

@@ -11,10 +11,10 @@ use gristmill::codec::{Codec, Part, Payload};
 use gristmill::core::Store;
 use gristmill::core::durable::Kept;
 use gristmill::core::limits::{MEMORIES_MAX, RESULTS_BYTES_MAX};
-use gristmill::durable::{Mismatch, Resume, Resumed, StepFailed};
+use gristmill::durable::{Mismatch, Recorded, Resume, Resumed, StepFailed};
 use gristmill::error::FailureReason;
 use gristmill::record::State;
-use gristmill::testing::{Harness, MemoryBroker, assert_enqueued};
+use gristmill::testing::{Harness, MemoryBroker, Replayed, assert_enqueued};
 use gristmill::{App, Client, Context, Error, FromRef, Result, ResultExt, TaskId, task};
 use serde_json::json;
 
@@ -465,4 +465,30 @@ async fn a_worker_runs_durable_steps() {
 fn a_failure_of_a_step_says_what_it_was() {
     let failure = gristmill::core::Failure::new(FailureReason::Error, "no money");
     assert_eq!(StepFailed { name: "charge".to_owned(), failure }.to_string(), "no money");
+}
+
+/// What production has, as the test of a change gets it.
+#[tokio::test]
+async fn an_exported_task_is_replayed_against_the_code_of_today() {
+    let world = World::default();
+    let test = harness(&world).await;
+    let handle = test.client().enqueue(Changing { how: "other".into() }).await.unwrap();
+    test.drain().await.unwrap();
+    let recorded = test.client().tasks().export(handle.id()).await.unwrap().unwrap();
+    let text = serde_json::to_string(&recorded).unwrap();
+    assert!(text.contains(r#"{"position":0,"name":"a","occurrence":0,"kept":"value","value":"a"}"#), "{text}");
+    let mut recorded: Recorded = serde_json::from_str(&text).unwrap();
+    let seen = world.probe.seen();
+    let replayed = test.replay(&recorded).await.unwrap();
+    assert!(matches!(&replayed, Replayed::Ended(ended) if ended.failure.is_some()), "{replayed:?}");
+    recorded.steps.pop();
+    let replayed = test.replay(&recorded).await.unwrap();
+    assert!(matches!(&replayed, Replayed::Asks(names) if names == &["c"]), "{replayed:?}");
+    world.change();
+    let replayed = test.replay(&recorded).await.unwrap();
+    let Replayed::Mismatch(mismatch) = replayed else { panic!("{replayed:?}") };
+    assert_eq!(mismatch.to_string(), "as its step 2 it remembers `b`, and the code asks for `x`");
+    assert_eq!(world.probe.seen(), seen, "nothing is done");
+    recorded.kind = "gone".to_owned();
+    assert!(test.replay(&recorded).await.unwrap_err().to_string().contains("`gone` is none of this application"));
 }

@@ -155,3 +155,31 @@ async fn a_workflow_that_can_not_be_fails_the_task_and_says_why() {
         assert!(error.contains(words), "{how}: {error}");
     }
 }
+
+/// As SQL starts one, and as a step of another: three deep, with results of the outer ones.
+#[tokio::test]
+async fn a_workflow_is_a_task_of_a_type_that_every_worker_has() {
+    let (_, test) = grown().await;
+    let innermost = json!({ "name": "innermost", "steps": { "double": { "task": "double", "args": { "n": { "$result": "first" } } } } });
+    let inner = json!({ "name": "inner", "steps": {
+        "again": { "task": "double", "args": { "n": { "$result": "first" } } },
+        "deep": { "workflow": innermost },
+        "sum": { "task": "sum", "after": ["again", "deep"], "args": { "parts": [{ "$result": "again" }, { "$result": "deep" }] } },
+    } });
+    let outer = json!({ "name": "outer", "steps": {
+        "first": { "task": "double", "args": { "n": 1 } },
+        "rest": { "after": ["first"], "workflow": inner },
+        "after": { "task": "after", "after": ["rest"], "args": { "n": { "$result": "rest" } } },
+    } });
+    let handle = test.client().enqueue_named("gristmill.workflow", &outer).header("by", "ann").await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(handle.result().await.unwrap(), json!(108));
+    let filter = gristmill::core::Filter { kind: Some("sum".to_owned()), ..Default::default() };
+    let sum = test.client().tasks().list(&filter, None, 1).await.unwrap().items.remove(0);
+    assert_eq!(sum.meta.headers.get("by").map(String::as_str), Some("ann"), "context is inherited");
+    let wrong = test.client().enqueue_named("gristmill.workflow", json!({ "name": "w", "steps": { "a": { "task": "dubble" } } }));
+    let wrong = wrong.await.unwrap();
+    test.drain().await.unwrap();
+    let error = wrong.result().await.unwrap_err().to_string();
+    assert!(error.contains("/steps/a/task: there is no task type `dubble`; did you mean double?"), "{error}");
+}

@@ -218,3 +218,15 @@ async fn a_worker_has_its_slot_back_while_a_task_waits() {
     assert_eq!(within(leaf.result()).await.unwrap(), 4, "a thread has ended, too");
     worker.stop().await;
 }
+
+#[tokio::test]
+async fn who_waits_says_for_what() {
+    let (_, test, handle) = begun("timeout").await;
+    let why = test.client().tasks().why(handle.id()).await.unwrap().unwrap();
+    let json = serde_json::to_value(&why).unwrap();
+    assert_eq!(json["reasons"][0]["code"], "awaits_event");
+    assert_eq!(json["reasons"][0]["event"], "go");
+    let recorded = test.client().tasks().export(handle.id()).await.unwrap().unwrap();
+    let replayed = test.replay(&recorded).await.unwrap();
+    assert!(matches!(&replayed, Replayed::Waits(names) if names == &["go"]), "{replayed:?}");
+}
