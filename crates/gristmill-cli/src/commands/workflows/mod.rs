@@ -1,6 +1,8 @@
 //! `workflows`: what an operator starts and sees of workflows, and does to them.
 
+mod doctor;
 mod dot;
+mod export;
 mod list;
 mod members;
 mod order;
@@ -35,6 +37,10 @@ pub(crate) enum Args {
     Pause(Which),
     /// Let paused workflows go on
     Resume(Which),
+    /// Print a workflow with its steps, its tasks, and what they remember of durable steps, as JSON
+    Export(export::Export),
+    /// Look for workflows that stand still, and say what each waits for
+    Doctor(doctor::Doctor),
 }
 
 /// Which workflows.
@@ -59,6 +65,8 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         Args::Cancel(which) => order::run(order::Verb::Cancel, &which.ids, &client, out).await,
         Args::Pause(which) => order::run(order::Verb::Pause, &which.ids, &client, out).await,
         Args::Resume(which) => order::run(order::Verb::Resume, &which.ids, &client, out).await,
+        Args::Export(args) => export::run(&args, &client, out).await,
+        Args::Doctor(args) => doctor::run(&args, &client, out).await,
     }
 }
 
