@@ -6,3 +6,4 @@ UNION ALL SELECT 'gristmill_live', seq, logs, progress, NULL, NULL, NULL FROM gr
 UNION ALL SELECT 'gristmill_task', seq, args, meta, NULL, NULL, NULL FROM gristmill_task WHERE ?1
 UNION ALL SELECT 'gristmill_outcome', seq, worker, result, error, logs, progress FROM gristmill_outcome WHERE ?1
 UNION ALL SELECT 'gristmill_schedule', id, name, owner, body, memory, NULL FROM gristmill_schedule WHERE ?1
+UNION ALL SELECT 'gristmill_event', seq, name, payload, NULL, NULL, NULL FROM gristmill_event WHERE ?1

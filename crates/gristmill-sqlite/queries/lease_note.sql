@@ -1,2 +1,2 @@
 -- Index: the primary key.
-UPDATE gristmill_lease SET noted = 1 WHERE seq = ?1 AND mark = ?2
+UPDATE gristmill_lease SET noted = noted | ?3 WHERE seq = ?1 AND mark = ?2

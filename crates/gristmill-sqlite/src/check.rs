@@ -1,6 +1,6 @@
 use gristmill_core::kit::check::{AHEAD_MS, Answers, Aside, COUNT_MAX, LATE_MS, Overlap, Unserved};
 use gristmill_core::kit::migrate;
-use gristmill_core::{Finding, Severity, StoreError, StoreErrorKind, Timestamp};
+use gristmill_core::{Finding, Severity, StoreError, StoreErrorKind, TaskId, Timestamp};
 use rusqlite::{Connection, ToSql, TransactionBehavior, params};
 
 use crate::directory;
@@ -65,6 +65,7 @@ fn rows(view: &mut View<'_>) -> Result<Vec<Finding>, Fault> {
     let conn = view.conn;
     let mut findings = answers(view)?.findings();
     findings.extend(workflows(view)?);
+    findings.extend(durable(view)?);
     findings.extend([unreadable(conn)?, space(conn)?]);
     let (migrations, additions) = conn.query_row(sql::CHECK_SCHEMA, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let schema = migrate::version(migrations, additions);
@@ -139,6 +140,47 @@ fn workflows(view: &View<'_>) -> Result<[Finding; 3], Fault> {
     ])
 }
 
+/// Whether what tasks remember can be read, and none stands still for what has come.
+fn durable(view: &View<'_>) -> Result<[Finding; 2], Fault> {
+    let (mut count, mut named) = (0, Vec::new());
+    let mut memories = view.conn.prepare(sql::CHECK_MEMORY)?;
+    let mut rows = memories.query([if is_small(view.conn)? { i64::MAX } else { COUNT_MAX }])?;
+    while let Some(row) = rows.next()? {
+        let task = row.get_ref(0)?.as_blob().ok().and_then(TaskId::from_slice);
+        if task.is_none() || view::memory(row, 1).is_none() {
+            count += 1;
+            if named.len() < NAMED_MAX {
+                let task = task.map_or_else(|| "?".to_owned(), |task| task.to_string());
+                named.push(format!("{task} at {}", row.get::<_, i64>(1)?));
+            }
+        }
+    }
+    let lost = view::lost_waits(view, COUNT_MAX)?;
+    Ok([
+        match count {
+            0 => Finding::ok("memory", "what tasks remember of their steps can be read, so far as it was read"),
+            _ => Finding::error(
+                "memory",
+                format!("{count} memories of tasks that can't be read, which keep them from running: {}", named.join(", ")),
+                "a newer version has written them, which can run these tasks, or something else has: correct the rows in gristmill_memory",
+            ),
+        },
+        match lost {
+            0 => Finding::ok("lost_wait", "no tasks that stand still for what has come"),
+            _ => Finding::warning(
+                "lost_wait",
+                format!("{lost} tasks that stand still for an event that is there, or for a workflow that has ended"),
+                "start a worker: any worker's sweeps let them go on; if they come back, something else writes to gristmill's tables",
+            ),
+        },
+    ])
+}
+
+/// Whether the file may be read as a whole.
+fn is_small(conn: &Connection) -> Result<bool, Fault> {
+    Ok(number(conn, "PRAGMA page_count")? * number(conn, "PRAGMA page_size")? <= QUICK_BYTES)
+}
+
 fn integrity(conn: &Connection, what: &str) -> Result<Finding, Fault> {
     look_for_damage(conn).or_else(|fault| damaged(fault, what))
 }
@@ -166,7 +208,7 @@ fn look_for_damage(conn: &Connection) -> Result<Finding, Fault> {
 
 /// Text that is not UTF-8, which SQLite keeps without a word.
 fn unreadable(conn: &Connection) -> Result<Finding, Fault> {
-    let small = number(conn, "PRAGMA page_count")? * number(conn, "PRAGMA page_size")? <= QUICK_BYTES;
+    let small = is_small(conn)?;
     let mut texts = conn.prepare(sql::CHECK_TEXT)?;
     let columns = texts.column_count();
     let mut rows = texts.query([small])?;

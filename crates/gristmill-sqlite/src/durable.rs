@@ -1,32 +1,31 @@
 use gristmill_core::durable::{Durable, EventRecord, NewEvent, Resume, Resumed, Sent, Waiter};
-use gristmill_core::{Cursor, Page, StoreError, StoreErrorKind, TaskId, async_trait};
+use gristmill_core::{Cursor, Page, StoreError, TaskId, async_trait};
 
 use crate::store::SqliteStore;
-
-fn not_yet<T>() -> Result<T, StoreError> {
-    Err(StoreError::new(StoreErrorKind::Invalid, "this store keeps no durable steps yet"))
-}
+use crate::{ops, view};
 
 #[async_trait]
 impl Durable for SqliteStore {
-    async fn send_event(&self, _event: NewEvent) -> Result<Sent, StoreError> {
-        not_yet()
+    async fn send_event(&self, event: NewEvent) -> Result<Sent, StoreError> {
+        self.write(1, move |tx| ops::send_event(tx, &event)).await
     }
 
     async fn list_events(
         &self,
-        _name: Option<&str>,
-        _after: Option<Cursor>,
-        _limit: usize,
+        name: Option<&str>,
+        after: Option<Cursor>,
+        limit: usize,
     ) -> Result<Page<EventRecord>, StoreError> {
-        not_yet()
+        let name = name.map(str::to_owned);
+        self.read(move |view| view::list_events(view, name.as_deref(), after, limit)).await
     }
 
-    async fn list_waiters(&self, _name: Option<&str>, _limit: usize) -> Result<Vec<Waiter>, StoreError> {
-        not_yet()
+    async fn list_waiters(&self, name: Option<&str>, limit: usize) -> Result<Vec<Waiter>, StoreError> {
+        let name = name.map(str::to_owned);
+        self.read(move |view| view::list_waiters(view, name, limit)).await
     }
 
-    async fn resume_task(&self, _id: TaskId, _how: Resume) -> Result<Resumed, StoreError> {
-        not_yet()
+    async fn resume_task(&self, id: TaskId, how: Resume) -> Result<Resumed, StoreError> {
+        self.write(1, move |tx| ops::resume_task(tx, id, how)).await
     }
 }

@@ -18,6 +18,7 @@ const STEPS: &[Step] = &[
     Step::adds(3, "clocks", include_str!("../additions/0003_clocks.sql")),
     Step::adds(4, "drain", include_str!("../additions/0004_drain.sql")),
     Step::adds(5, "workflows", include_str!("../additions/0005_workflows.sql")),
+    Step::adds(6, "durable", include_str!("../additions/0008_durable.sql")),
 ];
 
 /// Brings the file's tables up to date, making them if there are none, and returns every migration.

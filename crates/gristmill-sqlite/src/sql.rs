@@ -28,12 +28,22 @@ statements! {
     CHECK_DUE = "check_due",
     CHECK_ENDED_LEASES = "check_ended_leases",
     CHECK_LOST_LEASES = "check_lost_leases",
+    CHECK_MEMORY = "check_memory",
     CHECK_ORPHAN_LEASES = "check_orphan_leases",
     CHECK_ORPHAN_STEPS = "check_orphan_steps",
     CHECK_OVERLAP = "check_overlap",
     CHECK_OWED = "check_owed",
     CHECK_SCHEMA = "check_schema",
     CHECK_TEXT = "check_text",
+    EVENT_INSERT = "event_insert",
+    EVENT_LIST = "event_list",
+    EVENT_NAMED = "event_named",
+    EVENT_OVER = "event_over",
+    EVENT_PAYLOAD = "event_payload",
+    EVENT_PRUNE = "event_prune",
+    EVENT_THERE = "event_there",
+    EVENT_TOLD = "event_told",
+    EVENT_UNTOLD = "event_untold",
     EXPIRY_DELETE = "expiry_delete",
     EXPIRY_DUE = "expiry_due",
     EXPIRY_INSERT = "expiry_insert",
@@ -91,6 +101,18 @@ statements! {
     MEMBER_PAGE = "member_page",
     MEMBER_WAITS = "member_waits",
     MEMBER_WANTED = "member_wanted",
+    MEMORY_ANY = "memory_any",
+    MEMORY_AT = "memory_at",
+    MEMORY_AWAITING = "memory_awaiting",
+    MEMORY_CAME = "memory_came",
+    MEMORY_DELETE = "memory_delete",
+    MEMORY_DROP = "memory_drop",
+    MEMORY_FORGET = "memory_forget",
+    MEMORY_LIST = "memory_list",
+    MEMORY_NEXT = "memory_next",
+    MEMORY_PUT = "memory_put",
+    MEMORY_TOLD = "memory_told",
+    MEMORY_WAITS = "memory_waits",
     MIGRATION_CREATE = "migration_create",
     MIGRATION_INSERT = "migration_insert",
     MIGRATION_LIST = "migration_list",
@@ -175,6 +197,8 @@ statements! {
     TICK_KNOWN = "tick_known",
     TICK_PAGE = "tick_page",
     TICK_PRUNE = "tick_prune",
+    WAITER_LIST = "waiter_list",
+    WAITER_OF = "waiter_of",
     WAITING_ANY = "waiting_any",
     WAITING_COUNT = "waiting_count",
     WAITING_DELETE = "waiting_delete",
@@ -194,6 +218,7 @@ statements! {
     WORKER_SERVES = "worker_serves",
     WORKFLOW_DELETE = "workflow_delete",
     WORKFLOW_GET = "workflow_get",
+    WORKFLOW_GOES_ON = "workflow_goes_on",
     WORKFLOW_HOLDER = "workflow_holder",
     WORKFLOW_INSERT = "workflow_insert",
     WORKFLOW_LIST = "workflow_list",
@@ -231,15 +256,18 @@ mod tests {
     ];
 
     /// Bounded by their LIMIT, in whatever order; or asked for by a person, and only of a small file.
-    const BOUNDED: [&str; 11] = [
+    const BOUNDED: [&str; 14] = [
         "moved_oldest",
         "check_ahead",
+        "check_memory",
         "check_orphan_steps",
         "check_overlap",
         "check_owed",
         "check_text",
+        "event_untold",
         "label_lacking",
         "label_lacks",
+        "memory_any",
         "outcome_owed",
         "step_chores",
         "step_undone",
@@ -289,6 +317,40 @@ mod tests {
             let steps = next.get_status(rusqlite::StatementStatus::VmStep);
             assert!(queue == 2 && steps < 200, "{steps} steps to {queue}: {sql}");
         }
+    }
+
+    /// Nor do the others cost anything: those that remember something, events that were told, and waits of tasks that go on.
+    #[test]
+    fn what_one_task_remembers_is_read_by_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SqliteOptions::new(dir.path().join("a.db"));
+        let mut conn = open::writer(&options).unwrap();
+        migrate::apply(&mut conn, &options, gristmill_core::Timestamp::MIN).unwrap();
+        let fill = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000)
+            INSERT INTO gristmill_memory(task, position, name, occurrence, code, text)
+              SELECT t.column1, n, 'a', n, 0, '1' FROM n, (VALUES (x'00'), (x'01'), (x'02'), (x'03'), (x'04')) t;
+            INSERT INTO gristmill_event(name, sent_at, keep_until, untold, payload)
+              SELECT 'e' || position, 0, 9, 0, '1' FROM gristmill_memory WHERE task = x'00'";
+        conn.execute_batch(fill).unwrap();
+        let steps = |sql: &str, params: &[&dyn rusqlite::ToSql]| {
+            let mut statement = conn.prepare(sql).unwrap();
+            let rows = statement.query_map(params, |_| Ok(())).unwrap().count();
+            (rows, statement.get_status(rusqlite::StatementStatus::VmStep))
+        };
+        let (rows, read) = steps(MEMORY_LIST, &[&[2_u8].as_slice()]);
+        assert!(rows == 1_000 && read < 12_000, "{read} steps to {rows}");
+        let nothing: [(&str, &[&dyn rusqlite::ToSql]); 4] = [
+            (EVENT_UNTOLD, &[]),
+            (EVENT_PRUNE, &[&1, &100]),
+            (MEMORY_TOLD, &[&"event:e", &0, &100]),
+            (MEMORY_WAITS, &[&"event:", &[].as_slice(), &0, &"event;", &0, &1_000]),
+        ];
+        for (sql, params) in nothing {
+            let (rows, read) = steps(sql, params);
+            assert!(rows == 0 && read < 100, "{read} steps to {rows}: {sql}");
+        }
+        let (rows, read) = steps(MEMORY_NEXT, &[&[1_u8].as_slice()]);
+        assert!(rows == 1 && read < 50, "{read} steps to {rows}");
     }
 
     fn plan(conn: &rusqlite::Connection, sql: &str) -> Vec<String> {

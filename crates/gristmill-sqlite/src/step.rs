@@ -91,6 +91,8 @@ pub(crate) enum Statement {
     ReadyInsert,
     ReadyInsertFlagged,
     ParkedInsert,
+    EventOver,
+    EventInsert,
     ExpiryInsert,
 }
 
@@ -116,6 +118,8 @@ impl Statement {
             Self::ReadyInsert => sql::READY_INSERT,
             Self::ReadyInsertFlagged => sql::READY_INSERT_FLAGGED,
             Self::ParkedInsert => sql::PARKED_INSERT,
+            Self::EventOver => sql::EVENT_OVER,
+            Self::EventInsert => sql::EVENT_INSERT,
             Self::ExpiryInsert => sql::EXPIRY_INSERT,
         }
     }

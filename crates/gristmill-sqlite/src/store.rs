@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use gristmill_core::durable::{Checkpoint, Memories};
 use gristmill_core::workflow::Member;
 use gristmill_core::{
     CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec,
@@ -39,6 +40,7 @@ pub struct SqliteStore {
     reads: Mutex<Option<Sender<Query>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     spare: Mutex<Vec<Connection>>,
+    walk: Mutex<view::Walk>,
 }
 
 impl SqliteStore {
@@ -86,6 +88,7 @@ impl SqliteStore {
             reads: Mutex::new(Some(reads)),
             threads: Mutex::new(threads),
             spare: Mutex::default(),
+            walk: Mutex::default(),
         }))
     }
 
@@ -267,8 +270,11 @@ impl Source for SqliteStore {
 
     async fn sweep(&self, limit: usize) -> Result<Swept, StoreError> {
         // Counting may take long, and holds up nobody there.
-        let quiet = self.read(|view| view::quiet_workflows(view)).await?;
-        self.write(limit, move |tx| ops::sweep(tx, limit, &quiet)).await
+        let walk = lock(&self.walk).clone();
+        let look = |view: &mut View<'_>| Ok((view::quiet_workflows(view)?, view::look_for_lost(view, walk)?));
+        let (quiet, (lost, walk)) = self.read(look).await?;
+        *lock(&self.walk) = walk;
+        self.write(limit, move |tx| ops::sweep(tx, limit, &quiet, &lost)).await
     }
 
     async fn promote(&self, limit: usize) -> Result<Swept, StoreError> {
@@ -292,6 +298,17 @@ impl Source for SqliteStore {
     ) -> Result<Vec<Member>, StoreError> {
         let step = step.to_owned();
         self.read(move |view| view::members(view, workflow, &step, after, limit)).await
+    }
+
+    async fn memories(&self, id: TaskId) -> Result<Memories, StoreError> {
+        self.read(move |view| view::memories(view, id)).await
+    }
+
+    async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<Settled, StoreError> {
+        let workflow = checkpoint.workflow.as_ref().map_or(0, |workflow| workflow.members.len() + workflow.steps.len());
+        let weight = 1 + checkpoint.memories.len() + checkpoint.children.len() + workflow;
+        // What is refused has left nothing, and is no reason to undo others' work.
+        Ok(self.write(weight, move |tx| ops::checkpoint(tx, &checkpoint)).await??)
     }
 
     async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {

@@ -1,10 +1,11 @@
 use std::future::{Ready, ready};
 use std::time::Duration;
 
+use gristmill_core::durable::{NewEvent, Sent};
 use gristmill_core::workflow::{NewWorkflow, Started};
 use gristmill_core::{
     CancelOutcome, CancelWithin, Effects, EnqueueOutcome, LeaseRef, NewTask, Note, Schedule, ScheduleEdit, ScheduleWithin,
-    SettleWithin, Settled, Settlement, StartWithin, Store, StoreError, StoreErrorKind, TaskId, Within, store_of,
+    SendWithin, SettleWithin, Settled, Settlement, StartWithin, Store, StoreError, StoreErrorKind, TaskId, Within, store_of,
 };
 use rusqlite::Connection;
 
@@ -42,6 +43,12 @@ impl ScheduleWithin<Rusqlite> for &Connection {
 impl StartWithin<Rusqlite> for &Connection {
     fn start_workflow(self, store: &dyn Store, workflow: NewWorkflow) -> Ready<Result<Started, StoreError>> {
         ready(run(self, store, STARTING, |tx| ops::start_workflow(tx, workflow)))
+    }
+}
+
+impl SendWithin<Rusqlite> for &Connection {
+    fn send_event(self, store: &dyn Store, event: NewEvent) -> Ready<Result<Sent, StoreError>> {
+        ready(run(self, store, SENDING, |tx| ops::send_event(tx, &event)))
     }
 }
 
@@ -87,6 +94,13 @@ impl StartWithin<Rusqlite> for &rusqlite::Transaction<'_> {
     }
 }
 
+impl SendWithin<Rusqlite> for &rusqlite::Transaction<'_> {
+    fn send_event(self, store: &dyn Store, event: NewEvent) -> Ready<Result<Sent, StoreError>> {
+        let conn: &Connection = self;
+        SendWithin::send_event(conn, store, event)
+    }
+}
+
 impl SettleWithin<Rusqlite> for &rusqlite::Transaction<'_> {
     fn settle(self, store: &dyn Store, settlement: Settlement) -> Ready<Result<Settled, StoreError>> {
         let conn: &Connection = self;
@@ -118,6 +132,7 @@ fn run<T>(
 pub(crate) const SQLITE: &str = "SQLite";
 const SETTLING: &str = "settling in its transaction";
 pub(crate) const EDITING: &str = "editing a schedule in your transaction";
+pub(crate) const SENDING: &str = "sending an event in your transaction";
 pub(crate) const STARTING: &str = "starting a workflow in your transaction";
 pub(crate) const ENQUEUEING: &str = "enqueueing in your transaction";
 

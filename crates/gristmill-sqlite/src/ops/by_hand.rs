@@ -1,12 +1,10 @@
 use gristmill_core::kit::Word;
-use gristmill_core::{
-    DeleteOutcome, Ending, Flags, Place, Points, ReleaseOutcome, Standing, TaskId, WorkerId, place as place_of,
-};
+use gristmill_core::{DeleteOutcome, Ending, Flags, Points, ReleaseOutcome, TaskId, WorkerId};
 use rusqlite::{OptionalExtension, params};
 
 use super::facts::facts_of;
 use super::label;
-use super::place::place;
+use super::release::make_due;
 use super::settle::{finish, take_lease};
 use super::sweep::UNKNOWN;
 use super::worker::key;
@@ -14,7 +12,6 @@ use super::workflow;
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
-use crate::whereabouts;
 
 /// Takes a running task from its worker, or a scheduled one from its time.
 pub(crate) fn release(tx: &mut Tx<'_>, id: TaskId) -> Result<ReleaseOutcome, Fault> {
@@ -30,12 +27,7 @@ pub(crate) fn release(tx: &mut Tx<'_>, id: TaskId) -> Result<ReleaseOutcome, Fau
         let state = finish(tx, facts.key, Some(id), &lease, &Word::without(Ending::Released, lease.started))?;
         return Ok(if state.is_final() { ReleaseOutcome::Ended } else { ReleaseOutcome::Released });
     }
-    let scheduled = whereabouts::look(tx.conn, Place::Scheduled, &facts.address())?;
-    if let Some(waiter) = scheduled.filter(|waiter| waiter.flags.unknown().is_none()) {
-        whereabouts::remove(tx.conn, Place::Scheduled, &waiter)?;
-        let to = place_of(Standing { limited: waiter.flags.has(Flags::LIMITED), ..Standing::default() });
-        place(tx, to, &waiter)?;
-        tx.conn.prepare_cached(sql::TASK_DUE)?.execute(params![facts.key, tx.now.as_millis()])?;
+    if make_due(tx, &facts)? {
         return Ok(ReleaseOutcome::Released);
     }
     let ended = tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.exists([facts.key])?;
@@ -57,6 +49,7 @@ pub(crate) fn delete(tx: &mut Tx<'_>, id: TaskId) -> Result<DeleteOutcome, Fault
     }
     tx.effects.changed = true;
     tx.conn.prepare_cached(sql::OUTCOME_DELETE)?.execute([key])?;
+    tx.conn.prepare_cached(sql::MEMORY_DELETE)?.execute([key])?;
     label::delete(tx.conn, key)?;
     Ok(DeleteOutcome::Deleted)
 }

@@ -16,6 +16,8 @@ pub(super) struct End<'a> {
     pub(super) state: State,
     pub(super) flags: Flags,
     pub(super) retention: Retention,
+    /// Whether it may remember something.
+    pub(super) remembers: bool,
     /// Its last attempt, or what stands for one that never began.
     pub(super) attempt: Attempt<'a>,
 }
@@ -32,6 +34,9 @@ pub(super) fn end(tx: &mut Tx<'_>, end: &End<'_>) -> Result<(), Fault> {
             write(tx, &end.attempt, &Mark { ended: ended_of(end.state), keep_until, flags, owed: ended.owed })?;
         }
         Keep::Nothing => {
+            if end.remembers {
+                tx.conn.prepare_cached(sql::MEMORY_DELETE)?.execute([end.attempt.key])?;
+            }
             label::delete(tx.conn, end.attempt.key)?;
             // Before its first claim it has no history.
             if end.attempt.claim_no > 1 {
@@ -99,5 +104,6 @@ fn end_waiter(
         logs: None,
         progress: None,
     };
-    end(tx, &End { id, state, flags: waiter.flags, retention, attempt })
+    let remembers = waiter.claim_no > 0;
+    end(tx, &End { id, state, flags: waiter.flags, retention, remembers, attempt })
 }

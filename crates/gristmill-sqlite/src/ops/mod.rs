@@ -1,11 +1,12 @@
 //! What is done to tasks inside one write transaction. A task comes to wherever it waits through [`place`], and ends through
-//! [`ended`]; what its end means for a workflow is in [`workflow`].
+//! [`ended`]; what its end means for a workflow is in [`workflow`], and what it remembers of its steps and waits for in [`durable`].
 
 mod aside;
 mod budget;
 mod by_hand;
 mod cancel;
 mod claim;
+mod durable;
 mod ended;
 mod enqueue;
 mod facts;
@@ -24,6 +25,9 @@ pub(crate) use budget::Budget;
 pub(crate) use by_hand::{bury_worker, delete, drain_worker, lose_worker, release};
 pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
+pub(crate) use durable::rows_of_event;
+pub(crate) use durable::{checkpoint, resume_task, send_event};
 pub(crate) use enqueue::enqueue;
 pub(crate) use place::entry;
 pub(crate) use release::{admit, unblock};

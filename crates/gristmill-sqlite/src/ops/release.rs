@@ -1,8 +1,10 @@
 use gristmill_core::{Flags, Place, Standing, State, TaskId, place as place_of};
+use rusqlite::params;
 
 use super::facts::{Facts, facts_of};
 use super::place::{behind, place};
 use crate::error::Fault;
+use crate::sql;
 use crate::tx::Tx;
 use crate::whereabouts::{self, Waiter};
 
@@ -25,6 +27,17 @@ pub(super) fn unblock_known(tx: &mut Tx<'_>, facts: &Facts) -> Result<Option<Sta
 pub(crate) fn admit(tx: &mut Tx<'_>, id: TaskId) -> Result<Option<State>, Fault> {
     let standing = |_: &Waiter| Standing::default();
     facts_of(tx.conn, id)?.map_or(Ok(None), |facts| release(tx, &facts, Place::Waiting, standing))
+}
+
+/// What a scheduled task waited for has come before its time: it is due now. False if it is not scheduled, or not for this program to move.
+pub(super) fn make_due(tx: &mut Tx<'_>, facts: &Facts) -> Result<bool, Fault> {
+    let scheduled = whereabouts::look(tx.conn, Place::Scheduled, &facts.address())?;
+    let Some(waiter) = scheduled.filter(|waiter| waiter.flags.unknown().is_none()) else { return Ok(false) };
+    whereabouts::remove(tx.conn, Place::Scheduled, &waiter)?;
+    let to = place_of(Standing { limited: waiter.flags.has(Flags::LIMITED), ..Standing::default() });
+    place(tx, to, &waiter)?;
+    tx.conn.prepare_cached(sql::TASK_DUE)?.execute(params![facts.key, tx.now.as_millis()])?;
+    Ok(true)
 }
 
 /// Lets a task go on from where it was held.

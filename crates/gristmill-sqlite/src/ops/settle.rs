@@ -46,7 +46,7 @@ pub(crate) fn settle_within(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<
 }
 
 /// Takes the lease, if it is the one of this claim; with the task's key.
-fn take(tx: &mut Tx<'_>, lease: &LeaseRef) -> Result<Option<(i64, Lease)>, Fault> {
+pub(super) fn take(tx: &mut Tx<'_>, lease: &LeaseRef) -> Result<Option<(i64, Lease)>, Fault> {
     let Some(key) = lease.key.number() else { return Ok(None) };
     let held = take_lease(tx, key, &mark(lease.id, lease.fence))?;
     Ok(held.map(|held| (key, held)))
@@ -66,7 +66,7 @@ fn write_all(tx: &mut Tx<'_>, key: i64, lease: &Lease, settlement: &Settlement) 
     })
 }
 
-fn write_end(tx: &mut Tx<'_>, key: i64, lease: &Lease, settlement: &Settlement) -> Result<State, Fault> {
+pub(super) fn write_end(tx: &mut Tx<'_>, key: i64, lease: &Lease, settlement: &Settlement) -> Result<State, Fault> {
     tx.effects.points.add(Points::SETTLE);
     finish(tx, key, Some(settlement.lease.id), lease, &Word::of(settlement, lease.started))
 }
@@ -82,6 +82,17 @@ pub(crate) fn start(tx: &mut Tx<'_>, leases: &[LeaseRef]) -> Result<Vec<bool>, F
     held.collect()
 }
 
+/// What a lease's `noted` says is kept beside it: logs and progress, until it ends.
+const NOTES: i64 = 1;
+/// And what the task is to remember when it has.
+const MEMORIES: i64 = 2;
+
+/// Says that a running attempt remembers something; false if its claim is no longer the newest.
+pub(super) fn remembers(conn: &Connection, lease: &LeaseRef) -> Result<bool, Fault> {
+    let Some(key) = lease.key.number() else { return Ok(false) };
+    Ok(conn.prepare_cached(sql::LEASE_NOTE)?.execute(params![key, mark(lease.id, lease.fence), MEMORIES])? > 0)
+}
+
 /// Keeps logs and progress of running attempts.
 pub(crate) fn note(tx: &mut Tx<'_>, notes: &[Note]) -> Result<Vec<bool>, Fault> {
     tx.effects.changed = true;
@@ -93,7 +104,7 @@ pub(crate) fn note(tx: &mut Tx<'_>, notes: &[Note]) -> Result<Vec<bool>, Fault> 
             held.push(false);
             continue;
         };
-        let ours = flag.execute(params![key, mark(note.lease.id, note.lease.fence)])? > 0;
+        let ours = flag.execute(params![key, mark(note.lease.id, note.lease.fence), NOTES])? > 0;
         if ours {
             set.execute(params![key, note.logs, note.progress.as_ref().map(to_json)])?;
         }
@@ -124,8 +135,8 @@ pub(super) struct Lease {
     claim_no: u32,
     crashes: u32,
     pub(super) started: bool,
-    cancel: bool,
-    noted: bool,
+    pub(super) cancel: bool,
+    noted: i64,
     retention: Retention,
     claimed_at: Timestamp,
     flags: Flags,
@@ -152,7 +163,7 @@ pub(super) fn take_lease(tx: &mut Tx<'_>, key: i64, mark: &[u8]) -> Result<Optio
 
 /// Decides and writes what becomes of a task whose lease was taken. Returns its state after.
 pub(super) fn finish(tx: &mut Tx<'_>, key: i64, id: Option<TaskId>, lease: &Lease, word: &Word<'_>) -> Result<State, Fault> {
-    let (noted_logs, noted_progress) = if lease.noted { take_notes(tx.conn, key)? } else { (None, None) };
+    let (noted_logs, noted_progress) = if lease.noted & NOTES != 0 { take_notes(tx.conn, key)? } else { (None, None) };
     // A success needs nothing that only the body knows.
     let facts = match word.ending {
         Ending::Succeeded => None,
@@ -187,7 +198,9 @@ pub(super) fn finish(tx: &mut Tx<'_>, key: i64, id: Option<TaskId>, lease: &Leas
     let state = match (verdict.next, &facts) {
         (Next::Again { attempt: used, crashes, delay, place }, Some(facts)) => {
             attempt.crashes = crashes;
-            if !word.silent {
+            // To wait leaves no trace but for logs, which have no other place.
+            let has_waited = matches!(word.ending, Ending::Snooze { .. });
+            if !word.silent || (has_waited && attempt.logs.is_some()) {
                 write(tx, &attempt, &Mark::default())?;
             }
             return put_back(tx, place, facts, (used, lease.claim_no, crashes), lease.flags, delay);
@@ -205,7 +218,8 @@ pub(super) fn finish(tx: &mut Tx<'_>, key: i64, id: Option<TaskId>, lease: &Leas
     if state == State::Succeeded {
         attempt.result = word.result;
     }
-    end(tx, &End { id, state, flags: lease.flags, retention: lease.retention, attempt })?;
+    let remembers = lease.claim_no > 1 || lease.noted & MEMORIES != 0;
+    end(tx, &End { id, state, flags: lease.flags, retention: lease.retention, remembers, attempt })?;
     Ok(state)
 }
 

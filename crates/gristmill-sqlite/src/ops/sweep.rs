@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 use super::aside::set_aside;
 use super::budget::Budget;
 use super::cancel::take_waiting;
+use super::durable;
 use super::ended::end_unstarted;
 use super::facts::facts;
 use super::label;
@@ -18,7 +19,7 @@ use super::workflow;
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
-use crate::view::Counting;
+use crate::view::{Counting, Lost};
 use crate::whereabouts::{self, Waiter};
 
 /// The flags that this version does not know: what has one is left to those that do.
@@ -32,15 +33,16 @@ pub(crate) const RESCUED_AT_ONCE: usize = 1_000;
 
 /// Does the work that no task waits for in particular, at most `limit` tasks of each and as much as may be done at once.
 ///
-/// `quiet` are the workflows that were found to stand still.
-pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting]) -> Result<Swept, Fault> {
+/// `quiet` are the workflows that were found to stand still, `lost` are tasks with durable steps that somebody has to see to.
+pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting], lost: &Lost) -> Result<Swept, Fault> {
     let promoted = due(tx, limit)?;
     let mut ended = tx.memory.take_untold();
     lose_the_dead(tx)?;
     let rescued = rescue(tx, limit, &mut ended)?;
     let (expiring, expired) = expire(tx, limit, &mut ended)?;
     label::fill(tx.conn)?;
-    let is_left = workflow::sweep(tx, limit, quiet)?;
+    durable::mend(tx, limit, lost)?;
+    let is_left = workflow::sweep(tx, limit, quiet)? | durable::tell(tx, limit)?;
     if rescued.done() > 0 {
         tx.effects.points.add(Points::RESCUE);
     }
@@ -50,10 +52,10 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting]) -> Result
     Ok(Swept { promoted, rescued, expired, ended, unparked: 0, next_due })
 }
 
-/// The part of it that cannot wait: makes ready what is due, and what a workflow lets go.
+/// The part of it that cannot wait: makes ready what is due, and what a workflow or an event lets go.
 pub(crate) fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
     let promoted = due(tx, limit)?;
-    let is_left = workflow::go_on_with_chores(tx, limit)?;
+    let is_left = workflow::go_on_with_chores(tx, limit)? | durable::tell(tx, limit)?;
     let next_due = next_due(tx, is_left || promoted.is_spent())?;
     Ok(Swept { promoted: promoted.done(), next_due, ..Swept::default() })
 }
@@ -76,7 +78,9 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
     let conn = tx.conn;
     conn.prepare_cached(sql::WORKER_PRUNE)?.execute([tx.now.as_millis().saturating_sub(WORKER_KEPT_MS)])?;
     let over: Vec<i64> = column(conn, sql::OUTCOME_OVER, tx.now.as_millis(), limit)?;
-    let mut outcome = conn.prepare_cached(sql::OUTCOME_DELETE)?;
+    let (mut outcome, mut memory) = (conn.prepare_cached(sql::OUTCOME_DELETE)?, conn.prepare_cached(sql::MEMORY_DELETE)?);
+    // Where none remembers anything, none pays for it.
+    let remembers: bool = conn.prepare_cached(sql::MEMORY_ANY)?.query_row([], |row| row.get(0))?;
     // Of rows, as some have many more than others.
     let mut budget = Budget::new(usize::MAX);
     let mut rows = 0;
@@ -84,10 +88,12 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
         if !budget.take_as(rows) {
             return Ok(nth);
         }
-        rows = outcome.execute([seq])? + label::delete(conn, *seq)?;
+        rows = outcome.execute([seq])? + if remembers { memory.execute([seq])? } else { 0 };
+        rows += label::delete(conn, *seq)?;
     }
-    let workflows = workflow::prune(tx, limit - over.len())?;
-    Ok(over.len() + workflows + prune_ticks(tx, count(limit - over.len() - workflows))?)
+    let mut done = over.len() + workflow::prune(tx, limit - over.len())?;
+    done += durable::prune(tx, limit - done)?;
+    Ok(done + prune_ticks(tx, count(limit - done))?)
 }
 
 /// Makes ready what is due, within a budget.

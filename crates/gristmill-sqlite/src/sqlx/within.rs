@@ -1,22 +1,23 @@
 use std::pin::Pin;
 
+use gristmill_core::durable::{NewEvent, Sent};
 use gristmill_core::workflow::{NewWorkflow, Started};
 use gristmill_core::{
-    Edit, EnqueueOutcome, NewSchedule, NewTask, Schedule, ScheduleEdit, ScheduleWithin, StartWithin, Store, StoreError,
-    StoreErrorKind, Timestamp, Within, WorkflowId, store_of,
+    Edit, EnqueueOutcome, NewSchedule, NewTask, Schedule, ScheduleEdit, ScheduleWithin, SendWithin, StartWithin, Store,
+    StoreError, StoreErrorKind, Timestamp, Within, WorkflowId, store_of,
 };
 
 use super::sqlx::sqlite::SqliteRow;
 use super::sqlx::{self, Row, SqliteConnection};
 use crate::error::meaning;
 use crate::names::Names;
-use crate::ops::{Start, are_new, standing};
+use crate::ops::{Start, are_new, rows_of_event, standing};
 use crate::plan::Plan;
 use crate::sql;
 use crate::step::{Answer, Next, Step, Value};
 use crate::store::SqliteStore;
 use crate::tx::{WHOLE_BEGIN, WHOLE_END, WHOLE_UNDO};
-use crate::within::{EDITING, ENQUEUEING, SQLITE, STARTING, foreign};
+use crate::within::{EDITING, ENQUEUEING, SENDING, SQLITE, STARTING, foreign};
 
 /// Marks [`Within`] for connections of this version of sqlx.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,13 @@ impl<'a> StartWithin<Sqlx> for &'a mut SqliteConnection {
     }
 }
 
+impl<'a> SendWithin<Sqlx> for &'a mut SqliteConnection {
+    fn send_event(self, store: &dyn Store, event: NewEvent) -> Doing<'a, Sent> {
+        let now = store_of::<SqliteStore>(store, SQLITE).map(|store| store.env().now());
+        Box::pin(async move { send_event(self, &event, now?).await.map_err(|error| explain(error, SENDING)) })
+    }
+}
+
 impl<'a> ScheduleWithin<Sqlx> for &'a mut SqliteConnection {
     fn edit_schedule(self, store: &dyn Store, name: String, edit: ScheduleEdit) -> Doing<'a, Option<Schedule>> {
         let now = store_of::<SqliteStore>(store, SQLITE).map(|store| store.env().now());
@@ -63,6 +71,13 @@ impl<'a> StartWithin<Sqlx> for &'a mut sqlx::Transaction<'_, sqlx::Sqlite> {
     fn start_workflow(self, store: &dyn Store, workflow: NewWorkflow) -> Doing<'a, Started> {
         let conn: &'a mut SqliteConnection = self;
         StartWithin::start_workflow(conn, store, workflow)
+    }
+}
+
+impl<'a> SendWithin<Sqlx> for &'a mut sqlx::Transaction<'_, sqlx::Sqlite> {
+    fn send_event(self, store: &dyn Store, event: NewEvent) -> Doing<'a, Sent> {
+        let conn: &'a mut SqliteConnection = self;
+        SendWithin::send_event(conn, store, event)
     }
 }
 
@@ -122,6 +137,15 @@ async fn write_workflow(conn: &mut SqliteConnection, start: &Start) -> Result<St
     // What is left to do to members, sweeps do.
     let outcomes = insert(conn, start.members(), start.now()).await?;
     Ok(if are_new(&outcomes) { Started::Created } else { Started::Conflict })
+}
+
+/// Whoever awaits it is told by the next sweep.
+async fn send_event(conn: &mut SqliteConnection, event: &NewEvent, now: Timestamp) -> Result<Sent, sqlx::Error> {
+    let mut changed = 0;
+    for step in rows_of_event(event, now) {
+        changed = run(conn, &step).await?.changed;
+    }
+    Ok(if changed > 0 { Sent::Stored } else { Sent::Exists })
 }
 
 /// Runs one step of a plan.

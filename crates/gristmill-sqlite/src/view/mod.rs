@@ -1,11 +1,15 @@
 //! What is read for clients and operators.
 
+mod durable;
 mod list;
 mod overview;
 mod record;
 mod schedule;
 mod workflow;
 
+pub(crate) use durable::{
+    Lost, Walk, list_events, list_waiters, look_for_lost, lost_waits, memories, memory, of_memory, unreadable,
+};
 pub(crate) use list::{ids_between, list, list_ids};
 pub(crate) use overview::{kinds, pending, queues, workers};
 pub(crate) use record::{are_held, get};

@@ -8,6 +8,7 @@ use gristmill_core::{Flags, KindInfo, Pending, Policy, QueueInfo, Timestamp, Wor
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
 
+use super::durable::has_untold;
 use super::workflow::steps;
 use crate::error::Fault;
 use crate::memory::served;
@@ -141,6 +142,7 @@ pub(crate) fn pending(view: &mut View<'_>, queues: &[String], within: Duration) 
         }
         pending.ready = pending.ready || something_to_claim(view, &served, queue, name)?;
     }
+    pending.scheduled = pending.scheduled || has_untold(conn)?;
     Ok(pending)
 }
 

@@ -5,6 +5,7 @@ mod budgets;
 mod common;
 mod conformance;
 mod corrupt;
+mod durable;
 mod files;
 mod groups;
 mod lists;

@@ -41,7 +41,7 @@ impl Fixture {
         started
     }
 
-    async fn of(&self, id: WorkflowId) -> WorkflowRecord {
+    pub(crate) async fn of(&self, id: WorkflowId) -> WorkflowRecord {
         self.store.workflow(id).await.unwrap().unwrap()
     }
 
@@ -49,21 +49,21 @@ impl Fixture {
         self.of(id).await.steps[step].row.tally
     }
 
-    async fn state_of(&self, id: TaskId) -> State {
+    pub(crate) async fn state_of(&self, id: TaskId) -> State {
         self.store.get(id).await.unwrap().unwrap().state
     }
 
-    async fn sweep(&self) -> Swept {
+    pub(crate) async fn sweep(&self) -> Swept {
         self.store.sweep(1_000).await.unwrap()
     }
 
-    async fn codes(&self) -> Vec<String> {
+    pub(crate) async fn codes(&self) -> Vec<String> {
         let findings = self.store.check().await.unwrap().into_iter();
         let bad = findings.filter(|finding| finding.severity > Severity::Ok && finding.code != "unserved");
         bad.map(|finding| finding.code).collect()
     }
 
-    fn number(&self, sql: &str) -> i64 {
+    pub(crate) fn number(&self, sql: &str) -> i64 {
         self.raw().query_row(sql, [], |row| row.get(0)).unwrap()
     }
 

@@ -4,6 +4,7 @@ use gristmill_core::{Retention, StoreError, StoreErrorKind, Timestamp, WorkflowI
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::budget::Budget;
+use super::super::durable;
 use super::super::sweep::count;
 use crate::error::Fault;
 use crate::sql;
@@ -80,8 +81,9 @@ impl Kept {
         }
         let stands = (self.flow.run, self.flow.end);
         let now = tx.now.as_millis();
-        if self.flow.end.is_some() {
-            self.finished_at = self.finished_at.or(Some(now));
+        if self.flow.end.is_some() && self.finished_at.is_none() {
+            self.finished_at = Some(now);
+            durable::tell_of_end(tx, self.id)?;
         }
         let is_stale = has_changed && now.abs_diff(self.touched_at) >= TOUCHED_MS;
         has_changed |= stands != self.was;

@@ -10,6 +10,7 @@ mod start;
 pub(super) use chore::go_on_with_chores;
 pub(super) use follow::{waits, wants};
 pub(super) use kept::prune;
+pub(super) use operate::leave_behind;
 pub(super) use repair::sweep;
 
 pub(crate) use follow::{Report, follow};

@@ -83,6 +83,17 @@ pub(crate) fn are_new(outcomes: &[EnqueueOutcome]) -> bool {
     outcomes.iter().all(|outcome| *outcome == EnqueueOutcome::Created)
 }
 
+/// Cancels one that nobody wants any more, if it is there and goes on.
+pub(in super::super) fn leave_behind(tx: &mut Tx<'_>, id: WorkflowId) -> Result<(), Fault> {
+    if let Ok(mut kept) = read(tx.conn, id)?
+        && kept.flow.end.is_none()
+    {
+        kept.flow.order(Order::Cancel);
+        go_on(tx, &mut kept)?;
+    }
+    Ok(())
+}
+
 /// Cancels, pauses or resumes one.
 pub(crate) fn order_workflow(tx: &mut Tx<'_>, id: WorkflowId, order: Order) -> Result<Ordered, Fault> {
     let mut kept = match read(tx.conn, id)? {

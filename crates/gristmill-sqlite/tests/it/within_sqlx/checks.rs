@@ -1,15 +1,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gristmill_core::durable::Sent;
 use gristmill_core::workflow::{Needs, Role, Started, StepDraft, WorkflowState, Workflows};
 use gristmill_core::{
-    Edit, EnqueueOutcome, Hold, NewSchedule, NewTask, Overrides, Retention, ScheduleEdit, ScheduleWithin, Schedules, Source,
-    StartWithin, State, Store, StoreErrorKind, Within,
+    Edit, EnqueueOutcome, Hold, NewSchedule, NewTask, Overrides, Retention, ScheduleEdit, ScheduleWithin, Schedules, SendWithin,
+    Source, StartWithin, State, Store, StoreErrorKind, Wake, Within,
 };
 
 use super::sqlx::{Connection, SqliteConnection};
 
 use crate::common::{Fixture, task};
+use crate::durable::event;
+
+/// Far beyond what any wake-up takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn tasks_live_and_die_with_the_callers_transaction() {
@@ -159,5 +164,33 @@ async fn a_start_lives_and_dies_with_the_callers_transaction() {
 
     let mut elsewhere = SqliteConnection::connect("sqlite::memory:").await.unwrap();
     let error = elsewhere.start_workflow(&*fixture.store, fixture.workflow(vec![])).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::NotOurs);
+}
+
+#[tokio::test]
+async fn an_event_lives_and_dies_with_the_callers_transaction() {
+    let fixture = Fixture::new();
+    let worker = fixture.worker(&["mail"]).await;
+    let id = fixture.waits_for(worker, "paid").await;
+    let mut conn = SqliteConnection::connect(&format!("sqlite:{}", fixture.store.path().display())).await.unwrap();
+    let mut tx = conn.begin().await.unwrap();
+    assert_eq!(tx.send_event(&*fixture.store, event("paid")).await.unwrap(), Sent::Stored);
+    tx.rollback().await.unwrap();
+    fixture.store.promote(10).await.unwrap();
+    assert_eq!(fixture.state_of(id).await, State::Scheduled);
+
+    let mut tx = conn.begin().await.unwrap();
+    assert_eq!(tx.send_event(&*fixture.store, event("paid")).await.unwrap(), Sent::Stored);
+    assert_eq!(SendWithin::send_event(&mut *tx, &*fixture.store, event("paid")).await.unwrap(), Sent::Exists);
+    let wait = tokio::time::timeout(PATIENCE, fixture.store.wait(Wake::Scheduled, PATIENCE * 2));
+    let (committed, woken) = tokio::join!(tx.commit(), wait);
+    committed.unwrap();
+    woken.expect("whoever sweeps is to tell those who wait");
+    assert!(fixture.store.pending(&["default".to_owned()], Duration::ZERO).await.unwrap().scheduled);
+    fixture.store.promote(10).await.unwrap();
+    assert_eq!(fixture.state_of(id).await, State::Ready);
+
+    let mut elsewhere = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    let error = elsewhere.send_event(&*fixture.store, event("paid")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::NotOurs);
 }

@@ -1,0 +1,2 @@
+-- Index: the primary key.
+UPDATE gristmill_event SET untold = 0 WHERE seq = ?1

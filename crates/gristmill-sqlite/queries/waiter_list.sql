@@ -1,0 +1,6 @@
+-- Index: gristmill_memory_awaits, in its order; the unique one on the id of task; the primary key of outcome.
+-- Who awaits an event, of those that go on: `event;` is what follows all that begins with `event:`.
+SELECT m.task, m.code, m.text, m.until FROM gristmill_memory m INDEXED BY gristmill_memory_awaits JOIN gristmill_task t ON t.id = m.task
+  WHERE m.awaits >= 'event:' AND m.awaits < 'event;' AND m.dropped = 0
+    AND NOT EXISTS (SELECT 1 FROM gristmill_outcome o WHERE o.seq = t.seq AND o.ended <> 0)
+  ORDER BY m.awaits, m.task LIMIT ?1

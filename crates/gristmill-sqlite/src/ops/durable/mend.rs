@@ -1,0 +1,59 @@
+use gristmill_core::durable::Awaits;
+use gristmill_core::kit::encode::ended_from;
+use gristmill_core::{State, TaskId};
+use rusqlite::OptionalExtension;
+
+use super::super::budget::Budget;
+use super::super::facts::facts_of;
+use super::super::workflow::leave_behind;
+use super::resume::forget;
+use super::wait::{awaited, take_what_came, wake};
+use crate::error::Fault;
+use crate::sql;
+use crate::tx::Tx;
+use crate::view::Lost;
+
+/// Sees to what was found, at most so many tasks: lets those go on to whom nobody told what has come, cancels workflows that were started
+/// by tasks that ended before them, and forgets what tasks remembered that are gone. What has changed since it was found is left alone.
+pub(in super::super) fn mend(tx: &mut Tx<'_>, limit: usize, lost: &Lost) -> Result<(), Fault> {
+    let mut budget = Budget::new(limit);
+    for task in &lost.ended {
+        if !budget.take() {
+            return Ok(());
+        }
+        drop_waits(tx, *task)?;
+    }
+    for task in &lost.waits {
+        if !budget.take() {
+            return Ok(());
+        }
+        if take_what_came(tx, *task)? && wake(tx, *task)? {
+            tracing::warn!(%task, "what a task waited for had come, and it had not been told");
+        }
+    }
+    for task in &lost.gone {
+        if !budget.take() {
+            return Ok(());
+        }
+        // One of this id may have come meanwhile, and is to begin with nothing, too.
+        forget(tx, *task, 0)?;
+    }
+    Ok(())
+}
+
+/// A task has ended that awaited something: it does no more, nor would anybody want what it has started.
+fn drop_waits(tx: &mut Tx<'_>, id: TaskId) -> Result<(), Fault> {
+    let Some(facts) = facts_of(tx.conn, id)? else { return Ok(()) };
+    let last =
+        tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([facts.key], |row| Ok(ended_from(row.get(3)?))).optional()?;
+    let Some(state) = last else { return Ok(()) };
+    if state != State::Succeeded {
+        for awaits in awaited(tx.conn, id)? {
+            if let Awaits::Workflow(workflow) = awaits {
+                leave_behind(tx, workflow)?;
+            }
+        }
+    }
+    tx.conn.prepare_cached(sql::MEMORY_DROP)?.execute([id.as_bytes().as_slice()])?;
+    Ok(())
+}
