@@ -1,4 +1,4 @@
--- Index: the primary keys of outcome and of task. Of a retry and a deletion at once, one has the outcome and the other finds none. One
+-- Index: the primary keys of outcome, task and memory. Of a retry and a deletion at once, one has the outcome and the other finds none. One
 -- whose end somebody has still to deal with is left alone. That $1 is named each time leaves out the days of other ids.
 WITH over AS MATERIALIZED (
   SELECT id FROM {s}.outcome WHERE id = ANY($1) AND ended <> 0 AND owed = 0 FOR UPDATE
@@ -6,5 +6,7 @@ WITH over AS MATERIALIZED (
   DELETE FROM {s}.outcome WHERE id = ANY($1) AND id = ANY (ARRAY(SELECT id FROM over))
 ), tasks AS (
   DELETE FROM {s}.task WHERE id = ANY($1) AND id = ANY (ARRAY(SELECT id FROM over))
+), memories AS (
+  DELETE FROM {s}.memory WHERE task = ANY (ARRAY(SELECT id FROM over))
 )
 SELECT id FROM over

@@ -1,7 +1,8 @@
--- Index: scheduled_due, in its order, from $3 on.
+-- Index: scheduled_due, in its order, from $3 on; event_untold.
 -- What became of them, line by line; how long it is until the next that is left, where what this program leaves alone is passed over,
 -- or sweeps would follow each other without a pause; and from where on the next look need look: what was due before is taken, or locked by
 -- somebody who takes it, but for what a statement that takes its time commits a moment after it was due. A clock that was set back is before $3, which counts for nothing then.
+-- And whether events were sent of which nobody was told yet.
 -- Nobody waits for the disk: what a crash of the server takes back is due still, and a claim that has come after it keeps it with itself.
 WITH due AS MATERIALIZED (
   SELECT ctid AS at FROM {s}.scheduled WHERE run_at >= (SELECT CASE WHEN $3 <= {now} THEN $3 ELSE 0 END) AND run_at <= {now} AND flags & {unknown} = 0
@@ -14,7 +15,8 @@ WITH due AS MATERIALIZED (
   SELECT *, {placed} AS place FROM (SELECT *, false AS blocked, {now} AS now FROM gone) g
 ), {enter}
 SELECT p.place, p.queue, p.kind, p.count, n.wait,
-       (SELECT CASE WHEN count(*) < $2 THEN {now} - 20 ELSE max(run_at) END FROM placed)
+       (SELECT CASE WHEN count(*) < $2 THEN {now} - 20 ELSE max(run_at) END FROM placed),
+       EXISTS (SELECT FROM {s}.event WHERE NOT told)
 FROM (VALUES (1)) AS one(row)
 LEFT JOIN (SELECT place, queue, kind, count(*) FROM placed GROUP BY place, queue, kind) p ON true
 LEFT JOIN (

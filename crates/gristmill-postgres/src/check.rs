@@ -5,7 +5,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::error::Fault;
 use crate::indexes::{BY_KIND, INDEXES};
-use crate::ops::served;
+use crate::ops::{awaited_workflows, served};
 use crate::options::PostgresOptions;
 use crate::session::Session;
 use crate::sql::{Q, quote};
@@ -17,6 +17,8 @@ const CLOCKS_MS: i64 = 1_000;
 const STRAYS_MAX: i64 = 300_000;
 /// A sweep looks at workflows within half a minute.
 const STILL_MS: i64 = 300_000;
+/// And tells of what has come as soon.
+const UNTOLD_MS: i64 = 60_000;
 /// How far each queue is looked into for tasks whose numbers have no names.
 const HEAD: i64 = 1_000;
 
@@ -33,6 +35,7 @@ pub(crate) async fn check(s: &mut Session<'_>, env: &Env, options: &PostgresOpti
     findings.push(names(s, options).await?);
     findings.push(unnamed(s, options).await?);
     findings.push(workflows(s).await?);
+    findings.push(waits(s).await?);
     if options.pgbouncer {
         let message = "pgbouncer=true: no wake-ups from other processes, no prepared statements, no timeouts of our own";
         findings.push(Finding::ok("pooler", message));
@@ -269,6 +272,20 @@ async fn workflows(s: &Session<'_>) -> Result<Finding, Fault> {
     }
     let message = format!("{still} workflows go on, and no sweep has looked at them for {} minutes", STILL_MS / 60_000);
     Ok(Finding::warning("workflows", message, "start a worker; if one runs, its log says why its sweeps fail"))
+}
+
+/// What has come is told within seconds by whoever sent it, and by sweeps.
+async fn waits(s: &Session<'_>) -> Result<Finding, Fault> {
+    let events = count(s, Q::CheckEvents, &[&s.now, &COUNT_MAX, &UNTOLD_MS]).await?;
+    let workflows = count(s, Q::CheckWaits, &[&s.now, &awaited_workflows(s, COUNT_MAX).await?, &UNTOLD_MS]).await?;
+    if events == 0 && workflows == 0 {
+        return Ok(Finding::ok("waits", "whoever waited for an event or a workflow was told"));
+    }
+    let message =
+        format!("{events} events were sent, and {workflows} workflows have ended, and not everybody who waits for them was told");
+    let hint =
+        "start a worker; if one runs, its log says why its sweeps fail, or an open transaction has the tasks that wait in hand";
+    Ok(Finding::warning("waits", message, hint))
 }
 
 /// The server's table of locks, which all its databases share.

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gristmill_core::{Effects, TaskId};
+use uuid::Uuid;
 
 /// What an operation has to tell once it is committed; nothing, if it is not.
 #[derive(Debug, Default)]
@@ -32,6 +33,10 @@ pub(crate) struct Own {
     pub(crate) reported: bool,
     /// More is left to be done to members of workflows.
     pub(crate) chored: bool,
+    /// These workflows have ended.
+    pub(crate) finished: Vec<Uuid>,
+    /// Events were sent of which nobody was told yet.
+    pub(crate) untold_events: bool,
     /// These members of workflows were claimed.
     pub(crate) claimed_members: Vec<TaskId>,
     /// A queue is crowded with what other services have to do, and an index would lead past it.

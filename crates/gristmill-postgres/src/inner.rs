@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::conn::{Conn, Connect};
 use crate::days::Days;
 use crate::dues::Dues;
+use crate::durable::Waits;
 use crate::effects::{Line, Own};
 use crate::error::Fault;
 use crate::gather::Gather;
@@ -69,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) days: Days,
     pub(crate) building: Building,
     pub(crate) conducting: Conducting,
+    pub(crate) waits: Waits,
 }
 
 /// Runs an operation on a session of its own, again if the server undid it for another's sake, and ends it.
@@ -161,6 +163,7 @@ impl Inner {
             days: Days::default(),
             building: Building::default(),
             conducting: Conducting::default(),
+            waits: Waits::default(),
             connect,
             env,
         }
@@ -266,6 +269,7 @@ impl Inner {
         if own.chored {
             self.conducting.left();
         }
+        self.waits.keep(own);
         if own.returned_somewhere {
             self.workers.forget_floors();
         }

@@ -201,8 +201,13 @@ impl<'a> Lookout<'a> {
         self.looked = Instant::now();
         self.inner.herald.looks();
         let row = self.ask(self.client.query_one(&self.look, &[])).await?;
-        let seen = row.try_get(0).map_err(|error| explain(error, &self.inner.connect.what))?;
+        let read = || Ok((row.try_get(0)?, row.try_get(1)?));
+        let (seen, is_untold) = read().map_err(|error| explain(error, &self.inner.connect.what))?;
         if seen != self.snapshot {
+            if is_untold {
+                // Told by whoever wakes of it to claim.
+                self.inner.waits.heard();
+            }
             self.inner.saw_something();
         }
         self.snapshot = seen;

@@ -34,6 +34,7 @@ const STEPS: &[Step] = &[
     Step::adds(9, "drain", include_str!("../additions/0009_drain.sql")),
     Step::adds(10, "thin", include_str!("../additions/0010_thin.sql")),
     Step::adds(11, "workflows", include_str!("../additions/0011_workflows.sql")),
+    Step::adds(12, "durable", include_str!("../additions/0014_durable.sql")),
 ];
 
 const MIGRATION_CREATE: &str = include_str!("../queries/migration_create.sql");

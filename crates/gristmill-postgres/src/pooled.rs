@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use gristmill_core::{StoreError, StoreErrorKind};
 use tokio::time::Instant;
-use tokio_postgres::Error;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Error, Row};
 
 use crate::error::explain;
 use crate::inner::Inner;
@@ -73,9 +73,13 @@ impl Inner {
         let held = self.pool.get().await?;
         let rows = self.in_time(held.conn()?.rows(&self.connect.texts, Q::Snapshot, &[])).await?;
         held.release();
-        let seen = rows.first().map_or(Ok(String::new()), |row| row.try_get(0));
-        let seen = seen.map_err(|error| explain(error, &self.connect.what))?;
+        let read = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        let seen = rows.first().map_or(Ok((String::new(), false)), read);
+        let (seen, is_untold) = seen.map_err(|error| explain(error, &self.connect.what))?;
         if std::mem::replace(&mut looks.snapshot, seen.clone()) != seen {
+            if is_untold {
+                self.waits.heard();
+            }
             self.saw_something();
             self.signals.look_for_ends();
             looks.is_owed = true;

@@ -4,7 +4,8 @@
 //! literal, `{now}` the server's clock in milliseconds (or parameter 1, with which a test moves it), `{channel}` where notifications go,
 //! and `{tell}` a further column that notifies, with `notify=inside`. `{briefN}` is a condition that holds, and that before has the statement wait for locks no longer than
 //! parameter N says, which is null for as long as usual: in this way behind a pooler, too. What statements that claim have in common is
-//! in `queries/parts/`: `{in_line}`, `{by_kind}`, `{taken}`; and of those that look at the heads of queues, `{heads}`. `{t_of_days}` and `{o_of_days}` name the ids of `$1` once more, in the texts
+//! in `queries/parts/`: `{in_line}`, `{by_kind}`, `{taken}`; of those that look at the heads of queues, `{heads}`; and of those that keep what a
+//! task remembers, `{remembered}`. `{t_of_days}` and `{o_of_days}` name the ids of `$1` once more, in the texts
 //! of [`OF_DAYS`], and `{forget}` is left to another statement there; `{place}` is the table of [`OF_PLACE`]. Those about places and ends are the [`doors`].
 
 use gristmill_core::Place;
@@ -41,7 +42,9 @@ queries! {
     CallCancelTasks "call_cancel_tasks" [TEXT];
     CallHoldLease "call_hold_lease" [TEXT, TEXT];
     CallInsertTasks "call_insert_tasks" [TEXT];
+    CallKeepEvent "call_keep_event" [TEXT, TEXT, TEXT, TEXT];
     CallSchedulesForEdit "call_schedules_for_edit" [TEXT, TEXT];
+    CallSendEvent "call_send_event" [TEXT, TEXT, TEXT];
     CallSettleSucceeded "call_settle_succeeded" [TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT];
     CallStartWorkflow "call_start_workflow" [TEXT, TEXT];
     CallWriteSchedules "call_write_schedules" [TEXT, TEXT, TEXT];
@@ -50,6 +53,7 @@ queries! {
     CheckDays "check_days" [INT8];
     CheckDue "check_due" [INT8, INT8, INT8];
     CheckEndedLeases "check_ended_leases" [];
+    CheckEvents "check_events" [INT8, INT8, INT8];
     CheckHorizon "check_horizon" [];
     CheckIndexes "check_indexes" [TEXT];
     CheckLocks "check_locks" [];
@@ -62,6 +66,7 @@ queries! {
     CheckSlots "check_slots" [];
     CheckTables "check_tables" [TEXT];
     CheckUnnamed "check_unnamed" [INT8];
+    CheckWaits "check_waits" [INT8, UUID_ARRAY, INT8];
     CheckWorkflows "check_workflows" [INT8, INT8, INT8];
     Claim "claim" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8, UUID, TEXT];
     ClaimByKind "claim_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8, UUID, TEXT];
@@ -80,6 +85,11 @@ queries! {
     EnqueueFree "enqueue" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
         INT4_ARRAY, UUID_ARRAY, TEXT, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY];
+    EventList "event_list" [INT8, INT8, INT8];
+    EventNamed "event_named" [INT8, TEXT];
+    EventPrune "event_prune" [INT8, INT8];
+    EventTold "event_told" [TEXT_ARRAY, TEXT_ARRAY];
+    EventUntold "event_untold" [INT8, INT8];
     Find "find" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
     FindByKind "find_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8];
     FlowRead "flow_read" [UUID_ARRAY];
@@ -133,6 +143,19 @@ queries! {
     MemberIds "member_ids" [UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID];
     MemberKept "member_kept" [UUID, INT4, INT8];
     MemberPage "member_page" [UUID, INT4, INT4, INT8, UUID, UUID, INT8];
+    MemoryArm "memory_arm" [UUID, INT4_ARRAY, TEXT_ARRAY];
+    MemoryAt "memory_at" [UUID, INT4];
+    MemoryCut "memory_cut" [UUID, INT4];
+    MemoryDisarm "memory_disarm" [TEXT_ARRAY, UUID_ARRAY];
+    MemoryForget "memory_forget" [UUID_ARRAY];
+    MemoryKeep "memory_keep" [UUID, UUID, INT4_ARRAY, TEXT_ARRAY, INT4_ARRAY, INT2_ARRAY, TEXT_ARRAY, INT8_ARRAY, TEXT_ARRAY];
+    MemoryList "memory_list" [INT8, UUID];
+    MemoryOrphans "memory_orphans" [UUID_ARRAY];
+    MemoryPut "memory_put" [UUID, INT8, INT4_ARRAY, TEXT_ARRAY, INT4_ARRAY, INT2_ARRAY, TEXT_ARRAY, INT8_ARRAY, TEXT_ARRAY];
+    MemorySay "memory_say" [UUID, INT4, TEXT];
+    MemoryTasks "memory_tasks" [UUID, INT8];
+    MemoryTold "memory_told" [TEXT_ARRAY, TEXT_ARRAY, UUID_ARRAY];
+    MemoryWaits "memory_waits" [UUID];
     MigrationExists "migration_exists" [TEXT];
     MigrationInsert "migration_insert" [INT8, INT8, TEXT, TEXT];
     MigrationList "migration_list" [];
@@ -210,6 +233,13 @@ queries! {
     Unblock "unblock" [INT8, UUID_ARRAY];
     Unkeep "unkeep" [UUID_ARRAY];
     Unpark "unpark" [INT4, INT4, INT8];
+    WaitCame "wait_came" [INT8, TEXT_ARRAY, UUID_ARRAY];
+    WaitEnded "wait_ended" [UUID_ARRAY];
+    WaitHeard "wait_heard" [TEXT_ARRAY, UUID_ARRAY, INT8];
+    WaitLook "wait_look" [TEXT_ARRAY];
+    WaitRelease "wait_release" [INT8, UUID_ARRAY];
+    WaitWalk "wait_walk" [TEXT, UUID, INT8];
+    WaiterList "waiter_list" [TEXT, TEXT, UUID, INT8];
     WaitingCount "waiting_count" [INT4, INT8];
     WaitingExpire "expire" [INT8, INT8, INT8];
     WitnessLook "witness_look" [UUID_ARRAY];
@@ -239,12 +269,13 @@ queries! {
 /// row, in decimal arithmetic, which was a tenth of the server's work.
 const NOW: &str = "(SELECT coalesce($1::bigint, floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint))";
 
-/// What a claim finds, and what it does with that; and the heads of queues.
-const PARTS: [(&str, &str); 4] = [
+/// What a claim finds, and what it does with that; the heads of queues; and what is remembered.
+const PARTS: [(&str, &str); 5] = [
     ("{heads}", include_str!("../queries/parts/heads.sql")),
     ("{in_line}", include_str!("../queries/parts/in_line.sql")),
     ("{by_kind}", include_str!("../queries/parts/by_kind.sql")),
     ("{taken}", TAKEN),
+    ("{remembered}", include_str!("../queries/parts/remembered.sql")),
 ];
 const TAKEN: &str = include_str!("../queries/parts/taken.sql");
 /// Where a claim finds the bodies of what it takes, and of which row each is: one by one, as it goes.

@@ -2,6 +2,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gristmill_core::durable::{Checkpoint, Memories};
 use gristmill_core::workflow::Member;
 use gristmill_core::{
     CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, Effects, EnqueueOutcome, Env, Filter, Finding, Fleet,
@@ -111,7 +112,9 @@ impl PostgresStore {
         let promoted: Result<_, StoreError> =
             run!(inner, pool, Kind::Single, s => ops::promote(&mut s, &inner.floors.due, limit));
         let (promoted, next) = promoted?;
-        Ok(Swept { promoted, next_due: inner.dues.found(next), ..Swept::default() })
+        let next_due = inner.dues.found(next);
+        let next_due = if inner.tell_of_events().await { Some(Duration::ZERO) } else { next_due };
+        Ok(Swept { promoted, next_due, ..Swept::default() })
     }
 
     /// For what is in other files: schedules, and work on connections that are not the store's.
@@ -221,6 +224,7 @@ impl Source for PostgresStore {
             self.inner.herald.found();
         }
         self.inner.conduct_reported().await;
+        self.inner.tell_of_events_apart();
         claimed
     }
 
@@ -261,7 +265,8 @@ impl Source for PostgresStore {
             Ok(unparked)
         });
         let workflows = inner.sweep_workflows().await;
-        let (unparked, promoted, rescued, expired, is_more) = (rest?, promoted?, rescued?, expired?, workflows?);
+        let waits = inner.sweep_waits().await;
+        let (unparked, promoted, rescued, expired, is_more) = (rest?, promoted?, rescued?, expired?, workflows? | waits?);
         let next_due = if is_more { Some(Duration::ZERO) } else { promoted.next_due };
         Ok(Swept { rescued, expired, ended: inner.take_untold(), unparked, next_due, ..promoted })
     }
@@ -278,6 +283,7 @@ impl Source for PostgresStore {
         self.inner.drop_days().await;
         self.inner.thin_days().await;
         self.inner.build_indexes();
+        self.inner.bury_memories().await?;
         run!(&self.inner, pool, Kind::Single, s => ops::prune(&mut s, limit))
     }
 
@@ -291,6 +297,14 @@ impl Source for PostgresStore {
 
     async fn members(&self, id: WorkflowId, step: &str, after: Option<u32>, limit: usize) -> Result<Vec<Member>, StoreError> {
         run!(&self.inner, reads, Kind::Single, s => view::members(&mut s, id, step, after, limit))
+    }
+
+    async fn memories(&self, id: TaskId) -> Result<Memories, StoreError> {
+        self.read_memories(id).await
+    }
+
+    async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<Settled, StoreError> {
+        self.inner.checkpoint(checkpoint).await
     }
 
     async fn wait(&self, wake: Wake, timeout: Duration) {

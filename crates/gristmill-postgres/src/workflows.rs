@@ -103,6 +103,7 @@ impl Inner {
             // Nobody answers if it failed: that is told, and left to a sweep.
             let _ = waiting.await;
         }
+        self.tell_of_ends().await;
     }
 
     /// The same, and nobody waits.
@@ -145,6 +146,7 @@ impl Inner {
                     break;
                 }
             }
+            self.tell_of_ends().await;
         }
         Ok(())
     }
@@ -233,6 +235,25 @@ impl Inner {
         Ok(is_more)
     }
 
+    /// Does what is to be done at once to members of a workflow that was just started.
+    pub(crate) async fn begin_workflow(self: &Arc<Self>, id: WorkflowId) {
+        let _ = self.conduct(&[id.as_uuid()]).await;
+        self.conducting.reported();
+        self.conduct_reported().await;
+    }
+
+    /// Does what somebody wants of a workflow.
+    pub(crate) async fn order(self: &Arc<Self>, id: WorkflowId, order: Order) -> Result<Ordered, StoreError> {
+        let mut ordered: Result<Ordered, StoreError> =
+            run!(self, pool, Kind::TransactionBriefly, s => ops::order(&mut s, &self.conducting.specs, id, order, true));
+        if ordered.as_ref().is_err_and(is_locked) {
+            // What is in somebody's hand is cancelled or let go by a sweep.
+            ordered = run!(self, pool, Kind::Transaction, s => ops::order(&mut s, &self.conducting.specs, id, order, false));
+        }
+        self.conduct_reported().await;
+        ordered
+    }
+
     /// The same for whoever promotes, if something was left here that need not wait for a turn to sweep.
     pub(crate) async fn go_on_with_workflows(self: &Arc<Self>) -> Result<bool, StoreError> {
         if self.conducting.left.load(Ordering::Acquire) { self.sweep_workflows().await } else { Ok(false) }
@@ -247,9 +268,7 @@ impl Workflows for PostgresStore {
         let started: Result<Started, StoreError> =
             run!(&inner, pool, Kind::Single, s => ops::start_workflow(&mut s, &starting, &new));
         if matches!(started, Ok(Started::Created)) && starting.has_chores() {
-            let _ = inner.conduct(&[new.id.as_uuid()]).await;
-            inner.conducting.reported();
-            inner.conduct_reported().await;
+            inner.begin_workflow(new.id).await;
         }
         started
     }
@@ -279,14 +298,6 @@ impl Workflows for PostgresStore {
     }
 
     async fn order_workflow(&self, id: WorkflowId, order: Order) -> Result<Ordered, StoreError> {
-        let inner = self.inner();
-        let mut ordered: Result<Ordered, StoreError> =
-            run!(&inner, pool, Kind::TransactionBriefly, s => ops::order(&mut s, &inner.conducting.specs, id, order, true));
-        if ordered.as_ref().is_err_and(is_locked) {
-            // What is in somebody's hand is cancelled or let go by a sweep.
-            ordered = run!(&inner, pool, Kind::Transaction, s => ops::order(&mut s, &inner.conducting.specs, id, order, false));
-        }
-        inner.conduct_reported().await;
-        ordered
+        self.inner().order(id, order).await
     }
 }

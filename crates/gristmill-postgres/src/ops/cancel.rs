@@ -52,7 +52,9 @@ pub(crate) async fn retry(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ret
         again.insert(id);
     }
     if !again.is_empty() {
-        s.execute(Q::TaskUnexpire, &[&again.iter().collect::<Vec<_>>()]).await?;
+        let again: Vec<&Uuid> = again.iter().collect();
+        s.execute(Q::TaskUnexpire, &[&again]).await?;
+        s.execute(Q::MemoryForget, &[&again]).await?;
     }
     places.write(s).await?;
     let answer = |id: &TaskId| match id.as_uuid() {

@@ -110,6 +110,7 @@ pub(super) async fn write(s: &mut Session<'_>, flows: &Flows) -> Result<(), Faul
         workflows.push(*id, flow);
         let now = Was::of(flow, aside);
         s.effects.changed |= now != *was;
+        s.own.finished.extend((was.end.is_none() && now.end.is_some()).then_some(*id));
         for (number, (step, (was, now))) in (0..).zip(flow.steps.iter().zip(was.steps.iter().zip(&now.steps))) {
             if was != now {
                 steps.push((*id, number), step, &now.2);

@@ -9,6 +9,7 @@ mod ended;
 mod enqueue;
 mod facts;
 mod flow;
+mod memory;
 mod place;
 mod repair;
 mod schedule;
@@ -16,6 +17,7 @@ mod settle;
 mod specs;
 mod sweep;
 mod taken;
+mod waits;
 mod worker;
 mod workflow;
 mod writes;
@@ -28,6 +30,7 @@ pub(crate) use enqueue::enqueue;
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use enqueue::{check as check_tasks, know};
 pub(crate) use flow::row_of as step_row;
+pub(crate) use memory::{Checkpointed, bury_memories, check_memories, checkpoint, kept, resume};
 pub(crate) use place::{admit, place_of, unblock};
 pub(crate) use repair::{Due, bury_reports, due, has_to_go_on, repair, take_owed};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
@@ -36,5 +39,10 @@ pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_
 pub(crate) use settle::{note, note_free, settle, settle_free, start};
 pub(crate) use specs::{Specs, spec as step_spec};
 pub(crate) use sweep::{Rescued, expire, fill_labels, lose_the_dead, park, parked_pairs, promote, prune, rescue, served, unpark};
+#[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
+pub(crate) use waits::sent;
+pub(crate) use waits::{
+    Awaited, Stop, Telling, Walked, awaited_workflows, awaits_of, came, events_untold, let_go, send_event, tell, walk,
+};
 pub(crate) use worker::{Which, cancelled, declare, enter, heartbeat, leave, pause};
 pub(crate) use workflow::{Conducted, Starting, conduct, extend, order, reported, start_workflow};

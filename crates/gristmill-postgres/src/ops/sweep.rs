@@ -38,6 +38,7 @@ pub(crate) async fn promote(s: &mut Session<'_>, floors: &TimeFloor, most: usize
     if let Some(run_at) = rows.first().map(|row| row.try_get(5)).transpose()?.flatten() {
         floors.raise(floor, run_at, since.elapsed());
     }
+    s.own.untold_events = rows.first().map_or(Ok(false), |row| row.try_get(6))?;
     for row in &rows {
         next = row.try_get::<_, Option<i64>>(4)?;
         let (Some(place), Some(count)) = (row.try_get(0)?, row.try_get::<_, Option<i64>>(3)?) else { continue };
@@ -242,5 +243,6 @@ pub(crate) async fn prune(s: &mut Session<'_>, most: usize) -> Result<usize, Fau
     let pruned = s.row(Q::Prune, &[&s.now, &limit(most)]).await?.map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
     let tasks = usize::try_from(pruned).unwrap_or_default();
     s.execute(Q::WorkflowPrune, &[&s.now, &limit(most)]).await?;
+    s.execute(Q::EventPrune, &[&s.now, &limit(most)]).await?;
     Ok(tasks + prune_ticks(s, most.saturating_sub(tasks)).await?)
 }

@@ -1,11 +1,13 @@
 //! What is read for clients and operators.
 
+mod durable;
 mod list;
 mod overview;
 mod record;
 mod schedule;
 mod workflow;
 
+pub(crate) use durable::{events, memories, waiters};
 pub(crate) use list::{ids_between, list, list_ids};
 pub(crate) use overview::{kinds, pending, queues, workers};
 pub(crate) use record::{OF_DAYS, get};

@@ -12,6 +12,7 @@ pub(crate) mod tokio_postgres;
 use std::error::Error as StdError;
 use std::sync::Arc;
 
+use gristmill_core::durable::{NewEvent, Sent};
 use gristmill_core::kit::encode::{ms, to_json};
 use gristmill_core::kit::row::NewRow;
 use gristmill_core::workflow::{NewWorkflow, Started};
@@ -25,13 +26,14 @@ use serde_json::Value;
 use crate::PostgresStore;
 use crate::error::{Fault, of_code};
 use crate::inner::Inner;
-use crate::ops::{Edits, Starting, check_tasks, storable};
+use crate::ops::{Edits, Starting, check_tasks, sent, storable};
 use crate::sql::Q;
 use names::commit_names;
 
 const ENQUEUEING: &str = "enqueueing in your transaction";
 const CANCELLING: &str = "cancelling in your transaction";
 const STARTING: &str = "starting a workflow in your transaction";
+const SENDING: &str = "sending an event in your transaction";
 const EDITING: &str = "editing a schedule in your transaction";
 const SETTLING: &str = "settling in the task's transaction";
 /// About the most arguments of one statement, in bytes: the server keeps no JSON above 256 MiB, and holds several copies of it.
@@ -117,6 +119,21 @@ pub(crate) fn start_workflow<'a>(mut on: impl Foreign + 'a, store: &dyn Store, w
         let params = [Some(starting.text().to_owned()), now];
         let answer: String = call(&mut on, STARTING, inner.connect.texts.text(Q::CallStartWorkflow), &params).await?;
         Starting::started(&answer).map_err(explain)
+    })
+}
+
+pub(crate) fn send_event<'a>(mut on: impl Foreign + 'a, store: &dyn Store, event: NewEvent) -> Doing<'a, Sent> {
+    let inner = inner_of(store);
+    Box::pin(async move {
+        let inner = inner?;
+        let mut params =
+            vec![Some(event.name().to_owned()), Some(event.payload().to_owned()), Some(ms(event.kept()).to_string())];
+        // A test's clock is none that whoever may only enqueue may set.
+        let now = inner.env.virtual_now().map(|now: Timestamp| now.as_millis().to_string());
+        let query = if now.is_some() { Q::CallKeepEvent } else { Q::CallSendEvent };
+        params.extend(now.map(Some));
+        let answer: String = call(&mut on, SENDING, inner.connect.texts.text(query), &params).await?;
+        sent(&answer).map_err(|fault| fault.explain(SENDING))
     })
 }
 
@@ -270,6 +287,16 @@ macro_rules! within {
                 workflow: ::gristmill_core::workflow::NewWorkflow,
             ) -> ::gristmill_core::Doing<$a, ::gristmill_core::workflow::Started> {
                 $crate::within::start_workflow(self, store, workflow)
+            }
+        }
+
+        impl<$a $(, $b)?> ::gristmill_core::SendWithin<$driver> for $foreign {
+            fn send_event(
+                self,
+                store: &dyn ::gristmill_core::Store,
+                event: ::gristmill_core::durable::NewEvent,
+            ) -> ::gristmill_core::Doing<$a, ::gristmill_core::durable::Sent> {
+                $crate::within::send_event(self, store, event)
             }
         }
 

@@ -1,0 +1,2 @@
+-- Index: the primary key of memory.
+DELETE FROM {s}.memory WHERE task = $1 AND position >= $2

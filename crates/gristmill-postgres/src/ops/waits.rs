@@ -1,0 +1,271 @@
+//! Who waits for an event or for the end of a workflow, and what lets him go on.
+//!
+//! Whoever tells looks after the commit of what he tells of, and whoever comes to wait looks after his own, so that no order of the two loses
+//! a wake-up. Nobody waits here for somebody's lock: what others have in hand is told later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gristmill_core::durable::{Awaits, NewEvent, Sent};
+use gristmill_core::kit::encode::{ended_from, ms};
+use gristmill_core::{Place, State, StoreError, StoreErrorKind, WorkflowId};
+use uuid::Uuid;
+
+use super::limit;
+use super::place::{arrived_somewhere, came as came_to, place_of};
+use crate::error::Fault;
+use crate::session::Session;
+use crate::sql::Q;
+
+/// So many are told in one transaction.
+const TOLD: usize = 1_000;
+/// So many events are told of at once.
+const EVENTS: usize = 100;
+/// So many of those who wait are looked at by one sweep.
+const WALK: usize = 2_000;
+
+/// What is waited for, or has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Awaited {
+    /// The names of events.
+    pub(crate) events: Vec<String>,
+    pub(crate) workflows: Vec<Uuid>,
+}
+
+impl Awaited {
+    pub(crate) fn of<'a>(all: impl IntoIterator<Item = &'a Awaits>) -> Self {
+        let (mut events, mut workflows) = (BTreeSet::new(), BTreeSet::new());
+        for awaits in all {
+            match awaits {
+                Awaits::Event(name) => _ = events.insert(name.clone()),
+                Awaits::Workflow(id) => _ = workflows.insert(id.as_uuid()),
+            }
+        }
+        Self { events: events.into_iter().collect(), workflows: workflows.into_iter().collect() }
+    }
+
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.events.is_empty() && self.workflows.is_empty()
+    }
+
+    fn event_texts(&self) -> Vec<String> {
+        self.events.iter().map(|name| Awaits::Event(name.clone()).to_text()).collect()
+    }
+
+    fn workflow_texts(&self) -> Vec<String> {
+        self.workflows.iter().map(|id| Awaits::Workflow(WorkflowId::from_uuid(*id)).to_text()).collect()
+    }
+
+    /// Has these tasks wait for it no longer: what an event told is theirs now. Not those that stand where one waits.
+    pub(crate) async fn give_to(&self, s: &Session<'_>, tasks: &[Uuid]) -> Result<(), Fault> {
+        let pairs = |texts: Vec<String>| -> Vec<(String, Uuid)> {
+            texts.into_iter().flat_map(|text| tasks.iter().map(move |task| (text.clone(), *task))).collect()
+        };
+        self.give(s, &pairs(self.event_texts()), &pairs(self.workflow_texts())).await
+    }
+
+    async fn give(&self, s: &Session<'_>, of_events: &[(String, Uuid)], others: &[(String, Uuid)]) -> Result<(), Fault> {
+        if !of_events.is_empty() {
+            let (awaits, tasks): (Vec<&str>, Vec<Uuid>) = of_events.iter().map(|(awaits, task)| (awaits.as_str(), *task)).unzip();
+            let names: Vec<&str> = awaits.iter().map(|awaits| name_of(awaits).unwrap_or_default()).collect();
+            s.execute(Q::MemoryTold, &[&awaits, &names, &tasks]).await?;
+        }
+        disarm(s, others).await
+    }
+}
+
+/// The name of the event that is awaited.
+fn name_of(awaits: &str) -> Option<&str> {
+    awaits.strip_prefix("event:")
+}
+
+/// What a text says that is awaited; `None` if it was damaged.
+pub(crate) fn awaits_of(text: &str) -> Option<Awaits> {
+    if let Some(name) = name_of(text) {
+        return Some(Awaits::Event(name.to_owned()));
+    }
+    text.strip_prefix("workflow:")?.parse().ok().map(|id| Awaits::Workflow(WorkflowId::from_uuid(id)))
+}
+
+async fn disarm(s: &Session<'_>, who: &[(String, Uuid)]) -> Result<(), Fault> {
+    if !who.is_empty() {
+        let (awaits, tasks): (Vec<&str>, Vec<Uuid>) = who.iter().map(|(awaits, task)| (awaits.as_str(), *task)).unzip();
+        s.execute(Q::MemoryDisarm, &[&awaits, &tasks]).await?;
+    }
+    Ok(())
+}
+
+/// Keeps an event. Those who wait for it are told after the commit.
+pub(crate) async fn send_event(s: &mut Session<'_>, event: &NewEvent, now: &Option<String>) -> Result<Sent, Fault> {
+    let kept = ms(event.kept()).to_string();
+    let row = s.row(Q::CallKeepEvent, &[&event.name(), &event.payload(), &kept, now]).await?;
+    let answer: String = row.map_or(Ok(String::new()), |row| row.try_get(0))?;
+    s.effects.changed = true;
+    sent(answer.trim_matches('"'))
+}
+
+/// What the function's answer says.
+pub(crate) fn sent(answer: &str) -> Result<Sent, Fault> {
+    match answer {
+        "stored" => Ok(Sent::Stored),
+        "exists" => Ok(Sent::Exists),
+        _ => Err(Fault::Store(StoreError::new(StoreErrorKind::Other, format!("send_event answered {answer}")))),
+    }
+}
+
+/// What of this has come.
+pub(crate) async fn came(s: &Session<'_>, awaited: &Awaited) -> Result<Awaited, Fault> {
+    let mut came = Awaited::default();
+    if awaited.is_nothing() {
+        return Ok(came);
+    }
+    for row in s.rows(Q::WaitCame, &[&s.now, &awaited.events, &awaited.workflows]).await? {
+        came.events.extend(row.try_get::<_, Option<String>>(0)?);
+        came.workflows.extend(row.try_get::<_, Option<Uuid>>(1)?);
+    }
+    Ok(came)
+}
+
+/// Telling those who wait for something that has come, part by part: of each text, behind which task it goes on.
+pub(crate) struct Telling {
+    came: Awaited,
+    after: BTreeMap<String, Uuid>,
+    is_done: bool,
+}
+
+impl Telling {
+    pub(crate) fn new(came: Awaited) -> Self {
+        let after = came.event_texts().into_iter().chain(came.workflow_texts()).map(|text| (text, Uuid::nil())).collect();
+        Self { came, after, is_done: false }
+    }
+
+    /// Whether everybody was told, but for those whom somebody has in hand.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_done
+    }
+}
+
+/// Tells the next of those who wait. Returns how far it is then.
+pub(crate) async fn tell(s: &mut Session<'_>, telling: &Telling) -> Result<Telling, Fault> {
+    let Telling { came, after, .. } = telling;
+    let texts: Vec<&String> = after.keys().collect();
+    let mut next = Telling { came: came.clone(), after: after.clone(), is_done: true };
+    // Mostly nobody does, and then it is no transaction.
+    let awaited = s.rows(Q::WaitLook, &[&texts]).await?;
+    if !awaited.is_empty() {
+        s.begin().await?;
+        let awaited = awaited.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<String>, Fault>>()?;
+        let behind: Vec<Uuid> = awaited.iter().map(|text| after.get(text).copied().unwrap_or_default()).collect();
+        let rows = s.rows(Q::WaitHeard, &[&awaited, &behind, &limit(TOLD)]).await?;
+        let heard = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+        let heard = heard.collect::<Result<Vec<(String, Uuid)>, Fault>>()?;
+        release(s, &heard.iter().map(|(_, task)| *task).collect::<Vec<_>>()).await?;
+        let (of_events, others): (Vec<_>, Vec<_>) = heard.iter().cloned().partition(|(awaits, _)| name_of(awaits).is_some());
+        came.give(s, &of_events, &others).await?;
+        next.is_done = heard.len() < TOLD;
+        for (awaits, task) in heard {
+            next.after.insert(awaits, task);
+        }
+    }
+    if next.is_done && !came.events.is_empty() {
+        s.execute(Q::EventTold, &[&came.event_texts(), &came.events]).await?;
+    }
+    s.effects.changed = true;
+    Ok(next)
+}
+
+/// Makes tasks due that stand where one waits, but for those that somebody has in hand.
+async fn release(s: &mut Session<'_>, tasks: &[Uuid]) -> Result<(), Fault> {
+    for row in s.rows(Q::WaitRelease, &[&s.now, &tasks]).await? {
+        match place_of(row.try_get(0)?) {
+            Place::Ready => came_to(s, (row.try_get(1)?, row.try_get(2)?), 1),
+            place => arrived_somewhere(s, place),
+        }
+        s.own.returned_somewhere = true;
+    }
+    Ok(())
+}
+
+/// Events of which nobody was told yet, behind one on, with the number of the last of them; `None` after the last of all.
+pub(crate) async fn events_untold(s: &Session<'_>, after: i64) -> Result<(Awaited, Option<i64>), Fault> {
+    let rows = s.rows(Q::EventUntold, &[&after, &limit(EVENTS)]).await?;
+    let events = rows.iter().map(|row| Ok(row.try_get(1)?)).collect::<Result<Vec<String>, Fault>>()?;
+    let last = rows.last().map(|row| row.try_get(0)).transpose()?.filter(|_| rows.len() == EVENTS);
+    Ok((Awaited { events, workflows: Vec::new() }, last))
+}
+
+/// Where a walk through all who wait has come to.
+pub(crate) type Stop = (String, Uuid);
+
+/// What a sweep has found among those who wait.
+#[derive(Default)]
+pub(crate) struct Walked {
+    /// From behind this one on the next goes on; `None`: from the first.
+    pub(crate) stop: Option<Stop>,
+    /// It has come, and some still wait for it.
+    pub(crate) came: Awaited,
+    /// These are not where one waits: they run, have ended or are gone.
+    pub(crate) elsewhere: Vec<(String, Uuid)>,
+}
+
+/// Looks at the next of those who wait.
+pub(crate) async fn walk(s: &Session<'_>, after: &Stop) -> Result<Walked, Fault> {
+    let rows = s.rows(Q::WaitWalk, &[&after.0, &after.1, &limit(WALK)]).await?;
+    let (mut awaited, mut walked) = (BTreeMap::new(), Walked::default());
+    for row in &rows {
+        let (text, task): (String, Uuid) = (row.try_get(0)?, row.try_get(1)?);
+        if !row.try_get::<_, bool>(2)? {
+            walked.elsewhere.push((text.clone(), task));
+        }
+        awaited.entry(text).or_insert(());
+    }
+    if rows.len() == WALK {
+        walked.stop = rows.last().map(|row| Ok::<_, Fault>((row.try_get(0)?, row.try_get(1)?))).transpose()?;
+    }
+    let awaited: Vec<Awaits> = awaited.keys().filter_map(|text| awaits_of(text)).collect();
+    walked.came = came(s, &Awaited::of(&awaited)).await?;
+    Ok(walked)
+}
+
+/// Workflows that tasks stand waiting for, among the first so many who wait for any.
+pub(crate) async fn awaited_workflows(s: &Session<'_>, most: i64) -> Result<Vec<Uuid>, Fault> {
+    let mut workflows = Vec::new();
+    for row in s.rows(Q::WaitWalk, &[&"workflow:", &Uuid::nil(), &most]).await? {
+        if let (true, Some(Awaits::Workflow(id))) = (row.try_get(2)?, awaits_of(row.try_get(0)?)) {
+            workflows.push(id.as_uuid());
+        }
+    }
+    Ok(workflows)
+}
+
+/// Has tasks that have ended wait no longer, but for those that have started a workflow which goes on and that nobody wants any more; these are
+/// returned, unless `all`. Needs a transaction.
+pub(crate) async fn let_go(s: &mut Session<'_>, who: &[(String, Uuid)], all: bool) -> Result<Vec<(String, Uuid)>, Fault> {
+    let tasks: Vec<Uuid> = who.iter().map(|(_, task)| *task).collect();
+    s.spare_days().await?;
+    let mut ended: BTreeMap<Uuid, State> = BTreeMap::new();
+    for row in s.rows(Q::WaitEnded, &[&tasks]).await? {
+        ended.insert(row.try_get(0)?, ended_from(row.try_get::<_, i16>(1)?.into()));
+    }
+    let of_ended = who.iter().filter(|(_, task)| ended.contains_key(task)).cloned();
+    let (unwanted, over): (Vec<_>, Vec<_>) = of_ended.partition(|(awaits, task)| {
+        !all && name_of(awaits).is_none() && ended.get(task).is_some_and(|state| *state != State::Succeeded)
+    });
+    disarm(s, &over).await?;
+    Ok(unwanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_awaited_is_read_as_core_writes_it() {
+        let id = WorkflowId::from_uuid(Uuid::max());
+        for awaits in [Awaits::Event("paid: 1".to_owned()), Awaits::Event(String::new()), Awaits::Workflow(id)] {
+            assert_eq!(awaits_of(&awaits.to_text()), Some(awaits));
+        }
+        for damaged in ["", "event", "workflow:", "workflow:7", "other:1"] {
+            assert_eq!(awaits_of(damaged), None, "{damaged}");
+        }
+    }
+}
