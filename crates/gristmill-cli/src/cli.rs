@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    bench, completions, config, dev, enqueue, init, migrate, names, queues, schedules, tasks, worker, workers, workflows,
+    bench, completions, config, dev, enqueue, events, init, migrate, names, queues, schedules, tasks, worker, workers, workflows,
 };
 use crate::output::Format;
 use crate::{synonyms, visible};
@@ -74,12 +74,15 @@ pub(crate) enum Command {
     Beat,
     /// Add a task, or many from a file of JSON lines
     Enqueue(Box<enqueue::Args>),
-    /// List, show, wait for, cancel, retry, release and delete tasks, and print their logs
+    /// List, show, wait for, cancel, retry, release, resume, export and delete tasks, and print their logs
     #[command(subcommand)]
     Tasks(tasks::Args),
-    /// Start, list, show, cancel, pause, resume and retry workflows: tasks that wait for tasks
+    /// Start, list, show, cancel, pause, resume, retry, export and mend workflows: tasks that wait for tasks
     #[command(subcommand)]
     Workflows(workflows::Args),
+    /// Send the events that tasks await, and list them
+    #[command(subcommand)]
+    Events(events::Args),
     /// List, show, make, edit, pause, resume, reset, run and delete schedules
     #[command(subcommand)]
     Schedules(schedules::Args),

@@ -55,6 +55,11 @@ impl Out {
         self.line(&visible::json(text.to_owned(), self.format != Format::Jsonl))
     }
 
+    /// Writes a value that is JSON whatever the form.
+    pub(crate) fn any_json(&self, value: &impl Serialize) -> Result<(), CliError> {
+        self.line(&json(value, self.format != Format::Jsonl)?)
+    }
+
     /// Writes one value: as JSON, or as what `table` makes of it.
     pub(crate) fn value<T: Serialize>(&self, value: &T, table: impl FnOnce(&T) -> String) -> Result<(), CliError> {
         match self.format {

@@ -58,6 +58,10 @@ pub const BACKOFF_STEPS_MAX: usize = 100;
 pub const STEPS_MAX: usize = 1_000;
 /// The most bytes of results that are put into the arguments of one attempt; who wants more reads them by pages.
 pub const RESULTS_BYTES_MAX: usize = 1024 * 1024;
+/// The most things that a task with durable steps asks for, all of which are read when an attempt begins.
+pub const MEMORIES_MAX: usize = 10_000;
+/// The most bytes that a task remembers of them.
+pub const MEMORIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The configurable limits, in bytes. `Limits::default()` is what an application has that says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

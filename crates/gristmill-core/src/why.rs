@@ -1,7 +1,10 @@
+mod waits;
+
 use std::fmt;
 
 use serde::Serialize;
 
+use crate::durable::Memory;
 use crate::workflow::{Role, StepWord, WorkflowRecord, WorkflowState, waits_for};
 use crate::{AttemptState, Drain, Membership, QueueInfo, State, TaskId, TaskRecord, Timestamp, WorkerInfo, WorkflowId};
 
@@ -94,6 +97,42 @@ pub enum Reason {
         /// How the attempt before ended, after which it is due again; `None` if it waits for its first.
         after: Option<AttemptState>,
     },
+    /// Its handler sleeps.
+    Sleeps {
+        /// The position of that, from 0 on.
+        position: u32,
+        /// Until then.
+        until: Timestamp,
+    },
+    /// Its handler awaits an event.
+    AwaitsEvent {
+        /// The position of that, from 0 on.
+        position: u32,
+        /// The event's name.
+        event: String,
+        /// When it has waited for long enough.
+        until: Option<Timestamp>,
+    },
+    /// It awaits the end of a workflow that it has started.
+    AwaitsWorkflow {
+        /// The position of that, from 0 on.
+        position: u32,
+        /// The workflow.
+        workflow: WorkflowId,
+        /// Whether it has become that, so that its handler runs no more.
+        has_become: bool,
+    },
+    /// It stands still, as its code no longer asks for what it remembers.
+    StandsStill {
+        /// The task.
+        task: TaskId,
+        /// The position where that is so, from 0 on.
+        position: u32,
+        /// What it remembers there.
+        expected: String,
+        /// What its code asks for; `None` if it ends before.
+        found: Option<String>,
+    },
     /// Its limit has not admitted it.
     Limited,
     /// Nobody takes anything from its queue.
@@ -143,9 +182,15 @@ pub struct WhyMember<'a> {
 }
 
 impl Why {
-    /// What a task waits for, by what is known of it, of its workflow if it has one, of the queues, and of the workers. All this is not
-    /// of one moment: what moves meanwhile may be told as it was.
-    pub fn of(task: &TaskRecord, member: Option<WhyMember<'_>>, queues: &[QueueInfo], workers: &[WorkerInfo]) -> Self {
+    /// What a task waits for, by what is known of it, of its workflow if it has one, of what it remembers if it is scheduled, of the queues, and
+    /// of the workers. All this is not of one moment: what moves meanwhile may be told as it was.
+    pub fn of(
+        task: &TaskRecord,
+        member: Option<WhyMember<'_>>,
+        memories: &[Memory],
+        queues: &[QueueInfo],
+        workers: &[WorkerInfo],
+    ) -> Self {
         let last = task.attempts.last();
         let here = queues.iter().find(|queue| queue.name == task.queue);
         let mut reasons = Vec::new();
@@ -174,7 +219,12 @@ impl Why {
                 Some((of, member)) => blocked(of, member, &mut reasons),
                 None => reasons.push(Reason::Blocked { workflow: None, steps: Vec::new() }),
             },
-            State::Scheduled => reasons.push(Reason::Due { at: task.run_at, after: last.map(|attempt| attempt.state) }),
+            State::Scheduled => {
+                reasons = waits::reasons(task, memories);
+                if reasons.is_empty() {
+                    reasons.push(Reason::Due { at: task.run_at, after: last.map(|attempt| attempt.state) });
+                }
+            }
             State::Waiting => reasons.push(Reason::Limited),
             State::Ready => {}
         }
@@ -317,6 +367,32 @@ impl fmt::Display for Reason {
                 };
                 write!(f, "{after}, and the next is due at {at}; `tasks release` lets it run now")
             }
+            Self::Sleeps { position, until } => write!(f, "it sleeps as its step {} until {until}", nth(*position)),
+            Self::AwaitsEvent { position, event, until } => {
+                write!(f, "it awaits the event `{event}` as its step {}", nth(*position))?;
+                until.map_or(Ok(()), |until| write!(f, ", until {until} at most"))?;
+                write!(f, "; `events send {event}` sends it")
+            }
+            Self::AwaitsWorkflow { position, workflow, has_become } => {
+                let what = if *has_become { "it has become" } else { "it awaits the end of" };
+                write!(
+                    f,
+                    "{what} the workflow {workflow}, as its step {}; `workflows show {workflow}` tells of that",
+                    nth(*position)
+                )
+            }
+            Self::StandsStill { task, position, expected, found } => {
+                write!(f, "it stands still: as its step {} it remembers `{expected}`, and its code ", nth(*position))?;
+                match found {
+                    Some(found) => write!(f, "asks for `{found}`")?,
+                    None => f.write_str("ends before")?,
+                }
+                write!(
+                    f,
+                    "; `tasks resume {task}` lets it go on by code that does as it was, with `--forget` as if it remembered nothing from there on, \
+                     and with `--fail` it fails"
+                )
+            }
             Self::Limited => f.write_str("it waits for a slot of its limit"),
             Self::QueuePaused { queue } => write!(f, "the queue `{queue}` is paused; `queues resume {queue}` lets it go on"),
             Self::NoWorker { queue, living: 0, .. } => write!(f, "no worker lives; start one that serves the queue `{queue}`"),
@@ -343,6 +419,11 @@ impl fmt::Display for Reason {
             }
         }
     }
+}
+
+/// As people count.
+fn nth(position: u32) -> u64 {
+    u64::from(position) + 1
 }
 
 fn are_ready(ready: u64) -> String {
@@ -442,7 +523,7 @@ mod tests {
     }
 
     fn texts(task: &TaskRecord, queue: QueueInfo, workers: &[WorkerInfo]) -> String {
-        Why::of(task, None, &[queue], workers).reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join(" | ")
+        Why::of(task, None, &[], &[queue], workers).reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join(" | ")
     }
 
     #[test]
@@ -488,8 +569,13 @@ mod tests {
 
     #[test]
     fn as_json_a_reason_has_its_code_and_its_text() {
-        let json =
-            serde_json::to_value(Why::of(&task(State::Ready), None, &[queue(true, 1, 0)], &[worker(true, "mail", "mail.send")]));
+        let json = serde_json::to_value(Why::of(
+            &task(State::Ready),
+            None,
+            &[],
+            &[queue(true, 1, 0)],
+            &[worker(true, "mail", "mail.send")],
+        ));
         let json = json.unwrap();
         assert_eq!((&json["state"], &json["reasons"][0]["code"]), (&"ready".into(), &"queue_paused".into()));
         assert_eq!(json["reasons"][0]["queue"], "mail");
@@ -530,7 +616,7 @@ mod tests {
             steps: specs.into_iter().zip(states).map(|(spec, state)| step(spec, state)).collect(),
         };
         let member = WhyMember { workflow: &workflow, culprit: Some(task.id) };
-        Why::of(&task, Some(member), &[queue(false, 1, 0)], &[worker(true, "mail", "mail.send")]).reasons
+        Why::of(&task, Some(member), &[], &[queue(false, 1, 0)], &[worker(true, "mail", "mail.send")]).reasons
     }
 
     #[test]
@@ -582,5 +668,42 @@ mod tests {
         let states = [Ended(StepEnd::Cancelled), Ended(StepEnd::Skipped), Ended(StepEnd::Succeeded)];
         let overdue = member_of(0, State::Cancelled, states, WorkflowState::Cancelled, true);
         assert!(matches!(overdue[..], [Reason::Ended { .. }, Reason::WorkflowOverdue { .. }]), "{overdue:?}");
+    }
+
+    #[test]
+    fn what_waits_by_its_steps_says_for_what() {
+        use crate::durable::{Kept, MISMATCH_AT, Mismatch, NEVER};
+        let memory = |position, kept| Memory { position, name: "n".to_owned(), occurrence: 0, kept };
+        let said = |run_at: Timestamp, memories: &[Memory]| {
+            let task = after(AttemptState::Failed, TaskRecord { run_at, ..task(State::Scheduled) });
+            let why = Why::of(&task, None, memories, &[queue(false, 1, 0)], &[worker(true, "mail", "mail.send")]);
+            why.reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join(" | ")
+        };
+        let then = Timestamp::from_millis(60_000);
+        let never = Timestamp::from_millis(2_000).saturating_add(NEVER);
+        let sleeps = memory(1, Kept::Sleeps(then));
+        let event = |until| memory(2, Kept::Event { name: "paid".to_owned(), until });
+        assert_eq!(said(then, &[sleeps.clone()]), "it sleeps as its step 2 until 1970-01-01T00:01:00.000Z");
+        assert_eq!(
+            said(then, &[sleeps.clone(), event(None)]),
+            "it sleeps as its step 2 until 1970-01-01T00:01:00.000Z | it awaits the event `paid` as its step 3; `events send paid` sends it"
+        );
+        assert!(said(then, &[event(Some(then))]).contains("until 1970-01-01T00:01:00.000Z at most"));
+        let workflow = WorkflowId::from_uuid(Env::system().task_id().as_uuid());
+        assert!(said(never, &[memory(0, Kept::Workflow(workflow))]).starts_with("it awaits the end of the workflow"));
+        let replaced = memory(0, Kept::Replaced { by: workflow, result: None });
+        assert!(said(never, &[replaced]).starts_with("it has become the workflow"));
+        // What is left of a wait that is over is not what a retry waits for.
+        let retry = Timestamp::from_millis(600_000);
+        assert!(said(retry, &[sleeps, event(None)]).starts_with("its last attempt failed"));
+        let mismatch = Mismatch { position: 3, expected: "charge".to_owned(), found: Some("check".to_owned()), fails: false };
+        let stands = said(never, &[memory(MISMATCH_AT, Kept::Mismatch(mismatch)), event(None)]);
+        assert!(
+            stands.starts_with(
+                "it stands still: as its step 4 it remembers `charge`, and its code asks for `check`; `tasks resume "
+            ) && stands.contains("--forget")
+                && !stands.contains('|'),
+            "{stands}"
+        );
     }
 }

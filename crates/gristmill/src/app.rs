@@ -387,7 +387,8 @@ impl<S: Send + Sync + 'static> App<S> {
     }
 
     fn into_parts(self) -> (Runtime, Program) {
-        let Self { registry, limits, env, hooks, layers, program, .. } = self;
+        let Self { mut registry, limits, env, hooks, layers, program, .. } = self;
+        registry.add_built_in();
         (Runtime { registry, limits, env, hooks, layers }, program)
     }
 

@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Result;
+use crate::core::durable::Checkpoint;
 use crate::core::{
     Claimed, Ending, InvalidInput, LeaseKey, LeaseRef, NewTask, Note, Progress, Settlement, State, Store, TaskId, TaskMeta,
     Timestamp,
 };
+use crate::durable::{Journal, in_step_of_thread};
 use crate::error::LeaseLost;
 use crate::middleware::Extensions;
 use crate::runtime::{Ground, Runtime};
@@ -52,6 +54,8 @@ pub(crate) struct Attempt {
     /// What works for it on threads of its own, if anything does.
     threads: OnceLock<TaskTracker>,
     pub(crate) extensions: Extensions,
+    /// What its task remembers of its durable steps.
+    pub(crate) journal: Journal,
 }
 
 /// What the handler left behind so far.
@@ -94,6 +98,8 @@ pub(crate) enum Why {
     Stopping = 3,
     /// The worker lost its lease.
     LeaseLost = 4,
+    /// Nothing is left of it but to wait.
+    Waiting = 5,
 }
 
 /// Attempts whose logs or progress changed since they were last written to the store.
@@ -148,6 +154,7 @@ impl Attempt {
             left: Mutex::default(),
             threads: OnceLock::new(),
             extensions: Extensions::default(),
+            journal: Journal::new(Some(claimed.lease)),
         }
     }
 
@@ -170,6 +177,7 @@ impl Attempt {
         };
         let mut attempt = Self::of(&mut claimed, timeout, ground, None);
         attempt.lease = None;
+        attempt.journal = Journal::new(None);
         attempt
     }
 
@@ -189,12 +197,20 @@ impl Attempt {
         self.token.cancel();
     }
 
+    /// Ends the attempt if nothing but waiting is left of it; asked when what was polled has no more to do.
+    pub(crate) fn end_if_it_waits(&self, on_thread: bool) {
+        if self.journal.only_waits(on_thread) {
+            self.ask_to_end(Why::Waiting);
+        }
+    }
+
     pub(crate) fn why(&self) -> Why {
         match self.why.load(Ordering::Acquire) {
             1 => Why::Requested,
             2 => Why::Timeout,
             3 => Why::Stopping,
             4 => Why::LeaseLost,
+            5 => Why::Waiting,
             _ => Why::Nothing,
         }
     }
@@ -263,8 +279,9 @@ impl Attempt {
         large && left.noted_at.is_some_and(|at| at.elapsed() < LARGE_EVERY)
     }
 
-    /// Adds all of them, or none.
+    /// Adds all of them, or none. Those that a step enqueues are its own.
     pub(crate) fn add_children(&self, children: Vec<NewTask>) -> Result<(), InvalidInput> {
+        let Some(children) = self.journal.add_children(self.id, children)? else { return Ok(()) };
         let max = self.runtime().limits.children;
         let mut left = self.left();
         if left.children.len() + children.len() > max {
@@ -293,6 +310,11 @@ impl Attempt {
         if settlement.ending == Ending::Succeeded {
             settlement.children = left.children.as_slice().into();
         }
+    }
+
+    /// Puts into the end of an attempt whose task waits what is kept of it all the same.
+    pub(crate) fn leave_in_checkpoint(&self, checkpoint: Checkpoint) -> Checkpoint {
+        Checkpoint { logs: self.left().logs_text(), ..checkpoint }
     }
 
     /// The same once the handler has ended: nobody needs here any more what it enqueued, of which there may be much.
@@ -329,7 +351,7 @@ impl Attempt {
 
     /// Begins work on a thread of its own, which can't be ended from outside and may outlive the attempt.
     pub(crate) fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        self.threads.get_or_init(TaskTracker::new).spawn_blocking(work)
+        self.threads.get_or_init(TaskTracker::new).spawn_blocking(in_step_of_thread(work))
     }
 
     /// Whether threads still work for it.

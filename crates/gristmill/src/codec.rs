@@ -115,6 +115,8 @@ pub enum Part {
     Args,
     /// Its result.
     Result,
+    /// What one of its [durable steps](crate::durable) gave. What an event tells is not encoded, as anybody may send one.
+    Step,
 }
 
 impl Part {
@@ -123,6 +125,7 @@ impl Part {
         match self {
             Self::Args => "args",
             Self::Result => "result",
+            Self::Step => "step",
         }
     }
 }
@@ -208,6 +211,15 @@ impl Runtime {
         }
         let cut = encode(too_large(&plain, stored.len(), oversize, most)?)?;
         if cut.len() <= most { Ok(cut) } else { too_large(&cut, cut.len(), Oversize::Fail, most) }
+    }
+
+    /// The form in which it is stored what a durable step gave.
+    pub(crate) fn stored_step(&self, id: TaskId, name: &str, plain: String) -> Result<String> {
+        if !self.is_encoded(name) {
+            return Ok(plain);
+        }
+        let stored = self.encode(&Payload { id, name, part: Part::Step }, plain)?;
+        check_json("step", &stored, "once encoded").map(|()| stored).map_err(Error::fail)
     }
 
     fn encode(&self, payload: &Payload<'_>, plain: String) -> Result<String> {

@@ -1,7 +1,9 @@
 //! What a handler knows and can do beside its arguments.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -242,11 +244,35 @@ impl<S> Context<S> {
     /// }
     /// ```
     pub fn block_on<F: IntoFuture>(&self, future: F) -> F::Output {
-        tokio::runtime::Handle::current().block_on(future.into_future())
+        let future = std::pin::pin!(future.into_future());
+        tokio::runtime::Handle::current().block_on(OnThread {
+            attempt: &self.attempt,
+            _waits: self.attempt.journal.on_thread(),
+            future,
+        })
     }
 
     pub(crate) fn inner(&self) -> &Arc<Attempt> {
         &self.attempt
+    }
+}
+
+/// What a thread waits for. Should it be something that ends the attempt, the thread itself is to say so: nobody else polls it.
+struct OnThread<'a, F> {
+    attempt: &'a Attempt,
+    _waits: crate::durable::OnThread<'a>,
+    future: Pin<&'a mut F>,
+}
+
+impl<F: Future> Future for OnThread<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<F::Output> {
+        let polled = self.future.as_mut().poll(cx);
+        if polled.is_pending() {
+            self.attempt.end_if_it_waits(true);
+        }
+        polled
     }
 }
 

@@ -61,6 +61,8 @@ pub(crate) enum What {
     Snooze(Duration),
     /// The worker stops before the handler has ended.
     Release,
+    /// It waits for what its durable steps wait for; how is said elsewhere.
+    Wait,
 }
 
 /// When a failed attempt is followed by another.
@@ -160,18 +162,18 @@ impl Error {
             What::Fail => Ending::Failed,
             What::Cancel => Ending::Cancelled,
             What::Snooze(delay) => Ending::Snooze { delay },
-            What::Release => Ending::Released,
+            What::Release | What::Wait => Ending::Released,
         }
     }
 
     /// Whether nothing failed: it is to be run again, at no cost.
     pub(crate) fn is_no_failure(&self) -> bool {
-        matches!(self.what, What::Snooze(_) | What::Release)
+        matches!(self.what, What::Snooze(_) | What::Release | What::Wait)
     }
 
     /// What is kept of it with the attempt. A release is no failure, and a snooze without a reason has nothing to say.
     pub(crate) fn failure(&self) -> Option<Failure> {
-        if self.what == What::Release || (self.is_no_failure() && self.source.is_none()) {
+        if matches!(self.what, What::Release | What::Wait) || (self.is_no_failure() && self.source.is_none()) {
             return None;
         }
         let told = panics::catch(|| match self.source.as_deref() {

@@ -72,6 +72,7 @@ mod child;
 pub mod client;
 pub mod codec;
 pub mod context;
+pub mod durable;
 pub mod error;
 mod from_ref;
 mod handler;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::core::{InvalidInput, KindSpec, Limits, ServedKind, limits};
-use crate::handler::Run;
+use crate::handler::{Dynamic, Run};
 use crate::near::nearest;
 use crate::schema::Schema;
+use crate::workflow;
 
 /// The task types of an application: fixed at start, read by clients and workers.
 #[derive(Default)]
@@ -50,6 +51,15 @@ impl Registry {
 
     pub(crate) fn get(&self, name: &str) -> Option<&Registered> {
         self.kinds.get(name)
+    }
+
+    /// Adds what every program that runs tasks has.
+    pub(crate) fn add_built_in(&mut self) {
+        let runs = self.kinds.values().any(|kind| !kind.borrowed);
+        if runs && self.get(workflow::NESTED).is_none_or(|known| known.borrowed) {
+            let added = self.add(workflow::built_in(), Box::new(Dynamic(workflow::OfForm)), false);
+            debug_assert!(added.is_ok(), "{added:?}");
+        }
     }
 
     /// What the program's own task types declare, by name.

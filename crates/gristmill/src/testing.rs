@@ -42,6 +42,7 @@
 mod beat;
 mod error;
 mod inline;
+mod replay;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -56,6 +57,7 @@ use serde_json::Value;
 pub use gristmill_conformance::{MemoryBroker, MemoryStore};
 #[cfg(feature = "postgres")]
 pub use gristmill_postgres::Sandbox as PostgresSandbox;
+pub use replay::Replayed;
 
 #[doc(hidden)]
 pub use beat::assert_one_scheduled;
@@ -375,10 +377,10 @@ impl<'h, T: Task + Sync> IntoFuture for Perform<'h, T> {
                 args: task.args,
                 meta: Some(Box::new(self.meta)),
             };
-            let attempt = unclaimed(client, &mut claimed);
+            let attempt = unclaimed(client, &mut claimed, false);
             match execute::run(&attempt, claimed).await {
-                Some(settlement) => Performed::of(settlement, &attempt),
-                None => Performed::refused(&"the attempt has settled itself"),
+                Some(execute::End::Settle(settlement)) => Performed::of(settlement, &attempt),
+                Some(execute::End::Wait(_)) | None => Performed::refused(&"the attempt has settled itself"),
             }
         })
     }

@@ -8,6 +8,7 @@ mod confirm;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod enqueue;
+pub(crate) mod events;
 mod ids;
 pub(crate) mod init;
 pub(crate) mod kinds;

@@ -6,6 +6,7 @@ mod cancel;
 mod companion;
 mod draft;
 mod enqueue;
+mod events;
 mod handle;
 mod kinds;
 mod many;
@@ -30,6 +31,7 @@ pub use cancel::Cancel;
 use companion::Beside;
 pub(crate) use enqueue::check_deadline;
 pub use enqueue::{Enqueue, EnqueueError, InAttempt, Own};
+pub use events::{Events, SendEvent, Sending};
 pub use handle::{AwaitError, Handle};
 pub use kinds::Kinds;
 pub use many::{EnqueueMany, IntoEnqueue};
@@ -243,6 +245,11 @@ impl Client {
     /// The workers on the store, in whatever process: look, forget.
     pub fn workers(&self) -> Workers<'_> {
         Workers::new(self)
+    }
+
+    /// The events that tasks await: send, and look at them and at who waits.
+    pub fn events(&self) -> Events<'_> {
+        Events::new(self)
     }
 
     /// The workflows of the store: start, look, cancel, pause, resume.

@@ -1,12 +1,14 @@
 use super::bulk::{self, BulkReport};
 use super::cancel::Cancel;
 use crate::client::Client;
+use crate::core::durable::{Resume, Resumed};
 use crate::core::limits::PAGE_ITEMS_MAX;
 use crate::core::workflow::{StepWord, WorkflowRecord};
 use crate::core::{
     CancelOutcome, Cursor, DeleteOutcome, Filter, Page, ReleaseOutcome, RetryOutcome, State, StoreError, TaskId, TaskRecord, Why,
     WhyMember,
 };
+use crate::durable::Recorded;
 
 /// The tasks of a store: look, cancel, retry, release, delete; one, or all that match. Made by [`Client::tasks`].
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +56,11 @@ impl<'c> Tasks<'c> {
             _ => None,
         };
         let member = workflow.as_ref().map(|workflow| WhyMember { workflow, culprit });
-        Ok(Some(Why::of(&task, member, &store.queues().await?, &store.workers().await?)))
+        let memories = match task.state {
+            State::Scheduled => store.memories(id).await?.kept,
+            _ => Vec::new(),
+        };
+        Ok(Some(Why::of(&task, member, &memories, &store.queues().await?, &store.workers().await?)))
     }
 
     /// The first member that did not end as it had to, of the step with which it began that this one was skipped.
@@ -135,6 +141,35 @@ impl<'c> Tasks<'c> {
     pub async fn release(&self, id: TaskId) -> Result<ReleaseOutcome, StoreError> {
         let outcomes = self.client.store().release(&[id]).await?;
         Ok(outcomes.first().copied().unwrap_or(ReleaseOutcome::NotFound))
+    }
+
+    /// A task with all that it remembers of its durable steps, as it is stored: to be looked at, or
+    /// [replayed](crate::testing::Harness::replay) against the code of today. `None` if there is none with this id.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn export(&self, id: TaskId) -> Result<Option<Recorded>, StoreError> {
+        let store = self.client.store();
+        let Some(task) = store.get(id).await? else { return Ok(None) };
+        Ok(Some(Recorded::of(task, store.memories(id).await?)))
+    }
+
+    /// Lets a task go on that stands still, as its code no longer asks for what it remembers of its [durable steps](crate::durable): as it is,
+    /// for code that does; as if it remembered nothing from there on; or not at all, so that it fails.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result, TaskId};
+    /// use gristmill::durable::Resume;
+    /// # async fn example(client: Client, id: TaskId) -> Result<()> {
+    /// client.tasks().resume(id, Resume::Again).await?; // once the code is as it was
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the store can't be written. A repetition is safe.
+    pub async fn resume(&self, id: TaskId, how: Resume) -> Result<Resumed, StoreError> {
+        self.client.store().resume_task(id, how).await
     }
 
     /// Deletes an ended task with its result and history, before its retention is over. There is no way back.

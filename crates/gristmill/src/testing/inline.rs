@@ -10,9 +10,12 @@ use std::time::Duration;
 use super::{HarnessError, STEPS_MAX};
 use crate::attempt::Attempt;
 use crate::client::Client;
-use crate::core::{Claim, Claimed, Ending, Env, Settled, Settlement, StoreError, StoreErrorKind, Wanted, WorkerSpec};
+use crate::core::durable::Checkpoint;
+use crate::core::{Claim, Claimed, Ending, Env, Settled, Settlement, State, StoreError, StoreErrorKind, Wanted, WorkerSpec};
+use crate::durable::Journal;
 use crate::hooks::Notice;
-use crate::worker::execute;
+use crate::worker::execute::{self, End};
+use crate::worker::suspend;
 
 /// The clock stands still while tasks run, so that no lease ever ends; this is for who looks at a store that a test left behind.
 const LEASE: Duration = Duration::from_secs(3600);
@@ -116,16 +119,27 @@ impl Inline {
             let again = self.settings.twice.load(Ordering::Relaxed).then(|| redelivered(&claimed));
             let attempt = self.attempt(client, &mut claimed);
             // Boxed: a handler may enqueue, which in inline mode drains again.
-            let Some(mut settlement) = boxed(execute::run(&attempt, claimed)).await else { continue };
+            let mut settlement = match boxed(execute::run(&attempt, claimed)).await {
+                Some(End::Settle(settlement)) => settlement,
+                Some(End::Wait(checkpoint)) => match wait(client, &attempt, checkpoint).await? {
+                    Some(settlement) => settlement,
+                    None => continue,
+                },
+                None => continue,
+            };
             // What commits with its settlement is never run again.
             let again = again.filter(|_| attempt.settled().is_none());
             if let (Some(mut claimed), Ending::Succeeded) = (again, settlement.ending) {
                 let attempt = self.attempt(client, &mut claimed);
                 match boxed(execute::run(&attempt, claimed)).await {
                     // The first end was never written; this one is.
-                    Some(second) if second.ending == Ending::Succeeded => settlement = second,
+                    Some(End::Settle(second)) if second.ending == Ending::Succeeded => settlement = second,
                     second => {
-                        let why = second.and_then(|second| second.failure).map_or_else(String::new, |failure| failure.message);
+                        let why = match second {
+                            Some(End::Settle(second)) => second.failure.map_or_else(String::new, |failure| failure.message),
+                            Some(End::Wait(_)) => "it waits for something".to_owned(),
+                            None => String::new(),
+                        };
                         failed.push(format!("`{}` {} succeeded, but not when it was run again: {why}", attempt.kind, attempt.id));
                     }
                 }
@@ -146,20 +160,40 @@ impl Inline {
     }
 
     fn attempt(&self, client: &Client, claimed: &mut Claimed) -> Arc<Attempt> {
-        if self.settles { Arc::new(execute::prepare(client.ground(), claimed, None)) } else { unclaimed(client, claimed) }
+        if self.settles { Arc::new(execute::prepare(client.ground(), claimed, None)) } else { unclaimed(client, claimed, true) }
     }
 }
 
-fn boxed<'a>(
-    run: impl Future<Output = Option<Settlement>> + Send + 'a,
-) -> Pin<Box<dyn Future<Output = Option<Settlement>> + Send + 'a>> {
+fn boxed<'a>(run: impl Future<Output = Option<End>> + Send + 'a) -> Pin<Box<dyn Future<Output = Option<End>> + Send + 'a>> {
     Box::pin(run)
 }
 
-/// An attempt whose claim is known to no database: its handler's transactions are committed alone, as in a synchronous call.
-pub(super) fn unclaimed(client: &Client, claimed: &mut Claimed) -> Arc<Attempt> {
+/// Ends an attempt whose task waits. What it is instead, if it can't.
+async fn wait(client: &Client, attempt: &Arc<Attempt>, checkpoint: Checkpoint) -> Result<Option<Settlement>, StoreError> {
+    let lease = checkpoint.lease;
+    match client.store().checkpoint(checkpoint).await {
+        Ok(Settled::Done(State::Cancelled)) => {
+            let settlement = Settlement::new(lease, Ending::Cancelled);
+            if let Some(notice) = Notice::of(settlement, Some(attempt.clone()), State::Cancelled) {
+                tell(client, notice).await;
+            }
+            Ok(None)
+        }
+        Ok(Settled::Done(_) | Settled::LeaseLost) => Ok(None),
+        Ok(Settled::Later) => Err(held(attempt)),
+        Err(error) if error.kind() == StoreErrorKind::Invalid => Ok(Some(suspend::refused(lease, &error))),
+        Err(error) => Err(error),
+    }
+}
+
+/// An attempt whose claim is known to no database: its handler's transactions are committed alone, as in a synchronous call. What its steps do
+/// is remembered if the store has the task.
+pub(super) fn unclaimed(client: &Client, claimed: &mut Claimed, remembers: bool) -> Arc<Attempt> {
     let mut attempt = execute::prepare(client.ground(), claimed, None);
     attempt.lease = None;
+    if !remembers {
+        attempt.journal = Journal::new(None);
+    }
     Arc::new(attempt)
 }
 

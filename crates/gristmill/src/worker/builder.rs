@@ -10,6 +10,7 @@ use crate::worker::companion::Companion;
 use crate::worker::report::ExitReport;
 use crate::worker::run::{self, Asked, Running};
 use crate::worker::signals::StopSignals;
+use crate::workflow::NESTED;
 
 /// Options of a worker, then [`start`](Self::start).
 ///
@@ -238,7 +239,8 @@ impl WorkerBuilder {
     /// Says which task types wait in queues that are not served here: right if another worker does, and a long wait if not.
     fn tell_unserved(&self) {
         let specs = self.ground.runtime.registry.specs();
-        let unserved = specs.iter().filter(|kind| !self.config.queues.contains_key(&kind.policy.queue));
+        let is_own = |kind: &&KindSpec| kind.name != NESTED;
+        let unserved = specs.iter().filter(is_own).filter(|kind| !self.config.queues.contains_key(&kind.policy.queue));
         let tell = |kind: &KindSpec| {
             let near = did_you_mean(&kind.policy.queue, self.config.queues.keys().map(String::as_str));
             format!("{} (queue {}{near})", kind.name, kind.policy.queue)

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::attempt::{Attempt, NotesQueue, OwnSettlement, Why};
 use crate::codec::{Part, Payload};
+use crate::core::durable::Checkpoint;
 use crate::core::limits::RESULTS_BYTES_MAX;
 use crate::core::{Ack, Claimed, Ending, FailureReason, LeaseRef, Settlement, State, failpoint, format_duration};
 use crate::error::{What, When};
@@ -15,8 +16,8 @@ use crate::middleware::{Middleware, Next, Trace};
 use crate::registry::Registered;
 use crate::runtime::Ground;
 use crate::worker::lane::{Buffered, Lane};
-use crate::worker::refer;
 use crate::worker::shared::{Ended, Settler, Shared, micros};
+use crate::worker::{refer, remember, suspend};
 use crate::{Error, Result, panics};
 
 /// How long a handler that was asked to end may take to do so, at most.
@@ -29,7 +30,11 @@ pub(crate) async fn slot(shared: Arc<Shared>, lane: Arc<Lane>, settler: Settler)
     while let Some(buffered) = lane.next().await {
         let claim_no = buffered.claimed.claim_no;
         let (settlement, attempt) = match begin(&shared, buffered).await {
-            Ok((attempt, claimed)) => (run_held(&shared, &attempt, claimed).await, Some(attempt)),
+            Ok((attempt, claimed)) => match run_held(&shared, &attempt, claimed).await {
+                Some(End::Wait(checkpoint)) => (suspend::write(&shared, &attempt, checkpoint).await, Some(attempt)),
+                Some(End::Settle(settlement)) => (Some(settlement), Some(attempt)),
+                None => (None, Some(attempt)),
+            },
             Err(settlement) => (settlement, None),
         };
         if let Some(settlement) = settlement {
@@ -82,10 +87,18 @@ async fn begin(shared: &Shared, buffered: Buffered) -> Result<(Arc<Attempt>, Cla
     Ok((attempt, claimed))
 }
 
+/// How an attempt ends.
+pub(crate) enum End {
+    /// In this way.
+    Settle(Settlement),
+    /// Its task waits, and remembers this.
+    Wait(Checkpoint),
+}
+
 /// Runs an attempt that is held. `None` if there is nothing to settle, as the handler settled by itself.
-async fn run_held(shared: &Shared, attempt: &Arc<Attempt>, claimed: Claimed) -> Option<Settlement> {
+async fn run_held(shared: &Shared, attempt: &Arc<Attempt>, claimed: Claimed) -> Option<End> {
     let lease = claimed.lease;
-    let settlement = run(attempt, claimed).await;
+    let end = run(attempt, claimed).await;
     shared.let_go(&lease);
     if let Some(OwnSettlement::Committed(state)) = attempt.settled() {
         shared.counts.settled(state);
@@ -93,10 +106,10 @@ async fn run_held(shared: &Shared, attempt: &Arc<Attempt>, claimed: Claimed) -> 
             teller.committed(attempt, state, shared);
         }
     }
-    if let (Some(teller), Some(settlement)) = (&shared.teller, &settlement) {
+    if let (Some(teller), Some(End::Settle(settlement))) = (&shared.teller, &end) {
         teller.keep(settlement, attempt);
     }
-    settlement
+    end
 }
 
 /// A thread can't be ended from outside. It keeps its slot: threads would pile up else, until the process has none left for files,
@@ -126,41 +139,53 @@ pub(crate) fn prepare(ground: &Arc<Ground>, claimed: &mut Claimed, shared: Optio
 }
 
 /// Runs the handler and says how the attempt ended. A panic of the application's code costs one attempt, wherever it happens.
-pub(crate) async fn run(attempt: &Arc<Attempt>, claimed: Claimed) -> Option<Settlement> {
+pub(crate) async fn run(attempt: &Arc<Attempt>, claimed: Claimed) -> Option<End> {
     let lease = claimed.lease;
     match panics::caught(pin!(run_to_end(attempt, claimed))).await {
-        Ok(settlement) => settlement,
+        Ok(end) => end,
         // Outside of the handler, as when its error is dropped.
         Err(panicked) => {
             let kind = attempt.runtime().registry.get(&attempt.kind)?;
-            settlement(kind, attempt, lease, Err(panicked.into()), attempt.since.elapsed())
+            settlement(kind, attempt, lease, Err(panicked.into()), attempt.since.elapsed()).map(End::Settle)
         }
     }
 }
 
-async fn run_to_end(attempt: &Arc<Attempt>, claimed: Claimed) -> Option<Settlement> {
+async fn run_to_end(attempt: &Arc<Attempt>, claimed: Claimed) -> Option<End> {
     let (lease, runtime) = (claimed.lease, attempt.runtime());
     let Some(kind) = runtime.registry.get(&claimed.kind) else {
         // A store gives a worker only what it has registered; should one not, the task must not be burnt for it.
-        return Some(Settlement::new(lease, Ending::Snooze { delay: Duration::from_secs(60) }));
+        return Some(End::Settle(Settlement::new(lease, Ending::Snooze { delay: Duration::from_secs(60) })));
     };
     if failpoint::pass("execute.before").is_err() {
-        return Some(Settlement::new(lease, Ending::Released));
+        return Some(End::Settle(Settlement::new(lease, Ending::Released)));
     }
     let started = Instant::now();
-    let payload = Payload { id: attempt.id, name: &attempt.kind, part: Part::Args };
-    let args = match runtime.decode(&payload, claimed.args) {
-        Ok(args) => whole_args(kind, attempt, args).await,
+    // Boxed: a first claim remembers nothing, and no attempt should be larger for it.
+    let begun = if claimed.claim_no > 1 { Box::pin(remember::begin(attempt)).await } else { Ok(None) };
+    let outcome = match begun {
+        Ok(None) => {
+            let payload = Payload { id: attempt.id, name: &attempt.kind, part: Part::Args };
+            let args = match runtime.decode(&payload, claimed.args) {
+                Ok(args) => whole_args(kind, attempt, args).await,
+                Err(error) => Err(error),
+            };
+            run_handler(kind, attempt, args).await
+        }
+        // Without its handler.
+        Ok(Some(result)) => Ok(result),
         Err(error) => Err(error),
     };
-    let outcome = run_handler(kind, attempt, args).await;
     let ran_for = started.elapsed();
     // An error here stands for nothing that could be told to anybody: only `abort` and `sleep` mean something.
     let _ = failpoint::pass("execute.after");
+    if let Some(checkpoint) = attempt.journal.take_sealed() {
+        return (attempt.why() != Why::LeaseLost).then(|| End::Wait(attempt.leave_in_checkpoint(checkpoint)));
+    }
     if attempt.settled() == Some(OwnSettlement::Perhaps) && was_committed(attempt).await {
         attempt.set_settled(OwnSettlement::Committed(State::Succeeded));
     }
-    settlement(kind, attempt, lease, outcome, ran_for)
+    settlement(kind, attempt, lease, outcome, ran_for).map(End::Settle)
 }
 
 /// The arguments as the handler gets them, checked: what they refer to is put in once they are decoded, as it stands within them, and is
@@ -190,6 +215,11 @@ pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args:
         outcome = &mut handler => return after_asking(attempt, Some(outcome)),
         why = asked_to_end(attempt) => {
             attempt.ask_to_end(why);
+            if attempt.why() == Why::Waiting {
+                attempt.journal.seal();
+                drop(handler);
+                return wait(attempt).await;
+            }
             tokio::select! {
                 biased;
                 outcome = &mut handler => Some(outcome),
@@ -199,6 +229,18 @@ pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args:
         }
     };
     after_asking(attempt, outcome)
+}
+
+/// The end of an attempt whose task waits. A thread that works for it is told, and mostly ends at once: it must not do so beside the next attempt.
+async fn wait(attempt: &Attempt) -> Result<String> {
+    if attempt.has_threads() {
+        tokio::select! {
+            () = attempt.threads_end() => {}
+            () = tokio::time::sleep(SOFT_LIMIT_MAX) => {}
+            () = attempt.abandon.cancelled() => {}
+        }
+    }
+    Err(Error::new(What::Wait, FailureReason::Error, "the task waits"))
 }
 
 /// Resolves when the handler has to end, by its own deadline or by somebody's wish.
@@ -230,9 +272,9 @@ fn soft_limit(attempt: &Attempt, kind: &Registered) -> Duration {
 /// What the end of a handler means once it was asked to end. A result stands in any case: the work is done.
 fn after_asking(attempt: &Attempt, outcome: Option<Result<String>>) -> Result<String> {
     match (attempt.why(), outcome) {
-        (_, Some(Ok(result))) => Ok(result),
-        (Why::Nothing, Some(outcome)) => outcome,
-        (Why::Nothing, None) | (Why::Stopping | Why::LeaseLost, _) => {
+        (_, Some(Ok(result))) => remembers_all(attempt, result),
+        (Why::Nothing | Why::Waiting, Some(outcome)) => outcome,
+        (Why::Nothing | Why::Waiting, None) | (Why::Stopping | Why::LeaseLost, _) => {
             Err(Error::new(What::Release, FailureReason::Cancelled, "the worker stopped"))
         }
         (Why::Requested, outcome) => {
@@ -245,6 +287,15 @@ fn after_asking(attempt: &Attempt, outcome: Option<Result<String>>) -> Result<St
             Err(Error::new(What::Retry(When::Backoff), FailureReason::Timeout, "the attempt ran longer than its timeout"))
         }
     }
+}
+
+/// A handler that has not asked for all that its task remembers is not the one that has begun it, and its result is none.
+fn remembers_all(attempt: &Attempt, result: String) -> Result<String> {
+    if attempt.settled().is_some() || attempt.journal.has_asked_for_all() {
+        return Ok(result);
+    }
+    attempt.journal.seal();
+    Err(Error::new(What::Wait, FailureReason::Error, "the task waits"))
 }
 
 /// Whether the store has the settlement that a handler wrote itself. If not, it was rolled back, and what the handler returned
@@ -352,7 +403,11 @@ impl<F: Future<Output = Result<String>>> Future for Guarded<'_, F> {
         #[cfg(not(feature = "log-capture"))]
         let polled = panics::catch(|| handler.poll(cx));
         attempt.polled_since.store(0, Ordering::Relaxed);
-        polled.unwrap_or_else(|panicked| Poll::Ready(Err(panicked.into())))
+        let polled = polled.unwrap_or_else(|panicked| Poll::Ready(Err(panicked.into())));
+        if polled.is_pending() {
+            attempt.end_if_it_waits(false);
+        }
+        polled
     }
 }
 

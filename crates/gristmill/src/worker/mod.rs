@@ -14,12 +14,14 @@ mod notes;
 mod part;
 mod queues;
 mod refer;
+mod remember;
 mod report;
 mod run;
 mod settle;
 mod shared;
 mod signals;
 mod stall;
+pub(crate) mod suspend;
 mod sweep;
 mod tell;
 

@@ -204,7 +204,7 @@ async fn write_whole(shared: &Shared, mut batch: Vec<Ended>) -> Result<Vec<Ended
     }
 }
 
-fn done(shared: &Shared, settlement: Settlement, state: State) {
+pub(super) fn done(shared: &Shared, settlement: Settlement, state: State) {
     if settlement.ending == Ending::Succeeded && state != State::Succeeded {
         let task = settlement.lease.id;
         tracing::warn!(%task, state = %state, "did not succeed: a task that it enqueued can't be kept");
@@ -215,7 +215,7 @@ fn done(shared: &Shared, settlement: Settlement, state: State) {
     }
 }
 
-fn lost(shared: &Shared, settlement: &Settlement) {
+pub(super) fn lost(shared: &Shared, settlement: &Settlement) {
     if let Some(teller) = &shared.teller {
         teller.forget(&settlement.lease);
     }

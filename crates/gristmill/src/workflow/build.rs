@@ -6,19 +6,19 @@ use serde_json::{Value, json};
 
 use super::member::MemberDraft;
 use super::plan::{Plan, PlanId, Planned, under};
-use super::start::{More, Start};
+use super::start::{More, Start, Written};
 use super::step::{All, Step};
 use super::{Failed, IntoSignature, Output, StartError};
 use crate::Task;
-use crate::client::Client;
+use crate::client::{Client, Own};
 use crate::core::workflow::{Draft, Needs, Role, StepDraft};
 use crate::core::{InvalidInput, Overrides, Retention, Timestamp};
 
 /// A workflow that is being written: steps, what each of them takes of others, and what runs when all is over. Made by
 /// [`Client::workflow`]; nothing is kept before it is [started](Self::start). See the [module](super).
 #[must_use = "a workflow does nothing until it is started"]
-pub struct Workflow<'c> {
-    client: &'c Client,
+pub struct Workflow<'c, W = Own<'c>> {
+    place: W,
     name: String,
     key: Option<String>,
     tags: Vec<String>,
@@ -59,9 +59,15 @@ impl Client {
     /// # }
     /// ```
     pub fn workflow(&self, name: impl Into<String>) -> Workflow<'_> {
-        Workflow {
-            client: self,
-            name: name.into(),
+        Workflow::new(Own(self), name.into())
+    }
+}
+
+impl<'c, W> Workflow<'c, W> {
+    pub(crate) fn new(place: W, name: String) -> Self {
+        Self {
+            place,
+            name,
             key: None,
             tags: Vec::new(),
             retention: Retention::default(),
@@ -72,9 +78,7 @@ impl Client {
             first: Overrides::default(),
         }
     }
-}
 
-impl<'c> Workflow<'c> {
     /// A key that one run holds at a time: as long as that goes on, another start with the key changes nothing, and gives its handle.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
@@ -190,9 +194,9 @@ impl<'c> Workflow<'c> {
         Output::new(json!({ "$failure": true }), None)
     }
 
-    /// The workflow, about to be started.
-    pub fn start(self) -> Start<'c, Value> {
-        let Self { client, name, key, tags, retention, deadline, plan, members, common, first } = self;
+    /// What is written, and where it is to be started.
+    pub(crate) fn written(self) -> (Written<'c>, W) {
+        let Self { place, name, key, tags, retention, deadline, plan, members, common, first } = self;
         let planned = plan.take();
         let options: Vec<_> = planned.iter().map(|step| Options::of(plan.id(), step, &common, &first)).collect();
         let members = members.into_iter().filter_map(|(number, members)| {
@@ -206,7 +210,20 @@ impl<'c> Workflow<'c> {
             Some(_) => Err(InvalidInput::new("id", "is of one task alone, and stands in the options of all").into()),
             None => steps.collect::<Result<Vec<_>, _>>().map(|steps| Draft { name, key, tags, retention, deadline, steps }),
         };
-        Start::new(client, draft, members)
+        (Written { draft, more: members, definition: None }, place)
+    }
+
+    /// The name by which a task asks for it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl<'c> Workflow<'c> {
+    /// The workflow, about to be started.
+    pub fn start(self) -> Start<'c, Value> {
+        let (Written { draft, more, definition: _ }, Own(client)) = self.written();
+        Start::new(client, draft, more)
     }
 }
 
@@ -259,7 +276,7 @@ impl Options {
     }
 }
 
-impl fmt::Debug for Workflow<'_> {
+impl<W> fmt::Debug for Workflow<'_, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Workflow").field("name", &self.name).field("key", &self.key).finish_non_exhaustive()
     }

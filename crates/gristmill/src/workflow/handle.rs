@@ -164,40 +164,6 @@ impl<O> WorkflowHandle<O> {
     fn reader(&self) -> Reader<'_> {
         Reader { source: &**self.client.store(), runtime: self.client.runtime(), workflow: self.id }
     }
-
-    /// The result of its last step, or of all last steps by their names.
-    async fn value(&self, record: &WorkflowRecord) -> Result<Value, RunError> {
-        let mut room = ROOM;
-        let last: Vec<_> = last_steps(&record.steps).collect();
-        if let [step] = last.as_slice() {
-            return self.value_of(step, &mut room).await;
-        }
-        let mut values = Map::with_capacity(last.len());
-        for step in last {
-            values.insert(step.spec.name.clone(), self.value_of(step, &mut room).await?);
-        }
-        Ok(Value::Object(values))
-    }
-
-    async fn value_of(&self, step: &StepRecord, room: &mut usize) -> Result<Value, RunError> {
-        let (id, reader) = (self.id, self.reader());
-        let (name, kind) = (&step.spec.name, &step.spec.kind);
-        if step.row.state == StepState::Ended(StepEnd::Skipped) {
-            return Ok(Value::Null);
-        }
-        let value = match step.spec.group {
-            true => reader.results(step, room).await.map(Value::Array),
-            false => reader.one(name, kind, room).await,
-        };
-        value.map_err(|error| match error {
-            ReadError::Store(error) => RunError::Store { id, error },
-            ReadError::TooLarge => RunError::TooLarge { id, step: name.clone(), most: ROOM },
-            ReadError::Undecoded(error) => RunError::Undecoded { id, problem: error.to_string() },
-            ReadError::Gone => RunError::ResultGone { id, step: name.clone() },
-            ReadError::Reopened => RunError::Reopened { id, step: name.clone() },
-            ReadError::Unreadable(source) => RunError::Unreadable { id, source },
-        })
-    }
 }
 
 impl<O: DeserializeOwned> WorkflowHandle<O> {
@@ -233,7 +199,7 @@ impl<O: DeserializeOwned> WorkflowHandle<O> {
             }
             _ => return Err(RunError::Cancelled { id }),
         }
-        serde_json::from_value(self.value(&record).await?).map_err(|source| RunError::Unreadable { id, source })
+        serde_json::from_value(value(&self.reader(), &record).await?).map_err(|source| RunError::Unreadable { id, source })
     }
 
     /// As [`result`](Self::result), but for at most `timeout`. The workflow goes on.
@@ -246,6 +212,40 @@ impl<O: DeserializeOwned> WorkflowHandle<O> {
             Err(_) => Err(RunError::TimedOut { id: self.id, timeout }),
         }
     }
+}
+
+/// The result of its last step, or of all last steps by their names.
+pub(crate) async fn value(reader: &Reader<'_>, record: &WorkflowRecord) -> Result<Value, RunError> {
+    let mut room = ROOM;
+    let last: Vec<_> = last_steps(&record.steps).collect();
+    if let [step] = last.as_slice() {
+        return value_of(reader, step, &mut room).await;
+    }
+    let mut values = Map::with_capacity(last.len());
+    for step in last {
+        values.insert(step.spec.name.clone(), value_of(reader, step, &mut room).await?);
+    }
+    Ok(Value::Object(values))
+}
+
+async fn value_of(reader: &Reader<'_>, step: &StepRecord, room: &mut usize) -> Result<Value, RunError> {
+    let id = reader.workflow;
+    let (name, kind) = (&step.spec.name, &step.spec.kind);
+    if step.row.state == StepState::Ended(StepEnd::Skipped) {
+        return Ok(Value::Null);
+    }
+    let value = match step.spec.group {
+        true => reader.results(step, room).await.map(Value::Array),
+        false => reader.one(name, kind, room).await,
+    };
+    value.map_err(|error| match error {
+        ReadError::Store(error) => RunError::Store { id, error },
+        ReadError::TooLarge => RunError::TooLarge { id, step: name.clone(), most: ROOM },
+        ReadError::Undecoded(error) => RunError::Undecoded { id, problem: error.to_string() },
+        ReadError::Gone => RunError::ResultGone { id, step: name.clone() },
+        ReadError::Reopened => RunError::Reopened { id, step: name.clone() },
+        ReadError::Unreadable(source) => RunError::Unreadable { id, source },
+    })
 }
 
 /// The steps of the work that no other step of it waits for. What runs when a step fails is none of them, and takes from none that it is

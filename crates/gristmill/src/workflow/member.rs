@@ -3,9 +3,10 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::plan::Need;
-use crate::client::{Client, EnqueueError, check_deadline};
+use crate::client::{EnqueueError, check_deadline};
 use crate::core::workflow::{References, references};
 use crate::core::{InvalidInput, NewTask, Overrides, Policy};
+use crate::runtime::Runtime;
 
 /// A member of a step that somebody wrote: its arguments, in which references stand for results, and the options of an enqueue.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,8 +55,7 @@ impl Prepared {
     }
 
     /// The task, as an enqueue makes it; arguments that refer to results are checked when those are known.
-    pub(super) fn task(&self, client: &Client, kind: &str) -> Result<NewTask, EnqueueError> {
-        let runtime = client.runtime();
+    pub(super) fn task(&self, runtime: &Runtime, kind: &str) -> Result<NewTask, EnqueueError> {
         let policy = match runtime.registry.get(kind) {
             Some(known) => {
                 if self.refers.is_empty() && (!self.typed || known.schema.is_demanding) {

@@ -63,6 +63,7 @@
 //! itself. Middleware and handlers see the whole. The task's schema is checked then.
 
 mod build;
+mod built_in;
 mod definition;
 mod error;
 mod extend;
@@ -80,14 +81,18 @@ mod start;
 mod step;
 
 pub use build::Workflow;
+pub(crate) use built_in::{OfForm, kind as built_in};
 pub use error::{RunError, StartError};
 pub use failed::Failed;
+pub(crate) use form::NESTED;
 pub use form::{FORM_BYTES_MAX, FORM_MEMBERS_MAX, Form, FormError};
 pub use handle::WorkflowHandle;
+pub(crate) use handle::value;
 pub use member::MemberDraft;
 pub use output::{Gives, Output};
 pub use results::{Pages, Results};
 pub use signature::{IntoSignature, Signature};
+pub(crate) use start::Written;
 pub use start::{Start, Starting};
 pub use step::{All, Group, Many, Most, One, Step};
 

@@ -16,6 +16,7 @@ use crate::client::{Client, InTransaction, Own};
 use crate::core::limits::{BATCH_BYTES_MAX, BATCH_TASKS_MAX};
 use crate::core::workflow::{Draft, DraftError, Extended, Extension, NewWorkflow, Started, StepDraft, pointer_part};
 use crate::core::{InvalidInput, Membership, NewTask, StartWithin, StoreError, TaskMeta, WorkflowId};
+use crate::runtime::Runtime;
 
 /// A workflow about to be started: `.await` it. Made by [`Workflow::start`](super::Workflow::start) and
 /// [`Workflows::draft`](crate::client::Workflows::draft).
@@ -117,7 +118,25 @@ impl<'c, O, W> Start<'c, O, W> {
 
     /// Makes all that goes with the start.
     fn begin(self) -> Result<(Begun<'c>, W), StartError> {
-        let Self { client, draft, mut more, id, definition, place, output: _ } = self;
+        let Self { client, draft, more, id, definition, place, output: _ } = self;
+        let (new, rest) = Written { draft, more, definition }.begin(client.runtime(), id)?;
+        Ok((Begun { client, new, rest }, place))
+    }
+}
+
+/// A workflow that is written, wherever it is started.
+pub(crate) struct Written<'c> {
+    pub(super) draft: Result<Draft<MemberDraft>, StartError>,
+    /// More members of groups, by the numbers of their steps.
+    pub(super) more: BTreeMap<usize, More<'c>>,
+    /// As of [`Start::definition`].
+    pub(super) definition: Option<String>,
+}
+
+impl<'c> Written<'c> {
+    /// Makes all that goes with its start, and says what is to follow.
+    fn begin(self, runtime: &Runtime, id: WorkflowId) -> Result<(NewWorkflow, Vec<Rest<'c>>), StartError> {
+        let Self { draft, mut more, definition } = self;
         let Draft { name, key, tags, retention, deadline, steps } = draft?;
         // Those go in any case: they are few, and steps have no other way to get their one member.
         let single = steps.iter().filter(|step| !step.group).map(|step| step.members.len()).sum::<usize>();
@@ -174,13 +193,24 @@ impl<'c, O, W> Start<'c, O, W> {
         let draft = Draft { name, key, tags, retention, deadline, steps: prepared };
         let definition = definition.unwrap_or_else(|| super::definition::of(&draft));
         let new = draft.resolve(id, definition, |step, place, member: &Prepared| {
-            member.task(client, &step.kind).map_err(|error| StartError::member(&step.name, step.group.then_some(place), error))
+            member.task(runtime, &step.kind).map_err(|error| StartError::member(&step.name, step.group.then_some(place), error))
         })?;
         new.check()?;
         let specs: Vec<_> = new.steps.iter().map(|step| &step.spec).collect();
         let rest = rest.into_iter().map(|(rest, said)| Rest { known: Known::of(rest.number, &specs, &said), ..rest });
         let rest = rest.collect();
-        Ok((Begun { client, new, rest }, place))
+        Ok((new, rest))
+    }
+
+    /// Makes all of it, for a start with which nothing can follow.
+    pub(crate) fn whole(self, runtime: &Runtime, id: WorkflowId, instead: &str) -> Result<NewWorkflow, StartError> {
+        let (new, rest) = self.begin(runtime, id)?;
+        let Some(Rest { step, .. }) = rest.first() else { return Ok(new) };
+        let problem = format!(
+            "are more than {BATCH_TASKS_MAX}, or have more than {BATCH_BYTES_MAX} bytes, which one transaction does not take; {}",
+            instead.replace("STEP", step)
+        );
+        Err(InvalidInput::new("members", problem).into())
     }
 }
 
@@ -305,7 +335,7 @@ impl Rest<'_> {
             let member = member?;
             let refused = |error| StartError::member(&self.step, Some(place), error);
             self.known.check(&member).map_err(|error| refused(error.into()))?;
-            let mut task = member.task(client, &self.kind).map_err(refused)?;
+            let mut task = member.task(client.runtime(), &self.kind).map_err(refused)?;
             let refers = !member.refers.is_empty();
             let of = Membership { workflow: id, number: self.number, step: self.step.clone(), place, refers };
             task.meta.get_or_insert_with(|| Box::new(TaskMeta::default())).member = Some(of);
@@ -329,14 +359,9 @@ impl<'c, O: 'c> IntoFuture for Start<'c, O> {
 impl<'c, O, X: StartWithin<D>, D> Start<'c, O, InTransaction<'c, X, D>> {
     /// The driver's part, and what its answer is for.
     fn insert(self) -> Result<(X::Doing<Started>, Answer<'c>), StartError> {
-        let (Begun { client, new, rest }, place) = self.begin()?;
-        if let Some(Rest { step, .. }) = rest.first() {
-            let problem = format!(
-                "are more than {BATCH_TASKS_MAX}, or have more than {BATCH_BYTES_MAX} bytes, which one transaction does not take; leave \
-                 `{step}` open, and add them after the commit"
-            );
-            return Err(InvalidInput::new("members", problem).into());
-        }
+        let Self { client, draft, more, id, definition, place, output: _ } = self;
+        let written = Written { draft, more, definition };
+        let new = written.whole(client.runtime(), id, "leave `STEP` open, and add them after the commit")?;
         let answer = Answer { client, id: new.id };
         Ok((place.into_inner().start_workflow(client.store().as_ref(), new), answer))
     }

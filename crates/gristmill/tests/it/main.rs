@@ -14,6 +14,7 @@ mod codec;
 mod computing;
 #[cfg(all(unix, feature = "postgres", feature = "sqlx-0_8", feature = "tokio-postgres"))]
 mod cut;
+mod durable;
 mod enqueueing;
 mod faulty;
 mod features;

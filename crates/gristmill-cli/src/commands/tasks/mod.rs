@@ -5,6 +5,7 @@ mod columns;
 mod list;
 mod logs;
 mod record;
+mod resume;
 mod wait;
 mod which;
 
@@ -38,11 +39,15 @@ pub(crate) enum Args {
     Retry(Box<Bulk>),
     /// Let tasks run now: take those that run from their workers, at the cost of no attempt, and those that are scheduled from their time
     Release(Release),
+    /// Let tasks go on that stand still, as their code no longer asks for what they remember
+    Resume(resume::Args),
+    /// Print a task with all that it remembers of its durable steps, as JSON for the test kit's replay
+    Export(Show),
     /// Delete ended tasks with results and history, before their retention is over
     Delete(Box<Bulk>),
 }
 
-/// Arguments of `tasks show` and `tasks why`.
+/// Arguments of `tasks show`, `tasks why` and `tasks export`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
     /// The task's id, or its beginning
@@ -65,13 +70,17 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         Args::Cancel(bulk) => bulk.check(Verb::Cancel)?,
         Args::Retry(bulk) => bulk.check(Verb::Retry)?,
         Args::Delete(bulk) => bulk.check(Verb::Delete)?,
-        Args::Show(_) | Args::Why(_) | Args::Logs(_) | Args::Wait(_) | Args::Release(_) => Default::default(),
+        Args::Show(_) | Args::Why(_) | Args::Export(_) | Args::Logs(_) | Args::Wait(_) | Args::Release(_) | Args::Resume(_) => {
+            Default::default()
+        }
     };
     let client = session.connect_to_look().await?;
     let which = match &args {
         Args::List(args) => Some(&args.filter),
         Args::Cancel(bulk) | Args::Retry(bulk) | Args::Delete(bulk) => Some(&bulk.filter),
-        Args::Show(_) | Args::Why(_) | Args::Logs(_) | Args::Wait(_) | Args::Release(_) => None,
+        Args::Show(_) | Args::Why(_) | Args::Export(_) | Args::Logs(_) | Args::Wait(_) | Args::Release(_) | Args::Resume(_) => {
+            None
+        }
     };
     if let Some(parent) = which.and_then(|which| which.parent.as_ref()) {
         filter.parent = Some(parent.find(&client).await?);
@@ -85,6 +94,8 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         Args::Cancel(args) => bulk::run(Verb::Cancel, &args, &filter, &client, out).await,
         Args::Retry(args) => bulk::run(Verb::Retry, &args, &filter, &client, out).await,
         Args::Release(args) => bulk::release(&args.ids, &client, out).await,
+        Args::Resume(args) => resume::run(&args, &client, out).await,
+        Args::Export(args) => export(&args.id, &client, out).await,
         Args::Delete(args) => bulk::run(Verb::Delete, &args, &filter, &client, out).await,
     }
 }
@@ -99,6 +110,12 @@ async fn why(id: &IdText, client: &Client, out: &Out) -> Result<(), CliError> {
     let id = id.find(client).await?;
     let why = client.tasks().why(id).await?.ok_or_else(|| none_such(id))?;
     out.value(&why, |why| why.reasons.iter().map(|reason| format!("{}\n", escape(&reason.to_string()))).collect())
+}
+
+async fn export(id: &IdText, client: &Client, out: &Out) -> Result<(), CliError> {
+    let id = id.find(client).await?;
+    let recorded = client.tasks().export(id).await?.ok_or_else(|| none_such(id))?;
+    out.any_json(&recorded)
 }
 
 fn none_such(id: TaskId) -> CliError {

@@ -1,6 +1,8 @@
 //! `workflows`: what an operator starts and sees of workflows, and does to them.
 
+mod doctor;
 mod dot;
+mod export;
 mod list;
 mod members;
 mod order;
@@ -41,6 +43,10 @@ pub(crate) enum Args {
     Retry(retry::Again),
     /// Change how many tasks of a step may fail, while it runs
     Tolerate(tolerate::Tolerate),
+    /// Print a workflow with its steps, its tasks, and what they remember of durable steps, as JSON
+    Export(export::Export),
+    /// Look for workflows that stand still, and say what each waits for
+    Doctor(doctor::Doctor),
 }
 
 /// Which workflows.
@@ -67,6 +73,8 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         Args::Resume(which) => order::run(order::Verb::Resume, &which.ids, &client, out).await,
         Args::Retry(args) => retry::run(&args, &client, out).await,
         Args::Tolerate(args) => tolerate::run(&args, &client, out).await,
+        Args::Export(args) => export::run(&args, &client, out).await,
+        Args::Doctor(args) => doctor::run(&args, &client, out).await,
     }
 }
 

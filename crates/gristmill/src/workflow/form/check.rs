@@ -1,7 +1,9 @@
+use super::nested::NESTED;
 use super::{Form, FormError, MemberDraft, Mistakes, Place, below};
-use crate::client::{Client, EnqueueError};
+use crate::client::EnqueueError;
 use crate::core::workflow::{Draft, DraftError, Reference, pointer_part, reference_places};
 use crate::near::did_you_mean;
+use crate::runtime::Runtime;
 
 /// Checks the graph, and tells each mistake where it was written. One that would only follow from another is not told.
 pub(super) fn graph(draft: &mut Draft<MemberDraft>, places: &mut [Place], mistakes: &mut Mistakes) {
@@ -73,12 +75,12 @@ fn culprit(draft: &mut Draft<MemberDraft>, number: usize) -> Option<(String, Str
 }
 
 /// Checks a form against the task types that a client knows.
-pub(super) fn against_types(form: &Form, client: &Client) -> Result<(), FormError> {
+pub(super) fn against_types(form: &Form, runtime: &Runtime) -> Result<(), FormError> {
     let mut mistakes = Mistakes::default();
-    let (registry, most) = (client.registry(), client.size_limits().args_bytes);
+    let (registry, most) = (&runtime.registry, runtime.limits.args_bytes);
     for (step, place) in form.draft.steps.iter().zip(&form.places) {
         let Some(kind) = registry.get(&step.kind) else {
-            if !form.force {
+            if !form.force && step.kind != NESTED && !step.members.iter().all(|member| member.force) {
                 let error = EnqueueError::UnknownTask { name: step.kind.clone(), near: registry.near(&step.kind) };
                 mistakes.add(below(&place.at, "task"), error.to_string());
             }

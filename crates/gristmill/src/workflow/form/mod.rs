@@ -1,5 +1,6 @@
 mod check;
 mod definition;
+mod nested;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -9,10 +10,14 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{MemberDraft, Start, StartError};
+pub(crate) use nested::NESTED;
+
+use super::plan::under;
+use super::{MemberDraft, Start, StartError, Written};
 use crate::client::Client;
-use crate::core::InvalidInput;
 use crate::core::workflow::{Draft, DraftError, pointer_part};
+use crate::core::{InvalidInput, Overrides, Policy};
+use crate::runtime::Runtime;
 
 /// The largest form that is read.
 pub const FORM_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -112,16 +117,62 @@ impl Form {
     /// # Errors
     /// All that is wrong with it.
     pub fn check(&self, client: &Client) -> Result<(), FormError> {
-        check::against_types(self, client)
+        check::against_types(self, client.runtime())
     }
 
     pub(crate) fn start(self, client: &Client) -> Start<'_, Value> {
-        let checked = self.check(client);
+        let Written { draft, more, definition } = self.written(client.runtime());
+        let start = Start::new(client, draft, more);
+        match definition {
+            Some(definition) => start.definition(definition),
+            None => start,
+        }
+    }
+
+    /// The workflow that it is, wherever it is started, with the name by which a task asks for it.
+    pub(crate) fn written(self, runtime: &Runtime) -> Written<'static> {
+        let checked = check::against_types(&self, runtime);
         let Self { mut draft, places: _, definition, force } = self;
-        draft.steps.iter_mut().flat_map(|step| &mut step.members).for_each(|member| member.force = force);
-        let start = Start::new(client, checked.map(|()| draft).map_err(StartError::Form), BTreeMap::new());
+        draft.steps.iter_mut().flat_map(|step| &mut step.members).for_each(|member| member.force |= force);
         // Arguments that are kept in another form are not to stand there in their plain one.
-        if client.runtime().has_codecs() { start } else { start.definition(definition) }
+        let definition = Some(definition).filter(|_| !runtime.has_codecs());
+        Written { draft: checked.map(|()| draft).map_err(StartError::Form), more: BTreeMap::new(), definition }
+    }
+
+    /// What sort of workflow it is.
+    pub(crate) fn name(&self) -> &str {
+        &self.draft.name
+    }
+
+    /// Changes the options of all its tasks, where they say nothing themselves.
+    pub(crate) fn set(&mut self, common: &Overrides) {
+        for member in self.draft.steps.iter_mut().flat_map(|step| &mut step.members) {
+            member.options = under(std::mem::take(&mut member.options), common);
+        }
+    }
+
+    /// Takes a task type of other programs, with the options that it has there.
+    pub(crate) fn know(&mut self, kind: &str, policy: &Policy) {
+        let policy = policy.clone();
+        let options = Overrides {
+            queue: Some(policy.queue),
+            priority: Some(policy.priority),
+            max_attempts: Some(policy.max_attempts),
+            max_crashes: Some(policy.max_crashes),
+            ack: Some(policy.ack),
+            retention: Some(policy.retention),
+            expires: policy.expires,
+            timeout: policy.timeout,
+            backoff: Some(policy.backoff),
+            tags: policy.tags,
+            ..Overrides::default()
+        };
+        for step in self.draft.steps.iter_mut().filter(|step| step.kind == kind) {
+            for member in &mut step.members {
+                member.options = under(std::mem::take(&mut member.options), &options);
+                member.force = true;
+            }
+        }
     }
 }
 

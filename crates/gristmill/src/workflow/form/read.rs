@@ -1,9 +1,10 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::nested::{self, Around, NESTED};
 use super::{FORM_BYTES_MAX, FORM_MEMBERS_MAX, Form, FormError, MemberDraft, Mistakes, Place, below, check, definition};
 use crate::core::workflow::{Draft, Needs, Reference, ReferenceError, Role, StepDraft, Tolerance, reference_places};
 use crate::core::{Limits, NewTask, Overrides, Policy, TaskId, parse_duration};
@@ -11,9 +12,9 @@ use crate::twins;
 use crate::written::{self, Entries, OPTIONS, is_due_twice, read_option, unknown};
 
 const FORM: [&str; 7] = ["name", "key", "tags", "retention", "deadline", "options", "steps"];
-const STEP: [&str; 6] = ["task", "args", "each", "after", "may_fail", "undo"];
+const STEP: [&str; 7] = ["task", "workflow", "args", "each", "after", "may_fail", "undo"];
 /// What undoes a step or handles an end has these, and options.
-const PART: [&str; 2] = ["task", "args"];
+const PART: [&str; 3] = ["task", "workflow", "args"];
 /// What runs at an end, of a step or of all.
 const HANDLERS: [(&str, Needs); 3] = [("on_success", Needs::Success), ("on_failure", Needs::Failure), ("always", Needs::End)];
 
@@ -22,14 +23,19 @@ pub(super) fn read(text: &str) -> Result<Form, FormError> {
         return Err(FormError::one("", format!("is {} bytes long; at most {FORM_BYTES_MAX} are read", text.len())));
     }
     let whole: &RawValue = serde_json::from_str(text).map_err(|error| FormError::one("", format!("is not JSON: {error}")))?;
-    let mut reader = Reader::default();
+    read_within(whole, Around::Nothing).0
+}
+
+/// Reads a form within another one, and what it takes of that.
+pub(super) fn read_within(whole: &RawValue, around: Around) -> (Result<Form, FormError>, Vec<Reference>) {
+    let mut reader = Reader { around, ..Reader::default() };
     let mut draft = reader.whole(whole).unwrap_or_default();
-    let Reader { mut mistakes, mut places, .. } = reader;
+    let Reader { mut mistakes, mut places, taken, .. } = reader;
     if mistakes.0.is_empty() {
         check::graph(&mut draft, &mut places, &mut mistakes);
     }
-    mistakes.none_or_error()?;
-    Ok(Form { draft, places, definition: definition::of(text), force: false })
+    let read = mistakes.none_or_error();
+    (read.map(|()| Form { draft, places, definition: definition::of(whole.get()), force: false }), taken)
 }
 
 #[derive(Default)]
@@ -39,6 +45,11 @@ struct Reader<'a> {
     places: Vec<Place>,
     /// How many members groups have so far.
     members: usize,
+    around: Around,
+    /// The names of its steps, if there is something around it.
+    own: BTreeSet<String>,
+    /// What it takes of that.
+    taken: Vec<Reference>,
     /// The options of every step, and those of the steps that wait for nothing besides.
     every: Vec<(String, &'a RawValue)>,
     first: Vec<(String, &'a RawValue)>,
@@ -49,6 +60,8 @@ struct Reader<'a> {
 struct Body<'a> {
     kind: String,
     args: Option<&'a RawValue>,
+    /// The form of a workflow that stands for its task.
+    form: Option<&'a RawValue>,
     options: Overrides,
     /// What has another meaning in each place.
     rest: Vec<(String, &'a RawValue)>,
@@ -119,6 +132,9 @@ impl<'a> Reader<'a> {
 
     fn all_steps(&mut self, place: &str, value: &RawValue) {
         let Some(entries) = self.object(place, value) else { return };
+        if !matches!(self.around, Around::Nothing) {
+            self.own = entries.iter().map(|(name, _)| name.to_owned()).collect();
+        }
         for (name, value) in entries.iter() {
             if self.mistakes.are_enough() {
                 return;
@@ -179,7 +195,8 @@ impl<'a> Reader<'a> {
 
     fn push(&mut self, mut step: StepDraft<MemberDraft>, place: Place) {
         let mut refers = HashSet::new();
-        for member in &step.members {
+        for member in &mut step.members {
+            nested::take(&mut member.args, &self.own, &self.around, &mut self.taken);
             for (reference, _) in reference_places(&member.args).unwrap_or_default() {
                 // Which part is meant has no say in the graph, and each of many members may mean another.
                 let whole = Reference { at: String::new(), ..reference };
@@ -195,6 +212,10 @@ impl<'a> Reader<'a> {
     /// A step with one member.
     fn single(&mut self, name: &str, place: &str, body: Body<'_>) -> StepDraft<MemberDraft> {
         let args = match body.args {
+            _ if body.kind == NESTED && body.form.is_some() => {
+                let depth = if let Around::Form(depth) = self.around { depth } else { 0 };
+                body.form.map(|form| nested::args(&below(place, "workflow"), form, depth, &mut self.mistakes))
+            }
             Some(args) => self.args(&below(place, "args"), args),
             None => Some(Value::Object(serde_json::Map::new())),
         };
@@ -213,6 +234,7 @@ impl<'a> Reader<'a> {
             let at = below(place, key);
             match key {
                 "task" => body.kind = self.value(&at, value).unwrap_or_default(),
+                "workflow" => (body.kind, body.form) = (NESTED.to_owned(), Some(value)),
                 "args" => body.args = Some(value).filter(|args| args.get() != "null"),
                 _ if OPTIONS.contains(&key) => {
                     if let Err(why) = read_option(&mut body.options, key, value) {
@@ -225,9 +247,17 @@ impl<'a> Reader<'a> {
             }
         }
         self.range(place, entries, &body.options);
-        if entries.get("task").is_none() {
-            self.mistakes.add(below(place, "task"), "is missing; it names the task type");
-            return None;
+        match (entries.get("task"), body.form) {
+            (Some(_), None) => {}
+            (None, None) => {
+                self.mistakes.add(below(place, "task"), "is missing; it names the task type");
+                return None;
+            }
+            (None, Some(_)) if entries.get("args").is_none() && entries.get("each").is_none() => {}
+            (_, Some(_)) => {
+                self.mistakes.add(below(place, "workflow"), "stands in the place of `task`, `args` and `each`");
+                return None;
+            }
         }
         Some(body)
     }

@@ -180,3 +180,50 @@ fn limits_hold() {
     assert!(form.clone().key("k").is_ok_and(|form| form.draft.key.as_deref() == Some("k")));
     assert!(form.key("").unwrap_err().to_string().starts_with("/key: "));
 }
+
+#[test]
+fn a_step_can_be_a_workflow_that_takes_results_of_those_around_it() {
+    let form = Form::read(&steps(
+        r#""count": {"task": "count"},
+           "pages": {"after": ["count"], "queue": "q", "workflow": {"name": "pages", "steps": {
+               "z": {"task": "resize", "args": {"n": {"$result": "count", "at": "/n"}, "same": {"$result": "count", "at": "/n"}}},
+               "a": {"task": "bind", "after": ["z"], "args": {"of": {"$result": "z"}}}}}}"#,
+    ))
+    .unwrap();
+    let pages = &form.draft.steps[1];
+    assert_eq!((pages.kind.as_str(), pages.members[0].options.queue.as_deref()), ("gristmill.workflow", Some("q")));
+    let args = &pages.members[0].args;
+    assert_eq!(args["given"], json!({ "result of count/n": { "$result": "count", "at": "/n" } }));
+    let given = json!({ "workflow": args["workflow"], "given": { "result of count/n": 3 } });
+    let inner = Form::of_task(&given.to_string()).unwrap();
+    let names: Vec<_> = inner.draft.steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(names, ["z", "a"], "in the order in which they were written");
+    assert_eq!(inner.draft.steps[0].members[0].args, json!({ "n": 3, "same": 3 }));
+    assert_eq!(inner.draft.steps[1].members[0].args, json!({ "of": { "$result": "z" } }));
+    let plain = Form::of_task(r#"{"name": "w", "steps": {"a": {"task": "t"}}}"#).unwrap();
+    assert_eq!(plain.draft.steps.len(), 1);
+}
+
+#[test]
+fn what_is_wrong_in_a_workflow_within_is_told_with_its_place() {
+    let inner = |steps: &str| format!(r#""a": {{"workflow": {{"name": "i", "steps": {{{steps}}}}}}}"#);
+    for (written, says) in [
+        (inner(r#""b": {"args": {}}"#), "/steps/a/workflow/steps/b/task: is missing"),
+        (inner(r#""b": {"task": "t", "after": ["c"]}"#), "/steps/a/workflow/steps/b/after/0: "),
+        (inner(r#""b": {"task": "t", "args": {"n": {"$result": "gone"}}}"#), "/steps/a/args/given/result of gone: "),
+        (r#""a": {"workflow": {"name": "i", "steps": {}}, "task": "t"}"#.to_owned(), "/steps/a/workflow: stands in the place of"),
+        (r#""a": {"workflow": 7}"#.to_owned(), "/steps/a/workflow: is not a JSON object"),
+    ] {
+        let told = mistakes(&steps(&written));
+        assert!(told.len() == 1 && told[0].starts_with(says), "{told:?}");
+    }
+    let mut deep = r#""a": {"task": "t"}"#.to_owned();
+    for _ in 0..9 {
+        deep = inner(&deep);
+    }
+    let told = mistakes(&steps(&deep));
+    assert!(told[0].ends_with("is more than 8 workflows deep"), "{told:?}");
+    let reads = json!({ "workflow": steps(r#""a": {"task": "t"}"#), "given": { "result of x": { "$result": "a" } } });
+    let error = Form::of_task(&reads.to_string()).unwrap_err().to_string();
+    assert!(error.contains("would be taken for a reference"), "{error}");
+}

@@ -1,0 +1,170 @@
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::journal::{Asked, Last, Place};
+use super::{StepFailed, Suspended};
+use crate::attempt::{Attempt, Why};
+use crate::codec::{Part, Payload};
+use crate::core::durable::{Checkpoint, Kept, Memory};
+use crate::core::{Failure, Settled, StoreError, StoreErrorKind, Timestamp, failpoint, limits};
+use crate::error::{LeaseLost, What};
+use crate::{Error, Result};
+
+/// How long after an error the store is asked again, at first and at most.
+const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+impl Attempt {
+    pub(super) fn ask(&self, name: String) -> Result<Asked> {
+        self.journal.ask(self.id, name)
+    }
+
+    /// Lets something new go on, unless the attempt is only to show what would be new.
+    pub(super) async fn begin_new(&self, place: &Place) -> Result<()> {
+        if self.journal.replays() {
+            return Err(self.wait_for(place.keep(Kept::Patched), None, None).await);
+        }
+        Ok(())
+    }
+
+    /// Remembers what came of something, with the tasks that it has enqueued.
+    pub(super) async fn remember(&self, memory: Memory) -> Result<()> {
+        let children = self.journal.take_children(memory.position);
+        let Some(lease) = self.journal.lease else {
+            // What runs in its caller is not run again.
+            return Ok(self.add_children(children)?);
+        };
+        self.journal.count(&memory).map_err(Error::fail)?;
+        self.keep(Checkpoint { memories: vec![memory], children: children.into(), ..Checkpoint::new(lease) }).await
+    }
+
+    /// Keeps it, for as long as the store may be readable again while the attempt goes on.
+    pub(super) async fn keep(&self, checkpoint: Checkpoint) -> Result<()> {
+        if self.journal.replays() {
+            return Ok(());
+        }
+        let _goes_on = self.journal.run();
+        let mut pause = PAUSE;
+        loop {
+            let kept = match failpoint::pass("checkpoint.before") {
+                Ok(()) => self.ground.source.checkpoint(checkpoint.clone()).await,
+                Err(error) => Err(error),
+            };
+            match kept {
+                Ok(Settled::Done(_)) => return Ok(failpoint::pass("checkpoint.after")?),
+                Ok(Settled::LeaseLost) => {
+                    self.ask_to_end(Why::LeaseLost);
+                    return Err(LeaseLost { id: self.id }.into());
+                }
+                Ok(Settled::Later) => self.pause(&mut pause, None).await?,
+                Err(error) => self.pause(&mut pause, Some(error)).await?,
+            }
+        }
+    }
+
+    /// Waits before the store is asked again, or says why it is not.
+    async fn pause(&self, pause: &mut Duration, error: Option<StoreError>) -> Result<()> {
+        let error = match error {
+            Some(error) if error.kind() == StoreErrorKind::Invalid => return Err(Error::fail(error)),
+            Some(error) if !error.is_transient() => return Err(error.into()),
+            error => error,
+        };
+        if let Some(error) = &error {
+            tracing::debug!(task = %self.id, error = %error, "what a step did is not kept yet; trying again");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(*pause) => {
+                *pause = (*pause * 2).min(PAUSE_MAX);
+                Ok(())
+            }
+            () = self.token.cancelled() => {
+                let unkept = || StoreError::new(StoreErrorKind::Busy, "what the step did is not kept, as its task is held");
+                Err(error.unwrap_or_else(unkept).into())
+            }
+        }
+    }
+
+    /// The time by the clock of the store, by which it is told whether a wait is over.
+    pub(super) async fn store_now(&self) -> Result<Timestamp> {
+        let now = || self.runtime().env.now();
+        if self.journal.lease.is_none() {
+            return Ok(now());
+        }
+        // What waits beside it must not end the attempt before it is known until when this one waits.
+        let _goes_on = self.journal.run();
+        let mut pause = PAUSE;
+        let ahead = loop {
+            if let Some(ahead) = self.journal.ahead() {
+                break ahead;
+            }
+            match self.ground.source.memories(self.id).await {
+                Ok(memories) => self.journal.set_ahead(memories.now.as_millis() - now().as_millis()),
+                Err(error) => self.pause(&mut pause, Some(error)).await?,
+            }
+        };
+        Ok(Timestamp::from_millis(now().as_millis().saturating_add(ahead)))
+    }
+
+    /// Waits until the attempt is over, in which it does not return to a handler that is dropped.
+    pub(super) async fn wait_for(&self, memory: Memory, until: Option<Timestamp>, last: Option<Last>) -> Error {
+        self.journal.wait(memory, until, last).await;
+        Suspended { id: self.id }.into()
+    }
+
+    /// Does not go on, as something else is remembered where it stands.
+    pub(super) async fn stand_still(&self) -> Error {
+        self.journal.until_closed().await;
+        Suspended { id: self.id }.into()
+    }
+
+    /// The same, of something that is remembered by its name, but is of another sort.
+    pub(super) async fn stand_still_at(&self, place: &Place, kept: &Kept) -> Error {
+        self.journal.is_elsewhere(place, sort(kept));
+        self.stand_still().await
+    }
+
+    /// As it is kept.
+    pub(super) fn stored(&self, name: &str, value: &impl Serialize) -> Result<String> {
+        let refused = |why: String| Error::fail(format!("what the step `{name}` gave {why}"));
+        let text = serde_json::to_string(value).map_err(|error| refused(format!("can't be written as JSON: {error}")))?;
+        limits::check_depth("value", &text).map_err(|error| refused(format!("is too deep: {}", error.problem)))?;
+        self.runtime().stored_step(self.id, &self.kind, text)
+    }
+
+    /// Undoes that.
+    pub(super) fn plain(&self, stored: String) -> Result<String> {
+        self.runtime().decode(&Payload { id: self.id, name: &self.kind, part: Part::Step }, stored)
+    }
+
+    /// Reads what is remembered. The error names no value, as whoever sees it may not see that.
+    pub(super) fn read<T: DeserializeOwned>(&self, place: &Place, plain: &str) -> Result<T> {
+        serde_json::from_str(plain).map_err(|error| {
+            let (position, name) = (u64::from(place.position) + 1, &place.name);
+            let (of, line, column) = (std::any::type_name::<T>(), error.line(), error.column());
+            tracing::error!(task = %self.id, kind = %self.kind, step = %name, error = %error, "what is remembered can't be read");
+            Error::fail(format!(
+                "what step {position}, `{name}`, gave can't be read as `{of}` (line {line}, column {column} of its JSON); let the type read what \
+                 is there, and retry the task"
+            ))
+        })
+    }
+
+    pub(super) fn failed<T>(&self, name: &str, failure: Failure) -> Result<T> {
+        let reason = failure.reason;
+        Err(Error::new(What::Fail, reason, StepFailed { name: name.to_owned(), failure }))
+    }
+}
+
+/// What it is called where something else is asked for.
+fn sort(kept: &Kept) -> &'static str {
+    match kept {
+        Kept::Value(_) | Kept::Failed(_) => "a value",
+        Kept::Patched => "a patch",
+        Kept::Sleeps(_) => "a sleep",
+        Kept::Event { .. } | Kept::TimedOut => "an event",
+        Kept::Workflow(_) | Kept::Replaced { .. } => "a workflow",
+        Kept::Mismatch(_) => "a mismatch",
+    }
+}

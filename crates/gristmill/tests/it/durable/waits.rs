@@ -1,0 +1,232 @@
+//! Sleeps and events: an attempt that waits holds nothing, and goes on where it was.
+
+use gristmill::core::{CancelOutcome, Env};
+use gristmill::durable::Sent;
+use gristmill::testing::{MemoryStore, START};
+
+use super::*;
+
+/// Several ways to wait.
+#[task(name = "waits", backoff = fixed("0s"), max_attempts = 1)]
+async fn waits(cx: &Context<Probe>, how: String) -> Result<String> {
+    let probe = &cx.state;
+    probe.saw("begins");
+    Ok(match how.as_str() {
+        "sleep" => {
+            cx.sleep(HOUR).await?;
+            cx.sleep(Duration::ZERO).await?;
+            "slept".to_owned()
+        }
+        "until" => {
+            cx.sleep_until(START.saturating_add(HOUR)).await?;
+            "slept".to_owned()
+        }
+        "event" => cx.event::<String>("go", None).await?.unwrap_or_default(),
+        "timeout" => cx.event::<String>("go", HOUR).await?.unwrap_or_else(|| "too late".to_owned()),
+        "both" => {
+            let step = cx.step("beside", async || {
+                probe.saw("runs");
+                tokio::task::yield_now().await;
+                Ok(1)
+            });
+            let (event, step, slept) = tokio::join!(cx.event::<u32>("go", None), step, cx.sleep(HOUR));
+            slept?;
+            format!("{:?} {}", event?, step?)
+        }
+        "either" => tokio::select! {
+            event = cx.event::<u32>("go", None) => format!("{:?}", event?),
+            slept = cx.sleep(HOUR) => slept.map(|()| "slept".to_owned())?,
+        },
+        "swallow" => {
+            // Whatever it makes of errors, it does not come here before it has slept.
+            let _ = cx.sleep(HOUR).await;
+            probe.saw("after");
+            "slept".to_owned()
+        }
+        "log" => {
+            cx.log("before");
+            cx.sleep(HOUR).await?;
+            cx.log("after");
+            "slept".to_owned()
+        }
+        how => return Err(Error::fail(format!("no {how}"))),
+    })
+}
+
+async fn begun(how: &str) -> (World, Harness, gristmill::Handle<String>) {
+    let world = World::default();
+    let test = Harness::new(world.app().register::<Waits>()).await.unwrap();
+    let handle = test.client().enqueue(Waits { how: how.into() }).await.unwrap();
+    assert_eq!(test.drain().await.unwrap(), 1);
+    (world, test, handle)
+}
+
+async fn state(handle: &gristmill::Handle<String>) -> State {
+    handle.status().await.unwrap().unwrap().state
+}
+
+#[tokio::test]
+async fn a_sleep_costs_no_attempt_and_no_history_and_ends_in_time() {
+    for how in ["sleep", "until", "swallow"] {
+        let (world, test, handle) = begun(how).await;
+        let record = handle.status().await.unwrap().unwrap();
+        assert_eq!((record.state, record.attempts.len()), (State::Scheduled, 0), "{how}");
+        assert_eq!(record.run_at, START.saturating_add(HOUR));
+        test.advance(HOUR - Duration::from_millis(1)).await.unwrap();
+        assert_eq!(test.drain().await.unwrap(), 0, "{how}");
+        test.advance(Duration::from_millis(1)).await.unwrap();
+        assert_eq!(test.drain().await.unwrap(), 1, "{how}");
+        assert_eq!(handle.result().await.unwrap(), "slept");
+        let record = handle.status().await.unwrap().unwrap();
+        assert_eq!((record.attempt, record.attempts.len()), (1, 1), "{how}");
+        let seen = world.probe.seen();
+        assert_eq!(seen.iter().filter(|entry| *entry == "begins").count(), 2, "{how}");
+        assert_eq!(seen.iter().filter(|entry| *entry == "after").count(), usize::from(how == "swallow"), "{how}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_logged_before_a_wait_is_kept() {
+    let (_, test, handle) = begun("log").await;
+    test.advance(HOUR).await.unwrap();
+    test.drain().await.unwrap();
+    let record = handle.status().await.unwrap().unwrap();
+    let logs: Vec<_> = record.attempts.iter().map(|attempt| attempt.logs.clone().unwrap_or_default()).collect();
+    assert_eq!(logs, ["before\n", "before\nafter\n"]);
+}
+
+#[tokio::test]
+async fn an_event_lets_who_awaits_it_go_on_whether_it_comes_before_or_after() {
+    let (_, test, handle) = begun("event").await;
+    let events = test.client().events();
+    let waiters = events.waiters(None, 10).await.unwrap();
+    assert_eq!(waiters.iter().map(|waiter| (waiter.event.as_str(), waiter.task)).collect::<Vec<_>>(), [("go", handle.id())]);
+    assert_eq!(events.send("go", "first").await.unwrap(), Sent::Stored);
+    assert_eq!(events.send("go", "second").await.unwrap(), Sent::Exists);
+    test.drain().await.unwrap();
+    assert_eq!(handle.result().await.unwrap(), "first");
+    let late = test.client().enqueue(Waits { how: "event".into() }).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(late.result().await.unwrap(), "first", "it is kept");
+    assert_eq!(events.list(None, None, 10).await.unwrap().items.len(), 1);
+    test.advance(gristmill::durable::EVENT_KEPT).await.unwrap();
+    assert_eq!(events.send("go", "third").kept_for(HOUR).await.unwrap(), Sent::Stored, "the first is gone");
+}
+
+#[tokio::test]
+async fn who_waited_long_enough_goes_on_without_the_event() {
+    let (_, test, handle) = begun("timeout").await;
+    test.advance(HOUR).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(handle.result().await.unwrap(), "too late");
+    assert_eq!(kept(test.client(), handle.id()).await, [(0, "go".to_owned(), Kept::TimedOut)]);
+}
+
+#[tokio::test]
+async fn things_that_are_asked_for_at_once_are_all_waited_for() {
+    let (world, test, handle) = begun("both").await;
+    assert_eq!(world.probe.seen(), ["begins", "runs"], "the step is not cut off by what waits beside it");
+    test.client().events().send("go", &7).await.unwrap();
+    // The event has come, and the time has not.
+    assert_eq!(test.drain().await.unwrap(), 1);
+    assert_eq!(state(&handle).await, State::Scheduled);
+    test.advance(HOUR).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(handle.result().await.unwrap(), "Some(7) 1");
+    assert_eq!(world.probe.seen(), ["begins", "runs", "begins", "begins"]);
+}
+
+#[tokio::test]
+async fn of_two_waits_the_first_that_is_over_counts() {
+    let (_, test, handle) = begun("either").await;
+    test.advance(HOUR).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(handle.result().await.unwrap(), "slept");
+    let (_, test, handle) = begun("either").await;
+    test.client().events().send("go", &7).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(handle.result().await.unwrap(), "Some(7)");
+}
+
+#[tokio::test]
+async fn an_event_of_a_wrong_shape_fails_the_task_and_is_not_shown() {
+    let (_, test, handle) = begun("event").await;
+    test.client().events().send("go", &json!({ "secret": 1 })).await.unwrap();
+    test.drain().await.unwrap();
+    let error = handle.result().await.unwrap_err().to_string();
+    assert!(error.contains("what step 1, `go`, gave can't be read as `alloc::string::String`"), "{error}");
+    assert!(!error.contains("secret"), "{error}");
+}
+
+#[tokio::test]
+async fn an_event_that_can_not_be_is_refused() {
+    let test = Harness::new(App::new(())).await.unwrap();
+    let events = test.client().events();
+    assert_eq!(events.send("", &1).await.unwrap_err().to_string(), "event: is empty; give it a name");
+    let large = events.send("a", &"x".repeat(RESULTS_BYTES_MAX)).await.unwrap_err().to_string();
+    assert!(large.starts_with("payload: has 1048578 bytes of JSON"), "{large}");
+    let no_json = std::collections::HashMap::from([((1, 2), 3)]);
+    let error = events.send("a", &no_json).await.unwrap_err().to_string();
+    assert!(error.starts_with("payload: can't be written as JSON"), "{error}");
+}
+
+#[tokio::test]
+async fn who_waits_can_be_cancelled() {
+    let (_, test, handle) = begun("event").await;
+    assert_eq!(handle.cancel().await.unwrap(), CancelOutcome::Cancelled);
+    assert_eq!(state(&handle).await, State::Cancelled);
+    assert_eq!(test.client().events().send("go", "1").await.unwrap(), Sent::Stored);
+    assert_eq!(test.drain().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn nothing_can_be_awaited_in_a_call_but_time() {
+    let world = World::default();
+    let test = Harness::new(world.app().register::<Waits>()).await.unwrap();
+    assert_eq!(test.client().call(Waits { how: "sleep".into() }).await.unwrap(), "slept");
+    let error = test.client().call(Waits { how: "event".into() }).await.unwrap_err().to_string();
+    assert_eq!(error, "event: `go` can't be awaited in a task that is called; enqueue it");
+}
+
+/// A worker of one slot, in which a task that waits leaves room.
+#[tokio::test]
+async fn a_worker_has_its_slot_back_while_a_task_waits() {
+    let (env, _time) = (Env::system(), ());
+    let store: Arc<dyn Store> = MemoryStore::new(env);
+    let world = World::default();
+    let client = world.app().register::<Waits>().with_store(store).await.unwrap();
+    let worker = client.worker().queue("default", 1).start().await.unwrap();
+    let waits = client.enqueue(Waits { how: "event".into() }).await.unwrap();
+    within(async {
+        while client.events().waiters(Some("go"), 1).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let leaf = client.enqueue(Leaf { n: 3 }).await.unwrap();
+    assert_eq!(within(leaf.result()).await.unwrap(), 3);
+    client.events().send("go", "went").await.unwrap();
+    assert_eq!(within(waits.result()).await.unwrap(), "went");
+    let thread = client.enqueue(Thread {}).await.unwrap();
+    within(async {
+        while thread.status().await.unwrap().unwrap().state != State::Scheduled {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let leaf = client.enqueue(Leaf { n: 4 }).await.unwrap();
+    assert_eq!(within(leaf.result()).await.unwrap(), 4, "a thread has ended, too");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn who_waits_says_for_what() {
+    let (_, test, handle) = begun("timeout").await;
+    let why = test.client().tasks().why(handle.id()).await.unwrap().unwrap();
+    let json = serde_json::to_value(&why).unwrap();
+    assert_eq!(json["reasons"][0]["code"], "awaits_event");
+    assert_eq!(json["reasons"][0]["event"], "go");
+    let recorded = test.client().tasks().export(handle.id()).await.unwrap().unwrap();
+    let replayed = test.replay(&recorded).await.unwrap();
+    assert!(matches!(&replayed, Replayed::Waits(names) if names == &["go"]), "{replayed:?}");
+}
