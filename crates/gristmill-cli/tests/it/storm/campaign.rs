@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use super::checker::{self, Steady};
 use super::clock::Clock;
 use super::crew::Shared;
+use super::flows;
 use super::journal::{Journal, now, task_types};
 use super::plan::{Dice, EVERYWHERE, Fault, ON_POSTGRES, ON_SQLITE, Plan, WITH_CLOCK};
 use super::proxy::{Answer, Proxy};
@@ -67,7 +68,7 @@ pub(crate) fn storm(sandbox: &Sandbox, reach: Reach) {
         Reach::Server { url, proxy } => (ON_POSTGRES, Some(format!("{}&{LOCKS}", proxy.url(url)))),
     };
     let mut plan = Plan::new(&[EVERYWHERE, sort], dice.split());
-    let operators = dice.split();
+    let (operators, starters) = (dice.split(), dice.split());
     let shared = Shared::new(sandbox, far);
     shared.ledger.lock().unwrap().schedules.extend(steady().into_iter().chain(["edited".to_owned()]));
     let journal = Journal::new(sandbox.path("journal.jsonl"));
@@ -80,6 +81,7 @@ pub(crate) fn storm(sandbox: &Sandbox, reach: Reach) {
         scope.spawn(|| shared.call());
         scope.spawn(|| shared.operate(operators));
         scope.spawn(|| shared.look());
+        scope.spawn(|| shared.start_flows(starters));
         // The first use of a name is of concern to all who need it.
         campaign.until_it_goes_on();
         while since.elapsed() < Duration::from_secs(seconds()) || plan.left() > 0 {
@@ -132,7 +134,8 @@ impl Campaign<'_> {
     pub(super) fn worker(&self, place: usize) -> Worker {
         let (lease, older) = (format!("{}ms", LEASE.as_millis()), older());
         let program = if place == OLDER { &older } else { env!("CARGO_BIN_EXE_gristmill") };
-        self.start(program, &["worker", "--no-beat", "--queues", "default=4,ticks=4", "--lease", &lease])
+        let queues = if place == OLDER { "default=4,ticks=4" } else { "default=4,ticks=4,flows=2" };
+        self.start(program, &["worker", "--no-beat", "--queues", queues, "--lease", &lease])
     }
 
     fn beat(&self) -> Worker {
@@ -236,7 +239,8 @@ impl Campaign<'_> {
     /// Does by hand what a clock that was ahead leaves to do: what was to run a moment later then waits for an hour now.
     fn release(&mut self) {
         let ledger = self.shared.ledger.lock().unwrap().clone();
-        let left = checker::unfinished(self.journal.events(), &ledger);
+        let mut left: Vec<_> = checker::unfinished(self.journal.events(), &ledger).into_iter().collect();
+        left.extend(flows::scheduled(self.shared.sandbox, &ledger.flows));
         if left.is_empty() {
             return;
         }
@@ -262,17 +266,23 @@ impl Campaign<'_> {
         while !checker::unfinished(journal.events(), &ledger).is_empty() && since.elapsed() < PATIENCE {
             std::thread::sleep(LEASE / 4);
         }
+        let sandbox = self.shared.sandbox;
+        // Those whose members the older version has settled are counted when they have stood still for a while.
+        while !flows::open(sandbox, &ledger.flows).is_empty() && since.elapsed() < PATIENCE {
+            std::thread::sleep(LEASE);
+        }
         for one in self.beats.drain(..).chain(self.workers.drain(..)) {
             one.signal(Signal::TERM);
             let (status, said) = one.ended();
             assert!(status.success(), "{said}");
         }
-        let sandbox = self.shared.sandbox;
-        sandbox.ok(&["worker", "--drain", "--queues", "default=4,ticks=4"]);
+        sandbox.ok(&["worker", "--drain", "--queues", "default=4,ticks=4,flows=2"]);
         let events = self.journal.events().to_vec();
         let wrong = checker::check(&events, &ledger, &Steady { schedules: steady(), until: self.tripped });
         assert!(self.journal.garbled.is_empty(), "{:?}", self.journal.garbled);
         assert!(wrong.is_empty(), "{}", checker::stories(&wrong, &events, &ledger));
+        let wrong = flows::check(sandbox, &ledger.flows, &events);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         sandbox.ok(&["doctor"]);
         tell(&format!("{} tasks, {} lines of the journal, all in order", ledger.enqueued.len(), events.len()));
     }

@@ -68,7 +68,8 @@ pub(crate) fn check(events: &[Event], ledger: &Ledger, steady: &Steady) -> BTree
             wrong.insert(Wrong::RanAfterItsEnd(start.id.clone()));
         }
         let is_tick = || start.args["schedule"].as_str().is_some_and(|name| ledger.schedules.contains(name));
-        if !ledger.asked.contains(&start.id) && !is_tick() {
+        let is_of_a_flow = || start.args["flow"].as_str().is_some_and(|key| ledger.flows.has(key));
+        if !ledger.asked.contains(&start.id) && !is_tick() && !is_of_a_flow() {
             wrong.insert(Wrong::Phantom(start.id.clone()));
         }
         if ledger.word(&start.id, start.at) == Some(Word::Cancelled) {

@@ -16,7 +16,7 @@ const BATCH: usize = 8;
 /// So many tasks may wait at once: a storm ends soon after its last fault.
 const AHEAD: usize = 40;
 /// Between two of an operator's words, so that most of the machine is left to the work.
-const PACE: Duration = Duration::from_millis(150);
+pub(crate) const PACE: Duration = Duration::from_millis(150);
 
 /// What they share.
 pub(crate) struct Shared<'a> {
@@ -55,7 +55,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Runs a command by way of the network.
-    fn far(&self, args: &[&str], input: &str) -> Ended {
+    pub(crate) fn far(&self, args: &[&str], input: &str) -> Ended {
         let store = self.far.as_deref().map_or(vec![], |url| vec!["--store", url]);
         self.sandbox.run_with_input(&[&store, args].concat(), input)
     }

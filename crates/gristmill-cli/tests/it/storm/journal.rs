@@ -25,7 +25,10 @@ backoff = "10ms"
 {more}"#
         )
     };
-    [kind("job", "0.02", ""), kind("probe", "0", ""), kind("held", "2", ""), kind("tick", "0", "queue = \"ticks\"\n")].concat()
+    // What joins a group refers to its results, of which the older version knows nothing.
+    let flows = [kind("part", "0.02", ""), kind("join", "0", "queue = \"flows\"\n")].concat();
+    [flows, kind("job", "0.02", ""), kind("probe", "0", ""), kind("held", "2", ""), kind("tick", "0", "queue = \"ticks\"\n")]
+        .concat()
 }
 
 /// One line of it.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::flows::Flows;
+
 /// An operator's word about a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
@@ -26,6 +28,8 @@ pub(crate) struct Ledger {
     pub(crate) words: BTreeMap<String, Vec<(u64, Word)>>,
     /// When somebody was told that a task has succeeded.
     pub(crate) succeeded: BTreeMap<String, u64>,
+    /// Workflows.
+    pub(crate) flows: Flows,
 }
 
 impl Ledger {

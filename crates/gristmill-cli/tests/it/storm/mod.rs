@@ -7,6 +7,7 @@ mod campaign;
 mod checker;
 mod clock;
 mod crew;
+mod flows;
 mod hostile;
 mod journal;
 mod ledger;
