@@ -2,10 +2,15 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+<<<<<<< HEAD
 use gristmill_core::workflow::{DraftError, Extended, Extension, NewWorkflow, Order, Retried, Retry, Started};
+=======
+use gristmill_core::durable::{Checkpoint, Due, Kept, Memory, NewEvent};
+use gristmill_core::workflow::{Draft, DraftError, Extended, Extension, NewWorkflow, Order, Started, StepDraft};
+>>>>>>> durable
 use gristmill_core::{
-    Claim, Claimed, Ending, Env, LeaseRef, Limits, Membership, NewTask, Overrides, Policy, RetryOutcome, Settlement, State,
-    Store, TaskId, TaskMeta, VirtualTime, Wanted, WorkerId, WorkerSpec, WorkflowId,
+    Claim, Claimed, Ending, Env, LeaseRef, Limits, Membership, NewTask, Overrides, Policy, Retention, RetryOutcome, Settled,
+    Settlement, State, Store, TaskId, TaskMeta, VirtualTime, Wanted, WorkerId, WorkerSpec, WorkflowId,
 };
 
 use super::dice::Dice;
@@ -18,6 +23,8 @@ use crate::{MemoryStore, Subject};
 const LEASE: Duration = Duration::from_secs(30);
 /// Random things that happen before all that is left may end well.
 const TURNS: usize = 40;
+/// So many events members may wait for.
+const EVENTS: usize = 3;
 /// Rounds in which all that is left must have ended.
 const ROUNDS_MAX: usize = 200;
 
@@ -35,6 +42,8 @@ pub(super) struct Run<'a> {
     /// How often it was begun.
     attempt: u32,
     leases: Vec<LeaseRef>,
+    /// Workflows that members have started.
+    children: Vec<WorkflowId>,
     story: String,
 }
 
@@ -57,7 +66,24 @@ impl<'a> Run<'a> {
         let new = draft.resolve(id, "{}".to_owned(), |_, _, ()| Ok::<_, DraftError>(task(&env))).expect("what is drawn is right");
         let judge = Judge::new(&new.steps);
         let worker = env.worker_id();
+<<<<<<< HEAD
         Self { subject, store, env, time, dice, worker, id, new, judge, attempt: 1, leases: Vec::new(), story: String::new() }
+=======
+        Self {
+            subject,
+            store,
+            env,
+            time,
+            dice,
+            worker,
+            id,
+            new,
+            judge,
+            leases: Vec::new(),
+            children: Vec::new(),
+            story: String::new(),
+        }
+>>>>>>> durable
     }
 
     pub(super) fn story(&self) -> String {
@@ -158,6 +184,7 @@ impl<'a> Run<'a> {
             15 => self.pause_or_resume().await,
             16 if self.dice.once_in(4) => self.cancel_all().await,
             17 if self.dice.once_in(2) => self.die().await,
+            18 if self.dice.once_in(2) => self.send_one().await,
             18 => self.delete_one().await,
             19 if self.dice.once_in(3) => {
                 self.tell("the process dies");
@@ -182,7 +209,10 @@ impl<'a> Run<'a> {
         for Claimed { lease, meta, .. } in claimed {
             let of = meta.as_ref().and_then(|meta| meta.member.as_ref()).map(|of| format!("{}[{}]", of.step, of.place));
             self.tell(format_args!("claim {}", of.as_deref().unwrap_or("a task of no workflow")));
-            self.judge.claimed(lease.id)?;
+            // Members of workflows that members have started go when they may.
+            if meta.as_ref().and_then(|meta| meta.member.as_ref()).is_none_or(|of| of.workflow == self.id) {
+                self.judge.claimed(lease.id)?;
+            }
             self.leases.push(lease);
         }
         Ok(count)
@@ -198,6 +228,10 @@ impl<'a> Run<'a> {
                 break;
             }
             let lease = self.leases.swap_remove(self.dice.below(self.leases.len()));
+            if self.dice.once_in(8) {
+                self.suspend(lease).await?;
+                continue;
+            }
             let ending = match self.dice.below(8) {
                 0 => Ending::Failed,
                 1 => Ending::Retry { delay: Duration::ZERO },
@@ -213,6 +247,52 @@ impl<'a> Run<'a> {
             settle_all(&*self.store, settlements.clone()).await;
         }
         settle_all(&*self.store, settlements).await;
+        Ok(())
+    }
+
+    /// An attempt ends until something happens: an event, a time, or the end of a workflow that it has started.
+    async fn suspend(&mut self, lease: LeaseRef) -> Told {
+        let mut checkpoint = Checkpoint { suspend: Some(Due::Never), ..Checkpoint::new(lease) };
+        let kept = match self.dice.below(3) {
+            0 => Kept::Event { name: self.event(), until: None },
+            1 => {
+                checkpoint.suspend = Some(Due::In(Duration::from_secs(1)));
+                Kept::Sleeps(self.env.now())
+            }
+            _ => {
+                let steps = vec![StepDraft::group("some", KIND, vec![(); self.dice.below(3)])];
+                let draft =
+                    Draft { name: "child".to_owned(), key: None, tags: Vec::new(), retention: Retention::default(), steps };
+                let id = self.env.workflow_id();
+                let child = draft.resolve(id, "{}".to_owned(), |_, _, ()| Ok::<_, DraftError>(task(&self.env))).map_err(text)?;
+                checkpoint.workflow = Some(Box::new(child));
+                Kept::Workflow(id)
+            }
+        };
+        checkpoint.memories = vec![Memory { position: 0, name: "wait".to_owned(), occurrence: 0, kept }];
+        let started = checkpoint.workflow.as_ref().map(|child| child.id);
+        let answer = self.store.checkpoint(checkpoint).await.map_err(text)?;
+        self.tell(format_args!("suspend {}: {answer:?}", lease.id));
+        // Of one that was asked to end nothing is kept.
+        if !matches!(answer, Settled::LeaseLost | Settled::Done(State::Cancelled)) {
+            self.children.extend(started);
+        }
+        Ok(())
+    }
+
+    /// One of a few.
+    fn event(&mut self) -> String {
+        format!("event{}", self.dice.below(EVENTS))
+    }
+
+    async fn send_one(&mut self) -> Told {
+        let name = self.event();
+        self.send(name).await
+    }
+
+    async fn send(&mut self, name: String) -> Told {
+        let answer = self.store.send_event(NewEvent::new(name.clone(), "1").map_err(text)?).await.map_err(text)?;
+        self.tell(format_args!("send {name}: {answer:?}"));
         Ok(())
     }
 
@@ -331,6 +411,9 @@ impl<'a> Run<'a> {
     async fn end_well(&mut self) -> Told {
         self.tell("from here on all goes well");
         self.order(Order::Resume).await?;
+        for n in 0..EVENTS {
+            self.send(format!("event{n}")).await?;
+        }
         for number in 0..self.new.steps.len() {
             if self.new.steps[number].open {
                 self.extend_by(number, 0, true).await?;
@@ -348,11 +431,25 @@ impl<'a> Run<'a> {
             self.look().await?;
             let ids = self.judge.members();
             let states = self.store.task_states(&ids).await.map_err(text)?;
-            if none && self.judge.is_over() && states.iter().flatten().copied().all(State::is_final) {
+            if none
+                && self.judge.is_over()
+                && states.iter().flatten().copied().all(State::is_final)
+                && self.children_ended().await?
+            {
                 return Ok(());
             }
         }
         Err("something of it never ends".to_owned())
+    }
+
+    async fn children_ended(&self) -> Result<bool, String> {
+        for child in &self.children {
+            let record = self.store.workflow(*child).await.map_err(text)?.ok_or("a workflow that was started is not there")?;
+            if !record.state.is_final() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
