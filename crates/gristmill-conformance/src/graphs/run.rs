@@ -2,12 +2,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-<<<<<<< HEAD
-use gristmill_core::workflow::{DraftError, Extended, Extension, NewWorkflow, Order, Retried, Retry, Started};
-=======
 use gristmill_core::durable::{Checkpoint, Due, Kept, Memory, NewEvent};
-use gristmill_core::workflow::{Draft, DraftError, Extended, Extension, NewWorkflow, Order, Started, StepDraft};
->>>>>>> durable
+use gristmill_core::workflow::{Draft, DraftError, Extended, Extension, NewWorkflow, Order, Retried, Retry, Started, StepDraft};
 use gristmill_core::{
     Claim, Claimed, Ending, Env, LeaseRef, Limits, Membership, NewTask, Overrides, Policy, Retention, RetryOutcome, Settled,
     Settlement, State, Store, TaskId, TaskMeta, VirtualTime, Wanted, WorkerId, WorkerSpec, WorkflowId,
@@ -66,9 +62,6 @@ impl<'a> Run<'a> {
         let new = draft.resolve(id, "{}".to_owned(), |_, _, ()| Ok::<_, DraftError>(task(&env))).expect("what is drawn is right");
         let judge = Judge::new(&new.steps);
         let worker = env.worker_id();
-<<<<<<< HEAD
-        Self { subject, store, env, time, dice, worker, id, new, judge, attempt: 1, leases: Vec::new(), story: String::new() }
-=======
         Self {
             subject,
             store,
@@ -79,11 +72,11 @@ impl<'a> Run<'a> {
             id,
             new,
             judge,
+            attempt: 1,
             leases: Vec::new(),
             children: Vec::new(),
             story: String::new(),
         }
->>>>>>> durable
     }
 
     pub(super) fn story(&self) -> String {
@@ -261,8 +254,14 @@ impl<'a> Run<'a> {
             }
             _ => {
                 let steps = vec![StepDraft::group("some", KIND, vec![(); self.dice.below(3)])];
-                let draft =
-                    Draft { name: "child".to_owned(), key: None, tags: Vec::new(), retention: Retention::default(), steps };
+                let draft = Draft {
+                    name: "child".to_owned(),
+                    key: None,
+                    tags: Vec::new(),
+                    retention: Retention::default(),
+                    deadline: None,
+                    steps,
+                };
                 let id = self.env.workflow_id();
                 let child = draft.resolve(id, "{}".to_owned(), |_, _, ()| Ok::<_, DraftError>(task(&self.env))).map_err(text)?;
                 checkpoint.workflow = Some(Box::new(child));

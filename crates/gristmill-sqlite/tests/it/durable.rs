@@ -288,6 +288,21 @@ async fn what_tasks_that_have_ended_wait_for_is_dropped_until_a_retry() {
     assert_eq!(fixture.state_of(id).await, State::Ready);
 }
 
+/// It may well outlive whoever has started it.
+#[tokio::test]
+async fn what_a_task_that_succeeded_has_started_goes_on() {
+    let fixture = Fixture::new();
+    let worker = fixture.worker(&["mail"]).await;
+    let claimed = fixture.running(worker, fixture.task("mail")).await;
+    let workflow = fixture.workflow(vec![StepDraft::one("only", "mail", ())]);
+    let of = workflow.id;
+    let started = keeps(claimed.lease, vec![memory(0, Kept::Workflow(of))]);
+    fixture.checkpoint(Checkpoint { workflow: Some(Box::new(workflow)), ..started }).await;
+    succeed(&fixture.store, &[claimed]).await;
+    fixture.sweep().await;
+    assert_eq!((fixture.number(AWAITED), fixture.of(of).await.state), (0, WorkflowState::Running));
+}
+
 /// A damaged workflow that was left behind keeps no sweep from its work.
 #[tokio::test]
 async fn a_workflow_left_behind_that_cannot_be_read_stops_no_sweep() {
@@ -425,7 +440,7 @@ async fn an_event_for_many_is_told_in_parts() {
         assert!(ready() - before <= 1_000);
         before = ready();
     }
-    assert_eq!((ready(), fixture.codes().await), (MANY, vec![]));
+    assert_eq!((ready(), fixture.codes().await), (MANY, vec!["synchronous".to_owned()]));
     assert!(fixture.store.prune(100).await.unwrap() > 0);
     assert_eq!(fixture.number("SELECT count(*) FROM gristmill_event"), 0);
 }

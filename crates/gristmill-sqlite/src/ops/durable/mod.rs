@@ -3,12 +3,12 @@
 
 mod checkpoint;
 mod event;
-mod mend;
+mod repair;
 mod resume;
 mod wait;
 
 pub(super) use event::{prune, tell};
-pub(super) use mend::mend;
+pub(super) use repair::sweep;
 pub(super) use wait::tell_of_end;
 
 pub(crate) use checkpoint::checkpoint;

@@ -6,16 +6,25 @@ use rusqlite::OptionalExtension;
 use super::super::budget::Budget;
 use super::super::facts::facts_of;
 use super::super::workflow::leave_behind;
+use super::event::tell;
 use super::resume::forget;
 use super::wait::{awaited, take_what_came, wake};
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
 use crate::view::Lost;
+use crate::whereabouts;
 
-/// Sees to what was found, at most so many tasks: lets those go on to whom nobody told what has come, cancels workflows that were started
-/// by tasks that ended before them, and forgets what tasks remembered that are gone. What has changed since it was found is left alone.
-pub(in super::super) fn mend(tx: &mut Tx<'_>, limit: usize, lost: &Lost) -> Result<(), Fault> {
+/// What sweeps do for tasks with durable steps: they tell those who wait of events, and see to what was found lost. True if there may be more of
+/// the first.
+pub(in super::super) fn sweep(tx: &mut Tx<'_>, limit: usize, lost: &Lost) -> Result<bool, Fault> {
+    mend(tx, limit, lost)?;
+    tell(tx, limit)
+}
+
+/// Lets those go on to whom nobody told what has come, cancels workflows that were started by tasks that ended before them, and forgets what
+/// tasks remembered that are gone; at most so many tasks, and not what has changed since it was found.
+fn mend(tx: &mut Tx<'_>, limit: usize, lost: &Lost) -> Result<(), Fault> {
     let mut budget = Budget::new(limit);
     for task in &lost.ended {
         if !budget.take() {
@@ -35,10 +44,18 @@ pub(in super::super) fn mend(tx: &mut Tx<'_>, limit: usize, lost: &Lost) -> Resu
         if !budget.take() {
             return Ok(());
         }
-        // One of this id may have come meanwhile, and is to begin with nothing, too.
-        forget(tx, *task, 0)?;
+        if has_done_nothing(tx, *task)? {
+            forget(tx, *task, 0)?;
+        }
     }
     Ok(())
+}
+
+/// Whether no attempt of a task of this id can have remembered anything. One may have come since it was gone, and is to begin with nothing, too.
+fn has_done_nothing(tx: &Tx<'_>, id: TaskId) -> Result<bool, Fault> {
+    let Some(facts) = facts_of(tx.conn, id)? else { return Ok(true) };
+    let waits = whereabouts::find(tx.conn, &facts.address())?;
+    Ok(waits.is_some_and(|(_, waiter)| waiter.claim_no == 0))
 }
 
 /// A task has ended that awaited something: it does no more, nor would anybody want what it has started.
