@@ -41,8 +41,7 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting], lost: &Lo
     let rescued = rescue(tx, limit, &mut ended)?;
     let (expiring, expired) = expire(tx, limit, &mut ended)?;
     label::fill(tx.conn)?;
-    durable::repair(tx, limit, lost)?;
-    let is_left = workflow::sweep(tx, limit, quiet)? | workflow::cancel_overdue(tx, limit)? | durable::tell(tx, limit)?;
+    let is_left = durable::sweep(tx, limit, lost)? | workflow::sweep(tx, limit, quiet)? | workflow::cancel_overdue(tx, limit)?;
     if rescued.done() > 0 {
         tx.effects.points.add(Points::RESCUE);
     }
