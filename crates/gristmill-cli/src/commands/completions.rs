@@ -18,7 +18,7 @@ const OPTIONS: [(&str, Of); 6] = [
 ];
 
 /// Commands whose arguments are.
-const ARGUMENTS: [(&[&str], Of); 19] = [
+const ARGUMENTS: [(&[&str], Of); 21] = [
     (&["enqueue"], Of::Kinds),
     (&["queues", "pause"], Of::Queues),
     (&["queues", "resume"], Of::Queues),

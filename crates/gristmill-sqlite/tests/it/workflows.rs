@@ -15,14 +15,14 @@ use gristmill_sqlite::SqliteStore;
 
 use crate::common::{Fixture, claim, success};
 
-const QUIET: Duration = Duration::from_secs(21);
+pub(crate) const QUIET: Duration = Duration::from_secs(21);
 
-fn step(name: &str, after: &[&str]) -> StepDraft<()> {
+pub(crate) fn step(name: &str, after: &[&str]) -> StepDraft<()> {
     let after = after.iter().map(|name| ((*name).to_owned(), Needs::End)).collect();
     StepDraft { after, ..StepDraft::one(name, "mail", ()) }
 }
 
-fn group(name: &str, members: usize, after: &[&str]) -> StepDraft<()> {
+pub(crate) fn group(name: &str, members: usize, after: &[&str]) -> StepDraft<()> {
     StepDraft { after: step(name, after).after, ..StepDraft::group(name, "mail", vec![(); members]) }
 }
 
@@ -35,36 +35,36 @@ impl Fixture {
     }
 
     /// Starts it; its id and the members in the order of their steps and places.
-    async fn start(&self, steps: Vec<StepDraft<()>>) -> (WorkflowId, Vec<TaskId>) {
+    pub(crate) async fn start(&self, steps: Vec<StepDraft<()>>) -> (WorkflowId, Vec<TaskId>) {
         let new = self.workflow(steps);
         let started = (new.id, new.members.iter().map(|member| member.id).collect());
         assert_eq!(self.store.start_workflow(new).await.unwrap(), Started::Created);
         started
     }
 
-    async fn of(&self, id: WorkflowId) -> WorkflowRecord {
+    pub(crate) async fn of(&self, id: WorkflowId) -> WorkflowRecord {
         self.store.workflow(id).await.unwrap().unwrap()
     }
 
-    async fn tally(&self, id: WorkflowId, step: usize) -> Tally {
+    pub(crate) async fn tally(&self, id: WorkflowId, step: usize) -> Tally {
         self.of(id).await.steps[step].row.tally
     }
 
-    async fn state_of(&self, id: TaskId) -> State {
+    pub(crate) async fn state_of(&self, id: TaskId) -> State {
         self.store.get(id).await.unwrap().unwrap().state
     }
 
-    async fn sweep(&self) -> Swept {
+    pub(crate) async fn sweep(&self) -> Swept {
         self.store.sweep(1_000).await.unwrap()
     }
 
-    async fn codes(&self) -> Vec<String> {
+    pub(crate) async fn codes(&self) -> Vec<String> {
         let findings = self.store.check().await.unwrap().into_iter();
         let bad = findings.filter(|finding| finding.severity > Severity::Ok && finding.code != "unserved");
         bad.map(|finding| finding.code).collect()
     }
 
-    fn number(&self, sql: &str) -> i64 {
+    pub(crate) fn number(&self, sql: &str) -> i64 {
         self.raw().query_row(sql, [], |row| row.get(0)).unwrap()
     }
 
@@ -192,7 +192,7 @@ async fn a_member_that_is_gone_is_not_waited_for() {
 }
 
 /// Members that are added in parts.
-async fn add(fixture: &Fixture, id: WorkflowId, number: u32, members: u32) {
+pub(crate) async fn add(fixture: &Fixture, id: WorkflowId, number: u32, members: u32) {
     for from in (0..members).step_by(1_000) {
         let member = |place| {
             let of = Membership { workflow: id, number, step: "g".to_owned(), place, refers: false };
