@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gristmill_core::workflow::{NewWorkflow, Order, Retried, Retry, StepDraft, WorkflowState, Workflows};
-use gristmill_core::{Ending, Settlement, Source, State, Store, StoreErrorKind};
+use gristmill_core::{Ending, Settlement, Source, State, StoreErrorKind};
 
 use crate::common::{Fixture, success};
 use crate::workflows::{QUIET, add, group, step};

@@ -1,6 +1,7 @@
 //! Workflows as an application writes them, on the store in memory.
 
 mod inputs;
+mod reruns;
 mod results;
 
 use std::future::{Ready, ready};
