@@ -95,6 +95,16 @@ async fn handle(client: gristmill::Client, id: gristmill::WorkflowId) -> Result<
     Ok(())
 }
 
+async fn tried_again(run: gristmill::workflow::WorkflowHandle) -> Result<()> {
+    use gristmill::workflow::{Retried, Retry};
+
+    match run.retry(Retry::Failed).await? {
+        Retried::Done(attempt) => println!("attempt {attempt}"),
+        refused => println!("{refused:?}"),
+    }
+    Ok(())
+}
+
 async fn added_later(client: gristmill::Client) -> Result<()> {
     let mut w = client.workflow("upload");
     let parts = w.each("process", [Process { upload: 1 }]).open();

@@ -306,7 +306,7 @@ impl Tables {
 
     pub(super) fn workflow(&self, id: WorkflowId) -> Option<WorkflowRecord> {
         let kept = self.workflows.kept.get(&id)?;
-        let steps = kept.flow.steps.iter().map(|step| StepRecord { spec: step.spec.clone(), row: step.row });
+        let steps = kept.flow.steps.iter().map(|step| StepRecord { spec: (*step.spec).clone(), row: step.row });
         Some(WorkflowRecord { steps: steps.collect(), definition: kept.new.definition.clone(), ..kept.record() })
     }
 

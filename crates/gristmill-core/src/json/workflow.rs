@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use super::FailureJson;
 use super::task::raw;
 use crate::workflow::{
-    Because, Member, Needs, Ordered, Retried, Role, StepRecord, StepWord, Tolerance, Tolerated, WorkflowRecord, WorkflowState,
-    because, edges,
+    Because, Graph, Member, Needs, Ordered, Retried, Role, StepRecord, StepWord, Tolerance, Tolerated, WorkflowRecord,
+    WorkflowState, because,
 };
 use crate::{State, TaskId, Timestamp, WorkflowId};
 
@@ -198,7 +198,7 @@ impl StepJson {
     fn all(steps: &[StepRecord]) -> Vec<Self> {
         let name = |number: u32| steps.get(number as usize).map_or_else(|| number.to_string(), |step| step.spec.name.clone());
         let rows: Vec<_> = steps.iter().map(|step| step.row).collect();
-        let edges = edges(steps.iter().map(|step| &step.spec));
+        let graph = Graph::of(steps.iter().map(|step| &step.spec));
         let form = |(step, number): (&StepRecord, u32)| {
             let (spec, tally) = (&step.spec, step.row.tally);
             let (role, undoes) = match spec.role {
@@ -208,7 +208,7 @@ impl StepJson {
                 Role::Handler(Needs::End) => (RoleWord::Always, None),
                 Role::Undo(of) => (RoleWord::Undo, Some(name(of))),
             };
-            let reason = because(&rows, &edges, number).map(|because| match because {
+            let reason = because(&rows, &graph, number).map(|because| match because {
                 Because::Of(from) => SkipJson::After(name(from)),
                 Because::Cancelled => SkipJson::Cancelled,
                 Because::NotNeeded => SkipJson::NotNeeded,

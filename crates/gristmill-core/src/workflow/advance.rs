@@ -1,4 +1,4 @@
-use super::{Because, Edge, Role, Run, StepEnd, StepRow, StepState, WorkflowEnd};
+use super::{Because, Graph, Needs, Role, Run, StepEnd, StepRow, StepState, WorkflowEnd};
 
 /// What follows for the steps of a workflow: each by its number, in the order in which it is to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub struct Advance {
 /// Decides what follows once members of a workflow have ended, or somebody has cancelled, paused or resumed it. Every store asks this, in the
 /// transaction in which the members end.
 ///
-/// `steps` are those of one workflow by their numbers, from 0 on, `edges` what they wait for; an edge with a number that no step has is
-/// of no account. The answer holds only what is new, so that asking again after it was written answers nothing.
+/// `steps` are those of one workflow by their numbers, from 0 on, `graph` what they wait for. The answer holds only what is new, so that asking
+/// again after it was written answers nothing.
 ///
 /// - A step goes when all that it waits for has ended as it needs. One that can't get what it needs is skipped at once, and so are those
 ///   that need its success.
@@ -27,15 +27,14 @@ pub struct Advance {
 /// - When all work is over, handlers go, and what was done is undone if the work as a whole failed or was cancelled: one step after the
 ///   other, the last one first. Their own failure does not change what the work came to, and is told.
 /// - What is paused is told of ends, and lets nothing go.
-pub fn advance(run: Run, steps: &[StepRow], edges: &[Edge]) -> Advance {
+pub fn advance(run: Run, steps: &[StepRow], graph: &Graph) -> Advance {
     let mut walk = Walk { run, steps: steps.to_vec(), out: Advance::default() };
-    let waits_for = waits_for(steps.len(), edges);
-    for number in order(&waits_for) {
-        if matches!(walk.role(number), Some(Role::Work)) {
-            walk.look(number, &waits_for[number]);
+    for number in graph.in_order() {
+        if matches!(walk.role(*number as usize), Some(Role::Work)) {
+            walk.look(*number as usize, graph.after(*number));
         }
     }
-    let Some(work) = walk.outcome(&waits_for) else { return walk.out };
+    let Some(work) = walk.outcome(graph) else { return walk.out };
     for number in 0..steps.len() {
         if let Some(Role::Handler(needs)) = walk.role(number) {
             let is_needed = needs.is_met_by(work);
@@ -91,13 +90,15 @@ impl Walk {
     }
 
     /// A step of the work.
-    fn look(&mut self, number: usize, waits_for: &[Edge]) {
+    fn look(&mut self, number: usize, after: &[(u32, Needs)]) {
         let mut may_go = Ok(true);
-        for edge in waits_for {
-            match self.end(edge.from) {
-                Some(end) if edge.needs.is_met_by(end) => {}
+        // Who has gone waits for nothing any more.
+        let waits = self.steps.get(number).is_some_and(|step| step.state == StepState::Waits);
+        for (from, needs) in after.iter().filter(|_| waits) {
+            match self.end(*from) {
+                Some(end) if needs.is_met_by(end) => {}
                 Some(_) => {
-                    may_go = Err(Because::Of(edge.from));
+                    may_go = Err(Because::Of(*from));
                     break;
                 }
                 None => may_go = Ok(false),
@@ -148,10 +149,11 @@ impl Walk {
 
     /// What the work came to; `None` as long as it goes on. A step that was skipped as another one did not end as it needs says
     /// nothing of its own: that one does, or its end was wanted. One that was skipped although all did was cancelled.
-    fn outcome(&self, waits_for: &[Vec<Edge>]) -> Option<StepEnd> {
+    fn outcome(&self, graph: &Graph) -> Option<StepEnd> {
         let mut outcome = StepEnd::Succeeded;
-        for (step, waits_for) in self.steps.iter().zip(waits_for).filter(|(step, _)| step.role == Role::Work) {
-            let had_all = || waits_for.iter().all(|edge| self.end(edge.from).is_some_and(|end| edge.needs.is_met_by(end)));
+        for (step, number) in self.steps.iter().zip(0..).filter(|(step, _)| step.role == Role::Work) {
+            let had_all =
+                || graph.after(number).iter().all(|(from, needs)| self.end(*from).is_some_and(|end| needs.is_met_by(end)));
             match step.state {
                 StepState::Waits | StepState::Goes | StepState::Stops => return None,
                 StepState::Ended(StepEnd::Failed) => outcome = StepEnd::Failed,
@@ -188,53 +190,13 @@ impl Walk {
     }
 }
 
-/// Of each step what it waits for.
-fn waits_for(steps: usize, edges: &[Edge]) -> Vec<Vec<Edge>> {
-    let mut all = vec![Vec::new(); steps];
-    for edge in edges.iter().filter(|edge| (edge.from as usize) < steps) {
-        if let Some(of) = all.get_mut(edge.to as usize) {
-            of.push(*edge);
-        }
-    }
-    all
-}
-
-impl super::Flow {
-    /// The numbers of its steps, each behind all that it waits for.
-    pub(super) fn in_order(&self) -> Vec<usize> {
-        order(&waits_for(self.steps.len(), &super::edges(self.steps.iter().map(|step| &step.spec))))
-    }
-}
-
-/// The numbers, each behind all that it waits for. What waits for itself, by whatever way, is left out, and so waits for ever: no
-/// definition with a circle is taken.
-fn order(waits_for: &[Vec<Edge>]) -> Vec<usize> {
-    let mut next = vec![Vec::new(); waits_for.len()];
-    for edge in waits_for.iter().flatten() {
-        next[edge.from as usize].push(edge.to as usize);
-    }
-    let mut left: Vec<usize> = waits_for.iter().map(Vec::len).collect();
-    let mut order: Vec<usize> = (0..left.len()).filter(|number| left[*number] == 0).collect();
-    let mut at = 0;
-    while let Some(number) = order.get(at).copied() {
-        at += 1;
-        for to in &next[number] {
-            left[*to] -= 1;
-            if left[*to] == 0 {
-                order.push(*to);
-            }
-        }
-    }
-    order
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::State;
-    use crate::workflow::{Needs, Tally, Tolerance};
+    use crate::workflow::{Edge, Tally, Tolerance};
 
     fn edge(from: u32, to: u32, needs: Needs) -> Edge {
         Edge { from, to, needs }
@@ -242,13 +204,14 @@ mod tests {
 
     /// What a store does with the answer; nothing may be left to say then.
     fn write(run: Run, steps: &mut [StepRow], edges: &[Edge]) -> Advance {
-        let advance = super::advance(run, steps, edges);
+        let graph = Graph::new(steps.len() as u32, edges);
+        let advance = super::advance(run, steps, &graph);
         advance.apply(steps);
         for (number, because) in advance.skipped.iter().filter(|_| !run.cancelled) {
-            assert_eq!(crate::workflow::because(steps, edges, *number), Some(*because), "found again");
+            assert_eq!(crate::workflow::because(steps, &graph, *number), Some(*because), "found again");
         }
         if !steps.is_empty() {
-            assert_eq!(super::advance(run, steps, edges), Advance::default(), "asked again");
+            assert_eq!(super::advance(run, steps, &graph), Advance::default(), "asked again");
         }
         advance
     }
@@ -279,7 +242,7 @@ mod tests {
     #[test]
     fn empty_groups_and_empty_workflows_are_over_at_once() {
         let done = Some(WorkflowEnd { work: StepEnd::Succeeded, unhandled: false });
-        assert_eq!(super::advance(Run::default(), &[], &[]).end, done);
+        assert_eq!(super::advance(Run::default(), &[], &Graph::default()).end, done);
         let mut steps = [StepRow::new(Role::Work, 0), StepRow::new(Role::Work, 1)];
         let next = write(Run::default(), &mut steps, &[edge(0, 1, Needs::Success)]);
         assert_eq!((next.ended, next.released), (vec![(0, StepEnd::Succeeded)], vec![0, 1]));

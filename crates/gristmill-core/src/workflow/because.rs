@@ -1,30 +1,29 @@
-use super::{Because, Edge, Role, StepEnd, StepRecord, StepRow, StepState, WorkflowRecord, edges};
+use super::{Because, Graph, Role, StepEnd, StepRecord, StepRow, StepState, WorkflowRecord};
 
 /// Why a step was skipped, found again from how all steps stand, as no store keeps it; `None` if it was not.
 ///
-/// `steps` are those of one workflow by their numbers, and `edges` what they wait for, as for [`advance`](super::advance). A step that
+/// `steps` are those of one workflow by their numbers, and `graph` what they wait for, as for [`advance`](super::advance). A step that
 /// was skipped when its workflow was cancelled is told so only if nothing that it waits for ended otherwise than it needs; else that
 /// is named, and kept it back as well.
-pub fn because(steps: &[StepRow], edges: &[Edge], number: u32) -> Option<Because> {
+pub fn because(steps: &[StepRow], graph: &Graph, number: u32) -> Option<Because> {
     let step = steps.get(number as usize).filter(|step| step.state == StepState::Ended(StepEnd::Skipped))?;
     if step.role != Role::Work {
         return Some(Because::NotNeeded);
     }
-    let mut waits_for = edges.iter().filter(|edge| edge.to == number);
-    let hindrance = waits_for.find(|edge| match steps.get(edge.from as usize).map(|step| step.state) {
-        Some(StepState::Ended(end)) => !edge.needs.is_met_by(end),
+    let hindrance = graph.after(number).iter().find(|(from, needs)| match steps.get(*from as usize).map(|step| step.state) {
+        Some(StepState::Ended(end)) => !needs.is_met_by(end),
         Some(StepState::Waits | StepState::Goes | StepState::Stops) | None => false,
     });
-    Some(hindrance.map_or(Because::Cancelled, |edge| Because::Of(edge.from)))
+    Some(hindrance.map_or(Because::Cancelled, |(from, _)| Because::Of(*from)))
 }
 
 /// The step with which it began that this one was skipped: that did not end as the next one needs, and was itself no skipped one.
 /// `None` if no step is to blame.
-pub fn began_with(steps: &[StepRow], edges: &[Edge], number: u32) -> Option<u32> {
+pub fn began_with(steps: &[StepRow], graph: &Graph, number: u32) -> Option<u32> {
     let mut at = number;
     // Each is one that the step before waits for, so that there are at most as many as steps.
     for _ in 0..steps.len() {
-        match because(steps, edges, at) {
+        match because(steps, graph, at) {
             Some(Because::Of(from)) => at = from,
             Some(Because::Cancelled | Because::NotNeeded) | None => break,
         }
@@ -36,7 +35,7 @@ impl WorkflowRecord {
     /// The number of the step with which it began that this one was skipped; see [`began_with`].
     pub fn began_with(&self, number: u32) -> Option<u32> {
         let rows: Vec<_> = self.steps.iter().map(|step| step.row).collect();
-        began_with(&rows, &edges(self.steps.iter().map(|step| &step.spec)), number)
+        began_with(&rows, &Graph::of(self.steps.iter().map(|step| &step.spec)), number)
     }
 }
 
@@ -60,7 +59,7 @@ pub fn waits_for(steps: &[StepRecord], number: u32) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workflow::{Needs, StepSpec, Tolerance};
+    use crate::workflow::{Edge, Needs, StepSpec, Tolerance};
 
     fn step(role: Role, state: StepState) -> StepRow {
         StepRow { state, ..StepRow::new(role, 1) }
@@ -76,20 +75,20 @@ mod tests {
         let handler = step(Role::Handler(Needs::Success), StepState::Ended(StepEnd::Skipped));
         let steps = [ended(StepEnd::Succeeded), ended(StepEnd::Failed), skipped, skipped, handler];
         let edge = |from, to| Edge { from, to, needs: Needs::Success };
-        let edges = [edge(0, 2), edge(1, 2), edge(2, 3)];
-        assert_eq!((because(&steps, &edges, 2), because(&steps, &edges, 3)), (Some(Because::Of(1)), Some(Because::Of(2))));
-        assert_eq!((began_with(&steps, &edges, 3), began_with(&steps, &edges, 2)), (Some(1), Some(1)));
-        assert_eq!((because(&steps, &edges, 4), began_with(&steps, &edges, 4)), (Some(Because::NotNeeded), None));
-        assert_eq!((because(&steps, &edges, 1), because(&steps, &edges, 9)), (None, None));
+        let graph = Graph::new(5, &[edge(0, 2), edge(1, 2), edge(2, 3)]);
+        assert_eq!((because(&steps, &graph, 2), because(&steps, &graph, 3)), (Some(Because::Of(1)), Some(Because::Of(2))));
+        assert_eq!((began_with(&steps, &graph, 3), began_with(&steps, &graph, 2)), (Some(1), Some(1)));
+        assert_eq!((because(&steps, &graph, 4), began_with(&steps, &graph, 4)), (Some(Because::NotNeeded), None));
+        assert_eq!((because(&steps, &graph, 1), because(&steps, &graph, 9)), (None, None));
     }
 
     #[test]
     fn what_nothing_kept_back_was_cancelled() {
         let steps = [ended(StepEnd::Succeeded), ended(StepEnd::Skipped)];
-        let edges = [Edge { from: 0, to: 1, needs: Needs::Success }];
-        assert_eq!((because(&steps, &edges, 1), began_with(&steps, &edges, 1)), (Some(Because::Cancelled), None));
+        let graph = Graph::new(2, &[Edge { from: 0, to: 1, needs: Needs::Success }]);
+        assert_eq!((because(&steps, &graph, 1), began_with(&steps, &graph, 1)), (Some(Because::Cancelled), None));
         let stops = [step(Role::Work, StepState::Stops), ended(StepEnd::Skipped)];
-        assert_eq!(because(&stops, &edges, 1), Some(Because::Cancelled));
+        assert_eq!(because(&stops, &graph, 1), Some(Because::Cancelled));
     }
 
     /// Rows that a store could not have written are no reason to hang.
@@ -97,7 +96,7 @@ mod tests {
     fn a_circle_ends() {
         let steps = [ended(StepEnd::Skipped), ended(StepEnd::Skipped)];
         let edge = |from, to| Edge { from, to, needs: Needs::Success };
-        assert!(began_with(&steps, &[edge(0, 1), edge(1, 0)], 0).is_none_or(|number| number < 2));
+        assert!(began_with(&steps, &Graph::new(2, &[edge(0, 1), edge(1, 0)]), 0).is_none_or(|number| number < 2));
     }
 
     #[test]

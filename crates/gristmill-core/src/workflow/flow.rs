@@ -1,6 +1,8 @@
+use std::sync::Arc;
+
 use super::{
-    Change, Chore, Counted, NewWorkflow, Order, Run, StepEnd, StepRow, StepSpec, StepState, Tally, Tolerance, WorkflowEnd,
-    advance, edges,
+    Change, Chore, Counted, Graph, NewWorkflow, Order, Run, StepEnd, StepRow, StepSpec, StepState, Tally, Tolerance, WorkflowEnd,
+    advance,
 };
 use crate::State;
 
@@ -12,6 +14,8 @@ pub struct Flow {
     pub run: Run,
     /// How it ended, if it has.
     pub end: Option<WorkflowEnd>,
+    /// What its steps wait for.
+    pub graph: Arc<Graph>,
     /// Its steps by their numbers.
     pub steps: Vec<FlowStep>,
 }
@@ -20,7 +24,7 @@ pub struct Flow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowStep {
     /// What it is.
-    pub spec: StepSpec,
+    pub spec: Arc<StepSpec>,
     /// How it stands.
     pub row: StepRow,
     /// What is still to be done to its members, from this place on.
@@ -31,8 +35,9 @@ impl Flow {
     /// That of a new workflow: its first steps go at once, and their members are written as such and need not be let go. What never goes,
     /// such as a handler of something that is over already, has its members cancelled.
     pub fn begin(new: &NewWorkflow) -> Self {
-        let steps = new.steps.iter().map(|step| FlowStep { spec: step.spec.clone(), row: step.row(), chore: None });
-        let mut flow = Self { run: Run::default(), end: None, steps: steps.collect() };
+        let steps = new.steps.iter().map(|step| FlowStep { spec: Arc::new(step.spec.clone()), row: step.row(), chore: None });
+        let graph = Arc::new(Graph::of(new.steps.iter().map(|step| &step.spec)));
+        let mut flow = Self { run: Run::default(), end: None, graph, steps: steps.collect() };
         flow.go_on();
         for step in &mut flow.steps {
             step.chore = step.chore.filter(|(chore, _)| *chore != Chore::LetGo);
@@ -101,7 +106,7 @@ impl Flow {
             return;
         }
         let mut rows: Vec<StepRow> = self.steps.iter().map(|step| step.row).collect();
-        let next = advance(self.run, &rows, &edges(self.steps.iter().map(|step| &step.spec)));
+        let next = advance(self.run, &rows, &self.graph);
         next.apply(&mut rows);
         for (step, row) in self.steps.iter_mut().zip(rows) {
             step.row = row;
@@ -192,10 +197,11 @@ mod tests {
             let after = after.iter().filter(|(_, to)| *to == number).map(|(from, _)| (*from, Needs::Success)).collect();
             let (name, kind) = (number.to_string(), "t".to_owned());
             let spec = StepSpec { name, kind, role: Role::Work, after, group: false, tolerance: Tolerance::NONE };
-            FlowStep { spec, row: StepRow::new(Role::Work, *members), chore: None }
+            FlowStep { spec: Arc::new(spec), row: StepRow::new(Role::Work, *members), chore: None }
         };
-        let steps = members.iter().zip(0..).map(step).collect();
-        let mut flow = Flow { run: Run::default(), end: None, steps };
+        let steps: Vec<FlowStep> = members.iter().zip(0..).map(step).collect();
+        let graph = Arc::new(Graph::of(steps.iter().map(|step| &*step.spec)));
+        let mut flow = Flow { run: Run::default(), end: None, graph, steps };
         flow.go_on();
         flow
     }

@@ -6,6 +6,7 @@ mod because;
 mod chore;
 mod draft;
 mod flow;
+mod graph;
 mod new;
 mod record;
 mod reference;
@@ -18,7 +19,8 @@ pub use because::{because, began_with, waits_for};
 pub use chore::Chore;
 pub use draft::{Draft, DraftError, StepDraft};
 pub use flow::{Flow, FlowStep};
-pub use new::{Extended, Extension, NewStep, NewWorkflow, Started, StepSpec, edges};
+pub use graph::Graph;
+pub use new::{Extended, Extension, NewStep, NewWorkflow, Started, StepSpec};
 pub use record::{
     KEPT_MIN, Member, Order, Ordered, QUIET_MAX, StepRecord, StepWord, Tolerated, WorkflowFilter, WorkflowRecord, WorkflowState,
 };

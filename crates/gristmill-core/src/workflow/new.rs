@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Edge, Flow, Needs, Role, StepRow, StepState, Tolerance};
+use super::{Flow, Needs, Role, StepRow, StepState, Tolerance};
 use crate::kind::check_labels;
 use crate::limits::{BATCH_TASKS_MAX, STEPS_MAX};
 use crate::{InvalidInput, NewTask, Retention, WorkflowId, limits};
@@ -125,12 +125,6 @@ pub(super) fn check_deadline(deadline: Option<Duration>) -> Result<(), InvalidIn
         }
         _ => Ok(()),
     }
-}
-
-/// What steps wait for, from their definitions in the order of their numbers.
-pub fn edges<'a>(specs: impl Iterator<Item = &'a StepSpec>) -> Vec<Edge> {
-    let numbered = (0..).zip(specs);
-    numbered.flat_map(|(to, spec)| spec.after.iter().map(move |(from, needs)| Edge { from: *from, to, needs: *needs })).collect()
 }
 
 /// More members for a step that is open.

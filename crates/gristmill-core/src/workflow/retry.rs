@@ -79,7 +79,7 @@ impl Flow {
             let undid = |step: &&FlowStep| matches!(step.spec.role, Role::Undo(done) if done as usize == number);
             self.steps.iter().filter(undid).any(|step| step.row.state != StepState::Ended(StepEnd::Skipped))
         };
-        for number in self.in_order() {
+        for number in self.graph.in_order().iter().map(|number| *number as usize) {
             let Some(step) = self.steps.get(number).filter(|step| step.spec.role == Role::Work) else { continue };
             let mut before = step.spec.after.iter().filter_map(|(from, _)| chores.get(*from as usize));
             let follows = before.any(|chore| *chore != Chore::Keep);
@@ -114,18 +114,22 @@ impl Flow {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::State;
-    use crate::workflow::{Needs, StepRow, StepSpec, Tolerance, WorkflowEnd};
+    use crate::workflow::{Graph, Needs, StepRow, StepSpec, Tolerance, WorkflowEnd};
 
     /// Steps of one member each.
     fn flow(steps: &[(Role, &[(u32, Needs)])]) -> Flow {
         let step = |(role, after): &(Role, &[(u32, Needs)])| {
             let (name, kind) = (String::new(), "t".to_owned());
             let spec = StepSpec { name, kind, role: *role, after: after.to_vec(), group: false, tolerance: Tolerance::NONE };
-            FlowStep { spec, row: StepRow::new(*role, 1), chore: None }
+            FlowStep { spec: Arc::new(spec), row: StepRow::new(*role, 1), chore: None }
         };
-        let mut flow = Flow { run: Run::default(), end: None, steps: steps.iter().map(step).collect() };
+        let steps: Vec<FlowStep> = steps.iter().map(step).collect();
+        let graph = Arc::new(Graph::of(steps.iter().map(|step| &*step.spec)));
+        let mut flow = Flow { run: Run::default(), end: None, graph, steps };
         flow.go_on();
         flow
     }

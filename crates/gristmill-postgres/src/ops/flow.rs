@@ -1,6 +1,7 @@
 //! Workflows as they are read to go on, and written when they have.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gristmill_core::kit::encode::{
     chore_from, chore_of, paused_from, paused_of, step_state_from, step_state_of, tolerance_from, workflow_end_from,
@@ -13,7 +14,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::limit;
-use super::specs::{Key, Specs};
+use super::specs::{Definition, Key, Specs};
 use crate::conn::Params;
 use crate::error::Fault;
 use crate::session::Session;
@@ -87,13 +88,14 @@ pub(super) async fn take(s: &Session<'_>, specs: &Specs, locked: &[Key]) -> Resu
     for row in rows? {
         let run = Run { paused: is_paused(row.try_get(1)?, row.try_get(18)?), cancelled: row.try_get(2)? };
         let end = workflow_end_from(row.try_get::<_, i16>(3)?.into());
-        let (_, steps) = read.entry(row.try_get(0)?).or_insert_with(|| (Flow { run, end, steps: Vec::new() }, BTreeMap::new()));
-        if let Some(number) = row.try_get::<_, Option<i32>>(4)? {
-            let number = count(number);
-            let spec = specs.get(&row.try_get(0)?).and_then(|specs| specs.get(number as usize));
-            if let Some(spec) = spec {
-                steps.insert(number, Step::read(spec.clone(), &row)?);
-            }
+        let id = row.try_get(0)?;
+        let Some(Definition { specs, graph }) = specs.get(&id) else { continue };
+        let flow = || Flow { run, end, graph: graph.clone(), steps: Vec::new() };
+        let (_, steps) = read.entry(id).or_insert_with(|| (flow(), BTreeMap::new()));
+        if let Some(number) = row.try_get::<_, Option<i32>>(4)?.map(count)
+            && let Some(spec) = specs.get(number as usize)
+        {
+            steps.insert(number, Step::read(spec.clone(), &row)?);
         }
     }
     let mut flows = Flows::new();
@@ -180,7 +182,7 @@ struct Step {
 }
 
 impl Step {
-    fn read(spec: StepSpec, row: &Row) -> Result<Self, Fault> {
+    fn read(spec: Arc<StepSpec>, row: &Row) -> Result<Self, Fault> {
         let row_of_step =
             row_of(&spec, row.try_get(6)?, row.try_get(7)?, [8, 9, 10, 11].map(|n| row.try_get(n)), row.try_get(17)?)?;
         let chore = chore_from(row.try_get::<_, i16>(12)?.into());

@@ -24,6 +24,8 @@ pub(crate) async fn retry_workflow(
 ) -> Result<Retried, Fault> {
     let Some(mut flows) = wait(s, specs, id).await? else { return Ok(Retried::NotFound) };
     let Some(locked) = flows.get_mut(&id.as_uuid()) else { return Ok(Retried::NotFound) };
+    // What was told of it since may be its end.
+    locked.flow.go_on();
     let retried = begin(s, locked, id.as_uuid(), retry).await?;
     locked.flow.go_on();
     if chores {

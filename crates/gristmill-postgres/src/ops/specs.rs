@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gristmill_core::workflow::StepSpec;
+use gristmill_core::workflow::{Graph, StepSpec};
 use gristmill_core::{StoreError, StoreErrorKind};
 use uuid::Uuid;
 
@@ -17,8 +17,15 @@ const STEP_BYTES: usize = 200;
 /// A row of a workflow: its id, and its number, as the id may be given again once the row is gone.
 pub(super) type Key = (Uuid, i64);
 
-/// The definitions of one workflow's steps by their numbers; `None` if no program of this version can read them.
-type Read = Option<Arc<[StepSpec]>>;
+/// What the steps of one workflow are, by their numbers, and what they wait for.
+#[derive(Clone, Debug)]
+pub(super) struct Definition {
+    pub(super) specs: Arc<[Arc<StepSpec>]>,
+    pub(super) graph: Arc<Graph>,
+}
+
+/// `None` if no program of this version can read it.
+type Read = Option<Definition>;
 
 /// What the steps of workflows are, as far as this process has read it: it never changes, and a workflow of many steps goes on often.
 #[derive(Debug, Default)]
@@ -32,7 +39,7 @@ struct Kept {
 
 impl Specs {
     /// The definitions of these workflows' steps, but of those that can't be read: these stand still and hold up no others.
-    pub(super) async fn of(&self, s: &Session<'_>, keys: &[Key]) -> Result<BTreeMap<Uuid, Arc<[StepSpec]>>, Fault> {
+    pub(super) async fn of(&self, s: &Session<'_>, keys: &[Key]) -> Result<BTreeMap<Uuid, Definition>, Fault> {
         let mut found = self.known(keys);
         let missing: Vec<Key> = keys.iter().filter(|(id, _)| !found.contains_key(id)).copied().collect();
         if !missing.is_empty() {
@@ -79,14 +86,15 @@ async fn read(s: &Session<'_>, keys: &[Key]) -> Result<BTreeMap<Uuid, (Read, usi
     Ok(parsed.collect())
 }
 
-fn all(texts: &[(i32, String)]) -> Result<Arc<[StepSpec]>, String> {
+fn all(texts: &[(i32, String)]) -> Result<Definition, String> {
     let spec = |((number, text), at): (&(i32, String), i32)| {
         if *number != at {
             return Err(format!("it has no step {at}"));
         }
-        serde_json::from_str(text).map_err(|error| unreadable(&error))
+        serde_json::from_str(text).map(Arc::new).map_err(|error| unreadable(&error))
     };
-    texts.iter().zip(0..).map(spec).collect()
+    let specs = texts.iter().zip(0..).map(spec).collect::<Result<Arc<[Arc<StepSpec>]>, String>>()?;
+    Ok(Definition { graph: Arc::new(Graph::of(specs.iter().map(|spec| &**spec))), specs })
 }
 
 /// A step's definition as it is kept.

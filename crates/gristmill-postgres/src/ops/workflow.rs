@@ -77,7 +77,7 @@ struct Member<'a> {
 fn text(new: &NewWorkflow, flow: &Flow) -> String {
     let steps = flow.steps.iter().map(|step| {
         json!({
-            "spec": to_json(&step.spec), "state": step_state_of(step.row.state),
+            "spec": to_json(&*step.spec), "state": step_state_of(step.row.state),
             "chore": chore_of(step.chore.map(|(chore, _)| chore)), "closed": step.row.tally.closed,
         })
     });

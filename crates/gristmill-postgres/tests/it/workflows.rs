@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::workflow::{
-    Extended, Extension, NewWorkflow, Order, Ordered, Started, StepDraft, StepWord, Tally, WorkflowState, Workflows as _,
+    Extended, Extension, NewWorkflow, Order, Ordered, Retried, Retry, Started, StepDraft, StepWord, Tally, WorkflowState,
+    Workflows as _,
 };
 use gristmill_core::{
     Claim, Claimed, Ending, Env, Membership, NewTask, Overrides, Retention, RetryOutcome, Settled, Settlement, Severity, Source,
@@ -382,6 +383,137 @@ async fn a_workflow_that_can_not_be_read_holds_up_no_other() {
     assert_eq!(told, 1, "it is kept until somebody has mended it");
     let pending = house.store.pending(&["default".to_owned()], Duration::ZERO).await.unwrap();
     assert!(pending.held && !pending.scheduled, "nobody drains on for what goes on by no sweep: {pending:?}");
+}
+
+/// By a newer program, and what would follow from it nobody here can say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_in_a_state_that_nobody_knows_is_left_alone() {
+    let house = House::new().await;
+    let (strange, whole) = (chain(&house.env, None), chain(&house.env, None));
+    house.start(&strange).await;
+    house.start(&whole).await;
+    let id = strange.id.as_uuid();
+    house.sql.execute("UPDATE step SET state = 9 WHERE workflow = $1 AND number = 0", &[&id]).await.unwrap();
+    for claimed in house.claim(2).await {
+        house.run(&settles(&claimed)).await;
+    }
+    house.sweep().await;
+    house.time.advance(STILL);
+    house.sweep().await;
+    assert_eq!(house.word(whole.id, 1).await, StepWord::Running);
+    let told = "SELECT count(*), (SELECT state FROM step WHERE workflow = $1 AND number = 0) FROM report WHERE workflow = $1";
+    let row = house.sql.query_one(told, &[&id]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i16>(1)), (1, 9), "what was told is kept for whoever knows it");
+    let ordered = house.store.order_workflow(strange.id, Order::Cancel).await.unwrap_err();
+    let retried = house.store.retry_workflow(strange.id, Retry::All).await.unwrap_err();
+    for error in [house.store.workflow(strange.id).await.unwrap_err(), ordered, retried] {
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+        assert!(error.to_string().contains("which this version does not know"), "{error}");
+    }
+    let pending = house.store.pending(&["default".to_owned()], Duration::ZERO).await.unwrap();
+    assert!(pending.held && !pending.scheduled, "nobody drains on for what goes on by no sweep: {pending:?}");
+    house.sql.execute("UPDATE step SET state = 1 WHERE workflow = $1 AND number = 0", &[&id]).await.unwrap();
+    house.sweep().await;
+    assert_eq!(house.word(strange.id, 1).await, StepWord::Running);
+}
+
+/// From the sweep that counts anew, and from the one that cancels what is late, which is not to begin at once again for them either.
+#[tokio::test(flavor = "multi_thread")]
+async fn workflows_that_can_not_be_read_hide_no_others() {
+    let house = House::new().await;
+    let strange = "WITH made AS (
+        INSERT INTO workflow(id, retention, created_at, quiet_since, name, tags, definition, deadline_at)
+        SELECT gen_random_uuid(), 0, 0, 0, 'w', '[]', '{}', 1800000000000 FROM generate_series(1, 300) RETURNING id
+      ) INSERT INTO step(workflow, number, members, state, closed, spec)
+        SELECT id, 0, 1, 9, true, '{\"name\":\"a\",\"kind\":\"mail\",\"role\":\"work\"}' FROM made";
+    assert_eq!(house.run(strange).await, 300);
+    let lost = chain(&house.env, None);
+    house.start(&lost).await;
+    let open = StepDraft { open: true, ..step("o", 0, &[]) };
+    let late = NewWorkflow { deadline: Some(Duration::from_secs(1)), ..workflow(&house.env, None, vec![open]) };
+    house.start(&late).await;
+    let claimed = house.claim(1).await.remove(0);
+    house.run(&settles(&claimed)).await;
+    house.run("DELETE FROM report").await;
+    house.time.advance(STILL);
+    let mut sweeps = 0;
+    while house.word(lost.id, 1).await != StepWord::Running || !house.store.workflow(late.id).await.unwrap().unwrap().overdue {
+        house.sweep().await;
+        sweeps += 1;
+        assert!(sweeps < 10, "they are hidden");
+    }
+    let next = within(house.store.sweep(1_000)).await.unwrap().next_due;
+    assert_ne!(next, Some(Duration::ZERO), "nobody sweeps without a pause for what can't be read");
+}
+
+/// Nothing goes before all of it waits again; until then a program of the version before finds it paused, and its steps waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_goes_on_after_a_crash() {
+    const MEMBERS: u32 = 2_500;
+    let house = House::new().await;
+    let open = StepDraft { open: true, ..step("g", 0, &[]) };
+    let new = workflow(&house.env, None, vec![open, step("b", 1, &["g"])]);
+    let id = new.id;
+    house.start(&new).await;
+    for from in [0, 1_000, 2_000] {
+        let count = 1_000.min(MEMBERS - from);
+        let part = Extension { close: from + count == MEMBERS, ..house.more(id, from, count) };
+        assert_eq!(house.store.extend_workflow(part).await.unwrap(), Extended::Added(from + count));
+    }
+    house.store.order_workflow(id, Order::Cancel).await.unwrap();
+    while within(house.store.sweep(1_000)).await.unwrap().next_due == Some(Duration::ZERO) {}
+    assert_eq!(house.store.retry_workflow(id, Retry::Failed).await.unwrap(), Retried::Done(2));
+    let count = async |of: &str| house.sql.query_one(&format!("SELECT count(*) FROM {of}"), &[]).await.unwrap().get::<_, i64>(0);
+    let mut left = count("outcome WHERE ended <> 0").await;
+    assert!(left >= 1_500, "{left} are left at first");
+    while left > 0 {
+        assert_eq!((count("ready").await, count("step WHERE state <> 0").await, count("report").await), (0, 0, 0));
+        assert_eq!(count("workflow WHERE paused AND hold = 2 AND ended = 0 AND keep_until IS NULL").await, 1);
+        assert_eq!(house.store.workflow(id).await.unwrap().unwrap().state, WorkflowState::Running);
+        // Of a process that knows nothing of the ones before.
+        let fresh = PostgresStore::connect(&house.schema.url(""), house.env.clone()).await.unwrap();
+        within(fresh.sweep(1_000)).await.unwrap();
+        let now = count("outcome WHERE ended <> 0").await;
+        assert!(now < left, "{left} to {now}");
+        left = now;
+    }
+    while within(house.store.sweep(1_000)).await.unwrap().next_due == Some(Duration::ZERO) {}
+    assert_eq!((count("ready").await, count("workflow WHERE paused OR hold <> 0").await), (i64::from(MEMBERS), 0));
+    assert_eq!(house.tally(id, 0).await.ended(), 0);
+}
+
+/// As by a handler's transaction, whose process dies then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_knows_of_an_end_that_was_only_reported() {
+    let house = House::new().await;
+    let new = workflow(&house.env, None, vec![step("a", 1, &[])]);
+    house.start(&new).await;
+    let claimed = house.claim(1).await.remove(0);
+    house.run(&settles(&claimed)).await;
+    assert_eq!(house.word(new.id, 0).await, StepWord::Running);
+    assert_eq!(house.store.retry_workflow(new.id, Retry::All).await.unwrap(), Retried::Done(2));
+    house.succeed(house.claim(1).await).await;
+    let record = house.store.workflow(new.id).await.unwrap().unwrap();
+    assert_eq!((record.state, record.attempt, record.steps[0].row.tally.succeeded), (WorkflowState::Succeeded, 2, 1));
+}
+
+/// Each locks the workflow first.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_retries_at_once_begin_one() {
+    let house = House::new().await;
+    let new = workflow(&house.env, Some("k"), vec![step("a", 3, &[])]);
+    house.start(&new).await;
+    house.store.order_workflow(new.id, Order::Cancel).await.unwrap();
+    let other = PostgresStore::connect(&house.schema.url(""), house.env.clone()).await.unwrap();
+    let both = tokio::join!(
+        within(house.store.retry_workflow(new.id, Retry::Failed)),
+        within(other.retry_workflow(new.id, Retry::All)),
+    );
+    let mut both = [both.0.unwrap(), both.1.unwrap()];
+    both.sort_by_key(|retried| *retried == Retried::NotEnded);
+    assert_eq!(both, [Retried::Done(2), Retried::NotEnded]);
+    assert_eq!(house.tally(new.id, 0).await.ended(), 0);
+    assert_eq!(house.claim(10).await.len(), 3);
 }
 
 /// Whoever drains goes on while a sweep may let go what is blocked, and for no other workflow's sake.

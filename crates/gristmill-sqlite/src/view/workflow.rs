@@ -1,4 +1,5 @@
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use gristmill_core::kit::encode::{chore_from, paused_from, step_state_from, tolerance_from, workflow_end_from, workflow_end_of};
 use gristmill_core::limits::{PAGE_ITEMS_MAX, RESULTS_BYTES_MAX, STEPS_MAX};
@@ -42,7 +43,7 @@ fn step(row: &Row<'_>) -> rusqlite::Result<Option<FlowStep>> {
     let tolerance = row.get::<_, Option<i64>>(10)?.and_then(tolerance_from).unwrap_or(spec.tolerance);
     let chore = chore_from(row.get(8)?).zip(Some(count(9)?));
     let row = StepRow { role: spec.role, state, tally, tolerance };
-    Ok(Some(FlowStep { spec, row, chore }))
+    Ok(Some(FlowStep { spec: Arc::new(spec), row, chore }))
 }
 
 /// One workflow with its steps.
@@ -55,7 +56,8 @@ pub(crate) fn workflow(view: &View<'_>, id: WorkflowId) -> Result<Option<Workflo
             format!("the steps of the workflow {id} can't be read, which no gristmill has written; `doctor` names more");
         return Err(StoreError::new(StoreErrorKind::Corrupt, message).into());
     };
-    let steps = steps.into_iter().map(|FlowStep { spec, row, .. }| StepRecord { spec, row }).collect();
+    let steps =
+        steps.into_iter().map(|FlowStep { spec, row, .. }| StepRecord { spec: Arc::unwrap_or_clone(spec), row }).collect();
     Ok(Some(WorkflowRecord { definition, steps, ..record }))
 }
 

@@ -12,6 +12,7 @@ mod lists;
 mod migrations;
 mod places;
 mod processes;
+mod reruns;
 mod schedules;
 mod transactions;
 mod unserved;

@@ -15,14 +15,14 @@ use gristmill_sqlite::SqliteStore;
 
 use crate::common::{Fixture, claim, success};
 
-const QUIET: Duration = Duration::from_secs(21);
+pub(crate) const QUIET: Duration = Duration::from_secs(21);
 
-fn step(name: &str, after: &[&str]) -> StepDraft<()> {
+pub(crate) fn step(name: &str, after: &[&str]) -> StepDraft<()> {
     let after = after.iter().map(|name| ((*name).to_owned(), Needs::End)).collect();
     StepDraft { after, ..StepDraft::one(name, "mail", ()) }
 }
 
-fn group(name: &str, members: usize, after: &[&str]) -> StepDraft<()> {
+pub(crate) fn group(name: &str, members: usize, after: &[&str]) -> StepDraft<()> {
     StepDraft { after: step(name, after).after, ..StepDraft::group(name, "mail", vec![(); members]) }
 }
 
@@ -35,7 +35,7 @@ impl Fixture {
     }
 
     /// Starts it; its id and the members in the order of their steps and places.
-    async fn start(&self, steps: Vec<StepDraft<()>>) -> (WorkflowId, Vec<TaskId>) {
+    pub(crate) async fn start(&self, steps: Vec<StepDraft<()>>) -> (WorkflowId, Vec<TaskId>) {
         let new = self.workflow(steps);
         let started = (new.id, new.members.iter().map(|member| member.id).collect());
         assert_eq!(self.store.start_workflow(new).await.unwrap(), Started::Created);
@@ -46,7 +46,7 @@ impl Fixture {
         self.store.workflow(id).await.unwrap().unwrap()
     }
 
-    async fn tally(&self, id: WorkflowId, step: usize) -> Tally {
+    pub(crate) async fn tally(&self, id: WorkflowId, step: usize) -> Tally {
         self.of(id).await.steps[step].row.tally
     }
 
@@ -192,7 +192,7 @@ async fn a_member_that_is_gone_is_not_waited_for() {
 }
 
 /// Members that are added in parts.
-async fn add(fixture: &Fixture, id: WorkflowId, number: u32, members: u32) {
+pub(crate) async fn add(fixture: &Fixture, id: WorkflowId, number: u32, members: u32) {
     for from in (0..members).step_by(1_000) {
         let member = |place| {
             let of = Membership { workflow: id, number, step: "g".to_owned(), place, refers: false };

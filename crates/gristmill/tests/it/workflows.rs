@@ -2,6 +2,7 @@
 
 mod inputs;
 mod partial;
+mod reruns;
 mod results;
 
 use std::future::{Ready, ready};

@@ -1,7 +1,9 @@
+use std::sync::Arc;
+
 use gristmill_core::kit::encode::{
     chore_of, paused_from, paused_of, retention_from, step_state_of, workflow_end_from, workflow_end_of,
 };
-use gristmill_core::workflow::{Chore, Flow, FlowStep, Run, StepRow, Tally, WorkflowEnd};
+use gristmill_core::workflow::{Chore, Flow, FlowStep, Graph, Run, StepRow, Tally, WorkflowEnd};
 use gristmill_core::{Retention, StoreError, StoreErrorKind, Timestamp, WorkflowId};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -45,7 +47,7 @@ pub(super) fn read(conn: &Connection, id: WorkflowId) -> Result<Result<Kept, Mis
         let end = workflow_end_from(row.get(2)?);
         Ok(Kept {
             id,
-            flow: Flow { run, end, steps: Vec::new() },
+            flow: Flow { run, end, graph: Arc::default(), steps: Vec::new() },
             was: (run, end, false),
             steps_were: Vec::new(),
             retention: row.get(3)?,
@@ -59,6 +61,7 @@ pub(super) fn read(conn: &Connection, id: WorkflowId) -> Result<Result<Kept, Mis
         return Ok(Err(Missing::Damaged));
     };
     kept.steps_were = steps.iter().map(|step| (step.row, step.chore)).collect();
+    kept.flow.graph = Arc::new(Graph::of(steps.iter().map(|step| &*step.spec)));
     kept.flow.steps = steps;
     kept.was.2 = kept.flow.is_held();
     Ok(Ok(kept))
