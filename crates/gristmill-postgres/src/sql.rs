@@ -237,7 +237,7 @@ queries! {
     WaitEnded "wait_ended" [UUID_ARRAY];
     WaitHeard "wait_heard" [TEXT_ARRAY, UUID_ARRAY, INT8];
     WaitLook "wait_look" [TEXT_ARRAY];
-    WaitRelease "wait_release" [INT8, UUID_ARRAY];
+    WaitRelease "wait_release" [INT8, INT8_ARRAY, UUID_ARRAY];
     WaitWalk "wait_walk" [TEXT, UUID, INT8];
     WaiterList "waiter_list" [TEXT, TEXT, UUID, INT8];
     WaitingCount "waiting_count" [INT4, INT8];
