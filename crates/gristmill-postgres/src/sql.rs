@@ -155,7 +155,7 @@ queries! {
     MemorySay "memory_say" [UUID, INT4, TEXT];
     MemoryTasks "memory_tasks" [UUID, INT8];
     MemoryTold "memory_told" [TEXT_ARRAY, TEXT_ARRAY, UUID_ARRAY];
-    MemoryWaits "memory_waits" [UUID];
+    MemoryWaits "memory_waits" [UUID, INT8];
     MigrationExists "migration_exists" [TEXT];
     MigrationInsert "migration_insert" [INT8, INT8, TEXT, TEXT];
     MigrationList "migration_list" [];
