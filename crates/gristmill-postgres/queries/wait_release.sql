@@ -1,9 +1,9 @@
 -- Index: the primary key of scheduled.
--- As scheduled_release.sql, but for those whom somebody else has in hand.
+-- As scheduled_release.sql, of tasks whose arrivals are known, but for those whom somebody else has in hand.
 WITH free AS MATERIALIZED (
-  SELECT id FROM {s}.scheduled WHERE id = ANY($2) AND flags & {unknown} = 0 FOR UPDATE SKIP LOCKED
+  SELECT seq FROM {s}.scheduled WHERE seq = ANY($2) AND id = ANY($3) AND flags & {unknown} = 0 FOR UPDATE SKIP LOCKED
 ), gone AS (
-  DELETE FROM {s}.scheduled WHERE id = ANY (ARRAY(SELECT id FROM free)) RETURNING {columns}, run_at
+  DELETE FROM {s}.scheduled WHERE seq = ANY (ARRAY(SELECT seq FROM free)) RETURNING {columns}, run_at
 ), placed AS (
   SELECT *, {placed} AS place FROM (SELECT {columns}, {now} AS run_at, false AS blocked, {now} AS now FROM gone) g
 ), {enter}

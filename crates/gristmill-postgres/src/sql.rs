@@ -155,7 +155,7 @@ queries! {
     MemorySay "memory_say" [UUID, INT4, TEXT];
     MemoryTasks "memory_tasks" [UUID, INT8];
     MemoryTold "memory_told" [TEXT_ARRAY, TEXT_ARRAY, UUID_ARRAY];
-    MemoryWaits "memory_waits" [UUID];
+    MemoryWaits "memory_waits" [UUID, INT8];
     MigrationExists "migration_exists" [TEXT];
     MigrationInsert "migration_insert" [INT8, INT8, TEXT, TEXT];
     MigrationList "migration_list" [];
@@ -243,7 +243,7 @@ queries! {
     WaitEnded "wait_ended" [UUID_ARRAY];
     WaitHeard "wait_heard" [TEXT_ARRAY, UUID_ARRAY, INT8];
     WaitLook "wait_look" [TEXT_ARRAY];
-    WaitRelease "wait_release" [INT8, UUID_ARRAY];
+    WaitRelease "wait_release" [INT8, INT8_ARRAY, UUID_ARRAY];
     WaitWalk "wait_walk" [TEXT, UUID, INT8];
     WaiterList "waiter_list" [TEXT, TEXT, UUID, INT8];
     WaitingCount "waiting_count" [INT4, INT8];

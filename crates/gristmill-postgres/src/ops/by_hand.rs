@@ -34,14 +34,16 @@ pub(crate) async fn release(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<R
     }
     asked.retain(|id| !released.contains_key(id));
     let mut early: Vec<Uuid> = Vec::new();
-    for row in s.rows(Q::ScheduledRelease, &[&s.now, &asked]).await? {
+    s.spare_days().await?;
+    // A statement for no ids opens all days.
+    let waiting = if asked.is_empty() { Vec::new() } else { s.rows(Q::ScheduledRelease, &[&s.now, &asked]).await? };
+    for row in waiting {
         early.push(row.try_get(0)?);
         released.insert(row.try_get(0)?, ReleaseOutcome::Released);
         arrived_somewhere(s, place_of(row.try_get(1)?));
         s.own.returned_somewhere = true;
     }
     if !early.is_empty() {
-        s.spare_days().await?;
         s.execute(Q::TaskDue, &[&early, &s.now]).await?;
     }
     let states = view::task_states(s, ids).await?;

@@ -1,6 +1,7 @@
 //! What a task remembers, written on the fence of its attempt; how an attempt ends to wait; and who stands still.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use gristmill_core::durable::{Awaits, Checkpoint, Due, Kept, MISMATCH_AT, Memory, Resume, Resumed};
 use gristmill_core::kit::Word;
@@ -129,12 +130,12 @@ async fn suspend(
             s.execute(Q::MemoryPut, &[&id, &taken.seq, position, name, occurrence, code, text, until, awaits]).await?;
         }
         bring(s, &checkpoint.children, starting).await?;
-        awaits = arm(s, id).await?;
+        awaits = arm(s, id, taken.seq).await?;
         let has_come = take_what_came(s, id, &awaits).await?;
         if has_come {
             awaits.clear();
         }
-        let delay = if has_come { std::time::Duration::ZERO } else { due.delay(taken.now) };
+        let delay = if has_come { Duration::ZERO } else { due.delay(taken.now) };
         settlement = Settlement { logs: checkpoint.logs.clone(), ..Settlement::new(checkpoint.lease, Ending::Snooze { delay }) };
         // It was started in time.
         if let Some(facts) = taken.facts.as_mut().filter(|facts| facts.expires_at.is_some()) {
@@ -150,9 +151,9 @@ async fn suspend(
 }
 
 /// All that a task waits for beside its time, to be found by it from now on. Locked: whoever tells of it does so before or after this.
-async fn arm(s: &mut Session<'_>, id: Uuid) -> Result<Vec<Awaits>, Fault> {
+async fn arm(s: &mut Session<'_>, id: Uuid, seq: i64) -> Result<Vec<Awaits>, Fault> {
     let (mut all, mut positions, mut texts) = (Vec::new(), Vec::new(), Vec::new());
-    for row in s.rows(Q::MemoryWaits, &[&id]).await? {
+    for row in s.rows(Q::MemoryWaits, &[&id, &seq]).await? {
         let position: i32 = row.try_get(0)?;
         let Some(awaits) = kept(id, position, &row, 1)?.awaits() else { continue };
         if row.try_get::<_, Option<&str>>(4)?.is_none() {

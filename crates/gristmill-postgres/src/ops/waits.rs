@@ -156,9 +156,14 @@ pub(crate) async fn tell(s: &mut Session<'_>, telling: &Telling) -> Result<Telli
         let awaited = awaited.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<String>, Fault>>()?;
         let behind: Vec<Uuid> = awaited.iter().map(|text| after.get(text).copied().unwrap_or_default()).collect();
         let rows = s.rows(Q::WaitHeard, &[&awaited, &behind, &limit(TOLD)]).await?;
-        let heard = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-        let heard = heard.collect::<Result<Vec<(String, Uuid)>, Fault>>()?;
-        release(s, &heard.iter().map(|(_, task)| *task).collect::<Vec<_>>()).await?;
+        let (mut heard, mut tasks, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
+        for row in &rows {
+            let (awaits, task): (String, Uuid) = (row.try_get(0)?, row.try_get(1)?);
+            heard.push((awaits, task));
+            tasks.push(task);
+            seqs.push(row.try_get::<_, i64>(2)?);
+        }
+        release(s, &seqs, &tasks).await?;
         let (of_events, others): (Vec<_>, Vec<_>) = heard.iter().cloned().partition(|(awaits, _)| name_of(awaits).is_some());
         came.give(s, &of_events, &others).await?;
         next.is_done = heard.len() < TOLD;
@@ -174,8 +179,8 @@ pub(crate) async fn tell(s: &mut Session<'_>, telling: &Telling) -> Result<Telli
 }
 
 /// Makes tasks due that stand where one waits, but for those that somebody has in hand.
-async fn release(s: &mut Session<'_>, tasks: &[Uuid]) -> Result<(), Fault> {
-    for row in s.rows(Q::WaitRelease, &[&s.now, &tasks]).await? {
+async fn release(s: &mut Session<'_>, seqs: &[i64], tasks: &[Uuid]) -> Result<(), Fault> {
+    for row in s.rows(Q::WaitRelease, &[&s.now, &seqs, &tasks]).await? {
         match place_of(row.try_get(0)?) {
             Place::Ready => came_to(s, (row.try_get(1)?, row.try_get(2)?), 1),
             place => arrived_somewhere(s, place),

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use gristmill_core::durable::{Checkpoint, Due, Durable as _, Kept, Memory, NewEvent};
 use gristmill_core::{Claim, Ending, NewTask, Overrides, Retention, Settlement, Severity, Source, State, Store, TaskId, Wanted};
 use gristmill_postgres::PostgresStore;
 use uuid::Uuid;
@@ -384,6 +385,16 @@ async fn no_work_of_a_worker_locks_all_days() {
         assert_eq!(store.sweep(100).await.unwrap().rescued, 1);
         seen("a rescue", 40).await;
         house.hire().await;
+        house.run("done").await;
+        house.enqueue(vec![NewTask { expires: Some(DAY), ..house.task(Retention::default()) }]).await;
+        let lease = house.claim().await.remove(0).lease;
+        let kept = Kept::Event { name: round.to_string(), until: None };
+        let memories = vec![Memory { position: 0, name: "event".to_owned(), occurrence: 0, kept }];
+        sql.execute("DELETE FROM seen", &[]).await.unwrap();
+        store.checkpoint(Checkpoint { memories, suspend: Some(Due::Never), ..Checkpoint::new(lease) }).await.unwrap();
+        seen("an attempt that ends to wait", 60).await;
+        store.send_event(NewEvent::new(round.to_string(), "1").unwrap()).await.unwrap();
+        seen("an event that is told", 60).await;
         house.run("done").await;
         sql.execute("DELETE FROM seen", &[]).await.unwrap();
     }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use gristmill_core::durable::{Durable as _, EVENT_KEPT};
 use gristmill_core::{
     Ack, Backoff, CancelOutcome, Claim, EnqueueOutcome, Env, KindSpec, Limits, NewTask, Overrides, Policy, Retention, Source,
     State, Store, TaskId, Wake, Wanted, WorkerSpec,
@@ -305,6 +306,58 @@ async fn ten_thousand_tasks_come_back_in_order() {
     );
     let row = client.query_one(&sql, &[]).await.unwrap();
     assert_eq!((row.get(0), row.get(1)), (10_000_i64, Some(true)), "they arrive in the order in which they were given");
+}
+
+/// By the same limits as those of every other program.
+#[tokio::test]
+async fn what_an_event_brings_is_checked_in_full() {
+    let schema = Schema::new();
+    let (store, client, _) = store(&schema).await;
+    client.batch_execute(&format!("SET search_path = {}; SET standard_conforming_strings = off", schema.0)).await.unwrap();
+    let send = async |call: &str| -> Result<String, tokio_postgres::Error> {
+        Ok(client.query_one(&format!("SELECT send_event({call})"), &[]).await?.get(0))
+    };
+    let deep = |levels: usize| format!("'a', '{}{}'", "[".repeat(levels), "]".repeat(levels));
+    for (call, says) in [
+        ("NULL, '1'".to_owned(), "event: is empty"),
+        ("'', '1'".to_owned(), "event: is empty"),
+        ("repeat('a', 256), '1'".to_owned(), "event: is 256 bytes long"),
+        ("chr(10), '1'".to_owned(), "event: holds a control character"),
+        ("'a', NULL".to_owned(), "payload: is NULL"),
+        ("'a', ''".to_owned(), "payload: is no JSON"),
+        ("'a', '{'".to_owned(), "payload: is no JSON"),
+        ("'a', to_json(repeat('x', 1048576))::text".to_owned(), "payload: has 1048578 bytes of JSON; at most 1048576"),
+        (deep(129), "payload: nests deeper than 128 levels"),
+        (deep(200_000), "payload: is no JSON"),
+        ("'a', '1', -1".to_owned(), "kept_ms: is not a whole number"),
+        ("'a', '1', NULL".to_owned(), "kept_ms: is not a whole number"),
+        ("'a', '1', 9223372036854775807".to_owned(), "kept_ms: is not a whole number from 0 to 3153600000000"),
+    ] {
+        let error = send(&call).await.expect_err(says);
+        let error = error.as_db_error().unwrap();
+        assert_eq!(error.code(), &SqlState::INVALID_PARAMETER_VALUE, "{says}: {error}");
+        assert!(error.message().contains(says), "{says}: {error}");
+        assert!(error.hint().is_some_and(|hint| !hint.is_empty()), "it says what to do: {error}");
+    }
+    assert!(store.list_events(None, None, 10).await.unwrap().items.is_empty(), "nothing was kept");
+    for (call, answer) in [
+        ("'a'", "stored"),
+        ("'a', '2'", "exists"),
+        ("'b', jsonb_build_object('n', 1)::text, 3153600000000", "stored"),
+        ("'c', to_json(repeat('x', 1048574))::text", "stored"),
+        ("'d', chr(34) || chr(92) || 'u0000' || chr(34)", "stored"),
+        (&deep(128).replace("'a'", "'e'"), "stored"),
+        ("'f', '1', 0", "stored"),
+        ("'f', '2', 0", "stored"),
+    ] {
+        assert_eq!(send(call).await.unwrap(), answer, "{call}");
+    }
+    let events = store.list_events(None, None, 10).await.unwrap().items;
+    let kept = |name: &str| events.iter().find(|event| event.name == name).map(|event| event.payload.as_str());
+    assert_eq!((kept("a"), kept("b"), kept("f")), (Some("null"), Some(r#"{"n": 1}"#), None));
+    assert_eq!(kept("d"), Some(r#""\u0000""#));
+    let a = events.iter().find(|event| event.name == "a").unwrap();
+    assert_eq!(a.keep_until.since(a.sent_at), EVENT_KEPT);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ mod day;
 mod days;
 mod doors;
 mod drivers;
+mod durable;
 mod faults;
 mod functions;
 mod held;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gristmill_conformance::Subject;
 use gristmill_conformance::suite::checks;
+use gristmill_core::durable::{Durable as _, NewEvent};
 use gristmill_core::{Env, Filter, KindSpec, Overrides, Policy, Severity, Source, Store, StoreErrorKind, Timestamp, async_trait};
 use gristmill_postgres::{PostgresStore, Roles, grant_roles, migrate, migration_sql, migration_status, roles_sql};
 use tokio_postgres::{Client, NoTls};
@@ -206,6 +207,9 @@ async fn a_reader_looks_and_changes_nothing() {
     assert_eq!(reader.kinds().await.unwrap()[0].name, "mail");
     assert!(reader.workers().await.unwrap().is_empty());
     assert!(!reader.check().await.unwrap().is_empty());
+    owner.send_event(NewEvent::new("paid", "7").unwrap()).await.unwrap();
+    assert_eq!(reader.list_events(None, None, 10).await.unwrap().items[0].name, "paid");
+    assert!(reader.list_waiters(None, 10).await.unwrap().is_empty());
     // Its own task types are no reason to turn it away.
     reader.declare(&[KindSpec { name: "other".to_owned(), ..kind }]).await.unwrap();
     assert_eq!(owner.kinds().await.unwrap().len(), 1);
@@ -214,6 +218,7 @@ async fn a_reader_looks_and_changes_nothing() {
         reader.cancel(&[new.id]).await.unwrap_err(),
         reader.retry(&[new.id]).await.unwrap_err(),
         reader.pause("default", true).await.unwrap_err(),
+        reader.send_event(NewEvent::new("other", "7").unwrap()).await.unwrap_err(),
     ] {
         assert_eq!(error.kind(), StoreErrorKind::ReadOnly, "{error}");
         assert!(error.to_string().contains("the role lacks this right"), "{error}");
@@ -238,7 +243,12 @@ async fn an_enqueuer_calls_functions_and_sees_no_table() {
          \"members\": []}}')"
     );
     assert_eq!(client.query_one(&empty, &[]).await.unwrap().get::<_, String>(0), "created");
+    let sent: String = client.query_one(&format!("SELECT {s}.send_event('paid', '7')"), &[]).await.unwrap().get(0);
+    assert_eq!(sent, "stored");
     for sql in [
+        format!("SELECT {s}.keep_event('a', '1', 1, 1)"),
+        format!("SELECT payload FROM {s}.event"),
+        format!("DELETE FROM {s}.memory"),
         format!("SELECT {s}.add_tasks('[]', NULL, NULL)"),
         format!("SELECT name FROM {s}.workflow"),
         format!("SELECT args FROM {s}.task"),

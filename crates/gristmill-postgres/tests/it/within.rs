@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gristmill_conformance::MemoryStore;
+use gristmill_core::durable::{Checkpoint, Due, Kept, Memory, NewEvent, Sent};
 use gristmill_core::workflow::{NewWorkflow, Started, Workflows as _};
 use gristmill_core::{
     CancelOutcome, Claim, EnqueueOutcome, Env, NewTask, Overrides, Source, State, Store, StoreError, StoreErrorKind, TaskId,
@@ -12,6 +13,7 @@ use gristmill_core::{
 use gristmill_postgres::PostgresStore;
 
 use crate::common::{Schema, chain, task};
+use crate::workflows::{claim, enter};
 
 use EnqueueOutcome::{Conflict, Created, Exists};
 
@@ -38,6 +40,7 @@ pub(crate) trait Driver: Sized {
         store: &dyn Store,
         workflow: NewWorkflow,
     ) -> impl Future<Output = Result<Started, StoreError>> + Send;
+    fn send(conn: &mut Self::Conn, store: &dyn Store, event: NewEvent) -> impl Future<Output = Result<Sent, StoreError>> + Send;
 }
 
 /// Runs all checks with a driver.
@@ -50,6 +53,7 @@ macro_rules! checks {
             a_new_name_holds_up_nobody_else
             a_cancellation_commits_and_rolls_back_with_the_transaction
             a_workflow_lives_and_dies_with_the_callers_transaction
+            an_event_arrives_at_the_commit_and_never_after_a_rollback
             many_tasks_are_one_transaction
             the_future_can_be_spawned
             a_text_that_can_not_be_kept_is_refused_before_anything_is_sent
@@ -175,6 +179,31 @@ pub(crate) async fn a_savepoint_that_is_rolled_back_takes_its_own_tasks_only<D: 
     f.run("COMMIT").await;
     let states = [f.state(&before).await, f.state(&inside).await, f.state(&after).await];
     assert_eq!(states, [Some(State::Ready), None, Some(State::Ready)]);
+}
+
+pub(crate) async fn an_event_arrives_at_the_commit_and_never_after_a_rollback<D: Driver>() {
+    let mut f = Fixture::<D>::new().await;
+    let worker = enter(&*f.store, &f.env).await;
+    let new = f.task();
+    f.store.enqueue(vec![new.clone()]).await.unwrap();
+    let lease = claim(&*f.store, &f.env, worker, 1).await[0].lease;
+    let kept = Kept::Event { name: "it's \"paid\"".to_owned(), until: None };
+    let memories = vec![Memory { position: 0, name: "paid".to_owned(), occurrence: 0, kept }];
+    let checkpoint = Checkpoint { memories, suspend: Some(Due::Never), ..Checkpoint::new(lease) };
+    f.store.checkpoint(checkpoint).await.unwrap();
+    let event = |payload| NewEvent::new("it's \"paid\"", payload).unwrap();
+    for (payload, end, state) in [("1", "ROLLBACK", State::Scheduled), (r#"{"a\\": "\u0000"}"#, "COMMIT", State::Ready)] {
+        f.run("BEGIN").await;
+        assert_eq!(D::send(&mut f.conn, &*f.store, event(payload)).await.unwrap(), Sent::Stored);
+        assert_eq!(D::send(&mut f.conn, &*f.store, event("2")).await.unwrap(), Sent::Exists);
+        f.store.sweep(100).await.unwrap();
+        assert_eq!(f.state(&new).await, Some(State::Scheduled), "not before the commit");
+        f.run(end).await;
+        f.store.sweep(100).await.unwrap();
+        assert_eq!(f.state(&new).await, Some(state));
+    }
+    let kept = f.store.memories(new.id).await.unwrap().kept.remove(0).kept;
+    assert_eq!(kept, Kept::Value(r#"{"a\\": "\u0000"}"#.to_owned()), "as it was sent");
 }
 
 pub(crate) async fn a_waiting_worker_finds_it_after_the_commit_and_not_before<D: Driver>() {

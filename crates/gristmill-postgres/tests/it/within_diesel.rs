@@ -1,7 +1,9 @@
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use gristmill_core::durable::{NewEvent, Sent};
 use gristmill_core::workflow::{NewWorkflow, Started};
 use gristmill_core::{
-    CancelOutcome, CancelWithin, EnqueueOutcome, Env, NewTask, Overrides, StartWithin, State, Store, StoreError, TaskId, Within,
+    CancelOutcome, CancelWithin, EnqueueOutcome, Env, NewTask, Overrides, SendWithin, StartWithin, State, Store, StoreError,
+    TaskId, Within,
 };
 use gristmill_postgres::PostgresStore;
 
@@ -43,6 +45,14 @@ impl Driver for Diesel {
         workflow: NewWorkflow,
     ) -> impl Future<Output = Result<Started, StoreError>> + Send {
         StartWithin::start_workflow(conn, store, workflow)
+    }
+
+    fn send(
+        conn: &mut AsyncPgConnection,
+        store: &dyn Store,
+        event: NewEvent,
+    ) -> impl Future<Output = Result<Sent, StoreError>> + Send {
+        SendWithin::send_event(conn, store, event)
     }
 }
 

@@ -18,19 +18,19 @@ use crate::common::{Schema, chain, client, step, task, workflow};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Longer than a workflow may stand still before it is looked at.
-const STILL: Duration = Duration::from_secs(30);
+pub(crate) const STILL: Duration = Duration::from_secs(30);
 
-struct House {
-    store: Arc<PostgresStore>,
-    env: Env,
-    time: VirtualTime,
-    worker: WorkerId,
-    sql: Client,
-    schema: Schema,
+pub(crate) struct House {
+    pub(crate) store: Arc<PostgresStore>,
+    pub(crate) env: Env,
+    pub(crate) time: VirtualTime,
+    pub(crate) worker: WorkerId,
+    pub(crate) sql: Client,
+    pub(crate) schema: Schema,
 }
 
 impl House {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let schema = Schema::new();
         let (env, time) = Env::virtual_time(Timestamp::from_millis(1_800_000_000_000), 7);
         // Whatever waits for somebody's transaction would not end.
@@ -46,11 +46,11 @@ impl House {
         assert_eq!(self.store.start_workflow(new.clone()).await.unwrap(), Started::Created);
     }
 
-    async fn claim(&self, limit: usize) -> Vec<Claimed> {
+    pub(crate) async fn claim(&self, limit: usize) -> Vec<Claimed> {
         claim(&*self.store, &self.env, self.worker, limit).await
     }
 
-    async fn succeed(&self, claimed: Vec<Claimed>) {
+    pub(crate) async fn succeed(&self, claimed: Vec<Claimed>) {
         let all = claimed.into_iter().map(|claimed| Settlement::new(claimed.lease, Ending::Succeeded)).collect();
         for settled in within(self.store.settle(all)).await.unwrap() {
             assert_eq!(settled, Settled::Done(State::Succeeded));
@@ -83,23 +83,23 @@ impl House {
         Extension { workflow: id, step: 0, from, members: (from..from + count).map(member).collect(), close: false }
     }
 
-    async fn sweep(&self) {
+    pub(crate) async fn sweep(&self) {
         within(self.store.sweep(1_000)).await.unwrap();
     }
 
-    async fn run(&self, sql: &str) -> u64 {
+    pub(crate) async fn run(&self, sql: &str) -> u64 {
         self.sql.execute(sql, &[]).await.unwrap()
     }
 
     /// A connection with an open transaction in which this was done.
-    async fn open(&self, sql: &str) -> Client {
+    pub(crate) async fn open(&self, sql: &str) -> Client {
         let other = client().await;
         other.batch_execute(&format!("SET search_path = {}; BEGIN; {sql}", self.schema.0)).await.unwrap();
         other
     }
 }
 
-async fn enter(store: &dyn Store, env: &Env) -> WorkerId {
+pub(crate) async fn enter(store: &dyn Store, env: &Env) -> WorkerId {
     let id = env.worker_id();
     let spec = WorkerSpec {
         id,
@@ -113,12 +113,12 @@ async fn enter(store: &dyn Store, env: &Env) -> WorkerId {
     id
 }
 
-async fn claim(store: &dyn Store, env: &Env, worker: WorkerId, limit: usize) -> Vec<Claimed> {
+pub(crate) async fn claim(store: &dyn Store, env: &Env, worker: WorkerId, limit: usize) -> Vec<Claimed> {
     let claim = Claim { worker, fence: env.fence(), wanted: vec![Wanted::new("default", limit)], again: false };
     store.claim(&claim).await.unwrap()
 }
 
-async fn within<T>(work: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, work).await.unwrap_or_else(|_| panic!("it waits for somebody's transaction"))
 }
 
@@ -128,7 +128,7 @@ fn settles(claimed: &Claimed) -> String {
     format!("SELECT settle_succeeded('{}', '{}', 1, NULL, NULL, NULL, '[]')", lease.id.as_uuid(), lease.fence.as_uuid())
 }
 
-fn cancels(id: TaskId) -> String {
+pub(crate) fn cancels(id: TaskId) -> String {
     format!("SELECT cancel_tasks(ARRAY['{}'::uuid])", id.as_uuid())
 }
 

@@ -1,6 +1,8 @@
+use gristmill_core::durable::{NewEvent, Sent};
 use gristmill_core::workflow::{NewWorkflow, Started};
 use gristmill_core::{
-    CancelOutcome, CancelWithin, EnqueueOutcome, Env, NewTask, Overrides, StartWithin, State, Store, StoreError, TaskId, Within,
+    CancelOutcome, CancelWithin, EnqueueOutcome, Env, NewTask, Overrides, SendWithin, StartWithin, State, Store, StoreError,
+    TaskId, Within,
 };
 use gristmill_postgres::PostgresStore;
 
@@ -44,6 +46,14 @@ impl Driver for Sqlx {
         workflow: NewWorkflow,
     ) -> impl Future<Output = Result<Started, StoreError>> + Send {
         StartWithin::start_workflow(conn, store, workflow)
+    }
+
+    fn send(
+        conn: &mut PgConnection,
+        store: &dyn Store,
+        event: NewEvent,
+    ) -> impl Future<Output = Result<Sent, StoreError>> + Send {
+        SendWithin::send_event(conn, store, event)
     }
 }
 
