@@ -1,6 +1,6 @@
 //! Workflows that tasks start: to go on with their result, or to become them.
 
-use gristmill::workflow::WorkflowState;
+use gristmill::workflow::{Callback, WorkflowState};
 
 use super::*;
 
@@ -64,7 +64,7 @@ async fn refused(cx: &Context<Probe>, how: String) -> Result<u32> {
 async fn grown() -> (World, Harness) {
     let world = World::default();
     let app = world.app().register::<Double>().register::<Sum>().register::<Runs>().register::<Tree>();
-    let test = Harness::new(app.register::<Grows>().register::<Refused>().register::<After>()).await.unwrap();
+    let test = Harness::new(app.register::<Grows>().register::<Refused>().register::<After>().register::<Then>()).await.unwrap();
     (world, test)
 }
 
@@ -182,4 +182,28 @@ async fn a_workflow_is_a_task_of_a_type_that_every_worker_has() {
     test.drain().await.unwrap();
     let error = wrong.result().await.unwrap_err().to_string();
     assert!(error.contains("/steps/a/task: there is no task type `dubble`; did you mean double?"), "{error}");
+}
+
+/// Knows nothing of what follows.
+#[task(name = "then")]
+async fn then(cx: &Context<Probe>, n: u32, callback: Callback) -> Result<u32> {
+    cx.enqueue_named(callback.name(), callback.args()).await?;
+    Ok(n)
+}
+
+#[tokio::test]
+async fn a_task_with_its_arguments_is_an_argument_of_another() {
+    let (_, test) = grown().await;
+    let callback = Callback::of(&Leaf { n: 7 }).unwrap();
+    let mut w = test.client().workflow("callbacks");
+    let first = w.step("first", Double { n: 2 });
+    w.step("then", Then::with(first.result(), callback));
+    let run = w.start().await.unwrap().typed::<u32>();
+    test.drain().await.unwrap();
+    assert_eq!(run.result().await.unwrap(), 4);
+    let filter = gristmill::core::Filter { kind: Some("leaf".to_owned()), ..Default::default() };
+    let leaves = test.client().tasks().list(&filter, None, 10).await.unwrap().items;
+    assert_eq!(leaves.iter().map(|leaf| leaf.args.as_str()).collect::<Vec<_>>(), [r#"{"n":7}"#]);
+    let wrong = test.client().enqueue_named("then", json!({ "n": 1, "callback": { "task": "leaf" } })).await.unwrap_err();
+    assert!(wrong.to_string().contains("args"), "{wrong}");
 }
