@@ -56,8 +56,8 @@ use gristmill::App;
 
 use crate::cli::{Cli, Command};
 use crate::commands::{
-    beat, bench, completions, config as config_command, dev, doctor, enqueue, events, init, kinds as kinds_command, migrate, names,
-    queues, schedules, tasks, worker, workers, workflows,
+    beat, bench, completions, config as config_command, dev, doctor, enqueue, events, init, kinds as kinds_command, migrate,
+    names, queues, schedules, tasks, worker, workers, workflows,
 };
 use crate::connect::Session;
 use crate::exit::CliError;

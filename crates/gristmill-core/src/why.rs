@@ -359,7 +359,11 @@ impl fmt::Display for Reason {
             }
             Self::AwaitsWorkflow { position, workflow, has_become } => {
                 let what = if *has_become { "it has become" } else { "it awaits the end of" };
-                write!(f, "{what} the workflow {workflow}, as its step {}; `workflows show {workflow}` tells of that", nth(*position))
+                write!(
+                    f,
+                    "{what} the workflow {workflow}, as its step {}; `workflows show {workflow}` tells of that",
+                    nth(*position)
+                )
             }
             Self::StandsStill { task, position, expected, found } => {
                 write!(f, "it stands still: as its step {} it remembers `{expected}`, and its code ", nth(*position))?;
@@ -549,8 +553,13 @@ mod tests {
 
     #[test]
     fn as_json_a_reason_has_its_code_and_its_text() {
-        let json =
-            serde_json::to_value(Why::of(&task(State::Ready), None, &[], &[queue(true, 1, 0)], &[worker(true, "mail", "mail.send")]));
+        let json = serde_json::to_value(Why::of(
+            &task(State::Ready),
+            None,
+            &[],
+            &[queue(true, 1, 0)],
+            &[worker(true, "mail", "mail.send")],
+        ));
         let json = json.unwrap();
         assert_eq!((&json["state"], &json["reasons"][0]["code"]), (&"ready".into(), &"queue_paused".into()));
         assert_eq!(json["reasons"][0]["queue"], "mail");
@@ -660,8 +669,9 @@ mod tests {
         let mismatch = Mismatch { position: 3, expected: "charge".to_owned(), found: Some("check".to_owned()), fails: false };
         let stands = said(never, &[memory(MISMATCH_AT, Kept::Mismatch(mismatch)), event(None)]);
         assert!(
-            stands.starts_with("it stands still: as its step 4 it remembers `charge`, and its code asks for `check`; `tasks resume ")
-                && stands.contains("--forget")
+            stands.starts_with(
+                "it stands still: as its step 4 it remembers `charge`, and its code asks for `check`; `tasks resume "
+            ) && stands.contains("--forget")
                 && !stands.contains('|'),
             "{stands}"
         );

@@ -55,9 +55,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use gristmill_conformance::{MemoryBroker, MemoryStore};
-pub use replay::Replayed;
 #[cfg(feature = "postgres")]
 pub use gristmill_postgres::Sandbox as PostgresSandbox;
+pub use replay::Replayed;
 
 #[doc(hidden)]
 pub use beat::assert_one_scheduled;

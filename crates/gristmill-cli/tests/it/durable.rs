@@ -1,11 +1,13 @@
 //! `events`, `tasks resume|export`, `workflows export|doctor`, and what `tasks why` says of tasks that wait by their steps.
 
+use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gristmill::{App, Client, Context, Error, Result, task};
 use serde_json::json;
 
+use crate::crash::{DRAIN, with_failpoint};
 use crate::sandbox::{Sandbox, until};
 use crate::schema::Schema;
 
@@ -54,7 +56,11 @@ fn sees_and_sends(sandbox: &Sandbox, url: &str) {
     assert_eq!(waiting, json!({ "items": [{ "event": "paid:17", "task": id, "until": null }] }));
     let why = sandbox.json(&["tasks", "why", &id]);
     assert_eq!((&why["reasons"][0]["code"], &why["reasons"][0]["event"]), (&json!("awaits_event"), &json!("paid:17")));
-    assert!(sandbox.ok(&["tasks", "why", &id]).contains("it awaits the event `paid:17` as its step 2; `events send paid:17` sends it"));
+    assert!(
+        sandbox
+            .ok(&["tasks", "why", &id])
+            .contains("it awaits the event `paid:17` as its step 2; `events send paid:17` sends it")
+    );
     let exported = sandbox.json(&["tasks", "export", &id]);
     assert_eq!(exported["steps"][0], json!({ "position": 0, "name": "charge", "occurrence": 0, "kept": "value", "value": 7 }));
     assert_eq!(exported["steps"][1]["kept"], "event");
@@ -102,7 +108,11 @@ fn stands_and_resumes(sandbox: &Sandbox, url: &str) {
     assert!(reason["text"].as_str().unwrap().contains(&format!("`tasks resume {id}` lets it go on")), "{reason}");
     assert_eq!(sandbox.json(&["tasks", "resume", &id]), json!({ "items": [{ "id": id, "outcome": "done" }] }));
     runtime.block_on(drain(&client));
-    assert_eq!(sandbox.json(&["tasks", "why", &id])["reasons"][0]["code"], "stands_still", "by the same code it comes no further");
+    assert_eq!(
+        sandbox.json(&["tasks", "why", &id])["reasons"][0]["code"],
+        "stands_still",
+        "by the same code it comes no further"
+    );
     sandbox.ok(&["tasks", "resume", &id, "--forget"]);
     runtime.block_on(drain(&client));
     assert_eq!(sandbox.show(&id)["result"], "ann");
@@ -119,7 +129,13 @@ fn a_workflow_within_a_workflow_runs_and_is_exported_and_what_stands_still_is_to
 #[test]
 fn a_workflow_within_a_workflow_runs_and_is_exported_and_what_stands_still_is_told_on_postgres() {
     let schema = Schema::new();
-    nests(&Sandbox::with_echo().env("GRISTMILL_STORE", &schema.url()));
+    let sandbox = Sandbox::with_echo().env("GRISTMILL_STORE", &schema.url());
+    nests(&sandbox);
+    let form = r#"{"name": "pages", "steps": {"resize": {"task": "echo", "args": {"pages": 3}}}}"#;
+    let id = schema.text(&format!("SELECT gristmill.enqueue('gristmill.workflow', '{form}')")).unwrap();
+    let _worker = sandbox.worker(&[]);
+    until("what SQL has started has ended", || sandbox.show(&id)["state"] == "succeeded");
+    assert_eq!(sandbox.show(&id)["result"], json!({ "pages": 3 }));
 }
 
 fn nests(sandbox: &Sandbox) {
@@ -145,7 +161,12 @@ fn nests(sandbox: &Sandbox) {
     let result = sandbox.show(rest["id"].as_str().unwrap());
     assert_eq!(result["result"], json!({ "n": 1 }));
     // As SQL does, with an enqueue.
-    let alone = sandbox.ok(&["enqueue", "gristmill.workflow", "--args", r#"{"name": "w", "steps": {"a": {"task": "echo", "args": {"n": 2}}}}"#]);
+    let alone = sandbox.ok(&[
+        "enqueue",
+        "gristmill.workflow",
+        "--args",
+        r#"{"name": "w", "steps": {"a": {"task": "echo", "args": {"n": 2}}}}"#,
+    ]);
     let worker = sandbox.worker(&[]);
     until("the task has ended", || sandbox.show(&alone)["state"] == "succeeded");
     drop(worker);
@@ -159,7 +180,6 @@ fn bad_events_and_ids_are_told() {
         (2, vec!["events", "send", "paid", "ann"], "it is no JSON"),
         (2, vec!["events", "send", ""], "event: is empty; give it a name"),
         (2, vec!["events", "send", "paid", "--keep", "-1s"], "a duration begins with a number"),
-        (2, vec!["events", "list", "--waiting", "--cursor", "1"], "cannot be used with"),
         (1, vec!["tasks", "export", "019a3f5c-8b1e-7c40-9d53-0a4f3b1f0001"], "there is no task"),
         (1, vec!["tasks", "resume", "019a3f5c-8b1e-7c40-9d53-0a4f3b1f0001"], "1 task could not be resumed"),
         (2, vec!["tasks", "resume", "019a3f5c-8b1e-7c40-9d53-0a4f3b1f0001", "--fail", "--forget"], "cannot be used with"),
@@ -168,5 +188,23 @@ fn bad_events_and_ids_are_told() {
     ] {
         let told = sandbox.fails(code, &args);
         assert!(told.contains(words), "{args:?}: {told}");
+    }
+}
+
+/// Right before and right after what it waits for is written; and what was written and not answered is not done twice.
+#[test]
+fn a_worker_that_dies_or_hears_nothing_when_its_task_begins_to_wait_starts_what_that_waits_for_once() {
+    for point in ["checkpoint.before=abort", "checkpoint.after=abort", "checkpoint.before=error", "checkpoint.after=error"] {
+        let sandbox = Sandbox::with_echo();
+        let form = r#"{"name": "inner", "steps": {"a": {"task": "echo", "args": {"n": 2}}}}"#;
+        let id = sandbox.enqueue("gristmill.workflow", form);
+        let status = with_failpoint(&sandbox, point, DRAIN);
+        assert_eq!(status.signal(), point.ends_with("abort").then_some(6), "{point} was not passed");
+        sandbox.ok(DRAIN);
+        let task = sandbox.show(&id);
+        assert_eq!((&task["state"], &task["result"]), (&json!("succeeded"), &json!({ "n": 2 })), "{point}: {task}");
+        assert_eq!(sandbox.json(&["workflows", "list"])["items"].as_array().unwrap().len(), 1, "{point}");
+        assert_eq!(sandbox.json(&["tasks", "list", "--kind", "echo"])["items"].as_array().unwrap().len(), 1, "{point}");
+        sandbox.ok(&["doctor"]);
     }
 }

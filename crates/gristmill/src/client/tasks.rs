@@ -3,12 +3,12 @@ use super::cancel::Cancel;
 use crate::client::Client;
 use crate::core::durable::{Resume, Resumed};
 use crate::core::limits::PAGE_ITEMS_MAX;
-use crate::durable::Recorded;
 use crate::core::workflow::{StepWord, WorkflowRecord};
 use crate::core::{
     CancelOutcome, Cursor, DeleteOutcome, Filter, Page, ReleaseOutcome, RetryOutcome, State, StoreError, TaskId, TaskRecord, Why,
     WhyMember,
 };
+use crate::durable::Recorded;
 
 /// The tasks of a store: look, cancel, retry, release, delete; one, or all that match. Made by [`Client::tasks`].
 #[derive(Clone, Copy, Debug)]

@@ -44,7 +44,11 @@
 //! which can't be dropped: there the call fails, and the handler should return that error.
 //!
 //! Several things may be asked for at once (`tokio::join!`, `select!`): an attempt ends to wait once nothing but waiting is left
-//! of it, steps that run included. Whatever else goes on beside them, such as a timer of the runtime, is not waited for.
+//! of it, steps that run included. Whatever else goes on beside them, such as a timer of the runtime, is not waited for. Which of several came
+//! first is not remembered: where the handler goes on by that, a step should say it.
+//!
+//! [Middleware](crate::middleware) is dropped with the handler, and [hooks](crate::App::on_failed_attempt) are not told: an attempt that ends to wait has
+//! neither failed nor succeeded.
 //!
 //! # The order
 //! Each thing has its *position* in the order of the asking, which is when the method is called. An attempt has to ask for the same things in the same
@@ -71,8 +75,8 @@ use std::fmt;
 pub use crate::core::durable::{EVENT_KEPT, EventRecord, Mismatch, Resume, Resumed, Sent, Waiter};
 use crate::core::{Failure, TaskId};
 pub(crate) use current::in_step_of_thread;
-pub use recorded::{Recorded, RecordedStep};
 pub(crate) use journal::{Begin, Journal, OnThread};
+pub use recorded::{Recorded, RecordedStep};
 
 /// What something that a task asked for failed with for good: a [step](crate::Context::step) with
 /// [`Error::fail`](crate::Error::fail), or a workflow. Each attempt is told the same, so that a handler that goes on by it does so each time.

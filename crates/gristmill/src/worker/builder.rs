@@ -5,12 +5,12 @@ use std::time::Duration;
 use crate::beat::ScheduleError;
 use crate::core::{InvalidInput, KindSpec, StoreError, limits};
 use crate::near::did_you_mean;
-use crate::workflow::NESTED;
 use crate::runtime::Ground;
 use crate::worker::companion::Companion;
 use crate::worker::report::ExitReport;
 use crate::worker::run::{self, Asked, Running};
 use crate::worker::signals::StopSignals;
+use crate::workflow::NESTED;
 
 /// Options of a worker, then [`start`](Self::start).
 ///

@@ -1,6 +1,7 @@
 //! Durable steps as an application writes them, on the store in memory.
 
 mod grown;
+mod stores;
 mod waits;
 
 use std::sync::Arc;
@@ -513,5 +514,5 @@ async fn who_stood_still_and_was_released_is_not_said_to_stand_still() {
     test.client().tasks().release(handle.id()).await.unwrap();
     test.drain().await.unwrap();
     let why = test.client().tasks().why(handle.id()).await.unwrap().unwrap();
-    assert!(matches!(&why.reasons[..], [gristmill::record::Reason::Sleeps { position: 3, .. }]), "{why:?}");
+    assert!(matches!(&why.reasons[..], [gristmill::record::Reason::Sleeps { position: 3, .. }, ..]), "{why:?}");
 }

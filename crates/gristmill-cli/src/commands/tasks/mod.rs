@@ -78,7 +78,9 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
     let which = match &args {
         Args::List(args) => Some(&args.filter),
         Args::Cancel(bulk) | Args::Retry(bulk) | Args::Delete(bulk) => Some(&bulk.filter),
-        Args::Show(_) | Args::Why(_) | Args::Export(_) | Args::Logs(_) | Args::Wait(_) | Args::Release(_) | Args::Resume(_) => None,
+        Args::Show(_) | Args::Why(_) | Args::Export(_) | Args::Logs(_) | Args::Wait(_) | Args::Release(_) | Args::Resume(_) => {
+            None
+        }
     };
     if let Some(parent) = which.and_then(|which| which.parent.as_ref()) {
         filter.parent = Some(parent.find(&client).await?);

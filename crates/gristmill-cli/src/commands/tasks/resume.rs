@@ -1,6 +1,6 @@
+use gristmill::Client;
 use gristmill::core::TaskId;
 use gristmill::durable::{Resume, Resumed};
-use gristmill::Client;
 use serde::Serialize;
 
 use crate::commands::ids::{IdText, find_all};
@@ -49,6 +49,8 @@ pub(super) async fn run(args: &Args, client: &Client, out: &Out) -> Result<(), C
     })?;
     match left {
         0 => Ok(()),
-        left => Err(CliError::failed(format!("{} could not be resumed, as not standing still or not there", number_of(left, "task")))),
+        left => {
+            Err(CliError::failed(format!("{} could not be resumed, as not standing still or not there", number_of(left, "task"))))
+        }
     }
 }

@@ -10,14 +10,14 @@ use std::fmt;
 
 use serde_json::Value;
 
-pub(crate) use nested::NESTED;
+pub use nested::NESTED;
 
 use super::plan::under;
 use super::{MemberDraft, Start, StartError, Written};
 use crate::client::Client;
+use crate::core::workflow::{Draft, DraftError, pointer_part};
 use crate::core::{InvalidInput, Overrides, Policy};
 use crate::runtime::Runtime;
-use crate::core::workflow::{Draft, DraftError, pointer_part};
 
 /// The largest form that is read.
 pub const FORM_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -8,8 +8,8 @@ use super::{Form, FormError, Mistakes};
 use crate::core::workflow::{Reference, Wanted, references};
 use crate::written::Entries;
 
-/// The task type of a step that is a workflow itself. Every worker has it.
-pub(crate) const NESTED: &str = "gristmill.workflow";
+/// The task type of a step that is a workflow itself, which every worker on a store has. Its arguments are a workflow in its JSON [form](Form).
+pub const NESTED: &str = "gristmill.workflow";
 /// So deep may workflows stand within each other.
 const DEPTH_MAX: usize = 8;
 /// Where the arguments have the text of a form, and what the steps around it gave.
@@ -60,11 +60,12 @@ impl Form {
         };
         // It may come from whoever the application serves, and must not read a result.
         if let Some((of, _)) = given.iter().find(|(_, value)| !references(value).is_ok_and(|found| found.is_empty())) {
-            let why = format!("`{of}` has an object with the key `$result`, `$results` or `$failure`, which would be taken for a reference");
+            let why = format!(
+                "`{of}` has an object with the key `$result`, `$results` or `$failure`, which would be taken for a reference"
+            );
             return Err(FormError::one("/given", why));
         }
-        let form: &RawValue =
-            serde_json::from_str(&text).map_err(|error| FormError::one("", format!("is not JSON: {error}")))?;
+        let form: &RawValue = serde_json::from_str(&text).map_err(|error| FormError::one("", format!("is not JSON: {error}")))?;
         read_within(form, Around::Task(given)).0
     }
 }

@@ -5,18 +5,18 @@ use gristmill::workflow::{Callback, WorkflowState};
 use super::*;
 
 #[task(name = "double", max_attempts = 1)]
-async fn double(n: u32) -> Result<u32> {
+pub(super) async fn double(n: u32) -> Result<u32> {
     if n == 13 { Err(Error::fail("unlucky")) } else { Ok(2 * n) }
 }
 
 #[task(name = "sum")]
-async fn sum(parts: Vec<u32>) -> Result<u32> {
+pub(super) async fn sum(parts: Vec<u32>) -> Result<u32> {
     Ok(parts.iter().sum())
 }
 
 /// Runs a workflow and goes on with its result.
 #[task(name = "runs", backoff = fixed("0s"))]
-async fn runs(cx: &Context<Probe>, n: u32) -> Result<String> {
+pub(super) async fn runs(cx: &Context<Probe>, n: u32) -> Result<String> {
     let count = cx.step("count", async || Ok(3)).await?;
     let mut w = cx.workflow("doubles");
     let parts = w.each("double", (0..count).map(|at| Double { n: n + at }));
@@ -28,7 +28,7 @@ async fn runs(cx: &Context<Probe>, n: u32) -> Result<String> {
 
 /// Becomes a workflow of tasks like itself, to a depth.
 #[task(name = "tree")]
-async fn tree(cx: &Context<Probe>, depth: u32) -> Result<u32> {
+pub(super) async fn tree(cx: &Context<Probe>, depth: u32) -> Result<u32> {
     if depth == 0 {
         return Ok(1);
     }
@@ -40,7 +40,7 @@ async fn tree(cx: &Context<Probe>, depth: u32) -> Result<u32> {
 
 /// Has its own result, once what it grew has succeeded.
 #[task(name = "grows")]
-async fn grows(cx: &Context<Probe>, n: u32) -> Result<String> {
+pub(super) async fn grows(cx: &Context<Probe>, n: u32) -> Result<String> {
     cx.enqueue(Leaf { n: 9 }).await?;
     let mut w = cx.workflow("more");
     w.step("double", Double { n });
@@ -160,7 +160,8 @@ async fn a_workflow_that_can_not_be_fails_the_task_and_says_why() {
 #[tokio::test]
 async fn a_workflow_is_a_task_of_a_type_that_every_worker_has() {
     let (_, test) = grown().await;
-    let innermost = json!({ "name": "innermost", "steps": { "double": { "task": "double", "args": { "n": { "$result": "first" } } } } });
+    let innermost =
+        json!({ "name": "innermost", "steps": { "double": { "task": "double", "args": { "n": { "$result": "first" } } } } });
     let inner = json!({ "name": "inner", "steps": {
         "again": { "task": "double", "args": { "n": { "$result": "first" } } },
         "deep": { "workflow": innermost },
