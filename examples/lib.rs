@@ -9,6 +9,7 @@
 //! | `fan_out` | children that are committed with their parent, progress, state, outcomes as values |
 //! | `workflow_upload` | a workflow: a task for each upload, one that merges them, what follows, and a failure that is tolerated |
 //! | `workflow_order` | a workflow whose steps are undone when a later one fails |
+//! | `onboarding` | three days of one handler: durable steps, sleeps and an event, with the clock moved |
 //! | `middleware` | code around all attempts and enqueues: a trace that goes along, measurements, a value in the context |
 //! | `encryption` | arguments and results that are stored encrypted, with keys that change |
 //! | `own_binary` | an application's binary with all commands of the stock one |

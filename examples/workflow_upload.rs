@@ -1,7 +1,9 @@
 //! A workflow: each uploaded report is processed by a task of its own, one task merges what they found, exactly once and whatever was
-//! retried, and whoever waits for it is told. One report can't be read, which is tolerated.
+//! retried, and whoever waits for it is told. One report can't be read, which is tolerated, and one takes its worker down with it.
 
 use std::ops::RangeInclusive;
+use std::process::Command;
+use std::time::Duration;
 
 use gristmill::schemars::JsonSchema;
 use gristmill::workflow::{Failed, WorkflowHandle};
@@ -23,6 +25,9 @@ async fn process(cx: &Context, upload: u32) -> Result<Part> {
     }
     if cx.attempt() == 1 && upload == 2 {
         return Err(Error::retry("the storage is slow today")); // another attempt
+    }
+    if upload == 3 && is_doomed() {
+        std::process::abort(); // as if it had run out of memory; another worker takes it over
     }
     Ok(Part { lines: 100, hits: 20 * upload })
 }
@@ -63,14 +68,26 @@ async fn upload(client: &Client, commit: &str, uploads: RangeInclusive<u32>) -> 
     Ok(w.start().await?.typed())
 }
 
+/// Whether this process is the worker that is killed.
+fn is_doomed() -> bool {
+    std::env::args().any(|arg| arg == "doomed")
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let app = App::new(()).register::<Process>().register::<Merge>().register::<Notify>().register::<Flag>();
     let client = app.connect("sqlite:workflow_upload.db").await?;
-    let worker = client.worker().queue("processing", 4).queue("default", 2).start().await?;
+    if is_doomed() {
+        client.worker().queue("processing", 1).lease(Duration::from_secs(1)).start().await?.ended().await;
+        return Ok(());
+    }
 
-    // The fourth can't be read.
-    println!("{}", upload(&client, "9f2c", 1..=4).await?.result().await?);
+    // The fourth can't be read, and a worker of its own process dies of the third.
+    let run = upload(&client, "9f2c", 1..=4).await?;
+    let doomed = Command::new(std::env::current_exe()?).arg("doomed").status()?;
+    println!("a worker has ended: {doomed}");
+    let worker = client.worker().queue("processing", 4).queue("default", 2).start().await?;
+    println!("{}", run.result().await?);
 
     // And here it is all there is: nothing is merged, and the failure is told.
     let failed = upload(&client, "b1d7", 4..=4).await?.result().await;

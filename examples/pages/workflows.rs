@@ -143,3 +143,84 @@ mod kit {
         Ok(())
     }
 }
+
+mod durable {
+    use std::time::Duration;
+
+    use gristmill::testing::{Harness, Replayed};
+    use gristmill::{App, Client, Context, Result, task};
+    use serde::Serialize;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[task(name = "customer.tips")]
+    async fn tips(account: u32) -> Result<()> {
+        Ok(())
+    }
+
+    #[task(name = "resize")]
+    async fn resize(page: u32) -> Result<u32> {
+        Ok(page)
+    }
+
+    #[task(name = "bind")]
+    async fn bind(pages: Vec<u32>) -> Result<u32> {
+        Ok(pages.iter().sum())
+    }
+
+    #[derive(Serialize)]
+    struct Paid {
+        by: String,
+    }
+
+    async fn create_account(name: &str) -> Result<u32> {
+        Ok(17)
+    }
+
+    async fn mail(to: &str, text: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn count_pages(book: u32) -> Result<u32> {
+        Ok(book)
+    }
+
+    fn app() -> App<()> {
+        App::new(()).register::<Onboard>()
+    }
+
+    #[task(name = "customer.onboard")]
+    async fn onboard(cx: &Context, name: String) -> Result<String> {
+        let account = cx.step("account", async || create_account(&name).await).await?; // once, whatever happens
+        let confirmed: Option<String> = cx.event(format!("confirmed:{account}"), DAY).await?;
+        if confirmed.is_none() {
+            cx.step("remind", async || mail(&name, "still there?").await).await?;
+        }
+        cx.sleep(DAY).await?; // no slot, no lease, no attempt
+        cx.step("tips", async || Ok(cx.enqueue(Tips { account }).await?.id())).await?; // the child is there with the step
+        Ok(format!("{account} is on board"))
+    }
+
+    async fn replay() -> Result<()> {
+        let test = Harness::new(app()).await?;
+        let replayed = test.replay(&serde_json::from_str(&std::fs::read_to_string("order.json")?)?).await?;
+        assert!(matches!(replayed, Replayed::Asks(_) | Replayed::Waits(_)), "{replayed:?}"); // and no `Replayed::Mismatch`
+        Ok(())
+    }
+
+    async fn events(client: &Client, tx: &gristmill::sqlite::rusqlite::Transaction<'_>) -> Result<()> {
+        client.events().send("paid:17", &Paid { by: "ann".into() }).await?;
+        client.events().send("paid:17", &()).kept_for(HOUR).within(&tx).await?; // sent when that is committed
+        Ok(())
+    }
+
+    #[task(name = "book.print")]
+    async fn print(cx: &Context, book: u32) -> Result<u32> {
+        let pages = cx.step("count", async || count_pages(book).await).await?;
+        let mut w = cx.workflow("pages");
+        let resized = w.each("resize", (0..pages).map(|page| Resize { page }));
+        w.step("bind", Bind::with(resized.results()));
+        cx.replace(w).await // the task is this workflow from now on
+    }
+}

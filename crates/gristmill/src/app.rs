@@ -381,14 +381,14 @@ impl<S: Send + Sync + 'static> App<S> {
             }
             self.program.schedules.push((task.to_owned(), definition));
         }
+        self.registry.add_built_in();
         let (runtime, program) = self.into_parts();
         beat::check_alone(&runtime, &program.schedules)?;
         Ok(Checked { runtime, program })
     }
 
     fn into_parts(self) -> (Runtime, Program) {
-        let Self { mut registry, limits, env, hooks, layers, program, .. } = self;
-        registry.add_built_in();
+        let Self { registry, limits, env, hooks, layers, program, .. } = self;
         (Runtime { registry, limits, env, hooks, layers }, program)
     }
 

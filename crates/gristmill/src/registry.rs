@@ -53,7 +53,7 @@ impl Registry {
         self.kinds.get(name)
     }
 
-    /// Adds what every program that runs tasks has.
+    /// Adds what every program has that runs tasks of a store.
     pub(crate) fn add_built_in(&mut self) {
         let runs = self.kinds.values().any(|kind| !kind.borrowed);
         if runs && self.get(workflow::NESTED).is_none_or(|known| known.borrowed) {

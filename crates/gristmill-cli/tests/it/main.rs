@@ -10,6 +10,7 @@ mod cluster;
 mod command_task;
 mod config;
 mod crash;
+mod durable;
 mod enqueue;
 mod http_task;
 mod jsonl;

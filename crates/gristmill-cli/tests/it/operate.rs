@@ -32,7 +32,7 @@ fn workers_and_kinds_are_listed() {
     let _worker = sandbox.worker(&["--queues", "default=3,heavy=2"]);
     let workers = sandbox.json(&["workers"])["items"].clone();
     assert_eq!((&workers[0]["alive"], &workers[0]["queues"]), (&json!(true), &json!({ "default": 3, "heavy": 2 })));
-    assert_eq!(workers[0]["kinds"], json!(["a"]));
+    assert_eq!(workers[0]["kinds"], json!(["a", "gristmill.workflow"]));
     let kinds = sandbox.json(&["kinds"])["items"].clone();
     assert_eq!((&kinds[0]["name"], &kinds[0]["policy"]["queue"], &kinds[0]["workers"]), (&json!("a"), &json!("q"), &json!(1)));
     assert!(sandbox.ok(&["kinds"]).contains("TASK TYPE"));
@@ -485,7 +485,7 @@ fn completions_offer_the_names_of_the_store() {
     sandbox.ok(&["enqueue", "echo", "--queue", "two words"]);
     sandbox.ok(&["schedules", "add", "nightly", "--task", "echo", "--every", "1h"]);
     assert_eq!(sandbox.ok(&["names", "queues"]), "outgoing");
-    assert_eq!(sandbox.ok(&["names", "kinds"]), "echo\nmail");
+    assert_eq!(sandbox.ok(&["names", "kinds"]), "echo\ngristmill.workflow\nmail");
     sandbox.write("complete.sh", sandbox.ok(&["completions", "bash"]));
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_gristmill"));
     let complete = |words: &[&str]| {
@@ -500,7 +500,7 @@ fn completions_offer_the_names_of_the_store() {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
     assert_eq!(complete(&["tasks", "list", "--queue", "o"]), "outgoing");
-    assert_eq!(complete(&["tasks", "list", "--kind", ""]), "echo mail");
+    assert_eq!(complete(&["tasks", "list", "--kind", ""]), "echo gristmill.workflow mail");
     assert_eq!(complete(&["enqueue", "m"]), "mail");
     assert_eq!(complete(&["schedules", "pause", "n"]), "nightly");
     // The store of the line is asked, and not the usual one.
@@ -523,7 +523,7 @@ fn a_key_that_is_pressed_changes_no_store() {
     let before = kept();
     sandbox.write("gristmill.toml", "[tasks.echo]\ncommand = [\"cat\"]\n[tasks.new]\ncommand = [\"cat\"]\n");
     assert_eq!(sandbox.ok(&["names", "queues"]), "mail");
-    assert_eq!(sandbox.ok(&["names", "kinds"]), "echo\nnew");
+    assert_eq!(sandbox.ok(&["names", "kinds"]), "echo\ngristmill.workflow\nnew");
     assert_eq!(kept(), before, "nothing is declared");
     // As a version before this one left it.
     conn.execute("DELETE FROM gristmill_addition WHERE number = (SELECT max(number) FROM gristmill_addition)", []).unwrap();

@@ -28,16 +28,25 @@ impl Schema {
         format!("{}{mark}schema={}", self.database, self.name)
     }
 
-    fn drop_it(&self) {
-        let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", self.name);
+    /// The first column of what a statement answers, in which `gristmill.` is this schema.
+    pub(crate) fn text(&self, sql: &str) -> Option<String> {
+        let sql = sql.replace("gristmill.enqueue(", &format!("{}.enqueue(", self.name));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
+        let answer = runtime.block_on(async {
             let (client, connection) = tokio_postgres::connect(&self.database, NoTls).await.unwrap();
             tokio::select! {
                 _ = connection => panic!("the connection ended early"),
-                done = client.batch_execute(&drop) => done.unwrap(),
+                answer = client.simple_query(&sql) => answer.unwrap(),
             }
         });
+        answer.into_iter().find_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        })
+    }
+
+    fn drop_it(&self) {
+        self.text(&format!("DROP SCHEMA IF EXISTS {} CASCADE", self.name));
     }
 }
 

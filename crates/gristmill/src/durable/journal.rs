@@ -49,6 +49,8 @@ struct Pages {
     /// What steps that run have enqueued.
     children: HashMap<u32, Vec<NewTask>>,
     mismatch: Option<Mismatch>,
+    /// That is remembered, and nobody should take it for what is so now.
+    stood_still: bool,
     /// How the attempt ends, once it is over.
     sealed: Option<Checkpoint>,
 }
@@ -121,10 +123,11 @@ impl Journal {
     /// Takes over what earlier attempts have left.
     pub(crate) fn begin(&self, memories: Memories, now: Timestamp) -> Begin {
         let mut remembered: BTreeMap<_, _> = memories.kept.into_iter().map(|memory| (memory.position, memory)).collect();
-        if let Some(Memory { kept: Kept::Mismatch(mismatch), .. }) = remembered.remove(&MISMATCH_AT)
-            && mismatch.fails
-        {
-            return Begin::Fails(mismatch);
+        if let Some(Memory { kept: Kept::Mismatch(mismatch), .. }) = remembered.remove(&MISMATCH_AT) {
+            if mismatch.fails {
+                return Begin::Fails(mismatch);
+            }
+            self.pages().stood_still = true;
         }
         for memory in remembered.values() {
             if let Kept::Replaced { .. } = &memory.kept {
@@ -299,6 +302,11 @@ impl Journal {
                     (checkpoint.workflow, checkpoint.children) = (Some(workflow), children.into());
                 }
             }
+        }
+        // What it stood still for is over, if somebody has let it run and it has come further.
+        if std::mem::take(&mut pages.stood_still) && checkpoint.memories.iter().all(|memory| memory.position != MISMATCH_AT) {
+            let name = "mismatch".to_owned();
+            checkpoint.memories.push(Memory { position: MISMATCH_AT, name, occurrence: 0, kept: Kept::Patched });
         }
         checkpoint.suspend = Some(due.map_or(Due::Never, Due::At));
         pages.sealed = Some(checkpoint);

@@ -48,12 +48,8 @@ impl Attempt {
         let _goes_on = self.journal.run();
         let mut pause = PAUSE;
         loop {
-            let kept = match failpoint::pass("checkpoint.before") {
-                Ok(()) => self.ground.source.checkpoint(checkpoint.clone()).await,
-                Err(error) => Err(error),
-            };
-            match kept {
-                Ok(Settled::Done(_)) => return Ok(failpoint::pass("checkpoint.after")?),
+            match self.write(&checkpoint).await {
+                Ok(Settled::Done(_)) => return Ok(()),
                 Ok(Settled::LeaseLost) => {
                     self.ask_to_end(Why::LeaseLost);
                     return Err(LeaseLost { id: self.id }.into());
@@ -62,6 +58,12 @@ impl Attempt {
                 Err(error) => self.pause(&mut pause, Some(error)).await?,
             }
         }
+    }
+
+    async fn write(&self, checkpoint: &Checkpoint) -> Result<Settled, StoreError> {
+        failpoint::pass("checkpoint.before")?;
+        let settled = self.ground.source.checkpoint(checkpoint.clone()).await?;
+        failpoint::pass("checkpoint.after").map(|()| settled)
     }
 
     /// Waits before the store is asked again, or says why it is not.

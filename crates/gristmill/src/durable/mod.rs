@@ -44,7 +44,11 @@
 //! which can't be dropped: there the call fails, and the handler should return that error.
 //!
 //! Several things may be asked for at once (`tokio::join!`, `select!`): an attempt ends to wait once nothing but waiting is left
-//! of it, steps that run included. Whatever else goes on beside them, such as a timer of the runtime, is not waited for.
+//! of it, steps that run included. Whatever else goes on beside them, such as a timer of the runtime, is not waited for. Which of several came
+//! first is not remembered: where the handler goes on by that, a step should say it.
+//!
+//! [Middleware](crate::middleware) is dropped with the handler, and [hooks](crate::App::on_failed_attempt) are not told: an attempt that ends to wait has
+//! neither failed nor succeeded.
 //!
 //! # The order
 //! Each thing has its *position* in the order of the asking, which is when the method is called. An attempt has to ask for the same things in the same

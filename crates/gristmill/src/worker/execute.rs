@@ -1,4 +1,4 @@
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -223,6 +223,8 @@ pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args:
             tokio::select! {
                 biased;
                 outcome = &mut handler => Some(outcome),
+                // It does not clean up, but waits for something that may be days away.
+                () = poll_fn(|_| if attempt.journal.only_waits(false) { Poll::Ready(()) } else { Poll::Pending }) => None,
                 () = tokio::time::sleep(soft_limit(attempt, kind)) => None,
                 () = attempt.abandon.cancelled() => None,
             }

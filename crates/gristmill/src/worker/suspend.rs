@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering;
 
 use crate::attempt::Attempt;
 use crate::core::durable::Checkpoint;
-use crate::core::{Ending, Failure, FailureReason, LeaseRef, Settled, Settlement, State, StoreError, StoreErrorKind};
+use crate::core::{Ending, Failure, FailureReason, LeaseRef, Settled, Settlement, State, StoreError, StoreErrorKind, failpoint};
 use crate::worker::run::pause;
 use crate::worker::settle;
 use crate::worker::shared::Shared;
@@ -17,7 +17,7 @@ pub(super) async fn write(shared: &Shared, attempt: &Arc<Attempt>, checkpoint: C
     // A try before may have been written, and only its answer have got lost.
     let (mut tries, mut unsure) = (0, false);
     loop {
-        match shared.source().checkpoint(checkpoint.clone()).await {
+        match keep(shared, &checkpoint).await {
             Ok(Settled::Done(State::Cancelled)) => {
                 let settlement = Settlement::new(lease, Ending::Cancelled);
                 if let Some(teller) = &shared.teller {
@@ -57,6 +57,12 @@ pub(super) async fn write(shared: &Shared, attempt: &Arc<Attempt>, checkpoint: C
         }
         pause(shared, tries).await;
     }
+}
+
+async fn keep(shared: &Shared, checkpoint: &Checkpoint) -> Result<Settled, StoreError> {
+    failpoint::pass("checkpoint.before")?;
+    let settled = shared.source().checkpoint(checkpoint.clone()).await?;
+    failpoint::pass("checkpoint.after").map(|()| settled)
 }
 
 /// What is out of a limit, or can't be kept where the task comes from, no attempt can mend.

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::form::NESTED;
 use super::plan::Need;
 use crate::client::{EnqueueError, check_deadline};
 use crate::core::workflow::{References, references};
@@ -63,7 +64,7 @@ impl Prepared {
                 }
                 Cow::Borrowed(&known.spec.policy)
             }
-            None if self.force => Cow::Owned(Policy::default()),
+            None if self.force || kind == NESTED => Cow::Owned(Policy::default()),
             None if self.typed => return Err(EnqueueError::Unregistered { name: kind.to_owned() }),
             None => {
                 let near = runtime.registry.near(kind);

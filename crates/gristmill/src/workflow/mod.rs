@@ -64,6 +64,7 @@
 
 mod build;
 mod built_in;
+mod callback;
 mod definition;
 mod error;
 mod extend;
@@ -82,10 +83,10 @@ mod step;
 
 pub use build::Workflow;
 pub(crate) use built_in::{OfForm, kind as built_in};
+pub use callback::Callback;
 pub use error::{RunError, StartError};
 pub use failed::Failed;
-pub(crate) use form::NESTED;
-pub use form::{FORM_BYTES_MAX, FORM_MEMBERS_MAX, Form, FormError};
+pub use form::{FORM_BYTES_MAX, FORM_MEMBERS_MAX, Form, FormError, NESTED};
 pub use handle::WorkflowHandle;
 pub(crate) use handle::value;
 pub use member::MemberDraft;

@@ -1,6 +1,7 @@
 //! Durable steps as an application writes them, on the store in memory.
 
 mod grown;
+mod stores;
 mod waits;
 
 use std::sync::Arc;
@@ -207,14 +208,20 @@ async fn changing(cx: &Context<World>, how: String) -> Result<String> {
     let changed = cx.state.is_changed();
     run("a").await?;
     match how.as_str() {
-        "other" => _ = run(if changed { "x" } else { "b" }).await?,
+        "other" | "then sleep" => _ = run(if changed { "x" } else { "b" }).await?,
         "gone" if changed => return Ok("done".to_owned()),
         "sort" if changed => cx.sleep(HOUR).await?,
         "sort" => _ = cx.step("sleep", async || Ok(1)).await?,
         _ => _ = run("b").await?,
     }
     run("c").await?;
-    if cx.attempt() == 1 { Err(Error::retry("not yet")) } else { Ok("done".to_owned()) }
+    if cx.attempt() == 1 {
+        return Err(Error::retry("not yet"));
+    }
+    if how == "then sleep" {
+        cx.sleep(HOUR).await?;
+    }
+    Ok("done".to_owned())
 }
 
 /// A task that was begun by the code before, and comes to the code after.
@@ -491,4 +498,21 @@ async fn an_exported_task_is_replayed_against_the_code_of_today() {
     assert_eq!(world.probe.seen(), seen, "nothing is done");
     recorded.kind = "gone".to_owned();
     assert!(test.replay(&recorded).await.unwrap_err().to_string().contains("`gone` is none of this application"));
+}
+
+/// By an operator, and not as one who stands still is resumed; the code is as it was by then.
+#[tokio::test]
+async fn who_stood_still_and_was_released_is_not_said_to_stand_still() {
+    let (world, test, handle) = changed("sort").await;
+    world.changed.store(false, Ordering::Relaxed);
+    test.client().tasks().release(handle.id()).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(handle.result().await.unwrap(), "done");
+
+    let (world, test, handle) = changed("then sleep").await;
+    world.changed.store(false, Ordering::Relaxed);
+    test.client().tasks().release(handle.id()).await.unwrap();
+    test.drain().await.unwrap();
+    let why = test.client().tasks().why(handle.id()).await.unwrap().unwrap();
+    assert!(matches!(&why.reasons[..], [gristmill::record::Reason::Sleeps { position: 3, .. }, ..]), "{why:?}");
 }

@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-pub(crate) use nested::NESTED;
+pub use nested::NESTED;
 
 use super::plan::under;
 use super::{MemberDraft, Start, StartError, Written};

@@ -8,8 +8,8 @@ use super::{Form, FormError, Mistakes};
 use crate::core::workflow::{Reference, Wanted, references};
 use crate::written::Entries;
 
-/// The task type of a step that is a workflow itself. Every worker has it.
-pub(crate) const NESTED: &str = "gristmill.workflow";
+/// The task type of a step that is a workflow itself, which every worker on a store has. Its arguments are a workflow in its JSON [form](Form).
+pub const NESTED: &str = "gristmill.workflow";
 /// So deep may workflows stand within each other.
 const DEPTH_MAX: usize = 8;
 /// Where the arguments have the text of a form, and what the steps around it gave.

@@ -1,22 +1,22 @@
 //! Workflows that tasks start: to go on with their result, or to become them.
 
-use gristmill::workflow::WorkflowState;
+use gristmill::workflow::{Callback, WorkflowState};
 
 use super::*;
 
 #[task(name = "double", max_attempts = 1)]
-async fn double(n: u32) -> Result<u32> {
+pub(super) async fn double(n: u32) -> Result<u32> {
     if n == 13 { Err(Error::fail("unlucky")) } else { Ok(2 * n) }
 }
 
 #[task(name = "sum")]
-async fn sum(parts: Vec<u32>) -> Result<u32> {
+pub(super) async fn sum(parts: Vec<u32>) -> Result<u32> {
     Ok(parts.iter().sum())
 }
 
 /// Runs a workflow and goes on with its result.
 #[task(name = "runs", backoff = fixed("0s"))]
-async fn runs(cx: &Context<Probe>, n: u32) -> Result<String> {
+pub(super) async fn runs(cx: &Context<Probe>, n: u32) -> Result<String> {
     let count = cx.step("count", async || Ok(3)).await?;
     let mut w = cx.workflow("doubles");
     let parts = w.each("double", (0..count).map(|at| Double { n: n + at }));
@@ -28,7 +28,7 @@ async fn runs(cx: &Context<Probe>, n: u32) -> Result<String> {
 
 /// Becomes a workflow of tasks like itself, to a depth.
 #[task(name = "tree")]
-async fn tree(cx: &Context<Probe>, depth: u32) -> Result<u32> {
+pub(super) async fn tree(cx: &Context<Probe>, depth: u32) -> Result<u32> {
     if depth == 0 {
         return Ok(1);
     }
@@ -40,7 +40,7 @@ async fn tree(cx: &Context<Probe>, depth: u32) -> Result<u32> {
 
 /// Has its own result, once what it grew has succeeded.
 #[task(name = "grows")]
-async fn grows(cx: &Context<Probe>, n: u32) -> Result<String> {
+pub(super) async fn grows(cx: &Context<Probe>, n: u32) -> Result<String> {
     cx.enqueue(Leaf { n: 9 }).await?;
     let mut w = cx.workflow("more");
     w.step("double", Double { n });
@@ -64,7 +64,7 @@ async fn refused(cx: &Context<Probe>, how: String) -> Result<u32> {
 async fn grown() -> (World, Harness) {
     let world = World::default();
     let app = world.app().register::<Double>().register::<Sum>().register::<Runs>().register::<Tree>();
-    let test = Harness::new(app.register::<Grows>().register::<Refused>().register::<After>()).await.unwrap();
+    let test = Harness::new(app.register::<Grows>().register::<Refused>().register::<After>().register::<Then>()).await.unwrap();
     (world, test)
 }
 
@@ -183,4 +183,28 @@ async fn a_workflow_is_a_task_of_a_type_that_every_worker_has() {
     test.drain().await.unwrap();
     let error = wrong.result().await.unwrap_err().to_string();
     assert!(error.contains("/steps/a/task: there is no task type `dubble`; did you mean double?"), "{error}");
+}
+
+/// Knows nothing of what follows.
+#[task(name = "then")]
+async fn then(cx: &Context<Probe>, n: u32, callback: Callback) -> Result<u32> {
+    cx.enqueue_named(callback.name(), callback.args()).await?;
+    Ok(n)
+}
+
+#[tokio::test]
+async fn a_task_with_its_arguments_is_an_argument_of_another() {
+    let (_, test) = grown().await;
+    let callback = Callback::of(&Leaf { n: 7 }).unwrap();
+    let mut w = test.client().workflow("callbacks");
+    let first = w.step("first", Double { n: 2 });
+    w.step("then", Then::with(first.result(), callback));
+    let run = w.start().await.unwrap().typed::<u32>();
+    test.drain().await.unwrap();
+    assert_eq!(run.result().await.unwrap(), 4);
+    let filter = gristmill::core::Filter { kind: Some("leaf".to_owned()), ..Default::default() };
+    let leaves = test.client().tasks().list(&filter, None, 10).await.unwrap().items;
+    assert_eq!(leaves.iter().map(|leaf| leaf.args.as_str()).collect::<Vec<_>>(), [r#"{"n":7}"#]);
+    let wrong = test.client().enqueue_named("then", json!({ "n": 1, "callback": { "task": "leaf" } })).await.unwrap_err();
+    assert!(wrong.to_string().contains("args"), "{wrong}");
 }

@@ -8,7 +8,7 @@ use super::*;
 
 /// Several ways to wait.
 #[task(name = "waits", backoff = fixed("0s"), max_attempts = 1)]
-async fn waits(cx: &Context<Probe>, how: String) -> Result<String> {
+pub(super) async fn waits(cx: &Context<Probe>, how: String) -> Result<String> {
     let probe = &cx.state;
     probe.saw("begins");
     Ok(match how.as_str() {
@@ -229,4 +229,37 @@ async fn who_waits_says_for_what() {
     let recorded = test.client().tasks().export(handle.id()).await.unwrap().unwrap();
     let replayed = test.replay(&recorded).await.unwrap();
     assert!(matches!(&replayed, Replayed::Waits(names) if names == &["go"]), "{replayed:?}");
+}
+
+/// Somebody cancels it while a step of it runs, and then it would wait for days.
+#[tokio::test]
+async fn who_is_to_end_does_not_wait_first() {
+    let world = World::default();
+    let client = in_memory(world.app().register::<Stubborn>()).await;
+    let worker = client.worker().queue("default", 1).start().await.unwrap();
+    world.probe.close();
+    let handle = client.enqueue(Stubborn {}).await.unwrap();
+    world.probe.until_seen("runs").await;
+    assert_eq!(handle.cancel().await.unwrap(), CancelOutcome::CancelRequested);
+    world.probe.until_seen("heard").await;
+    world.probe.open();
+    let error = within(handle.result()).await.unwrap_err().to_string();
+    assert!(error.contains("cancelled"), "{error}");
+    assert!(!world.probe.seen().contains(&"slept".to_owned()));
+    worker.stop().await;
+}
+
+#[task(name = "stubborn")]
+async fn stubborn(cx: &Context<Probe>) -> Result<()> {
+    cx.step("work", async || {
+        cx.state.saw("runs");
+        cx.cancellation().cancelled().await;
+        cx.state.saw("heard");
+        cx.state.pass().await;
+        Ok(())
+    })
+    .await?;
+    cx.sleep(HOUR).await?;
+    cx.state.saw("slept");
+    Ok(())
 }
