@@ -69,10 +69,10 @@ async fn the_examples_of_the_page_do_what_it_says() {
     let schema = Schema::new();
     let store = store(&schema).await;
     let examples_of_sql = examples("sql");
-    assert_eq!(examples_of_sql.len(), 3);
+    assert_eq!(examples_of_sql.len(), 4);
     let answers = said(&psql(&schema, &examples_of_sql.join("\n")));
     let ids: Vec<&str> = answers.lines().collect();
-    assert_eq!((ids.len(), ids[4]), (5, "cancelled"), "{answers}");
+    assert_eq!((ids.len(), ids[4], ids[5]), (6, "cancelled", "stored"), "{answers}");
     let [python_example] = examples("python")[..] else { panic!("one example in Python") };
     let id = said(&python(&schema, python_example));
     let all = tasks(&store).await;
