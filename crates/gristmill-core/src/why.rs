@@ -653,7 +653,7 @@ mod tests {
         let never = Timestamp::from_millis(2_000).saturating_add(NEVER);
         let sleeps = memory(1, Kept::Sleeps(then));
         let event = |until| memory(2, Kept::Event { name: "paid".to_owned(), until });
-        assert_eq!(said(then, &[sleeps.clone()]), "it sleeps as its step 2 until 1970-01-01T00:01:00.000Z");
+        assert_eq!(said(then, std::slice::from_ref(&sleeps)), "it sleeps as its step 2 until 1970-01-01T00:01:00.000Z");
         assert_eq!(
             said(then, &[sleeps.clone(), event(None)]),
             "it sleeps as its step 2 until 1970-01-01T00:01:00.000Z | it awaits the event `paid` as its step 3; `events send paid` sends it"
