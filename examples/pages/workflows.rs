@@ -209,7 +209,7 @@ mod durable {
         Ok(())
     }
 
-    async fn events(client: &Client, tx: &gristmill::sqlite::rusqlite::Transaction<'_>) -> Result<()> {
+    async fn events(client: &Client, tx: gristmill::sqlite::rusqlite::Transaction<'_>) -> Result<()> {
         client.events().send("paid:17", &Paid { by: "ann".into() }).await?;
         client.events().send("paid:17", &()).kept_for(HOUR).within(&tx).await?; // sent when that is committed
         Ok(())

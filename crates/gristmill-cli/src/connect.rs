@@ -5,6 +5,7 @@ use std::time::Duration;
 use gristmill::app::open_store;
 use gristmill::core::Env;
 use gristmill::options::KindSpec;
+use gristmill::workflow::NESTED;
 use gristmill::{App, Client};
 
 use crate::cli::Global;
@@ -105,7 +106,8 @@ impl<S: Send + Sync + 'static> Session<S> {
     /// As there.
     pub(crate) fn make_no_store_unless_known(&mut self, task: &str) -> Result<(), CliError> {
         let kinds = self.kinds();
-        if kinds.iter().any(|kind| kind.name == task) {
+        // Whatever runs tasks has that one, too.
+        if kinds.iter().any(|kind| kind.name == task) || (task == NESTED && !kinds.is_empty()) {
             return Ok(());
         }
         let near = gristmill::near::did_you_mean(task, kinds.iter().map(|kind| kind.name.as_str()));

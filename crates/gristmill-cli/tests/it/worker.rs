@@ -67,7 +67,11 @@ fn a_worker_that_is_refused_changes_nothing() {
     }
     let file = gristmill_sqlite::rusqlite::Connection::open(sandbox.path("gristmill.db")).unwrap();
     let text = |sql: &str| file.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
-    assert_eq!(text("SELECT group_concat(name) FROM gristmill_kind"), "echo", "what did not start declares nothing");
+    assert_eq!(
+        text("SELECT group_concat(name) FROM gristmill_kind"),
+        "echo,gristmill.workflow",
+        "what did not start declares nothing"
+    );
     assert!(!text("SELECT body FROM gristmill_schedule").contains("withdrawn"));
     let empty = Sandbox::new(types);
     for args in bad {

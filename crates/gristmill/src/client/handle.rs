@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::Error;
 use crate::client::{Cancel, Client, Watch};
 use crate::core::{
     Cursor, Failure, FailureReason, Filter, Page, Progress, RetryOutcome, State, StoreError, TaskId, TaskRecord, Wake,
 };
+use crate::{Error, panics};
 
 /// A hand on one task: await its typed result, look at it, cancel it, retry it.
 pub struct Handle<O> {
@@ -99,7 +99,7 @@ impl<O> Handle<O> {
     /// Waits until the task has ended, however long that takes.
     ///
     /// # Errors
-    /// If the store can't be read, or the task is not (or no longer) there.
+    /// If the store can't be read, or the task is not (or no longer) there; [`AwaitError::InHandler`] in a handler, unless it has ended already.
     ///
     /// # Cancel safety
     /// Nothing is lost; await again.
@@ -112,6 +112,9 @@ impl<O> Handle<O> {
             // Only where it stands, as long as that is all that counts: its record has every attempt with its log.
             let state = self.client.store().task_states(&[id]).await.map_err(unread)?.first().copied().flatten();
             if !state.ok_or_else(not_kept)?.is_final() {
+                if panics::is_in_handler() {
+                    return Err(AwaitError::InHandler { id });
+                }
                 self.client.store().wait(Wake::Ended(id), LOOK_AGAIN).await;
                 continue;
             }
@@ -214,6 +217,15 @@ pub enum AwaitError {
          await it"
     )]
     NotKept {
+        /// The task.
+        id: TaskId,
+    },
+    /// A handler awaits it, which would hold its worker's slot for as long; should all slots do so, nothing would ever run.
+    #[error(
+        "task {id} can't be awaited by a handler, which would hold a slot of its worker for as long: let the handler run both as a workflow \
+         (`cx.workflow`), or let the other one send an event"
+    )]
+    InHandler {
         /// The task.
         id: TaskId,
     },

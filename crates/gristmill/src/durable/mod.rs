@@ -1,7 +1,7 @@
 //! Durable steps: one handler that goes on where it was, after a crash, a deployment, or three days.
 //!
-//! A handler asks its [`Context`] for one thing after the other: to run a [step](Context::step), to [sleep](Context::sleep), to await an
-//! [event](Context::event) or a [workflow](Context::workflow). What came of each is remembered. The next attempt runs the handler from its beginning,
+//! A handler asks its [`Context`](crate::Context) for one thing after the other: to run a [step](crate::Context::step), to [sleep](crate::Context::sleep), to await an
+//! [event](crate::Context::event) or a [workflow](crate::Context::workflow). What came of each is remembered. The next attempt runs the handler from its beginning,
 //! and each thing that it asks for again is answered from there, without being done again.
 //!
 //! ```
@@ -55,7 +55,7 @@
 //! order, so what decides on that has to come out of arguments and steps, and not of the time, of chance, or of what some other service says
 //! just now. Where the code has changed so that something else is asked for than is remembered, or it succeeds without asking for all of it, the task stands still and
 //! does nothing more: `gristmill tasks why` shows the place, and a person [says](crate::client::Tasks::resume) how it goes on.
-//! [`Context::patched`] is for changes that tasks on their way do not see.
+//! [`Context::patched`](crate::Context::patched) is for changes that tasks on their way do not see.
 //!
 //! # Limits
 //! A task has at most [`MEMORIES_MAX`](crate::core::limits::MEMORIES_MAX) things; the value of one has at most

@@ -131,8 +131,8 @@ pub enum RunError {
     },
     /// A handler awaits it, which would hold its worker's slot for as long; should all slots do so, nothing would ever run.
     #[error(
-        "workflow {id} can't be awaited by a handler, which would hold a slot of its worker for as long: put what is to follow into a \
-         last step, or enqueue it from one"
+        "workflow {id} can't be awaited by a handler, which would hold a slot of its worker for as long: start it with \
+         `cx.workflow` and `run` it, put what is to follow into a last step, or enqueue it from one"
     )]
     InHandler {
         /// The workflow.

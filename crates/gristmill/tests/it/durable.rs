@@ -4,8 +4,8 @@ mod grown;
 mod stores;
 mod waits;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gristmill::codec::{Codec, Part, Payload};
@@ -28,6 +28,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 struct World {
     probe: Probe,
     changed: Arc<AtomicBool>,
+    client: Arc<OnceLock<Client>>,
 }
 
 impl FromRef<World> for Probe {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gristmill::Client;
 use gristmill::core::{Env, WorkflowId};
-use gristmill::workflow::{FORM_BYTES_MAX, Form, NESTED, WorkflowHandle};
+use gristmill::workflow::{FORM_BYTES_MAX, Form, WorkflowHandle};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -44,7 +44,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(args: Start, mut session: Sess
     if let Some(key) = args.key {
         form = form.key(key)?;
     }
-    for kind in form.kinds().into_iter().filter(|kind| !args.force && *kind != NESTED) {
+    for kind in form.kinds().into_iter().filter(|_| !args.force) {
         session.make_no_store_unless_known(kind)?;
     }
     let client = session.connect_to_enqueue().await?;

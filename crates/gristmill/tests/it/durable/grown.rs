@@ -208,3 +208,27 @@ async fn a_task_with_its_arguments_is_an_argument_of_another() {
     let wrong = test.client().enqueue_named("then", json!({ "n": 1, "callback": { "task": "leaf" } })).await.unwrap_err();
     assert!(wrong.to_string().contains("args"), "{wrong}");
 }
+
+/// Holds its slot for another task.
+#[task(name = "holds")]
+async fn holds(cx: &Context<World>, other: TaskId) -> Result<u32> {
+    let client = cx.state.client.get().ok_or("the test has set it").or_fail()?;
+    client.handle_of::<Leaf>(other).result().await.or_fail()
+}
+
+#[tokio::test]
+async fn a_handler_that_awaits_a_task_is_told_what_to_do_instead() {
+    let world = World::default();
+    let test = Harness::new(world.app().register::<Holds>()).await.unwrap();
+    world.client.set(test.client().clone()).unwrap();
+    let other = test.client().enqueue(Leaf { n: 3 }).delay(HOUR).await.unwrap();
+    let holds = test.client().enqueue(Holds { other: other.id() }).await.unwrap();
+    test.drain().await.unwrap();
+    let error = holds.result().await.unwrap_err().to_string();
+    assert!(error.contains("can't be awaited by a handler") && error.contains("`cx.workflow`"), "{error}");
+    test.advance(HOUR).await.unwrap();
+    test.drain().await.unwrap();
+    let holds = test.client().enqueue(Holds { other: other.id() }).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(holds.result().await.unwrap(), 3, "what has ended is read");
+}
