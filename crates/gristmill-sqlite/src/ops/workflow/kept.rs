@@ -1,10 +1,11 @@
 use gristmill_core::kit::encode::{chore_of, retention_from, step_state_of, workflow_end_from, workflow_end_of};
 use gristmill_core::workflow::{Chore, Flow, FlowStep, Run, StepRow, Tally, WorkflowEnd};
 use gristmill_core::{Retention, StoreError, StoreErrorKind, Timestamp, WorkflowId};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension, params};
 
 use super::super::budget::Budget;
 use super::super::sweep::count;
+use super::specs::Key;
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
@@ -35,12 +36,12 @@ pub(super) enum Missing {
 }
 
 /// Reads one.
-pub(super) fn read(conn: &Connection, id: WorkflowId) -> Result<Result<Kept, Missing>, Fault> {
-    let mut get = conn.prepare_cached(sql::WORKFLOW_GET)?;
+pub(super) fn read(tx: &mut Tx<'_>, id: WorkflowId) -> Result<Result<Kept, Missing>, Fault> {
+    let mut get = tx.conn.prepare_cached(sql::WORKFLOW_GET)?;
     let found = get.query_row([id.as_bytes().as_slice()], |row| {
         let run = Run { paused: row.get(0)?, cancelled: row.get(1)? };
         let end = workflow_end_from(row.get(2)?);
-        Ok(Kept {
+        let kept = Kept {
             id,
             flow: Flow { run, end, steps: Vec::new() },
             was: (run, end),
@@ -48,16 +49,29 @@ pub(super) fn read(conn: &Connection, id: WorkflowId) -> Result<Result<Kept, Mis
             retention: row.get(3)?,
             finished_at: row.get(4)?,
             touched_at: row.get(5)?,
-        })
+        };
+        Ok((kept, row.get(6)?))
     });
-    let Some(mut kept) = found.optional()? else { return Ok(Err(Missing::Gone)) };
-    let Some(steps) = steps(conn, id)? else {
+    let Some((mut kept, created_at)) = found.optional()? else { return Ok(Err(Missing::Gone)) };
+    let Some(steps) = steps_of(tx, (id, created_at))? else {
         tracing::error!(workflow = %id, "the steps of a workflow can't be read; it stands still");
         return Ok(Err(Missing::Damaged));
     };
     kept.steps_were = steps.iter().map(|step| (step.row, step.chore)).collect();
     kept.flow.steps = steps;
     Ok(Ok(kept))
+}
+
+/// Its steps in the order of their numbers; `None` if they can't be read. What they are is read once.
+fn steps_of(tx: &mut Tx<'_>, key: Key) -> Result<Option<Vec<FlowStep>>, Fault> {
+    if let Some(specs) = tx.memory.specs.of(key) {
+        return steps(tx.conn, key.0, Some(specs));
+    }
+    let steps = steps(tx.conn, key.0, None)?;
+    if let Some(steps) = &steps {
+        tx.memory.specs.keep(key, steps.iter().map(|step| step.spec.clone()).collect());
+    }
+    Ok(steps)
 }
 
 impl Kept {

@@ -28,7 +28,7 @@ pub(crate) fn start_workflow(tx: &mut Tx<'_>, new: NewWorkflow) -> Result<Starte
     })?;
     if started.is_ok()
         && start.has_chores()
-        && let Ok(mut kept) = read(tx.conn, start.workflow().id)?
+        && let Ok(mut kept) = read(tx, start.workflow().id)?
     {
         go_on(tx, &mut kept)?;
     }
@@ -49,7 +49,7 @@ fn holder(tx: &Tx<'_>, new: &NewWorkflow) -> Result<WorkflowId, Fault> {
 pub(crate) fn extend_workflow(tx: &mut Tx<'_>, extension: &Extension) -> Result<Extended, Fault> {
     limits::check_batch(extension.members.len())?;
     let Extension { workflow, step, from, members, close } = extension;
-    let mut kept = match read(tx.conn, *workflow)? {
+    let mut kept = match read(tx, *workflow)? {
         Ok(kept) => kept,
         Err(Missing::Gone) => return Ok(Extended::NotFound),
         Err(Missing::Damaged) => return Err(damaged(*workflow)),
@@ -85,7 +85,7 @@ pub(crate) fn are_new(outcomes: &[EnqueueOutcome]) -> bool {
 
 /// Cancels, pauses or resumes one.
 pub(crate) fn order_workflow(tx: &mut Tx<'_>, id: WorkflowId, order: Order) -> Result<Ordered, Fault> {
-    let mut kept = match read(tx.conn, id)? {
+    let mut kept = match read(tx, id)? {
         Ok(kept) => kept,
         Err(Missing::Gone) => return Ok(Ordered::NotFound),
         Err(Missing::Damaged) => return Err(damaged(id)),

@@ -47,7 +47,7 @@ fn tell_owed(tx: &mut Tx<'_>, limit: usize) -> Result<(), Fault> {
 /// Puts right what differs from the rows of the members, and lets the workflow go on.
 fn mend(tx: &mut Tx<'_>, quiet: &Counting) -> Result<(), Fault> {
     let Some(steps) = &quiet.steps else { return Ok(()) };
-    let Ok(mut kept) = read(tx.conn, quiet.id)? else { return Ok(()) };
+    let Ok(mut kept) = read(tx, quiet.id)? else { return Ok(()) };
     for Counted { number, seen, tally, chore } in steps {
         // Whatever has happened since it was counted shows.
         let Some(step) = kept.flow.steps.get_mut(*number as usize).filter(|step| step.row == *seen) else { continue };
