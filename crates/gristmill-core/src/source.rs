@@ -414,7 +414,7 @@ pub struct Swept {
 pub struct Pending {
     /// Something is ready that a worker could claim.
     pub ready: bool,
-    /// Something is due soon, or a sweep lets it go.
+    /// Something is due soon, or a sweep lets it go. Whether one does need not be looked for while something else is left.
     pub scheduled: bool,
     /// Something is running.
     pub running: bool,

@@ -6,7 +6,7 @@
 //! parameter N says, which is null for as long as usual: in this way behind a pooler, too. What statements that claim have in common is
 //! in `queries/parts/`: `{in_line}`, `{by_kind}`, `{taken}`; of those that look at the heads of queues, `{heads}`; of members of workflows, `{members}`; where go those that are let go, `{go}`; and of those that keep what a task remembers,
 //! `{remembered}`. `{t_of_days}` and `{o_of_days}` name the ids of `$1` once more, in the texts
-//! of [`OF_DAYS`], and `{forget}` is left to another statement there; `{place}` is the table of [`OF_PLACE`]. Those about places and ends are the [`doors`].
+//! of [`OF_DAYS`], and `{forget}` is left to another statement there; `{place}` is the table of [`OF_PLACE`], and `{settles}` and `{told}` are of [`MARKS_OF_MEMBERS`]. Those about places and ends are the [`doors`].
 
 use gristmill_core::Place;
 use gristmill_core::kit::fnv;
@@ -210,7 +210,7 @@ queries! {
     ScheduledRelease "scheduled_release" [INT8, UUID_ARRAY];
     SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL, TEXT];
     SettleForgetOfDays "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL, TEXT];
-    SettleMembers "settle_members" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
+    SettleMembers "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
     SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
     Snapshot "snapshot" [];
     StepKept "step_kept" [INT8, UUID, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID, INT8];
@@ -306,6 +306,11 @@ const MARKS_OF_DAYS: [(&str, [&str; 2]); 3] = [
     ("{o_of_days}", ["", " AND o.id = ANY($1)"]),
     ("{forget}", ["DELETE FROM {s}.task WHERE id = ANY (ARRAY(SELECT id FROM gone))", "SELECT"]),
 ];
+/// What differs in the settlement of members of workflows from that of other tasks: whose leases it takes, and what it writes besides.
+const MARKS_OF_MEMBERS: [(&str, [&str; 2]); 2] = [
+    ("{settles}", ["l.flags = 0 AND l.retention <> -2", "l.flags = {member}"]),
+    ("{told}", ["", concat!("\n", include_str!("../queries/parts/settled_members.sql"))]),
+];
 /// One statement for each place, whose table stands for `{place}`.
 const OF_PLACE: [(Q, Place); 5] = [
     (Q::BlockedExpire, Place::Blocked),
@@ -337,6 +342,8 @@ impl Texts {
             let text = text.replace("{tell}", tell).replace("{enter}", enter).replace("{placed_new}", placed);
             let of_days = usize::from(OF_DAYS.iter().any(|query| *query as usize == n));
             let text = MARKS_OF_DAYS.iter().fold(text, |text, (mark, says)| text.replace(mark, says[of_days]));
+            let of_members = usize::from(n == Q::SettleMembers as usize);
+            let text = MARKS_OF_MEMBERS.iter().fold(text, |text, (mark, says)| text.replace(mark, says[of_members]));
             let place = OF_PLACE.iter().find(|(query, _)| *query as usize == n).map_or("", |(_, place)| doors::table(*place));
             fill(&text.replace("{place}", place), schema)
         };
@@ -437,7 +444,8 @@ mod tests {
         for (text, types) in QUERIES {
             let text = text.replace("{tell}", TELL).replace("{place}", "ready");
             let text_of_days = MARKS_OF_DAYS.iter().fold(text.clone(), |text, (mark, says)| text.replace(mark, says[1]));
-            let filled = fill(&text_of_days, "s");
+            let text_of_all = MARKS_OF_MEMBERS.iter().fold(text_of_days, |text, (mark, says)| text.replace(mark, says[1]));
+            let filled = fill(&text_of_all, "s");
             let most = (1..30).filter(|n| filled.contains(&format!("${n}"))).max().unwrap_or(0);
             assert_eq!(most, types.len(), "{text}");
             assert!(!filled.contains('{'), "{text}");

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use crate::names::{Interned, Kinds, Names};
+use crate::ops::Specs;
 use crate::sql;
 use crate::text::Lossy;
 
@@ -26,6 +27,7 @@ pub(crate) struct Memory {
     /// looked.
     next_due: Option<i64>,
     untold: Vec<TaskId>,
+    pub(crate) specs: Specs,
     /// What sweeps have seen of the workers, which no rollback takes back.
     pub(crate) watch: Watch,
 }

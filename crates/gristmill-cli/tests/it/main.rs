@@ -4,6 +4,7 @@
 
 mod beat_crash;
 mod bench_fleet;
+mod bench_workflows;
 #[allow(dead_code, reason = "the tests of the store use all of it")]
 #[path = "../../../gristmill-postgres/tests/it/cluster.rs"]
 mod cluster;

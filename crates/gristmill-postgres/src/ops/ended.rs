@@ -2,7 +2,7 @@
 //! leaves by the door [in](super::place).
 //!
 //! The statements that end tasks without a word from here take their text from [`doors`](crate::doors): plain successes
-//! (`settle_plain.sql`, `settle_forget.sql`), those of members of workflows (`settle_members.sql`), expiries that a claim finds (`claim.sql`), cancellations and the settlement in a handler's
+//! (`settle_plain.sql`, with what is written for members of workflows besides, and `settle_forget.sql`), expiries that a claim finds (`claim.sql`), cancellations and the settlement in a handler's
 //! transaction (the newest text of each function in `additions/`).
 
 use gristmill_core::kit::Word;

@@ -88,7 +88,7 @@ async fn held(s: &Session<'_>, by: impl Fn(i64, i32) -> i64) -> Result<HashMap<i
 /// What is left to do in these queues.
 pub(crate) async fn pending(s: &mut Session<'_>, specs: &Specs, queues: &[String], within: Duration) -> Result<Pending, Fault> {
     let served = served(s).await?;
-    let mut pending = Pending { scheduled: has_to_go_on(s, specs, queues).await?, ..Pending::default() };
+    let mut pending = Pending::default();
     let rows = s.rows(Q::Pending, &[&s.now, &queues, &ms(within)]).await?;
     for row in &rows {
         let (queue, name, paused): (i32, &str, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
@@ -97,6 +97,8 @@ pub(crate) async fn pending(s: &mut Session<'_>, specs: &Specs, queues: &[String
         pending.held |= row.try_get::<_, bool>(5)?;
         pending.ready = pending.ready || (!paused && something_to_claim(s, &served, queue, name).await?);
     }
+    // It looks at a thousand tasks, and is asked often by whoever waits.
+    pending.scheduled = pending.scheduled || (pending.is_idle() && pending.held && has_to_go_on(s, specs, queues).await?);
     Ok(pending)
 }
 

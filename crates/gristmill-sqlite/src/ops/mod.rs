@@ -37,6 +37,6 @@ pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_
 pub(crate) use settle::{mark, note, settle, settle_within, start};
 pub(crate) use sweep::{RESCUED_AT_ONCE, UNKNOWN, promote, prune, rescue_for_hand, sweep};
 pub(crate) use worker::{cancelled, declare, enter, heartbeat, leave, pause};
-pub(crate) use workflow::{Report, extend_workflow, follow, order_workflow, retry_workflow, start_workflow, tolerate};
+pub(crate) use workflow::{Report, Specs, extend_workflow, follow, order_workflow, retry_workflow, start_workflow, tolerate};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
 pub(crate) use workflow::{Start, are_new};

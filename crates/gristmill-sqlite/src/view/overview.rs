@@ -156,7 +156,7 @@ fn has_to_go_on(conn: &Connection, queue: i64) -> Result<bool, Fault> {
         rows.collect::<Result<_, _>>()?
     };
     for id in workflows.into_iter().flatten() {
-        if steps(conn, id)?.is_some() {
+        if steps(conn, id, None)?.is_some() {
             return Ok(true);
         }
     }

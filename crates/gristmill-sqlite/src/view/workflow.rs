@@ -21,21 +21,25 @@ const QUIET_AT_ONCE: i64 = 100;
 /// Members that it counts before it takes no further workflow: some hundredths of a second, in which it holds up nobody but other reads.
 const COUNTED_AT_ONCE: u32 = 20_000;
 
-/// The steps of a workflow in the order of their numbers; `None` if they can't be read.
-pub(crate) fn steps(conn: &Connection, id: WorkflowId) -> Result<Option<Vec<FlowStep>>, Fault> {
-    let mut list = conn.prepare_cached(sql::STEP_LIST)?;
+/// The steps of a workflow in the order of their numbers; `None` if they can't be read. What they are is read, too, unless it is known.
+pub(crate) fn steps(conn: &Connection, id: WorkflowId, specs: Option<&[Arc<StepSpec>]>) -> Result<Option<Vec<FlowStep>>, Fault> {
+    let mut list = conn.prepare_cached(if specs.is_some() { sql::STEP_ROWS } else { sql::STEP_LIST })?;
     let mut rows = list.query([id.as_bytes().as_slice()])?;
     let mut steps = Vec::new();
     while let Some(row) = rows.next()? {
         let is_next = usize::try_from(row.get::<_, i64>(0)?) == Ok(steps.len());
-        let Some(step) = step(row)?.filter(|_| is_next) else { return Ok(None) };
+        let spec = match specs {
+            Some(specs) => specs.get(steps.len()).cloned(),
+            None => json(row, 1).map(Arc::new),
+        };
+        let Some(spec) = spec.filter(|_| is_next) else { return Ok(None) };
+        let Some(step) = step(spec, row)? else { return Ok(None) };
         steps.push(step);
     }
     Ok(Some(steps))
 }
 
-fn step(row: &Row<'_>) -> rusqlite::Result<Option<FlowStep>> {
-    let Some(spec) = json::<StepSpec>(row, 1) else { return Ok(None) };
+fn step(spec: Arc<StepSpec>, row: &Row<'_>) -> rusqlite::Result<Option<FlowStep>> {
     // What no version wrote is counted anew.
     let count = |column| Ok::<_, rusqlite::Error>(u32::try_from(row.get::<_, i64>(column)?).unwrap_or_default());
     let tally = Tally { members: count(3)?, closed: row.get(4)?, succeeded: count(5)?, failed: count(6)?, cancelled: count(7)? };
@@ -43,7 +47,7 @@ fn step(row: &Row<'_>) -> rusqlite::Result<Option<FlowStep>> {
     let tolerance = row.get::<_, Option<i64>>(10)?.and_then(tolerance_from).unwrap_or(spec.tolerance);
     let chore = chore_from(row.get(8)?).zip(Some(count(9)?));
     let row = StepRow { role: spec.role, state, tally, tolerance };
-    Ok(Some(FlowStep { spec: Arc::new(spec), row, chore }))
+    Ok(Some(FlowStep { spec, row, chore }))
 }
 
 /// One workflow with its steps.
@@ -51,7 +55,7 @@ pub(crate) fn workflow(view: &View<'_>, id: WorkflowId) -> Result<Option<Workflo
     let mut get = view.conn.prepare_cached(sql::WORKFLOW_RECORD)?;
     let found = get.query_row([id.as_bytes().as_slice()], |row| Ok(record(row)?.zip(Some(row.get::<_, Lossy>(13)?))));
     let Some(((_, record), Lossy(definition))) = found.optional()?.flatten() else { return Ok(None) };
-    let Some(steps) = steps(view.conn, id)? else {
+    let Some(steps) = steps(view.conn, id, None)? else {
         let message =
             format!("the steps of the workflow {id} can't be read, which no gristmill has written; `doctor` names more");
         return Err(StoreError::new(StoreErrorKind::Corrupt, message).into());
@@ -222,7 +226,7 @@ pub(crate) fn count_members(view: &View<'_>, since: Timestamp, most: i64) -> Res
         if members >= COUNTED_AT_ONCE {
             break;
         }
-        let steps = match steps(view.conn, id)? {
+        let steps = match steps(view.conn, id, None)? {
             None => None,
             Some(steps) => {
                 let open = steps.iter().zip(0_u32..).filter(|(step, _)| is_open(&step.row));

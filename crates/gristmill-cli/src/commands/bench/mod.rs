@@ -45,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long)]
     lists: bool,
     /// Measure nothing but workflows, beside plain tasks: chords, a group behind a step, chains
-    #[arg(long, conflicts_with_all = ["lists", "raw"])]
+    #[arg(long, conflicts_with_all = ["lists", "raw", "fleet"])]
     workflows: bool,
     #[command(flatten)]
     fleet: fleet::Size,

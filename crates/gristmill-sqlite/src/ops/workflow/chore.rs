@@ -1,6 +1,6 @@
-use gristmill_core::kit::encode::{at, ended_from};
+use gristmill_core::kit::encode::{at, ended_from, retention_from};
 use gristmill_core::workflow::Chore;
-use gristmill_core::{Flags, State, Timestamp, WorkflowId, kept_after};
+use gristmill_core::{Flags, Retention, State, Timestamp, WorkflowId, kept_after};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::cancel::{cancel_known, retry_known};
@@ -64,7 +64,7 @@ pub(in super::super) fn go_on_with_chores(tx: &mut Tx<'_>, limit: usize) -> Resu
         if !tx.members().take() {
             break;
         }
-        if let Ok(mut kept) = read(tx.conn, id)? {
+        if let Ok(mut kept) = read(tx, id)? {
             go_on(tx, &mut kept)?;
         }
     }
@@ -80,7 +80,27 @@ fn part(tx: &mut Tx<'_>, kept: &mut Kept, step: u32, chore: Chore, from: u32) ->
             if !tx.members().take() {
                 return Ok(Some(member.place));
             }
-            if let Some(state) = do_to(tx, &mut lasts, chore, member)? {
+            let reopened = match member.todo {
+                Todo::LetGo(waiter) => {
+                    unblock_known(tx, &mut lasts, waiter)?;
+                    None
+                }
+                Todo::Cancel => {
+                    if let Some(facts) = facts(tx.conn, member.key)? {
+                        cancel_known(tx, &facts)?;
+                    }
+                    None
+                }
+                Todo::Unkeep { claim_no, until } => {
+                    shorten(tx, member.key, claim_no, until)?;
+                    None
+                }
+                Todo::Again => reopen(tx, member.key)?,
+                Todo::Mend => mend(tx, member.key, true)?,
+                Todo::Keep => mend(tx, member.key, false)?,
+                Todo::Nothing => None,
+            };
+            if let Some(state) = reopened {
                 kept.flow.reopened(step, state);
             }
             from = member.place.saturating_add(1);
@@ -91,74 +111,77 @@ fn part(tx: &mut Tx<'_>, kept: &mut Kept, step: u32, chore: Chore, from: u32) ->
     }
 }
 
-/// The state in which it had ended, if it has not any more.
-fn do_to(tx: &mut Tx<'_>, lasts: &mut Lasts, chore: Chore, member: &Member) -> Result<Option<State>, Fault> {
-    let key = member.key;
-    match (chore, member.blocked) {
-        (Chore::LetGo, Some(waiter)) => unblock_known(tx, lasts, waiter).map(|_| None),
-        (Chore::LetGo, None) => Ok(None),
-        (Chore::Cancel, _) => {
-            if let Some(facts) = facts(tx.conn, key)? {
-                cancel_known(tx, &facts)?;
-            }
-            Ok(None)
-        }
-        (Chore::Unkeep, _) => unkeep(tx, key).map(|()| None),
-        (Chore::Again, _) => reopen(tx, key),
-        (Chore::Mend | Chore::Keep, _) => {
-            let last =
-                tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([key], |row| Ok((row.get(0)?, ended_from(row.get(3)?))));
-            match last.optional()? {
-                Some((_, state)) if chore == Chore::Mend && state != State::Succeeded => reopen(tx, key),
-                Some((claim_no, _)) => keep(tx, key, claim_no, i64::MAX).map(|()| None),
-                None => Ok(None),
-            }
-        }
-    }
-}
-
-/// Blocks one again that has ended. That its end is taken back, a trigger writes, too; what is written here says the same.
+/// Blocks one again that has ended; the state in which it had. That its end is taken back, a trigger writes, too; what is written here says
+/// the same.
 fn reopen(tx: &mut Tx<'_>, key: i64) -> Result<Option<State>, Fault> {
     let Some(facts) = facts(tx.conn, key)? else { return Ok(None) };
     retry_known(tx, &facts, Some(true))
 }
 
-fn keep(tx: &Tx<'_>, key: i64, claim_no: u32, until: i64) -> Result<(), Fault> {
-    tx.conn.prepare_cached(sql::OUTCOME_KEEP)?.execute(params![key, claim_no, until])?;
-    Ok(())
+/// Keeps one that has ended for as long as its workflow goes on; or blocks it again, if it did not succeed and is to be `reopened` then.
+fn mend(tx: &mut Tx<'_>, key: i64, reopened: bool) -> Result<Option<State>, Fault> {
+    let last = tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([key], |row| Ok((row.get(0)?, ended_from(row.get(3)?))));
+    match last.optional()? {
+        Some((_, state)) if reopened && state != State::Succeeded => reopen(tx, key),
+        Some((claim_no, _)) => keep(tx, key, claim_no, i64::MAX).map(|()| None),
+        None => Ok(None),
+    }
 }
 
-/// Some of a step.
+/// One of a step.
 struct Member {
     key: i64,
     place: u32,
-    /// Asked only of those that are to be let go.
-    blocked: Option<Waiter>,
+    todo: Todo,
 }
 
+/// What is to be done to one.
+#[derive(Clone, Copy)]
+enum Todo {
+    LetGo(Waiter),
+    Cancel,
+    Unkeep { claim_no: u32, until: i64 },
+    Again,
+    Mend,
+    Keep,
+    Nothing,
+}
+
+/// Some of a step, from a place on, with what has to be known of each.
 fn members(conn: &Connection, (workflow, step): (WorkflowId, u32), chore: Chore, from: u32) -> Result<Vec<Member>, Fault> {
-    let is_asked = chore == Chore::LetGo;
-    let mut page = conn.prepare_cached(if is_asked { sql::MEMBER_BLOCKED } else { sql::MEMBER_PAGE })?;
-    let member = |row: &Row<'_>| {
-        let (key, place) = (row.get(0)?, row.get(1)?);
-        let blocked = match is_asked && row.get::<_, Option<i64>>(5)?.is_some() {
-            true => Some(Waiter {
-                queue: row.get(2)?,
-                kind: row.get(3)?,
-                priority: row.get(4)?,
-                attempt: row.get(5)?,
-                claim_no: row.get(6)?,
-                crashes: row.get(7)?,
-                flags: Flags::from_bits(row.get(8)?),
-                run_at: row.get(9)?,
-                ..Waiter::unread(key)
-            }),
-            false => None,
-        };
-        Ok(Member { key, place, blocked })
+    let (page, todo): (_, fn(&Row<'_>) -> rusqlite::Result<Todo>) = match chore {
+        Chore::LetGo => (sql::MEMBER_BLOCKED, blocked),
+        Chore::Cancel => (sql::MEMBER_PAGE, |_| Ok(Todo::Cancel)),
+        Chore::Unkeep => (sql::MEMBER_KEPT, kept),
+        Chore::Again => (sql::MEMBER_PAGE, |_| Ok(Todo::Again)),
+        Chore::Mend => (sql::MEMBER_PAGE, |_| Ok(Todo::Mend)),
+        Chore::Keep => (sql::MEMBER_PAGE, |_| Ok(Todo::Keep)),
     };
-    let rows = page.query_map(params![workflow.as_bytes().as_slice(), step, from, READ_AT_ONCE], member)?;
+    let mut page = conn.prepare_cached(page)?;
+    let of = params![workflow.as_bytes().as_slice(), step, from, READ_AT_ONCE];
+    let rows = page.query_map(of, |row| Ok(Member { key: row.get(0)?, place: row.get(1)?, todo: todo(row)? }))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn blocked(row: &Row<'_>) -> rusqlite::Result<Todo> {
+    let Some(attempt) = row.get(5)? else { return Ok(Todo::Nothing) };
+    Ok(Todo::LetGo(Waiter {
+        queue: row.get(2)?,
+        kind: row.get(3)?,
+        priority: row.get(4)?,
+        attempt,
+        claim_no: row.get(6)?,
+        crashes: row.get(7)?,
+        flags: Flags::from_bits(row.get(8)?),
+        run_at: row.get(9)?,
+        ..Waiter::unread(row.get(0)?)
+    }))
+}
+
+fn kept(row: &Row<'_>) -> rusqlite::Result<Todo> {
+    let Some(claim_no) = row.get(3)? else { return Ok(Todo::Nothing) };
+    let until = kept_until(ended_from(row.get(4)?), retention_from(row.get(2)?), Timestamp::from_millis(row.get(5)?));
+    Ok(Todo::Unkeep { claim_no, until })
 }
 
 /// A member that has ended is kept no longer than its retention says.
@@ -170,9 +193,22 @@ pub(super) fn unkeep(tx: &mut Tx<'_>, key: i64) -> Result<(), Fault> {
     // What is owed is to be told first.
     let Some((claim_no, state, ended_at, _)) = last.optional()?.filter(|(.., owed)| owed.is_none()) else { return Ok(()) };
     let Some(facts) = facts(tx.conn, key)? else { return Ok(()) };
-    let until = match kept_after(state, facts.retention, ended_at) {
+    shorten(tx, key, claim_no, kept_until(state, facts.retention, ended_at))
+}
+
+fn kept_until(state: State, retention: Retention, ended_at: Timestamp) -> i64 {
+    match kept_after(state, retention, ended_at) {
         Timestamp::MAX => i64::MAX,
         until => at(until),
-    };
-    keep(tx, key, claim_no, until)
+    }
+}
+
+/// Of one that is kept for ever as long as nobody says otherwise.
+fn shorten(tx: &mut Tx<'_>, key: i64, claim_no: u32, until: i64) -> Result<(), Fault> {
+    if until < i64::MAX { keep(tx, key, claim_no, until) } else { Ok(()) }
+}
+
+fn keep(tx: &mut Tx<'_>, key: i64, claim_no: u32, until: i64) -> Result<(), Fault> {
+    tx.kept(sql::OUTCOME_KEEP)?.execute(params![key, claim_no, until])?;
+    Ok(())
 }

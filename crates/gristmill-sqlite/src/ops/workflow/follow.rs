@@ -30,7 +30,7 @@ pub(crate) fn follow(tx: &mut Tx<'_>) -> Result<(), Fault> {
             }
         }
         for (id, reports) in told {
-            match read(tx.conn, id)? {
+            match read(tx, id)? {
                 Ok(mut kept) => {
                     let is_over = kept.flow.end.is_some();
                     for (step, Report { key, state }) in reports {

@@ -3,13 +3,14 @@ use std::sync::Arc;
 use gristmill_core::kit::encode::{
     chore_of, paused_from, paused_of, retention_from, step_state_of, workflow_end_from, workflow_end_of,
 };
-use gristmill_core::workflow::{Chore, Flow, FlowStep, Graph, Run, StepRow, Tally, WorkflowEnd};
+use gristmill_core::workflow::{Chore, Flow, FlowStep, Run, StepRow, Tally, WorkflowEnd};
 use gristmill_core::{Retention, StoreError, StoreErrorKind, Timestamp, WorkflowId};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension, params};
 
 use super::super::budget::Budget;
 use super::super::durable;
 use super::super::sweep::count;
+use super::specs::{Key, Known};
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
@@ -40,12 +41,12 @@ pub(super) enum Missing {
 }
 
 /// Reads one.
-pub(super) fn read(conn: &Connection, id: WorkflowId) -> Result<Result<Kept, Missing>, Fault> {
-    let mut get = conn.prepare_cached(sql::WORKFLOW_GET)?;
+pub(super) fn read(tx: &mut Tx<'_>, id: WorkflowId) -> Result<Result<Kept, Missing>, Fault> {
+    let mut get = tx.conn.prepare_cached(sql::WORKFLOW_GET)?;
     let found = get.query_row([id.as_bytes().as_slice()], |row| {
         let run = Run { paused: paused_from(row.get(0)?), cancelled: row.get(1)? };
         let end = workflow_end_from(row.get(2)?);
-        Ok(Kept {
+        let kept = Kept {
             id,
             flow: Flow { run, end, graph: Arc::default(), steps: Vec::new() },
             was: (run, end, false),
@@ -53,18 +54,30 @@ pub(super) fn read(conn: &Connection, id: WorkflowId) -> Result<Result<Kept, Mis
             retention: row.get(3)?,
             finished_at: row.get(4)?,
             touched_at: row.get(5)?,
-        })
+        };
+        Ok((kept, row.get(6)?))
     });
-    let Some(mut kept) = found.optional()? else { return Ok(Err(Missing::Gone)) };
-    let Some(steps) = steps(conn, id)? else {
+    let Some((mut kept, created_at)) = found.optional()? else { return Ok(Err(Missing::Gone)) };
+    if !read_steps(tx, (id, created_at), &mut kept.flow)? {
         tracing::error!(workflow = %id, "the steps of a workflow can't be read; it stands still");
         return Ok(Err(Missing::Damaged));
-    };
-    kept.steps_were = steps.iter().map(|step| (step.row, step.chore)).collect();
-    kept.flow.graph = Arc::new(Graph::of(steps.iter().map(|step| &*step.spec)));
-    kept.flow.steps = steps;
+    }
+    kept.steps_were = kept.flow.steps.iter().map(|step| (step.row, step.chore)).collect();
     kept.was.2 = kept.flow.is_held();
     Ok(Ok(kept))
+}
+
+/// Reads its steps, in the order of their numbers, and how they hang together; false if they can't be read. What they are is read once.
+fn read_steps(tx: &mut Tx<'_>, key: Key, flow: &mut Flow) -> Result<bool, Fault> {
+    let known = tx.memory.specs.of(key).cloned();
+    let Some(steps) = steps(tx.conn, key.0, known.as_ref().map(|known| &*known.specs))? else { return Ok(false) };
+    let known = known.unwrap_or_else(|| {
+        let known = Known::of(&steps);
+        tx.memory.specs.keep(key, known.clone());
+        known
+    });
+    (flow.steps, flow.graph) = (steps, known.graph);
+    Ok(true)
 }
 
 impl Kept {

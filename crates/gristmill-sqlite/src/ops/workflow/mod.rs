@@ -5,6 +5,7 @@ mod follow;
 mod kept;
 mod operate;
 mod repair;
+mod specs;
 mod start;
 
 pub(super) use chore::go_on_with_chores;
@@ -16,6 +17,8 @@ pub(super) use repair::sweep;
 pub(crate) use follow::{Report, follow};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
 pub(crate) use operate::are_new;
+pub(crate) use specs::Specs;
+
 pub(crate) use operate::{extend_workflow, order_workflow, retry_workflow, start_workflow, tolerate};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
 pub(crate) use start::Start;

@@ -33,7 +33,7 @@ pub(crate) fn start_workflow(tx: &mut Tx<'_>, new: NewWorkflow) -> Result<Starte
     })?;
     if started.is_ok()
         && start.has_chores()
-        && let Ok(mut kept) = read(tx.conn, start.workflow().id)?
+        && let Ok(mut kept) = read(tx, start.workflow().id)?
     {
         go_on(tx, &mut kept)?;
     }
@@ -57,7 +57,7 @@ fn holder(tx: &Tx<'_>, new: &NewWorkflow) -> Result<WorkflowId, Fault> {
 pub(crate) fn extend_workflow(tx: &mut Tx<'_>, extension: &Extension) -> Result<Extended, Fault> {
     limits::check_batch(extension.members.len())?;
     let Extension { workflow, step, from, members, close } = extension;
-    let mut kept = match read(tx.conn, *workflow)? {
+    let mut kept = match read(tx, *workflow)? {
         Ok(kept) => kept,
         Err(Missing::Gone) => return Ok(Extended::NotFound),
         Err(Missing::Damaged) => return Err(damaged(*workflow)),
@@ -94,7 +94,7 @@ pub(crate) fn are_new(outcomes: &[EnqueueOutcome]) -> bool {
 /// Begins one anew that has ended. `kept` says of each step how many members are kept for long enough.
 pub(crate) fn retry_workflow(tx: &mut Tx<'_>, id: WorkflowId, retry: Retry, kept: &[u32]) -> Result<Retried, Fault> {
     let counts = kept;
-    let mut kept = match read(tx.conn, id)? {
+    let mut kept = match read(tx, id)? {
         Ok(kept) => kept,
         Err(Missing::Gone) => return Ok(Retried::NotFound),
         Err(Missing::Damaged) => return Err(damaged(id)),
@@ -127,7 +127,7 @@ fn is_due(tx: &mut Tx<'_>, deadline_at: Option<i64>) {
 
 /// Changes how many members of a step need not succeed.
 pub(crate) fn tolerate(tx: &mut Tx<'_>, id: WorkflowId, step: &str, tolerance: Tolerance) -> Result<Tolerated, Fault> {
-    let mut kept = match read(tx.conn, id)? {
+    let mut kept = match read(tx, id)? {
         Ok(kept) => kept,
         Err(Missing::Gone) => return Ok(Tolerated::NotFound),
         Err(Missing::Damaged) => return Err(damaged(id)),
@@ -160,7 +160,7 @@ pub(in super::super) fn cancel_overdue(tx: &mut Tx<'_>, limit: usize) -> Result<
         if !tx.members().take() {
             return Ok(true);
         }
-        let kept = read(tx.conn, id)?;
+        let kept = read(tx, id)?;
         let look_again = kept.is_err().then(|| tx.now.saturating_add(QUIET_MAX).as_millis());
         tx.conn.prepare_cached(sql::WORKFLOW_END_LATE)?.execute(params![id.as_bytes().as_slice(), look_again])?;
         if let Ok(mut kept) = kept {
@@ -173,7 +173,7 @@ pub(in super::super) fn cancel_overdue(tx: &mut Tx<'_>, limit: usize) -> Result<
 
 /// Cancels one that nobody wants any more, if it is there and goes on.
 pub(in super::super) fn leave_behind(tx: &mut Tx<'_>, id: WorkflowId) -> Result<(), Fault> {
-    if let Ok(mut kept) = read(tx.conn, id)?
+    if let Ok(mut kept) = read(tx, id)?
         && kept.flow.end.is_none()
     {
         kept.flow.order(Order::Cancel);
@@ -184,7 +184,7 @@ pub(in super::super) fn leave_behind(tx: &mut Tx<'_>, id: WorkflowId) -> Result<
 
 /// Cancels, pauses or resumes one.
 pub(crate) fn order_workflow(tx: &mut Tx<'_>, id: WorkflowId, order: Order) -> Result<Ordered, Fault> {
-    let mut kept = match read(tx.conn, id)? {
+    let mut kept = match read(tx, id)? {
         Ok(kept) => kept,
         Err(Missing::Gone) => return Ok(Ordered::NotFound),
         Err(Missing::Damaged) => return Err(damaged(id)),

@@ -47,7 +47,7 @@ fn tell_owed(tx: &mut Tx<'_>, limit: usize) -> Result<(), Fault> {
 /// Puts right what differs from the rows of the members, and lets the workflow go on. It is looked at again only after as long as before, also
 /// if it can't be read: else it would hide those behind it.
 fn mend(tx: &mut Tx<'_>, quiet: &Counting) -> Result<(), Fault> {
-    let read = quiet.steps.as_ref().map(|steps| Ok::<_, Fault>((steps, read(tx.conn, quiet.id)?))).transpose()?;
+    let read = quiet.steps.as_ref().map(|steps| Ok::<_, Fault>((steps, read(tx, quiet.id)?))).transpose()?;
     let Some((steps, Ok(mut kept))) = read else {
         let later = params![quiet.id.as_bytes().as_slice(), tx.now.as_millis()];
         tx.conn.prepare_cached(sql::WORKFLOW_LOOK_LATER)?.execute(later)?;
