@@ -594,13 +594,14 @@ pub async fn an_event_that_was_sent_in_time_is_found_by_who_failed_meanwhile(ben
     let worker = bench.worker().await;
     let until = bench.env.now().saturating_add(secs(10));
     let awaits = |until| remembered(0, "a", Kept::Event { name: "a".to_owned(), until });
+    let mut held = Vec::new();
     for until in [Some(until), None] {
         let id = bench.add().await;
         let lease = bench.claim_one(worker).await.lease;
         assert_eq!(bench.suspend(lease, awaits(until), Due::In(secs(1))).await, Settled::Done(State::Scheduled));
         bench.let_go(id).await;
+        held.push(bench.claim_one(worker).await);
     }
-    let held = bench.claim(worker, 2).await;
     assert_eq!(bench.send(event("a", "1")).await, Sent::Stored);
     for claimed in &held {
         assert_eq!(bench.settle(claimed.lease, Ending::Retry { delay: secs(60) }).await, Settled::Done(State::Scheduled));
