@@ -64,8 +64,8 @@ fn drop_waits(tx: &mut Tx<'_>, id: TaskId) -> Result<(), Fault> {
         tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([facts.key], |row| Ok(ended_from(row.get(3)?))).optional()?;
     let Some(state) = last else { return Ok(()) };
     if state != State::Succeeded {
-        for (_, workflow) in children(tx.conn, id, 0)? {
-            leave_behind(tx, workflow)?;
+        for child in children(tx.conn, id, 0)? {
+            leave_behind(tx, child.workflow)?;
         }
     }
     tx.conn.prepare_cached(sql::MEMORY_DROP)?.execute([id.as_bytes().as_slice()])?;

@@ -7,7 +7,7 @@ use super::super::facts::facts_of;
 use super::super::release::make_due;
 use super::super::workflow::leave_behind;
 use super::checkpoint::remember;
-use super::wait::{children, stands_still};
+use super::wait::{Child, children, stands_still};
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
@@ -32,8 +32,8 @@ pub(crate) fn resume_task(tx: &mut Tx<'_>, id: TaskId, how: Resume) -> Result<Re
         Resume::Forget => {
             let left = children(tx.conn, id, mismatch.position)?;
             forget(tx, id, mismatch.position)?;
-            for (.., workflow) in left {
-                leave_behind(tx, workflow)?;
+            for child in left {
+                leave_behind(tx, child.workflow)?;
             }
         }
         Resume::Fail => {
@@ -63,9 +63,9 @@ pub(in super::super) fn forget_for_retry(tx: &Tx<'_>, id: TaskId, from: State) -
     }
     let key = id.as_bytes().as_slice();
     tx.conn.prepare_cached(sql::MEMORY_RETRY)?.execute([key])?;
-    for (kept, workflow) in children(tx.conn, id, 0)? {
+    for Child { position, kept, workflow } in children(tx.conn, id, 0)? {
         // One that goes on is awaited again.
-        if let (position, Kept::Workflow(_)) = kept
+        if matches!(kept, Kept::Workflow(_))
             && !tx.conn.prepare_cached(sql::WORKFLOW_WANTED)?.exists([workflow.as_bytes().as_slice()])?
         {
             tx.conn.prepare_cached(sql::MEMORY_REMOVE)?.execute(params![key, position])?;

@@ -43,13 +43,20 @@ fn awaited(conn: &Connection, id: TaskId) -> Result<Vec<Awaits>, Fault> {
     Ok(kept.iter().flatten().filter_map(Kept::awaits).collect())
 }
 
-/// The workflows that a task has started, from a position on, as far as that can be read; where, and as what it remembers them.
-pub(super) fn children(conn: &Connection, id: TaskId, from: u32) -> Result<Vec<((u32, Kept), WorkflowId)>, Fault> {
+/// A workflow that a task has started.
+pub(super) struct Child {
+    pub(super) position: u32,
+    pub(super) kept: Kept,
+    pub(super) workflow: WorkflowId,
+}
+
+/// Those of a task, from a position on, as far as they can be read.
+pub(super) fn children(conn: &Connection, id: TaskId, from: u32) -> Result<Vec<Child>, Fault> {
     let mut children = conn.prepare_cached(sql::MEMORY_CHILDREN)?;
     let rows = children.query_map(params![id.as_bytes().as_slice(), from], |row| Ok((row.get(0)?, of_memory(row, 1))))?;
     let kept = rows.collect::<Result<Vec<(u32, Option<Kept>)>, _>>()?;
     let child = |(position, kept): (u32, Option<Kept>)| match kept.as_ref()?.awaits()? {
-        Awaits::Workflow(workflow) => Some(((position, kept?), workflow)),
+        Awaits::Workflow(workflow) => Some(Child { position, kept: kept?, workflow }),
         Awaits::Event(_) => None,
     };
     Ok(kept.into_iter().filter_map(child).collect())
