@@ -193,6 +193,7 @@ pub trait Source: Send + Sync + 'static {
     }
 
     /// All that a task remembers of its durable steps. A worker asks it when it begins an attempt of a task that was claimed before.
+    /// Of an event that was sent in time it has the value, even if the task was not there to be told.
     ///
     /// By default nothing, as nothing is kept.
     ///
@@ -206,8 +207,11 @@ pub trait Source: Send + Sync + 'static {
     /// ends with it.
     ///
     /// One that [suspends](Checkpoint::suspend) gives the attempt back, as a snooze does, and writes no row of the history unless there are logs. The
-    /// task no longer expires. What it awaits makes it due, should that have come already at once. A requested cancellation wins over it:
-    /// then nothing is written but that.
+    /// task no longer expires. What its memories await makes it due, should that have come already at once; what the task awaited before it awaits no
+    /// longer. A requested cancellation wins over it: then nothing is written but that.
+    ///
+    /// One that does not suspend and of which each memory is kept already, with this name, occurrence and code, enqueues and starts nothing: it
+    /// is a repetition after a lost answer. What waits for an event, or has waited in vain, does not take the place of that event's value.
     ///
     /// By default refused, as nothing is kept.
     ///

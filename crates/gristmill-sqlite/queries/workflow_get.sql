@@ -1,2 +1,2 @@
 -- Index: the unique index on id.
-SELECT paused, cancelled, ended, retention, finished_at, touched_at, created_at FROM gristmill_workflow WHERE id = ?1
+SELECT iif(hold = 0, paused, hold & 1), cancelled, ended, retention, finished_at, touched_at, created_at FROM gristmill_workflow WHERE id = ?1

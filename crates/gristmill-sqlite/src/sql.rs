@@ -107,13 +107,21 @@ statements! {
     MEMORY_AT = "memory_at",
     MEMORY_AWAITING = "memory_awaiting",
     MEMORY_CAME = "memory_came",
+    MEMORY_CHILDREN = "memory_children",
     MEMORY_DELETE = "memory_delete",
     MEMORY_DROP = "memory_drop",
     MEMORY_FORGET = "memory_forget",
+    MEMORY_LEFT = "memory_left",
     MEMORY_LIST = "memory_list",
     MEMORY_NEXT = "memory_next",
     MEMORY_PUT = "memory_put",
+    MEMORY_REMOVE = "memory_remove",
+    MEMORY_RETRY = "memory_retry",
+    MEMORY_SAME = "memory_same",
+    MEMORY_STANDS = "memory_stands",
+    MEMORY_SUSPEND = "memory_suspend",
     MEMORY_TOLD = "memory_told",
+    MEMORY_UNDROP = "memory_undrop",
     MEMORY_WAITS = "memory_waits",
     MIGRATION_CREATE = "migration_create",
     MIGRATION_INSERT = "migration_insert",
@@ -129,6 +137,7 @@ statements! {
     OUTCOME_INSERT = "outcome_insert",
     OUTCOME_KEEP = "outcome_keep",
     OUTCOME_OVER = "outcome_over",
+    OUTCOME_OVER_UNHELD = "outcome_over_unheld",
     OUTCOME_OWED = "outcome_owed",
     OUTCOME_REOPEN = "outcome_reopen",
     OUTCOME_RESULT = "outcome_result",
@@ -181,6 +190,7 @@ statements! {
     STEP_LIST = "step_list",
     STEP_NAMED = "step_named",
     STEP_PUT = "step_put",
+    STEP_RETRIED = "step_retried",
     STEP_ROWS = "step_rows",
     STEP_TOLERATE = "step_tolerate",
     STEP_UNDONE = "step_undone",
@@ -240,6 +250,7 @@ statements! {
     WORKFLOW_QUIET = "workflow_quiet",
     WORKFLOW_RECORD = "workflow_record",
     WORKFLOW_RIVAL = "workflow_rival",
+    WORKFLOW_WANTED = "workflow_wanted",
 }
 
 #[cfg(test)]
@@ -267,7 +278,7 @@ mod tests {
     ];
 
     /// Bounded by their LIMIT, in whatever order; or asked for by a person, and only of a small file.
-    const BOUNDED: [&str; 14] = [
+    const BOUNDED: [&str; 15] = [
         "moved_oldest",
         "check_ahead",
         "check_memory",
@@ -281,6 +292,7 @@ mod tests {
         "memory_any",
         "outcome_owed",
         "step_chores",
+        "step_retried",
         "step_undone",
     ];
 
@@ -350,10 +362,11 @@ mod tests {
         };
         let (rows, read) = steps(MEMORY_LIST, &[&[2_u8].as_slice()]);
         assert!(rows == 1_000 && read < 12_000, "{read} steps to {rows}");
-        let nothing: [(&str, &[&dyn rusqlite::ToSql]); 4] = [
+        let nothing: [(&str, &[&dyn rusqlite::ToSql]); 5] = [
             (EVENT_UNTOLD, &[]),
             (EVENT_PRUNE, &[&1, &100]),
             (MEMORY_TOLD, &[&"event:e", &0, &100]),
+            (MEMORY_LEFT, &[&[].as_slice(), &0, &1_000]),
             (MEMORY_WAITS, &[&"event:", &[].as_slice(), &0, &"event;", &0, &1_000]),
         ];
         for (sql, params) in nothing {

@@ -1,10 +1,10 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gristmill_core::durable::{
     Awaits, Checkpoint, EventRecord, Kept, MISMATCH_AT, Memories, Memory, NewEvent, Resume, Resumed, Sent, Waiter,
 };
 use gristmill_core::limits::PAGE_ITEMS_MAX;
-use gristmill_core::workflow::{Order, Started};
+use gristmill_core::workflow::{Order, Started, WorkflowState};
 use gristmill_core::{
     Cursor, Ending, EnqueueOutcome, InvalidInput, Page, Settled, Settlement, State, StoreError, TaskId, Timestamp, WorkflowId,
 };
@@ -14,14 +14,92 @@ use super::tables::{Place, Tables};
 /// What tasks remember of their steps, and what has happened that they may wait for.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
-    of: HashMap<TaskId, BTreeMap<u32, Memory>>,
+    of: HashMap<TaskId, OfTask>,
     events: BTreeMap<i64, EventRecord>,
     last_event: i64,
 }
 
+/// What one task remembers.
+#[derive(Debug, Default)]
+struct OfTask {
+    memories: BTreeMap<u32, Memory>,
+    /// Where it waits for what is remembered there.
+    awaits: BTreeSet<u32>,
+    /// The claim that ended as it began to wait: one that is put off after a later one has failed, and is not to be woken.
+    suspended: u32,
+}
+
+impl OfTask {
+    /// Keeps this in the stead of what was there, unless that is the value that it only waits for; whether it is.
+    fn keep(&mut self, memory: Memory) -> bool {
+        let position = memory.position;
+        let is_late = matches!(memory.kept, Kept::Event { .. } | Kept::TimedOut)
+            && self.same(&memory).is_some_and(|there| matches!(there.kept, Kept::Value(_)));
+        if memory.kept.awaits().is_some() && !is_late {
+            self.awaits.insert(position);
+        } else {
+            self.awaits.remove(&position);
+        }
+        if !is_late {
+            self.memories.insert(position, memory);
+        }
+        is_late
+    }
+
+    /// What is there of the same step.
+    fn same(&self, memory: &Memory) -> Option<&Memory> {
+        let there = self.memories.get(&memory.position);
+        there.filter(|there| there.name == memory.name && there.occurrence == memory.occurrence)
+    }
+
+    /// Whether this was kept before, by a repetition of who does not know it.
+    fn has(&self, memory: &Memory) -> bool {
+        self.same(memory).is_some_and(|there| there.kept.to_row().code == memory.kept.to_row().code)
+    }
+
+    fn awaited(&self) -> impl Iterator<Item = (&Memory, Awaits)> {
+        let there = self.awaits.iter().filter_map(|position| self.memories.get(position));
+        there.filter_map(|memory| Some((memory, memory.kept.awaits()?)))
+    }
+
+    fn forget(&mut self, is_forgotten: impl Fn(&Memory) -> bool) -> Vec<Memory> {
+        let forgotten: Vec<_> = self.memories.values().filter(|memory| is_forgotten(memory)).cloned().collect();
+        for Memory { position, .. } in &forgotten {
+            self.memories.remove(position);
+            self.awaits.remove(position);
+        }
+        forgotten
+    }
+}
+
+/// The workflow that was started there.
+fn child(memory: &Memory) -> Option<WorkflowId> {
+    match memory.kept.awaits()? {
+        Awaits::Workflow(id) => Some(id),
+        Awaits::Event(_) => None,
+    }
+}
+
 impl Tables {
     pub(super) fn memories(&self, id: TaskId, now: Timestamp) -> Memories {
-        Memories { now, kept: self.remembered.of.get(&id).into_iter().flat_map(BTreeMap::values).cloned().collect() }
+        let all = self.remembered.of.get(&id).into_iter().flat_map(|of| of.memories.values());
+        Memories { now, kept: all.map(|memory| self.with_what_came(memory, now)).collect() }
+    }
+
+    /// The value of an event that was sent in time, even if the task has not been told of it.
+    fn with_what_came(&self, memory: &Memory, now: Timestamp) -> Memory {
+        let mut memory = memory.clone();
+        if let Kept::Event { name, until } = &memory.kept
+            && let Some(event) = self.event(name, now)
+            && until.is_none_or(|until| event.sent_at <= until)
+        {
+            memory.kept = Kept::Value(event.payload.clone());
+        }
+        memory
+    }
+
+    fn event(&self, name: &str, now: Timestamp) -> Option<&EventRecord> {
+        self.remembered.events.values().find(|event| event.name == name && event.keep_until > now)
     }
 
     pub(super) fn checkpoint(&mut self, checkpoint: Checkpoint, now: Timestamp) -> Result<Settled, StoreError> {
@@ -34,9 +112,23 @@ impl Tables {
         if checkpoint.suspend.is_some() && lease.cancel_requested {
             return Ok(self.settle(Settlement::new(checkpoint.lease, Ending::Cancelled), now));
         }
-        self.keep_with(&checkpoint, now)?;
+        let is_repeated = |of: &OfTask| checkpoint.memories.iter().all(|memory| of.has(memory));
+        let is_repeated = checkpoint.suspend.is_none()
+            && !checkpoint.memories.is_empty()
+            && self.remembered.of.get(&id).is_some_and(is_repeated);
+        // What came with it may have run since, and be gone.
+        if !is_repeated {
+            self.keep_with(&checkpoint, now)?;
+        }
+        let claim_no = self.by_id(id).map_or(0, |(_, task)| task.claim_no);
+        let of = self.remembered.of.entry(id).or_default();
+        if checkpoint.suspend.is_some() {
+            of.awaits.clear();
+            of.suspended = claim_no;
+        }
+        let mut has_come = false;
         for memory in checkpoint.memories {
-            self.remembered.of.entry(id).or_default().insert(memory.position, memory);
+            has_come |= of.keep(memory);
         }
         let Some(due) = checkpoint.suspend else { return Ok(Settled::Done(State::Running)) };
         let settlement =
@@ -44,8 +136,8 @@ impl Tables {
         let noted = settlement.logs.is_some();
         let settled = self.suspend(seq, settlement, noted, now);
         self.update(seq, |task| task.expires_at = None);
-        if self.take_what_came(id) {
-            self.make_due(id, now);
+        if self.take_what_came(id, now) || has_come {
+            self.wake(id, now);
         }
         Ok(self.by_id(id).map_or(settled, |(_, task)| Settled::Done(task.state())))
     }
@@ -69,36 +161,42 @@ impl Tables {
     }
 
     /// Gives a task that waits what has come already of what it waits for; whether anything has.
-    fn take_what_came(&mut self, id: TaskId) -> bool {
+    fn take_what_came(&mut self, id: TaskId, now: Timestamp) -> bool {
+        let Some(of) = self.remembered.of.get(&id) else { return false };
         let mut came = false;
-        let mut memories = self.remembered.of.remove(&id).unwrap_or_default();
-        for memory in memories.values_mut() {
-            match memory.kept.awaits() {
-                Some(Awaits::Event(name)) => {
-                    if let Some(event) = self.remembered.events.values().find(|event| event.name == name) {
-                        memory.kept = Kept::Value(event.payload.clone());
-                        came = true;
+        let mut given = Vec::new();
+        for (memory, awaits) in of.awaited() {
+            match awaits {
+                Awaits::Event(name) => {
+                    if let Some(event) = self.event(&name, now) {
+                        given.push(Memory { kept: Kept::Value(event.payload.clone()), ..memory.clone() });
                     }
                 }
-                Some(Awaits::Workflow(workflow)) => came |= !self.goes_on(workflow),
-                None => {}
+                Awaits::Workflow(workflow) => came |= !self.goes_on(workflow),
             }
         }
-        self.remembered.of.insert(id, memories);
+        came |= !given.is_empty();
+        let of = self.remembered.of.entry(id).or_default();
+        given.into_iter().for_each(|memory| _ = of.keep(memory));
         came
     }
 
+    /// Whether a task stands still until something comes. What an attempt that failed put off does not.
+    fn stands_still(&self, id: TaskId) -> bool {
+        let suspended = self.remembered.of.get(&id).map(|of| of.suspended);
+        self.by_id(id).is_some_and(|(_, task)| matches!(task.place, Place::Scheduled(_)) && suspended == Some(task.claim_no))
+    }
+
     /// Lets a task that waits run now.
-    fn make_due(&mut self, id: TaskId, now: Timestamp) {
-        if matches!(self.by_id(id), Some((_, task)) if matches!(task.place, Place::Scheduled(_))) {
+    fn wake(&mut self, id: TaskId, now: Timestamp) {
+        if self.stands_still(id) {
             self.release(id, now);
         }
     }
 
     fn waiting_for(&self, awaits: &Awaits) -> Vec<TaskId> {
-        let waits =
-            |memories: &BTreeMap<u32, Memory>| memories.values().any(|memory| memory.kept.awaits().as_ref() == Some(awaits));
-        let mut all: Vec<_> = self.remembered.of.iter().filter(|(_, memories)| waits(memories)).map(|(id, _)| *id).collect();
+        let waits = |of: &OfTask| of.awaited().any(|(_, awaited)| awaited == *awaits);
+        let mut all: Vec<_> = self.remembered.of.iter().filter(|(_, of)| waits(of)).map(|(id, _)| *id).collect();
         all.sort_unstable();
         all
     }
@@ -106,20 +204,17 @@ impl Tables {
     /// A workflow has ended: who started it and waits for it goes on.
     pub(super) fn tell_of_end(&mut self, id: WorkflowId, now: Timestamp) {
         for task in self.waiting_for(&Awaits::Workflow(id)) {
-            self.make_due(task, now);
+            self.wake(task, now);
         }
     }
 
     /// Cancels what was started by tasks that have ended before it, and forgets what tasks that are gone remembered, and events whose time is over.
     pub(super) fn sweep_memories(&mut self, now: Timestamp) {
         let mut left = Vec::new();
-        for (id, memories) in &self.remembered.of {
+        for (id, of) in &self.remembered.of {
             let ended = self.by_id(*id).is_some_and(|(_, task)| task.state().is_final() && task.state() != State::Succeeded);
             if ended {
-                left.extend(memories.values().filter_map(|memory| match memory.kept.awaits() {
-                    Some(Awaits::Workflow(workflow)) => Some(workflow),
-                    Some(Awaits::Event(_)) | None => None,
-                }));
+                left.extend(of.memories.values().filter_map(child));
             }
         }
         for workflow in left {
@@ -130,11 +225,23 @@ impl Tables {
         self.remembered.events.retain(|_, event| event.keep_until > now);
     }
 
-    /// What it tried and failed at is tried again when it is retried.
-    pub(super) fn forget_failures(&mut self, id: TaskId) {
-        if let Some(memories) = self.remembered.of.get_mut(&id) {
-            memories.retain(|_, memory| !memory.kept.is_of_a_failure());
-        }
+    /// What it tried and failed at is tried again when it is retried; all of it, if it had succeeded. A failure that led to something that was
+    /// done stays: that would be done again, or found where it does not belong.
+    pub(super) fn forget_for_retry(&mut self, id: TaskId, from: State) {
+        let Some(mut of) = self.remembered.of.remove(&id) else { return };
+        let last =
+            of.memories.values().filter(|memory| matches!(memory.kept, Kept::Value(_))).map(|memory| memory.position).max();
+        of.forget(|memory| match &memory.kept {
+            _ if from == State::Succeeded => true,
+            Kept::Workflow(workflow) => !self.is_wanted_again(*workflow),
+            kept => kept.is_of_a_failure() && last.is_none_or(|last| last < memory.position),
+        });
+        self.remembered.of.insert(id, of);
+    }
+
+    /// Whether a workflow goes on and may succeed yet.
+    fn is_wanted_again(&self, id: WorkflowId) -> bool {
+        self.workflow(id).is_some_and(|workflow| !workflow.state.is_final() && workflow.state != WorkflowState::Cancelling)
     }
 
     pub(super) fn send_event(&mut self, event: &NewEvent, now: Timestamp) -> Sent {
@@ -148,9 +255,9 @@ impl Tables {
         self.remembered.events.insert(self.remembered.last_event, record);
         for task in self.waiting_for(&Awaits::Event(event.name().to_owned())) {
             // One that runs finds it when it comes to wait.
-            if matches!(self.by_id(task), Some((_, task)) if matches!(task.place, Place::Scheduled(_))) {
-                self.take_what_came(task);
-                self.make_due(task, now);
+            if self.stands_still(task) {
+                self.take_what_came(task, now);
+                self.wake(task, now);
             }
         }
         self.news.changed = true;
@@ -174,7 +281,7 @@ impl Tables {
             }
             _ => None,
         };
-        let all = self.remembered.of.iter().flat_map(|(id, memories)| memories.values().filter_map(|memory| waits(id, memory)));
+        let all = self.remembered.of.iter().flat_map(|(id, of)| of.awaited().filter_map(|(memory, _)| waits(id, memory)));
         let mut all: Vec<_> = all.collect();
         all.sort_unstable_by(|a, b| (&a.event, a.task).cmp(&(&b.event, b.task)));
         all.truncate(limit.clamp(1, PAGE_ITEMS_MAX));
@@ -185,20 +292,25 @@ impl Tables {
         if self.by_id(id).is_none() {
             return Resumed::NotFound;
         }
-        let Some(memories) = self.remembered.of.get_mut(&id) else { return Resumed::NotPaused };
-        let Some(Kept::Mismatch(mismatch)) = memories.get(&MISMATCH_AT).map(|memory| memory.kept.clone()) else {
+        let stands_still = self.stands_still(id);
+        let Some(of) = self.remembered.of.get_mut(&id).filter(|_| stands_still) else { return Resumed::NotPaused };
+        let Some(Kept::Mismatch(mismatch)) = of.memories.get(&MISMATCH_AT).map(|memory| memory.kept.clone()) else {
             return Resumed::NotPaused;
         };
+        let mut left = Vec::new();
         match how {
-            Resume::Again => _ = memories.remove(&MISMATCH_AT),
-            Resume::Forget => memories.retain(|position, _| *position < mismatch.position),
+            Resume::Again => _ = of.memories.remove(&MISMATCH_AT),
+            Resume::Forget => left = of.forget(|memory| memory.position >= mismatch.position),
             Resume::Fail => {
-                if let Some(Memory { kept: Kept::Mismatch(mismatch), .. }) = memories.get_mut(&MISMATCH_AT) {
+                if let Some(Memory { kept: Kept::Mismatch(mismatch), .. }) = of.memories.get_mut(&MISMATCH_AT) {
                     mismatch.fails = true;
                 }
             }
         }
-        self.make_due(id, now);
+        for workflow in left.iter().filter_map(child) {
+            self.order_workflow(workflow, Order::Cancel, now);
+        }
+        self.wake(id, now);
         Resumed::Done
     }
 }

@@ -30,8 +30,8 @@ impl Tables {
         if !task.state().is_final() {
             return RetryOutcome::NotEnded;
         }
-        let blocked = self.is_member_blocked(&task.new);
-        self.forget_failures(id);
+        let (blocked, from) = (self.is_member_blocked(&task.new), task.state());
+        self.forget_for_retry(id, from);
         self.update(seq, |task| {
             task.attempt = 0;
             task.crashes = 0;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use gristmill_core::durable::{
     Checkpoint, Due, EVENT_KEPT, Kept, MISMATCH_AT, Memory, Mismatch, NewEvent, Resume, Resumed, Sent,
 };
-use gristmill_core::workflow::{Ordered, Started, StepDraft, StepWord, WorkflowState};
+use gristmill_core::workflow::{Ordered, Retried, Retry, Started, StepDraft, StepWord, WorkflowState};
 use gristmill_core::{
-    CancelOutcome, Claimed, DeleteOutcome, Ending, Failure, FailureReason, LeaseRef, NewTask, RetryOutcome, Settled, State,
-    StoreErrorKind, TaskId, WorkerId,
+    CancelOutcome, Claimed, DeleteOutcome, Ending, Failure, FailureReason, LeaseRef, NewTask, ReleaseOutcome, Retention,
+    RetryOutcome, Settled, State, StoreErrorKind, TaskId, WorkerId,
 };
 
 use super::bench::{ALL, Bench, KIND, secs};
@@ -32,7 +32,18 @@ list![
     a_workflow_that_has_ended_already_is_not_waited_for,
     what_a_cancelled_task_has_started_is_cancelled,
     a_member_that_waits_keeps_its_step_open,
+    a_mismatch_over_an_ended_child_stays_scheduled,
+    a_child_left_behind_makes_no_later_sleep_due,
+    a_child_left_behind_is_cancelled_with_its_task,
+    a_repetition_after_a_lost_answer_brings_nothing_again,
+    a_value_is_not_waited_for_again,
+    an_event_that_was_sent_in_time_is_found_by_who_failed_meanwhile,
+    a_backoff_is_not_cut_short,
     a_retry_by_hand_forgets_failures_alone,
+    a_retry_of_what_succeeded_forgets_all,
+    a_retry_by_hand_awaits_a_child_that_goes_on,
+    only_who_stands_still_is_resumed,
+    a_child_that_is_forgotten_is_cancelled,
     who_stands_still_goes_on_as_a_person_says,
     what_is_remembered_goes_with_its_task,
     many_wait_for_one,
@@ -90,6 +101,11 @@ impl Bench<'_> {
 
     async fn none_is_ready(&self, worker: WorkerId) {
         assert_eq!(self.claim_ids(worker, ALL).await, []);
+    }
+
+    /// Lets one run that waits.
+    async fn let_go(&self, id: TaskId) {
+        assert_eq!(self.store.release(&[id]).await.expect("release"), [ReleaseOutcome::Released]);
     }
 
     async fn waits_for(&self, worker: WorkerId, name: &str) -> TaskId {
@@ -424,11 +440,238 @@ pub async fn a_retry_by_hand_forgets_failures_alone(bench: Bench<'_>) {
     let id = bench.add().await;
     let lease = bench.claim_one(worker).await.lease;
     let failed = Kept::Failed(Failure::new(FailureReason::Error, "no"));
-    let memories = vec![value(0, "a", "1"), remembered(1, "b", failed), remembered(2, "c", Kept::TimedOut), value(3, "d", "2")];
-    bench.remember(lease, memories).await;
+    let handled = [value(0, "a", "1"), remembered(1, "b", failed.clone()), value(2, "because of b", "2")];
+    let last = [remembered(3, "c", failed), remembered(4, "d", Kept::TimedOut), remembered(5, "e", Kept::Patched)];
+    bench.remember(lease, handled.iter().chain(&last).cloned().collect()).await;
     assert_eq!(bench.settle(lease, Ending::Failed).await, Settled::Done(State::Failed));
     assert_eq!(bench.store.retry(&[id]).await.expect("retry"), [RetryOutcome::Ready]);
-    assert_eq!(bench.memories(id).await, [value(0, "a", "1"), value(3, "d", "2")]);
+    let [first, second, third] = handled;
+    assert_eq!(bench.memories(id).await, [first, second, third, remembered(5, "e", Kept::Patched)], "what b led to is done");
+}
+
+/// Whoever retries that wants it done once more.
+pub async fn a_retry_of_what_succeeded_forgets_all(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let id = bench.add().await;
+    let lease = bench.claim_one(worker).await.lease;
+    bench.remember(lease, vec![value(0, "a", "1"), remembered(1, "b", Kept::Patched)]).await;
+    assert_eq!(bench.settle(lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+    assert_eq!(bench.store.retry(&[id]).await.expect("retry"), [RetryOutcome::Ready]);
+    assert_eq!(bench.memories(id).await, []);
+    // As the retry of a workflow does.
+    let workflow = bench.workflow(vec![StepDraft::one("only", KIND, ())]);
+    let of = workflow.id;
+    assert_eq!(bench.store.start_workflow(workflow).await.expect("start"), Started::Created);
+    let mut claimed = bench.claim(worker, ALL).await;
+    claimed.retain(|claimed| claimed.lease.id != id);
+    let lease = claimed.remove(0).lease;
+    bench.remember(lease, vec![value(0, "a", "1")]).await;
+    assert_eq!(bench.settle(lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+    assert_eq!(bench.store.retry_workflow(of, Retry::All).await.expect("retry"), Retried::Done(2));
+    bench.sweep().await;
+    assert_eq!(bench.memories(lease.id).await, []);
+    assert_eq!(bench.claim_ids(worker, ALL).await, [lease.id]);
+}
+
+/// One that was cancelled with it, or has ended, is started anew.
+pub async fn a_retry_by_hand_awaits_a_child_that_goes_on(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let (id, member, of) = waits_for_workflow(&bench, worker).await;
+    let waits = [remembered(0, "w", Kept::Workflow(of))];
+    assert_eq!(bench.store.cancel(&[id]).await.expect("cancel"), [CancelOutcome::Cancelled]);
+    assert_eq!(bench.store.retry(&[id]).await.expect("retry"), [RetryOutcome::Ready]);
+    bench.sweep().await;
+    assert_eq!((bench.memories(id).await, bench.of(of).await.state), (waits.to_vec(), WorkflowState::Running));
+    let lease = bench.claim_one(worker).await.lease;
+    let [wait] = waits;
+    assert_eq!(bench.suspend(lease, wait, Due::Never).await, Settled::Done(State::Scheduled));
+    assert_eq!(bench.store.cancel(&[id]).await.expect("cancel"), [CancelOutcome::Cancelled]);
+    bench.sweep().await;
+    assert_eq!(bench.of(of).await.state, WorkflowState::Cancelling, "it is seen to after a retry, too");
+    assert_eq!(bench.store.retry(&[id]).await.expect("retry"), [RetryOutcome::Ready]);
+    assert_eq!(bench.memories(id).await, []);
+    assert_eq!(bench.settle(member.lease, Ending::Cancelled).await, Settled::Done(State::Cancelled));
+}
+
+fn mismatch(position: u32) -> Memory {
+    let mismatch = Mismatch { position, expected: "b".to_owned(), found: Some("x".to_owned()), fails: false };
+    remembered(MISMATCH_AT, "", Kept::Mismatch(mismatch))
+}
+
+/// Else it would run again and again, and stand still each time.
+pub async fn a_mismatch_over_an_ended_child_stays_scheduled(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let (id, member, _) = waits_for_workflow(&bench, worker).await;
+    assert_eq!(bench.settle(member.lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+    let lease = bench.claim_one(worker).await.lease;
+    assert_eq!(bench.suspend(lease, mismatch(0), Due::Never).await, Settled::Done(State::Scheduled));
+    bench.sweep().await;
+    bench.none_is_ready(worker).await;
+    assert_eq!(bench.store.resume_task(id, Resume::Again).await.expect("resume"), Resumed::Done);
+    assert_eq!(bench.claim_ids(worker, ALL).await, [id]);
+}
+
+/// Nor does an event that nobody waits for any more.
+pub async fn a_child_left_behind_makes_no_later_sleep_due(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let (id, member, of) = waits_for_workflow(&bench, worker).await;
+    bench.let_go(id).await;
+    let lease = bench.claim_one(worker).await.lease;
+    bench.remember(lease, vec![remembered(1, "left", Kept::Event { name: "left".to_owned(), until: None })]).await;
+    let sleeps = remembered(2, "sleep", Kept::Sleeps(bench.env.now().saturating_add(secs(60))));
+    assert_eq!(bench.suspend(lease, sleeps, Due::In(secs(60))).await, Settled::Done(State::Scheduled));
+    assert_eq!(bench.store.list_waiters(None, ALL).await.expect("waiters"), []);
+    assert_eq!(bench.settle(member.lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+    assert_eq!(bench.of(of).await.state, WorkflowState::Succeeded);
+    assert_eq!(bench.send(event("left", "1")).await, Sent::Stored);
+    bench.sweep().await;
+    bench.none_is_ready(worker).await;
+    bench.pass_with(worker, secs(60)).await;
+    let lease = bench.claim_one(worker).await.lease;
+    let sleeps = remembered(3, "sleep", Kept::Sleeps(bench.env.now().saturating_add(secs(60))));
+    assert_eq!(bench.suspend(lease, sleeps, Due::In(secs(60))).await, Settled::Done(State::Scheduled));
+    assert_eq!(bench.memories(id).await.len(), 4);
+}
+
+/// Though it awaits something else by then.
+pub async fn a_child_left_behind_is_cancelled_with_its_task(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let (id, _, of) = waits_for_workflow(&bench, worker).await;
+    bench.let_go(id).await;
+    let lease = bench.claim_one(worker).await.lease;
+    let awaits = Memory { position: 1, ..awaits("never") };
+    assert_eq!(bench.suspend(lease, awaits, Due::Never).await, Settled::Done(State::Scheduled));
+    bench.sweep().await;
+    assert_eq!(bench.of(of).await.state, WorkflowState::Running);
+    assert_eq!(bench.store.cancel(&[id]).await.expect("cancel"), [CancelOutcome::Cancelled]);
+    bench.sweep().await;
+    assert_eq!(bench.of(of).await.state, WorkflowState::Cancelling);
+}
+
+/// It may have run, and be gone.
+pub async fn a_repetition_after_a_lost_answer_brings_nothing_again(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    bench.add().await;
+    let lease = bench.claim_one(worker).await.lease;
+    let child = NewTask { retention: Retention::None, ..bench.task() };
+    let id = child.id;
+    let memories = vec![value(0, "a", "1"), value(1, "b", "1")];
+    let checkpoint = Checkpoint { children: vec![child].into(), memories, ..Checkpoint::new(lease) };
+    assert_eq!(bench.checkpoint(checkpoint.clone()).await, Settled::Done(State::Running));
+    let ran = bench.claim_one(worker).await;
+    assert_eq!(ran.lease.id, id);
+    assert_eq!(bench.settle(ran.lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+    assert_eq!(bench.find(id).await, None);
+    assert_eq!(bench.checkpoint(checkpoint).await, Settled::Done(State::Running));
+    bench.none_is_ready(worker).await;
+    // Part of it is new.
+    let memories = vec![value(1, "b", "1"), value(2, "c", "1")];
+    let next = bench.task();
+    let id = next.id;
+    bench.checkpoint(Checkpoint { children: vec![next].into(), memories, ..Checkpoint::new(lease) }).await;
+    assert_eq!(bench.claim_ids(worker, ALL).await, [id]);
+}
+
+/// Nor taken for one that did not come in time.
+pub async fn a_value_is_not_waited_for_again(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let id = bench.add().await;
+    let lease = bench.claim_one(worker).await.lease;
+    let came = value(0, "a", "7");
+    bench.remember(lease, vec![came.clone()]).await;
+    assert_eq!(bench.suspend(lease, awaits("a"), Due::Never).await, Settled::Done(State::Ready));
+    let lease = bench.claim_one(worker).await.lease;
+    assert_eq!(bench.memories(id).await, std::slice::from_ref(&came));
+    bench.remember(lease, vec![remembered(0, "a", Kept::TimedOut)]).await;
+    assert_eq!(bench.memories(id).await, [came]);
+    // Another one at its place is another thing.
+    assert_eq!(bench.suspend(lease, awaits("b"), Due::Never).await, Settled::Done(State::Scheduled));
+    assert_eq!(bench.memories(id).await, [awaits("b")]);
+}
+
+/// He was not there to be told.
+pub async fn an_event_that_was_sent_in_time_is_found_by_who_failed_meanwhile(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let until = bench.env.now().saturating_add(secs(10));
+    let awaits = |until| remembered(0, "a", Kept::Event { name: "a".to_owned(), until });
+    let mut held = Vec::new();
+    for until in [Some(until), None] {
+        let id = bench.add().await;
+        let lease = bench.claim_one(worker).await.lease;
+        assert_eq!(bench.suspend(lease, awaits(until), Due::In(secs(1))).await, Settled::Done(State::Scheduled));
+        bench.let_go(id).await;
+        held.push(bench.claim_one(worker).await);
+    }
+    assert_eq!(bench.send(event("a", "1")).await, Sent::Stored);
+    for claimed in &held {
+        assert_eq!(bench.settle(claimed.lease, Ending::Retry { delay: secs(60) }).await, Settled::Done(State::Scheduled));
+    }
+    bench.pass_with(worker, secs(60)).await;
+    for claimed in bench.claim(worker, 2).await {
+        assert_eq!(bench.memories(claimed.lease.id).await, [value(0, "a", "1")]);
+    }
+    // This one stopped waiting before.
+    let id = bench.add().await;
+    let lease = bench.claim_one(worker).await.lease;
+    bench.remember(lease, vec![awaits(Some(until))]).await;
+    assert_eq!(bench.memories(id).await, [value(0, "a", "1")], "it was sent before that");
+    let over = remembered(0, "b", Kept::Event { name: "b".to_owned(), until: Some(until) });
+    bench.remember(lease, vec![over.clone()]).await;
+    assert_eq!(bench.send(event("b", "1")).await, Sent::Stored);
+    assert_eq!(bench.memories(id).await, [over]);
+}
+
+/// By what the attempt that failed had waited for before.
+pub async fn a_backoff_is_not_cut_short(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let waits = bench.waits_for(worker, "a").await;
+    bench.let_go(waits).await;
+    let lease = bench.claim_one(worker).await.lease;
+    assert_eq!(bench.settle(lease, Ending::Retry { delay: secs(60) }).await, Settled::Done(State::Scheduled));
+    let (parent, member, _) = waits_for_workflow(&bench, worker).await;
+    bench.let_go(parent).await;
+    let lease = bench.claim_one(worker).await.lease;
+    assert_eq!(bench.settle(lease, Ending::Retry { delay: secs(60) }).await, Settled::Done(State::Scheduled));
+    assert_eq!(bench.send(event("a", "1")).await, Sent::Stored);
+    assert_eq!(bench.settle(member.lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+    bench.sweep().await;
+    bench.none_is_ready(worker).await;
+    bench.pass_with(worker, secs(60)).await;
+    assert_eq!(bench.claim_ids(worker, ALL).await, [waits, parent]);
+}
+
+/// Not one that runs, is put off, or has ended.
+pub async fn only_who_stands_still_is_resumed(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let id = bench.add().await;
+    let resume = async || bench.store.resume_task(id, Resume::Forget).await.expect("resume");
+    let lease = bench.claim_one(worker).await.lease;
+    assert_eq!(bench.suspend(lease, mismatch(0), Due::Never).await, Settled::Done(State::Scheduled));
+    bench.let_go(id).await;
+    assert_eq!(resume().await, Resumed::NotPaused, "it is ready");
+    let lease = bench.claim_one(worker).await.lease;
+    assert_eq!(resume().await, Resumed::NotPaused, "it runs");
+    assert_eq!(bench.settle(lease, Ending::Retry { delay: secs(60) }).await, Settled::Done(State::Scheduled));
+    assert_eq!(resume().await, Resumed::NotPaused, "it is put off");
+    bench.pass_with(worker, secs(60)).await;
+    let lease = bench.claim_one(worker).await.lease;
+    assert_eq!(bench.settle(lease, Ending::Failed).await, Settled::Done(State::Failed));
+    assert_eq!(resume().await, Resumed::NotPaused, "it has ended");
+    assert_eq!(bench.memories(id).await, [mismatch(0)]);
+}
+
+/// Nobody would ask for its result.
+pub async fn a_child_that_is_forgotten_is_cancelled(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let (id, member, of) = waits_for_workflow(&bench, worker).await;
+    bench.let_go(id).await;
+    let lease = bench.claim_one(worker).await.lease;
+    assert_eq!(bench.suspend(lease, mismatch(0), Due::Never).await, Settled::Done(State::Scheduled));
+    assert_eq!(bench.store.resume_task(id, Resume::Forget).await.expect("resume"), Resumed::Done);
+    bench.sweep().await;
+    assert_eq!((bench.memories(id).await, bench.of(of).await.state), (vec![], WorkflowState::Cancelling));
+    assert_eq!(bench.settle(member.lease, Ending::Cancelled).await, Settled::Done(State::Cancelled));
+    assert_eq!(bench.of(of).await.state, WorkflowState::Cancelled);
 }
 
 /// In each of the ways.

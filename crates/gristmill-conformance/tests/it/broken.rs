@@ -91,7 +91,7 @@ fn a_cancel_that_does_half_of_it_is_noticed() {
 #[test]
 fn a_retry_of_more_than_was_asked_for_is_noticed() {
     let check = "reruns::what_failed_runs_again_and_its_finisher_once_more_with_all_results";
-    judged(Fault::RetriesAll, check, "was answered by");
+    judged(Fault::RetriesAll, check, "and should be");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub struct Checkpoint {
     pub children: Arc<[NewTask]>,
     /// A workflow that is started with it.
     pub workflow: Option<Box<NewWorkflow>>,
-    /// If the attempt ends here: when the task is due again, should nothing that it awaits come before.
+    /// If the attempt ends here: when the task is due again, should nothing that its memories await come before.
     pub suspend: Option<Due>,
     /// What the attempt logged, if it ends here; a row of the history is written for that alone.
     pub logs: Option<String>,

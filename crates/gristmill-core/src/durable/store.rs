@@ -39,7 +39,7 @@ pub trait Durable {
 pub enum Resume {
     /// As it is: by now it may be run by code that does ask for what is remembered.
     Again,
-    /// From there on as if nothing were remembered: what follows is done anew.
+    /// From there on as if nothing were remembered: what follows is done anew, and workflows that were started there are cancelled.
     Forget,
     /// Not at all: it fails, and says why.
     Fail,
@@ -51,7 +51,7 @@ pub enum Resume {
 pub enum Resumed {
     /// It goes on.
     Done,
-    /// It does not stand still.
+    /// It does not stand still: it runs or is about to, is put off after a failure, or has ended.
     NotPaused,
     /// There is no such task.
     NotFound,

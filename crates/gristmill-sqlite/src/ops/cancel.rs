@@ -2,6 +2,7 @@ use gristmill_core::kit::encode::ended_from;
 use gristmill_core::{CancelOutcome, Flags, RetryOutcome, Standing, State, TaskId, place as place_of};
 use rusqlite::{OptionalExtension, params};
 
+use super::durable;
 use super::ended::end_unstarted;
 use super::facts::{Facts, facts_of};
 use super::place::place;
@@ -45,6 +46,9 @@ pub(super) fn retry_known(tx: &mut Tx<'_>, facts: &Facts, blocked: Option<bool>)
     // What is owed a newer version has yet to finish.
     let Some((claim_no, state, flags, _)) = last.optional()?.filter(|(.., owed)| owed.is_none()) else { return Ok(None) };
     tx.conn.prepare_cached(sql::OUTCOME_REOPEN)?.execute(params![facts.key, claim_no])?;
+    if let Some(id) = facts.id {
+        durable::forget_for_retry(tx, id, state)?;
+    }
     // Whoever retries wants it to run, however late it is.
     tx.conn.prepare_cached(sql::TASK_UNEXPIRE)?.execute([facts.key])?;
     let blocked = match blocked {

@@ -78,7 +78,9 @@ fn next_due(tx: &mut Tx<'_>, is_spent: bool) -> Result<Option<Duration>, Fault> 
 pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
     let conn = tx.conn;
     conn.prepare_cached(sql::WORKER_PRUNE)?.execute([tx.now.as_millis().saturating_sub(WORKER_KEPT_MS)])?;
-    let over: Vec<i64> = column(conn, sql::OUTCOME_OVER, tx.now.as_millis(), limit)?;
+    let is_retried = conn.prepare_cached(sql::STEP_RETRIED)?.exists([])?;
+    let over = if is_retried { sql::OUTCOME_OVER_UNHELD } else { sql::OUTCOME_OVER };
+    let over: Vec<i64> = column(conn, over, tx.now.as_millis(), limit)?;
     let (mut outcome, mut memory) = (conn.prepare_cached(sql::OUTCOME_DELETE)?, conn.prepare_cached(sql::MEMORY_DELETE)?);
     // Where none remembers anything, none pays for it.
     let remembers: bool = conn.prepare_cached(sql::MEMORY_ANY)?.query_row([], |row| row.get(0))?;

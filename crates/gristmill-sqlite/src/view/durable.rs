@@ -23,9 +23,22 @@ pub(crate) fn memories(view: &View<'_>, id: TaskId) -> Result<Memories, Fault> {
     let mut rows = list.query([id.as_bytes().as_slice()])?;
     let mut kept = Vec::new();
     while let Some(row) = rows.next()? {
-        kept.push(memory(row, 0).ok_or_else(|| unreadable(id, row.get(0).unwrap_or(-1)))?);
+        let memory = memory(row, 0).ok_or_else(|| unreadable(id, row.get(0).unwrap_or(-1)))?;
+        kept.push(with_what_came(view, memory)?);
     }
     Ok(Memories { now: view.now, kept })
+}
+
+/// The value of an event that was sent in time, even if the task has not been told of it.
+fn with_what_came(view: &View<'_>, memory: Memory) -> Result<Memory, Fault> {
+    let Kept::Event { name, until } = &memory.kept else { return Ok(memory) };
+    let mut sent = view.conn.prepare_cached(sql::EVENT_PAYLOAD)?;
+    let sent = sent
+        .query_row(params![name, view.now.as_millis()], |row| Ok((row.get::<_, Lossy>(0)?, Timestamp::from_millis(row.get(1)?))));
+    Ok(match sent.optional()? {
+        Some((Lossy(payload), at)) if until.is_none_or(|until| at <= until) => Memory { kept: Kept::Value(payload), ..memory },
+        _ => memory,
+    })
 }
 
 /// A row from its position on; `None` if it can't be read.
@@ -110,7 +123,7 @@ pub(crate) fn has_untold(conn: &Connection) -> Result<bool, Fault> {
 pub(crate) struct Lost {
     /// They stand still for what has come.
     pub(crate) waits: Vec<TaskId>,
-    /// They have ended, and await something.
+    /// They have ended, and await something or have started a workflow.
     pub(crate) ended: Vec<TaskId>,
     /// They are no more, and something of what they remembered is.
     pub(crate) gone: Vec<TaskId>,
@@ -121,6 +134,7 @@ pub(crate) struct Lost {
 pub(crate) struct Walk {
     events: At,
     workflows: At,
+    children: (Vec<u8>, i64),
     tasks: Vec<u8>,
 }
 
@@ -130,12 +144,13 @@ struct At(Vec<u8>, Vec<u8>, i64);
 
 /// Looks at the next part of what is awaited and remembered.
 pub(crate) fn look_for_lost(view: &View<'_>, walk: Walk) -> Result<(Lost, Walk), Fault> {
-    let Walk { mut events, mut workflows, mut tasks } = walk;
+    let Walk { mut events, mut workflows, mut children, mut tasks } = walk;
     let mut lost = Lost::default();
     next_waits(view, WORKFLOWS, &mut workflows, WAITS_AT_ONCE, &mut lost)?;
     next_waits(view, EVENTS, &mut events, WAITS_AT_ONCE, &mut lost)?;
+    next_left(view.conn, &mut children, &mut lost)?;
     next_gone(view.conn, &mut tasks, &mut lost)?;
-    Ok((lost, Walk { events, workflows, tasks }))
+    Ok((lost, Walk { events, workflows, children, tasks }))
 }
 
 /// How many of those that wait stand still for what has come, of so many that await an event and as many that await a workflow.
@@ -202,6 +217,23 @@ fn has_come(view: &View<'_>, awaits: &Awaits) -> Result<bool, Fault> {
         }
         Awaits::Workflow(id) => !conn.prepare_cached(sql::WORKFLOW_GOES_ON)?.exists([id.as_bytes().as_slice()])?,
     })
+}
+
+fn next_left(conn: &Connection, from: &mut (Vec<u8>, i64), lost: &mut Lost) -> Result<(), Fault> {
+    let (id, position) = std::mem::take(from);
+    let mut left = conn.prepare_cached(sql::MEMORY_LEFT)?;
+    let mut rows = left.query(params![id, position, WAITS_AT_ONCE])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        count += 1;
+        if row.get(2)? {
+            lost.ended.extend(task(row, 0));
+        }
+        if count == WAITS_AT_ONCE {
+            *from = (row.get_ref(0)?.as_blob().unwrap_or_default().into(), row.get(1)?);
+        }
+    }
+    Ok(())
 }
 
 fn next_gone(conn: &Connection, after: &mut Vec<u8>, lost: &mut Lost) -> Result<(), Fault> {

@@ -1,7 +1,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use gristmill_core::kit::encode::{chore_from, paused_from, step_state_from, tolerance_from, workflow_end_from, workflow_end_of};
+use gristmill_core::kit::encode::{chore_from, step_state_from, tolerance_from, workflow_end_from, workflow_end_of};
 use gristmill_core::limits::{PAGE_ITEMS_MAX, RESULTS_BYTES_MAX, STEPS_MAX};
 use gristmill_core::workflow::{
     self, FlowStep, Member, QUIET_MAX, Run, StepEnd, StepRecord, StepRow, StepSpec, StepState, Tally, WorkflowEnd,
@@ -131,7 +131,7 @@ fn codes(states: &[WorkflowState]) -> Vec<i16> {
 /// A row of the list; `None` if it has no id.
 fn record(row: &Row<'_>) -> rusqlite::Result<Option<(i64, WorkflowRecord)>> {
     let Some(id) = row.get_ref(1)?.as_blob().ok().and_then(WorkflowId::from_slice) else { return Ok(None) };
-    let run = Run { paused: paused_from(row.get(5)?), cancelled: row.get(6)? };
+    let run = Run { paused: row.get(5)?, cancelled: row.get(6)? };
     let end = workflow_end_from(row.get(7)?);
     let record = WorkflowRecord {
         id,

@@ -98,7 +98,7 @@ async fn a_full_disk_acknowledges_nothing_and_recovers() {
 
 #[tokio::test]
 async fn what_fits_is_kept_though_its_neighbours_do_not() {
-    let fixture = Fixture::with("max_pages=64");
+    let fixture = Fixture::with("max_pages=100");
     let mut big = fixture.task("mail");
     big.args = format!(r#"{{"text":"{}"}}"#, "x".repeat(1_000_000));
     let small = fixture.task("mail");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gristmill_core::workflow::{NewWorkflow, Order, Retried, Retry, StepDraft, WorkflowState, Workflows};
-use gristmill_core::{Ending, Settlement, Source, State, StoreErrorKind};
+use gristmill_core::{Ending, Settlement, Source, State, Store, StoreErrorKind};
 
 use crate::common::{Fixture, success};
 use crate::workflows::{QUIET, add, group, step};
@@ -23,6 +23,8 @@ async fn a_retry_goes_on_after_a_crash() {
     let mut before = fixture.number(ended);
     assert!(before >= i64::from(MEMBERS) - AT_ONCE, "{before} are left at first");
     while before > 0 {
+        // As a program of the version before writes it that finds it paused.
+        fixture.raw().execute_batch("UPDATE gristmill_workflow SET paused = 1").unwrap();
         assert_eq!(fixture.number("SELECT count(*) FROM gristmill_ready"), 0);
         assert_eq!(fixture.number("SELECT count(*) FROM gristmill_step WHERE state <> 0"), 0);
         let stands = "SELECT paused <> 0 AND ended = 0 AND keep_until IS NULL FROM gristmill_workflow";
@@ -37,6 +39,25 @@ async fn a_retry_goes_on_after_a_crash() {
     assert_eq!(fixture.number("SELECT count(*) FROM gristmill_ready"), i64::from(MEMBERS));
     assert_eq!(fixture.number("SELECT paused FROM gristmill_workflow"), 0);
     assert_eq!((fixture.tally(id, 0).await.ended(), fixture.codes().await), (0, vec![]));
+}
+
+/// Their time may be over before a retry comes to them.
+#[tokio::test]
+async fn members_that_a_retry_has_yet_to_see_to_are_not_pruned() {
+    const MEMBERS: u32 = 2_500;
+    let fixture = Fixture::new();
+    let (id, _) = fixture.start(vec![StepDraft { open: true, ..group("g", 0, &[]) }]).await;
+    add(&fixture, id, 0, MEMBERS).await;
+    fixture.store.order_workflow(id, Order::Cancel).await.unwrap();
+    while fixture.sweep().await.next_due == Some(Duration::ZERO) {}
+    let (other, tasks) = fixture.start(vec![step("a", &[])]).await;
+    fixture.store.order_workflow(other, Order::Cancel).await.unwrap();
+    assert_eq!(fixture.store.retry_workflow(id, Retry::Failed).await.unwrap(), Retried::Done(2));
+    fixture.raw().execute_batch("UPDATE gristmill_outcome SET keep_until = 1 WHERE ended <> 0").unwrap();
+    assert_eq!(fixture.store.prune(10_000).await.unwrap(), 1);
+    assert_eq!(fixture.store.get(tasks[0]).await.unwrap(), None);
+    while fixture.sweep().await.next_due == Some(Duration::ZERO) {}
+    assert_eq!(fixture.number("SELECT count(*) FROM gristmill_ready"), i64::from(MEMBERS));
 }
 
 /// What somebody wants of it meanwhile holds once it goes on.

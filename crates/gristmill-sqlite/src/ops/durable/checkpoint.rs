@@ -32,8 +32,26 @@ fn keep(tx: &mut Tx<'_>, checkpoint: &Checkpoint) -> Result<Result<Settled, Inva
     if !remembers(tx.conn, &checkpoint.lease)? {
         return Ok(Ok(Settled::LeaseLost));
     }
+    if is_repeated(tx.conn, checkpoint)? {
+        return Ok(Ok(Settled::Done(State::Running)));
+    }
     let kept = keep_what_comes_with_it(tx, checkpoint)?;
-    Ok(kept.map(|()| Settled::Done(State::Running)))
+    Ok(kept.map(|_| Settled::Done(State::Running)))
+}
+
+/// Whether all of it was kept before, and what came with it may have run since, and be gone. Without that, to keep it again is as good.
+fn is_repeated(conn: &Connection, checkpoint: &Checkpoint) -> Result<bool, Fault> {
+    let Checkpoint { lease, memories, children, workflow, .. } = checkpoint;
+    if memories.is_empty() || (children.is_empty() && workflow.is_none()) {
+        return Ok(false);
+    }
+    let mut same = conn.prepare_cached(sql::MEMORY_SAME)?;
+    for Memory { position, name, occurrence, kept } in memories {
+        if !same.exists(params![lease.id.as_bytes().as_slice(), position, name, occurrence, kept.to_row().code])? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Ends the attempt so that nothing remains of it but what it remembers.
@@ -43,21 +61,24 @@ fn suspend(tx: &mut Tx<'_>, checkpoint: &Checkpoint, due: Due) -> Result<Result<
     if lease.cancel {
         return Ok(Ok(Settled::Done(write_end(tx, key, &lease, &settlement(Ending::Cancelled))?)));
     }
-    if let Err(refused) = keep_what_comes_with_it(tx, checkpoint)? {
-        return Ok(Err(refused));
-    }
+    let id = checkpoint.lease.id;
+    tx.conn.prepare_cached(sql::MEMORY_SUSPEND)?.execute([id.as_bytes().as_slice()])?;
+    let has_come = match keep_what_comes_with_it(tx, checkpoint)? {
+        Ok(has_come) => has_come,
+        Err(refused) => return Ok(Err(refused)),
+    };
     // It was started in time.
     tx.conn.prepare_cached(sql::TASK_UNEXPIRE)?.execute([key])?;
-    let id = checkpoint.lease.id;
-    let delay = if take_what_came(tx, id)? { Duration::ZERO } else { due.delay(tx.now) };
+    let delay = if take_what_came(tx, id)? || has_come { Duration::ZERO } else { due.delay(tx.now) };
     let settlement = settlement(Ending::Snooze { delay });
     let word = Word { silent: true, ..Word::of(&settlement, lease.started) };
     tx.effects.points.add(Points::SETTLE);
     Ok(Ok(Settled::Done(finish(tx, key, Some(id), &lease, &word)?)))
 }
 
-/// Writes the tasks, the workflow and the memories of a checkpoint; the caller takes them back if one is refused.
-fn keep_what_comes_with_it(tx: &mut Tx<'_>, checkpoint: &Checkpoint) -> Result<Result<(), InvalidInput>, Fault> {
+/// Writes the tasks, the workflow and the memories of a checkpoint; the caller takes them back if one is refused. Whether something of what it
+/// waits for has come.
+fn keep_what_comes_with_it(tx: &mut Tx<'_>, checkpoint: &Checkpoint) -> Result<Result<bool, InvalidInput>, Fault> {
     let Checkpoint { lease, memories, children, workflow, .. } = checkpoint;
     let outcomes = enqueue(tx, children)?;
     if let Some((child, _)) = children.iter().zip(outcomes).find(|(_, outcome)| *outcome == EnqueueOutcome::Conflict) {
@@ -68,15 +89,17 @@ fn keep_what_comes_with_it(tx: &mut Tx<'_>, checkpoint: &Checkpoint) -> Result<R
     {
         return Ok(Err(InvalidInput::new("workflow", "has members whose ids are other tasks'")));
     }
-    memories.iter().try_for_each(|memory| remember(tx.conn, lease.id, memory))?;
-    Ok(Ok(()))
+    let mut has_come = false;
+    for memory in memories {
+        has_come |= !remember(tx.conn, lease.id, memory)?;
+    }
+    Ok(Ok(has_come))
 }
 
-/// Writes a memory in the stead of what was at its position.
-pub(super) fn remember(conn: &Connection, id: TaskId, memory: &Memory) -> Result<(), Fault> {
+/// Writes a memory in the stead of what was at its position; false if that is the value that it only waits for.
+pub(super) fn remember(conn: &Connection, id: TaskId, memory: &Memory) -> Result<bool, Fault> {
     let Memory { position, name, occurrence, kept } = memory;
     let row = kept.to_row();
     let values = params![id.as_bytes().as_slice(), position, name, occurrence, row.code, row.until, row.awaits, row.text];
-    conn.prepare_cached(sql::MEMORY_PUT)?.execute(values)?;
-    Ok(())
+    Ok(conn.prepare_cached(sql::MEMORY_PUT)?.execute(values)? > 0)
 }

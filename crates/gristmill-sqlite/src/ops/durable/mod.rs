@@ -9,6 +9,7 @@ mod wait;
 
 pub(super) use event::{prune, tell};
 pub(super) use repair::sweep;
+pub(super) use resume::forget_for_retry;
 pub(super) use wait::tell_of_end;
 
 pub(crate) use checkpoint::checkpoint;

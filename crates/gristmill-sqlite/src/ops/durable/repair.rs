@@ -1,4 +1,3 @@
-use gristmill_core::durable::Awaits;
 use gristmill_core::kit::encode::ended_from;
 use gristmill_core::{State, TaskId};
 use rusqlite::OptionalExtension;
@@ -8,7 +7,7 @@ use super::super::facts::facts_of;
 use super::super::workflow::leave_behind;
 use super::event::tell;
 use super::resume::forget;
-use super::wait::{awaited, take_what_came, wake};
+use super::wait::{children, take_what_came, wake};
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
@@ -58,17 +57,15 @@ fn has_done_nothing(tx: &Tx<'_>, id: TaskId) -> Result<bool, Fault> {
     Ok(waits.is_some_and(|(_, waiter)| waiter.claim_no == 0))
 }
 
-/// A task has ended that awaited something: it does no more, nor would anybody want what it has started.
+/// A task has ended that awaited something, or had started a workflow: it does no more, nor would anybody want what it has started.
 fn drop_waits(tx: &mut Tx<'_>, id: TaskId) -> Result<(), Fault> {
     let Some(facts) = facts_of(tx.conn, id)? else { return Ok(()) };
     let last =
         tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([facts.key], |row| Ok(ended_from(row.get(3)?))).optional()?;
     let Some(state) = last else { return Ok(()) };
     if state != State::Succeeded {
-        for awaits in awaited(tx.conn, id)? {
-            if let Awaits::Workflow(workflow) = awaits {
-                leave_behind(tx, workflow)?;
-            }
+        for child in children(tx.conn, id, 0)? {
+            leave_behind(tx, child.workflow)?;
         }
     }
     tx.conn.prepare_cached(sql::MEMORY_DROP)?.execute([id.as_bytes().as_slice()])?;

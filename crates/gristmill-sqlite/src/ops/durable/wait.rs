@@ -1,5 +1,6 @@
 use gristmill_core::durable::{Awaits, Kept};
-use gristmill_core::{TaskId, WorkflowId};
+use gristmill_core::kit::encode::attempt_state_of;
+use gristmill_core::{AttemptState, TaskId, WorkflowId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::facts::facts_of;
@@ -35,11 +36,30 @@ pub(super) fn take_what_came(tx: &Tx<'_>, id: TaskId) -> Result<bool, Fault> {
 }
 
 /// What a task waits for, as far as it can be read.
-pub(super) fn awaited(conn: &Connection, id: TaskId) -> Result<Vec<Awaits>, Fault> {
+fn awaited(conn: &Connection, id: TaskId) -> Result<Vec<Awaits>, Fault> {
     let mut awaiting = conn.prepare_cached(sql::MEMORY_AWAITING)?;
     let rows = awaiting.query_map([id.as_bytes().as_slice()], |row| Ok(of_memory(row, 1)))?;
     let kept = rows.collect::<Result<Vec<Option<Kept>>, _>>()?;
     Ok(kept.iter().flatten().filter_map(Kept::awaits).collect())
+}
+
+/// A workflow that a task has started.
+pub(super) struct Child {
+    pub(super) position: u32,
+    pub(super) kept: Kept,
+    pub(super) workflow: WorkflowId,
+}
+
+/// Those of a task, from a position on, as far as they can be read.
+pub(super) fn children(conn: &Connection, id: TaskId, from: u32) -> Result<Vec<Child>, Fault> {
+    let mut children = conn.prepare_cached(sql::MEMORY_CHILDREN)?;
+    let rows = children.query_map(params![id.as_bytes().as_slice(), from], |row| Ok((row.get(0)?, of_memory(row, 1))))?;
+    let kept = rows.collect::<Result<Vec<(u32, Option<Kept>)>, _>>()?;
+    let child = |(position, kept): (u32, Option<Kept>)| match kept.as_ref()?.awaits()? {
+        Awaits::Workflow(workflow) => Some(Child { position, kept: kept?, workflow }),
+        Awaits::Event(_) => None,
+    };
+    Ok(kept.into_iter().filter_map(child).collect())
 }
 
 /// Turns what awaits an event into its value.
@@ -68,7 +88,13 @@ pub(super) fn waiting(conn: &Connection, awaits: &Awaits, limit: usize) -> Resul
 
 /// Lets a task that waits run now; false if it does not.
 pub(super) fn wake(tx: &mut Tx<'_>, id: TaskId) -> Result<bool, Fault> {
-    facts_of(tx.conn, id)?.map_or(Ok(false), |facts| make_due(tx, &facts))
+    let Some(facts) = facts_of(tx.conn, id)? else { return Ok(false) };
+    Ok(stands_still(tx.conn, facts.key)? && make_due(tx, &facts)?)
+}
+
+/// Whether a task stands still until something comes. What an attempt that failed put off does not.
+pub(super) fn stands_still(conn: &Connection, key: i64) -> Result<bool, Fault> {
+    Ok(conn.prepare_cached(sql::MEMORY_STANDS)?.exists(params![key, attempt_state_of(AttemptState::Snoozed)])?)
 }
 
 /// Whether a workflow is there that has not ended.

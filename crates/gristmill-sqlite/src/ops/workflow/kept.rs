@@ -1,8 +1,6 @@
 use std::sync::Arc;
 
-use gristmill_core::kit::encode::{
-    chore_of, paused_from, paused_of, retention_from, step_state_of, workflow_end_from, workflow_end_of,
-};
+use gristmill_core::kit::encode::{chore_of, paused_of, retention_from, step_state_of, workflow_end_from, workflow_end_of};
 use gristmill_core::workflow::{Chore, Flow, FlowStep, Run, StepRow, Tally, WorkflowEnd};
 use gristmill_core::{Retention, StoreError, StoreErrorKind, Timestamp, WorkflowId};
 use rusqlite::{OptionalExtension, params};
@@ -44,7 +42,7 @@ pub(super) enum Missing {
 pub(super) fn read(tx: &mut Tx<'_>, id: WorkflowId) -> Result<Result<Kept, Missing>, Fault> {
     let mut get = tx.conn.prepare_cached(sql::WORKFLOW_GET)?;
     let found = get.query_row([id.as_bytes().as_slice()], |row| {
-        let run = Run { paused: paused_from(row.get(0)?), cancelled: row.get(1)? };
+        let run = Run { paused: row.get(0)?, cancelled: row.get(1)? };
         let end = workflow_end_from(row.get(2)?);
         let kept = Kept {
             id,
@@ -118,14 +116,17 @@ impl Kept {
     pub(super) fn touch(&mut self, tx: &Tx<'_>) -> Result<(), Fault> {
         self.touched_at = tx.now.as_millis();
         let Flow { run, end, .. } = &self.flow;
+        let hold = self.flow.is_held();
+        let paused = paused_of(*run, hold);
         tx.conn.prepare_cached(sql::WORKFLOW_PUT)?.execute(params![
             self.id.as_bytes().as_slice(),
-            paused_of(*run, self.flow.is_held()),
+            paused != 0,
             run.cancelled,
             workflow_end_of(*end),
             self.finished_at,
             keep_until(self.retention, self.finished_at),
-            self.touched_at
+            self.touched_at,
+            if hold { paused } else { 0 }
         ])?;
         Ok(())
     }
