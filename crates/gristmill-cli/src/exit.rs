@@ -45,6 +45,11 @@ impl CliError {
         Self { code: 4, message: message.into(), below: Vec::new(), hint: None }
     }
 
+    /// A signal ended it, as Ctrl-C does: the code is that of shells.
+    pub(crate) fn interrupted(message: impl Into<String>) -> Self {
+        Self { code: 130, message: message.into(), below: Vec::new(), hint: None }
+    }
+
     /// Whoever read our output has seen enough: no error, and nobody to tell.
     pub(crate) fn unread() -> Self {
         Self { code: 0, message: String::new(), below: Vec::new(), hint: None }

@@ -281,14 +281,14 @@ impl Attempt {
 
     /// Adds all of them, or none. Those that a step enqueues are its own.
     pub(crate) fn add_children(&self, children: Vec<NewTask>) -> Result<(), InvalidInput> {
-        let Some(children) = self.journal.add_children(self.id, children)? else { return Ok(()) };
+        let most = self.runtime().limits.children_bytes;
+        let Some(children) = self.journal.add_children(self.id, children, most)? else { return Ok(()) };
         let max = self.runtime().limits.children;
         let mut left = self.left();
         if left.children.len() + children.len() > max {
             return Err(InvalidInput::new("children", format!("one attempt may enqueue at most {max} tasks")));
         }
         let bytes = children.iter().map(NewTask::bytes).fold(left.children_bytes, usize::saturating_add);
-        let most = self.runtime().limits.children_bytes;
         if bytes > most {
             let problem =
                 format!("the tasks that one attempt enqueues may have at most {most} bytes together; this one makes it {bytes}");

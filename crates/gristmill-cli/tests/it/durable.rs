@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gristmill::{App, Client, Context, Error, Result, task};
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::crash::{DRAIN, with_failpoint};
@@ -207,4 +208,65 @@ fn a_worker_that_dies_or_hears_nothing_when_its_task_begins_to_wait_starts_what_
         assert_eq!(sandbox.json(&["tasks", "list", "--kind", "echo"])["items"].as_array().unwrap().len(), 1, "{point}");
         sandbox.ok(&["doctor"]);
     }
+}
+
+/// The first of many end at once, and the last ones wait for what nobody sends.
+#[task(name = "late")]
+async fn late(cx: &Context<Changed>, n: u32) -> Result<()> {
+    if n >= 1_000 {
+        cx.event::<()>("never", None).await?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_doctor_finds_who_waits_behind_a_thousand_that_have_ended() {
+    let sandbox = Sandbox::with_echo();
+    let url = format!("sqlite:{}", sandbox.path("gristmill.db").display());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = App::new(Changed::default()).register::<Late>().connect(&url).await.unwrap();
+        let mut w = client.workflow("many");
+        w.each("late", (0..1_002).map(|n| Late { n }));
+        w.start().await.unwrap();
+        drain(&client).await;
+    });
+    let held = sandbox.json(&["workflows", "doctor"]);
+    let codes: Vec<_> = held["items"].as_array().unwrap().iter().map(|item| item["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["awaits_event", "no_worker", "awaits_event", "no_worker"], "{held}");
+}
+
+/// As one whose start was interrupted.
+#[test]
+fn the_doctor_names_a_group_that_was_left_open_and_what_helps() {
+    let sandbox = Sandbox::with_echo();
+    let url = format!("sqlite:{}", sandbox.path("gristmill.db").display());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let id = runtime.block_on(async {
+        let client = App::new(Changed::default()).register::<Late>().connect(&url).await.unwrap();
+        let mut w = client.workflow("grows");
+        w.each("late", [Late { n: 1 }]).open();
+        let run = w.start().await.unwrap();
+        drain(&client).await;
+        run.id()
+    });
+    let held = sandbox.json(&["workflows", "doctor"]);
+    let (item, helps) = (&held["items"][0], format!("`workflows cancel {id}` ends it"));
+    assert!(item["code"] == "open" && item["text"].as_str().unwrap().ends_with(&helps), "{held}");
+    sandbox.ok(&["workflows", "cancel", &id.to_string()]);
+    assert_eq!(sandbox.json(&["workflows", "doctor"]), json!({ "items": [] }));
+}
+
+#[test]
+fn who_interrupts_the_wait_for_a_workflow_is_told_its_id() {
+    let sandbox = Sandbox::with_echo();
+    sandbox.write("form.json", r#"{"name": "w", "steps": {"a": {"task": "echo", "args": {"n": 2}}}}"#);
+    let mut waits = sandbox.start(&["workflows", "start", "form.json", "--wait"]);
+    waits.hears("no live worker serves `echo`");
+    waits.signal(Signal::INT);
+    let (status, said) = waits.ended();
+    let id = sandbox.json(&["workflows", "list"])["items"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains(&format!("the wait for workflow {id} was interrupted")), "{said}");
+    assert!(said.contains(&format!("it goes on; `workflows show {id}` tells where it stands")), "{said}");
 }

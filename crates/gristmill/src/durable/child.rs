@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::journal::{Asked, Last, Place};
+use super::journal::{Asked, Last, Place, Wait};
 use crate::attempt::Attempt;
 use crate::beat::{SCHEDULE_HEADER, TICK_HEADER};
 use crate::client::InAttempt;
@@ -85,7 +85,8 @@ impl<S> Context<S> {
 
 impl<'a> Workflow<'a, InAttempt<'a>> {
     /// Starts it, once, and waits for its end without a slot, a lease or an attempt; then gives its result, as
-    /// [`WorkflowHandle::result`](crate::workflow::WorkflowHandle::result) does. If this task ends before it does, it is cancelled.
+    /// [`WorkflowHandle::result`](crate::workflow::WorkflowHandle::result) does. If this task fails or is
+    /// cancelled before it ends, so is the workflow cancelled; if it succeeds without it, as by a `select!`, the workflow goes on.
     ///
     /// # Errors
     /// If its work failed, or was cancelled: [`StepFailed`](super::StepFailed), which is final, has the failure of the task that failed first. What is wrong with
@@ -99,7 +100,7 @@ impl<'a> Workflow<'a, InAttempt<'a>> {
                 Asked::New(place) => {
                     attempt.begin_new(&place).await?;
                     let id = attempt.start_child(&place, written).await?;
-                    return Err(attempt.wait_for(place.keep(Kept::Workflow(id)), None, None).await);
+                    return Err(attempt.wait_for(Wait::of(place.keep(Kept::Workflow(id)))).await);
                 }
                 Asked::Known(place, Kept::Value(stored)) => return attempt.read(&place, &attempt.plain(stored)?),
                 Asked::Known(place, Kept::Failed(failure)) => return attempt.failed(&place.name, failure),
@@ -113,7 +114,7 @@ impl<'a> Workflow<'a, InAttempt<'a>> {
                 attempt.end_of(id).await?
             };
             match end {
-                None => Err(attempt.wait_for(place.keep(Kept::Workflow(id)), None, None).await),
+                None => Err(attempt.wait_for(Wait::of(place.keep(Kept::Workflow(id)))).await),
                 Some(Ok(plain)) => {
                     let stored = attempt.runtime().stored_step(attempt.id, &attempt.kind, plain.clone())?;
                     attempt.remember(place.keep(Kept::Value(stored))).await?;
@@ -183,7 +184,8 @@ impl Attempt {
             return Err(Error::fail(InvalidInput::new("children", why)));
         }
         let memory = place.keep(Kept::Replaced { by: workflow.id, result });
-        Err(self.wait_for(memory, None, Some(Last { workflow, children })).await)
+        self.journal.count(&memory).map_err(Error::fail)?;
+        Err(self.wait_for(Wait { last: Some(Last { workflow, children }), ..Wait::of(memory) }).await)
     }
 
     fn child(&self, written: Written<'_>) -> Result<NewWorkflow> {

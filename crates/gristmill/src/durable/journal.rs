@@ -25,7 +25,7 @@ pub(crate) struct Journal {
 #[derive(Debug, Default)]
 struct Open {
     pages: Mutex<Pages>,
-    /// Cancelled when nothing more can be asked for.
+    /// Cancelled when nothing is waited for any more.
     closed: CancellationToken,
     /// A step has ended beside what waits on threads of their own, which then look whether anything else goes on.
     step_ended: Notify,
@@ -43,25 +43,45 @@ struct Pages {
     bytes: usize,
     /// What goes on: steps that run, and what is being written.
     running: usize,
+    /// Those of them that are steps, which may go on for long and end the attempt in another way.
+    steps: usize,
     /// Threads that wait for something.
     threads: usize,
     waits: BTreeMap<u32, Wait>,
     /// What steps that run have enqueued.
-    children: HashMap<u32, Vec<NewTask>>,
+    children: HashMap<u32, Children>,
     mismatch: Option<Mismatch>,
     /// That is remembered, and nobody should take it for what is so now.
     stood_still: bool,
     /// How the attempt ends, once it is over.
     sealed: Option<Checkpoint>,
+    /// It ends to wait: nothing more can be asked for.
+    over: bool,
 }
 
 /// What the attempt waits for.
 #[derive(Debug)]
-struct Wait {
-    memory: Memory,
-    until: Option<Timestamp>,
+pub(super) struct Wait {
+    pub(super) memory: Memory,
+    pub(super) until: Option<Timestamp>,
     /// It is the handler's end, and these are what it leaves behind.
-    last: Option<Last>,
+    pub(super) last: Option<Last>,
+    /// It has a deadline that is remembered nowhere yet.
+    pub(super) is_unkept: bool,
+}
+
+/// What a step has enqueued.
+#[derive(Debug, Default)]
+struct Children {
+    tasks: Vec<NewTask>,
+    bytes: usize,
+}
+
+impl Wait {
+    /// For no time.
+    pub(super) fn of(memory: Memory) -> Self {
+        Self { memory, until: None, last: None, is_unkept: false }
+    }
 }
 
 /// What a handler leaves behind that is replaced by a workflow.
@@ -150,10 +170,10 @@ impl Journal {
             let why = format!("`{name}` is asked for within a step; ask for one after the other, each outside of all others");
             return Err(Error::fail(InvalidInput::new("step", why)));
         }
-        if self.is_closed() {
+        let mut pages = self.pages();
+        if pages.over {
             return Err(super::Suspended { id: task }.into());
         }
-        let mut pages = self.pages();
         let position = pages.asked;
         if position as usize >= MEMORIES_MAX {
             let why = format!(
@@ -166,6 +186,14 @@ impl Journal {
         let occurrence = *count;
         *count += 1;
         Ok(match pages.remembered.remove(&position) {
+            // What events tell is counted when it is there: nobody knows before how much it is.
+            None if pages.bytes > MEMORIES_BYTES_MAX => {
+                let why = format!(
+                    "`{name}` can't be asked for: with its events the task remembers more than {MEMORIES_BYTES_MAX} bytes; keep what is large \
+                     elsewhere, and send where"
+                );
+                return Err(Error::fail(InvalidInput::new("step", why)));
+            }
             None => Asked::New(Place { position, name, occurrence }),
             Some(memory) if memory.name == name && memory.occurrence == occurrence => {
                 Asked::Known(Place { position, name, occurrence }, memory.kept)
@@ -233,27 +261,57 @@ impl Journal {
         Running(self)
     }
 
-    /// Adds to what the step that runs on this thread has enqueued. Those that no step enqueues come back.
-    pub(crate) fn add_children(&self, task: crate::TaskId, tasks: Vec<NewTask>) -> Result<Option<Vec<NewTask>>, InvalidInput> {
+    /// The same of a step, which may leave the attempt without an end that is kept.
+    pub(super) fn run_step(&self) -> RunningStep<'_> {
+        self.pages().steps += 1;
+        RunningStep { journal: self, _running: self.run() }
+    }
+
+    /// Adds to what the step that runs on this thread has enqueued, of which there may be so many bytes. Those that no step enqueues come back.
+    pub(crate) fn add_children(
+        &self,
+        task: crate::TaskId,
+        tasks: Vec<NewTask>,
+        most: usize,
+    ) -> Result<Option<Vec<NewTask>>, InvalidInput> {
         let Some(position) = Current::position_of(task) else { return Ok(Some(tasks)) };
         let mut pages = self.pages();
         let of = pages.children.entry(position).or_default();
         let max = limits::BATCH_TASKS_MAX;
-        if of.len() + tasks.len() > max {
+        if of.tasks.len() + tasks.len() > max {
             return Err(InvalidInput::new("children", format!("one step may enqueue at most {max} tasks")));
         }
-        of.extend(tasks);
+        let bytes = tasks.iter().map(NewTask::bytes).fold(of.bytes, usize::saturating_add);
+        if bytes > most {
+            let problem =
+                format!("the tasks that one step enqueues may have at most {most} bytes together; this one makes it {bytes}");
+            return Err(InvalidInput::new("children", problem));
+        }
+        of.bytes = bytes;
+        of.tasks.extend(tasks);
         Ok(None)
     }
 
     pub(super) fn take_children(&self, position: u32) -> Vec<NewTask> {
-        self.pages().children.remove(&position).unwrap_or_default()
+        self.pages().children.remove(&position).unwrap_or_default().tasks
+    }
+
+    /// Whether a step runs that may end the attempt before it ends to wait.
+    pub(super) fn has_steps(&self) -> bool {
+        self.pages().steps > 0
+    }
+
+    /// What is waited for until a time that is remembered nowhere yet: with the attempt it would be lost, and the next one begin the time anew.
+    pub(super) fn take_unkept(&self) -> Vec<Memory> {
+        let mut pages = self.pages();
+        let waits = pages.waits.values_mut();
+        waits.filter_map(|wait| std::mem::take(&mut wait.is_unkept).then(|| wait.memory.clone())).collect()
     }
 
     /// Waits until the attempt is over: forever, as far as a handler can tell that is dropped then.
-    pub(super) async fn wait(&self, memory: Memory, until: Option<Timestamp>, last: Option<Last>) {
-        let position = memory.position;
-        self.pages().waits.insert(position, Wait { memory, until, last });
+    pub(super) async fn wait(&self, wait: Wait) {
+        let position = wait.memory.position;
+        self.pages().waits.insert(position, wait);
         let _waiting = Waiting { journal: self, position };
         self.until_closed().await;
     }
@@ -295,7 +353,7 @@ impl Journal {
             // What it waits for besides would only wake it in vain.
             checkpoint.memories.push(mismatched(mismatch));
         } else {
-            for Wait { memory, until, last } in std::mem::take(&mut pages.waits).into_values() {
+            for Wait { memory, until, last, .. } in std::mem::take(&mut pages.waits).into_values() {
                 checkpoint.memories.push(memory);
                 due = [due, until].into_iter().flatten().min();
                 if let Some(Last { workflow, children }) = last {
@@ -309,9 +367,16 @@ impl Journal {
             checkpoint.memories.push(Memory { position: MISMATCH_AT, name, occurrence: 0, kept: Kept::Patched });
         }
         checkpoint.suspend = Some(due.map_or(Due::Never, Due::At));
-        pages.sealed = Some(checkpoint);
+        (pages.sealed, pages.over) = (Some(checkpoint), true);
         drop(pages);
         open.closed.cancel();
+    }
+
+    /// Nothing is waited for any more, as the attempt ends in another way: who waits on a thread, which nobody can drop, is told so.
+    pub(crate) fn close(&self) {
+        if let Some(open) = self.open.get() {
+            open.closed.cancel();
+        }
     }
 
     /// How the attempt ends, if it does so to wait.
@@ -323,10 +388,6 @@ impl Journal {
     pub(crate) fn wait_on(&self, memory: Memory) {
         let Some(lease) = self.lease else { return };
         self.pages().sealed = Some(Checkpoint { memories: vec![memory], suspend: Some(Due::Never), ..Checkpoint::new(lease) });
-    }
-
-    fn is_closed(&self) -> bool {
-        self.open.get().is_some_and(|open| open.closed.is_cancelled())
     }
 
     fn open(&self) -> &Open {
@@ -360,6 +421,7 @@ fn bytes(memory: &Memory) -> usize {
     match &memory.kept {
         Kept::Value(text) => text.len(),
         Kept::Failed(failure) => failure.message.len() + failure.trace.as_ref().map_or(0, String::len),
+        Kept::Replaced { result, .. } => result.as_ref().map_or(0, String::len),
         _ => 0,
     }
 }
@@ -377,6 +439,18 @@ impl Drop for Running<'_> {
         if wakes {
             self.0.open().step_ended.notify_waiters();
         }
+    }
+}
+
+/// See [`Journal::run_step`].
+pub(super) struct RunningStep<'a> {
+    journal: &'a Journal,
+    _running: Running<'a>,
+}
+
+impl Drop for RunningStep<'_> {
+    fn drop(&mut self) {
+        self.journal.pages().steps -= 1;
     }
 }
 
@@ -398,5 +472,60 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.journal.pages().waits.remove(&self.position);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::core::{Env, LeaseKey, WorkflowId};
+
+    fn remembered(position: u32, name: &str, kept: Kept) -> Memory {
+        Memory { position, name: name.to_owned(), occurrence: 0, kept }
+    }
+
+    fn known(journal: &Journal, task: crate::TaskId, name: &str) -> Wait {
+        match journal.ask(task, name.to_owned()).unwrap() {
+            Asked::Known(place, kept) => Wait::of(place.keep(kept)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Stores look at nothing else: one that were left out would never be found to have come.
+    #[test]
+    fn a_suspension_has_all_that_still_is_waited_for_and_nothing_beside_a_mismatch() {
+        let env = Env::system();
+        let task = env.task_id();
+        let event = Kept::Event { name: "paid".to_owned(), until: None };
+        let workflow = Kept::Workflow(WorkflowId::from_uuid(env.task_id().as_uuid()));
+        for differs in [false, true] {
+            let journal = Journal::new(Some(LeaseRef { id: task, fence: env.fence(), key: LeaseKey::default() }));
+            let kept = vec![
+                remembered(0, "paid", event.clone()),
+                remembered(1, "pages", workflow.clone()),
+                remembered(2, "done", Kept::Value("1".to_owned())),
+                remembered(3, "charge", Kept::Value("1".to_owned())),
+            ];
+            assert_eq!(journal.begin(Memories { now: env.now(), kept }, env.now()), Begin::Run);
+            let mut poll = Context::from_waker(Waker::noop());
+            let mut event_comes = pin!(journal.wait(known(&journal, task, "paid")));
+            let mut workflow_ends = pin!(journal.wait(known(&journal, task, "pages")));
+            assert_eq!(event_comes.as_mut().poll(&mut poll), Poll::Pending);
+            assert_eq!(workflow_ends.as_mut().poll(&mut poll), Poll::Pending);
+            known(&journal, task, "done");
+            if differs {
+                assert!(matches!(journal.ask(task, "check".to_owned()).unwrap(), Asked::Elsewhere));
+            }
+            journal.seal();
+            let checkpoint = journal.take_sealed().unwrap();
+            let positions: Vec<_> = checkpoint.memories.iter().map(|memory| memory.position).collect();
+            assert_eq!(positions, if differs { vec![MISMATCH_AT] } else { vec![0, 1] });
+            assert_eq!(checkpoint.suspend, Some(Due::Never));
+            assert!(journal.ask(task, "more".to_owned()).is_err(), "the attempt is over");
+        }
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::journal::{Asked, Last, Place};
+use super::journal::{Asked, Place, Wait};
 use super::{StepFailed, Suspended};
 use crate::attempt::{Attempt, Why};
 use crate::codec::{Part, Payload};
@@ -24,7 +24,7 @@ impl Attempt {
     /// Lets something new go on, unless the attempt is only to show what would be new.
     pub(super) async fn begin_new(&self, place: &Place) -> Result<()> {
         if self.journal.replays() {
-            return Err(self.wait_for(place.keep(Kept::Patched), None, None).await);
+            return Err(self.wait_for(Wait::of(place.keep(Kept::Patched))).await);
         }
         Ok(())
     }
@@ -110,9 +110,30 @@ impl Attempt {
     }
 
     /// Waits until the attempt is over, in which it does not return to a handler that is dropped.
-    pub(super) async fn wait_for(&self, memory: Memory, until: Option<Timestamp>, last: Option<Last>) -> Error {
-        self.journal.wait(memory, until, last).await;
+    pub(super) async fn wait_for(&self, wait: Wait) -> Error {
+        self.journal.wait(wait).await;
         Suspended { id: self.id }.into()
+    }
+
+    /// The same until a time that was just given. Where a step runs beside it, that is kept at once: should the step fail, or the worker crash, the
+    /// time would begin anew with each attempt, and might never be over.
+    pub(super) async fn wait_until(&self, memory: Memory, until: Timestamp) -> Error {
+        let mut wait = Wait { until: Some(until), is_unkept: true, ..Wait::of(memory) };
+        if self.journal.has_steps() {
+            wait.is_unkept = false;
+            if let Err(error) = self.keep_waits(vec![wait.memory.clone()]).await {
+                return error;
+            }
+        }
+        self.wait_for(wait).await
+    }
+
+    /// Keeps what is waited for, while the attempt goes on.
+    pub(super) async fn keep_waits(&self, memories: Vec<Memory>) -> Result<()> {
+        match self.journal.lease {
+            Some(lease) if !memories.is_empty() => self.keep(Checkpoint { memories, ..Checkpoint::new(lease) }).await,
+            _ => Ok(()),
+        }
     }
 
     /// Does not go on, as something else is remembered where it stands.

@@ -41,10 +41,11 @@
 //! A handler that waits ends its attempt: the call does not return in that one, and the handler is dropped where it stands. It holds no slot
 //! of a worker then, no lease, and no attempt; when what it waits for has come, another attempt comes to that place again. So what is
 //! done outside of steps is done by each attempt, and what is to be done once belongs into a step. A handler that is a plain `fn` has a thread,
-//! which can't be dropped: there the call fails, and the handler should return that error.
+//! which can't be dropped: there the call fails, and the handler should return that error. It fails there, too, when the attempt is to end in another way,
+//! as by a cancel or its timeout.
 //!
 //! Several things may be asked for at once (`tokio::join!`, `select!`): an attempt ends to wait once nothing but waiting is left
-//! of it, steps that run included. Whatever else goes on beside them, such as a timer of the runtime, is not waited for. Which of several came
+//! of it, steps that run included. A time that was given stays, also if a step beside it fails and is tried again. Whatever else goes on beside them, such as a timer of the runtime, is not waited for. Which of several came
 //! first is not remembered: where the handler goes on by that, a step should say it.
 //!
 //! [Middleware](crate::middleware) is dropped with the handler, and [hooks](crate::App::on_failed_attempt) are not told: an attempt that ends to wait has
@@ -60,7 +61,8 @@
 //! # Limits
 //! A task has at most [`MEMORIES_MAX`](crate::core::limits::MEMORIES_MAX) things; the value of one has at most
 //! [`RESULTS_BYTES_MAX`](crate::core::limits::RESULTS_BYTES_MAX) bytes of JSON, and all together
-//! [`MEMORIES_BYTES_MAX`](crate::core::limits::MEMORIES_BYTES_MAX). A task that has to go on for ever enqueues itself anew.
+//! [`MEMORIES_BYTES_MAX`](crate::core::limits::MEMORIES_BYTES_MAX), where what events tell counts once they have come. What one step enqueues is bounded in bytes as
+//! what an attempt does ([`Limits::children_bytes`](crate::options::Limits::children_bytes)). A task that has to go on for ever enqueues itself anew.
 
 mod child;
 mod current;
@@ -89,7 +91,8 @@ pub struct StepFailed {
     pub failure: Failure,
 }
 
-/// The attempt has ended, to wait: nothing more can be asked for in it. Told to a handler on a thread of its own, which should return it.
+/// The attempt has ended to wait, and nothing more can be asked for in it; or it is to end in another way, and waits for nothing. Told to a handler on a
+/// thread of its own, which should return it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suspended {
     /// The task.
@@ -98,7 +101,7 @@ pub struct Suspended {
 
 impl fmt::Display for Suspended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the attempt of task {} has ended, as it waits; return this error", self.id)
+        write!(f, "the attempt of task {} is over, and nothing is waited for in it; return this error", self.id)
     }
 }
 

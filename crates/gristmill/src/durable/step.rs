@@ -113,7 +113,8 @@ impl Attempt {
         T: Serialize,
         W: AsyncFnOnce() -> Result<T>,
     {
-        let _running = self.journal.run();
+        let _running = self.journal.run_step();
+        self.keep_waits(self.journal.take_unkept()).await?;
         let outcome = {
             let work = pin!(async { work().await });
             InStep { current: Current::new(self.id, place.position), work }.await

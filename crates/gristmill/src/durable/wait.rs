@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::journal::Asked;
+use super::journal::{Asked, Place, Wait};
 use crate::attempt::Attempt;
 use crate::core::durable::{Kept, NEVER};
 use crate::core::{InvalidInput, Timestamp, limits};
@@ -47,12 +47,12 @@ impl<S> Context<S> {
         let attempt: &'a Attempt = self.inner();
         let asked = attempt.ask(SLEEP.to_owned());
         Box::pin(async move {
-            let (place, until) = match asked? {
+            let (place, until, is_new) = match asked? {
                 Asked::New(place) => {
                     attempt.begin_new(&place).await?;
-                    (place, until(attempt.store_now().await?))
+                    (place, until(attempt.store_now().await?), true)
                 }
-                Asked::Known(place, Kept::Sleeps(until)) => (place, until),
+                Asked::Known(place, Kept::Sleeps(until)) => (place, until, false),
                 Asked::Known(place, kept) => return Err(attempt.stand_still_at(&place, &kept).await),
                 Asked::Elsewhere => return Err(attempt.stand_still().await),
             };
@@ -64,7 +64,12 @@ impl<S> Context<S> {
                 attempt.sleep_here(until.since(now)).await;
                 return Ok(());
             }
-            Err(attempt.wait_for(place.keep(Kept::Sleeps(until)), Some(until), None).await)
+            let memory = place.keep(Kept::Sleeps(until));
+            Err(if is_new {
+                attempt.wait_until(memory, until).await
+            } else {
+                attempt.wait_for(Wait { until: Some(until), ..Wait::of(memory) }).await
+            })
         })
     }
 
@@ -107,7 +112,7 @@ impl<S> Context<S> {
                         Some(timeout) => Some(attempt.store_now().await?.saturating_add(timeout.min(NEVER))),
                         None => None,
                     };
-                    return Err(attempt.wait_for_event(place, name, until).await);
+                    return Err(attempt.wait_for_event(place, name, until, true).await);
                 }
                 Asked::Known(place, kept) => return Err(attempt.stand_still_at(&place, &kept).await),
                 Asked::Elsewhere => return Err(attempt.stand_still().await),
@@ -118,18 +123,22 @@ impl<S> Context<S> {
                 attempt.remember(place.keep(Kept::TimedOut)).await?;
                 return Ok(None);
             }
-            Err(attempt.wait_for_event(place, name, until).await)
+            Err(attempt.wait_for_event(place, name, until, false).await)
         })
     }
 }
 
 impl Attempt {
-    async fn wait_for_event(&self, place: super::journal::Place, name: String, until: Option<Timestamp>) -> Error {
+    async fn wait_for_event(&self, place: Place, name: String, until: Option<Timestamp>, is_new: bool) -> Error {
         if self.journal.lease.is_none() {
             let why = format!("`{name}` can't be awaited in a task that is called; enqueue it");
             return Error::fail(InvalidInput::new("event", why));
         }
-        self.wait_for(place.keep(Kept::Event { name, until }), until, None).await
+        let memory = place.keep(Kept::Event { name, until });
+        match until {
+            Some(until) if is_new => self.wait_until(memory, until).await,
+            until => self.wait_for(Wait { until, ..Wait::of(memory) }).await,
+        }
     }
 
     /// In a call, which holds its caller anyway. A test's clock does not move by waiting.

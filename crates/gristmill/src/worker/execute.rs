@@ -10,6 +10,7 @@ use crate::codec::{Part, Payload};
 use crate::core::durable::Checkpoint;
 use crate::core::limits::RESULTS_BYTES_MAX;
 use crate::core::{Ack, Claimed, Ending, FailureReason, LeaseRef, Settlement, State, failpoint, format_duration};
+use crate::durable::Suspended;
 use crate::error::{What, When};
 use crate::from_ref::Stateless;
 use crate::middleware::{Middleware, Next, Trace};
@@ -210,6 +211,8 @@ pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args:
     let cx = crate::Context::new(Stateless, attempt.clone());
     let handler = pin!(Some(Trace.run(&cx, Next::new(kind, &cx, args))));
     let mut handler = Guarded { handler, attempt };
+    // Whatever the end is: a thread that is left behind must not wait for it.
+    let _closes = Closes(attempt);
     let outcome = tokio::select! {
         biased;
         outcome = &mut handler => return after_asking(attempt, Some(outcome)),
@@ -219,6 +222,9 @@ pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args:
                 attempt.journal.seal();
                 drop(handler);
                 return wait(attempt).await;
+            }
+            if attempt.has_threads() {
+                attempt.journal.close();
             }
             tokio::select! {
                 biased;
@@ -280,7 +286,9 @@ fn after_asking(attempt: &Attempt, outcome: Option<Result<String>>) -> Result<St
             Err(Error::new(What::Release, FailureReason::Cancelled, "the worker stopped"))
         }
         (Why::Requested, outcome) => {
-            let source = outcome.and_then(|outcome| outcome.err()?.source).unwrap_or_else(|| "cancelled on request".into());
+            let source = outcome.and_then(|outcome| outcome.err()?.source);
+            // That a thread could not wait says nothing of why.
+            let source = source.filter(|source| !source.is::<Suspended>()).unwrap_or_else(|| "cancelled on request".into());
             Err(Error::new(What::Cancel, FailureReason::Cancelled, source))
         }
         // The handler knows better whether another attempt could do what this one did not.
@@ -382,6 +390,15 @@ fn next(ending: Ending, is_last: bool, ack: Ack) -> String {
         Ending::Released => "given back, if it may run again".to_owned(),
         Ending::Cancelled => "none, it is cancelled".to_owned(),
         Ending::Succeeded | Ending::Failed | Ending::Crashed => "none".to_owned(),
+    }
+}
+
+/// Ends what an attempt waits for on threads, with it.
+struct Closes<'a>(&'a Attempt);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.journal.close();
     }
 }
 

@@ -343,6 +343,27 @@ async fn what_is_out_of_a_limit_fails_the_task_for_good_and_says_why() {
     }
 }
 
+#[task(name = "spawns", max_attempts = 1)]
+async fn spawns(cx: &Context<Probe>) -> Result<()> {
+    cx.step("spawn", async || {
+        for n in 0..100 {
+            cx.enqueue(Leaf { n }).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_step_enqueues_is_bounded_in_bytes_as_what_an_attempt_does() {
+    let limits = gristmill::options::Limits { children_bytes: 500, ..Default::default() };
+    let test = Harness::new(App::new(World::default()).register::<Spawns>().register::<Leaf>().limits(limits)).await.unwrap();
+    let handle = test.client().enqueue(Spawns {}).await.unwrap();
+    assert_eq!(test.drain().await.unwrap(), 1, "none of them is kept");
+    let error = handle.result().await.unwrap_err().to_string();
+    assert!(error.contains("children: the tasks that one step enqueues may have at most 500 bytes together"), "{error}");
+}
+
 /// What it remembers is of another type once the code has changed.
 #[task(name = "typed", backoff = fixed("1h"))]
 async fn typed(cx: &Context<World>) -> Result<()> {

@@ -1,5 +1,5 @@
 use gristmill::core::limits::PAGE_ITEMS_MAX;
-use gristmill::core::workflow::{StepState, WorkflowFilter, WorkflowRecord, WorkflowState};
+use gristmill::core::workflow::{Member, StepState, WorkflowFilter, WorkflowRecord, WorkflowState};
 use gristmill::core::{Finding, Severity, WorkflowId};
 use gristmill::record::State;
 use gristmill::{Client, TaskId};
@@ -10,6 +10,8 @@ use crate::output::{Out, number_of};
 
 /// So many tasks of one workflow are asked why they do not run: of many that wait for the same, a few tell it.
 const ASKED_MAX: usize = 3;
+/// So many tasks of one step are looked through for these.
+const LOOKED_MAX: usize = 10_000;
 /// What the store finds that concerns workflows.
 const CODES: [&str; 3] = ["step_count", "workflow", "orphan_step"];
 
@@ -99,12 +101,14 @@ async fn look(workflow: &WorkflowRecord, client: &Client, all: &mut Vec<Held>) -
     for step in workflow.steps.iter().filter(|step| !matches!(step.row.state, StepState::Ended(_))) {
         let name = step.spec.name.as_str();
         if !step.row.tally.closed && step.row.tally.members == step.row.tally.ended() {
-            let text = "it is open, and waits for members that somebody has to add, or to be closed".to_owned();
+            let text = format!(
+                "it is open, and waits for members that whoever started it has to add, or to be closed; should nobody do so any more, as its start \
+                 was interrupted, `workflows cancel {}` ends it",
+                workflow.id
+            );
             all.push(held(Severity::Warning, Some(name), None, "open", text));
         }
-        let members = client.workflows().members(workflow.id, name, None, PAGE_ITEMS_MAX).await?;
-        let waits = |state: State| !state.is_final() && state != State::Running && state != State::Blocked;
-        for member in members.iter().filter(|member| waits(member.state)).take(ASKED_MAX) {
+        for member in waiting(client, workflow.id, name).await? {
             let Some(why) = client.tasks().why(member.task).await? else { continue };
             for reason in &why.reasons {
                 let code = serde_json::to_value(reason).ok().and_then(|json| Some(json.get("code")?.as_str()?.to_owned()));
@@ -120,4 +124,19 @@ async fn look(workflow: &WorkflowRecord, client: &Client, all: &mut Vec<Held>) -
         }
     }
     Ok(())
+}
+
+/// The first tasks of a step that wait. Those before them may have ended long ago, however many they are.
+async fn waiting(client: &Client, workflow: WorkflowId, step: &str) -> Result<Vec<Member>, CliError> {
+    let waits = |member: &Member| !member.state.is_final() && !matches!(member.state, State::Running | State::Blocked);
+    let (mut found, mut looked, mut after) = (Vec::new(), 0, None);
+    while looked < LOOKED_MAX && found.len() < ASKED_MAX {
+        let page = client.workflows().members(workflow, step, after, PAGE_ITEMS_MAX).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.place);
+        looked += page.len();
+        found.extend(page.into_iter().filter(waits));
+    }
+    found.truncate(ASKED_MAX);
+    Ok(found)
 }

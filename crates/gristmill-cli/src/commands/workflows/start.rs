@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::future::IntoFuture;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::progress;
+use crate::commands::signals;
 use crate::commands::unserved::tell_queues;
 use crate::commands::values::duration;
 use crate::connect::Session;
@@ -50,13 +52,29 @@ pub(super) async fn run<S: Send + Sync + 'static>(args: Start, mut session: Sess
     let client = session.connect_to_enqueue().await?;
     let queues: Vec<_> = form.queues().into_iter().map(str::to_owned).collect();
     let id = Env::system().workflow_id();
-    let handle = client.workflows().form(form).id(id).await?;
+    // From now on there may be something that somebody has to find again.
+    let mut signals = signals::listen()?;
+    let handle = tokio::select! {
+        biased;
+        handle = client.workflows().form(form).id(id).into_future() => handle?,
+        () = signals.next() => {
+            return Err(CliError::interrupted(format!("the start of workflow {id} was interrupted")).with_hint(format!(
+                "it may be there, with a group that was left open; `workflows show {id}` tells, and `workflows cancel {id}` ends it"
+            )));
+        }
+    };
     if handle.id() != id {
         output::note(&format!("workflow {} holds the key and goes on; nothing new was started", handle.id()));
     }
     // Who waits is told more.
     if args.wait {
-        return wait(&handle, args.timeout, &client, out).await;
+        let id = handle.id();
+        return tokio::select! {
+            biased;
+            ended = wait(&handle, args.timeout, &client, out) => ended,
+            () = signals.next() => Err(CliError::interrupted(format!("the wait for workflow {id} was interrupted"))
+                .with_hint(format!("it goes on; `workflows show {id}` tells where it stands, and `workflows cancel {id}` ends it"))),
+        };
     }
     tell_queues(queues.iter().map(String::as_str), &client).await;
     let written = out.value(&Answer { id: handle.id() }, |answer| format!("{}\n", answer.id));

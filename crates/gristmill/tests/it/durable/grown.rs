@@ -47,6 +47,23 @@ pub(super) async fn grows(cx: &Context<Probe>, n: u32) -> Result<String> {
     cx.grow(w, "mine".to_owned()).await
 }
 
+/// Would have a result that is larger than one can be.
+#[task(name = "bloats", max_attempts = 1)]
+async fn bloats(cx: &Context<Probe>) -> Result<String> {
+    let mut w = cx.workflow("more");
+    w.step("double", Double { n: 1 });
+    cx.grow(w, "x".repeat(RESULTS_BYTES_MAX)).await
+}
+
+#[tokio::test]
+async fn a_result_that_is_too_large_is_refused_before_the_task_grows() {
+    let test = Harness::new(App::new(World::default()).register::<Double>().register::<Bloats>()).await.unwrap();
+    let handle = test.client().enqueue(Bloats {}).await.unwrap();
+    assert_eq!(test.drain().await.unwrap(), 1, "nothing is started");
+    let error = handle.result().await.unwrap_err().to_string();
+    assert!(error.contains("the value of `more` has 1048578 bytes of JSON; at most 1048576 are remembered"), "{error}");
+}
+
 /// Can't start what it wants to.
 #[task(name = "refused")]
 async fn refused(cx: &Context<Probe>, how: String) -> Result<u32> {

@@ -263,3 +263,122 @@ async fn stubborn(cx: &Context<Probe>) -> Result<()> {
     cx.state.saw("slept");
     Ok(())
 }
+
+/// The same on a thread, which nobody can drop.
+#[task(name = "stubborn.thread", max_attempts = 1)]
+fn stubborn_thread(cx: &Context<Probe>) -> Result<()> {
+    cx.state.saw("runs");
+    cx.block_on(cx.cancellation().cancelled());
+    let slept = cx.block_on(cx.sleep(HOUR));
+    cx.state.saw(if slept.is_ok() { "slept" } else { "ended" });
+    slept
+}
+
+/// Ends, and leaves a thread behind that comes to wait after it.
+#[task(name = "leaves", max_attempts = 1)]
+async fn leaves(cx: &Context<Probe>) -> Result<()> {
+    let waits = cx.blocking_with(|cx| {
+        cx.state.saw("thread");
+        cx.block_on(cx.state.pass());
+        let slept = cx.block_on(cx.sleep(HOUR));
+        cx.state.saw("left");
+        slept
+    });
+    tokio::select! {
+        slept = waits => slept,
+        () = cx.state.until_seen("thread") => Ok(()),
+    }
+}
+
+#[tokio::test]
+async fn a_thread_that_is_to_end_does_not_wait_and_gives_its_slot_back() {
+    let world = World::default();
+    let client = in_memory(world.app().register::<StubbornThread>().register::<Leaves>()).await;
+    let worker = client.worker().queue("default", 1).start().await.unwrap();
+    let cancelled = client.enqueue(StubbornThread {}).await.unwrap();
+    world.probe.until_seen("runs").await;
+    assert_eq!(cancelled.cancel().await.unwrap(), CancelOutcome::CancelRequested);
+    within(cancelled.result()).await.unwrap_err();
+    let record = cancelled.status().await.unwrap().unwrap();
+    let error = record.error.map(|failure| failure.message);
+    assert_eq!((record.state, error.as_deref()), (State::Cancelled, Some("cancelled on request")));
+    let late = client.enqueue(StubbornThread {}).timeout(Duration::from_millis(20)).await.unwrap();
+    let error = within(late.result()).await.unwrap_err().to_string();
+    assert!(error.contains("longer than its timeout"), "{error}");
+    world.probe.close();
+    let leaves = client.enqueue(Leaves {}).await.unwrap();
+    within(leaves.result()).await.unwrap();
+    world.probe.open();
+    world.probe.until_seen("left").await;
+    let leaf = client.enqueue(Leaf { n: 3 }).await.unwrap();
+    assert_eq!(within(leaf.result()).await.unwrap(), 3, "the slot is free");
+    assert_eq!(world.probe.seen().iter().filter(|entry| *entry == "ended").count(), 2);
+    worker.stop().await;
+}
+
+/// Waits beside a step that fails at its first attempts.
+#[task(name = "beside", backoff = fixed("1h"))]
+async fn beside(cx: &Context<Probe>, first: String) -> Result<String> {
+    let waits = async || cx.event::<u32>("paid", 3 * HOUR).await;
+    let sleeps = async || cx.sleep(4 * HOUR).await;
+    let step = async |yields| {
+        let fails = async || {
+            if yields {
+                tokio::task::yield_now().await;
+            }
+            if cx.attempt() < 3 { Err(Error::retry("not yet")) } else { Ok(()) }
+        };
+        cx.step("charge", fails).await
+    };
+    let paid = match first.as_str() {
+        "wait" => tokio::try_join!(waits(), sleeps(), step(false))?.0,
+        _ => tokio::try_join!(step(true), waits(), sleeps())?.1,
+    };
+    Ok(format!("{paid:?}"))
+}
+
+/// Else it would begin anew with each attempt that fails, and might never be over.
+#[tokio::test]
+async fn a_time_that_was_given_stays_when_a_step_beside_it_fails() {
+    for first in ["wait", "step"] {
+        let world = World::default();
+        let test = Harness::new(world.app().register::<Beside>()).await.unwrap();
+        let handle = test.client().enqueue(Beside { first: first.into() }).await.unwrap();
+        for failed in 1..=3 {
+            assert_eq!(test.drain().await.unwrap(), 1, "{first} {failed}");
+            test.advance(HOUR).await.unwrap();
+        }
+        let waits: Vec<_> = kept(test.client(), handle.id()).await.into_iter().map(|(.., kept)| kept).collect();
+        let until = START.saturating_add(3 * HOUR);
+        assert!(waits.contains(&Kept::Event { name: "paid".to_owned(), until: Some(until) }), "{first}: {waits:?}");
+        assert!(waits.contains(&Kept::Sleeps(START.saturating_add(4 * HOUR))), "{first}: {waits:?}");
+        test.drain().await.unwrap();
+        test.advance(HOUR).await.unwrap();
+        test.drain().await.unwrap();
+        assert_eq!(handle.result().await.unwrap(), "None", "{first}");
+    }
+}
+
+/// As what they tell is kept by who sends them.
+#[task(name = "listens", max_attempts = 1)]
+async fn listens(cx: &Context<Probe>) -> Result<u32> {
+    for n in 0..20 {
+        cx.event::<String>(format!("part:{n}"), None).await?;
+    }
+    Ok(20)
+}
+
+#[tokio::test]
+async fn what_events_tell_counts_for_what_a_task_remembers() {
+    let test = Harness::new(App::new(World::default()).register::<Listens>()).await.unwrap();
+    for n in 0..20 {
+        test.client().events().send(format!("part:{n}"), &"x".repeat(RESULTS_BYTES_MAX - 2)).await.unwrap();
+    }
+    let handle = test.client().enqueue(Listens {}).await.unwrap();
+    test.drain().await.unwrap();
+    let error = handle.result().await.unwrap_err().to_string();
+    assert!(
+        error.contains("`part:17` can't be asked for: with its events the task remembers more than 16777216 bytes"),
+        "{error}"
+    );
+}
