@@ -249,8 +249,8 @@ async fn thousands_who_wait_for_one_event_all_go_on() {
     let more = "WITH ids AS (SELECT gen_random_uuid() AS id, n FROM generate_series(1, $1::bigint) AS n), rows AS (
                   INSERT INTO scheduled(id, seq, queue, kind, attempt, claim_no, crashes, priority, flags, run_at)
                   SELECT i.id, 100000 + i.n, s.queue, s.kind, 0, 1, 0, 4, 0, s.run_at FROM ids i CROSS JOIN scheduled s)
-                INSERT INTO memory(task, seq, position, occurrence, code, name, text, awaits)
-                SELECT i.id, 100000 + i.n, 0, 0, 4, m.name, m.text, m.awaits FROM ids i CROSS JOIN memory m";
+                INSERT INTO memory(task, seq, claim_no, position, occurrence, code, name, text, awaits)
+                SELECT i.id, 100000 + i.n, 1, 0, 0, 4, m.name, m.text, m.awaits FROM ids i CROSS JOIN memory m";
     house.sql.execute(more, &[&(MANY - 1)]).await.unwrap();
     assert_eq!(within(house.store.send_event(event("go"))).await.unwrap(), Sent::Stored);
     // The last of them apart from the sender.
@@ -272,8 +272,8 @@ async fn who_has_ended_waits_no_longer() {
     // It still remembers it, and waits for it if it comes to that again.
     house.store.retry(&[waits]).await.unwrap();
     let lease = house.claim(1).await[0].lease;
-    let checkpoint = Checkpoint { suspend: Some(Due::Never), ..Checkpoint::new(lease) };
-    assert_eq!(house.store.checkpoint(checkpoint).await.unwrap(), Settled::Done(State::Scheduled));
+    let settled = house.store.checkpoint(to_wait(lease, awaits("go"))).await.unwrap();
+    assert_eq!(settled, Settled::Done(State::Scheduled));
     assert_eq!(house.store.send_event(event("go")).await.unwrap(), Sent::Stored);
     assert_eq!(house.state(waits).await, State::Ready);
 }
@@ -410,8 +410,8 @@ async fn who_waits_is_found_by_an_index() {
     let house = House::new().await;
     house
         .run(
-            "INSERT INTO memory(task, seq, position, occurrence, code, name, text, awaits)
-               SELECT gen_random_uuid(), n, 0, 0, CASE WHEN n % 10 = 0 THEN 4 ELSE 0 END, 'w', n::text,
+            "INSERT INTO memory(task, seq, claim_no, position, occurrence, code, child, name, text, awaits)
+               SELECT gen_random_uuid(), n, 1, 0, 0, CASE WHEN n % 10 = 0 THEN 4 ELSE 0 END, n % 10 = 1, 'w', n::text,
                  CASE WHEN n % 10 = 0 THEN 'event:' || n END FROM generate_series(1, 5000) AS n",
         )
         .await;
@@ -434,7 +434,13 @@ async fn who_waits_is_found_by_an_index() {
             format!("ARRAY['event:10'], ARRAY[{nil}::uuid], 10"),
             "memory_awaits",
         ),
-        (include_str!("../../queries/wait_walk.sql"), "text, uuid, bigint", format!("'', {nil}, 10"), "memory_awaits"),
+        (
+            include_str!("../../queries/wait_walk.sql"),
+            "text, uuid, text, bigint",
+            format!("'', {nil}, 'workflow:', 10"),
+            "memory_awaits",
+        ),
+        (include_str!("../../queries/child_walk.sql"), "uuid, integer, bigint", format!("{nil}, 0, 10"), "memory_child"),
         (
             include_str!("../../queries/waiter_list.sql"),
             "text, text, uuid, bigint",
