@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gristmill_core::durable::{Awaits, Checkpoint, Durable, EventRecord, Memories, NewEvent, Resume, Resumed, Sent, Waiter};
 use gristmill_core::workflow::Order;
-use gristmill_core::{Cursor, Page, Settled, StoreError, TaskId, Timestamp, WorkflowId, async_trait};
+use gristmill_core::{Cursor, Page, Settled, StoreError, StoreErrorKind, TaskId, Timestamp, WorkflowId, async_trait};
 use uuid::Uuid;
 
 use crate::effects::Own;
-use crate::error::Fault;
+use crate::error::{Fault, is_locked};
 use crate::inner::{Inner, Kind, run};
 use crate::ops::{Awaited, Stop, Telling};
 use crate::store::PostgresStore;
@@ -83,6 +83,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether nobody can be told now; else it is somebody's own error, who is to be in nobody's way.
+fn is_of_all(error: &StoreError) -> bool {
+    error.is_transient() && error.kind() != StoreErrorKind::Other && !is_locked(error)
+}
+
 impl Inner {
     /// Keeps what an attempt has done so far, and lets its task go on at once if what it waits for has come at this moment.
     pub(crate) async fn checkpoint(self: &Arc<Self>, mut checkpoint: Checkpoint) -> Result<Settled, StoreError> {
@@ -125,7 +130,7 @@ impl Inner {
         for _ in 0..AWAITED {
             telling = match self.tell_some(&telling).await {
                 Ok(telling) => telling,
-                Err(error) if error.is_transient() => return Err(error),
+                Err(error) if is_of_all(&error) => return Err(error),
                 Err(_) => return self.tell_each(came).await,
             };
             if telling.is_done() {
@@ -145,7 +150,7 @@ impl Inner {
         while !telling.is_done() {
             telling = match self.tell_some(&telling).await {
                 Ok(telling) => telling,
-                Err(error) if error.is_transient() => return Err(error),
+                Err(error) if is_of_all(&error) => return Err(error),
                 Err(_) => return self.tell_each(came).await.map(drop),
             };
         }
@@ -160,7 +165,7 @@ impl Inner {
             while !telling.is_done() {
                 telling = match self.tell_some(&telling).await {
                     Ok(telling) => telling,
-                    Err(error) if error.is_transient() => return Err(error),
+                    Err(error) if is_of_all(&error) => return Err(error),
                     Err(error) => {
                         tracing::warn!(came = ?one, %error, "who waits for this can't be told that it has come; a sweep tries again");
                         break;
@@ -267,12 +272,14 @@ impl Inner {
                 done.extend(children);
             }
         }
-        if !done.is_empty() {
+        let is_any = !done.is_empty();
+        if is_any {
             let forgotten: Result<(), StoreError> =
                 run!(self, pool, Kind::TransactionBriefly, s => ops::forget_children(&mut s, &done));
             forgotten?;
         }
-        Ok(is_more)
+        // Not where all of them are in somebody's hand.
+        Ok(is_more && is_any)
     }
 
     /// Deletes what is left of tasks that are gone, among at least so many tasks, if it is time to look: at once where some of it was found by

@@ -168,8 +168,7 @@ async fn arm(s: &mut Session<'_>, taken: &Taken, memories: &[Memory]) -> Result<
     let columns = Columns::of(memories, true);
     let Columns { position, name, occurrence, code, text, until, awaits } = &columns;
     let claim_no = int(taken.claim_no);
-    let params: Params<'_> =
-        &[&taken.id, &taken.seq, position, name, occurrence, code, text, until, awaits, &claim_no];
+    let params: Params<'_> = &[&taken.id, &taken.seq, position, name, occurrence, code, text, until, awaits, &claim_no];
     let kept = s.rows(Q::MemoryPut, params).await?;
     let kept = kept.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<BTreeSet<i32>, Fault>>()?;
     let last: BTreeMap<u32, &Memory> = memories.iter().map(|memory| (memory.position, memory)).collect();
