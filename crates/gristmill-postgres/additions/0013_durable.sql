@@ -2,21 +2,26 @@
 -- is in docs/decisions/0015-durable-steps.md; it is decided by no statement.
 
 -- What a task remembers, by the position of what it asked for. seq: that of the task, so that one which is given the id of another that is gone
--- takes nothing over. code, text, until: what came of it. awaits: what it waits for beside its time; null again once that has come, or the task
--- has ended. No foreign key, and no partition: what is left of tasks that are gone is deleted later.
+-- takes nothing over. claim_no: that of the attempt which wrote it; a task stands waiting for it as long as it is scheduled since that attempt.
+-- code, text, until: what came of it. awaits: what it waits for beside its time; null again once that has come, or the task has ended or waits
+-- for something else. child: a workflow that is to be cancelled should the task end before it; false again once that was seen to. No foreign
+-- key, and no partition: what is left of tasks that are gone is deleted later.
 CREATE TABLE {s}.memory(
   task       uuid     NOT NULL,
   seq        bigint   NOT NULL,
   until      bigint,
   position   integer  NOT NULL,
   occurrence integer  NOT NULL,
+  claim_no   integer  NOT NULL,
   code       smallint NOT NULL,
+  child      boolean  NOT NULL DEFAULT false,
   name       text COLLATE "C" NOT NULL,
   awaits     text COLLATE "C",
   text       text,
   PRIMARY KEY(task, position)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX memory_awaits ON {s}.memory(awaits, task) WHERE awaits IS NOT NULL;
+CREATE INDEX memory_child ON {s}.memory(task, position) WHERE child;
 
 -- What has happened. Of each name one is kept, until its time is over. told: whoever waited for it has been told.
 CREATE TABLE {s}.event(
@@ -71,6 +76,55 @@ BEGIN
 END $gristmill$;
 
 REVOKE ALL ON FUNCTION {s}.keep_event(text, text, bigint, bigint), {s}.send_event(text, text, bigint) FROM PUBLIC;
+
+-- As in additions/0008_spared.sql, but with what the tasks remember; and members of a step that is begun anew stay until all of it is.
+CREATE OR REPLACE FUNCTION {s}.prune_rows(now bigint, most bigint) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $gristmill$
+DECLARE
+  pruned bigint := 0;
+  here bigint;
+  kept bigint;
+  next bigint;
+  part record;
+  -- Whether anything is remembered, and whether members of a step are still to be begun anew, mended or kept.
+  is_remembered CONSTANT boolean := EXISTS (SELECT FROM {s}.memory);
+  is_held       CONSTANT boolean := EXISTS (SELECT FROM {s}.step WHERE chore <> 0 AND chore BETWEEN 4 AND 6);
+  is_ours boolean := pg_try_advisory_xact_lock(hashtextextended('gristmill prune of {l}', 0));
+BEGIN
+  -- So that no day is dropped between the list and the look.
+  LOCK TABLE ONLY {s}.task, ONLY {s}.outcome IN ROW EXCLUSIVE MODE;
+  FOR part IN
+    SELECT '{l}.task_rest' AS task, '{l}.outcome_rest' AS outcome, NULL::bigint AS past
+    UNION ALL
+    SELECT {s}.day_table('task', day), {s}.day_table('outcome', day), NULL FROM {s}.days() AS d(day) WHERE (day + 1) * 86400000 > now
+    UNION ALL
+    (SELECT {s}.day_table('task', d.day), {s}.day_table('outcome', d.day), d.day
+     FROM {s}.days() AS d(day) LEFT JOIN {s}.day_look k ON k.day = d.day
+     WHERE is_ours AND (d.day + 1) * 86400000 <= now AND coalesce(k.prune_at, 0) NOT BETWEEN now + 1 AND now + 600000
+     ORDER BY coalesce(k.prune_at, 0), d.day LIMIT 10)
+  LOOP
+    EXIT WHEN pruned >= most;
+    kept := CASE WHEN part.past IS NOT NULL AND {s}.day_is_large(part.past) THEN 93600000 ELSE 0 END;
+    EXECUTE 'WITH over AS MATERIALIZED (SELECT id FROM ' || part.outcome || ' o WHERE keep_until IS NOT NULL AND keep_until <= $1 '
+         || CASE WHEN is_held THEN 'AND NOT EXISTS (SELECT FROM ' || part.task || ' t JOIN {l}.step s ON s.workflow = t.workflow '
+                                   || 'AND s.number = t.step AND s.chore BETWEEN 4 AND 6 WHERE t.id = o.id OFFSET 0) ' ELSE '' END
+         || 'ORDER BY keep_until LIMIT $2 FOR UPDATE SKIP LOCKED), '
+         || 'outcomes AS (DELETE FROM ' || part.outcome || ' WHERE id = ANY (ARRAY(SELECT id FROM over))), '
+         || CASE WHEN is_remembered THEN 'memories AS (DELETE FROM {l}.memory WHERE task = ANY (ARRAY(SELECT id FROM over))), ' ELSE '' END
+         || 'tasks AS (DELETE FROM ' || part.task || ' WHERE id = ANY (ARRAY(SELECT id FROM over))) '
+         || 'SELECT count(*) FROM over'
+       INTO here USING now - kept, most - pruned;
+    pruned := pruned + here;
+    IF part.past IS NOT NULL AND pruned < most THEN
+      EXECUTE 'SELECT keep_until + $1 FROM ' || part.outcome || ' WHERE keep_until IS NOT NULL AND keep_until < 9223372036854775807 - $1 '
+           || 'ORDER BY keep_until LIMIT 1' INTO next USING kept;
+      INSERT INTO {s}.day_look AS k(day, prune_at) VALUES (part.past, least(next, now + 600000))
+        ON CONFLICT (day) DO UPDATE SET prune_at = excluded.prune_at;
+    END IF;
+  END LOOP;
+  RETURN pruned;
+END
+$gristmill$;
 
 DO $gristmill$
 DECLARE

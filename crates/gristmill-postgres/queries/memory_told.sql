@@ -4,4 +4,4 @@ UPDATE {s}.memory m SET code = 0, text = e.payload, until = NULL, awaits = NULL
 FROM unnest($1::text[], $2::text[], $3::uuid[]) AS x(awaits, name, task)
 CROSS JOIN LATERAL (SELECT payload FROM {s}.event WHERE name = x.name OFFSET 0) e
 WHERE m.awaits = x.awaits AND m.task = x.task
-  AND NOT EXISTS (SELECT FROM {s}.scheduled s WHERE s.seq = m.seq AND s.id = m.task OFFSET 0)
+  AND NOT EXISTS (SELECT FROM {s}.scheduled s WHERE s.seq = m.seq AND s.id = m.task AND s.claim_no = m.claim_no OFFSET 0)

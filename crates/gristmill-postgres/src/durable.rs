@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gristmill_core::durable::{Awaits, Checkpoint, Durable, EventRecord, Memories, NewEvent, Resume, Resumed, Sent, Waiter};
 use gristmill_core::workflow::Order;
-use gristmill_core::{Cursor, Page, Settled, StoreError, TaskId, Timestamp, async_trait};
+use gristmill_core::{Cursor, Page, Settled, StoreError, StoreErrorKind, TaskId, Timestamp, WorkflowId, async_trait};
 use uuid::Uuid;
 
 use crate::effects::Own;
-use crate::error::Fault;
+use crate::error::{Fault, is_locked};
 use crate::inner::{Inner, Kind, run};
 use crate::ops::{Awaited, Stop, Telling};
 use crate::store::PostgresStore;
@@ -32,10 +32,16 @@ const BURIED: usize = 1_000;
 pub(crate) struct Waits {
     /// Events were sent of which nobody was told yet.
     untold: AtomicBool,
+    /// The first and the last of them, as a look has seen them.
+    untold_seen: Mutex<Option<String>>,
+    /// How far the telling of them has come.
+    untold_after: Mutex<Option<i64>>,
     /// Workflows that have ended, which somebody may wait for.
     finished: Mutex<Vec<Uuid>>,
-    /// How far the walk through all who wait has come.
-    walked: Mutex<Stop>,
+    /// How far the walks through all who wait have come.
+    walked: Mutex<[Option<Stop>; 2]>,
+    /// The same of that through the workflows that tasks have started.
+    children: Mutex<Option<ops::Child>>,
     /// The same of that through all that is remembered, and when it goes on.
     buried: Mutex<Uuid>,
     bury_at: AtomicI64,
@@ -57,6 +63,16 @@ impl Waits {
         self.untold.store(true, Ordering::Release);
     }
 
+    /// The first and the last event of which nobody was told yet, as a look has found them. Those that were seen before can't be told now, as
+    /// somebody has in hand who waits for them; to try in vain would be seen by the next look.
+    pub(crate) fn saw_untold(&self, untold: Option<String>) {
+        let mut seen = locked(&self.untold_seen);
+        if untold.is_some() && *seen != untold {
+            self.heard();
+        }
+        *seen = untold;
+    }
+
     fn take_untold(&self) -> bool {
         self.untold.load(Ordering::Acquire) && self.untold.swap(false, Ordering::AcqRel)
     }
@@ -65,6 +81,11 @@ impl Waits {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Positions, and lists that are changed whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether nobody can be told now; else it is somebody's own error, who is to be in nobody's way.
+fn is_of_all(error: &StoreError) -> bool {
+    error.is_transient() && error.kind() != StoreErrorKind::Other && !is_locked(error)
 }
 
 impl Inner {
@@ -97,35 +118,67 @@ impl Inner {
     async fn look_again(self: &Arc<Self>, awaits: &[Awaits]) -> Result<(), StoreError> {
         let awaited = Awaited::of(awaits);
         let came: Result<Awaited, StoreError> = run!(self, pool, Kind::Single, s => ops::came(&s, &awaited));
-        self.tell_waiting(came?).await
+        self.tell_waiting(came?).await.map(drop)
     }
 
-    /// Tells those who wait for this, which has come. If they are very many, the last of them apart from the caller.
-    async fn tell_waiting(self: &Arc<Self>, came: Awaited) -> Result<(), StoreError> {
+    /// Tells those who wait for this, which has come. If they are very many, the last of them apart from the caller. Says whether anybody was told.
+    async fn tell_waiting(self: &Arc<Self>, came: Awaited) -> Result<bool, StoreError> {
         if came.is_nothing() {
-            return Ok(());
+            return Ok(false);
         }
-        let mut telling = Telling::new(came);
+        let mut telling = Telling::new(came.clone());
         for _ in 0..AWAITED {
-            telling = self.tell_some(telling).await?;
+            telling = match self.tell_some(&telling).await {
+                Ok(telling) => telling,
+                Err(error) if is_of_all(&error) => return Err(error),
+                Err(_) => return self.tell_each(came).await,
+            };
             if telling.is_done() {
-                return Ok(());
+                return Ok(telling.has_told());
             }
         }
         let inner = self.clone();
         self.tasks.spawn(async move {
-            while !telling.is_done() {
-                telling = match inner.tell_some(telling).await {
-                    Ok(telling) => telling,
-                    Err(error) => return tracing::debug!(%error, "those who wait are told by the next sweep"),
-                };
+            if let Err(error) = inner.tell_all(telling, came).await {
+                tracing::debug!(%error, "those who wait are told by the next sweep");
             }
         });
+        Ok(true)
+    }
+
+    async fn tell_all(self: &Arc<Self>, mut telling: Telling, came: Awaited) -> Result<(), StoreError> {
+        while !telling.is_done() {
+            telling = match self.tell_some(&telling).await {
+                Ok(telling) => telling,
+                Err(error) if is_of_all(&error) => return Err(error),
+                Err(_) => return self.tell_each(came).await.map(drop),
+            };
+        }
         Ok(())
     }
 
-    async fn tell_some(self: &Arc<Self>, telling: Telling) -> Result<Telling, StoreError> {
-        run!(self, pool, Kind::SingleBriefly, s => ops::tell(&mut s, &telling))
+    /// The same of each by itself, as one of those who wait stands in the way of the others.
+    async fn tell_each(self: &Arc<Self>, came: Awaited) -> Result<bool, StoreError> {
+        let mut has_told = false;
+        for one in came.each() {
+            let mut telling = Telling::new(one.clone());
+            while !telling.is_done() {
+                telling = match self.tell_some(&telling).await {
+                    Ok(telling) => telling,
+                    Err(error) if is_of_all(&error) => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(came = ?one, %error, "who waits for this can't be told that it has come; a sweep tries again");
+                        break;
+                    }
+                };
+                has_told |= telling.has_told();
+            }
+        }
+        Ok(has_told)
+    }
+
+    async fn tell_some(self: &Arc<Self>, telling: &Telling) -> Result<Telling, StoreError> {
+        run!(self, pool, Kind::SingleBriefly, s => ops::tell(&mut s, telling))
     }
 
     /// Tells those who wait for workflows that have ended here.
@@ -137,7 +190,7 @@ impl Inner {
         }
     }
 
-    /// Tells of events that others have sent, if any were seen. Says whether there are more.
+    /// Tells of events that others have sent, if any were seen. Says whether to go on with that at once.
     pub(crate) async fn tell_of_events(self: &Arc<Self>) -> bool {
         if !self.waits.take_untold() {
             return false;
@@ -157,58 +210,99 @@ impl Inner {
         }
     }
 
+    /// Goes on from where the last call came to. What can't be told now, as somebody has in hand who waits for it, is tried again by whoever
+    /// promotes.
     async fn tell_of_untold(self: &Arc<Self>) -> Result<bool, StoreError> {
-        let mut after = i64::MIN;
+        let mut has_told = false;
         for _ in 0..PARTS {
+            let after = locked(&self.waits.untold_after).unwrap_or(i64::MIN);
             let untold: Result<(Awaited, Option<i64>), StoreError> =
                 run!(self, pool, Kind::Single, s => ops::events_untold(&s, after));
             let (events, last) = untold?;
-            self.tell_waiting(events).await?;
-            let Some(last) = last else { return Ok(false) };
-            after = last;
-        }
-        self.waits.heard();
-        Ok(true)
-    }
-
-    /// Goes on with the walk through all who wait: tells those whom nobody has told, and cancels what was started by tasks that have ended
-    /// before it. Says whether there is more to do at once.
-    pub(crate) async fn sweep_waits(self: &Arc<Self>) -> Result<bool, StoreError> {
-        let after = locked(&self.waits.walked).clone();
-        let walked: Result<ops::Walked, StoreError> = run!(self, pool, Kind::Single, s => ops::walk(&s, &after));
-        let ops::Walked { stop, came, elsewhere } = walked?;
-        *locked(&self.waits.walked) = stop.unwrap_or_default();
-        self.tell_waiting(came).await?;
-        if elsewhere.is_empty() {
-            return Ok(false);
-        }
-        let mut unwanted = self.let_go(&elsewhere, false).await?;
-        let is_more = unwanted.len() > CANCELLED;
-        unwanted.truncate(CANCELLED);
-        for (awaits, _) in &unwanted {
-            if let Some(Awaits::Workflow(id)) = ops::awaits_of(awaits) {
-                self.order(id, Order::Cancel, false).await?;
+            has_told |= self.tell_waiting(events).await?;
+            *locked(&self.waits.untold_after) = last;
+            if last.is_none() {
+                return Ok(false);
             }
         }
-        if !unwanted.is_empty() {
-            self.let_go(&unwanted, true).await?;
+        if has_told {
+            self.waits.heard();
         }
-        Ok(is_more)
+        Ok(has_told)
     }
 
-    async fn let_go(self: &Arc<Self>, who: &[(String, Uuid)], all: bool) -> Result<Vec<(String, Uuid)>, StoreError> {
-        run!(self, pool, Kind::TransactionBriefly, s => ops::let_go(&mut s, who, all))
+    /// Goes on with the walks through all who wait: tells those whom nobody has told, and cancels what was started by tasks that have ended
+    /// before it. Says whether there is more to do at once.
+    pub(crate) async fn sweep_waits(self: &Arc<Self>) -> Result<bool, StoreError> {
+        for (number, walk) in ops::WALKS.into_iter().enumerate() {
+            self.walk(number, walk).await?;
+        }
+        self.cancel_unwanted().await
     }
 
-    /// Deletes what is left of tasks that are gone, if it is time to look.
-    pub(crate) async fn bury_memories(self: &Arc<Self>) -> Result<(), StoreError> {
+    async fn walk(self: &Arc<Self>, number: usize, walk: ops::Walk) -> Result<(), StoreError> {
+        let after = locked(&self.waits.walked).get(number).cloned().flatten();
+        let walked: Result<ops::Walked, StoreError> = run!(self, pool, Kind::Single, s => ops::walk(&s, walk, after.as_ref()));
+        let ops::Walked { stop, came, elsewhere } = walked?;
+        if let Some(walked) = locked(&self.waits.walked).get_mut(number) {
+            *walked = stop;
+        }
+        self.tell_waiting(came).await?;
+        if elsewhere.is_empty() {
+            return Ok(());
+        }
+        run!(self, pool, Kind::TransactionBriefly, s => ops::let_go(&mut s, &elsewhere))
+    }
+
+    /// Says whether there are more.
+    async fn cancel_unwanted(self: &Arc<Self>) -> Result<bool, StoreError> {
+        let after = locked(&self.waits.children).unwrap_or_default();
+        let found: Result<ops::Children, StoreError> =
+            run!(self, pool, Kind::TransactionBriefly, s => ops::children(&mut s, after, CANCELLED));
+        let ops::Children { stop, unwanted } = found?;
+        *locked(&self.waits.children) = stop;
+        let (is_more, mut done) = (unwanted.len() >= CANCELLED, Vec::new());
+        for (id, children) in unwanted {
+            let ordered = self.order(WorkflowId::from_uuid(id), Order::Cancel, false).await;
+            if let Err(error) = &ordered {
+                tracing::warn!(workflow = %id, %error, "the task that has started this workflow has ended, and it can't be cancelled");
+            }
+            // Whatever passes is tried again.
+            if !ordered.is_err_and(|error| error.is_transient()) {
+                done.extend(children);
+            }
+        }
+        let is_any = !done.is_empty();
+        if is_any {
+            let forgotten: Result<(), StoreError> =
+                run!(self, pool, Kind::TransactionBriefly, s => ops::forget_children(&mut s, &done));
+            forgotten?;
+        }
+        // Not where all of them are in somebody's hand.
+        Ok(is_more && is_any)
+    }
+
+    /// Deletes what is left of tasks that are gone, among at least so many tasks, if it is time to look: at once where some of it was found by
+    /// the last look, which was not the last.
+    pub(crate) async fn bury_memories(self: &Arc<Self>, most: usize) -> Result<(), StoreError> {
         if !self.is_time(&self.waits.bury_at, BURY_EVERY_MS) {
             return Ok(());
         }
-        let after = *locked(&self.waits.buried);
-        let last: Result<Option<Uuid>, StoreError> =
-            run!(self, pool, Kind::Single, s => ops::bury_memories(&mut s, after, BURIED));
-        *locked(&self.waits.buried) = last?.unwrap_or_default();
+        let (mut looked_at, mut is_any) = (0, false);
+        while looked_at < most.max(1) {
+            let after = *locked(&self.waits.buried);
+            let looked: Result<(Option<Uuid>, u64), StoreError> =
+                run!(self, pool, Kind::Single, s => ops::bury_memories(&mut s, after, BURIED));
+            let (last, buried) = looked?;
+            *locked(&self.waits.buried) = last.unwrap_or_default();
+            if last.is_none() {
+                return Ok(());
+            }
+            (looked_at, is_any) = (looked_at + BURIED, is_any || buried > 0);
+        }
+        if is_any {
+            self.waits.bury_at.store(i64::MIN, Ordering::Release);
+        }
         Ok(())
     }
 }
@@ -255,6 +349,10 @@ impl Durable for PostgresStore {
     }
 
     async fn resume_task(&self, id: TaskId, how: Resume) -> Result<Resumed, StoreError> {
-        run!(&self.inner(), pool, Kind::Transaction, s => ops::resume(&mut s, id, how))
+        let inner = self.inner();
+        let resumed: Result<Resumed, StoreError> =
+            run!(&inner, pool, Kind::Transaction, s => ops::resume(&mut s, inner.conducting.specs(), id, how));
+        inner.conduct_reported().await;
+        resumed
     }
 }

@@ -202,12 +202,10 @@ impl<'a> Lookout<'a> {
         self.inner.herald.looks();
         let row = self.ask(self.client.query_one(&self.look, &[])).await?;
         let read = || Ok((row.try_get(0)?, row.try_get(1)?));
-        let (seen, is_untold) = read().map_err(|error| explain(error, &self.inner.connect.what))?;
+        let (seen, untold) = read().map_err(|error| explain(error, &self.inner.connect.what))?;
         if seen != self.snapshot {
-            if is_untold {
-                // Told by whoever wakes of it to claim.
-                self.inner.waits.heard();
-            }
+            // Told by whoever wakes of it to claim.
+            self.inner.waits.saw_untold(untold);
             self.inner.saw_something();
         }
         self.snapshot = seen;

@@ -74,12 +74,10 @@ impl Inner {
         let rows = self.in_time(held.conn()?.rows(&self.connect.texts, Q::Snapshot, &[])).await?;
         held.release();
         let read = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
-        let seen = rows.first().map_or(Ok((String::new(), false)), read);
-        let (seen, is_untold) = seen.map_err(|error| explain(error, &self.connect.what))?;
+        let seen = rows.first().map_or(Ok((String::new(), None)), read);
+        let (seen, untold) = seen.map_err(|error| explain(error, &self.connect.what))?;
         if std::mem::replace(&mut looks.snapshot, seen.clone()) != seen {
-            if is_untold {
-                self.waits.heard();
-            }
+            self.waits.saw_untold(untold);
             self.saw_something();
             self.signals.look_for_ends();
             looks.is_owed = true;

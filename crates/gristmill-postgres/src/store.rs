@@ -284,7 +284,7 @@ impl Source for PostgresStore {
         self.inner.drop_days().await;
         self.inner.thin_days().await;
         self.inner.build_indexes();
-        self.inner.bury_memories().await?;
+        self.inner.bury_memories(limit).await?;
         run!(&self.inner, pool, Kind::Single, s => ops::prune(&mut s, limit))
     }
 

@@ -1,7 +1,8 @@
 use std::collections::{HashMap, HashSet};
 
+use gristmill_core::kit::encode::attempt_state_of;
 use gristmill_core::kit::row::count;
-use gristmill_core::{CancelOutcome, RetryOutcome, TaskId, Timestamp};
+use gristmill_core::{AttemptState, CancelOutcome, RetryOutcome, TaskId, Timestamp};
 use uuid::Uuid;
 
 use super::facts::{Facts, Step, facts};
@@ -59,18 +60,20 @@ async fn again(
     is_blocked: impl Fn(&Facts) -> bool,
 ) -> Result<HashSet<Uuid>, Fault> {
     let rows = s.rows(Q::OutcomeReopen, &[&s.now, &ids]).await?;
-    let (mut again, mut places) = (HashSet::new(), Places::default());
+    let (mut again, mut had_succeeded, mut places) = (HashSet::new(), Vec::new(), Places::default());
+    let mut reopened: Vec<Uuid> = Vec::new();
     for row in &rows {
         let (id, claim_no, now) = (row.try_get(0)?, count(row.try_get(1)?), Timestamp::from_millis(row.try_get(2)?));
         let Some(facts) = facts.get(&id) else { continue };
         let (place, task) = Placed::anew((id, claim_no), facts, is_blocked(facts), now);
         places.push(place, task);
         again.insert(id);
+        reopened.push(id);
+        had_succeeded.push(row.try_get::<_, i16>(3)? == attempt_state_of(AttemptState::Succeeded));
     }
     if !again.is_empty() {
-        let again: Vec<&Uuid> = again.iter().collect();
-        s.execute(Q::TaskUnexpire, &[&again]).await?;
-        s.execute(Q::MemoryForget, &[&again]).await?;
+        s.execute(Q::TaskUnexpire, &[&reopened]).await?;
+        s.execute(Q::MemoryForget, &[&reopened, &had_succeeded]).await?;
     }
     places.write(s).await?;
     Ok(again)

@@ -1,13 +1,13 @@
 //! What a task remembers, written on the fence of its attempt; how an attempt ends to wait; and who stands still.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gristmill_core::durable::{Awaits, Checkpoint, Due, Kept, MISMATCH_AT, Memory, Resume, Resumed};
 use gristmill_core::kit::Word;
 use gristmill_core::kit::encode::to_json;
 use gristmill_core::kit::row::int;
-use gristmill_core::workflow::{NewWorkflow, Started};
+use gristmill_core::workflow::{NewWorkflow, Order, Started};
 use gristmill_core::{
     Ending, EnqueueOutcome, InvalidInput, NewTask, Points, Settled, Settlement, State, StoreError, StoreErrorKind, TaskId,
 };
@@ -18,10 +18,12 @@ use super::ended::end_attempt;
 use super::enqueue::{check, enqueue, know};
 use super::limit;
 use super::place::{arrived_somewhere, place_of};
+use super::specs::Specs;
 use super::taken::Taken;
 use super::waits::{Awaited, came};
-use super::workflow::{Starting, start_workflow};
+use super::workflow::{Starting, order, start_workflow};
 use super::writes::Writes;
+use crate::conn::Params;
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -71,8 +73,10 @@ pub(crate) async fn checkpoint(
         None if is_alone => Ok(remember(s, checkpoint).await?.into()),
         None => {
             s.begin().await?;
+            // The answer to it was lost: what came with it may have ended and be gone by now, and would be run twice.
+            let is_done = is_known(s, checkpoint).await?;
             let settled = remember(s, checkpoint).await?;
-            if settled != Settled::LeaseLost {
+            if settled != Settled::LeaseLost && !is_done {
                 bring(s, &checkpoint.children, starting).await?;
             }
             Ok(settled.into())
@@ -80,9 +84,21 @@ pub(crate) async fn checkpoint(
     }
 }
 
+/// Whether a task remembers all of this already.
+async fn is_known(s: &Session<'_>, checkpoint: &Checkpoint) -> Result<bool, Fault> {
+    let Columns { position, name, occurrence, code, .. } = &Columns::of(&checkpoint.memories, false);
+    if position.is_empty() {
+        return Ok(false);
+    }
+    let id = checkpoint.lease.id.as_uuid();
+    let known = s.row(Q::MemoryKnown, &[&id, position, name, occurrence, code]).await?;
+    let known: i64 = known.map_or(Ok(0), |row| row.try_get(0))?;
+    Ok(usize::try_from(known).is_ok_and(|known| known == position.len()))
+}
+
 /// One statement, which is a transaction by itself.
 async fn remember(s: &mut Session<'_>, checkpoint: &Checkpoint) -> Result<Settled, Fault> {
-    let columns = Columns::of(&checkpoint.memories);
+    let columns = Columns::of(&checkpoint.memories, false);
     let Columns { position, name, occurrence, code, text, until, awaits } = &columns;
     let (id, fence) = (checkpoint.lease.id.as_uuid(), checkpoint.lease.fence.as_uuid());
     let held = s.row(Q::MemoryKeep, &[&id, &fence, position, name, occurrence, code, text, until, awaits]).await?;
@@ -124,14 +140,10 @@ async fn suspend(
     let (mut writes, mut settlement) = (Writes::default(), Settlement::new(checkpoint.lease, Ending::Cancelled));
     let mut awaits = Vec::new();
     if !taken.held().cancel_requested {
-        if !checkpoint.memories.is_empty() {
-            let columns = Columns::of(&checkpoint.memories);
-            let Columns { position, name, occurrence, code, text, until, awaits } = &columns;
-            s.execute(Q::MemoryPut, &[&id, &taken.seq, position, name, occurrence, code, text, until, awaits]).await?;
-        }
+        let (arming, is_told) = arm(s, &taken, &checkpoint.memories).await?;
+        awaits = arming;
         bring(s, &checkpoint.children, starting).await?;
-        awaits = arm(s, id, taken.seq).await?;
-        let has_come = take_what_came(s, id, &awaits).await?;
+        let has_come = take_what_came(s, id, &awaits).await? || is_told;
         if has_come {
             awaits.clear();
         }
@@ -150,22 +162,19 @@ async fn suspend(
     Ok(Checkpointed { settled: Settled::Done(state), awaits })
 }
 
-/// All that a task waits for beside its time, to be found by it from now on. Locked: whoever tells of it does so before or after this.
-async fn arm(s: &mut Session<'_>, id: Uuid, seq: i64) -> Result<Vec<Awaits>, Fault> {
-    let (mut all, mut positions, mut texts) = (Vec::new(), Vec::new(), Vec::new());
-    for row in s.rows(Q::MemoryWaits, &[&id, &seq]).await? {
-        let position: i32 = row.try_get(0)?;
-        let Some(awaits) = kept(id, position, &row, 1)?.awaits() else { continue };
-        if row.try_get::<_, Option<&str>>(4)?.is_none() {
-            positions.push(position);
-            texts.push(awaits.to_text());
-        }
-        all.push(awaits);
-    }
-    if !positions.is_empty() {
-        s.execute(Q::MemoryArm, &[&id, &positions, &texts]).await?;
-    }
-    Ok(all)
+/// Keeps what a task waits for, to be found by it from now on, and by nothing else any more. Locked: whoever tells of it does so before or after
+/// this. Returns what that is, and whether some of it was told already.
+async fn arm(s: &mut Session<'_>, taken: &Taken, memories: &[Memory]) -> Result<(Vec<Awaits>, bool), Fault> {
+    let columns = Columns::of(memories, true);
+    let Columns { position, name, occurrence, code, text, until, awaits } = &columns;
+    let claim_no = int(taken.claim_no);
+    let params: Params<'_> = &[&taken.id, &taken.seq, position, name, occurrence, code, text, until, awaits, &claim_no];
+    let kept = s.rows(Q::MemoryPut, params).await?;
+    let kept = kept.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<BTreeSet<i32>, Fault>>()?;
+    let last: BTreeMap<u32, &Memory> = memories.iter().map(|memory| (memory.position, memory)).collect();
+    let (waits, told): (Vec<_>, Vec<_>) = last.into_values().partition(|memory| kept.contains(&int(memory.position)));
+    let is_told = told.iter().any(|memory| memory.kept.awaits().is_some());
+    Ok((waits.iter().filter_map(|memory| memory.kept.awaits()).collect(), is_told))
 }
 
 /// Gives a task that is in no place what has come already of what it waits for. Says whether anything has.
@@ -198,7 +207,8 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(memories: &[Memory]) -> Self {
+    /// With what is waited for, if the task `waits` from now on.
+    fn of(memories: &[Memory], waits: bool) -> Self {
         // Of several at one position the last counts, and a statement writes each row once.
         let last: BTreeMap<u32, &Memory> = memories.iter().map(|memory| (memory.position, memory)).collect();
         let mut columns = Self::default();
@@ -210,14 +220,14 @@ impl Columns {
             columns.code.push(row.code);
             columns.text.push(row.text);
             columns.until.push(row.until);
-            columns.awaits.push(row.awaits);
+            columns.awaits.push(row.awaits.filter(|_| waits));
         }
         columns
     }
 }
 
 /// Lets a task go on that stands still, as its code parted from what it remembers. Needs a transaction.
-pub(crate) async fn resume(s: &mut Session<'_>, id: TaskId, how: Resume) -> Result<Resumed, Fault> {
+pub(crate) async fn resume(s: &mut Session<'_>, specs: &Specs, id: TaskId, how: Resume) -> Result<Resumed, Fault> {
     if view::task_states(s, &[id]).await?.first().is_none_or(Option::is_none) {
         return Ok(Resumed::NotFound);
     }
@@ -226,7 +236,10 @@ pub(crate) async fn resume(s: &mut Session<'_>, id: TaskId, how: Resume) -> Resu
     let Kept::Mismatch(mut mismatch) = kept(task, at, &row, 0)? else { return Ok(Resumed::NotPaused) };
     match how {
         Resume::Again => _ = s.execute(Q::MemoryCut, &[&task, &at]).await?,
-        Resume::Forget => _ = s.execute(Q::MemoryCut, &[&task, &int(mismatch.position)]).await?,
+        Resume::Forget => {
+            cancel_children(s, specs, task, mismatch.position).await?;
+            s.execute(Q::MemoryCut, &[&task, &int(mismatch.position)]).await?;
+        }
         Resume::Fail => {
             mismatch.fails = true;
             s.execute(Q::MemorySay, &[&task, &at, &to_json(&mismatch)]).await?;
@@ -240,15 +253,38 @@ pub(crate) async fn resume(s: &mut Session<'_>, id: TaskId, how: Resume) -> Resu
     Ok(Resumed::Done)
 }
 
-/// Deletes what is left of tasks that are gone, among so many behind one. Returns the last of them; `None` after the last of all.
-pub(crate) async fn bury_memories(s: &mut Session<'_>, after: Uuid, most: usize) -> Result<Option<Uuid>, Fault> {
+/// Cancels workflows that a task has started from a position on, as nobody would wait for them any more. What follows for their members is left
+/// to sweeps. One that can't be read stands in nobody's way.
+async fn cancel_children(s: &mut Session<'_>, specs: &Specs, task: Uuid, from: u32) -> Result<(), Fault> {
+    let mut children = BTreeSet::new();
+    for row in s.rows(Q::MemoryChildren, &[&task, &int(from)]).await? {
+        if let Ok(Kept::Workflow(id) | Kept::Replaced { by: id, .. }) = kept(task, row.try_get(0)?, &row, 1) {
+            children.insert(id);
+        }
+    }
+    for id in children {
+        match order(s, specs, id, (Order::Cancel, false), false).await {
+            Ok(_) => s.own.chored = true,
+            Err(Fault::Store(error)) if error.kind() == StoreErrorKind::Corrupt => {
+                tracing::warn!(workflow = %id, %error, "nobody waits for this workflow any more, and it can't be cancelled");
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(())
+}
+
+/// Deletes what is left of tasks that are gone, among so many behind one. Returns the last of them, `None` after the
+/// last of all; and how much was deleted.
+pub(crate) async fn bury_memories(s: &mut Session<'_>, after: Uuid, most: usize) -> Result<(Option<Uuid>, u64), Fault> {
     let rows = s.rows(Q::MemoryTasks, &[&after, &limit(most)]).await?;
     let tasks = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
+    let mut buried = 0;
     if !tasks.is_empty() {
         s.spare_days().await?;
-        s.execute(Q::MemoryOrphans, &[&tasks]).await?;
+        buried = s.execute(Q::MemoryOrphans, &[&tasks]).await?;
     }
-    Ok(tasks.last().copied().filter(|_| tasks.len() >= most))
+    Ok((tasks.last().copied().filter(|_| tasks.len() >= most), buried))
 }
 
 #[cfg(test)]
@@ -258,7 +294,7 @@ mod tests {
 
     use super::*;
 
-    /// `memory_waits.sql` and `memory_forget.sql` name codes.
+    /// `remembered.sql`, `memory_children.sql` and `memory_forget.sql` name codes.
     #[test]
     fn the_codes_in_statements_are_those_of_core() {
         let by = WorkflowId::from_uuid(Uuid::max());
@@ -276,7 +312,9 @@ mod tests {
         ];
         let codes =
             |which: fn(&Kept) -> bool| all.iter().filter(|kept| which(kept)).map(|kept| kept.to_row().code).collect::<Vec<_>>();
-        assert_eq!(codes(|kept| kept.awaits().is_some()), [4, 6, 7]);
+        assert_eq!(codes(|kept| matches!(kept.awaits(), Some(Awaits::Workflow(_)))), [6, 7]);
+        assert_eq!(codes(|kept| matches!(kept.awaits(), Some(Awaits::Event(_)))), [4]);
+        assert_eq!(codes(|kept| matches!(kept, Kept::TimedOut)), [5]);
         assert_eq!(codes(Kept::is_of_a_failure), [1, 5, 7, 8]);
         assert_eq!(codes(|kept| matches!(kept, Kept::Value(_))), [0], "as memory_told.sql writes it");
     }

@@ -44,7 +44,8 @@ pub(crate) use sweep::{Rescued, expire, fill_labels, lose_the_dead, park, parked
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use waits::sent;
 pub(crate) use waits::{
-    Awaited, Stop, Telling, Walked, awaited_workflows, awaits_of, came, events_untold, let_go, send_event, tell, walk,
+    Awaited, Child, Children, Stop, Telling, WALKS, Walk, Walked, awaited_workflows, came, children, events_untold,
+    forget_children, let_go, send_event, tell, walk,
 };
 pub(crate) use worker::{Which, cancelled, declare, enter, heartbeat, leave, pause};
 pub(crate) use workflow::{Conducted, Starting, conduct, conduct_told, extend, order, reported, start_workflow};

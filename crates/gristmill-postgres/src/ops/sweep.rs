@@ -243,6 +243,7 @@ pub(crate) async fn prune(s: &mut Session<'_>, most: usize) -> Result<usize, Fau
     let pruned = s.row(Q::Prune, &[&s.now, &limit(most)]).await?.map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
     let tasks = usize::try_from(pruned).unwrap_or_default();
     s.execute(Q::WorkflowPrune, &[&s.now, &limit(most)]).await?;
-    s.execute(Q::EventPrune, &[&s.now, &limit(most)]).await?;
-    Ok(tasks + prune_ticks(s, most.saturating_sub(tasks)).await?)
+    let events = s.execute(Q::EventPrune, &[&s.now, &limit(most)]).await?;
+    let pruned = tasks.saturating_add(usize::try_from(events).unwrap_or(usize::MAX));
+    Ok(pruned + prune_ticks(s, most.saturating_sub(pruned)).await?)
 }

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gristmill_core::durable::{Awaits, NewEvent, Sent};
+use gristmill_core::durable::{Awaits, Kept, NewEvent, Sent};
 use gristmill_core::kit::encode::{ended_from, ms};
 use gristmill_core::{Place, State, StoreError, StoreErrorKind, WorkflowId};
 use uuid::Uuid;
 
 use super::limit;
+use super::memory::kept;
 use super::place::{arrived_somewhere, came as came_to, place_of};
 use crate::error::Fault;
 use crate::session::Session;
@@ -47,6 +48,12 @@ impl Awaited {
         self.events.is_empty() && self.workflows.is_empty()
     }
 
+    /// Each by itself.
+    pub(crate) fn each(self) -> impl Iterator<Item = Self> {
+        let events = self.events.into_iter().map(|name| Self { events: vec![name], ..Self::default() });
+        events.chain(self.workflows.into_iter().map(|id| Self { workflows: vec![id], ..Self::default() }))
+    }
+
     fn event_texts(&self) -> Vec<String> {
         self.events.iter().map(|name| Awaits::Event(name.clone()).to_text()).collect()
     }
@@ -60,16 +67,18 @@ impl Awaited {
         let pairs = |texts: Vec<String>| -> Vec<(String, Uuid)> {
             texts.into_iter().flat_map(|text| tasks.iter().map(move |task| (text.clone(), *task))).collect()
         };
-        self.give(s, &pairs(self.event_texts()), &pairs(self.workflow_texts())).await
+        self.give(s, &pairs(self.event_texts()), &pairs(self.workflow_texts())).await?;
+        Ok(())
     }
 
-    async fn give(&self, s: &Session<'_>, of_events: &[(String, Uuid)], others: &[(String, Uuid)]) -> Result<(), Fault> {
+    async fn give(&self, s: &Session<'_>, of_events: &[(String, Uuid)], others: &[(String, Uuid)]) -> Result<u64, Fault> {
+        let mut given = 0;
         if !of_events.is_empty() {
             let (awaits, tasks): (Vec<&str>, Vec<Uuid>) = of_events.iter().map(|(awaits, task)| (awaits.as_str(), *task)).unzip();
             let names: Vec<&str> = awaits.iter().map(|awaits| name_of(awaits).unwrap_or_default()).collect();
-            s.execute(Q::MemoryTold, &[&awaits, &names, &tasks]).await?;
+            given = s.execute(Q::MemoryTold, &[&awaits, &names, &tasks]).await?;
         }
-        disarm(s, others).await
+        Ok(given + disarm(s, others).await?)
     }
 }
 
@@ -86,12 +95,12 @@ pub(crate) fn awaits_of(text: &str) -> Option<Awaits> {
     text.strip_prefix("workflow:")?.parse().ok().map(|id| Awaits::Workflow(WorkflowId::from_uuid(id)))
 }
 
-async fn disarm(s: &Session<'_>, who: &[(String, Uuid)]) -> Result<(), Fault> {
-    if !who.is_empty() {
-        let (awaits, tasks): (Vec<&str>, Vec<Uuid>) = who.iter().map(|(awaits, task)| (awaits.as_str(), *task)).unzip();
-        s.execute(Q::MemoryDisarm, &[&awaits, &tasks]).await?;
+async fn disarm(s: &Session<'_>, who: &[(String, Uuid)]) -> Result<u64, Fault> {
+    if who.is_empty() {
+        return Ok(0);
     }
-    Ok(())
+    let (awaits, tasks): (Vec<&str>, Vec<Uuid>) = who.iter().map(|(awaits, task)| (awaits.as_str(), *task)).unzip();
+    s.execute(Q::MemoryDisarm, &[&awaits, &tasks]).await
 }
 
 /// Keeps an event. Those who wait for it are told after the commit.
@@ -130,25 +139,31 @@ pub(crate) struct Telling {
     came: Awaited,
     after: BTreeMap<String, Uuid>,
     is_done: bool,
+    has_told: bool,
 }
 
 impl Telling {
     pub(crate) fn new(came: Awaited) -> Self {
         let after = came.event_texts().into_iter().chain(came.workflow_texts()).map(|text| (text, Uuid::nil())).collect();
-        Self { came, after, is_done: false }
+        Self { came, after, is_done: false, has_told: false }
     }
 
     /// Whether everybody was told, but for those whom somebody has in hand.
     pub(crate) fn is_done(&self) -> bool {
         self.is_done
     }
+
+    /// Whether anybody was told, or nobody waits any more for one that was not told before.
+    pub(crate) fn has_told(&self) -> bool {
+        self.has_told
+    }
 }
 
 /// Tells the next of those who wait. Returns how far it is then.
 pub(crate) async fn tell(s: &mut Session<'_>, telling: &Telling) -> Result<Telling, Fault> {
-    let Telling { came, after, .. } = telling;
+    let Telling { came, after, has_told, .. } = telling;
     let texts: Vec<&String> = after.keys().collect();
-    let mut next = Telling { came: came.clone(), after: after.clone(), is_done: true };
+    let mut next = Telling { came: came.clone(), after: after.clone(), is_done: true, has_told: *has_told };
     // Mostly nobody does, and then it is no transaction.
     let awaited = s.rows(Q::WaitLook, &[&texts]).await?;
     if !awaited.is_empty() {
@@ -156,31 +171,32 @@ pub(crate) async fn tell(s: &mut Session<'_>, telling: &Telling) -> Result<Telli
         let awaited = awaited.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<String>, Fault>>()?;
         let behind: Vec<Uuid> = awaited.iter().map(|text| after.get(text).copied().unwrap_or_default()).collect();
         let rows = s.rows(Q::WaitHeard, &[&awaited, &behind, &limit(TOLD)]).await?;
-        let (mut heard, mut tasks, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut heard, mut tasks, mut seqs, mut claims) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for row in &rows {
             let (awaits, task): (String, Uuid) = (row.try_get(0)?, row.try_get(1)?);
             heard.push((awaits, task));
             tasks.push(task);
             seqs.push(row.try_get::<_, i64>(2)?);
+            claims.push(row.try_get::<_, i32>(3)?);
         }
-        release(s, &seqs, &tasks).await?;
+        release(s, (&seqs, &tasks, &claims)).await?;
         let (of_events, others): (Vec<_>, Vec<_>) = heard.iter().cloned().partition(|(awaits, _)| name_of(awaits).is_some());
-        came.give(s, &of_events, &others).await?;
+        next.has_told |= came.give(s, &of_events, &others).await? > 0;
         next.is_done = heard.len() < TOLD;
         for (awaits, task) in heard {
             next.after.insert(awaits, task);
         }
     }
     if next.is_done && !came.events.is_empty() {
-        s.execute(Q::EventTold, &[&came.event_texts(), &came.events]).await?;
+        next.has_told |= s.execute(Q::EventTold, &[&came.event_texts(), &came.events]).await? > 0;
     }
     s.effects.changed = true;
     Ok(next)
 }
 
 /// Makes tasks due that stand where one waits, but for those that somebody has in hand.
-async fn release(s: &mut Session<'_>, seqs: &[i64], tasks: &[Uuid]) -> Result<(), Fault> {
-    for row in s.rows(Q::WaitRelease, &[&s.now, &seqs, &tasks]).await? {
+async fn release(s: &mut Session<'_>, (seqs, tasks, claims): (&[i64], &[Uuid], &[i32])) -> Result<(), Fault> {
+    for row in s.rows(Q::WaitRelease, &[&s.now, &seqs, &tasks, &claims]).await? {
         match place_of(row.try_get(0)?) {
             Place::Ready => came_to(s, (row.try_get(1)?, row.try_get(2)?), 1),
             place => arrived_somewhere(s, place),
@@ -198,7 +214,14 @@ pub(crate) async fn events_untold(s: &Session<'_>, after: i64) -> Result<(Awaite
     Ok((Awaited { events, workflows: Vec::new() }, last))
 }
 
-/// Where a walk through all who wait has come to.
+/// What a walk goes through: what is behind the first text, and before the second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walk(&'static str, &'static str);
+
+/// All who wait for workflows, and all others.
+pub(crate) const WALKS: [Walk; 2] = [Walk("workflow:", "workflow;"), Walk("", "workflow:")];
+
+/// Where a walk has come to.
 pub(crate) type Stop = (String, Uuid);
 
 /// What a sweep has found among those who wait.
@@ -213,20 +236,21 @@ pub(crate) struct Walked {
 }
 
 /// Looks at the next of those who wait.
-pub(crate) async fn walk(s: &Session<'_>, after: &Stop) -> Result<Walked, Fault> {
-    let rows = s.rows(Q::WaitWalk, &[&after.0, &after.1, &limit(WALK)]).await?;
-    let (mut awaited, mut walked) = (BTreeMap::new(), Walked::default());
+pub(crate) async fn walk(s: &Session<'_>, Walk(low, high): Walk, after: Option<&Stop>) -> Result<Walked, Fault> {
+    let (text, task) = after.map_or((low, Uuid::nil()), |(text, task)| (text.as_str(), *task));
+    let rows = s.rows(Q::WaitWalk, &[&text, &task, &high, &limit(WALK)]).await?;
+    let (mut awaited, mut walked) = (BTreeSet::new(), Walked::default());
     for row in &rows {
         let (text, task): (String, Uuid) = (row.try_get(0)?, row.try_get(1)?);
         if !row.try_get::<_, bool>(2)? {
             walked.elsewhere.push((text.clone(), task));
         }
-        awaited.entry(text).or_insert(());
+        awaited.insert(text);
     }
     if rows.len() == WALK {
         walked.stop = rows.last().map(|row| Ok::<_, Fault>((row.try_get(0)?, row.try_get(1)?))).transpose()?;
     }
-    let awaited: Vec<Awaits> = awaited.keys().filter_map(|text| awaits_of(text)).collect();
+    let awaited: Vec<Awaits> = awaited.iter().filter_map(|text| awaits_of(text)).collect();
     walked.came = came(s, &Awaited::of(&awaited)).await?;
     Ok(walked)
 }
@@ -234,7 +258,7 @@ pub(crate) async fn walk(s: &Session<'_>, after: &Stop) -> Result<Walked, Fault>
 /// Workflows that tasks stand waiting for, among the first so many who wait for any.
 pub(crate) async fn awaited_workflows(s: &Session<'_>, most: i64) -> Result<Vec<Uuid>, Fault> {
     let mut workflows = Vec::new();
-    for row in s.rows(Q::WaitWalk, &[&"workflow:", &Uuid::nil(), &most]).await? {
+    for row in s.rows(Q::WaitWalk, &[&WALKS[0].0, &Uuid::nil(), &WALKS[0].1, &most]).await? {
         if let (true, Some(Awaits::Workflow(id))) = (row.try_get(2)?, awaits_of(row.try_get(0)?)) {
             workflows.push(id.as_uuid());
         }
@@ -242,21 +266,77 @@ pub(crate) async fn awaited_workflows(s: &Session<'_>, most: i64) -> Result<Vec<
     Ok(workflows)
 }
 
-/// Has tasks that have ended wait no longer, but for those that have started a workflow which goes on and that nobody wants any more; these are
-/// returned, unless `all`. Needs a transaction.
-pub(crate) async fn let_go(s: &mut Session<'_>, who: &[(String, Uuid)], all: bool) -> Result<Vec<(String, Uuid)>, Fault> {
+/// Has those of these tasks that have ended wait no longer. Needs a transaction.
+pub(crate) async fn let_go(s: &mut Session<'_>, who: &[(String, Uuid)]) -> Result<(), Fault> {
     let tasks: Vec<Uuid> = who.iter().map(|(_, task)| *task).collect();
+    let ended = ended(s, &tasks).await?;
+    let of_ended: Vec<_> = who.iter().filter(|(_, task)| ended.contains_key(task)).cloned().collect();
+    disarm(s, &of_ended).await?;
+    Ok(())
+}
+
+async fn ended(s: &mut Session<'_>, tasks: &[Uuid]) -> Result<BTreeMap<Uuid, State>, Fault> {
     s.spare_days().await?;
-    let mut ended: BTreeMap<Uuid, State> = BTreeMap::new();
-    for row in s.rows(Q::WaitEnded, &[&tasks]).await? {
-        ended.insert(row.try_get(0)?, ended_from(row.try_get::<_, i16>(1)?.into()));
+    let rows = s.rows(Q::WaitEnded, &[&tasks]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, ended_from(row.try_get::<_, i16>(1)?.into())))).collect()
+}
+
+/// A memory of a workflow that a task has started, by the task and the position.
+pub(crate) type Child = (Uuid, i32);
+
+/// What a sweep has found among the workflows that tasks have started.
+#[derive(Default)]
+pub(crate) struct Children {
+    /// From behind this one on the next goes on; `None`: from the first.
+    pub(crate) stop: Option<Child>,
+    /// Nobody wants these any more, as their tasks have ended before them.
+    pub(crate) unwanted: BTreeMap<Uuid, Vec<Child>>,
+}
+
+/// Looks at the next of the workflows that tasks have started, at most so many unwanted ones. Those that are left alone are not found again.
+/// Needs a transaction.
+pub(crate) async fn children(s: &mut Session<'_>, after: Child, most: usize) -> Result<Children, Fault> {
+    let rows = s.rows(Q::ChildWalk, &[&after.0, &after.1, &limit(WALK)]).await?;
+    let (mut elsewhere, mut found) = (Vec::new(), Children::default());
+    for row in &rows {
+        let child: Child = (row.try_get(0)?, row.try_get(1)?);
+        found.stop = Some(child).filter(|_| rows.len() == WALK);
+        if !row.try_get::<_, bool>(5)? {
+            let by = match kept(child.0, child.1, row, 2) {
+                Ok(Kept::Workflow(id) | Kept::Replaced { by: id, .. }) => Some(id.as_uuid()),
+                _ => None,
+            };
+            elsewhere.push((child, by));
+        }
     }
-    let of_ended = who.iter().filter(|(_, task)| ended.contains_key(task)).cloned();
-    let (unwanted, over): (Vec<_>, Vec<_>) = of_ended.partition(|(awaits, task)| {
-        !all && name_of(awaits).is_none() && ended.get(task).is_some_and(|state| *state != State::Succeeded)
-    });
-    disarm(s, &over).await?;
-    Ok(unwanted)
+    let tasks: Vec<Uuid> = elsewhere.iter().map(|((task, _), _)| *task).collect();
+    let ended = if tasks.is_empty() { BTreeMap::new() } else { ended(s, &tasks).await? };
+    let mut alone = Vec::new();
+    for (child, by) in elsewhere {
+        match (ended.get(&child.0), by) {
+            (None, _) => {}
+            // What can't be read is nobody's.
+            (Some(State::Succeeded), _) | (Some(_), None) => alone.push(child),
+            (Some(_), Some(by)) => {
+                if found.unwanted.len() >= most && !found.unwanted.contains_key(&by) {
+                    break;
+                }
+                found.unwanted.entry(by).or_default().push(child);
+                found.stop = if found.unwanted.len() >= most { Some(child) } else { found.stop };
+            }
+        }
+    }
+    forget_children(s, &alone).await?;
+    Ok(found)
+}
+
+/// It was seen to these: they are not found again.
+pub(crate) async fn forget_children(s: &mut Session<'_>, children: &[Child]) -> Result<(), Fault> {
+    if !children.is_empty() {
+        let (tasks, positions): (Vec<Uuid>, Vec<i32>) = children.iter().copied().unzip();
+        s.execute(Q::ChildDone, &[&tasks, &positions]).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

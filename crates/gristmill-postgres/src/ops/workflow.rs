@@ -170,11 +170,10 @@ pub(crate) async fn order(
     let Some(mut flows) = wait(s, specs, id).await? else { return Ok(Ordered::NotFound) };
     let Some(locked) = flows.get_mut(&id.as_uuid()) else { return Ok(Ordered::NotFound) };
     let had_ended = locked.flow.end.is_some();
-    if !had_ended {
+    // Whoever has seen that it is late may have looked long ago.
+    let is_wanted = !had_ended && (!is_late || s.execute(Q::WorkflowEndLate, &[&s.now, &id.as_uuid()]).await? > 0);
+    if is_wanted {
         locked.flow.order(order);
-        if is_late {
-            s.execute(Q::WorkflowEndLate, &[&id.as_uuid()]).await?;
-        }
     }
     locked.flow.go_on();
     let state = WorkflowState::of(locked.flow.run, locked.flow.end);

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use gristmill_core::durable::{Checkpoint, Due, Durable as _, Kept, Memory, NewEvent, Sent};
+use gristmill_core::durable::{
+    Checkpoint, Due, Durable as _, Kept, MISMATCH_AT, Memory, Mismatch, NewEvent, Resume, Resumed, Sent,
+};
 use gristmill_core::workflow::{Started, WorkflowState, Workflows as _};
 use gristmill_core::{
-    CancelOutcome, Ending, Env, LeaseRef, NewTask, Overrides, Retention, Settled, Settlement, Severity, Source, State, Store,
-    StoreErrorKind, TaskId, Wake, WorkflowId,
+    CancelOutcome, Ending, Env, Failure, FailureReason, LeaseRef, NewTask, Overrides, Retention, Settled, Settlement, Severity,
+    Source, State, Store, StoreErrorKind, TaskId, Wake, WorkflowId,
 };
 use gristmill_postgres::PostgresStore;
 
@@ -16,24 +18,24 @@ use crate::workflows::{House, STILL, cancels, claim, enter, within};
 /// Far beyond what anything here takes.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-fn event(name: &str) -> NewEvent {
+pub(crate) fn event(name: &str) -> NewEvent {
     NewEvent::new(name, "7").unwrap()
 }
 
-fn remembers(kept: Kept) -> Memory {
+pub(crate) fn remembers(kept: Kept) -> Memory {
     Memory { position: 0, name: "w".to_owned(), occurrence: 0, kept }
 }
 
-fn awaits(name: &str) -> Memory {
+pub(crate) fn awaits(name: &str) -> Memory {
     remembers(Kept::Event { name: name.to_owned(), until: None })
 }
 
-fn to_wait(lease: LeaseRef, memory: Memory) -> Checkpoint {
+pub(crate) fn to_wait(lease: LeaseRef, memory: Memory) -> Checkpoint {
     Checkpoint { memories: vec![memory], suspend: Some(Due::Never), ..Checkpoint::new(lease) }
 }
 
 impl House {
-    async fn claimed(&self, over: Overrides) -> LeaseRef {
+    pub(crate) async fn claimed(&self, over: Overrides) -> LeaseRef {
         let new = task(&self.env, "mail", over);
         self.store.enqueue(vec![new.clone()]).await.unwrap();
         // Whatever else is there is claimed with it.
@@ -41,7 +43,7 @@ impl House {
         claimed.iter().map(|claimed| claimed.lease).find(|lease| lease.id == new.id).unwrap()
     }
 
-    async fn waits_for(&self, name: &str) -> TaskId {
+    pub(crate) async fn waits_for(&self, name: &str) -> TaskId {
         let lease = self.claimed(Overrides::default()).await;
         let settled = within(self.store.checkpoint(to_wait(lease, awaits(name)))).await.unwrap();
         assert_eq!(settled, Settled::Done(State::Scheduled));
@@ -49,7 +51,7 @@ impl House {
     }
 
     /// A task that waits for a workflow of one member, which is ready.
-    async fn waits_for_workflow(&self) -> (TaskId, WorkflowId) {
+    pub(crate) async fn waits_for_workflow(&self) -> (TaskId, WorkflowId) {
         let new = workflow(&self.env, None, vec![step("a", 1, &[])]);
         let of = new.id;
         let lease = self.claimed(Overrides::default()).await;
@@ -58,20 +60,20 @@ impl House {
         (lease.id, of)
     }
 
-    async fn state(&self, id: TaskId) -> State {
+    pub(crate) async fn state(&self, id: TaskId) -> State {
         self.store.get(id).await.unwrap().unwrap().state
     }
 
-    async fn kept(&self, id: TaskId) -> Vec<Kept> {
+    pub(crate) async fn kept(&self, id: TaskId) -> Vec<Kept> {
         self.store.memories(id).await.unwrap().kept.into_iter().map(|memory| memory.kept).collect()
     }
 
-    async fn count(&self, from: &str) -> i64 {
+    pub(crate) async fn count(&self, from: &str) -> i64 {
         self.sql.query_one(&format!("SELECT count(*) FROM {from}"), &[]).await.unwrap().get(0)
     }
 }
 
-fn value() -> Vec<Kept> {
+pub(crate) fn value() -> Vec<Kept> {
     vec![Kept::Value("7".to_owned())]
 }
 
@@ -249,8 +251,8 @@ async fn thousands_who_wait_for_one_event_all_go_on() {
     let more = "WITH ids AS (SELECT gen_random_uuid() AS id, n FROM generate_series(1, $1::bigint) AS n), rows AS (
                   INSERT INTO scheduled(id, seq, queue, kind, attempt, claim_no, crashes, priority, flags, run_at)
                   SELECT i.id, 100000 + i.n, s.queue, s.kind, 0, 1, 0, 4, 0, s.run_at FROM ids i CROSS JOIN scheduled s)
-                INSERT INTO memory(task, seq, position, occurrence, code, name, text, awaits)
-                SELECT i.id, 100000 + i.n, 0, 0, 4, m.name, m.text, m.awaits FROM ids i CROSS JOIN memory m";
+                INSERT INTO memory(task, seq, claim_no, position, occurrence, code, name, text, awaits)
+                SELECT i.id, 100000 + i.n, 1, 0, 0, 4, m.name, m.text, m.awaits FROM ids i CROSS JOIN memory m";
     house.sql.execute(more, &[&(MANY - 1)]).await.unwrap();
     assert_eq!(within(house.store.send_event(event("go"))).await.unwrap(), Sent::Stored);
     // The last of them apart from the sender.
@@ -272,8 +274,8 @@ async fn who_has_ended_waits_no_longer() {
     // It still remembers it, and waits for it if it comes to that again.
     house.store.retry(&[waits]).await.unwrap();
     let lease = house.claim(1).await[0].lease;
-    let checkpoint = Checkpoint { suspend: Some(Due::Never), ..Checkpoint::new(lease) };
-    assert_eq!(house.store.checkpoint(checkpoint).await.unwrap(), Settled::Done(State::Scheduled));
+    let settled = house.store.checkpoint(to_wait(lease, awaits("go"))).await.unwrap();
+    assert_eq!(settled, Settled::Done(State::Scheduled));
     assert_eq!(house.store.send_event(event("go")).await.unwrap(), Sent::Stored);
     assert_eq!(house.state(waits).await, State::Ready);
 }
@@ -375,6 +377,199 @@ async fn the_doctor_tells_of_those_who_were_not_told() {
     assert_eq!(told().await.severity, Severity::Ok);
 }
 
+fn at(position: u32, kept: Kept) -> Memory {
+    Memory { position, name: format!("step {position}"), occurrence: 0, kept }
+}
+
+/// What has ended is left in its memory where a handler went on without it: it would go on again and again, and never wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspension_waits_for_what_it_brings_alone() {
+    let house = House::new().await;
+    let (id, _) = house.waits_for_workflow().await;
+    house.succeed(house.claim(1).await).await;
+    let lease = house.claim(1).await[0].lease;
+    assert_eq!(lease.id, id);
+    let settled = house.store.checkpoint(to_wait(lease, at(1, awaits("go").kept))).await.unwrap();
+    assert_eq!(settled, Settled::Done(State::Scheduled));
+    house.sweep().await;
+    assert_eq!(house.state(id).await, State::Scheduled);
+    house.store.send_event(event("go")).await.unwrap();
+    assert_eq!(house.state(id).await, State::Ready);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_that_its_task_waits_for_no_longer_is_cancelled_with_it() {
+    let house = House::new().await;
+    let new = workflow(&house.env, None, vec![step("a", 1, &[])]);
+    let of = new.id;
+    let lease = house.claimed(Overrides::default()).await;
+    let begun =
+        Checkpoint { memories: vec![remembers(Kept::Workflow(of))], workflow: Some(Box::new(new)), ..Checkpoint::new(lease) };
+    assert_eq!(house.store.checkpoint(begun).await.unwrap(), Settled::Done(State::Running));
+    house.store.checkpoint(to_wait(lease, at(1, awaits("go").kept))).await.unwrap();
+    house.sweep().await;
+    assert_eq!(house.store.workflow(of).await.unwrap().unwrap().state, WorkflowState::Running);
+    house.store.cancel(&[lease.id]).await.unwrap();
+    house.sweep().await;
+    assert_eq!(house.store.workflow(of).await.unwrap().unwrap().state, WorkflowState::Cancelled);
+    assert_eq!(house.count("memory WHERE child OR awaits IS NOT NULL").await, 0, "it was seen to");
+}
+
+/// What code did because of a failure is not done again, nor looked for at the wrong place.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_task_tries_again_when_it_is_retried_by_hand() {
+    let house = House::new().await;
+    let failed = || Kept::Failed(Failure::new(FailureReason::Error, "no"));
+    let child = || {
+        let new = workflow(&house.env, None, vec![step("a", 1, &[])]);
+        (new.id, new)
+    };
+    for (ending, goes_on) in [(Ending::Failed, true), (Ending::Failed, false), (Ending::Succeeded, true)] {
+        let succeeds = ending == Ending::Succeeded;
+        let lease = house.claimed(Overrides::default()).await;
+        let (of, new) = child();
+        let memories = vec![
+            at(0, failed()),
+            at(1, Kept::Value("1".to_owned())),
+            at(2, failed()),
+            at(3, Kept::TimedOut),
+            at(4, Kept::Workflow(of)),
+            at(5, Kept::Patched),
+        ];
+        house.store.checkpoint(Checkpoint { memories, workflow: Some(Box::new(new)), ..Checkpoint::new(lease) }).await.unwrap();
+        house.store.settle(vec![Settlement::new(lease, ending)]).await.unwrap();
+        if !goes_on {
+            house.store.order_workflow(of, gristmill_core::workflow::Order::Cancel).await.unwrap();
+        }
+        house.store.retry(&[lease.id]).await.unwrap();
+        let mut left = vec![failed(), Kept::Value("1".to_owned()), Kept::Workflow(of), Kept::Patched];
+        if !goes_on {
+            left.remove(2);
+        }
+        assert_eq!(house.kept(lease.id).await, if succeeds { Vec::new() } else { left });
+    }
+}
+
+/// As it is sent in time, and told late: nobody tells here.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_was_sent_in_time_has_not_timed_out() {
+    let house = House::new().await;
+    let until = house.env.now();
+    let lease = house.claimed(Overrides::default()).await;
+    let kept = Kept::Event { name: "go".to_owned(), until: Some(until) };
+    house.store.checkpoint(to_wait(lease, remembers(kept.clone()))).await.unwrap();
+    let sent = until.as_millis();
+    house
+        .run(&format!("INSERT INTO event(name, payload, sent_at, keep_until) VALUES ('go', '7', {sent} + 1, 9000000000000)"))
+        .await;
+    assert_eq!(house.kept(lease.id).await, [kept]);
+    house.run(&format!("UPDATE event SET sent_at = {sent}")).await;
+    assert_eq!(house.kept(lease.id).await, value());
+    house.sweep().await;
+    let lease = house.claim(1).await[0].lease;
+    let late = Checkpoint { memories: vec![remembers(Kept::TimedOut)], ..Checkpoint::new(lease) };
+    assert_eq!(house.store.checkpoint(late).await.unwrap(), Settled::Done(State::Running));
+    assert_eq!(house.kept(lease.id).await, value(), "it has come");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_to_wait_does_not_forget_what_he_was_told() {
+    let house = House::new().await;
+    let id = house.waits_for("go").await;
+    house.store.send_event(event("go").kept_for(Duration::ZERO)).await.unwrap();
+    house.run("DELETE FROM event").await;
+    house.run("UPDATE memory SET code = 0, text = '7', awaits = NULL").await;
+    house.run("UPDATE scheduled SET run_at = 0").await;
+    house.sweep().await;
+    let lease = house.claim(1).await[0].lease;
+    assert_eq!(house.store.checkpoint(to_wait(lease, awaits("go"))).await.unwrap(), Settled::Done(State::Ready));
+    assert_eq!(house.kept(id).await, value());
+    // Another step at its place is another step.
+    let lease = house.claim(1).await[0].lease;
+    let other = Memory { name: "other".to_owned(), ..awaits("go") };
+    assert_eq!(house.store.checkpoint(to_wait(lease, other.clone())).await.unwrap(), Settled::Done(State::Scheduled));
+    assert_eq!(house.kept(id).await, [other.kept]);
+}
+
+/// The answer was lost, and what came with it is over and gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_is_repeated_brings_nothing_again() {
+    let house = House::new().await;
+    let lease = house.claimed(Overrides::default()).await;
+    let child = NewTask { retention: Retention::None, ..task(&house.env, "mail", Overrides::default()) };
+    let memories = vec![remembers(Kept::Value("1".to_owned()))];
+    let checkpoint = Checkpoint { memories, children: vec![child].into(), ..Checkpoint::new(lease) };
+    for _ in 0..2 {
+        assert_eq!(house.store.checkpoint(checkpoint.clone()).await.unwrap(), Settled::Done(State::Running));
+        house.succeed(house.claim(1).await).await;
+    }
+    assert_eq!(house.count("task").await, 1, "it ran once");
+    assert_eq!(house.count("ready").await, 0);
+    // What was not remembered is something else.
+    let memories = vec![at(1, Kept::Value("1".to_owned()))];
+    house.store.checkpoint(Checkpoint { memories, ..checkpoint }).await.unwrap();
+    assert_eq!(house.count("ready").await, 1);
+}
+
+fn mismatch(position: u32) -> Memory {
+    let mismatch = Mismatch { position, expected: "a".to_owned(), found: None, fails: false };
+    Memory { position: MISMATCH_AT, name: "mismatch".to_owned(), occurrence: 0, kept: Kept::Mismatch(mismatch) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workflows_that_a_task_is_to_forget_are_cancelled() {
+    let house = House::new().await;
+    let mut of = Vec::new();
+    let lease = house.claimed(Overrides::default()).await;
+    for position in 0..3 {
+        let new = workflow(&house.env, None, vec![step("a", 1, &[])]);
+        of.push(new.id);
+        let memories = vec![at(position, Kept::Workflow(new.id))];
+        house.store.checkpoint(Checkpoint { memories, workflow: Some(Box::new(new)), ..Checkpoint::new(lease) }).await.unwrap();
+    }
+    // One that can't be read stands in nobody's way.
+    house.sql.execute("UPDATE step SET spec = '{}' WHERE workflow = $1", &[&of[2].as_uuid()]).await.unwrap();
+    house.store.checkpoint(to_wait(lease, mismatch(1))).await.unwrap();
+    assert_eq!(house.store.resume_task(lease.id, Resume::Forget).await.unwrap(), Resumed::Done);
+    house.sweep().await;
+    for (id, state) in of.iter().zip([WorkflowState::Running, WorkflowState::Cancelled]) {
+        assert_eq!(house.store.workflow(*id).await.unwrap().unwrap().state, state);
+    }
+    assert_eq!(house.kept(lease.id).await, [Kept::Workflow(of[0])]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_task_that_stands_still_is_resumed() {
+    let house = House::new().await;
+    let lease = house.claimed(Overrides::default()).await;
+    let resume = async || house.store.resume_task(lease.id, Resume::Forget).await.unwrap();
+    house.store.checkpoint(to_wait(lease, mismatch(0))).await.unwrap();
+    assert_eq!(house.store.resume_task(lease.id, Resume::Fail).await.unwrap(), Resumed::Done);
+    assert_eq!(resume().await, Resumed::NotPaused, "it is ready");
+    let claimed = house.claim(1).await[0].lease;
+    assert_eq!(resume().await, Resumed::NotPaused, "it runs");
+    let retry = Settlement::new(claimed, Ending::Retry { delay: Duration::from_secs(600) });
+    house.store.settle(vec![retry]).await.unwrap();
+    assert_eq!(resume().await, Resumed::NotPaused, "it is to try again later");
+    house.store.cancel(&[lease.id]).await.unwrap();
+    assert_eq!(resume().await, Resumed::NotPaused, "it has ended");
+    assert_eq!(house.kept(lease.id).await.len(), 1, "nothing was forgotten");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_does_not_cut_short_the_wait_before_another_attempt() {
+    let house = House::new().await;
+    let id = house.waits_for("go").await;
+    house.run("UPDATE scheduled SET run_at = 0").await;
+    house.sweep().await;
+    let retry = Settlement::new(house.claim(1).await[0].lease, Ending::Retry { delay: Duration::from_secs(600) });
+    house.store.settle(vec![retry]).await.unwrap();
+    house.store.send_event(event("go")).await.unwrap();
+    house.sweep().await;
+    assert_eq!((house.state(id).await, house.kept(id).await), (State::Scheduled, value()));
+    assert_eq!(house.count("event WHERE NOT told").await, 0);
+}
+
 /// Nobody sweeps or promotes: whoever waits for something to do sees the commit, directly and behind a pooler.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_from_sql_is_told_by_whoever_waits_for_tasks() {
@@ -410,8 +605,8 @@ async fn who_waits_is_found_by_an_index() {
     let house = House::new().await;
     house
         .run(
-            "INSERT INTO memory(task, seq, position, occurrence, code, name, text, awaits)
-               SELECT gen_random_uuid(), n, 0, 0, CASE WHEN n % 10 = 0 THEN 4 ELSE 0 END, 'w', n::text,
+            "INSERT INTO memory(task, seq, claim_no, position, occurrence, code, child, name, text, awaits)
+               SELECT gen_random_uuid(), n, 1, 0, 0, CASE WHEN n % 10 = 0 THEN 4 ELSE 0 END, n % 10 = 1, 'w', n::text,
                  CASE WHEN n % 10 = 0 THEN 'event:' || n END FROM generate_series(1, 5000) AS n",
         )
         .await;
@@ -434,7 +629,13 @@ async fn who_waits_is_found_by_an_index() {
             format!("ARRAY['event:10'], ARRAY[{nil}::uuid], 10"),
             "memory_awaits",
         ),
-        (include_str!("../../queries/wait_walk.sql"), "text, uuid, bigint", format!("'', {nil}, 10"), "memory_awaits"),
+        (
+            include_str!("../../queries/wait_walk.sql"),
+            "text, uuid, text, bigint",
+            format!("'', {nil}, 'workflow:', 10"),
+            "memory_awaits",
+        ),
+        (include_str!("../../queries/child_walk.sql"), "uuid, integer, bigint", format!("{nil}, 0, 10"), "memory_child"),
         (
             include_str!("../../queries/waiter_list.sql"),
             "text, text, uuid, bigint",

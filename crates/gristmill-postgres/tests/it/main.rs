@@ -37,6 +37,7 @@ mod servers;
 mod shared;
 mod thin;
 mod tls;
+mod waits;
 mod wakes;
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 mod within;

@@ -746,3 +746,44 @@ async fn the_doctor_tells_of_workflows_that_no_sweep_looks_at() {
     house.sweep().await;
     assert_eq!(told().await, Severity::Ok);
 }
+
+/// Whoever cancels what is late works through a list, and each may take its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_whose_deadline_was_moved_since_it_was_seen_is_not_cancelled() {
+    let house = House::new().await;
+    let new = NewWorkflow { deadline: Some(Duration::from_secs(1)), ..chain(&house.env, None) };
+    house.start(&new).await;
+    house.time.advance(Duration::from_secs(2));
+    let somebody = house.open("SELECT FROM workflow FOR UPDATE").await;
+    let (store, schema) = (house.store.clone(), house.schema.0.clone());
+    let sweep = tokio::spawn(async move { store.sweep(1_000).await });
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND strpos(query, $1) > 0)";
+    within(async { while !house.sql.query_one(waits, &[&schema]).await.unwrap().get::<_, bool>(0) {} }).await;
+    somebody.batch_execute("UPDATE workflow SET deadline_at = deadline_at + 60000; COMMIT").await.unwrap();
+    within(sweep).await.unwrap().unwrap();
+    let record = house.store.workflow(new.id).await.unwrap().unwrap();
+    assert_eq!((record.state, record.overdue), (WorkflowState::Running, false));
+    house.time.advance(Duration::from_secs(60));
+    house.sweep().await;
+    assert!(house.store.workflow(new.id).await.unwrap().unwrap().overdue);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_a_step_that_is_begun_anew_are_not_deleted_meanwhile() {
+    let house = House::new().await;
+    let mut new = chain(&house.env, None);
+    new.members.iter_mut().for_each(|member| member.retention = Retention::For(Duration::from_secs(1)));
+    house.start(&new).await;
+    house.succeed(house.claim(1).await).await;
+    house.succeed(house.claim(1).await).await;
+    house.run("UPDATE outcome SET keep_until = 0").await;
+    let members = async || house.sql.query_one("SELECT count(*) FROM task", &[]).await.unwrap().get::<_, i64>(0);
+    for chore in 4..=6 {
+        house.run(&format!("UPDATE step SET chore = {chore} WHERE number = 0")).await;
+        house.store.prune(1_000).await.unwrap();
+        assert_eq!(members().await, 1, "those of the other step are over");
+    }
+    house.run("UPDATE step SET chore = 0").await;
+    house.store.prune(1_000).await.unwrap();
+    assert_eq!(members().await, 0);
+}
