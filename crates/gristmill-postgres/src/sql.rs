@@ -150,6 +150,7 @@ queries! {
     MemoryCut "memory_cut" [UUID, INT4];
     MemoryDisarm "memory_disarm" [TEXT_ARRAY, UUID_ARRAY];
     MemoryForget "memory_forget" [UUID_ARRAY, BOOL_ARRAY];
+    MemoryForgetChildren "memory_forget_children" [UUID_ARRAY];
     MemoryKeep "memory_keep" [UUID, UUID, INT4_ARRAY, TEXT_ARRAY, INT4_ARRAY, INT2_ARRAY, TEXT_ARRAY, INT8_ARRAY, TEXT_ARRAY];
     MemoryKnown "memory_known" [UUID, INT4_ARRAY, TEXT_ARRAY, INT4_ARRAY, INT2_ARRAY];
     MemoryList "memory_list" [INT8, UUID];

@@ -73,7 +73,10 @@ async fn again(
     }
     if !again.is_empty() {
         s.execute(Q::TaskUnexpire, &[&reopened]).await?;
-        s.execute(Q::MemoryForget, &[&reopened, &had_succeeded]).await?;
+        let forgotten = s.row(Q::MemoryForget, &[&reopened, &had_succeeded]).await?;
+        if forgotten.map_or(Ok(false), |row| row.try_get(0))? {
+            s.execute(Q::MemoryForgetChildren, &[&reopened]).await?;
+        }
     }
     places.write(s).await?;
     Ok(again)

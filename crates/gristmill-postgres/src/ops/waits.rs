@@ -326,12 +326,20 @@ pub(crate) async fn children(s: &mut Session<'_>, after: Child, most: usize) -> 
             }
         }
     }
-    forget_children(s, &alone).await?;
+    disown(s, &alone).await?;
     Ok(found)
 }
 
-/// It was seen to these: they are not found again.
+/// It was seen to those of these whose tasks have ended: they are not found again. Who was retried meanwhile has started others. Needs a
+/// transaction.
 pub(crate) async fn forget_children(s: &mut Session<'_>, children: &[Child]) -> Result<(), Fault> {
+    let tasks: Vec<Uuid> = children.iter().map(|(task, _)| *task).collect();
+    let ended = ended(s, &tasks).await?;
+    let of_ended: Vec<Child> = children.iter().filter(|(task, _)| ended.contains_key(task)).copied().collect();
+    disown(s, &of_ended).await
+}
+
+async fn disown(s: &Session<'_>, children: &[Child]) -> Result<(), Fault> {
     if !children.is_empty() {
         let (tasks, positions): (Vec<Uuid>, Vec<i32>) = children.iter().copied().unzip();
         s.execute(Q::ChildDone, &[&tasks, &positions]).await?;

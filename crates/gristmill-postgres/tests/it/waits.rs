@@ -25,7 +25,7 @@ fn wait(count: i64) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workflow_that_can_not_be_read_keeps_no_other_from_being_cancelled() {
     let house = House::new().await;
-    let mut all = vec![house.waits_for_workflow().await, house.waits_for_workflow().await];
+    let mut all = [house.waits_for_workflow().await, house.waits_for_workflow().await];
     all.sort_unstable_by_key(|(_, of)| of.as_uuid());
     let (broken, whole) = (all[0].1, all[1].1);
     house.sql.execute("UPDATE step SET spec = '{}' WHERE workflow = $1", &[&broken.as_uuid()]).await.unwrap();
