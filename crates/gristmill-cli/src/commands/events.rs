@@ -6,9 +6,9 @@ use gristmill::core::json::PageJson;
 use gristmill::core::{Cursor, limits};
 use gristmill::durable::{EventRecord, Sent};
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::elsewhere;
 use super::values::duration;
 use crate::connect::Session;
 use crate::exit::CliError;
@@ -29,9 +29,9 @@ pub(crate) struct Send {
     /// The name by which tasks await it, such as paid:17
     #[arg(value_name = "NAME")]
     name: String,
-    /// What it tells, as JSON
-    #[arg(value_name = "JSON", default_value = "null", value_parser = json, allow_hyphen_values = true)]
-    payload: Box<RawValue>,
+    /// What it tells, as JSON; @FILE reads it from a file, - from standard input
+    #[arg(value_name = "JSON|@FILE|-", default_value = "null", allow_hyphen_values = true)]
+    payload: String,
     /// How long it is kept for who comes to wait for it later [default: 7d]
     #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     keep: Option<Duration>,
@@ -54,8 +54,10 @@ pub(crate) struct List {
     cursor: Option<Cursor>,
 }
 
-fn json(text: &str) -> Result<Box<RawValue>, String> {
-    serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}; a text has quotes, such as '\"yes\"'"))
+fn json(given: String) -> Result<Box<RawValue>, CliError> {
+    let text = elsewhere::text("JSON", given)?;
+    serde_json::from_str(&text)
+        .map_err(|error| CliError::usage(format!("JSON: it is no JSON: {error}; a text has quotes, such as '\"yes\"'")))
 }
 
 pub(crate) async fn run<S: std::marker::Send + Sync + 'static>(
@@ -78,6 +80,7 @@ struct Answer {
 async fn send<S: std::marker::Send + Sync + 'static>(args: Send, session: Session<S>, out: &Out) -> Result<(), CliError> {
     let Send { name, payload, keep } = args;
     limits::check_name("event", &name).map_err(|error| CliError::usage(error.to_string()))?;
+    let payload = json(payload)?;
     let client = session.connect_to_look().await?;
     let mut event = client.events().send(name.as_str(), &payload);
     if let Some(keep) = keep {
@@ -97,14 +100,15 @@ async fn send<S: std::marker::Send + Sync + 'static>(args: Send, session: Sessio
 #[derive(Serialize)]
 struct EventJson {
     name: String,
-    payload: Value,
+    payload: Box<RawValue>,
     sent_at: String,
     keep_until: String,
 }
 
 impl From<EventRecord> for EventJson {
     fn from(event: EventRecord) -> Self {
-        let payload = serde_json::from_str(&event.payload).unwrap_or(Value::String(event.payload));
+        // As it was written: numbers that no program here can hold are somebody's all the same.
+        let payload = RawValue::from_string(event.payload).unwrap_or_default();
         Self { name: event.name, payload, sent_at: event.sent_at.to_string(), keep_until: event.keep_until.to_string() }
     }
 }

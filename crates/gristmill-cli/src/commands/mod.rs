@@ -7,6 +7,7 @@ pub(crate) mod config;
 mod confirm;
 pub(crate) mod dev;
 pub(crate) mod doctor;
+mod elsewhere;
 pub(crate) mod enqueue;
 pub(crate) mod events;
 mod ids;

@@ -89,10 +89,9 @@ impl Flow {
                 StepState::Ended(StepEnd::Failed | StepEnd::Cancelled) => Chore::Mend,
                 // As what it waits for came out, and does again, it never goes.
                 StepState::Ended(StepEnd::Skipped) if !follows && !self.had_all(step) => Chore::Keep,
-                StepState::Ended(StepEnd::Succeeded | StepEnd::Skipped)
-                | StepState::Waits
-                | StepState::Goes
-                | StepState::Stops => Chore::Again,
+                // Its members may have succeeded before a retry that was cancelled.
+                StepState::Ended(StepEnd::Skipped) => Chore::Mend,
+                StepState::Ended(StepEnd::Succeeded) | StepState::Waits | StepState::Goes | StepState::Stops => Chore::Again,
             };
         }
         chores

@@ -1,12 +1,9 @@
 //! The arguments of one task: JSON on the command line, in a file or on standard input, or one by one.
 
-use std::fs::File;
-use std::io::{self, Read};
-
-use gristmill::core::limits::ARGS_BYTES_CEILING;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::commands::elsewhere;
 use crate::commands::values::{argument, key_value};
 use crate::exit::CliError;
 
@@ -27,14 +24,7 @@ impl Arguments {
     /// # Errors
     /// A file or standard input that can't be read, is too large or is no text.
     pub(super) fn read(mut self) -> Result<Self, CliError> {
-        self.args = match self.args.strip_prefix('@') {
-            None if self.args != "-" => return Ok(self),
-            None | Some("-") => read("standard input", Ok(io::stdin()))?,
-            Some("") => {
-                return Err(CliError::usage("--args: right behind the @ belongs the name of a file, as in --args @args.json"));
-            }
-            Some(path) => read(path, File::open(path))?,
-        };
+        self.args = elsewhere::text("--args", self.args)?;
         Ok(self)
     }
 
@@ -63,17 +53,6 @@ impl Arguments {
         }
         Ok(format!("{{{}}}", parts.join(", ")))
     }
-}
-
-fn read(name: &str, from: io::Result<impl Read>) -> Result<String, CliError> {
-    let unreadable = |error: io::Error| CliError::usage(format!("--args: {name} can't be read: {error}"));
-    let mut text = String::new();
-    let most = ARGS_BYTES_CEILING as u64;
-    let bytes = from.and_then(|from| from.take(most + 1).read_to_string(&mut text)).map_err(unreadable)?;
-    if bytes as u64 > most {
-        return Err(CliError::usage(format!("--args: {name} is longer than {most} bytes, which no arguments may be")));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ impl Verb {
         match self {
             Self::Cancel => "could not be cancelled, as already ended or not there",
             Self::Retry => "could not be retried, as not ended or not there",
-            Self::Delete => "could not be deleted, as not ended or not there",
+            Self::Delete => "could not be deleted, as not ended, wanted by a workflow, or not there",
         }
     }
 
