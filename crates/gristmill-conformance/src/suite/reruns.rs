@@ -18,6 +18,7 @@ list![
     all_of_it_runs_again,
     what_follows_runs_again_if_that_is_wanted,
     what_was_cancelled_runs_again,
+    what_had_succeeded_before_a_retry_that_was_cancelled_stays_done,
     what_was_undone_is_done_again,
     a_retry_of_what_can_not_be_retried_changes_nothing,
     a_key_is_held_again_or_by_another,
@@ -75,6 +76,20 @@ pub async fn what_failed_runs_again_and_its_finisher_once_more_with_all_results(
     assert_eq!((record.state, record.attempt, record.finished_at), (WorkflowState::Succeeded, 2, Some(bench.env.now())));
     assert_eq!(run.step("told").await, StepWord::Skipped);
     assert_eq!(bench.get(run.task("merge", 0)).await.attempt, 1);
+}
+
+/// Its step was skipped then, and not all of it has to run for that.
+pub async fn what_had_succeeded_before_a_retry_that_was_cancelled_stays_done(bench: Bench<'_>) {
+    let after_any_end = vec![("b".to_owned(), Needs::End)];
+    let run = bench.run(vec![step("b", &[]), StepDraft { after: after_any_end, ..group("p", 2, &[]) }]).await;
+    assert_eq!(run.turns(&["b0", "p1"]).await, ["b0", "p0", "p1"]);
+    run.again(Retry::Failed, 2).await;
+    assert!(matches!(bench.store.order_workflow(run.id, Order::Cancel).await.expect("order"), Ordered::Done(_)));
+    bench.sweep().await;
+    assert_eq!((run.state().await, run.step("p").await), (WorkflowState::Cancelled, StepWord::Skipped));
+    run.again(Retry::Failed, 3).await;
+    assert_eq!(run.turns(&[]).await, ["b0", "p1"]);
+    assert_eq!(run.results("p").await, of(&["p0", "p1"]));
 }
 
 /// As one that failed is told.
