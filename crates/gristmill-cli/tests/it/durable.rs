@@ -71,7 +71,7 @@ fn sees_and_sends(sandbox: &Sandbox, url: &str) {
     assert!(again.code == Some(0) && again.stderr.contains("there is an event `paid:17` already"), "{again:?}");
     assert_eq!(sandbox.json(&["events", "send", "paid:17"]), json!({ "name": "paid:17", "outcome": "exists" }));
     // From a file and from standard input, kept as it was written.
-    sandbox.write("large.json", &format!("\"{}\"", "x".repeat(300_000)));
+    sandbox.write("large.json", format!("\"{}\"", "x".repeat(300_000)));
     sandbox.ok(&["events", "send", "large", "@large.json"]);
     assert_eq!(sandbox.run_with_input(&["events", "send", "number", "-"], "1e400").code, Some(0));
     assert!(sandbox.ok(&["events", "list", "number", "-o", "jsonl"]).contains("\"payload\":1e400"));
