@@ -83,6 +83,19 @@ async fn order(client: &gristmill::Client) -> Result<()> {
     Ok(())
 }
 
+async fn in_parts(client: &gristmill::Client, uploads: &[Upload]) -> Result<()> {
+    let uploads: Vec<u32> = uploads.iter().map(|upload| upload.id).collect();
+    let mut w = client.workflow("upload");
+    let mut merged = Vec::new();
+    for (n, uploads) in uploads.chunks(10).enumerate() {
+        let parts = w.each(format!("process{n}"), uploads.iter().map(|upload| Process { upload: *upload }));
+        merged.push(w.step(format!("merge{n}"), Merge::with(parts.results())).result());
+    }
+    w.step("merge", Merge::with(merged));
+    w.start().await?;
+    Ok(())
+}
+
 async fn handle(client: gristmill::Client, id: gristmill::WorkflowId) -> Result<()> {
     let run = client.workflows().handle(id).typed::<u32>();
     println!("{}", run.result().await?);
