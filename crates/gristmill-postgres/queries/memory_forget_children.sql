@@ -1,7 +1,8 @@
 -- Index: the primary keys of memory and workflow.
 -- Of what tasks that are retried by hand have started: what has ended, or is about to. These start it anew.
 DELETE FROM {s}.memory m USING (
-  SELECT task, position, translate(text, '-', '') AS id FROM {s}.memory WHERE task = ANY($1) AND code = 6 OFFSET 0
+  SELECT task, position, translate(CASE code WHEN 7 THEN substr(text, 3, 36) ELSE text END, '-', '') AS id
+  FROM {s}.memory WHERE task = ANY($1) AND code IN (6, 7) OFFSET 0
 ) c
 WHERE m.task = c.task AND m.position = c.position AND CASE
   WHEN length(c.id) = 32 AND c.id ~ '^[0-9a-f]+$' THEN

@@ -135,24 +135,38 @@ impl Callers {
     }
 }
 
-/// Whoever conducts. Should his runtime end, or he panic, those who wait are let go, and the next to come conducts.
-struct Conductor<'a> {
-    callers: &'a Callers,
+/// Whoever conducts, from the moment on at which he has joined. Should his runtime end, be it before he is polled once, or he panic, those who
+/// wait are let go, and the next to come conducts.
+struct Conductor {
+    inner: Arc<Inner>,
     is_over: bool,
 }
 
-impl Conductor<'_> {
+impl Conductor {
+    fn new(inner: Arc<Inner>) -> Self {
+        Self { inner, is_over: false }
+    }
+
+    /// Conducts for whoever has joined, until nobody does any more.
+    async fn conduct(mut self) {
+        while let Some(waiting) = self.next() {
+            if let Err(error) = self.inner.conduct_for(waiting).await {
+                tracing::debug!(%error, "workflows go on with the next sweep");
+            }
+        }
+    }
+
     fn next(&mut self) -> Option<Vec<oneshot::Sender<()>>> {
-        let next = self.callers.next();
+        let next = self.inner.conducting.callers.next();
         self.is_over = next.is_none();
         next
     }
 }
 
-impl Drop for Conductor<'_> {
+impl Drop for Conductor {
     fn drop(&mut self) {
         if !self.is_over {
-            *self.callers.waiting() = Waiting::default();
+            *self.inner.conducting.callers.waiting() = Waiting::default();
         }
     }
 }
@@ -171,7 +185,7 @@ impl Inner {
         if self.conducting.reported.swap(false, Ordering::AcqRel) {
             let (done, waiting) = oneshot::channel();
             if self.conducting.callers.join(Some(done)) {
-                self.tasks.spawn(self.clone().conduct_for_all());
+                self.tasks.spawn(Conductor::new(self.clone()).conduct());
             }
             // Nobody answers if it failed: that is told, and left to a sweep.
             let _ = waiting.await;
@@ -185,17 +199,7 @@ impl Inner {
         if let Ok(runtime) = tokio::runtime::Handle::try_current()
             && self.conducting.callers.join(None)
         {
-            self.tasks.spawn_on(self.clone().conduct_for_all(), &runtime);
-        }
-    }
-
-    /// Conducts for whoever has joined, until nobody does any more.
-    async fn conduct_for_all(self: Arc<Self>) {
-        let mut conductor = Conductor { callers: &self.conducting.callers, is_over: false };
-        while let Some(waiting) = conductor.next() {
-            if let Err(error) = self.conduct_for(waiting).await {
-                tracing::debug!(%error, "workflows go on with the next sweep");
-            }
+            self.tasks.spawn_on(Conductor::new(self.clone()).conduct(), &runtime);
         }
     }
 

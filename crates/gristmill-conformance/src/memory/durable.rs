@@ -33,7 +33,7 @@ impl OfTask {
     /// Keeps this in the stead of what was there, unless that is the value that it only waits for; whether it is.
     fn keep(&mut self, memory: Memory) -> bool {
         let position = memory.position;
-        let is_late = matches!(memory.kept, Kept::Event { .. } | Kept::TimedOut)
+        let is_late = matches!(memory.kept, Kept::Event { .. })
             && self.same(&memory).is_some_and(|there| matches!(there.kept, Kept::Value(_)));
         if memory.kept.awaits().is_some() && !is_late {
             self.awaits.insert(position);
@@ -163,21 +163,21 @@ impl Tables {
     /// Gives a task that waits what has come already of what it waits for; whether anything has.
     fn take_what_came(&mut self, id: TaskId, now: Timestamp) -> bool {
         let Some(of) = self.remembered.of.get(&id) else { return false };
-        let mut came = false;
-        let mut given = Vec::new();
+        let (mut came, mut told) = (false, Vec::new());
         for (memory, awaits) in of.awaited() {
             match awaits {
-                Awaits::Event(name) => {
-                    if let Some(event) = self.event(&name, now) {
-                        given.push(Memory { kept: Kept::Value(event.payload.clone()), ..memory.clone() });
-                    }
-                }
+                // One that came too late is not what was awaited, and nothing is awaited any more.
+                Awaits::Event(name) if self.event(&name, now).is_some() => told.push(self.with_what_came(memory, now)),
+                Awaits::Event(_) => {}
                 Awaits::Workflow(workflow) => came |= !self.goes_on(workflow),
             }
         }
-        came |= !given.is_empty();
+        came |= !told.is_empty();
         let of = self.remembered.of.entry(id).or_default();
-        given.into_iter().for_each(|memory| _ = of.keep(memory));
+        for memory in told {
+            of.awaits.remove(&memory.position);
+            of.memories.insert(memory.position, memory);
+        }
         came
     }
 
@@ -233,7 +233,7 @@ impl Tables {
             of.memories.values().filter(|memory| matches!(memory.kept, Kept::Value(_))).map(|memory| memory.position).max();
         of.forget(|memory| match &memory.kept {
             _ if from == State::Succeeded => true,
-            Kept::Workflow(workflow) => !self.is_wanted_again(*workflow),
+            Kept::Workflow(workflow) | Kept::Replaced { by: workflow, .. } => !self.is_wanted_again(*workflow),
             kept => kept.is_of_a_failure() && last.is_none_or(|last| last < memory.position),
         });
         self.remembered.of.insert(id, of);
@@ -254,9 +254,9 @@ impl Tables {
         let record = EventRecord { name: event.name().to_owned(), payload: event.payload().to_owned(), sent_at: now, keep_until };
         self.remembered.events.insert(self.remembered.last_event, record);
         for task in self.waiting_for(&Awaits::Event(event.name().to_owned())) {
-            // One that runs finds it when it comes to wait.
+            // One that runs just now is told as well: it may come to wait when the event is no longer kept.
+            self.take_what_came(task, now);
             if self.stands_still(task) {
-                self.take_what_came(task, now);
                 self.wake(task, now);
             }
         }

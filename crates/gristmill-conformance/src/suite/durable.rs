@@ -42,6 +42,8 @@ list![
     a_retry_by_hand_forgets_failures_alone,
     a_retry_of_what_succeeded_forgets_all,
     a_retry_by_hand_awaits_a_child_that_goes_on,
+    a_retry_by_hand_is_still_the_workflow_that_it_became,
+    who_runs_just_now_is_told_of_an_event_that_is_kept_for_no_time,
     only_who_stands_still_is_resumed,
     a_child_that_is_forgotten_is_cancelled,
     who_stands_still_goes_on_as_a_person_says,
@@ -493,6 +495,46 @@ pub async fn a_retry_by_hand_awaits_a_child_that_goes_on(bench: Bench<'_>) {
     assert_eq!(bench.settle(member.lease, Ending::Cancelled).await, Settled::Done(State::Cancelled));
 }
 
+/// Before the cancel of the task has reached the workflow, or there would be two of them.
+pub async fn a_retry_by_hand_is_still_the_workflow_that_it_became(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let id = bench.add().await;
+    let lease = bench.claim_one(worker).await.lease;
+    let workflow = bench.workflow(vec![StepDraft::one("only", KIND, ())]);
+    let of = workflow.id;
+    let became = remembered(0, "w", Kept::Replaced { by: of, result: None });
+    let (memories, suspend) = (vec![became.clone()], Some(Due::Never));
+    let checkpoint = Checkpoint { memories, suspend, workflow: Some(Box::new(workflow)), ..Checkpoint::new(lease) };
+    assert_eq!(bench.checkpoint(checkpoint).await, Settled::Done(State::Scheduled));
+    assert_eq!(bench.store.cancel(&[id]).await.expect("cancel"), [CancelOutcome::Cancelled]);
+    assert_eq!(bench.store.retry(&[id]).await.expect("retry"), [RetryOutcome::Ready]);
+    bench.sweep().await;
+    assert_eq!((bench.memories(id).await, bench.of(of).await.state), (vec![became], WorkflowState::Running));
+    // Once that is about to end, another attempt is another thing.
+    assert_eq!(bench.store.cancel(&[id]).await.expect("cancel"), [CancelOutcome::Cancelled]);
+    bench.sweep().await;
+    assert!(bench.of(of).await.state.is_final(), "nothing of it has begun");
+    assert_eq!(bench.store.retry(&[id]).await.expect("retry"), [RetryOutcome::Ready]);
+    assert_eq!(bench.memories(id).await, []);
+}
+
+/// It awaited it when that was sent.
+pub async fn who_runs_just_now_is_told_of_an_event_that_is_kept_for_no_time(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let id = bench.add().await;
+    let lease = bench.claim_one(worker).await.lease;
+    let other = remembered(1, "b", Kept::Event { name: "b".to_owned(), until: None });
+    let both = Checkpoint { memories: vec![awaits("a"), other.clone()], suspend: Some(Due::Never), ..Checkpoint::new(lease) };
+    assert_eq!(bench.checkpoint(both).await, Settled::Done(State::Scheduled));
+    assert_eq!(bench.send(event("a", "1")).await, Sent::Stored);
+    let lease = bench.claim_one(worker).await.lease;
+    assert_eq!(bench.send(event("b", "2").kept_for(secs(1))).await, Sent::Stored);
+    bench.sweep().await;
+    bench.pass_with(worker, secs(2)).await;
+    assert_eq!(bench.suspend(lease, other, Due::Never).await, Settled::Done(State::Ready));
+    assert_eq!(bench.memories(id).await, [value(0, "a", "1"), value(1, "b", "2")]);
+}
+
 fn mismatch(position: u32) -> Memory {
     let mismatch = Mismatch { position, expected: "b".to_owned(), found: Some("x".to_owned()), fails: false };
     remembered(MISMATCH_AT, "", Kept::Mismatch(mismatch))
@@ -582,8 +624,10 @@ pub async fn a_value_is_not_waited_for_again(bench: Bench<'_>) {
     assert_eq!(bench.suspend(lease, awaits("a"), Due::Never).await, Settled::Done(State::Ready));
     let lease = bench.claim_one(worker).await.lease;
     assert_eq!(bench.memories(id).await, std::slice::from_ref(&came));
-    bench.remember(lease, vec![remembered(0, "a", Kept::TimedOut)]).await;
-    assert_eq!(bench.memories(id).await, [came]);
+    // Whoever says that it came too late has looked.
+    let late = remembered(0, "a", Kept::TimedOut);
+    bench.remember(lease, vec![late.clone()]).await;
+    assert_eq!(bench.memories(id).await, [late]);
     // Another one at its place is another thing.
     assert_eq!(bench.suspend(lease, awaits("b"), Due::Never).await, Settled::Done(State::Scheduled));
     assert_eq!(bench.memories(id).await, [awaits("b")]);

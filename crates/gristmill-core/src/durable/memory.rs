@@ -172,7 +172,7 @@ impl Kept {
     /// Whether it is forgotten when the task is retried by hand, so that it is tried again, unless a value stands behind it, which may have come of
     /// that failure. A workflow that is awaited is forgotten if it has ended or is being cancelled; all is, if the task had succeeded.
     pub const fn is_of_a_failure(&self) -> bool {
-        matches!(self, Self::Failed(_) | Self::TimedOut | Self::Replaced { .. } | Self::Mismatch(_))
+        matches!(self, Self::Failed(_) | Self::TimedOut | Self::Mismatch(_))
     }
 }
 

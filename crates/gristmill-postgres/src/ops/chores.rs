@@ -79,8 +79,9 @@ pub(super) async fn work(s: &mut Session<'_>, flows: &mut Flows) -> Result<Progr
             let of: Vec<Part> = parts.iter().filter(|part| part.chore == chore).copied().collect();
             let acted = if of.is_empty() { Acted::default() } else { act(s, chore, &of).await? };
             if acted.is_any && chore.is_of_retry() {
-                // Whoever is blocked again has not ended any more, before anything follows.
-                flow::take_reports(s, flows).await?;
+                // Whoever is blocked again has not ended any more, before anything follows. Of no others: what was reported of them meanwhile is
+                // for who lets them go on.
+                flow::take_reports(s, flows, &held).await?;
             }
             for (nth, part) in of.iter().enumerate() {
                 let Some(locked) = flows.get_mut(&part.workflow) else { continue };

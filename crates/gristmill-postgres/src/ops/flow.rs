@@ -1,6 +1,6 @@
 //! Workflows as they are read to go on, and written when they have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use gristmill_core::kit::encode::{
@@ -112,9 +112,9 @@ pub(super) async fn take(s: &Session<'_>, specs: &Specs, locked: &[Key]) -> Resu
     Ok(flows)
 }
 
-/// Counts what was told of members since they were read.
-pub(super) async fn take_reports(s: &Session<'_>, flows: &mut Flows) -> Result<(), Fault> {
-    let ids: Vec<Uuid> = flows.keys().copied().collect();
+/// Counts what was told of members of some of them since they were read.
+pub(super) async fn take_reports(s: &Session<'_>, flows: &mut Flows, of: &HashSet<Uuid>) -> Result<(), Fault> {
+    let ids: Vec<Uuid> = of.iter().copied().collect();
     let told = s.rows(Q::ReportTake, &[&ids]).await?;
     tell(flows, &told)
 }

@@ -8,10 +8,11 @@ use gristmill_core::workflow::{
     Workflows as _,
 };
 use gristmill_core::{
-    Claim, Claimed, Ending, Env, Membership, NewTask, Overrides, Retention, RetryOutcome, Settled, Settlement, Severity, Source,
-    State, Store, StoreErrorKind, TaskId, TaskMeta, Timestamp, VirtualTime, Wanted, WorkerId, WorkerSpec, WorkflowId,
+    Claim, Claimed, Driver, Effects, Ending, Env, Membership, NewTask, Overrides, Retention, RetryOutcome, Settled, Settlement,
+    Severity, Source, State, Store, StoreErrorKind, TaskId, TaskMeta, Timestamp, VirtualTime, Wanted, WorkerId, WorkerSpec,
+    WorkflowId,
 };
-use gristmill_postgres::PostgresStore;
+use gristmill_postgres::{PostgresStore, TokioPostgres};
 use tokio_postgres::Client;
 
 use crate::common::{Schema, chain, client, step, task, workflow};
@@ -495,6 +496,25 @@ async fn a_retry_knows_of_an_end_that_was_only_reported() {
     house.succeed(house.claim(1).await).await;
     let record = house.store.workflow(new.id).await.unwrap().unwrap();
     assert_eq!((record.state, record.attempt, record.steps[0].row.tally.succeeded), (WorkflowState::Succeeded, 2, 1));
+}
+
+/// As that of a handler which waits for its own transaction by itself, and is gone with the commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_that_ends_before_it_conducts_keeps_nobody_waiting() {
+    let house = House::new().await;
+    let new = chain(&house.env, None);
+    house.start(&new).await;
+    let claimed = house.claim(1).await.remove(0);
+    house.run(&settles(&claimed)).await;
+    let (store, effects) = (house.store.clone(), Effects { ended: vec![claimed.lease.id], ..Effects::default() });
+    let ends = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { <TokioPostgres as Driver>::committed(&*store, effects) });
+    };
+    std::thread::spawn(ends).join().unwrap();
+    house.sweep().await;
+    assert_eq!(house.word(new.id, 1).await, StepWord::Running);
+    house.succeed(house.claim(1).await).await;
 }
 
 /// Each locks the workflow first.

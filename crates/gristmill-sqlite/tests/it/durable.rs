@@ -334,7 +334,8 @@ async fn a_retry_forgets_what_failed() {
     ];
     let all: Vec<_> = (0..).zip(all).map(|(position, kept)| memory(position, kept)).collect();
     // The workflow is gone.
-    let is_left = |memory: &&Memory| !memory.kept.is_of_a_failure() && !matches!(memory.kept, Kept::Workflow(_));
+    let is_left =
+        |memory: &&Memory| !memory.kept.is_of_a_failure() && !matches!(memory.kept, Kept::Workflow(_) | Kept::Replaced { .. });
     let left: Vec<_> = all.iter().filter(is_left).cloned().collect();
     assert!(left.len() < all.len());
     for by_an_older_program in [false, true] {

@@ -4,11 +4,13 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::StepFailed;
 use super::current::Current;
 use crate::core::durable::{Checkpoint, Due, Kept, MISMATCH_AT, Memories, Memory, Mismatch};
 use crate::core::limits::{MEMORIES_BYTES_MAX, MEMORIES_MAX, RESULTS_BYTES_MAX};
 use crate::core::workflow::NewWorkflow;
-use crate::core::{InvalidInput, LeaseRef, NewTask, Timestamp, limits};
+use crate::core::{Failure, InvalidInput, LeaseRef, NewTask, Timestamp, limits};
+use crate::error::What;
 use crate::{Error, Result};
 
 /// What a task has asked for so far, as one attempt of it knows it.
@@ -51,6 +53,8 @@ struct Pages {
     /// What steps that run have enqueued.
     children: HashMap<u32, Children>,
     mismatch: Option<Mismatch>,
+    /// A step is not over, and the attempt has failed with that, whatever its handler makes of it.
+    broken: Option<Broken>,
     /// That is remembered, and nobody should take it for what is so now.
     stood_still: bool,
     /// How the attempt ends, once it is over.
@@ -68,6 +72,19 @@ pub(super) struct Wait {
     pub(super) last: Option<Last>,
     /// It has a deadline that is remembered nowhere yet.
     pub(super) is_unkept: bool,
+}
+
+/// A step that failed and is to be run again by the next attempt.
+#[derive(Clone, Debug)]
+struct Broken {
+    what: What,
+    step: StepFailed,
+}
+
+impl Broken {
+    fn error(&self) -> Error {
+        Error::new(self.what, self.step.failure.reason, self.step.clone())
+    }
 }
 
 /// What a step has enqueued.
@@ -185,7 +202,12 @@ impl Journal {
         let count = pages.names.entry(name.clone()).or_default();
         let occurrence = *count;
         *count += 1;
-        Ok(match pages.remembered.remove(&position) {
+        let remembered = pages.remembered.remove(&position);
+        if let (None, Some(broken)) = (&remembered, &pages.broken) {
+            // What was done because of that would be found where the step's success leads elsewhere.
+            return Err(broken.error());
+        }
+        Ok(match remembered {
             // What events tell is counted when it is there: nobody knows before how much it is.
             None if pages.bytes > MEMORIES_BYTES_MAX => {
                 let why = format!(
@@ -224,6 +246,17 @@ impl Journal {
         let Some((position, memory)) = pages.remembered.pop_first() else { return true };
         pages.mismatch(position, memory.name, None);
         false
+    }
+
+    /// A step failed and is not over: the first of several counts.
+    pub(super) fn broke(&self, name: &str, what: What, failure: Failure) {
+        let step = StepFailed { name: name.to_owned(), failure };
+        self.pages().broken.get_or_insert(Broken { what, step });
+    }
+
+    /// How the attempt ends where it would wait, though a step of it has failed: to wait would put off what is to be tried again.
+    pub(crate) fn broken(&self) -> Option<Error> {
+        self.open.get()?.pages().broken.as_ref().map(Broken::error)
     }
 
     /// Counts what is about to be remembered.

@@ -7,7 +7,7 @@ use super::journal::{Asked, Place, Wait};
 use super::{StepFailed, Suspended};
 use crate::attempt::{Attempt, Why};
 use crate::codec::{Part, Payload};
-use crate::core::durable::{Checkpoint, Kept, Memory};
+use crate::core::durable::{Checkpoint, Kept, Memories, Memory};
 use crate::core::{Failure, Settled, StoreError, StoreErrorKind, Timestamp, failpoint, limits};
 use crate::error::{LeaseLost, What};
 use crate::{Error, Result};
@@ -94,19 +94,42 @@ impl Attempt {
         if self.journal.lease.is_none() {
             return Ok(now());
         }
-        // What waits beside it must not end the attempt before it is known until when this one waits.
-        let _goes_on = self.journal.run();
-        let mut pause = PAUSE;
-        let ahead = loop {
-            if let Some(ahead) = self.journal.ahead() {
-                break ahead;
-            }
-            match self.ground.source.memories(self.id).await {
-                Ok(memories) => self.journal.set_ahead(memories.now.as_millis() - now().as_millis()),
-                Err(error) => self.pause(&mut pause, Some(error)).await?,
+        let ahead = match self.journal.ahead() {
+            Some(ahead) => ahead,
+            None => {
+                let ahead = self.memories().await?.now.as_millis() - now().as_millis();
+                self.journal.set_ahead(ahead);
+                ahead
             }
         };
         Ok(Timestamp::from_millis(now().as_millis().saturating_add(ahead)))
+    }
+
+    /// What the task remembers, as it is now.
+    async fn memories(&self) -> Result<Memories> {
+        // What waits beside whoever asks must not end the attempt before it is known what this one does.
+        let _goes_on = self.journal.run();
+        let mut pause = PAUSE;
+        loop {
+            match self.ground.source.memories(self.id).await {
+                Ok(memories) => return Ok(memories),
+                Err(error) => self.pause(&mut pause, Some(error)).await?,
+            }
+        }
+    }
+
+    /// The value of an event that came in time, but after this attempt has begun and read what the task remembers: to answer that it did not come
+    /// would lose it.
+    pub(super) async fn came_meanwhile(&self, place: &Place) -> Result<Option<String>> {
+        if self.journal.lease.is_none() || self.journal.replays() {
+            return Ok(None);
+        }
+        let memories = self.memories().await?.kept;
+        let here = memories.into_iter().find(|memory| memory.position == place.position);
+        Ok(here.and_then(|memory| match memory.kept {
+            Kept::Value(payload) => Some(payload),
+            _ => None,
+        }))
     }
 
     /// Waits until the attempt is over, in which it does not return to a handler that is dropped.

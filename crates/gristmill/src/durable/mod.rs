@@ -44,9 +44,11 @@
 //! which can't be dropped: there the call fails, and the handler should return that error. It fails there, too, when the attempt is to end in another way,
 //! as by a cancel or its timeout.
 //!
-//! Several things may be asked for at once (`tokio::join!`, `select!`): an attempt ends to wait once nothing but waiting is left
-//! of it, steps that run included. A time that was given stays, also if a step beside it fails and is tried again. Whatever else goes on beside them, such as a timer of the runtime, is not waited for. Which of several came
-//! first is not remembered: where the handler goes on by that, a step should say it.
+//! Several things may be asked for at once (`tokio::join!`, `select!`), one in each branch: where two branches ask for several things each, these
+//! come in another order once some are remembered, and the task stands still. An attempt ends to wait once nothing but waiting is left
+//! of it, steps that run included. A time that was given stays, also if a step beside it fails and is tried again. Whatever else goes on beside
+//! them, such as a timer of the runtime, is not waited for. Which of several came first is not remembered: where the handler goes on by that, a
+//! step should say it.
 //!
 //! [Middleware](crate::middleware) is dropped with the handler, and [hooks](crate::App::on_failed_attempt) are not told: an attempt that ends to wait has
 //! neither failed nor succeeded.

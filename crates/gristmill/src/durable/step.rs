@@ -8,7 +8,7 @@ use super::current::{Current, InStep};
 use super::journal::{Asked, Place};
 use crate::attempt::Attempt;
 use crate::core::durable::Kept;
-use crate::core::failpoint;
+use crate::core::{Failure, FailureReason, failpoint};
 use crate::error::What;
 use crate::{Context, Result};
 
@@ -41,7 +41,8 @@ impl<S> Context<S> {
     ///
     /// # Errors
     /// What `work` returned. What is [final](crate::Error::fail) is remembered, and each attempt gets it as [`StepFailed`](super::StepFailed); with
-    /// any other the step is not over, and the next attempt runs it again. If the value can't be written as JSON, has more than
+    /// any other the step is not over, and the next attempt runs it again: nothing new can be asked for in this one, which gives the same error, and
+    /// where it would come to wait it ends with that. If the value can't be written as JSON, has more than
     /// [`RESULTS_BYTES_MAX`](crate::core::limits::RESULTS_BYTES_MAX) bytes of it, or is remembered and no `T` any more, that is final.
     /// [`LeaseLost`](crate::error::LeaseLost) if another worker has the task, and the store's.
     ///
@@ -135,6 +136,8 @@ impl Attempt {
             }
             Err(error) => {
                 drop(self.journal.take_children(place.position));
+                let failure = error.failure().unwrap_or_else(|| Failure::new(FailureReason::Error, error.to_string()));
+                self.journal.broke(&place.name, error.what, failure);
                 Err(error)
             }
         }

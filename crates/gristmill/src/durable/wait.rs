@@ -120,6 +120,9 @@ impl<S> Context<S> {
             if let Some(until) = until
                 && until <= attempt.store_now().await?
             {
+                if let Some(payload) = attempt.came_meanwhile(&place).await? {
+                    return attempt.read(&place, &payload).map(Some);
+                }
                 attempt.remember(place.keep(Kept::TimedOut)).await?;
                 return Ok(None);
             }

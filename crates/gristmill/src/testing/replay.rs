@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Harness, HarnessError, Performed};
 use crate::core::durable::{Kept, MISMATCH_AT, Mismatch};
+use crate::core::workflow::references;
 use crate::core::{Claimed, InvalidInput, LeaseKey, LeaseRef, StoreError};
 use crate::durable::{Begin, Journal, Recorded};
 use crate::worker::execute::{self, End};
@@ -55,13 +56,19 @@ impl Harness {
     /// ```
     ///
     /// # Errors
-    /// If the application has no such task type.
+    /// If the application has no such task type; if the arguments refer to results of other steps of a workflow, which an export does not have: put
+    /// what they were into their place. Headers and tags are not part of it either.
     pub async fn replay(&self, recorded: &Recorded) -> Result<Replayed, HarnessError> {
         let client = &self.client;
         let env = &client.runtime().env;
         if client.registry().get(&recorded.kind).is_none() {
             let problem = format!("`{}` is none of this application; register it", recorded.kind);
             return Err(StoreError::from(InvalidInput::new("task", problem)).into());
+        }
+        if references(&recorded.args).is_ok_and(|found| !found.is_empty()) {
+            let problem =
+                "refer to results of other steps, which are not part of what was exported; put them there in their place";
+            return Err(StoreError::from(InvalidInput::new("args", problem)).into());
         }
         let mut claimed = Claimed {
             lease: LeaseRef { id: recorded.id, fence: env.fence(), key: LeaseKey::default() },

@@ -219,9 +219,15 @@ pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args:
         why = asked_to_end(attempt) => {
             attempt.ask_to_end(why);
             if attempt.why() == Why::Waiting {
-                attempt.journal.seal();
+                let broken = attempt.journal.broken();
+                match &broken {
+                    None => attempt.journal.seal(),
+                    // What is to be tried again is not put off until something comes that may be years away.
+                    Some(_) => attempt.journal.close(),
+                }
                 drop(handler);
-                return wait(attempt).await;
+                let waits = wait(attempt).await;
+                return broken.map_or(waits, Err);
             }
             if attempt.has_threads() {
                 attempt.journal.close();

@@ -119,6 +119,17 @@ pub(crate) fn scheduled(sandbox: &Sandbox, flows: &Flows) -> Vec<String> {
     left
 }
 
+/// What can be told of one: its tasks as the store has them, and what they wrote.
+fn story(sandbox: &Sandbox, id: &str, key: &str, events: &[Event]) -> String {
+    let members = STEPS.iter().flat_map(|step| match sandbox.json(&["workflows", "members", id, step])["items"].take() {
+        Value::Array(members) => members,
+        _ => Vec::new(),
+    });
+    let tasks = members.map(|member| sandbox.run(&["tasks", "show", member["task"].as_str().unwrap_or_default()]).stdout);
+    let wrote = events.iter().filter(|event| event.args["flow"] == *key).map(|event| format!("{event:?}\n"));
+    tasks.chain(wrote).collect()
+}
+
 /// All that is wrong with workflows when everything has ended: what the store says, and what the tasks wrote.
 pub(crate) fn check(sandbox: &Sandbox, flows: &Flows, events: &[Event]) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -126,7 +137,7 @@ pub(crate) fn check(sandbox: &Sandbox, flows: &Flows, events: &[Event]) -> Vec<S
         let run = sandbox.json(&["workflows", "show", id]);
         let mut must = |holds: bool, what: &str| {
             if !holds {
-                wrong.push(format!("{key}: {what}: {run:#}"));
+                wrong.push(format!("{key}: {what}: {run:#}\n{}", story(sandbox, id, key, events)));
             }
         };
         must(run["finished_at"].is_string(), "has not ended");

@@ -48,27 +48,26 @@ pub(crate) fn rows_of_event(event: &NewEvent, now: Timestamp) -> [Step<'_>; 2] {
 pub(in super::super) fn tell(tx: &mut Tx<'_>, limit: usize) -> Result<bool, Fault> {
     let mut budget = Budget::new(limit);
     loop {
-        let untold = tx
-            .conn
-            .prepare_cached(sql::EVENT_UNTOLD)?
-            .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Lossy>(1)?, row.get::<_, Lossy>(2)?)));
-        let Some((seq, Lossy(name), Lossy(payload))) = untold.optional()? else { return Ok(false) };
-        if !tell_of(tx, &Awaits::Event(name), &payload, &mut budget)? || !budget.take() {
+        let untold = tx.conn.prepare_cached(sql::EVENT_UNTOLD)?.query_row([], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Lossy>(1)?, (row.get::<_, Lossy>(2)?, row.get::<_, i64>(3)?)))
+        });
+        let Some((seq, Lossy(name), (Lossy(payload), sent_at))) = untold.optional()? else { return Ok(false) };
+        if !tell_of(tx, &Awaits::Event(name), (&payload, sent_at), &mut budget)? || !budget.take() {
             return Ok(true);
         }
         tx.conn.prepare_cached(sql::EVENT_TOLD)?.execute([seq])?;
     }
 }
 
-/// Whether all who stand still for an event are told of it.
-fn tell_of(tx: &mut Tx<'_>, awaits: &Awaits, payload: &str, budget: &mut Budget) -> Result<bool, Fault> {
+/// Whether all who await an event are told of it.
+fn tell_of(tx: &mut Tx<'_>, awaits: &Awaits, event: (&str, i64), budget: &mut Budget) -> Result<bool, Fault> {
     loop {
         let tasks = waiting(tx.conn, awaits, READ_AT_ONCE)?;
         for task in &tasks {
             if !budget.take() {
                 return Ok(false);
             }
-            give(tx.conn, *task, awaits, payload.to_owned())?;
+            give(tx.conn, *task, awaits, event)?;
             wake(tx, *task)?;
         }
         if tasks.len() < READ_AT_ONCE {

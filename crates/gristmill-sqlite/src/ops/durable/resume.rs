@@ -63,11 +63,9 @@ pub(in super::super) fn forget_for_retry(tx: &Tx<'_>, id: TaskId, from: State) -
     }
     let key = id.as_bytes().as_slice();
     tx.conn.prepare_cached(sql::MEMORY_RETRY)?.execute([key])?;
-    for Child { position, kept, workflow } in children(tx.conn, id, 0)? {
+    for Child { position, workflow } in children(tx.conn, id, 0)? {
         // One that goes on is awaited again.
-        if matches!(kept, Kept::Workflow(_))
-            && !tx.conn.prepare_cached(sql::WORKFLOW_WANTED)?.exists([workflow.as_bytes().as_slice()])?
-        {
+        if !tx.conn.prepare_cached(sql::WORKFLOW_WANTED)?.exists([workflow.as_bytes().as_slice()])? {
             tx.conn.prepare_cached(sql::MEMORY_REMOVE)?.execute(params![key, position])?;
         }
     }

@@ -22,10 +22,10 @@ pub(super) fn take_what_came(tx: &Tx<'_>, id: TaskId) -> Result<bool, Fault> {
         came |= match &awaits {
             Awaits::Event(name) => {
                 let now = tx.now.as_millis();
-                let payload =
-                    tx.conn.prepare_cached(sql::EVENT_PAYLOAD)?.query_row(params![name, now], |row| row.get(0)).optional()?;
-                match payload {
-                    Some(Lossy(payload)) => give(tx.conn, id, &awaits, payload)?,
+                let mut sent = tx.conn.prepare_cached(sql::EVENT_PAYLOAD)?;
+                let sent = sent.query_row(params![name, now], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+                match sent {
+                    Some((Lossy(payload), sent_at)) => give(tx.conn, id, &awaits, (&payload, sent_at))?,
                     None => false,
                 }
             }
@@ -46,7 +46,6 @@ fn awaited(conn: &Connection, id: TaskId) -> Result<Vec<Awaits>, Fault> {
 /// A workflow that a task has started.
 pub(super) struct Child {
     pub(super) position: u32,
-    pub(super) kept: Kept,
     pub(super) workflow: WorkflowId,
 }
 
@@ -56,17 +55,17 @@ pub(super) fn children(conn: &Connection, id: TaskId, from: u32) -> Result<Vec<C
     let rows = children.query_map(params![id.as_bytes().as_slice(), from], |row| Ok((row.get(0)?, of_memory(row, 1))))?;
     let kept = rows.collect::<Result<Vec<(u32, Option<Kept>)>, _>>()?;
     let child = |(position, kept): (u32, Option<Kept>)| match kept.as_ref()?.awaits()? {
-        Awaits::Workflow(workflow) => Some(Child { position, kept: kept?, workflow }),
+        Awaits::Workflow(workflow) => Some(Child { position, workflow }),
         Awaits::Event(_) => None,
     };
     Ok(kept.into_iter().filter_map(child).collect())
 }
 
-/// Turns what awaits an event into its value.
-pub(super) fn give(conn: &Connection, id: TaskId, awaits: &Awaits, payload: String) -> Result<bool, Fault> {
-    let value = Kept::Value(payload).to_row();
+/// Turns what awaits an event into its value, if that was sent in time; it is awaited no more in any case.
+pub(super) fn give(conn: &Connection, id: TaskId, awaits: &Awaits, (payload, sent_at): (&str, i64)) -> Result<bool, Fault> {
+    let value = Kept::Value(payload.to_owned()).to_row();
     let mut came = conn.prepare_cached(sql::MEMORY_CAME)?;
-    Ok(came.execute(params![id.as_bytes().as_slice(), awaits.to_text(), value.code, value.text])? > 0)
+    Ok(came.execute(params![id.as_bytes().as_slice(), awaits.to_text(), value.code, value.text, sent_at])? > 0)
 }
 
 /// A workflow has ended: who started it and waits for it goes on.

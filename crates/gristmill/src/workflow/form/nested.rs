@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::read::read_within;
 use super::{Form, FormError, Mistakes};
-use crate::core::workflow::{Reference, Wanted, references};
+use crate::core::workflow::{Reference, Wanted, reference_places, references};
 use crate::written::Entries;
 
 /// The task type of a step that is a workflow itself, which every worker on a store has. Its arguments are a workflow in its JSON [form](Form).
@@ -81,7 +81,9 @@ pub(super) fn take(args: &mut Value, own: &BTreeSet<String>, around: &Around, ta
         return;
     }
     replace(args, &mut |value| {
-        let reference = found.iter().find(|reference| as_json(reference) == *value)?;
+        // As it is read, and not as it is written: that may be done in several ways.
+        let (reference, _) = reference_places(value).ok()?.into_iter().find(|(_, place)| place.is_empty())?;
+        let reference = found.iter().find(|of| **of == reference)?;
         Some(match around {
             Around::Task(given) => given.get(&key(reference))?.clone(),
             _ => Value::Null,

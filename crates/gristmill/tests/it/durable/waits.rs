@@ -382,3 +382,52 @@ async fn what_events_tell_counts_for_what_a_task_remembers() {
         "{error}"
     );
 }
+
+/// A step fails at the first attempt beside what waits for ever, or its error is caught.
+#[task(name = "broken", backoff = fixed("1m"), max_attempts = 3)]
+async fn broken(cx: &Context<Probe>, how: String) -> Result<String> {
+    let step = cx.step("charge", async || {
+        cx.state.saw("charge");
+        tokio::task::yield_now().await;
+        if cx.attempt() == 1 { Err(Error::retry("no net")) } else { Ok(7) }
+    });
+    if how == "joined" {
+        let (charged, paid) = tokio::join!(step, cx.event::<u32>("paid", None));
+        return Ok(format!("{} {:?}", charged?, paid?));
+    }
+    let charged = step.await;
+    if charged.is_err() {
+        let instead = async || {
+            cx.state.saw("otherwise");
+            Ok(())
+        };
+        let other = cx.step("otherwise", instead).await;
+        assert!(other.is_err(), "it would stand in the way of what follows a success");
+    }
+    cx.sleep(HOUR).await?;
+    Ok("slept".to_owned())
+}
+
+/// It is tried again after its backoff, and not when something comes that may never do so; whatever the handler makes of the error.
+#[tokio::test]
+async fn a_step_that_fails_ends_the_attempt_that_would_wait_beside_it() {
+    for how in ["joined", "caught"] {
+        let world = World::default();
+        let test = Harness::new(world.app().register::<Broken>()).await.unwrap();
+        let handle = test.client().enqueue(Broken { how: how.into() }).await.unwrap();
+        assert_eq!(test.drain().await.unwrap(), 1, "{how}");
+        let task = test.client().tasks().get(handle.id()).await.unwrap().unwrap();
+        assert_eq!((task.state, task.attempts.len(), task.attempt), (State::Scheduled, 1, 1), "{how}");
+        assert_eq!(task.attempts[0].error.as_ref().map(|error| error.message.as_str()), Some("no net"), "{how}");
+        test.advance(Duration::from_secs(60)).await.unwrap();
+        test.drain().await.unwrap();
+        assert_eq!(world.probe.seen(), ["charge", "charge"], "{how}");
+        if how == "joined" {
+            test.client().events().send("paid", &3).await.unwrap();
+        } else {
+            test.advance(HOUR).await.unwrap();
+        }
+        test.drain().await.unwrap();
+        assert_eq!(handle.result().await.unwrap(), if how == "joined" { "7 Some(3)" } else { "slept" });
+    }
+}
