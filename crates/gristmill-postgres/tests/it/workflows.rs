@@ -319,6 +319,20 @@ async fn what_is_broken_by_hand_is_mended_when_it_has_stood_still() {
     run("UPDATE step SET chore = 0 WHERE chore = 1").await;
 }
 
+/// Else it would stand still until that time comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_touched_by_a_clock_that_was_ahead_is_mended() {
+    let house = House::new().await;
+    let new = workflow(&house.env, None, vec![step("a", 1, &[]), step("b", 1, &["a"])]);
+    house.start(&new).await;
+    let claimed = house.claim(1).await;
+    house.run(&settles(&claimed[0])).await;
+    house.run("DELETE FROM report").await;
+    house.run("UPDATE workflow SET quiet_since = quiet_since + 3600000").await;
+    house.sweep().await;
+    assert_eq!(house.states(&new.members[1..]).await, [State::Ready]);
+}
+
 /// One that still runs is no reason to count a group of thousands anew, again and again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workflow_with_a_member_that_can_end_is_not_counted_again() {

@@ -215,9 +215,11 @@ pub(crate) fn quiet_workflows(view: &View<'_>) -> Result<Vec<Counting>, Fault> {
 /// snapshot of the file, in which a step and its members agree, unless something is wrong.
 pub(crate) fn count_members(view: &View<'_>, since: Timestamp, most: i64) -> Result<Vec<Counting>, Fault> {
     let ids: Vec<Option<WorkflowId>> = {
+        let ahead = since.max(view.now.saturating_add(QUIET_MAX));
         let mut quiet = view.conn.prepare_cached(sql::WORKFLOW_QUIET)?;
-        let rows = quiet
-            .query_map([since.as_millis(), most], |row| Ok(row.get_ref(0)?.as_blob().ok().and_then(WorkflowId::from_slice)))?;
+        let rows = quiet.query_map([since.as_millis(), most, ahead.as_millis()], |row| {
+            Ok(row.get_ref(0)?.as_blob().ok().and_then(WorkflowId::from_slice))
+        })?;
         rows.collect::<Result<_, _>>()?
     };
     let mut members = 0_u32;

@@ -158,6 +158,23 @@ async fn a_workflow_that_stands_still_is_counted_anew_and_goes_on() {
     }
 }
 
+/// Else it would stand still until that time comes.
+#[tokio::test]
+async fn one_that_was_touched_by_a_clock_that_was_ahead_is_counted_anew() {
+    let fixture = Fixture::new();
+    let worker = fixture.worker(&["mail"]).await;
+    let (_, tasks) = fixture.start(vec![step("a", &[]), step("b", &["a"])]).await;
+    let claimed = fixture.claim(worker, 1).await;
+    fixture.store.settle(claimed.iter().map(success).collect()).await.unwrap();
+    let lost = "UPDATE gristmill_step SET succeeded = 0, state = 1 - number, chore = 0; DELETE FROM gristmill_ready;
+                INSERT INTO gristmill_blocked(seq, run_at, queue, attempt, claim_no, crashes, flags)
+                  SELECT seq, 0, queue, 0, 0, 0, 4 FROM gristmill_task WHERE step = 1;
+                UPDATE gristmill_workflow SET touched_at = touched_at + 3600000";
+    fixture.raw().execute_batch(lost).unwrap();
+    fixture.sweep().await;
+    assert_eq!(fixture.state_of(tasks[1]).await, State::Ready);
+}
+
 #[tokio::test]
 async fn what_was_to_be_done_to_members_and_was_lost_is_done() {
     let fixture = Fixture::new();

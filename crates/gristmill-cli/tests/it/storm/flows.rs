@@ -113,7 +113,7 @@ pub(crate) fn scheduled(sandbox: &Sandbox, flows: &Flows) -> Vec<String> {
         for step in STEPS {
             let members = sandbox.json(&["workflows", "members", id, step]);
             let open = members["items"].as_array().into_iter().flatten().filter(|member| member["state"] == "scheduled");
-            left.extend(open.filter_map(|member| member["task"].as_str().map(str::to_owned)));
+            left.extend(open.filter_map(|member| member["id"].as_str().map(str::to_owned)));
         }
     }
     left
@@ -125,7 +125,7 @@ fn story(sandbox: &Sandbox, id: &str, key: &str, events: &[Event]) -> String {
         Value::Array(members) => members,
         _ => Vec::new(),
     });
-    let tasks = members.map(|member| sandbox.run(&["tasks", "show", member["task"].as_str().unwrap_or_default()]).stdout);
+    let tasks = members.map(|member| sandbox.run(&["tasks", "show", member["id"].as_str().unwrap()]).stdout);
     let wrote = events.iter().filter(|event| event.args["flow"] == *key).map(|event| format!("{event:?}\n"));
     tasks.chain(wrote).collect()
 }
