@@ -233,7 +233,8 @@ BEGIN
         retention := t.retention;
         INSERT INTO {s}.outcome(id, seq, finished_at, keep_until, claim_no, attempt, crashes, state, ended, error, owed)
         VALUES (t.id, t.seq, clock, {keep_one}, claim_no + 1, attempt, crashes, 6, 3,
-                '{"reason":"cancelled","message":"cancelled before it started"}', {owed});
+                CASE WHEN claim_no > 0 THEN '{"reason":"cancelled","message":"cancelled while it waited"}'
+                     ELSE '{"reason":"cancelled","message":"cancelled before it started"}' END, {owed});
         IF flags & {member} <> 0 THEN
           workflows := workflows || t.workflow;
           steps := steps || t.step;
@@ -431,6 +432,16 @@ BEGIN
   RETURN 'created';
 EXCEPTION WHEN SQLSTATE 'UGM02' THEN
   RETURN 'conflict';
+END $gristmill$;
+
+-- Tells of a member that a claim found too late; true. Whoever may not write to report may do so by it neither.
+CREATE FUNCTION {s}.report_late(of_workflow uuid, of_step integer) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $gristmill$
+BEGIN
+  IF of_workflow IS NOT NULL AND of_step IS NOT NULL THEN
+    INSERT INTO {s}.report(workflow, step, succeeded, failed, cancelled) VALUES (of_workflow, of_step, 0, 0, 1);
+  END IF;
+  RETURN true;
 END $gristmill$;
 
 REVOKE ALL ON FUNCTION {s}.report_reopened(), {s}.member_of(text), {s}.spec_of(text, text, integer), {s}.add_tasks(jsonb, uuid, bigint), {s}.start_workflow(jsonb, bigint) FROM PUBLIC;

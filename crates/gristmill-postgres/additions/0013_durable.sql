@@ -22,6 +22,7 @@ CREATE TABLE {s}.memory(
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX memory_awaits ON {s}.memory(awaits, task) WHERE awaits IS NOT NULL;
 CREATE INDEX memory_child ON {s}.memory(task, position) WHERE child;
+CREATE INDEX memory_mismatch ON {s}.memory(task) WHERE code = 8;
 
 -- What has happened. Of each name one is kept, until its time is over. told: whoever waited for it has been told.
 CREATE TABLE {s}.event(

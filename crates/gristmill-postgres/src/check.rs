@@ -1,6 +1,6 @@
 use gristmill_core::kit::check::{AHEAD_MS, Answers, Aside, COUNT_MAX, LATE_MS, Overlap, Unserved};
 use gristmill_core::kit::migrate;
-use gristmill_core::{Env, Finding};
+use gristmill_core::{Env, Finding, TaskId};
 use tokio_postgres::types::ToSql;
 
 use crate::error::Fault;
@@ -108,12 +108,18 @@ async fn answers(s: &mut Session<'_>) -> Result<Answers, Fault> {
         unserved,
         overdue: count(s, Q::CheckDue, &[&s.now, &COUNT_MAX, &LATE_MS]).await?,
         ahead: count(s, Q::CheckAhead, &[&s.now, &COUNT_MAX, &AHEAD_MS]).await?,
+        still: still(s).await?,
         aside: Aside { table: "aside", reasons: aside(s).await? },
     })
 }
 
 async fn count(s: &Session<'_>, query: Q, params: &[&(dyn ToSql + Sync)]) -> Result<i64, Fault> {
     Ok(s.row(query, params).await?.map_or(Ok(0), |row| row.try_get(0))?)
+}
+
+async fn still(s: &Session<'_>) -> Result<Vec<TaskId>, Fault> {
+    let rows = s.rows(Q::CheckStill, &[&COUNT_MAX]).await?;
+    rows.iter().map(|row| Ok(TaskId::from_uuid(row.try_get(0)?))).collect()
 }
 
 async fn aside(s: &Session<'_>) -> Result<Vec<(String, i64)>, Fault> {

@@ -295,7 +295,7 @@ mod tests {
         let sum = |text| format!("{:016x}", fnv(fill(text).bytes().filter(|byte| *byte != b'\r')));
         assert_eq!(
             texts.map(sum),
-            ["21775c494d9e7736", "77dd3ed73200e947", "f66925c08575c226", "249d15d1e030277f"],
+            ["21775c494d9e7736", "77dd3ed73200e947", "f66925c08575c226", "89774ce7a00eb128"],
             "the text of the doors has changed: add a step that makes these functions anew, if this one was released; then its sum goes \
              here"
         );

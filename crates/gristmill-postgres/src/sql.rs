@@ -64,6 +64,7 @@ queries! {
     CheckOwed "check_owed" [INT8];
     CheckServer "check_server" [];
     CheckSlots "check_slots" [];
+    CheckStill "check_still" [INT8];
     CheckTables "check_tables" [TEXT];
     CheckUnnamed "check_unnamed" [INT8];
     CheckWaits "check_waits" [INT8, UUID_ARRAY, INT8];

@@ -19,6 +19,8 @@ CREATE TABLE gristmill_memory(
 CREATE INDEX gristmill_memory_awaits ON gristmill_memory(awaits, task, position) WHERE awaits IS NOT NULL AND dropped = 0;
 -- Workflows that were started, which are cancelled if their task ends before them.
 CREATE INDEX gristmill_memory_child ON gristmill_memory(task, position) WHERE code IN (6, 7) AND dropped = 0;
+-- What makes tasks stand still, which are few.
+CREATE INDEX gristmill_memory_mismatch ON gristmill_memory(task) WHERE code = 8 AND dropped = 0;
 
 -- untold: 1 until all who waited for it when it was sent are told.
 CREATE TABLE gristmill_event(

@@ -96,8 +96,15 @@ fn answers(view: &mut View<'_>) -> Result<Answers, Fault> {
         unserved,
         overdue: count(sql::CHECK_DUE, &[&now.saturating_sub(LATE_MS), &COUNT_MAX])?,
         ahead: count(sql::CHECK_AHEAD, &[&now.saturating_add(AHEAD_MS), &COUNT_MAX])?,
+        still: still(conn)?,
         aside: Aside { table: "gristmill_aside", reasons: aside(conn)? },
     })
+}
+
+fn still(conn: &Connection) -> Result<Vec<TaskId>, Fault> {
+    let mut list = conn.prepare(sql::CHECK_STILL)?;
+    let rows = list.query_map([COUNT_MAX], |row| Ok(row.get_ref(0)?.as_blob().ok().and_then(TaskId::from_slice)))?;
+    Ok(rows.filter_map(Result::transpose).collect::<Result<_, _>>()?)
 }
 
 fn aside(conn: &Connection) -> Result<Vec<(String, i64)>, Fault> {

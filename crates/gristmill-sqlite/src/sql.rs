@@ -34,6 +34,7 @@ statements! {
     CHECK_OVERLAP = "check_overlap",
     CHECK_OWED = "check_owed",
     CHECK_SCHEMA = "check_schema",
+    CHECK_STILL = "check_still",
     CHECK_TEXT = "check_text",
     EVENT_INSERT = "event_insert",
     EVENT_LIST = "event_list",
@@ -278,12 +279,13 @@ mod tests {
     ];
 
     /// Bounded by their LIMIT, in whatever order; or asked for by a person, and only of a small file.
-    const BOUNDED: [&str; 15] = [
+    const BOUNDED: [&str; 16] = [
         "moved_oldest",
         "check_ahead",
         "check_memory",
         "check_orphan_steps",
         "check_overlap",
+        "check_still",
         "check_owed",
         "check_text",
         "event_untold",

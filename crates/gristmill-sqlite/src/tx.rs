@@ -5,7 +5,7 @@ use rusqlite::{CachedStatement, Connection};
 
 use crate::error::Fault;
 use crate::memory::Memory;
-use crate::ops::{Budget, Report, follow};
+use crate::ops::{Budget, Lasts, Report, follow};
 
 /// Labels that one operation writes, some tens of milliseconds; thousands may stand for one task, and nobody else writes meanwhile.
 /// Tasks beyond it are labelled by sweeps, and until then lists look through them.
@@ -30,6 +30,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) labels: usize,
     /// What workflows have yet to be told.
     pub(crate) reports: Vec<Report>,
+    /// The last places of lines, as far as it has looked.
+    pub(crate) lasts: Lasts,
     /// How many members something may still be done to, once that has begun.
     members: Option<Budget>,
     kept: Vec<(&'static str, CachedStatement<'a>)>,
@@ -45,8 +47,18 @@ pub(crate) fn operate<T>(
     effects: &mut Effects,
     work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    let mut tx =
-        Tx { conn, now, passed, memory, effects, labels: LABELS_MAX, reports: Vec::new(), members: None, kept: Vec::new() };
+    let mut tx = Tx {
+        conn,
+        now,
+        passed,
+        memory,
+        effects,
+        labels: LABELS_MAX,
+        reports: Vec::new(),
+        lasts: Lasts::new(),
+        members: None,
+        kept: Vec::new(),
+    };
     let done = work(&mut tx)?;
     follow(&mut tx)?;
     Ok(done)

@@ -11,7 +11,7 @@ fn measures(sandbox: &Sandbox) {
         .iter()
         .filter(|(name, _)| ["_per_s", "_ms", "ratio_"].iter().any(|part| name.contains(part)));
     let measured: Vec<_> = measured.collect();
-    assert_eq!(measured.len(), 13, "{figures:#}");
+    assert_eq!(measured.len(), 14, "{figures:#}");
     for (name, value) in measured {
         assert!(value.as_f64().is_some_and(|value| value > 0.0), "{name} was not measured: {figures:#}");
     }

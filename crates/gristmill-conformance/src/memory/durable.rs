@@ -187,6 +187,14 @@ impl Tables {
         self.by_id(id).is_some_and(|(_, task)| matches!(task.place, Place::Scheduled(_)) && suspended == Some(task.claim_no))
     }
 
+    /// Those that do as their code has changed.
+    pub(super) fn stand_still(&self) -> Vec<TaskId> {
+        let parted = |(id, of): (&TaskId, &OfTask)| of.memories.contains_key(&MISMATCH_AT).then_some(*id);
+        let mut tasks: Vec<_> = self.remembered.of.iter().filter_map(parted).filter(|id| self.stands_still(*id)).collect();
+        tasks.sort_unstable();
+        tasks
+    }
+
     /// Lets a task that waits run now.
     fn wake(&mut self, id: TaskId, now: Timestamp) {
         if self.stands_still(id) {

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gristmill_core::durable::{Checkpoint, Durable, EventRecord, Memories, NewEvent, Resume, Resumed, Sent, Waiter};
+use gristmill_core::kit::check::stands_still;
 use gristmill_core::workflow::{
     Extended, Extension, Member, NewWorkflow, Order, Ordered, Retried, Retry, Started, Tolerance, Tolerated, WorkflowFilter,
     WorkflowRecord, Workflows,
@@ -324,11 +325,12 @@ impl Store for MemoryStore {
     }
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        Ok(vec![Finding::new(
+        let memory = Finding::new(
             Severity::Ok,
             "memory",
             "the store is in memory; there is nothing on disk that could be damaged",
             "use a store on disk for anything that must survive the process",
-        )])
+        );
+        Ok(vec![memory, stands_still(&self.run(|tables, _| tables.stand_still()))])
     }
 }

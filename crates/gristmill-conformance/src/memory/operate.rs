@@ -17,7 +17,8 @@ impl Tables {
                 CancelOutcome::CancelRequested
             }
             Place::Blocked(_) | Place::Scheduled(_) | Place::Waiting | Place::Ready => {
-                let why = Failure::new(FailureReason::Cancelled, "cancelled before it started");
+                let when = if task.claim_no > 0 { "cancelled while it waited" } else { "cancelled before it started" };
+                let why = Failure::new(FailureReason::Cancelled, when);
                 self.end_unstarted(seq, AttemptState::Cancelled, State::Cancelled, why, now);
                 CancelOutcome::Cancelled
             }

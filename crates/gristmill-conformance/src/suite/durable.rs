@@ -8,7 +8,7 @@ use gristmill_core::durable::{
 use gristmill_core::workflow::{Ordered, Retried, Retry, Started, StepDraft, StepWord, WorkflowState};
 use gristmill_core::{
     CancelOutcome, Claimed, DeleteOutcome, Ending, Failure, FailureReason, LeaseRef, NewTask, ReleaseOutcome, Retention,
-    RetryOutcome, Settled, State, StoreErrorKind, TaskId, WorkerId,
+    RetryOutcome, Settled, Severity, State, StoreErrorKind, TaskId, WorkerId,
 };
 
 use super::bench::{ALL, Bench, KIND, secs};
@@ -481,6 +481,7 @@ pub async fn a_retry_by_hand_awaits_a_child_that_goes_on(bench: Bench<'_>) {
     let (id, member, of) = waits_for_workflow(&bench, worker).await;
     let waits = [remembered(0, "w", Kept::Workflow(of))];
     assert_eq!(bench.store.cancel(&[id]).await.expect("cancel"), [CancelOutcome::Cancelled]);
+    assert_eq!(bench.get(id).await.error.map(|error| error.message), Some("cancelled while it waited".to_owned()));
     assert_eq!(bench.store.retry(&[id]).await.expect("retry"), [RetryOutcome::Ready]);
     bench.sweep().await;
     assert_eq!((bench.memories(id).await, bench.of(of).await.state), (waits.to_vec(), WorkflowState::Running));
@@ -507,6 +508,7 @@ pub async fn a_retry_by_hand_is_still_the_workflow_that_it_became(bench: Bench<'
     let checkpoint = Checkpoint { memories, suspend, workflow: Some(Box::new(workflow)), ..Checkpoint::new(lease) };
     assert_eq!(bench.checkpoint(checkpoint).await, Settled::Done(State::Scheduled));
     assert_eq!(bench.store.cancel(&[id]).await.expect("cancel"), [CancelOutcome::Cancelled]);
+    assert_eq!(bench.get(id).await.error.map(|error| error.message), Some("cancelled while it waited".to_owned()));
     assert_eq!(bench.store.retry(&[id]).await.expect("retry"), [RetryOutcome::Ready]);
     bench.sweep().await;
     assert_eq!((bench.memories(id).await, bench.of(of).await.state), (vec![became], WorkflowState::Running));
@@ -737,7 +739,9 @@ pub async fn who_stands_still_goes_on_as_a_person_says(bench: Bench<'_>) {
         assert_eq!(bench.store.resume_task(id, how).await.expect("resume"), Resumed::NotPaused);
         assert_eq!(bench.suspend(lease, mismatch(false), Due::Never).await, Settled::Done(State::Scheduled));
         bench.none_is_ready(worker).await;
+        assert!(bench.stands_still().await.contains(&id.to_string()));
         assert_eq!(bench.store.resume_task(id, how).await.expect("resume"), Resumed::Done);
+        assert_eq!(bench.stands_still().await, "");
         assert_eq!(bench.claim_ids(worker, ALL).await, [id]);
         assert_eq!(bench.memories(id).await, left);
     }
@@ -745,6 +749,15 @@ pub async fn who_stands_still_goes_on_as_a_person_says(bench: Bench<'_>) {
     assert_eq!(bench.store.resume_task(nobody, Resume::Again).await.expect("resume"), Resumed::NotFound);
     let plain = bench.add().await;
     assert_eq!(bench.store.resume_task(plain, Resume::Again).await.expect("resume"), Resumed::NotPaused);
+}
+
+impl Bench<'_> {
+    /// What the store's check says of tasks that stand still; nothing if none does.
+    async fn stands_still(&self) -> String {
+        let findings = self.store.check().await.expect("check");
+        let found = findings.into_iter().find(|finding| finding.code == "stands_still" && finding.severity == Severity::Error);
+        found.map(|finding| finding.message).unwrap_or_default()
+    }
 }
 
 /// By hand, or when its time is over.

@@ -3,12 +3,15 @@
 //! A store brings its [`Answers`] to what all of them are asked; none can be left out. What only one of them has, its file or its
 //! server, it says by itself.
 
-use crate::{Finding, QueueInfo, Severity};
+use crate::{Finding, QueueInfo, Severity, TaskId};
 
 /// Rows up to which a store counts where there may be many; that far it is the number, and from there on "at least".
 pub const COUNT_MAX: i64 = 10_000;
 /// Tasks that should have been promoted this long ago, in milliseconds, show that nobody sweeps.
 pub const LATE_MS: i64 = 60_000;
+
+/// So many tasks that stand still are named.
+const NAMED_MAX: usize = 5;
 
 /// A task that was enqueued or tried so much later than now, in milliseconds, was so while the clock was ahead. Less is what the
 /// clocks of several machines may differ by.
@@ -33,6 +36,8 @@ pub struct Answers {
     pub overdue: i64,
     /// Tasks that are scheduled and were put off more than [`AHEAD_MS`] from now: enqueued then, or tried.
     pub ahead: i64,
+    /// Tasks that stand still, as their code parted from what they remember; at most [`COUNT_MAX`].
+    pub still: Vec<TaskId>,
     /// Tasks that could not be read.
     pub aside: Aside,
 }
@@ -78,7 +83,7 @@ impl Answers {
     /// What is said of them, in the order in which they are asked.
     #[must_use]
     pub fn findings(self) -> Vec<Finding> {
-        let Self { orphan_leases, lost_leases, overlap, ended_leases, owed, unserved, overdue, ahead, aside } = self;
+        let Self { orphan_leases, lost_leases, overlap, ended_leases, owed, unserved, overdue, ahead, still, aside } = self;
         let counts = [
             (Case::OrphanLease, orphan_leases),
             (Case::LostLease, lost_leases),
@@ -95,7 +100,7 @@ impl Answers {
             (Case::Overdue, overdue),
             (Case::Ahead, ahead),
         ];
-        counts.into_iter().map(|(case, count)| case.finding(count)).chain([aside.finding()]).collect()
+        counts.into_iter().map(|(case, count)| case.finding(count)).chain([stands_still(&still), aside.finding()]).collect()
     }
 }
 
@@ -197,6 +202,27 @@ impl Case {
     }
 }
 
+/// Of tasks that a person has to look at before they go on, some are named: no list finds them. `tasks` are those that stand still, as their
+/// code parted from what they remember; at most [`COUNT_MAX`].
+#[must_use]
+pub fn stands_still(tasks: &[TaskId]) -> Finding {
+    let (code, count) = ("stands_still", tasks.len());
+    let named: Vec<_> = tasks.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+    if named.is_empty() {
+        return Finding::ok(code, "no tasks that stand still, as their code has changed");
+    }
+    let at_least = if count as i64 >= COUNT_MAX { "at least " } else { "" };
+    let others = if count > named.len() { " and others" } else { "" };
+    let named = named.join(", ");
+    let message =
+        format!("{at_least}{count} tasks that stand still, as their code parted from what they remember: {named}{others}");
+    Finding::error(
+        code,
+        message,
+        "`tasks why` says of one where that is, and `tasks resume` lets it go on once workers have the right code",
+    )
+}
+
 impl Aside {
     fn finding(self) -> Finding {
         if self.reasons.is_empty() {
@@ -223,6 +249,7 @@ mod tests {
             unserved: Unserved::ByAny(count),
             overdue: count,
             ahead: count,
+            still: vec![TaskId::from_uuid(uuid::Uuid::nil()); count as usize],
             aside: Aside {
                 table: "aside",
                 reasons: reasons.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
@@ -245,11 +272,17 @@ mod tests {
             ("unserved", Warning, "2 ready tasks that no live worker serves"),
             ("overdue", Warning, "2 scheduled tasks that are due for more than a minute"),
             ("clock_ahead", Warning, "2 scheduled tasks that were put off while the clock was ahead"),
+            (
+                "stands_still",
+                Error,
+                "2 tasks that stand still, as their code parted from what they remember: \
+                 00000000-0000-0000-0000-000000000000, 00000000-0000-0000-0000-000000000000",
+            ),
             ("aside", Error, "tasks that could not be read were set aside: torn (3), no kind (1)"),
         ];
         assert_eq!(said, expected);
         assert!(findings.iter().all(|finding| !finding.hint.is_empty()), "{findings:?}");
-        assert_eq!(findings[8].hint, "look at them in the table aside; delete the rows when you are done");
+        assert_eq!(findings[9].hint, "look at them in the table aside; delete the rows when you are done");
     }
 
     #[test]
@@ -267,6 +300,7 @@ mod tests {
             ("unserved", "no ready tasks that no live worker serves"),
             ("overdue", "no scheduled tasks that are due for more than a minute"),
             ("clock_ahead", "no scheduled tasks that were put off while the clock was ahead"),
+            ("stands_still", "no tasks that stand still, as their code has changed"),
             ("aside", "no task was set aside as unreadable"),
         ];
         assert_eq!(said, expected);

@@ -1,6 +1,7 @@
 -- What a claim does with the rows of `head`: they leave ready, get a lease, or end if it is too late for them. Parts of a WITH.
 -- `own` locks the worker's row, which a repetition of this claim waits for; only if there is something to take, as a lock is
--- a write. In `gone` the places of the rows, which are locked, spare the search for each.
+-- a write. In `gone` the places of the rows, which are locked, spare the search for each. A member that is too late is reported by a function:
+-- a statement that may write to report would get ready for that with each claim.
 own AS MATERIALIZED (
   SELECT w.key FROM {s}.worker w
   WHERE w.key = $2 AND w.epoch = $3 AND w.expires_at > {now} AND EXISTS (SELECT FROM head)
@@ -21,9 +22,6 @@ own AS MATERIALIZED (
 ), expired AS (
   INSERT INTO {s}.outcome(id, seq, finished_at, keep_until, claim_no, attempt, crashes, state, ended, error)
   SELECT id, arrival, {now}, {keep}, claim_no + 1, attempt, crashes, 7, 4, $9
-  FROM body WHERE late AND found
-), told AS (
-  SELECT workflow, step, 4 AS ended, 1 AS n FROM body WHERE late AND found AND flags & {member} <> 0
-), reported AS (
-  {report}
+  FROM body
+  WHERE CASE WHEN NOT late OR NOT found THEN false WHEN flags & {member} = 0 THEN true ELSE {s}.report_late(workflow, step) END
 )

@@ -65,6 +65,9 @@ pub(super) fn end_unstarted(
 ) -> Result<(), Fault> {
     let (attempt, failure) = match state {
         State::Expired => (AttemptState::Expired, Failure::new(FailureReason::Expired, "not started by its deadline")),
+        _ if waiter.claim_no > 0 => {
+            (AttemptState::Cancelled, Failure::new(FailureReason::Cancelled, "cancelled while it waited"))
+        }
         _ => (AttemptState::Cancelled, Failure::new(FailureReason::Cancelled, "cancelled before it started")),
     };
     end_waiter(tx, state, attempt, waiter, id, retention, &failure)

@@ -29,7 +29,7 @@ pub(crate) use claim::claim;
 pub(crate) use durable::rows_of_event;
 pub(crate) use durable::{checkpoint, resume_task, send_event};
 pub(crate) use enqueue::enqueue;
-pub(crate) use place::entry;
+pub(crate) use place::{Lasts, entry};
 pub(crate) use release::{admit, unblock};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
 pub(crate) use schedule::standing;

@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use gristmill_core::{Flags, Place, State};
 use rusqlite::{OptionalExtension, params_from_iter};
@@ -64,26 +63,23 @@ pub(super) fn announce(tx: &mut Tx<'_>, place: Place, run_at: i64) {
     }
 }
 
-/// The last places of lines, as they are while nobody else comes into them: looked up once, however many are put behind them.
-#[derive(Default)]
-pub(super) struct Lasts(HashMap<(i64, i64), Option<Line>>);
+/// The last places of lines as one operation has come to know them, by queue and priority: looked up once, however many it puts behind them, of
+/// however many workflows. Whoever comes into a line meanwhile does so at the place of his arrival, which is nobody else's.
+pub(crate) type Lasts = HashMap<(i64, i64), Option<Line>>;
 
-impl Lasts {
-    /// A task at the end of its line, behind all that are ready, as one that was held back and comes only now: at the place of its arrival it
-    /// would pass by those that were ready long before it. It is the last then.
-    pub(super) fn behind(&mut self, tx: &Tx<'_>, waiter: Waiter) -> Result<Waiter, Fault> {
-        let last = match self.0.entry((waiter.queue, waiter.priority)) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(last(tx, &waiter)?),
-        };
-        let arrival = Line::of_arrival(waiter.key);
-        let waiter = match last.filter(|last| *last > arrival) {
-            Some(last) => Waiter { line: last.behind(), flags: waiter.flags.with(Flags::MOVED), ..waiter },
-            None => Waiter { line: arrival, flags: waiter.flags.without(Flags::MOVED), ..waiter },
-        };
-        *last = Some(waiter.line);
-        Ok(waiter)
-    }
+/// A task at the end of its line, behind all that are ready, as one that was held back and comes only now: at the place of its arrival it
+/// would pass by those that were ready long before it. It is the last then.
+pub(super) fn behind(tx: &mut Tx<'_>, waiter: Waiter) -> Result<Waiter, Fault> {
+    let line = (waiter.queue, waiter.priority);
+    let known = tx.lasts.get(&line).copied();
+    let last = known.map_or_else(|| last(tx, &waiter), Ok)?;
+    let arrival = Line::of_arrival(waiter.key);
+    let waiter = match last.filter(|last| *last > arrival) {
+        Some(last) => Waiter { line: last.behind(), flags: waiter.flags.with(Flags::MOVED), ..waiter },
+        None => Waiter { line: arrival, flags: waiter.flags.without(Flags::MOVED), ..waiter },
+    };
+    tx.lasts.insert(line, Some(waiter.line));
+    Ok(waiter)
 }
 
 fn last(tx: &Tx<'_>, waiter: &Waiter) -> Result<Option<Line>, Fault> {

@@ -25,6 +25,7 @@ const CHORDS_MAX: u64 = 200;
 const CHORD_MEMBERS: u64 = 20;
 /// Steps of the chain that runs alone.
 const ALONE_MAX: u64 = 300;
+const SWEPT: usize = 1_000;
 /// A worker that serves nothing else has started a task by then, whatever else the machine does.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -44,6 +45,8 @@ pub(super) struct Report {
     chord_start_per_s: f64,
     chord_drain_per_s: f64,
     ratio_chord: f64,
+    /// What sweeps do to the members once it is over, members a second: it is no part of the drain, and is not left to the next one.
+    chord_left_per_s: f64,
     /// The same group behind a step, which lets it go.
     behind_drain_per_s: f64,
     ratio_behind: f64,
@@ -75,11 +78,14 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
         start_chord(workflow(&client, bench), bench.tasks, false).await?;
         let start = rate(bench.tasks, since.elapsed());
         let chord = rate(bench.tasks + 1, measure::drain(&client, bench).await?);
+        let left = rate(bench.tasks + 1, sweep(&client).await?);
         start_chord(workflow(&client, bench), bench.tasks, true).await?;
         let behind = rate(bench.tasks + 2, measure::drain(&client, bench).await?);
+        sweep(&client).await?;
         start_chains(&client, bench, chains).await?;
         let chains = rate(chains * STEPS, measure::drain(&client, bench).await?);
-        turns.push(Turn { enqueue, plain, start, chord, behind, chains });
+        sweep(&client).await?;
+        turns.push(Turn { enqueue, plain, start, chord, left, behind, chains });
     }
     let peak_rss_mb = peak_rss_mb();
     let worker = client.worker().queue(QUEUE, bench.concurrency).start().await?;
@@ -99,6 +105,7 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
         chord_start_per_s: of(|turn| turn.start),
         chord_drain_per_s: of(|turn| turn.chord),
         ratio_chord: of(|turn| turn.chord / turn.plain),
+        chord_left_per_s: of(|turn| turn.left),
         behind_drain_per_s: of(|turn| turn.behind),
         ratio_behind: of(|turn| turn.behind / turn.plain),
         chains,
@@ -119,8 +126,16 @@ struct Turn {
     plain: f64,
     start: f64,
     chord: f64,
+    left: f64,
     behind: f64,
     chains: f64,
+}
+
+/// Does what workflows that are over leave to sweeps, at most so many members at once.
+async fn sweep(client: &Client) -> Result<Duration> {
+    let since = Instant::now();
+    while client.store().sweep(SWEPT).await?.next_due.is_some_and(|due| due.is_zero()) {}
+    Ok(since.elapsed())
 }
 
 /// A group with what joins it; behind a step, if that is wanted. The one that joins it takes no results: those are read, and not drained.

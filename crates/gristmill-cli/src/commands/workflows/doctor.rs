@@ -1,7 +1,7 @@
 use gristmill::core::limits::PAGE_ITEMS_MAX;
 use gristmill::core::workflow::{Member, StepState, WorkflowFilter, WorkflowRecord, WorkflowState};
 use gristmill::core::{Finding, Severity, WorkflowId};
-use gristmill::record::State;
+use gristmill::record::{Reason, State};
 use gristmill::{Client, TaskId};
 use serde::Serialize;
 
@@ -111,6 +111,12 @@ async fn look(workflow: &WorkflowRecord, client: &Client, all: &mut Vec<Held>) -
         for member in waiting(client, workflow.id, name).await? {
             let Some(why) = client.tasks().why(member.task).await? else { continue };
             for reason in &why.reasons {
+                // That one is looked at by itself, if it goes on.
+                if let Reason::AwaitsWorkflow { workflow, .. } = reason
+                    && client.workflows().get(*workflow).await?.is_some_and(|of| !of.state.is_final())
+                {
+                    continue;
+                }
                 let code = serde_json::to_value(reason).ok().and_then(|json| Some(json.get("code")?.as_str()?.to_owned()));
                 let code = code.unwrap_or_default();
                 let severity = match code.as_str() {

@@ -5,7 +5,6 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::cancel::{cancel_known, retry_known};
 use super::super::facts::facts;
-use super::super::place::Lasts;
 use super::super::release::unblock_known;
 use super::super::sweep::count;
 use super::kept::{Kept, read};
@@ -73,7 +72,7 @@ pub(in super::super) fn go_on_with_chores(tx: &mut Tx<'_>, limit: usize) -> Resu
 
 /// Does something to the members of a step, from a place on. The place from which on it is not done, if there was too much to do.
 fn part(tx: &mut Tx<'_>, kept: &mut Kept, step: u32, chore: Chore, from: u32) -> Result<Option<u32>, Fault> {
-    let (mut from, mut lasts) = (from, Lasts::default());
+    let mut from = from;
     loop {
         let members = members(tx.conn, (kept.id, step), chore, from)?;
         for member in &members {
@@ -82,7 +81,7 @@ fn part(tx: &mut Tx<'_>, kept: &mut Kept, step: u32, chore: Chore, from: u32) ->
             }
             let reopened = match member.todo {
                 Todo::LetGo(waiter) => {
-                    unblock_known(tx, &mut lasts, waiter)?;
+                    unblock_known(tx, waiter)?;
                     None
                 }
                 Todo::Cancel => {
