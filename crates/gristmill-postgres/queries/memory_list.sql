@@ -6,5 +6,5 @@ SELECT {now}, m.position, m.name, m.occurrence, CASE WHEN t.told IS NULL THEN m.
 FROM (VALUES (1)) AS one(row)
 LEFT JOIN {s}.memory m ON m.task = $2 AND m.seq = coalesce((SELECT l.seq FROM {s}.lease l WHERE l.id = $2), m.seq)
 LEFT JOIN LATERAL (
-  SELECT CASE WHEN m.code = 4 THEN (SELECT payload FROM {s}.event WHERE name = m.text AND (m.until IS NULL OR sent_at <= m.until)) END AS told OFFSET 0
+  SELECT CASE WHEN m.code = 4 THEN (SELECT payload FROM {s}.event WHERE name = m.text AND (m.until IS NULL OR least(sent_at, {now}) <= m.until)) END AS told OFFSET 0
 ) t ON true

@@ -159,7 +159,7 @@ queries! {
     MemoryPut "memory_put" [UUID, INT8, INT4_ARRAY, TEXT_ARRAY, INT4_ARRAY, INT2_ARRAY, TEXT_ARRAY, INT8_ARRAY, TEXT_ARRAY, INT4];
     MemorySay "memory_say" [UUID, INT4, TEXT];
     MemoryTasks "memory_tasks" [UUID, INT8];
-    MemoryTold "memory_told" [TEXT_ARRAY, TEXT_ARRAY, UUID_ARRAY];
+    MemoryTold "memory_told" [INT8, TEXT_ARRAY, TEXT_ARRAY, UUID_ARRAY];
     MigrationExists "migration_exists" [TEXT];
     MigrationInsert "migration_insert" [INT8, INT8, TEXT, TEXT];
     MigrationList "migration_list" [];

@@ -1,2 +1,2 @@
 -- Index: the unique one on name.
-SELECT payload, sent_at FROM gristmill_event WHERE name = ?1 AND keep_until > ?2
+SELECT payload, min(sent_at, ?2) FROM gristmill_event WHERE name = ?1 AND keep_until > ?2

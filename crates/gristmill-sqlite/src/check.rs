@@ -1,6 +1,7 @@
 use gristmill_core::kit::check::{AHEAD_MS, Answers, Aside, COUNT_MAX, LATE_MS, Overlap, Unserved};
+use gristmill_core::kit::encode::attempt_state_of;
 use gristmill_core::kit::migrate;
-use gristmill_core::{Finding, Severity, StoreError, StoreErrorKind, TaskId, Timestamp};
+use gristmill_core::{AttemptState, Finding, Severity, StoreError, StoreErrorKind, TaskId, Timestamp};
 use rusqlite::{Connection, ToSql, TransactionBehavior, params};
 
 use crate::directory;
@@ -103,7 +104,9 @@ fn answers(view: &mut View<'_>) -> Result<Answers, Fault> {
 
 fn still(conn: &Connection) -> Result<Vec<TaskId>, Fault> {
     let mut list = conn.prepare(sql::CHECK_STILL)?;
-    let rows = list.query_map([COUNT_MAX], |row| Ok(row.get_ref(0)?.as_blob().ok().and_then(TaskId::from_slice)))?;
+    let rows = list.query_map(params![COUNT_MAX, attempt_state_of(AttemptState::Snoozed)], |row| {
+        Ok(row.get_ref(0)?.as_blob().ok().and_then(TaskId::from_slice))
+    })?;
     Ok(rows.filter_map(Result::transpose).collect::<Result<_, _>>()?)
 }
 

@@ -44,6 +44,7 @@ list![
     a_retry_by_hand_awaits_a_child_that_goes_on,
     a_retry_by_hand_is_still_the_workflow_that_it_became,
     who_runs_just_now_is_told_of_an_event_that_is_kept_for_no_time,
+    an_event_of_a_clock_that_was_ahead_has_come_in_time,
     only_who_stands_still_is_resumed,
     a_child_that_is_forgotten_is_cancelled,
     who_stands_still_goes_on_as_a_person_says,
@@ -535,6 +536,21 @@ pub async fn who_runs_just_now_is_told_of_an_event_that_is_kept_for_no_time(benc
     bench.pass_with(worker, secs(2)).await;
     assert_eq!(bench.suspend(lease, other, Due::Never).await, Settled::Done(State::Ready));
     assert_eq!(bench.memories(id).await, [value(0, "a", "1"), value(1, "b", "2")]);
+}
+
+/// Else its task would be let go for it again and again, and not be given it.
+pub async fn an_event_of_a_clock_that_was_ahead_has_come_in_time(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let id = bench.add().await;
+    let now = bench.env.now();
+    bench.time.set(now.saturating_add(secs(3_600)));
+    assert_eq!(bench.send(event("a", "1").kept_for(secs(7_200))).await, Sent::Stored);
+    bench.time.set(now);
+    let lease = bench.claim_one(worker).await.lease;
+    let until = now.saturating_add(secs(600));
+    let waits = remembered(0, "a", Kept::Event { name: "a".to_owned(), until: Some(until) });
+    assert_eq!(bench.suspend(lease, waits, Due::At(until)).await, Settled::Done(State::Ready));
+    assert_eq!(bench.memories(id).await, [value(0, "a", "1")]);
 }
 
 fn mismatch(position: u32) -> Memory {

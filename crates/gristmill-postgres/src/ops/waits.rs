@@ -76,7 +76,7 @@ impl Awaited {
         if !of_events.is_empty() {
             let (awaits, tasks): (Vec<&str>, Vec<Uuid>) = of_events.iter().map(|(awaits, task)| (awaits.as_str(), *task)).unzip();
             let names: Vec<&str> = awaits.iter().map(|awaits| name_of(awaits).unwrap_or_default()).collect();
-            given = s.execute(Q::MemoryTold, &[&awaits, &names, &tasks]).await?;
+            given = s.execute(Q::MemoryTold, &[&s.now, &awaits, &names, &tasks]).await?;
         }
         Ok(given + disarm(s, others).await?)
     }

@@ -459,6 +459,7 @@ async fn an_event_that_was_sent_in_time_has_not_timed_out() {
     let kept = Kept::Event { name: "go".to_owned(), until: Some(until) };
     house.store.checkpoint(to_wait(lease, remembers(kept.clone()))).await.unwrap();
     let sent = until.as_millis();
+    house.time.advance(Duration::from_secs(1));
     house
         .run(&format!("INSERT INTO event(name, payload, sent_at, keep_until) VALUES ('go', '7', {sent} + 1, 9000000000000)"))
         .await;
@@ -642,8 +643,8 @@ async fn who_waits_is_found_by_an_index() {
         ),
         (
             include_str!("../../queries/memory_told.sql"),
-            "text[], text[], uuid[]",
-            format!("ARRAY['event:10'], ARRAY['10'], ARRAY[{nil}::uuid]"),
+            "bigint, text[], text[], uuid[]",
+            format!("1, ARRAY['event:10'], ARRAY['10'], ARRAY[{nil}::uuid]"),
             "memory_awaits",
         ),
         (

@@ -111,7 +111,12 @@ impl<'a> Workflow<'a, InAttempt<'a>> {
             let end = {
                 // What waits beside it must not end the attempt before it is known whether this one waits.
                 let _goes_on = attempt.journal.run();
-                attempt.end_of(id).await?
+                let end = attempt.end_of(id).await;
+                if let Err(error) = &end {
+                    // Else what waits beside it would end the attempt, and be all that is awaited.
+                    attempt.may_break(&place.name, error);
+                }
+                end?
             };
             match end {
                 None => Err(attempt.wait_for(Wait::of(place.keep(Kept::Workflow(id)))).await),

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
@@ -55,6 +55,13 @@ struct Pages {
     mismatch: Option<Mismatch>,
     /// A step is not over, and the attempt has failed with that, whatever its handler makes of it.
     broken: Option<Broken>,
+    /// Something else was asked for after that, and the attempt goes no further.
+    past_broken: bool,
+    /// When what is remembered was read, by the store's clock.
+    read_at: Option<Timestamp>,
+    /// Events that had not come by then, and those that were found to have come when it was read again.
+    awaited: BTreeSet<u32>,
+    came: BTreeMap<u32, String>,
     /// That is remembered, and nobody should take it for what is so now.
     stood_still: bool,
     /// How the attempt ends, once it is over.
@@ -175,6 +182,9 @@ impl Journal {
             let bytes = remembered.values().map(bytes).sum();
             let mut pages = self.pages();
             pages.ahead = Some(memories.now.as_millis() - now.as_millis());
+            pages.read_at = Some(memories.now);
+            pages.awaited =
+                remembered.values().filter(|of| matches!(of.kept, Kept::Event { .. })).map(|of| of.position).collect();
             (pages.remembered, pages.bytes) = (remembered, bytes);
         }
         Begin::Run
@@ -203,9 +213,12 @@ impl Journal {
         let occurrence = *count;
         *count += 1;
         let remembered = pages.remembered.remove(&position);
-        if let (None, Some(broken)) = (&remembered, &pages.broken) {
-            // What was done because of that would be found where the step's success leads elsewhere.
-            return Err(broken.error());
+        let is_known = remembered.as_ref().is_some_and(|memory| memory.name == name && memory.occurrence == occurrence);
+        if pages.broken.is_some() && !is_known {
+            // What was done because of that would be found where the step's success leads elsewhere. No error: a handler that asks again until
+            // it has its way would keep its thread for ever.
+            pages.past_broken = true;
+            return Ok(Asked::Elsewhere);
         }
         Ok(match remembered {
             // What events tell is counted when it is there: nobody knows before how much it is.
@@ -254,9 +267,31 @@ impl Journal {
         self.pages().broken.get_or_insert(Broken { what, step });
     }
 
-    /// How the attempt ends where it would wait, though a step of it has failed: to wait would put off what is to be tried again.
+    /// How the attempt ends where it would wait, though a step of it has failed: to wait would put off what is to be tried again. Where it
+    /// stands still, as it has asked for something else before that, it does so.
     pub(crate) fn broken(&self) -> Option<Error> {
-        self.open.get()?.pages().broken.as_ref().map(Broken::error)
+        let pages = self.open.get()?.pages();
+        pages.broken.as_ref().filter(|_| pages.mismatch.is_none()).map(Broken::error)
+    }
+
+    /// Whether what is remembered was read when this time was over.
+    pub(super) fn was_read_after(&self, until: Timestamp) -> bool {
+        self.pages().read_at.is_some_and(|at| at >= until)
+    }
+
+    /// What is remembered was read again: of events that had not come, those that have.
+    pub(super) fn read_again(&self, memories: Memories) {
+        let mut pages = self.pages();
+        pages.read_at = Some(memories.now);
+        for memory in memories.kept {
+            if let (true, Kept::Value(payload)) = (pages.awaited.contains(&memory.position), memory.kept) {
+                pages.came.insert(memory.position, payload);
+            }
+        }
+    }
+
+    pub(super) fn take_what_came(&self, position: u32) -> Option<String> {
+        self.pages().came.remove(&position)
     }
 
     /// Counts what is about to be remembered.
@@ -366,7 +401,7 @@ impl Journal {
     pub(crate) fn only_waits(&self, on_thread: bool) -> bool {
         let Some(open) = self.open.get() else { return false };
         let pages = open.pages();
-        let waits = !pages.waits.is_empty() || pages.mismatch.is_some();
+        let waits = !pages.waits.is_empty() || pages.mismatch.is_some() || pages.past_broken;
         waits && pages.running == 0 && (on_thread || pages.threads == 0)
     }
 

@@ -120,16 +120,16 @@ impl Attempt {
 
     /// The value of an event that came in time, but after this attempt has begun and read what the task remembers: to answer that it did not come
     /// would lose it.
-    pub(super) async fn came_meanwhile(&self, place: &Place) -> Result<Option<String>> {
+    pub(super) async fn came_meanwhile(&self, place: &Place, until: Timestamp) -> Result<Option<String>> {
         if self.journal.lease.is_none() || self.journal.replays() {
             return Ok(None);
         }
-        let memories = self.memories().await?.kept;
-        let here = memories.into_iter().find(|memory| memory.position == place.position);
-        Ok(here.and_then(|memory| match memory.kept {
-            Kept::Value(payload) => Some(payload),
-            _ => None,
-        }))
+        // Once for all that were to come by the same time.
+        if !self.journal.was_read_after(until) {
+            let memories = self.memories().await?;
+            self.journal.read_again(memories);
+        }
+        Ok(self.journal.take_what_came(place.position))
     }
 
     /// Waits until the attempt is over, in which it does not return to a handler that is dropped.
@@ -138,11 +138,11 @@ impl Attempt {
         Suspended { id: self.id }.into()
     }
 
-    /// The same until a time that was just given. Where a step runs beside it, that is kept at once: should the step fail, or the worker crash, the
-    /// time would begin anew with each attempt, and might never be over.
+    /// The same until a time that was just given. Where a step runs beside it, or has failed, that is kept at once: should the step fail, or the worker
+    /// crash, the time would begin anew with each attempt, and might never be over.
     pub(super) async fn wait_until(&self, memory: Memory, until: Timestamp) -> Error {
         let mut wait = Wait { until: Some(until), is_unkept: true, ..Wait::of(memory) };
-        if self.journal.has_steps() {
+        if self.journal.has_steps() || self.journal.broken().is_some() {
             wait.is_unkept = false;
             if let Err(error) = self.keep_waits(vec![wait.memory.clone()]).await {
                 return error;

@@ -10,7 +10,7 @@ use crate::attempt::Attempt;
 use crate::core::durable::Kept;
 use crate::core::{Failure, FailureReason, failpoint};
 use crate::error::What;
-use crate::{Context, Result};
+use crate::{Context, Error, Result};
 
 impl<S> Context<S> {
     /// Runs a piece of the handler once, and remembers what it gave: a later attempt is given that, and does not run it. See
@@ -115,6 +115,27 @@ impl Attempt {
         W: AsyncFnOnce() -> Result<T>,
     {
         let _running = self.journal.run_step();
+        let name = place.name.clone();
+        let done = self.try_step(place, work).await;
+        if let Err(error) = &done {
+            self.may_break(&name, error);
+        }
+        done
+    }
+
+    /// An attempt goes no further behind what failed and is to be tried again.
+    pub(super) fn may_break(&self, name: &str, error: &Error) {
+        if error.what != What::Fail {
+            let failure = error.failure().unwrap_or_else(|| Failure::new(FailureReason::Error, error.to_string()));
+            self.journal.broke(name, error.what, failure);
+        }
+    }
+
+    async fn try_step<T, W>(&self, place: Place, work: W) -> Result<T>
+    where
+        T: Serialize,
+        W: AsyncFnOnce() -> Result<T>,
+    {
         self.keep_waits(self.journal.take_unkept()).await?;
         let outcome = {
             let work = pin!(async { work().await });
@@ -136,8 +157,6 @@ impl Attempt {
             }
             Err(error) => {
                 drop(self.journal.take_children(place.position));
-                let failure = error.failure().unwrap_or_else(|| Failure::new(FailureReason::Error, error.to_string()));
-                self.journal.broke(&place.name, error.what, failure);
                 Err(error)
             }
         }

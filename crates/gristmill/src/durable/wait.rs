@@ -120,7 +120,7 @@ impl<S> Context<S> {
             if let Some(until) = until
                 && until <= attempt.store_now().await?
             {
-                if let Some(payload) = attempt.came_meanwhile(&place).await? {
+                if let Some(payload) = attempt.came_meanwhile(&place, until).await? {
                     return attempt.read(&place, &payload).map(Some);
                 }
                 attempt.remember(place.keep(Kept::TimedOut)).await?;

@@ -8,6 +8,7 @@ use crate::core::workflow::references;
 use crate::core::{Claimed, InvalidInput, LeaseKey, LeaseRef, StoreError};
 use crate::durable::{Begin, Journal, Recorded};
 use crate::worker::execute::{self, End};
+use crate::workflow::NESTED;
 
 /// How far the code of today comes with what a task remembers; see [`Harness::replay`].
 #[derive(Clone, Debug)]
@@ -65,11 +66,6 @@ impl Harness {
             let problem = format!("`{}` is none of this application; register it", recorded.kind);
             return Err(StoreError::from(InvalidInput::new("task", problem)).into());
         }
-        if references(&recorded.args).is_ok_and(|found| !found.is_empty()) {
-            let problem =
-                "refer to results of other steps, which are not part of what was exported; put them there in their place";
-            return Err(StoreError::from(InvalidInput::new("args", problem)).into());
-        }
         let mut claimed = Claimed {
             lease: LeaseRef { id: recorded.id, fence: env.fence(), key: LeaseKey::default() },
             kind: recorded.kind.as_str().into(),
@@ -96,6 +92,12 @@ impl Harness {
         memories.kept.retain(|memory| memory.position != MISMATCH_AT);
         if let Begin::Replaced(_) = attempt.journal.begin(memories, env.now()) {
             return Ok(Replayed::Replaced);
+        }
+        // The arguments of a workflow that is a task are one, with references of its own.
+        if recorded.kind != NESTED && references(&recorded.args).is_ok_and(|found| !found.is_empty()) {
+            let problem =
+                "refer to results of other steps, which are not part of what was exported; put them there in their place";
+            return Err(StoreError::from(InvalidInput::new("args", problem)).into());
         }
         let attempt = Arc::new(attempt);
         Ok(match execute::run(&attempt, claimed).await {

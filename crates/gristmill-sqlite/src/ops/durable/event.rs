@@ -52,7 +52,7 @@ pub(in super::super) fn tell(tx: &mut Tx<'_>, limit: usize) -> Result<bool, Faul
             Ok((row.get::<_, i64>(0)?, row.get::<_, Lossy>(1)?, (row.get::<_, Lossy>(2)?, row.get::<_, i64>(3)?)))
         });
         let Some((seq, Lossy(name), (Lossy(payload), sent_at))) = untold.optional()? else { return Ok(false) };
-        if !tell_of(tx, &Awaits::Event(name), (&payload, sent_at), &mut budget)? || !budget.take() {
+        if !tell_of(tx, &Awaits::Event(name), (&payload, sent_at.min(tx.now.as_millis())), &mut budget)? || !budget.take() {
             return Ok(true);
         }
         tx.conn.prepare_cached(sql::EVENT_TOLD)?.execute([seq])?;
