@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use gristmill_core::durable::{
-    Checkpoint, Due, EVENT_KEPT, Kept, MISMATCH_AT, Memory, Mismatch, NewEvent, Resume, Resumed, Sent,
-};
+use gristmill_core::durable::{Checkpoint, Due, EVENT_KEPT, Kept, Memory, NewEvent, Sent};
 use gristmill_core::workflow::{Ordered, Retried, Retry, Started, StepDraft, StepWord, WorkflowState};
 use gristmill_core::{
     CancelOutcome, Claimed, DeleteOutcome, Ending, Failure, FailureReason, LeaseRef, NewTask, ReleaseOutcome, Retention,
-    RetryOutcome, Settled, Severity, State, StoreErrorKind, TaskId, WorkerId,
+    RetryOutcome, Settled, State, StoreErrorKind, TaskId, WorkerId,
 };
 
 use super::bench::{ALL, Bench, KIND, secs};
@@ -32,7 +30,6 @@ list![
     a_workflow_that_has_ended_already_is_not_waited_for,
     what_a_cancelled_task_has_started_is_cancelled,
     a_member_that_waits_keeps_its_step_open,
-    a_mismatch_over_an_ended_child_stays_scheduled,
     a_child_left_behind_makes_no_later_sleep_due,
     a_child_left_behind_is_cancelled_with_its_task,
     a_repetition_after_a_lost_answer_brings_nothing_again,
@@ -45,18 +42,15 @@ list![
     a_retry_by_hand_is_still_the_workflow_that_it_became,
     who_runs_just_now_is_told_of_an_event_that_is_kept_for_no_time,
     an_event_of_a_clock_that_was_ahead_has_come_in_time,
-    only_who_stands_still_is_resumed,
-    a_child_that_is_forgotten_is_cancelled,
-    who_stands_still_goes_on_as_a_person_says,
     what_is_remembered_goes_with_its_task,
     many_wait_for_one,
 ];
 
-fn value(position: u32, name: &str, json: &str) -> Memory {
+pub(super) fn value(position: u32, name: &str, json: &str) -> Memory {
     remembered(position, name, Kept::Value(json.to_owned()))
 }
 
-fn remembered(position: u32, name: &str, kept: Kept) -> Memory {
+pub(super) fn remembered(position: u32, name: &str, kept: Kept) -> Memory {
     Memory { position, name: name.to_owned(), occurrence: 0, kept }
 }
 
@@ -73,15 +67,15 @@ impl Bench<'_> {
         self.store.checkpoint(checkpoint).await.expect("checkpoint")
     }
 
-    async fn remember(&self, lease: LeaseRef, memories: Vec<Memory>) -> Settled {
+    pub(super) async fn remember(&self, lease: LeaseRef, memories: Vec<Memory>) -> Settled {
         self.checkpoint(Checkpoint { memories, ..Checkpoint::new(lease) }).await
     }
 
-    async fn suspend(&self, lease: LeaseRef, memory: Memory, due: Due) -> Settled {
+    pub(super) async fn suspend(&self, lease: LeaseRef, memory: Memory, due: Due) -> Settled {
         self.checkpoint(Checkpoint { memories: vec![memory], suspend: Some(due), ..Checkpoint::new(lease) }).await
     }
 
-    async fn memories(&self, id: TaskId) -> Vec<Memory> {
+    pub(super) async fn memories(&self, id: TaskId) -> Vec<Memory> {
         let memories = self.store.memories(id).await.expect("memories");
         assert_eq!(memories.now, self.env.now(), "told by the store's clock");
         memories.kept
@@ -92,7 +86,7 @@ impl Bench<'_> {
     }
 
     /// Lets time pass in which this worker lives on; what is due then is ready.
-    async fn pass_with(&self, worker: WorkerId, mut by: Duration) {
+    pub(super) async fn pass_with(&self, worker: WorkerId, mut by: Duration) {
         while by > Duration::ZERO {
             let step = by.min(secs(20));
             self.pass(step);
@@ -102,12 +96,12 @@ impl Bench<'_> {
         self.sweep().await;
     }
 
-    async fn none_is_ready(&self, worker: WorkerId) {
+    pub(super) async fn none_is_ready(&self, worker: WorkerId) {
         assert_eq!(self.claim_ids(worker, ALL).await, []);
     }
 
     /// Lets one run that waits.
-    async fn let_go(&self, id: TaskId) {
+    pub(super) async fn let_go(&self, id: TaskId) {
         assert_eq!(self.store.release(&[id]).await.expect("release"), [ReleaseOutcome::Released]);
     }
 
@@ -355,7 +349,7 @@ pub async fn events_and_who_waits_are_listed(bench: Bench<'_>) {
 }
 
 /// A task that has started a workflow of one step and awaits its end; what it did that with.
-async fn waits_for_workflow(bench: &Bench<'_>, worker: WorkerId) -> (TaskId, Claimed, gristmill_core::WorkflowId) {
+pub(super) async fn waits_for_workflow(bench: &Bench<'_>, worker: WorkerId) -> (TaskId, Claimed, gristmill_core::WorkflowId) {
     let id = bench.add().await;
     let lease = bench.claim_one(worker).await.lease;
     let workflow = bench.workflow(vec![StepDraft::one("only", KIND, ())]);
@@ -553,24 +547,6 @@ pub async fn an_event_of_a_clock_that_was_ahead_has_come_in_time(bench: Bench<'_
     assert_eq!(bench.memories(id).await, [value(0, "a", "1")]);
 }
 
-fn mismatch(position: u32) -> Memory {
-    let mismatch = Mismatch { position, expected: "b".to_owned(), found: Some("x".to_owned()), fails: false };
-    remembered(MISMATCH_AT, "", Kept::Mismatch(mismatch))
-}
-
-/// Else it would run again and again, and stand still each time.
-pub async fn a_mismatch_over_an_ended_child_stays_scheduled(bench: Bench<'_>) {
-    let worker = bench.worker().await;
-    let (id, member, _) = waits_for_workflow(&bench, worker).await;
-    assert_eq!(bench.settle(member.lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
-    let lease = bench.claim_one(worker).await.lease;
-    assert_eq!(bench.suspend(lease, mismatch(0), Due::Never).await, Settled::Done(State::Scheduled));
-    bench.sweep().await;
-    bench.none_is_ready(worker).await;
-    assert_eq!(bench.store.resume_task(id, Resume::Again).await.expect("resume"), Resumed::Done);
-    assert_eq!(bench.claim_ids(worker, ALL).await, [id]);
-}
-
 /// Nor does an event that nobody waits for any more.
 pub async fn a_child_left_behind_makes_no_later_sleep_due(bench: Bench<'_>) {
     let worker = bench.worker().await;
@@ -700,80 +676,6 @@ pub async fn a_backoff_is_not_cut_short(bench: Bench<'_>) {
     bench.none_is_ready(worker).await;
     bench.pass_with(worker, secs(60)).await;
     assert_eq!(bench.claim_ids(worker, ALL).await, [waits, parent]);
-}
-
-/// Not one that runs, is put off, or has ended.
-pub async fn only_who_stands_still_is_resumed(bench: Bench<'_>) {
-    let worker = bench.worker().await;
-    let id = bench.add().await;
-    let resume = async || bench.store.resume_task(id, Resume::Forget).await.expect("resume");
-    let lease = bench.claim_one(worker).await.lease;
-    assert_eq!(bench.suspend(lease, mismatch(0), Due::Never).await, Settled::Done(State::Scheduled));
-    bench.let_go(id).await;
-    assert_eq!(resume().await, Resumed::NotPaused, "it is ready");
-    let lease = bench.claim_one(worker).await.lease;
-    assert_eq!(resume().await, Resumed::NotPaused, "it runs");
-    assert_eq!(bench.settle(lease, Ending::Retry { delay: secs(60) }).await, Settled::Done(State::Scheduled));
-    assert_eq!(resume().await, Resumed::NotPaused, "it is put off");
-    bench.pass_with(worker, secs(60)).await;
-    let lease = bench.claim_one(worker).await.lease;
-    assert_eq!(bench.settle(lease, Ending::Failed).await, Settled::Done(State::Failed));
-    assert_eq!(resume().await, Resumed::NotPaused, "it has ended");
-    assert_eq!(bench.memories(id).await, [mismatch(0)]);
-}
-
-/// Nobody would ask for its result.
-pub async fn a_child_that_is_forgotten_is_cancelled(bench: Bench<'_>) {
-    let worker = bench.worker().await;
-    let (id, member, of) = waits_for_workflow(&bench, worker).await;
-    bench.let_go(id).await;
-    let lease = bench.claim_one(worker).await.lease;
-    assert_eq!(bench.suspend(lease, mismatch(0), Due::Never).await, Settled::Done(State::Scheduled));
-    assert_eq!(bench.store.resume_task(id, Resume::Forget).await.expect("resume"), Resumed::Done);
-    bench.sweep().await;
-    assert_eq!((bench.memories(id).await, bench.of(of).await.state), (vec![], WorkflowState::Cancelling));
-    assert_eq!(bench.settle(member.lease, Ending::Cancelled).await, Settled::Done(State::Cancelled));
-    assert_eq!(bench.of(of).await.state, WorkflowState::Cancelled);
-}
-
-/// In each of the ways.
-pub async fn who_stands_still_goes_on_as_a_person_says(bench: Bench<'_>) {
-    let worker = bench.worker().await;
-    let mismatch = |fails| {
-        let mismatch = Mismatch { position: 1, expected: "b".to_owned(), found: Some("x".to_owned()), fails };
-        remembered(MISMATCH_AT, "", Kept::Mismatch(mismatch))
-    };
-    let (a, b) = (value(0, "a", "1"), value(1, "b", "2"));
-    for (how, left) in [
-        (Resume::Again, vec![a.clone(), b.clone()]),
-        (Resume::Forget, vec![a.clone()]),
-        (Resume::Fail, vec![a.clone(), b.clone(), mismatch(true)]),
-    ] {
-        let id = bench.add().await;
-        let lease = bench.claim_one(worker).await.lease;
-        bench.remember(lease, vec![a.clone(), b.clone()]).await;
-        assert_eq!(bench.store.resume_task(id, how).await.expect("resume"), Resumed::NotPaused);
-        assert_eq!(bench.suspend(lease, mismatch(false), Due::Never).await, Settled::Done(State::Scheduled));
-        bench.none_is_ready(worker).await;
-        assert!(bench.stands_still().await.contains(&id.to_string()));
-        assert_eq!(bench.store.resume_task(id, how).await.expect("resume"), Resumed::Done);
-        assert_eq!(bench.stands_still().await, "");
-        assert_eq!(bench.claim_ids(worker, ALL).await, [id]);
-        assert_eq!(bench.memories(id).await, left);
-    }
-    let nobody = bench.env.task_id();
-    assert_eq!(bench.store.resume_task(nobody, Resume::Again).await.expect("resume"), Resumed::NotFound);
-    let plain = bench.add().await;
-    assert_eq!(bench.store.resume_task(plain, Resume::Again).await.expect("resume"), Resumed::NotPaused);
-}
-
-impl Bench<'_> {
-    /// What the store's check says of tasks that stand still; nothing if none does.
-    async fn stands_still(&self) -> String {
-        let findings = self.store.check().await.expect("check");
-        let found = findings.into_iter().find(|finding| finding.code == "stands_still" && finding.severity == Severity::Error);
-        found.map(|finding| finding.message).unwrap_or_default()
-    }
 }
 
 /// By hand, or when its time is over.

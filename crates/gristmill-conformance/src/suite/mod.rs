@@ -29,6 +29,7 @@ pub mod retry;
 pub mod schedule;
 pub mod schedules;
 pub mod settle;
+pub mod stands_still;
 pub mod ticks;
 pub mod unknown_types;
 pub mod wait;
@@ -142,6 +143,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         workflows::CHECKS,
         reruns::CHECKS,
         durable::CHECKS,
+        stands_still::CHECKS,
     ]
     .into_iter()
     .flatten()

@@ -27,6 +27,7 @@ mod nudges;
 mod pooler;
 mod proxy;
 mod races;
+mod repair;
 mod replies;
 mod restart;
 mod roles;

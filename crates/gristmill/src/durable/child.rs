@@ -94,8 +94,8 @@ impl<'a> Workflow<'a, InAttempt<'a>> {
     pub fn run<T: DeserializeOwned + 'a>(self) -> Waiting<'a, T> {
         let name = self.name().to_owned();
         let (written, InAttempt(attempt)) = self.written();
-        let asked = attempt.ask(name);
-        Box::pin(async move {
+        let asked = attempt.ask(name.clone());
+        let given = async move {
             let (place, id) = match asked? {
                 Asked::New(place) => {
                     attempt.begin_new(&place).await?;
@@ -111,12 +111,7 @@ impl<'a> Workflow<'a, InAttempt<'a>> {
             let end = {
                 // What waits beside it must not end the attempt before it is known whether this one waits.
                 let _goes_on = attempt.journal.run();
-                let end = attempt.end_of(id).await;
-                if let Err(error) = &end {
-                    // Else what waits beside it would end the attempt, and be all that is awaited.
-                    attempt.may_break(&place.name, error);
-                }
-                end?
+                attempt.end_of(id).await?
             };
             match end {
                 None => Err(attempt.wait_for(Wait::of(place.keep(Kept::Workflow(id)))).await),
@@ -130,7 +125,8 @@ impl<'a> Workflow<'a, InAttempt<'a>> {
                     attempt.failed(&place.name, failure)
                 }
             }
-        })
+        };
+        Box::pin(async move { attempt.given(&name, given).await })
     }
 }
 

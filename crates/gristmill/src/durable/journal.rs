@@ -53,7 +53,7 @@ struct Pages {
     /// What steps that run have enqueued.
     children: HashMap<u32, Children>,
     mismatch: Option<Mismatch>,
-    /// A step is not over, and the attempt has failed with that, whatever its handler makes of it.
+    /// Something is not over, and the attempt has failed with that, whatever its handler makes of it.
     broken: Option<Broken>,
     /// Something else was asked for after that, and the attempt goes no further.
     past_broken: bool,
@@ -81,7 +81,7 @@ pub(super) struct Wait {
     pub(super) is_unkept: bool,
 }
 
-/// A step that failed and is to be run again by the next attempt.
+/// A step, or whatever else was asked for, that failed and is to be tried again by the next attempt.
 #[derive(Clone, Debug)]
 struct Broken {
     what: What,
@@ -261,10 +261,12 @@ impl Journal {
         false
     }
 
-    /// A step failed and is not over: the first of several counts.
+    /// What was asked for failed and is not over: the first of several counts. Not the errors of what is told that the attempt is over.
     pub(super) fn broke(&self, name: &str, what: What, failure: Failure) {
-        let step = StepFailed { name: name.to_owned(), failure };
-        self.pages().broken.get_or_insert(Broken { what, step });
+        if !self.open().closed.is_cancelled() {
+            let step = StepFailed { name: name.to_owned(), failure };
+            self.pages().broken.get_or_insert(Broken { what, step });
+        }
     }
 
     /// How the attempt ends where it would wait, though a step of it has failed: to wait would put off what is to be tried again. Where it
@@ -595,5 +597,57 @@ mod tests {
             assert_eq!(checkpoint.suspend, Some(Due::Never));
             assert!(journal.ask(task, "more".to_owned()).is_err(), "the attempt is over");
         }
+    }
+
+    fn journal(env: &Env, task: crate::TaskId, at: i64, kept: Vec<Memory>) -> Journal {
+        let journal = Journal::new(Some(LeaseRef { id: task, fence: env.fence(), key: LeaseKey::default() }));
+        assert_eq!(journal.begin(Memories { now: Timestamp::from_millis(at), kept }, env.now()), Begin::Run);
+        journal
+    }
+
+    /// Or each of a thousand that were not told in time would read all thousand.
+    #[test]
+    fn what_came_is_read_once_for_all_events_of_one_time() {
+        let (env, at) = (Env::system(), Timestamp::from_millis);
+        let event = |name: &str| Kept::Event { name: name.to_owned(), until: Some(at(11)) };
+        let value = |of: &str| Kept::Value(of.to_owned());
+        let kept = vec![remembered(0, "a", event("a")), remembered(1, "b", event("b")), remembered(2, "c", value("3"))];
+        let journal = journal(&env, env.task_id(), 10, kept);
+        assert!(!journal.was_read_after(at(11)));
+        let kept = vec![remembered(0, "a", value("1")), remembered(1, "b", event("b")), remembered(2, "c", value("3"))];
+        journal.read_again(Memories { now: at(12), kept });
+        assert!(journal.was_read_after(at(11)));
+        let came: Vec<_> = (0..3).map(|position| journal.take_what_came(position)).collect();
+        assert_eq!(came, [Some("1".to_owned()), None, None]);
+    }
+
+    #[test]
+    fn changed_code_is_told_before_a_failure_and_not_after_it() {
+        let env = Env::system();
+        let task = env.task_id();
+        let failure = || Failure::new(crate::core::FailureReason::Error, "no net");
+        for fails_first in [false, true] {
+            let journal = journal(&env, task, 10, vec![remembered(0, "a", Kept::Value("1".to_owned()))]);
+            let breaks = || journal.broke("b", What::Retry(crate::error::When::Backoff), failure());
+            if fails_first {
+                breaks();
+            }
+            assert!(matches!(journal.ask(task, "x".to_owned()).unwrap(), Asked::Elsewhere));
+            if !fails_first {
+                breaks();
+            }
+            assert_eq!((journal.broken().is_some(), journal.only_waits(false)), (fails_first, true));
+        }
+    }
+
+    /// Who is told that the attempt is over gets an error, too.
+    #[test]
+    fn what_is_told_that_the_attempt_is_over_has_not_failed() {
+        let env = Env::system();
+        let kept = vec![remembered(0, "a", Kept::Value("1".to_owned()))];
+        let journal = journal(&env, env.task_id(), 10, kept);
+        journal.close();
+        journal.broke("a", What::Retry(crate::error::When::Backoff), Failure::new(crate::core::FailureReason::Error, "over"));
+        assert!(journal.broken().is_none());
     }
 }

@@ -8,7 +8,7 @@ use super::{StepFailed, Suspended};
 use crate::attempt::{Attempt, Why};
 use crate::codec::{Part, Payload};
 use crate::core::durable::{Checkpoint, Kept, Memories, Memory};
-use crate::core::{Failure, Settled, StoreError, StoreErrorKind, Timestamp, failpoint, limits};
+use crate::core::{Failure, FailureReason, Settled, StoreError, StoreErrorKind, Timestamp, failpoint, limits};
 use crate::error::{LeaseLost, What};
 use crate::{Error, Result};
 
@@ -27,6 +27,19 @@ impl Attempt {
             return Err(self.wait_for(Wait::of(place.keep(Kept::Patched))).await);
         }
         Ok(())
+    }
+
+    /// What was asked for, when that is there. An attempt goes no further behind an error after which it is to be tried again: with what waits beside
+    /// it alone, it would be put off for as long as that takes, and what is not over would be awaited by nobody.
+    pub(super) async fn given<T>(&self, name: &str, asked: impl Future<Output = Result<T>>) -> Result<T> {
+        let given = asked.await;
+        if let Err(error) = &given
+            && error.what != What::Fail
+        {
+            let failure = error.failure().unwrap_or_else(|| Failure::new(FailureReason::Error, error.to_string()));
+            self.journal.broke(name, error.what, failure);
+        }
+        given
     }
 
     /// Remembers what came of something, with the tasks that it has enqueued.

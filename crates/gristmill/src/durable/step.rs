@@ -8,9 +8,9 @@ use super::current::{Current, InStep};
 use super::journal::{Asked, Place};
 use crate::attempt::Attempt;
 use crate::core::durable::Kept;
-use crate::core::{Failure, FailureReason, failpoint};
+use crate::core::failpoint;
 use crate::error::What;
-use crate::{Context, Error, Result};
+use crate::{Context, Result};
 
 impl<S> Context<S> {
     /// Runs a piece of the handler once, and remembers what it gave: a later attempt is given that, and does not run it. See
@@ -41,8 +41,7 @@ impl<S> Context<S> {
     ///
     /// # Errors
     /// What `work` returned. What is [final](crate::Error::fail) is remembered, and each attempt gets it as [`StepFailed`](super::StepFailed); with
-    /// any other the step is not over, and the next attempt runs it again: nothing new can be asked for in this one, which gives the same error, and
-    /// where it would come to wait it ends with that. If the value can't be written as JSON, has more than
+    /// any other the step is not over, and the next attempt runs it again: where this one would ask for something new, or wait, it ends with that error. If the value can't be written as JSON, has more than
     /// [`RESULTS_BYTES_MAX`](crate::core::limits::RESULTS_BYTES_MAX) bytes of it, or is remembered and no `T` any more, that is final.
     /// [`LeaseLost`](crate::error::LeaseLost) if another worker has the task, and the store's.
     ///
@@ -93,17 +92,20 @@ impl<S> Context<S> {
         if !attempt.journal.is_ahead(&name) {
             return Box::pin(std::future::ready(Ok(false)));
         }
-        let asked = attempt.ask(name);
+        let asked = attempt.ask(name.clone());
         Box::pin(async move {
-            match asked? {
-                Asked::New(place) => {
-                    attempt.begin_new(&place).await?;
-                    attempt.remember(place.keep(Kept::Patched)).await.map(|()| true)
+            let given = async {
+                match asked? {
+                    Asked::New(place) => {
+                        attempt.begin_new(&place).await?;
+                        attempt.remember(place.keep(Kept::Patched)).await.map(|()| true)
+                    }
+                    Asked::Known(_, Kept::Patched) => Ok(true),
+                    Asked::Known(place, kept) => Err(attempt.stand_still_at(&place, &kept).await),
+                    Asked::Elsewhere => Err(attempt.stand_still().await),
                 }
-                Asked::Known(_, Kept::Patched) => Ok(true),
-                Asked::Known(place, kept) => Err(attempt.stand_still_at(&place, &kept).await),
-                Asked::Elsewhere => Err(attempt.stand_still().await),
-            }
+            };
+            attempt.given(&name, given).await
         })
     }
 }
@@ -114,21 +116,10 @@ impl Attempt {
         T: Serialize,
         W: AsyncFnOnce() -> Result<T>,
     {
+        // As long as it is not known whether it has broken the attempt, nothing that waits beside it may end that.
         let _running = self.journal.run_step();
         let name = place.name.clone();
-        let done = self.try_step(place, work).await;
-        if let Err(error) = &done {
-            self.may_break(&name, error);
-        }
-        done
-    }
-
-    /// An attempt goes no further behind what failed and is to be tried again.
-    pub(super) fn may_break(&self, name: &str, error: &Error) {
-        if error.what != What::Fail {
-            let failure = error.failure().unwrap_or_else(|| Failure::new(FailureReason::Error, error.to_string()));
-            self.journal.broke(name, error.what, failure);
-        }
+        self.given(&name, self.try_step(place, work)).await
     }
 
     async fn try_step<T, W>(&self, place: Place, work: W) -> Result<T>

@@ -46,7 +46,7 @@ impl<S> Context<S> {
     fn sleeps<'a>(&'a self, until: impl FnOnce(Timestamp) -> Timestamp + Send + 'a) -> Waiting<'a, ()> {
         let attempt: &'a Attempt = self.inner();
         let asked = attempt.ask(SLEEP.to_owned());
-        Box::pin(async move {
+        let given = async move {
             let (place, until, is_new) = match asked? {
                 Asked::New(place) => {
                     attempt.begin_new(&place).await?;
@@ -70,7 +70,8 @@ impl<S> Context<S> {
             } else {
                 attempt.wait_for(Wait { until: Some(until), ..Wait::of(memory) }).await
             })
-        })
+        };
+        Box::pin(attempt.given(SLEEP, given))
     }
 
     /// Waits until somebody has [sent](crate::client::Events::send) the event of this name, now or before, for as long as it was kept; `None` if it did not come within
@@ -101,7 +102,8 @@ impl<S> Context<S> {
         let (attempt, name, timeout): (&'a Attempt, String, _) = (self.inner(), name.into(), timeout.into());
         let checked = limits::check_name("event", &name).map_err(Error::fail);
         let asked = checked.and_then(|()| attempt.ask(name.clone()));
-        Box::pin(async move {
+        let event = name.clone();
+        let given = async move {
             let (place, until) = match asked? {
                 Asked::Known(place, Kept::Value(payload)) => return attempt.read(&place, &payload).map(Some),
                 Asked::Known(_, Kept::TimedOut) => return Ok(None),
@@ -127,7 +129,8 @@ impl<S> Context<S> {
                 return Ok(None);
             }
             Err(attempt.wait_for_event(place, name, until, false).await)
-        })
+        };
+        Box::pin(async move { attempt.given(&event, given).await })
     }
 }
 

@@ -518,6 +518,12 @@ async fn an_exported_task_is_replayed_against_the_code_of_today() {
     let Replayed::Mismatch(mismatch) = replayed else { panic!("{replayed:?}") };
     assert_eq!(mismatch.to_string(), "as its step 2 it remembers `b`, and the code asks for `x`");
     assert_eq!(world.probe.seen(), seen, "nothing is done");
+    // What an argument refers to is no part of an export, and is not asked for of a task that has become a workflow.
+    recorded.args = json!({ "how": { "$result": "before" } });
+    assert!(test.replay(&recorded).await.unwrap_err().to_string().contains("refer to results of other steps"));
+    let became = json!({ "position": 0, "name": "w", "kept": "replaced", "workflow": recorded.id, "result": null });
+    recorded.steps = vec![serde_json::from_value(became).unwrap()];
+    assert!(matches!(test.replay(&recorded).await.unwrap(), Replayed::Replaced));
     recorded.kind = "gone".to_owned();
     assert!(test.replay(&recorded).await.unwrap_err().to_string().contains("`gone` is none of this application"));
 }

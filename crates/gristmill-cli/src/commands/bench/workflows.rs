@@ -25,6 +25,7 @@ const CHORDS_MAX: u64 = 200;
 const CHORD_MEMBERS: u64 = 20;
 /// Steps of the chain that runs alone.
 const ALONE_MAX: u64 = 300;
+/// Members with which one sweep deals.
 const SWEPT: usize = 1_000;
 /// A worker that serves nothing else has started a task by then, whatever else the machine does.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -249,3 +249,40 @@ async fn a_handler_that_awaits_a_task_is_told_what_to_do_instead() {
     test.drain().await.unwrap();
     assert_eq!(holds.result().await.unwrap(), 3, "what has ended is read");
 }
+
+/// Waits for a workflow and for something else at once.
+#[task(name = "both", queue = "outer")]
+async fn both(cx: &Context<Probe>) -> Result<String> {
+    let mut w = cx.workflow("doubles");
+    w.step("double", Double { n: 4 });
+    let (doubled, paid) = tokio::join!(w.run::<u32>(), cx.event::<u32>("paid", None));
+    Ok(format!("{} {:?}", doubled?, paid?))
+}
+
+/// Else the attempt would end to wait for the event alone, and the workflow be awaited by nobody.
+#[tokio::test]
+async fn a_workflow_that_can_not_be_read_just_now_is_not_forgotten_over_what_waits_beside_it() {
+    let test = Harness::new(App::new(Probe::default()).register::<Double>().register::<Both>()).await.unwrap();
+    let (client, queues) = (test.client(), test.client().queues());
+    queues.pause("default").await.unwrap();
+    let handle = client.enqueue(Both {}).await.unwrap();
+    test.drain().await.unwrap();
+    // It ends, and its member is run again by hand before the task has come by: until that is over it has no result.
+    queues.pause("outer").await.unwrap();
+    queues.resume("default").await.unwrap();
+    test.drain().await.unwrap();
+    queues.pause("default").await.unwrap();
+    let member = gristmill::core::Filter { kind: Some("double".to_owned()), ..Default::default() };
+    let member = client.tasks().list(&member, None, 1).await.unwrap().items[0].id;
+    client.tasks().retry(member).await.unwrap();
+    queues.resume("outer").await.unwrap();
+    test.drain().await.unwrap();
+    queues.resume("default").await.unwrap();
+    test.drain().await.unwrap();
+    test.advance(Duration::from_secs(1)).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(kept(client, handle.id()).await[0], (0, "doubles".to_owned(), value("8")));
+    client.events().send("paid", &3).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(handle.result().await.unwrap(), "8 Some(3)");
+}

@@ -418,6 +418,37 @@ async fn broken(cx: &Context<Probe>, how: String) -> Result<String> {
     Ok("slept".to_owned())
 }
 
+/// The same on a thread, where the second try fails once the attempt is over.
+#[task(name = "insists", backoff = fixed("1m"), max_attempts = 3)]
+fn insists(cx: &Context<Probe>) -> Result<u32> {
+    let attempt = cx.attempt();
+    let charge = || cx.block_on(cx.step("charge", async || if attempt == 1 { Err(Error::retry("no net")) } else { Ok(7) }));
+    charge().or_else(|_| charge())
+}
+
+#[tokio::test]
+async fn nor_does_a_thread_go_on_behind_a_step_that_failed() {
+    let test = Harness::new(App::new(Probe::default()).register::<Insists>()).await.unwrap();
+    let handle = test.client().enqueue(Insists {}).await.unwrap();
+    assert_eq!(test.drain().await.unwrap(), 1);
+    let task = test.client().tasks().get(handle.id()).await.unwrap().unwrap();
+    assert_eq!((task.state, task.attempts.len()), (State::Scheduled, 1));
+    assert_eq!(task.attempts[0].error.as_ref().map(|error| error.message.as_str()), Some("no net"));
+    test.advance(Duration::from_secs(60)).await.unwrap();
+    test.drain().await.unwrap();
+    assert_eq!(handle.result().await.unwrap(), 7);
+}
+
+/// A call has no next attempt, and is told why.
+#[tokio::test]
+async fn a_call_ends_behind_a_step_that_failed() {
+    let test = Harness::new(World::default().app().register::<Broken>()).await.unwrap();
+    for how in ["caught", "repeated", "timed"] {
+        let error = test.client().call(Broken { how: how.into() }).await.unwrap_err();
+        assert_eq!(error.to_string(), "no net", "{how}");
+    }
+}
+
 /// It is tried again after its backoff, and not when something comes that may never do so; whatever the handler makes of the error.
 #[tokio::test]
 async fn a_step_that_fails_ends_the_attempt_that_would_wait_beside_it() {
