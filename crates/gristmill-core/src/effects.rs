@@ -54,9 +54,11 @@ impl Points {
     pub const RELEASE: Self = Self(64);
     /// Schedules were advanced.
     pub const ADVANCE: Self = Self(128);
+    /// Workflows learnt what became of their members, and went on.
+    pub const FOLLOW: Self = Self(256);
 
     /// Each with its failpoints before and after the commit.
-    pub const ALL: [(Self, &'static str, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str, &'static str); 9] = [
         (Self::ENQUEUE, "enqueue.before_commit", "enqueue.after_commit"),
         (Self::CLAIM, "claim.before_commit", "claim.after_commit"),
         (Self::START, "start.before_commit", "start.after_commit"),
@@ -65,6 +67,7 @@ impl Points {
         (Self::PROMOTE, "promote.before_commit", "promote.after_commit"),
         (Self::RELEASE, "release.before_commit", "release.after_commit"),
         (Self::ADVANCE, "advance.before_commit", "advance.after_commit"),
+        (Self::FOLLOW, "follow.before_commit", "follow.after_commit"),
     ];
 
     /// Both sets together.

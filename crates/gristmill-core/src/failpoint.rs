@@ -24,6 +24,8 @@ pub const NAMES: &[&str] = &[
     "execute.after",
     "settle.before_commit",
     "settle.after_commit",
+    "follow.before_commit",
+    "follow.after_commit",
     "rescue.before_commit",
     "rescue.after_commit",
     "promote.before_commit",

@@ -1,5 +1,6 @@
 -- Index: the primary keys of outcome, task and memory. Of a retry and a deletion at once, one has the outcome and the other finds none. One
--- whose end somebody has still to deal with is left alone. That $1 is named each time leaves out the days of other ids.
+-- whose end somebody has still to deal with is left alone. That $1 is named each time leaves out the days of other ids. What a task has started is for sweeps
+-- to see to, and to delete.
 WITH over AS MATERIALIZED (
   SELECT id FROM {s}.outcome WHERE id = ANY($1) AND ended <> 0 AND owed = 0 FOR UPDATE
 ), outcomes AS (
@@ -7,6 +8,6 @@ WITH over AS MATERIALIZED (
 ), tasks AS (
   DELETE FROM {s}.task WHERE id = ANY($1) AND id = ANY (ARRAY(SELECT id FROM over))
 ), memories AS (
-  DELETE FROM {s}.memory WHERE task = ANY (ARRAY(SELECT id FROM over))
+  DELETE FROM {s}.memory WHERE task = ANY (ARRAY(SELECT id FROM over)) AND NOT child
 )
 SELECT id FROM over

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gristmill_core::durable::{Awaits, Checkpoint, Durable, EventRecord, Memories, NewEvent, Resume, Resumed, Sent, Waiter};
-use gristmill_core::workflow::Order;
 use gristmill_core::{Cursor, Page, Settled, StoreError, StoreErrorKind, TaskId, Timestamp, WorkflowId, async_trait};
 use uuid::Uuid;
 
@@ -261,25 +260,33 @@ impl Inner {
             run!(self, pool, Kind::TransactionBriefly, s => ops::children(&mut s, after, CANCELLED));
         let ops::Children { stop, unwanted } = found?;
         *locked(&self.waits.children) = stop;
-        let (is_more, mut done) = (unwanted.len() >= CANCELLED, Vec::new());
+        let (is_more, mut is_any) = (unwanted.len() >= CANCELLED, false);
         for (id, children) in unwanted {
-            let ordered = self.order(WorkflowId::from_uuid(id), Order::Cancel, false).await;
-            if let Err(error) = &ordered {
-                tracing::warn!(workflow = %id, %error, "the task that has started this workflow has ended, and it can't be cancelled");
-            }
-            // Whatever passes is tried again.
-            if !ordered.is_err_and(|error| error.is_transient()) {
-                done.extend(children);
-            }
-        }
-        let is_any = !done.is_empty();
-        if is_any {
-            let forgotten: Result<(), StoreError> =
-                run!(self, pool, Kind::TransactionBriefly, s => ops::forget_children(&mut s, &done));
-            forgotten?;
+            is_any |= self.cancel_child(WorkflowId::from_uuid(id), &children).await?;
         }
         // Not where all of them are in somebody's hand.
         Ok(is_more && is_any)
+    }
+
+    /// Cancels a workflow that tasks had started which have ended before it. Says whether it was seen to.
+    async fn cancel_child(self: &Arc<Self>, id: WorkflowId, children: &[ops::Child]) -> Result<bool, StoreError> {
+        let of = (id, children);
+        let mut done: Result<bool, StoreError> =
+            run!(self, pool, Kind::TransactionBriefly, s => ops::cancel_child(&mut s, self.conducting.specs(), of, true));
+        if done.as_ref().is_err_and(is_locked) {
+            // What is in somebody's hand is cancelled by a sweep.
+            done = run!(self, pool, Kind::Transaction, s => ops::cancel_child(&mut s, self.conducting.specs(), of, false));
+        }
+        self.conduct_reported().await;
+        let Err(error) = done else { return done };
+        tracing::warn!(workflow = %id, %error, "the task that has started this workflow has ended, and it can't be cancelled");
+        // Whatever passes is tried again.
+        if error.is_transient() {
+            return Ok(false);
+        }
+        let forgotten: Result<(), StoreError> =
+            run!(self, pool, Kind::TransactionBriefly, s => ops::forget_children(&mut s, children));
+        forgotten.map(|()| true)
     }
 
     /// Deletes what is left of tasks that are gone, among at least so many tasks, if it is time to look: at once where some of it was found by

@@ -70,6 +70,7 @@ queries! {
     CheckWaits "check_waits" [INT8, UUID_ARRAY, INT8];
     CheckWorkflows "check_workflows" [INT8, INT8, INT8];
     ChildDone "child_done" [UUID_ARRAY, INT4_ARRAY];
+    ChildGone "child_gone" [UUID_ARRAY, INT4_ARRAY];
     ChildWalk "child_walk" [UUID, INT4, INT8];
     Claim "claim" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8, UUID, TEXT];
     ClaimByKind "claim_by_kind" [INT8, INT8, INT4, INT4, INT4_ARRAY, INT8_ARRAY, INT8, UUID, TEXT];
@@ -150,7 +151,7 @@ queries! {
     MemoryChildren "memory_children" [UUID, INT4];
     MemoryCut "memory_cut" [UUID, INT4];
     MemoryDisarm "memory_disarm" [TEXT_ARRAY, UUID_ARRAY];
-    MemoryForget "memory_forget" [UUID_ARRAY, BOOL_ARRAY];
+    MemoryForget "memory_forget" [UUID_ARRAY, BOOL_ARRAY, BOOL];
     MemoryForgetChildren "memory_forget_children" [UUID_ARRAY];
     MemoryKeep "memory_keep" [UUID, UUID, INT4_ARRAY, TEXT_ARRAY, INT4_ARRAY, INT2_ARRAY, TEXT_ARRAY, INT8_ARRAY, TEXT_ARRAY];
     MemoryKnown "memory_known" [UUID, INT4_ARRAY, TEXT_ARRAY, INT4_ARRAY, INT2_ARRAY];

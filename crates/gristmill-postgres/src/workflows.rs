@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gristmill_core::workflow::{
-    Extended, Extension, NewWorkflow, Order, Ordered, Retried, Retry, Started, Tolerance, Tolerated, WorkflowFilter,
+    Extended, Extension, NewWorkflow, Order, Ordered, Rerun, Retried, Started, Tolerance, Tolerated, WorkflowFilter,
     WorkflowRecord, Workflows,
 };
 use gristmill_core::{Cursor, Page, StoreError, TaskId, WorkflowId, limits};
@@ -445,17 +445,17 @@ impl Workflows for PostgresStore {
         self.inner().order(id, order, false).await
     }
 
-    async fn retry_workflow(&self, id: WorkflowId, retry: Retry) -> Result<Retried, StoreError> {
+    async fn retry_workflow(&self, id: WorkflowId, rerun: Rerun) -> Result<Retried, StoreError> {
         let inner = self.inner();
         let mut retried: Result<Retried, StoreError> = Ok(Retried::NotFound);
         // Another that takes its key meanwhile is found by the second look.
         for _ in 0..2 {
             retried = run!(&inner, pool, Kind::TransactionBriefly, s =>
-                ops::retry_workflow(&mut s, &inner.conducting.specs, id, retry, true));
+                ops::retry_workflow(&mut s, &inner.conducting.specs, id, rerun, true));
             if retried.as_ref().is_err_and(is_locked) {
                 // What is in somebody's hand is dealt with by a sweep.
                 retried = run!(&inner, pool, Kind::Transaction, s =>
-                    ops::retry_workflow(&mut s, &inner.conducting.specs, id, retry, false));
+                    ops::retry_workflow(&mut s, &inner.conducting.specs, id, rerun, false));
             }
             if !retried.as_ref().is_err_and(|error| sqlstate(error) == Some(&SqlState::UNIQUE_VIOLATION)) {
                 break;

@@ -104,6 +104,7 @@ statements! {
     MEMBER_PAGE = "member_page",
     MEMBER_WAITS = "member_waits",
     MEMBER_WANTED = "member_wanted",
+    MEMORY_ANEW = "memory_anew",
     MEMORY_ANY = "memory_any",
     MEMORY_AT = "memory_at",
     MEMORY_AWAITING = "memory_awaiting",

@@ -1,5 +1,5 @@
 use gristmill_core::workflow::{
-    Extended, Extension, KEPT_MIN, NewWorkflow, Order, Ordered, Retried, Retry, Started, Tolerance, Tolerated, WorkflowFilter,
+    Extended, Extension, KEPT_MIN, NewWorkflow, Order, Ordered, Rerun, Retried, Started, Tolerance, Tolerated, WorkflowFilter,
     WorkflowRecord, Workflows,
 };
 use gristmill_core::{Cursor, Page, StoreError, WorkflowId, async_trait};
@@ -36,10 +36,10 @@ impl Workflows for SqliteStore {
         self.write(1, move |tx| ops::order_workflow(tx, id, order)).await
     }
 
-    async fn retry_workflow(&self, id: WorkflowId, retry: Retry) -> Result<Retried, StoreError> {
+    async fn retry_workflow(&self, id: WorkflowId, rerun: Rerun) -> Result<Retried, StoreError> {
         // Counting may take long, and holds up nobody there; what is kept for long enough is still there when this is written.
         let kept = self.read(move |view| view::kept_members(view, id, view.now.saturating_add(KEPT_MIN))).await?;
-        self.write(1, move |tx| ops::retry_workflow(tx, id, retry, &kept)).await
+        self.write(1, move |tx| ops::retry_workflow(tx, id, rerun, &kept)).await
     }
 
     async fn tolerate(&self, id: WorkflowId, step: &str, tolerance: Tolerance) -> Result<Tolerated, StoreError> {

@@ -93,9 +93,9 @@ pub(crate) fn with_failpoint(sandbox: &Sandbox, point: &str, args: &[&str]) -> E
 
 pub(crate) const DRAIN: &[&str] = &["worker", "--drain", "--queues", "default=4", "--lease", "200ms"];
 
-/// Those of beats are tried where beats are, and those of durable steps where these are.
+/// Those of beats are tried where beats are, and so are those of workflows and of durable steps.
 pub(crate) fn failpoints_of_workers() -> impl Iterator<Item = &'static str> {
-    let elsewhere = ["advance", "step", "checkpoint"];
+    let elsewhere = ["advance", "follow", "step", "checkpoint"];
     failpoint::NAMES.iter().copied().filter(move |name| !elsewhere.iter().any(|part| name.starts_with(part)))
 }
 

@@ -68,6 +68,10 @@ fn retries(sandbox: &Sandbox) {
     );
     sandbox.ok(&["worker", "--drain"]);
     assert_eq!((attempts("a"), &shown()["state"]), (2, &json!("succeeded")));
+    let answer = sandbox.json(&["workflows", "retry", &id, "--all", "--without-history"]);
+    assert_eq!((&answer["items"][0]["attempt"], attempts("a")), (&json!(4), 0));
+    sandbox.ok(&["worker", "--drain"]);
+    assert_eq!((attempts("a"), attempts("b"), &shown()["state"]), (1, 1, &json!("succeeded")));
     let other = start(sandbox, form);
     let held = sandbox.fails(1, &["workflows", "retry", &id, "--all"]);
     assert!(held.contains(&format!("the workflow {other} holds its key now")), "{held}");

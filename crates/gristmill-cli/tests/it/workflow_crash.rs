@@ -1,5 +1,7 @@
 //! Workers that die in the middle of a workflow: what joins a group goes once and with every result, whatever was killed.
 
+use std::os::unix::process::ExitStatusExt as _;
+
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
@@ -56,12 +58,15 @@ fn so_it_does_on_postgres() {
 }
 
 fn at_any_failpoint(sandbox: impl Fn(usize) -> Sandbox) {
-    for (number, point) in failpoints_of_workers().filter(|name| !name.starts_with("enqueue")).enumerate() {
+    let of_workers = failpoints_of_workers().filter(|name| !name.starts_with("enqueue"));
+    // What a member's end means to its workflow: on one store it follows in the same transaction, on the other in one of its own.
+    for (number, point) in of_workers.chain(["follow.before_commit", "follow.after_commit"]).enumerate() {
         let sandbox = sandbox(number);
         let id = start(&sandbox, 5);
         // At the first time it is passed, and again later in the workflow; points that are not passed then kill nobody.
         for time in ["", "@3"] {
-            with_failpoint(&sandbox, &format!("{point}=abort{time}"), DRAIN);
+            let status = with_failpoint(&sandbox, &format!("{point}=abort{time}"), DRAIN);
+            assert!(status.signal() == Some(6) || !point.starts_with("follow") || !time.is_empty(), "{point} was not passed");
         }
         sandbox.ok(DRAIN);
         check(&sandbox, &id, 5);

@@ -119,8 +119,9 @@ impl<'a> Run<'a> {
     /// Begins all of it anew, or what failed.
     async fn retry_all(&mut self) -> Told {
         let retry = [Retry::All, Retry::Failed, Retry::FailedAndAfter][self.dice.below(3)];
-        let answer = self.store.retry_workflow(self.id, retry).await.map_err(text)?;
-        self.tell(format_args!("retry {retry:?}: {answer:?}"));
+        let rerun = if self.dice.once_in(3) { retry.without_history() } else { retry.into() };
+        let answer = self.store.retry_workflow(self.id, rerun).await.map_err(text)?;
+        self.tell(format_args!("retry {rerun:?}: {answer:?}"));
         self.attempt += 1;
         match (answer, self.judge.began_anew(retry)) {
             (Retried::Done(attempt), true) if attempt == self.attempt => {}

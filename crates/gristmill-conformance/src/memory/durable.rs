@@ -221,8 +221,9 @@ impl Tables {
     pub(super) fn sweep_memories(&mut self, now: Timestamp) {
         let mut left = Vec::new();
         for (id, of) in &self.remembered.of {
-            let ended = self.by_id(*id).is_some_and(|(_, task)| task.state().is_final() && task.state() != State::Succeeded);
-            if ended {
+            // How one ended that is gone nobody knows any more; what it awaited before it succeeded has ended.
+            let is_over = self.by_id(*id).is_none_or(|(_, task)| task.state().is_final() && task.state() != State::Succeeded);
+            if is_over {
                 left.extend(of.memories.values().filter_map(child));
             }
         }
@@ -234,15 +235,16 @@ impl Tables {
         self.remembered.events.retain(|_, event| event.keep_until > now);
     }
 
-    /// What it tried and failed at is tried again when it is retried; all of it, if it had succeeded. A failure that led to something that was
-    /// done stays: that would be done again, or found where it does not belong.
-    pub(super) fn forget_for_retry(&mut self, id: TaskId, from: State) {
+    /// What it tried and failed at is tried again when it is retried; all of it, if it had succeeded, or its history is not wanted any more. A
+    /// failure that led to something that was done stays: that would be done again, or found where it does not belong.
+    pub(super) fn forget_for_retry(&mut self, id: TaskId, from: State, forgets: bool) {
         let Some(mut of) = self.remembered.of.remove(&id) else { return };
         let last =
             of.memories.values().filter(|memory| matches!(memory.kept, Kept::Value(_))).map(|memory| memory.position).max();
         of.forget(|memory| match &memory.kept {
             _ if from == State::Succeeded => true,
             Kept::Workflow(workflow) | Kept::Replaced { by: workflow, .. } => !self.is_wanted_again(*workflow),
+            _ if forgets => true,
             kept => kept.is_of_a_failure() && last.is_none_or(|last| last < memory.position),
         });
         self.remembered.of.insert(id, of);

@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use gristmill_core::durable::{Checkpoint, Durable, EventRecord, Memories, NewEvent, Resume, Resumed, Sent, Waiter};
 use gristmill_core::kit::check::stands_still;
 use gristmill_core::workflow::{
-    Extended, Extension, Member, NewWorkflow, Order, Ordered, Retried, Retry, Started, Tolerance, Tolerated, WorkflowFilter,
+    Extended, Extension, Member, NewWorkflow, Order, Ordered, Rerun, Retried, Started, Tolerance, Tolerated, WorkflowFilter,
     WorkflowRecord, Workflows,
 };
 use gristmill_core::{
@@ -206,8 +206,8 @@ impl Workflows for MemoryStore {
         Ok(self.run(|tables, now| tables.order_workflow(id, order, now)))
     }
 
-    async fn retry_workflow(&self, id: WorkflowId, retry: Retry) -> Result<Retried, StoreError> {
-        Ok(self.run(|tables, now| tables.retry_workflow(id, retry, now)))
+    async fn retry_workflow(&self, id: WorkflowId, rerun: Rerun) -> Result<Retried, StoreError> {
+        Ok(self.run(|tables, now| tables.retry_workflow(id, rerun, now)))
     }
 
     async fn tolerate(&self, id: WorkflowId, step: &str, tolerance: Tolerance) -> Result<Tolerated, StoreError> {
@@ -276,7 +276,7 @@ impl Store for MemoryStore {
     }
 
     async fn retry(&self, ids: &[TaskId]) -> Result<Vec<RetryOutcome>, StoreError> {
-        Ok(self.run(|tables, _| ids.iter().map(|id| tables.retry(*id)).collect()))
+        Ok(self.run(|tables, _| ids.iter().map(|id| tables.retry(*id, false)).collect()))
     }
 
     async fn ids_between(&self, first: TaskId, last: TaskId, limit: usize) -> Result<Vec<TaskId>, StoreError> {

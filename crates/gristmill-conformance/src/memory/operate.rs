@@ -26,14 +26,17 @@ impl Tables {
     }
 
     /// Makes an ended task ready with fresh counts. Its history and the numbering of its claims go on.
-    pub(super) fn retry(&mut self, id: TaskId) -> RetryOutcome {
+    pub(super) fn retry(&mut self, id: TaskId, forgets: bool) -> RetryOutcome {
         let Some((seq, task)) = self.by_id(id) else { return RetryOutcome::NotFound };
         if !task.state().is_final() {
             return RetryOutcome::NotEnded;
         }
         let (blocked, from) = (self.is_member_blocked(&task.new), task.state());
-        self.forget_for_retry(id, from);
+        self.forget_for_retry(id, from, forgets);
         self.update(seq, |task| {
+            if forgets {
+                task.history.clear();
+            }
             task.attempt = 0;
             task.crashes = 0;
             task.expires_at = None;

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use gristmill_core::limits::{self, PAGE_ITEMS_MAX, RESULTS_BYTES_MAX};
 use gristmill_core::workflow::{
-    Chore, Extended, Extension, Flow, KEPT_MIN, Member, NewWorkflow, Order, Ordered, Retried, Retry, Started, StepRecord,
+    Chore, Extended, Extension, Flow, KEPT_MIN, Member, NewWorkflow, Order, Ordered, Rerun, Retried, Started, StepRecord,
     StepState, StepWord, Tolerance, Tolerated, WorkflowFilter, WorkflowRecord, WorkflowState,
 };
 use gristmill_core::{
@@ -145,7 +145,7 @@ impl Tables {
         self.workflows.kept.get(&id).map_or(Ordered::NotFound, |kept| Ordered::Done(kept.state()))
     }
 
-    pub(super) fn retry_workflow(&mut self, id: WorkflowId, retry: Retry, now: Timestamp) -> Retried {
+    pub(super) fn retry_workflow(&mut self, id: WorkflowId, rerun: Rerun, now: Timestamp) -> Retried {
         let Some(kept) = self.workflows.kept.get(&id) else { return Retried::NotFound };
         let key = kept.new.key.clone();
         let is_kept = |seq: &&i64| match self.tasks.get(*seq).map(|task| &task.place) {
@@ -159,7 +159,7 @@ impl Tables {
         let holder = others.find(|other| key.is_some() && other.new.key == key).map(|other| other.new.id);
         let Some(kept) = self.workflows.kept.get_mut(&id) else { return Retried::NotFound };
         let mut flow = kept.flow.clone();
-        if let Err(refused) = flow.retry(retry, &counts) {
+        if let Err(refused) = flow.retry(rerun, &counts) {
             return refused;
         }
         if let Some(holder) = holder {
@@ -255,6 +255,7 @@ impl Tables {
     /// To all members at once: nobody waits for a store in memory.
     fn do_chore(&mut self, id: WorkflowId, step: u32, chore: Chore, now: Timestamp) {
         let members: Vec<i64> = self.workflows.members.get(&(id, step)).into_iter().flat_map(BTreeMap::values).copied().collect();
+        let forgets = self.flow(id).is_some_and(|flow| flow.run.forgets);
         for seq in members {
             let Some(task) = self.tasks.get(&seq) else { continue };
             let (task_id, retention, state) = (task.new.id, task.new.retention, task.state());
@@ -269,7 +270,7 @@ impl Tables {
                     }
                 }),
                 Chore::Again | Chore::Mend if state.is_final() && (chore == Chore::Again || state != State::Succeeded) => {
-                    let _: RetryOutcome = self.retry(task_id);
+                    let _: RetryOutcome = self.retry(task_id, forgets);
                 }
                 Chore::Again | Chore::Mend | Chore::Keep => self.update(seq, |task| {
                     if let Place::Ended(end) = &mut task.place {

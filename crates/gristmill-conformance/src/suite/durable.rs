@@ -32,6 +32,7 @@ list![
     a_member_that_waits_keeps_its_step_open,
     a_child_left_behind_makes_no_later_sleep_due,
     a_child_left_behind_is_cancelled_with_its_task,
+    what_a_task_has_started_that_is_gone_is_cancelled,
     a_repetition_after_a_lost_answer_brings_nothing_again,
     a_value_is_not_waited_for_again,
     an_event_that_was_sent_in_time_is_found_by_who_failed_meanwhile,
@@ -464,7 +465,7 @@ pub async fn a_retry_of_what_succeeded_forgets_all(bench: Bench<'_>) {
     let lease = claimed.remove(0).lease;
     bench.remember(lease, vec![value(0, "a", "1")]).await;
     assert_eq!(bench.settle(lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
-    assert_eq!(bench.store.retry_workflow(of, Retry::All).await.expect("retry"), Retried::Done(2));
+    assert_eq!(bench.store.retry_workflow(of, Retry::All.into()).await.expect("retry"), Retried::Done(2));
     bench.sweep().await;
     assert_eq!(bench.memories(lease.id).await, []);
     assert_eq!(bench.claim_ids(worker, ALL).await, [lease.id]);
@@ -582,6 +583,30 @@ pub async fn a_child_left_behind_is_cancelled_with_its_task(bench: Bench<'_>) {
     assert_eq!(bench.store.cancel(&[id]).await.expect("cancel"), [CancelOutcome::Cancelled]);
     bench.sweep().await;
     assert_eq!(bench.of(of).await.state, WorkflowState::Cancelling);
+}
+
+/// By hand, or as nothing of it is kept, before anybody could see to what it has started.
+pub async fn what_a_task_has_started_that_is_gone_is_cancelled(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let (id, member, of) = waits_for_workflow(&bench, worker).await;
+    assert_eq!(bench.store.cancel(&[id]).await.expect("cancel"), [CancelOutcome::Cancelled]);
+    assert_eq!(bench.store.delete(&[id]).await.expect("delete"), [DeleteOutcome::Deleted]);
+    bench.sweep().await;
+    assert_eq!(bench.of(of).await.state, WorkflowState::Cancelling);
+    assert_eq!(bench.settle(member.lease, Ending::Cancelled).await, Settled::Done(State::Cancelled));
+
+    let brief = bench.enqueue(NewTask { retention: Retention::None, ..bench.task() }).await;
+    let lease = bench.claim_one(worker).await.lease;
+    let child = bench.workflow(vec![StepDraft::one("only", KIND, ())]);
+    let (of, memories) = (child.id, vec![remembered(0, "w", Kept::Workflow(child.id))]);
+    let checkpoint = Checkpoint { memories, workflow: Some(Box::new(child)), ..Checkpoint::new(lease) };
+    assert_eq!(bench.checkpoint(checkpoint).await, Settled::Done(State::Running));
+    assert_eq!(bench.settle(lease, Ending::Cancelled).await, Settled::Done(State::Cancelled));
+    assert_eq!(bench.find(brief).await, None);
+    bench.sweep().await;
+    assert_eq!(bench.of(of).await.state, WorkflowState::Cancelled);
+    bench.sweep().await;
+    assert_eq!(bench.memories(brief).await, []);
 }
 
 /// It may have run, and be gone.

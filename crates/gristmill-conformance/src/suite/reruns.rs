@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use gristmill_core::durable::{Checkpoint, Due, Kept};
 use gristmill_core::workflow::{
-    Needs, NewWorkflow, Order, Ordered, Retried, Retry, Started, StepDraft, StepWord, Tolerance, Tolerated, WorkflowFilter,
-    WorkflowState,
+    Needs, NewWorkflow, Order, Ordered, Rerun, Retried, Retry, Started, StepDraft, StepWord, Tolerance, Tolerated,
+    WorkflowFilter, WorkflowState,
 };
-use gristmill_core::{DeleteOutcome, Ending, Retention, RetryOutcome, Settlement, State, TaskId};
+use gristmill_core::{
+    CancelOutcome, DeleteOutcome, Ending, Failure, FailureReason, Retention, RetryOutcome, Settled, Settlement, State, TaskId,
+};
 
-use super::bench::{ALL, Bench, secs};
+use super::bench::{ALL, Bench, KIND, secs};
+use super::durable::remembered;
 use super::list;
 use super::workflows::{Run, group, handler, step};
 
@@ -17,6 +21,7 @@ list![
     a_handler_runs_again_when_it_is_needed_again,
     all_of_it_runs_again,
     what_follows_runs_again_if_that_is_wanted,
+    without_the_history_each_begins_as_if_it_had_never_run,
     what_was_cancelled_runs_again,
     what_had_succeeded_before_a_retry_that_was_cancelled_stays_done,
     what_was_undone_is_done_again,
@@ -31,13 +36,13 @@ list![
 ];
 
 impl Run<'_, '_> {
-    async fn retry(&self, retry: Retry) -> Retried {
-        self.bench.store.retry_workflow(self.id, retry).await.expect("retry")
+    async fn retry(&self, rerun: impl Into<Rerun>) -> Retried {
+        self.bench.store.retry_workflow(self.id, rerun.into()).await.expect("retry")
     }
 
     /// Begins it anew, and does what is left of that to sweeps.
-    async fn again(&self, retry: Retry, attempt: u32) {
-        assert_eq!(self.retry(retry).await, Retried::Done(attempt));
+    async fn again(&self, rerun: impl Into<Rerun>, attempt: u32) {
+        assert_eq!(self.retry(rerun).await, Retried::Done(attempt));
         let record = self.record().await;
         assert_eq!((record.attempt, record.finished_at, record.unhandled), (attempt, None, false));
         self.bench.sweep().await;
@@ -124,6 +129,46 @@ pub async fn all_of_it_runs_again(bench: Bench<'_>) {
     assert_eq!(empty.state().await, WorkflowState::Succeeded);
 }
 
+/// What keeps its result keeps its history. A workflow that was started and goes on is still awaited.
+pub async fn without_the_history_each_begins_as_if_it_had_never_run(bench: Bench<'_>) {
+    let run = bench.run(vec![step("a", &[]), group("g", 2, &["a"])]).await;
+    assert_eq!(run.turn(&[]).await, ["a0"]);
+    let claimed = bench.claim(run.worker, ALL).await;
+    let child = bench.workflow(vec![StepDraft::one("only", KIND, ())]);
+    let awaits = remembered(2, "w", Kept::Workflow(child.id));
+    for claimed in &claimed {
+        let failed = Failure::new(FailureReason::Error, "declined");
+        let memories = vec![remembered(0, "charge", Kept::Value("1".to_owned())), remembered(1, "mail", Kept::Failed(failed))];
+        bench.remember(claimed.lease, memories).await;
+    }
+    let (waits, fails) = (claimed[0].lease, claimed[1].lease);
+    let (memories, suspend, workflow) = (vec![awaits.clone()], Some(Due::Never), Some(Box::new(child)));
+    let checkpoint = Checkpoint { memories, suspend, workflow, ..Checkpoint::new(waits) };
+    assert_eq!(bench.store.checkpoint(checkpoint).await.expect("checkpoint"), Settled::Done(State::Scheduled));
+    assert_eq!(bench.settle(fails, Ending::Failed).await, Settled::Done(State::Failed));
+    assert_eq!(bench.store.cancel(&[waits.id]).await.expect("cancel"), [CancelOutcome::Cancelled]);
+    assert_eq!(bench.get(fails.id).await.attempts.len(), 1);
+    assert_eq!(run.retry(Retry::Failed.without_history()).await, Retried::Done(2));
+    assert_eq!(bench.memories(waits.id).await, [awaits]);
+    assert_eq!(bench.memories(fails.id).await, []);
+    for id in [waits.id, fails.id] {
+        let record = bench.get(id).await;
+        assert_eq!((record.state, record.attempt, record.attempts.len()), (State::Ready, 0, 0));
+        assert_eq!((record.error, record.result), (None, None));
+    }
+    assert_eq!(bench.get(run.task("a", 0)).await.attempts.len(), 1, "it keeps its result");
+    assert_eq!(bench.settle(fails, Ending::Failed).await, Settled::LeaseLost, "what ran before has no say any more");
+    bench.sweep().await;
+    for claimed in bench.claim(run.worker, ALL).await {
+        let ending = if claimed.lease.id == fails.id { Ending::Failed } else { Ending::Succeeded };
+        assert!(matches!(bench.settle(claimed.lease, ending).await, Settled::Done(_)));
+    }
+    let record = bench.get(fails.id).await;
+    assert_eq!((record.attempt, record.attempts.len()), (1, 1));
+    run.again(Retry::Failed, 3).await;
+    assert_eq!(bench.get(fails.id).await.attempts.len(), 1, "the next one that says nothing keeps it");
+}
+
 /// Even if it ran, as it need not have succeeded.
 pub async fn what_follows_runs_again_if_that_is_wanted(bench: Bench<'_>) {
     let any = StepDraft { after: vec![("a".to_owned(), Needs::End)], ..step("any", &[]) };
@@ -169,7 +214,7 @@ pub async fn what_was_undone_is_done_again(bench: Bench<'_>) {
 /// And is told why.
 pub async fn a_retry_of_what_can_not_be_retried_changes_nothing(bench: Bench<'_>) {
     let run = bench.run(vec![step("a", &[])]).await;
-    assert_eq!(bench.store.retry_workflow(bench.env.workflow_id(), Retry::All).await.expect("retry"), Retried::NotFound);
+    assert_eq!(bench.store.retry_workflow(bench.env.workflow_id(), Retry::All.into()).await.expect("retry"), Retried::NotFound);
     assert_eq!(run.retry(Retry::All).await, Retried::NotEnded);
     run.turn(&[]).await;
     assert_eq!((run.retry(Retry::Failed).await, run.retry(Retry::FailedAndAfter).await), (Retried::Nothing, Retried::Nothing));

@@ -132,15 +132,17 @@ pub fn step_state_from(code: i64) -> Option<StepState> {
     Some(state)
 }
 
-/// Whether a workflow is paused: 0 it goes on, 1 it is paused; 2 and 3 the same of one that is [held](crate::workflow::Flow::is_held). A program
-/// that knows of no retry takes that for a pause, too, and lets nothing go that has yet to be blocked again.
+/// Whether a workflow is paused: 0 it goes on, 1 it is paused; 2 and 3 the same of one that is [held](crate::workflow::Flow::is_held), and 4 more if
+/// that [forgets](Run::forgets). A program that knows of no retry takes that for a pause, too, and lets nothing go that has yet to be blocked
+/// again; one that knows of no forgetting leaves that out of what it goes on with.
 pub fn paused_of(run: Run, held: bool) -> i16 {
-    i16::from(run.paused) + if held { 2 } else { 0 }
+    let forgets = if run.forgets { 4 } else { 0 };
+    i16::from(run.paused) + if held { 2 + forgets } else { 0 }
 }
 
-/// What [`paused_of`] gave; whether it is held, its steps say.
-pub fn paused_from(code: i64) -> bool {
-    code & 1 != 0
+/// What [`paused_of`] gave: whether it is paused, and whether it forgets; whether it is held, its steps say.
+pub fn paused_from(code: i64) -> (bool, bool) {
+    (code & 1 != 0, code & 4 != 0)
 }
 
 /// How many may fail of a step, if that was changed: a count, or -1 for 0 percent, -2 for 1 percent and so on.
@@ -224,9 +226,9 @@ mod tests {
             assert_eq!(chore_of(chore_from(code)), code as i16);
         }
         assert_eq!((step_state_from(7), step_state_from(-1)), (None, None));
-        for (paused, held) in [(false, false), (true, false), (false, true), (true, true)] {
-            let code = paused_of(Run { paused, ..Run::default() }, held);
-            assert_eq!((paused_from(code.into()), code != 0), (paused, paused || held));
+        for (paused, held, forgets) in (0..8).map(|n| (n & 1 != 0, n & 2 != 0, n & 4 != 0)) {
+            let code = paused_of(Run { paused, forgets, ..Run::default() }, held);
+            assert_eq!((paused_from(code.into()), code != 0), ((paused, held && forgets), paused || held));
         }
         for tolerance in [Tolerance::NONE, Tolerance::Count(u32::MAX), Tolerance::Percent(0), Tolerance::Percent(100)] {
             assert_eq!(tolerance_from(tolerance_of(tolerance)), Some(tolerance));

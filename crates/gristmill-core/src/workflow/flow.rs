@@ -48,7 +48,7 @@ impl Flow {
     /// Somebody wants this of it. What is cancelled is no longer paused, and can't be: its handlers have to run for it to end.
     pub fn order(&mut self, order: Order) {
         match order {
-            Order::Cancel => self.run = Run { paused: false, cancelled: true },
+            Order::Cancel => self.run = Run { paused: false, cancelled: true, ..self.run },
             Order::Pause => self.run.paused = !self.run.cancelled,
             Order::Resume => self.run.paused = false,
         }
@@ -105,6 +105,7 @@ impl Flow {
         if self.end.is_some() || self.is_held() {
             return;
         }
+        self.run.forgets = false;
         let mut rows: Vec<StepRow> = self.steps.iter().map(|step| step.row).collect();
         let next = advance(self.run, &rows, &self.graph);
         next.apply(&mut rows);
@@ -322,10 +323,10 @@ mod tests {
     fn what_is_cancelled_is_not_paused() {
         let mut flow = flow(&[1], &[]);
         flow.order(Order::Pause);
-        assert_eq!(flow.run, Run { paused: true, cancelled: false });
+        assert_eq!(flow.run, Run { paused: true, ..Run::default() });
         for order in [Order::Cancel, Order::Pause, Order::Resume] {
             flow.order(order);
-            assert_eq!(flow.run, Run { paused: false, cancelled: true }, "{order:?}");
+            assert_eq!(flow.run, Run { cancelled: true, ..Run::default() }, "{order:?}");
         }
     }
 

@@ -25,6 +25,6 @@ pub use record::{
     KEPT_MIN, Member, Order, Ordered, QUIET_MAX, StepRecord, StepWord, Tolerated, WorkflowFilter, WorkflowRecord, WorkflowState,
 };
 pub use reference::{Reference, ReferenceError, References, Wanted, pointer_part, reference_places, references, resolve};
-pub use retry::{Retried, Retry};
+pub use retry::{Rerun, Retried, Retry};
 pub use step::{Because, Change, Counted, Edge, Needs, Role, Run, StepEnd, StepRow, StepState, Tally, Tolerance, WorkflowEnd};
 pub use store::Workflows;

@@ -20,6 +20,38 @@ pub enum Retry {
     FailedAndAfter,
 }
 
+impl Retry {
+    /// The same without the history of what runs again: its attempts with their errors, logs and results, and all that its durable steps
+    /// remember, are deleted, so that each task begins as if it had never run. A workflow that such a task had started is still awaited
+    /// if it goes on. What keeps its result keeps its history, too. Programs of the version before that take part in it delete nothing.
+    ///
+    /// ```
+    /// use gristmill_core::workflow::{Rerun, Retry};
+    ///
+    /// let rerun = Retry::All.without_history();
+    /// assert_eq!(rerun, Rerun { what: Retry::All, forgets: true });
+    /// assert_eq!(Rerun::from(Retry::All), Rerun { what: Retry::All, forgets: false });
+    /// ```
+    pub const fn without_history(self) -> Rerun {
+        Rerun { what: self, forgets: true }
+    }
+}
+
+/// A retry, and what is to become of the history of what runs again. A [`Retry`] is one that keeps it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Rerun {
+    /// What is done once more.
+    pub what: Retry,
+    /// Whether that is without the history, as [`Retry::without_history`] says.
+    pub forgets: bool,
+}
+
+impl From<Retry> for Rerun {
+    fn from(what: Retry) -> Self {
+        Self { what, forgets: false }
+    }
+}
+
 /// What became of a retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Retried {
@@ -43,7 +75,8 @@ impl Flow {
     ///
     /// # Errors
     /// Why it can't; nothing changed then.
-    pub fn retry(&mut self, retry: Retry, kept: &[u32]) -> Result<(), Retried> {
+    pub fn retry(&mut self, rerun: impl Into<Rerun>, kept: &[u32]) -> Result<(), Retried> {
+        let Rerun { what: retry, forgets } = rerun.into();
         let Some(end) = self.end else { return Err(Retried::NotEnded) };
         // One that runs would count for a step that has yet to begin.
         if self.steps.iter().any(|step| step.row.tally.ended() < step.row.tally.members) {
@@ -57,7 +90,7 @@ impl Flow {
             return Err(Retried::Gone(step.spec.name.clone()));
         }
         let chores = self.of_retry(retry);
-        (self.end, self.run) = (None, Run::default());
+        (self.end, self.run) = (None, Run { forgets, ..Run::default() });
         for (step, chore) in self.steps.iter_mut().zip(chores) {
             if chore != Chore::Keep {
                 step.row.state = StepState::Waits;
@@ -250,6 +283,17 @@ mod tests {
         flow.did(1, None);
         flow.go_on();
         assert_eq!((flow.steps[0].row.state, flow.is_held()), (StepState::Goes, false));
+    }
+
+    #[test]
+    fn what_runs_again_forgets_until_all_of_it_has_been_dealt_with() {
+        let mut flow = flow(&[(WORK, &[])]);
+        play(&mut flow, &[]);
+        flow.retry(Retry::All.without_history(), &ALL).unwrap();
+        flow.order(crate::workflow::Order::Cancel);
+        assert!(flow.run.forgets && flow.run.cancelled);
+        play(&mut flow, &[]);
+        assert_eq!((flow.run, flow.end.is_some()), (Run { cancelled: true, ..Run::default() }, true));
     }
 
     /// Kept for long enough when it was begun, and yet gone when all programs were away in between.

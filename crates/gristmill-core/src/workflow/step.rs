@@ -250,6 +250,8 @@ pub struct Run {
     pub paused: bool,
     /// Somebody wants it to end: what waits never goes.
     pub cancelled: bool,
+    /// It is being retried [without the history](super::Retry::without_history) of what runs again; until all members have been dealt with.
+    pub forgets: bool,
 }
 
 /// Why a step never goes.

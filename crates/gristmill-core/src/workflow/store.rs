@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 
 use super::{
-    Extended, Extension, NewWorkflow, Order, Ordered, Retried, Retry, Started, Tolerance, Tolerated, WorkflowFilter,
+    Extended, Extension, NewWorkflow, Order, Ordered, Rerun, Retried, Started, Tolerance, Tolerated, WorkflowFilter,
     WorkflowRecord,
 };
 use crate::{Cursor, Page, StoreError, WorkflowId};
@@ -49,7 +49,7 @@ pub trait Workflows {
     ///
     /// # Errors
     /// If the store can't be written. A repetition finds that it has not ended.
-    async fn retry_workflow(&self, id: WorkflowId, retry: Retry) -> Result<Retried, StoreError>;
+    async fn retry_workflow(&self, id: WorkflowId, rerun: Rerun) -> Result<Retried, StoreError>;
 
     /// Changes how many members of a step need not succeed, as long as the step has not ended. A retry of the workflow leaves it so.
     ///

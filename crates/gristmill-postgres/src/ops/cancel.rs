@@ -42,7 +42,7 @@ pub(crate) async fn retry(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ret
     s.spare_days().await?;
     let facts = facts(s, &all).await?;
     let waiting = waiting_steps(s, facts.values().filter_map(|facts| facts.member)).await?;
-    let mut again = again(s, &all, &facts, |facts| facts.member.is_some_and(|step| waiting.contains(&step))).await?;
+    let mut again = again(s, &all, &facts, false, |facts| facts.member.is_some_and(|step| waiting.contains(&step))).await?;
     let answer = |id: &TaskId| match id.as_uuid() {
         // A second time in one call it waits already.
         id if again.remove(&id) => RetryOutcome::Ready,
@@ -52,11 +52,12 @@ pub(crate) async fn retry(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ret
     Ok(ids.iter().map(answer).collect())
 }
 
-/// Puts tasks that have ended back to where they wait. Which these were.
+/// Puts tasks that have ended back to where they wait, with or without their history. Which these were.
 async fn again(
     s: &mut Session<'_>,
     ids: &[Uuid],
     facts: &HashMap<Uuid, Facts>,
+    forgets: bool,
     is_blocked: impl Fn(&Facts) -> bool,
 ) -> Result<HashSet<Uuid>, Fault> {
     let rows = s.rows(Q::OutcomeReopen, &[&s.now, &ids]).await?;
@@ -73,19 +74,23 @@ async fn again(
     }
     if !again.is_empty() {
         s.execute(Q::TaskUnexpire, &[&reopened]).await?;
-        let forgotten = s.row(Q::MemoryForget, &[&reopened, &had_succeeded]).await?;
+        let forgotten = s.row(Q::MemoryForget, &[&reopened, &had_succeeded, &forgets]).await?;
         if forgotten.map_or(Ok(false), |row| row.try_get(0))? {
             s.execute(Q::MemoryForgetChildren, &[&reopened]).await?;
+        }
+        if forgets {
+            s.execute(Q::OutcomeDelete, &[&reopened]).await?;
         }
     }
     places.write(s).await?;
     Ok(again)
 }
 
-/// Blocks members again that have ended. That they have not any more is told by a trigger. Says whether there were any.
-pub(super) async fn block_again(s: &mut Session<'_>, ids: &[Uuid]) -> Result<bool, Fault> {
+/// Blocks members again that have ended, with or without their history. That they have not any more is told by a trigger. Says whether there
+/// were any.
+pub(super) async fn block_again(s: &mut Session<'_>, ids: &[Uuid], forgets: bool) -> Result<bool, Fault> {
     let facts = facts(s, ids).await?;
-    Ok(!again(s, ids, &facts, |_| true).await?.is_empty())
+    Ok(!again(s, ids, &facts, forgets, |_| true).await?.is_empty())
 }
 
 /// Which of these steps still wait for others. Their workflows are locked, so that none of them goes until this commits.

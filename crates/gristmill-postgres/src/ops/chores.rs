@@ -51,6 +51,8 @@ struct Part {
     high: u32,
     is_last: bool,
     again: bool,
+    /// Of what is blocked again the history is deleted.
+    forgets: bool,
     first: Uuid,
     last: Uuid,
 }
@@ -75,9 +77,11 @@ pub(super) async fn work(s: &mut Session<'_>, flows: &mut Flows) -> Result<Progr
             s.effects.scheduled |= is_more;
             return Ok(progress);
         }
-        for chore in [Chore::Again, Chore::Mend, Chore::Keep, Chore::Cancel, Chore::LetGo, Chore::Unkeep] {
-            let of: Vec<Part> = parts.iter().filter(|part| part.chore == chore).copied().collect();
-            let acted = if of.is_empty() { Acted::default() } else { act(s, chore, &of).await? };
+        let (again, mend) = (Chore::Again, Chore::Mend);
+        let others = [Chore::Keep, Chore::Cancel, Chore::LetGo, Chore::Unkeep].map(|chore| (chore, false));
+        for (chore, forgets) in [(again, false), (again, true), (mend, false), (mend, true)].into_iter().chain(others) {
+            let of: Vec<Part> = parts.iter().filter(|part| part.chore == chore && part.forgets == forgets).copied().collect();
+            let acted = if of.is_empty() { Acted::default() } else { act(s, (chore, forgets), &of).await? };
             if acted.is_any && chore.is_of_retry() {
                 // Whoever is blocked again has not ended any more, before anything follows. Of no others: what was reported of them meanwhile is
                 // for who lets them go on.
@@ -118,8 +122,9 @@ fn next(flows: &Flows, begun: &mut HashSet<(Uuid, u32, Chore)>, room: &mut u32, 
         for ((step, of), aside) in (0..).zip(&locked.flow.steps).zip(&locked.aside) {
             let Some((chore, low)) = of.chore.filter(|(chore, _)| !begun.contains(&(*workflow, step, *chore))) else { continue };
             let (first, last) = aside.bounds.unwrap_or((Uuid::max(), Uuid::nil()));
-            let high = of.row.tally.members;
-            wanted.push(Part { workflow: *workflow, step, chore, low, high, is_last: true, again: aside.again, first, last });
+            let (high, again) = (of.row.tally.members, aside.again);
+            let forgets = locked.flow.run.forgets && matches!(chore, Chore::Again | Chore::Mend);
+            wanted.push(Part { workflow: *workflow, step, chore, low, high, is_last: true, again, forgets, first, last });
         }
     }
     // The small ones first: all of these are done at once, as far as there is room.
@@ -169,7 +174,7 @@ struct Acted {
 }
 
 /// Does it to members of steps, but to those that somebody else has in hand.
-async fn act(s: &mut Session<'_>, chore: Chore, parts: &[Part]) -> Result<Acted, Fault> {
+async fn act(s: &mut Session<'_>, (chore, forgets): (Chore, bool), parts: &[Part]) -> Result<Acted, Fault> {
     let mut acted = Acted::default();
     let many_days = s.spare_days().await?;
     for near in together(parts, many_days) {
@@ -179,7 +184,7 @@ async fn act(s: &mut Session<'_>, chore: Chore, parts: &[Part]) -> Result<Acted,
             Chore::Cancel => cancel_free(s, &asked).await?,
             Chore::Unkeep | Chore::Again | Chore::Mend | Chore::Keep => {
                 let ids: Vec<Uuid> = members(s, &asked).await?.into_iter().map(|(_, id)| id).collect();
-                let is_any = !ids.is_empty() && act_on_ended(s, chore, &ids).await?;
+                let is_any = !ids.is_empty() && act_on_ended(s, (chore, forgets), &ids).await?;
                 Acted { is_any, ..Acted::default() }
             }
         };
@@ -190,14 +195,14 @@ async fn act(s: &mut Session<'_>, chore: Chore, parts: &[Part]) -> Result<Acted,
 }
 
 /// What is done to members that have ended, which nobody has in hand for long. Says whether anything was.
-async fn act_on_ended(s: &mut Session<'_>, chore: Chore, ids: &[Uuid]) -> Result<bool, Fault> {
+async fn act_on_ended(s: &mut Session<'_>, (chore, forgets): (Chore, bool), ids: &[Uuid]) -> Result<bool, Fault> {
     match chore {
         Chore::Unkeep => Ok(unkeep(s, ids).await? > 0),
-        Chore::Again => block_again(s, ids).await,
+        Chore::Again => block_again(s, ids, forgets).await,
         Chore::Mend => {
             let rows = s.rows(Q::OutcomeLacking, &[&ids]).await?;
             let lacking = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
-            let is_any = block_again(s, &lacking).await?;
+            let is_any = block_again(s, &lacking, forgets).await?;
             Ok(is_any | (s.execute(Q::Rekeep, &[&ids]).await? > 0))
         }
         Chore::Keep => Ok(s.execute(Q::Rekeep, &[&ids]).await? > 0),

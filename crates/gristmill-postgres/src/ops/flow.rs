@@ -86,7 +86,7 @@ pub(super) async fn take(s: &Session<'_>, specs: &Specs, locked: &[Key]) -> Resu
     let (told, rows) = tokio::join!(s.rows(Q::ReportTake, params), s.rows(Q::FlowRead, params));
     let mut read: BTreeMap<Uuid, (Flow, BTreeMap<u32, Step>)> = BTreeMap::new();
     for row in rows? {
-        let run = Run { paused: is_paused(row.try_get(1)?, row.try_get(18)?), cancelled: row.try_get(2)? };
+        let run = run_of(row.try_get(1)?, row.try_get(18)?, row.try_get(2)?);
         let end = workflow_end_from(row.try_get::<_, i16>(3)?.into());
         let id = row.try_get(0)?;
         let Some(Definition { specs, graph }) = specs.get(&id) else { continue };
@@ -222,9 +222,10 @@ pub(crate) fn row_of(
     Ok(StepRow { role: spec.role, state, tally, tolerance })
 }
 
-/// Whether it is paused, by its columns: one that is held by a retry is for programs that know of none.
-pub(crate) fn is_paused(paused: bool, hold: i16) -> bool {
-    if hold == 0 { paused } else { paused_from(hold.into()) }
+/// How its run stands, by its columns: that one is paused which a retry holds is for programs that know of none.
+pub(crate) fn run_of(paused: bool, hold: i16, cancelled: bool) -> Run {
+    let (paused, forgets) = if hold == 0 { (paused, false) } else { paused_from(hold.into()) };
+    Run { paused, cancelled, forgets }
 }
 
 #[derive(Default)]

@@ -30,7 +30,7 @@ pub(crate) use encode::{is_alone, limit, storable, wait};
 pub(crate) use enqueue::enqueue;
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use enqueue::{check as check_tasks, know};
-pub(crate) use flow::{is_paused, row_of as step_row};
+pub(crate) use flow::{row_of as step_row, run_of};
 pub(crate) use memory::{Checkpointed, bury_memories, check_memories, checkpoint, kept, resume};
 pub(crate) use place::{admit, place_of, unblock};
 pub(crate) use repair::{Due, bury_reports, due, has_to_go_on, look_later, postpone, repair, take_owed};
@@ -44,7 +44,7 @@ pub(crate) use sweep::{Rescued, expire, fill_labels, lose_the_dead, park, parked
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use waits::sent;
 pub(crate) use waits::{
-    Awaited, Child, Children, Stop, Telling, WALKS, Walk, Walked, awaited_workflows, came, children, events_untold,
+    Awaited, Child, Children, Stop, Telling, WALKS, Walk, Walked, awaited_workflows, came, cancel_child, children, events_untold,
     forget_children, let_go, send_event, tell, walk,
 };
 pub(crate) use worker::{Which, cancelled, declare, enter, heartbeat, leave, pause};

@@ -3,7 +3,7 @@
 use gristmill_core::WorkflowId;
 use gristmill_core::kit::encode::tolerance_of;
 use gristmill_core::kit::row::{count, int};
-use gristmill_core::workflow::{KEPT_MIN, Retried, Retry, StepWord, Tolerance, Tolerated};
+use gristmill_core::workflow::{KEPT_MIN, Rerun, Retried, StepWord, Tolerance, Tolerated};
 use uuid::Uuid;
 
 use super::chores;
@@ -19,14 +19,14 @@ pub(crate) async fn retry_workflow(
     s: &mut Session<'_>,
     specs: &Specs,
     id: WorkflowId,
-    retry: Retry,
+    rerun: Rerun,
     chores: bool,
 ) -> Result<Retried, Fault> {
     let Some(mut flows) = wait(s, specs, id).await? else { return Ok(Retried::NotFound) };
     let Some(locked) = flows.get_mut(&id.as_uuid()) else { return Ok(Retried::NotFound) };
     // What was told of it since may be its end.
     locked.flow.go_on();
-    let retried = begin(s, locked, id.as_uuid(), retry).await?;
+    let retried = begin(s, locked, id.as_uuid(), rerun).await?;
     locked.flow.go_on();
     if chores {
         chores::work(s, &mut flows).await?;
@@ -38,10 +38,10 @@ pub(crate) async fn retry_workflow(
     Ok(retried)
 }
 
-async fn begin(s: &mut Session<'_>, locked: &mut Locked, id: Uuid, retry: Retry) -> Result<Retried, Fault> {
+async fn begin(s: &mut Session<'_>, locked: &mut Locked, id: Uuid, rerun: Rerun) -> Result<Retried, Fault> {
     let mut again = locked.flow.clone();
     let kept = if again.end.is_some() { kept(s, locked, id).await? } else { Vec::new() };
-    if let Err(refused) = again.retry(retry, &kept) {
+    if let Err(refused) = again.retry(rerun, &kept) {
         return Ok(refused);
     }
     if let Some(rival) = s.row(Q::WorkflowRival, &[&id]).await? {

@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gristmill_core::durable::{Awaits, Kept, NewEvent, Sent};
 use gristmill_core::kit::encode::{ended_from, ms};
+use gristmill_core::workflow::Order;
 use gristmill_core::{Place, State, StoreError, StoreErrorKind, WorkflowId};
 use uuid::Uuid;
 
 use super::limit;
 use super::memory::kept;
 use super::place::{arrived_somewhere, came as came_to, place_of};
+use super::specs::Specs;
+use super::workflow::order;
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -309,14 +312,13 @@ pub(crate) async fn children(s: &mut Session<'_>, after: Child, most: usize) -> 
             elsewhere.push((child, by));
         }
     }
-    let tasks: Vec<Uuid> = elsewhere.iter().map(|((task, _), _)| *task).collect();
-    let ended = if tasks.is_empty() { BTreeMap::new() } else { ended(s, &tasks).await? };
+    let over = over(s, elsewhere.iter().map(|(child, _)| *child)).await?;
     let mut alone = Vec::new();
     for (child, by) in elsewhere {
-        match (ended.get(&child.0), by) {
+        match (over.get(&child), by) {
             (None, _) => {}
             // What can't be read is nobody's.
-            (Some(State::Succeeded), _) | (Some(_), None) => alone.push(child),
+            (Some(Some(State::Succeeded)), _) | (Some(_), None) => alone.push(child),
             (Some(_), Some(by)) => {
                 if found.unwanted.len() >= most && !found.unwanted.contains_key(&by) {
                     break;
@@ -330,13 +332,49 @@ pub(crate) async fn children(s: &mut Session<'_>, after: Child, most: usize) -> 
     Ok(found)
 }
 
-/// It was seen to those of these whose tasks have ended: they are not found again. Who was retried meanwhile has started others. Needs a
-/// transaction.
-pub(crate) async fn forget_children(s: &mut Session<'_>, children: &[Child]) -> Result<(), Fault> {
-    let tasks: Vec<Uuid> = children.iter().map(|(task, _)| *task).collect();
+/// Of these those whose tasks have ended, and in which state, or are gone; that stays so until the commit.
+async fn over(
+    s: &mut Session<'_>,
+    children: impl Iterator<Item = Child> + Clone,
+) -> Result<BTreeMap<Child, Option<State>>, Fault> {
+    let tasks: Vec<Uuid> = children.clone().map(|(task, _)| task).collect();
+    if tasks.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let ended = ended(s, &tasks).await?;
-    let of_ended: Vec<Child> = children.iter().filter(|(task, _)| ended.contains_key(task)).copied().collect();
-    disown(s, &of_ended).await
+    let (ended, others): (Vec<(Child, Option<State>)>, _) =
+        children.map(|child| (child, ended.get(&child.0).copied())).partition(|(_, state)| state.is_some());
+    let (tasks, positions): (Vec<Uuid>, Vec<i32>) = others.into_iter().map(|(child, _)| child).unzip();
+    let mut over: BTreeMap<Child, Option<State>> = ended.into_iter().collect();
+    if !tasks.is_empty() {
+        for row in s.rows(Q::ChildGone, &[&tasks, &positions]).await? {
+            over.insert((row.try_get(0)?, row.try_get(1)?), None);
+        }
+    }
+    Ok(over)
+}
+
+/// Cancels a workflow that these have started, if their tasks still have ended or are gone: one that was retried meanwhile awaits it again, and
+/// whoever retries one now waits for this. It is not found again then. Says whether it was done. Needs a transaction.
+pub(crate) async fn cancel_child(
+    s: &mut Session<'_>,
+    specs: &Specs,
+    (id, children): (WorkflowId, &[Child]),
+    chores: bool,
+) -> Result<bool, Fault> {
+    let over = over(s, children.iter().copied()).await?;
+    let is_unwanted = over.len() == children.len();
+    if is_unwanted {
+        order(s, specs, id, (Order::Cancel, false), chores).await?;
+        disown(s, children).await?;
+    }
+    Ok(is_unwanted)
+}
+
+/// Those of these whose tasks have ended, or are gone, are not found again, as what they have started can't be cancelled. Needs a transaction.
+pub(crate) async fn forget_children(s: &mut Session<'_>, children: &[Child]) -> Result<(), Fault> {
+    let over: Vec<Child> = over(s, children.iter().copied()).await?.into_keys().collect();
+    disown(s, &over).await
 }
 
 async fn disown(s: &Session<'_>, children: &[Child]) -> Result<(), Fault> {

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use gristmill_core::kit::encode::{chore_of, ms, retention_of, step_state_of, to_json, workflow_end_of};
 use gristmill_core::kit::row::{NewRow, int};
 use gristmill_core::workflow::{Extended, Extension, Flow, NewWorkflow, Order, Ordered, Started, StepState, WorkflowState};
-use gristmill_core::{EnqueueOutcome, StoreError, StoreErrorKind, WorkflowId};
+use gristmill_core::{EnqueueOutcome, Points, StoreError, StoreErrorKind, WorkflowId};
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -149,6 +149,7 @@ async fn conduct_locked(s: &mut Session<'_>, specs: &Specs, locked: &[Key], chor
     flows.values_mut().for_each(|locked| locked.flow.go_on());
     let progress = if chores { chores::work(s, &mut flows).await? } else { Progress::default() };
     flow::write(s, &flows).await?;
+    s.effects.points.add(Points::FOLLOW);
     let unread = locked.iter().map(|(id, _)| *id).filter(|id| !flows.contains_key(id)).collect();
     Ok(Conducted { taken: flows.into_keys().collect(), unread, progress, is_told: s.own.reported })
 }

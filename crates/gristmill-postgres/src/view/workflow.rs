@@ -1,13 +1,13 @@
 use gristmill_core::kit::encode::{ended_from, workflow_end_from};
 use gristmill_core::kit::row::{count, int};
 use gristmill_core::limits::{PAGE_ITEMS_MAX, RESULTS_BYTES_MAX};
-use gristmill_core::workflow::{Member, Run, StepRecord, WorkflowFilter, WorkflowRecord, WorkflowState};
+use gristmill_core::workflow::{Member, StepRecord, WorkflowFilter, WorkflowRecord, WorkflowState};
 use gristmill_core::{Cursor, Page, State, TaskId, Timestamp, WorkflowId};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::error::Fault;
-use crate::ops::{is_alone, is_paused, limit as bound, place_of, step_row, step_spec};
+use crate::ops::{is_alone, limit as bound, place_of, run_of, step_row, step_spec};
 use crate::session::Session;
 use crate::sql::Q;
 
@@ -58,7 +58,7 @@ pub(crate) async fn workflows(
 }
 
 fn record(row: &Row) -> Result<WorkflowRecord, Fault> {
-    let run = Run { paused: is_paused(row.try_get(5)?, row.try_get(11)?), cancelled: row.try_get(6)? };
+    let run = run_of(row.try_get(5)?, row.try_get(11)?, row.try_get(6)?);
     let end = workflow_end_from(row.try_get::<_, i16>(7)?.into());
     Ok(WorkflowRecord {
         id: WorkflowId::from_uuid(row.try_get(1)?),

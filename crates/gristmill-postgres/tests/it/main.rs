@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "what a test spawns ends with the test's runtime")]
 
 mod blocked;
+mod children;
 mod cluster;
 mod common;
 mod conformance;

@@ -156,7 +156,7 @@ async fn a_step_in_a_state_that_nobody_knows_is_left_alone() {
     let row = house.sql.query_one(told, &[&id]).await.unwrap();
     assert_eq!((row.get::<_, i64>(0), row.get::<_, i16>(1)), (1, 9), "what was told is kept for whoever knows it");
     let ordered = house.store.order_workflow(strange.id, Order::Cancel).await.unwrap_err();
-    let retried = house.store.retry_workflow(strange.id, Retry::All).await.unwrap_err();
+    let retried = house.store.retry_workflow(strange.id, Retry::All.into()).await.unwrap_err();
     for error in [house.store.workflow(strange.id).await.unwrap_err(), ordered, retried] {
         assert_eq!(error.kind(), StoreErrorKind::Corrupt);
         assert!(error.to_string().contains("which this version does not know"), "{error}");

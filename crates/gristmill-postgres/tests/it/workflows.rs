@@ -305,7 +305,7 @@ async fn a_retry_goes_on_after_a_crash() {
     }
     house.store.order_workflow(id, Order::Cancel).await.unwrap();
     while within(house.store.sweep(1_000)).await.unwrap().next_due == Some(Duration::ZERO) {}
-    assert_eq!(house.store.retry_workflow(id, Retry::Failed).await.unwrap(), Retried::Done(2));
+    assert_eq!(house.store.retry_workflow(id, Retry::Failed.into()).await.unwrap(), Retried::Done(2));
     let count = async |of: &str| house.sql.query_one(&format!("SELECT count(*) FROM {of}"), &[]).await.unwrap().get::<_, i64>(0);
     let mut left = count("outcome WHERE ended <> 0").await;
     assert!(left >= 1_500, "{left} are left at first");
@@ -334,7 +334,7 @@ async fn a_retry_knows_of_an_end_that_was_only_reported() {
     let claimed = house.claim(1).await.remove(0);
     house.run(&settles(&claimed)).await;
     assert_eq!(house.word(new.id, 0).await, StepWord::Running);
-    assert_eq!(house.store.retry_workflow(new.id, Retry::All).await.unwrap(), Retried::Done(2));
+    assert_eq!(house.store.retry_workflow(new.id, Retry::All.into()).await.unwrap(), Retried::Done(2));
     house.succeed(house.claim(1).await).await;
     let record = house.store.workflow(new.id).await.unwrap().unwrap();
     assert_eq!((record.state, record.attempt, record.steps[0].row.tally.succeeded), (WorkflowState::Succeeded, 2, 1));
@@ -368,8 +368,8 @@ async fn two_retries_at_once_begin_one() {
     house.store.order_workflow(new.id, Order::Cancel).await.unwrap();
     let other = PostgresStore::connect(&house.schema.url(""), house.env.clone()).await.unwrap();
     let both = tokio::join!(
-        within(house.store.retry_workflow(new.id, Retry::Failed)),
-        within(other.retry_workflow(new.id, Retry::All)),
+        within(house.store.retry_workflow(new.id, Retry::Failed.into())),
+        within(other.retry_workflow(new.id, Retry::All.into())),
     );
     let mut both = [both.0.unwrap(), both.1.unwrap()];
     both.sort_by_key(|retried| *retried == Retried::NotEnded);

@@ -33,13 +33,13 @@ pub(super) fn cancel_known(tx: &mut Tx<'_>, facts: &Facts) -> Result<CancelOutco
 /// Makes one ended task run again, as soon as its limit admits it if it has one.
 pub(crate) fn retry(tx: &mut Tx<'_>, id: TaskId) -> Result<RetryOutcome, Fault> {
     let Some(facts) = facts_of(tx.conn, id)? else { return Ok(RetryOutcome::NotFound) };
-    let again = retry_known(tx, &facts, None)?;
+    let again = retry_known(tx, &facts, None, false)?;
     Ok(if again.is_some() { RetryOutcome::Ready } else { RetryOutcome::NotEnded })
 }
 
-/// The same for one that is known: the state in which it had ended, `None` if it has not. `blocked`: whether it waits for others then; else
-/// that is looked up.
-pub(super) fn retry_known(tx: &mut Tx<'_>, facts: &Facts, blocked: Option<bool>) -> Result<Option<State>, Fault> {
+/// The same for one that is known, with or without its history: the state in which it had ended, `None` if it has not. `blocked`: whether it
+/// waits for others then; else that is looked up.
+pub(super) fn retry_known(tx: &mut Tx<'_>, facts: &Facts, blocked: Option<bool>, forgets: bool) -> Result<Option<State>, Fault> {
     let last = tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([facts.key], |row| {
         Ok((row.get::<_, u32>(0)?, ended_from(row.get(3)?), Flags::from_bits(row.get(5)?), Flags::from_bits(row.get(6)?)))
     });
@@ -47,7 +47,10 @@ pub(super) fn retry_known(tx: &mut Tx<'_>, facts: &Facts, blocked: Option<bool>)
     let Some((claim_no, state, flags, _)) = last.optional()?.filter(|(.., owed)| owed.is_none()) else { return Ok(None) };
     tx.conn.prepare_cached(sql::OUTCOME_REOPEN)?.execute(params![facts.key, claim_no])?;
     if let Some(id) = facts.id {
-        durable::forget_for_retry(tx, id, state)?;
+        durable::forget_for_retry(tx, id, state, forgets)?;
+    }
+    if forgets {
+        tx.conn.prepare_cached(sql::OUTCOME_DELETE)?.execute([facts.key])?;
     }
     // Whoever retries wants it to run, however late it is.
     tx.conn.prepare_cached(sql::TASK_UNEXPIRE)?.execute([facts.key])?;

@@ -131,7 +131,7 @@ fn codes(states: &[WorkflowState]) -> Vec<i16> {
 /// A row of the list; `None` if it has no id.
 fn record(row: &Row<'_>) -> rusqlite::Result<Option<(i64, WorkflowRecord)>> {
     let Some(id) = row.get_ref(1)?.as_blob().ok().and_then(WorkflowId::from_slice) else { return Ok(None) };
-    let run = Run { paused: row.get(5)?, cancelled: row.get(6)? };
+    let run = Run { paused: row.get(5)?, cancelled: row.get(6)?, ..Run::default() };
     let end = workflow_end_from(row.get(7)?);
     let record = WorkflowRecord {
         id,

@@ -18,7 +18,7 @@ async fn a_retry_goes_on_after_a_crash() {
     add(&fixture, id, 0, MEMBERS).await;
     fixture.store.order_workflow(id, Order::Cancel).await.unwrap();
     while fixture.sweep().await.next_due == Some(Duration::ZERO) {}
-    assert_eq!(fixture.store.retry_workflow(id, Retry::Failed).await.unwrap(), Retried::Done(2));
+    assert_eq!(fixture.store.retry_workflow(id, Retry::Failed.into()).await.unwrap(), Retried::Done(2));
     let ended = "SELECT count(*) FROM gristmill_outcome WHERE ended <> 0";
     let mut before = fixture.number(ended);
     assert!(before >= i64::from(MEMBERS) - AT_ONCE, "{before} are left at first");
@@ -52,7 +52,7 @@ async fn members_that_a_retry_has_yet_to_see_to_are_not_pruned() {
     while fixture.sweep().await.next_due == Some(Duration::ZERO) {}
     let (other, tasks) = fixture.start(vec![step("a", &[])]).await;
     fixture.store.order_workflow(other, Order::Cancel).await.unwrap();
-    assert_eq!(fixture.store.retry_workflow(id, Retry::Failed).await.unwrap(), Retried::Done(2));
+    assert_eq!(fixture.store.retry_workflow(id, Retry::Failed.into()).await.unwrap(), Retried::Done(2));
     fixture.raw().execute_batch("UPDATE gristmill_outcome SET keep_until = 1 WHERE ended <> 0").unwrap();
     assert_eq!(fixture.store.prune(10_000).await.unwrap(), 1);
     assert_eq!(fixture.store.get(tasks[0]).await.unwrap(), None);
@@ -69,7 +69,7 @@ async fn a_pause_and_a_cancel_hold_once_a_retry_has_begun() {
         add(&fixture, id, 0, 2_500).await;
         fixture.store.order_workflow(id, Order::Cancel).await.unwrap();
         while fixture.sweep().await.next_due == Some(Duration::ZERO) {}
-        assert_eq!(fixture.store.retry_workflow(id, Retry::Failed).await.unwrap(), Retried::Done(2));
+        assert_eq!(fixture.store.retry_workflow(id, Retry::Failed.into()).await.unwrap(), Retried::Done(2));
         fixture.store.order_workflow(id, order).await.unwrap();
         while fixture.again("").sweep(1_000).await.unwrap().next_due == Some(Duration::ZERO) {}
         assert_eq!((fixture.of(id).await.state, fixture.number("SELECT count(*) FROM gristmill_ready")), (then, 0));
@@ -86,7 +86,7 @@ async fn a_workflow_of_the_version_before_is_retried() {
     fixture.store.settle(vec![Settlement::new(failed.lease, Ending::Failed)]).await.unwrap();
     fixture.raw().execute_batch("UPDATE gristmill_workflow SET deadline = NULL, deadline_at = NULL").unwrap();
     assert_eq!(fixture.of(id).await.deadline, None);
-    assert_eq!(fixture.store.retry_workflow(id, Retry::Failed).await.unwrap(), Retried::Done(2));
+    assert_eq!(fixture.store.retry_workflow(id, Retry::Failed.into()).await.unwrap(), Retried::Done(2));
     assert_eq!((fixture.state_of(tasks[0]).await, fixture.of(id).await.attempt), (State::Ready, 2));
 }
 
@@ -103,7 +103,7 @@ async fn a_step_in_a_state_that_nobody_knows_is_left_alone() {
     fixture.sweep().await;
     assert_eq!(fixture.number("SELECT state FROM gristmill_step WHERE number = 0"), 9);
     assert_eq!((fixture.state_of(tasks[1]).await, fixture.codes().await), (State::Blocked, vec!["workflow".to_owned()]));
-    let retried = fixture.store.retry_workflow(id, Retry::All).await.unwrap_err();
+    let retried = fixture.store.retry_workflow(id, Retry::All.into()).await.unwrap_err();
     for error in [fixture.store.workflow(id).await.unwrap_err(), retried] {
         assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::client::enqueue::{REPETITION_MAX, is_broken};
 use crate::core::workflow::{
-    Draft, Extended, Extension, Member, NewWorkflow, Order, Ordered, Retried, Retry, Started, Tolerance, Tolerated,
+    Draft, Extended, Extension, Member, NewWorkflow, Order, Ordered, Rerun, Retried, Started, Tolerance, Tolerated,
     WorkflowFilter, WorkflowRecord,
 };
 use crate::core::{Cursor, Page, StoreError, WorkflowId};
@@ -161,8 +161,9 @@ impl<'c> Workflows<'c> {
         self.order(id, Order::Resume).await
     }
 
-    /// Begins a workflow anew that has ended, under the same id: all of it, or what failed; see [`Retry`]. What runs again waits as it did at
-    /// first, and its handlers and what undoes steps run again when they are needed. The answer tells why it could not be.
+    /// Begins a workflow anew that has ended, under the same id: all of it, or what failed; see [`Retry`](crate::workflow::Retry), which also
+    /// says how that is done [without the history](crate::workflow::Retry::without_history) of what runs again. That waits as it did at first,
+    /// and its handlers and what undoes steps run again when they are needed. The answer tells why it could not be.
     ///
     /// ```
     /// # use gristmill::{Client, Result, core::WorkflowId};
@@ -179,8 +180,8 @@ impl<'c> Workflows<'c> {
     ///
     /// # Errors
     /// If the store can't be written. After a lost connection, a repetition may find that it has [not ended](Retried::NotEnded): it was done.
-    pub async fn retry(&self, id: WorkflowId, retry: Retry) -> Result<Retried, StoreError> {
-        let retried = self.client.store().retry_workflow(id, retry).await?;
+    pub async fn retry(&self, id: WorkflowId, retry: impl Into<Rerun>) -> Result<Retried, StoreError> {
+        let retried = self.client.store().retry_workflow(id, retry.into()).await?;
         self.run_inline().await?;
         Ok(retried)
     }

@@ -9,7 +9,7 @@ use super::read::{ROOM, ReadError, Reader};
 use super::{Failed, RunError, is_work};
 use crate::client::Client;
 use crate::core::workflow::{
-    Needs, Ordered, Retried, Retry, StepEnd, StepRecord, StepState, Tolerance, Tolerated, WorkflowRecord, WorkflowState,
+    Needs, Ordered, Rerun, Retried, StepEnd, StepRecord, StepState, Tolerance, Tolerated, WorkflowRecord, WorkflowState,
 };
 use crate::core::{StoreError, Wake, WorkflowId};
 use crate::panics;
@@ -91,7 +91,7 @@ impl<O> WorkflowHandle<O> {
     ///
     /// # Errors
     /// If the store can't be written.
-    pub async fn retry(&self, retry: Retry) -> Result<Retried, StoreError> {
+    pub async fn retry(&self, retry: impl Into<Rerun>) -> Result<Retried, StoreError> {
         self.client.workflows().retry(self.id, retry).await
     }
 

@@ -98,7 +98,7 @@ pub use start::{Start, Starting};
 pub use step::{All, Group, Many, Most, One, Step};
 
 pub use crate::core::workflow::{
-    Member, Needs, Ordered, Retried, Retry, StepRecord, StepWord, Tolerance, Tolerated, WorkflowFilter, WorkflowRecord,
+    Member, Needs, Ordered, Rerun, Retried, Retry, StepRecord, StepWord, Tolerance, Tolerated, WorkflowFilter, WorkflowRecord,
     WorkflowState,
 };
 

@@ -1,6 +1,6 @@
 use gristmill::Client;
 use gristmill::core::json::RetriedJson;
-use gristmill::core::workflow::Retry;
+use gristmill::core::workflow::{Rerun, Retry};
 
 use crate::commands::ids::WorkflowText;
 use crate::exit::CliError;
@@ -14,6 +14,15 @@ pub(crate) struct Again {
     ids: Vec<WorkflowText>,
     #[command(flatten)]
     what: What,
+    /// What runs again begins as if it had never run: its attempts, their errors and logs, and what its durable steps remember are deleted
+    #[arg(long)]
+    without_history: bool,
+}
+
+impl Again {
+    fn rerun(&self) -> Rerun {
+        Rerun { what: self.what.retry(), forgets: self.without_history }
+    }
 }
 
 /// What of them.
@@ -49,7 +58,7 @@ pub(super) async fn run(args: &Again, client: &Client, out: &Out) -> Result<(), 
     }
     let mut rows = Vec::with_capacity(found.len());
     for id in found {
-        rows.push(RetriedJson::of(id, client.workflows().retry(id, args.what.retry()).await?));
+        rows.push(RetriedJson::of(id, client.workflows().retry(id, args.rerun()).await?));
     }
     out.list(&rows, &["id", "outcome", "attempt"], |row| {
         vec![row.id.to_string(), row.outcome.to_owned(), row.attempt.map(|attempt| attempt.to_string()).unwrap_or_default()]

@@ -44,6 +44,8 @@ fn mend(tx: &mut Tx<'_>, limit: usize, lost: &Lost) -> Result<(), Fault> {
             return Ok(());
         }
         if has_done_nothing(tx, *task)? {
+            // How it ended nobody knows any more; what it awaited before it succeeded has ended.
+            leave_children(tx, *task)?;
             forget(tx, *task, 0)?;
         }
     }
@@ -64,10 +66,13 @@ fn drop_waits(tx: &mut Tx<'_>, id: TaskId) -> Result<(), Fault> {
         tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([facts.key], |row| Ok(ended_from(row.get(3)?))).optional()?;
     let Some(state) = last else { return Ok(()) };
     if state != State::Succeeded {
-        for child in children(tx.conn, id, 0)? {
-            leave_behind(tx, child.workflow)?;
-        }
+        leave_children(tx, id)?;
     }
     tx.conn.prepare_cached(sql::MEMORY_DROP)?.execute([id.as_bytes().as_slice()])?;
     Ok(())
+}
+
+/// Cancels the workflows that a task has started, if they go on.
+fn leave_children(tx: &mut Tx<'_>, id: TaskId) -> Result<(), Fault> {
+    children(tx.conn, id, 0)?.iter().try_for_each(|child| leave_behind(tx, child.workflow))
 }

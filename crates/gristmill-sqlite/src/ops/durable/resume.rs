@@ -51,9 +51,9 @@ pub(super) fn forget(tx: &Tx<'_>, id: TaskId, from: u32) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What a task that is retried tried and failed at is tried again; all of it, if it had succeeded. A failure that led to something that was done
-/// stays: that would be done again, or found where it does not belong.
-pub(in super::super) fn forget_for_retry(tx: &Tx<'_>, id: TaskId, from: State) -> Result<(), Fault> {
+/// What a task that is retried tried and failed at is tried again; all of it, if it had succeeded, or its history is not wanted any more. A
+/// failure that led to something that was done stays: that would be done again, or found where it does not belong.
+pub(in super::super) fn forget_for_retry(tx: &Tx<'_>, id: TaskId, from: State, forgets: bool) -> Result<(), Fault> {
     // Where none remembers anything, none pays for it.
     if !tx.conn.prepare_cached(sql::MEMORY_ANY)?.query_row([], |row| row.get::<_, bool>(0))? {
         return Ok(());
@@ -62,7 +62,7 @@ pub(in super::super) fn forget_for_retry(tx: &Tx<'_>, id: TaskId, from: State) -
         return forget(tx, id, 0);
     }
     let key = id.as_bytes().as_slice();
-    tx.conn.prepare_cached(sql::MEMORY_RETRY)?.execute([key])?;
+    tx.conn.prepare_cached(if forgets { sql::MEMORY_ANEW } else { sql::MEMORY_RETRY })?.execute([key])?;
     for Child { position, workflow } in children(tx.conn, id, 0)? {
         // One that goes on is awaited again.
         if !tx.conn.prepare_cached(sql::WORKFLOW_WANTED)?.exists([workflow.as_bytes().as_slice()])? {

@@ -94,9 +94,9 @@ fn part(tx: &mut Tx<'_>, kept: &mut Kept, step: u32, chore: Chore, from: u32) ->
                     shorten(tx, member.key, claim_no, until)?;
                     None
                 }
-                Todo::Again => reopen(tx, member.key)?,
-                Todo::Mend => mend(tx, member.key, true)?,
-                Todo::Keep => mend(tx, member.key, false)?,
+                Todo::Again => reopen(tx, member.key, kept.flow.run.forgets)?,
+                Todo::Mend => mend(tx, member.key, Some(kept.flow.run.forgets))?,
+                Todo::Keep => mend(tx, member.key, None)?,
                 Todo::Nothing => None,
             };
             if let Some(state) = reopened {
@@ -110,19 +110,22 @@ fn part(tx: &mut Tx<'_>, kept: &mut Kept, step: u32, chore: Chore, from: u32) ->
     }
 }
 
-/// Blocks one again that has ended; the state in which it had. That its end is taken back, a trigger writes, too; what is written here says
-/// the same.
-fn reopen(tx: &mut Tx<'_>, key: i64) -> Result<Option<State>, Fault> {
+/// Blocks one again that has ended, with or without its history; the state in which it had. That its end is taken back, a trigger writes, too;
+/// what is written here says the same.
+fn reopen(tx: &mut Tx<'_>, key: i64, forgets: bool) -> Result<Option<State>, Fault> {
     let Some(facts) = facts(tx.conn, key)? else { return Ok(None) };
-    retry_known(tx, &facts, Some(true))
+    retry_known(tx, &facts, Some(true), forgets)
 }
 
-/// Keeps one that has ended for as long as its workflow goes on; or blocks it again, if it did not succeed and is to be `reopened` then.
-fn mend(tx: &mut Tx<'_>, key: i64, reopened: bool) -> Result<Option<State>, Fault> {
+/// Keeps one that has ended for as long as its workflow goes on; or blocks it again, if it did not succeed and is to be reopened then, with or
+/// without its history.
+fn mend(tx: &mut Tx<'_>, key: i64, reopened: Option<bool>) -> Result<Option<State>, Fault> {
     let last = tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.query_row([key], |row| Ok((row.get(0)?, ended_from(row.get(3)?))));
     match last.optional()? {
-        Some((_, state)) if reopened && state != State::Succeeded => reopen(tx, key),
-        Some((claim_no, _)) => keep(tx, key, claim_no, i64::MAX).map(|()| None),
+        Some((claim_no, state)) => match reopened.filter(|_| state != State::Succeeded) {
+            Some(forgets) => reopen(tx, key, forgets),
+            None => keep(tx, key, claim_no, i64::MAX).map(|()| None),
+        },
         None => Ok(None),
     }
 }

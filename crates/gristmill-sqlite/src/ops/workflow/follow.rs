@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use gristmill_core::kit::encode::step_state_of;
 use gristmill_core::workflow::StepState;
-use gristmill_core::{State, WorkflowId};
+use gristmill_core::{Points, State, WorkflowId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::chore::{go_on, unkeep};
@@ -23,6 +23,7 @@ pub(crate) struct Report {
 /// Tells workflows of what became of their members and does what follows, until nothing more does.
 pub(crate) fn follow(tx: &mut Tx<'_>) -> Result<(), Fault> {
     while !tx.reports.is_empty() {
+        tx.effects.points.add(Points::FOLLOW);
         let mut told: BTreeMap<WorkflowId, Vec<(u32, Report)>> = BTreeMap::new();
         for report in std::mem::take(&mut tx.reports) {
             if let Some((workflow, step)) = step_of(tx.conn, report.key)? {

@@ -42,7 +42,7 @@ pub(super) enum Missing {
 pub(super) fn read(tx: &mut Tx<'_>, id: WorkflowId) -> Result<Result<Kept, Missing>, Fault> {
     let mut get = tx.conn.prepare_cached(sql::WORKFLOW_GET)?;
     let found = get.query_row([id.as_bytes().as_slice()], |row| {
-        let run = Run { paused: row.get(0)?, cancelled: row.get(1)? };
+        let run = Run { paused: row.get(0)?, cancelled: row.get(1)?, forgets: row.get(7)? };
         let end = workflow_end_from(row.get(2)?);
         let kept = Kept {
             id,

@@ -1,6 +1,6 @@
 use gristmill_core::kit::encode::tolerance_of;
 use gristmill_core::workflow::{
-    Extended, Extension, NewWorkflow, Order, Ordered, QUIET_MAX, Retried, Retry, Started, StepState, StepWord, Tolerance,
+    Extended, Extension, NewWorkflow, Order, Ordered, QUIET_MAX, Rerun, Retried, Started, StepState, StepWord, Tolerance,
     Tolerated, WorkflowState,
 };
 use gristmill_core::{EnqueueOutcome, WorkflowId, limits};
@@ -92,14 +92,14 @@ pub(crate) fn are_new(outcomes: &[EnqueueOutcome]) -> bool {
 }
 
 /// Begins one anew that has ended. `kept` says of each step how many members are kept for long enough.
-pub(crate) fn retry_workflow(tx: &mut Tx<'_>, id: WorkflowId, retry: Retry, kept: &[u32]) -> Result<Retried, Fault> {
+pub(crate) fn retry_workflow(tx: &mut Tx<'_>, id: WorkflowId, rerun: Rerun, kept: &[u32]) -> Result<Retried, Fault> {
     let counts = kept;
     let mut kept = match read(tx, id)? {
         Ok(kept) => kept,
         Err(Missing::Gone) => return Ok(Retried::NotFound),
         Err(Missing::Damaged) => return Err(damaged(id)),
     };
-    if let Err(refused) = kept.flow.retry(retry, counts) {
+    if let Err(refused) = kept.flow.retry(rerun, counts) {
         return Ok(refused);
     }
     let rival = tx
