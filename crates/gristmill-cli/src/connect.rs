@@ -30,6 +30,8 @@ pub(crate) struct Session<S> {
     pub(crate) programs: Vec<(String, Program)>,
     /// The schedules of the file, if there is one.
     pub(crate) defined: Option<Defined>,
+    /// The queues into which something comes whatever the task types are.
+    routed: Vec<String>,
 }
 
 impl<S: Send + Sync + 'static> Session<S> {
@@ -45,20 +47,39 @@ impl<S: Send + Sync + 'static> Session<S> {
             Target::Http(_) => None,
         });
         let programs = programs.collect();
+        let routed = config.used_queues(&[]);
+        let app = kinds::register(app.limits(config.limits), config.tasks);
+        let app = config.options.into_iter().fold(app, |app, (name, policy)| app.options(&name, policy));
+        let app = config.routing.add_to(app);
         let defined = config.path.as_deref().map(|path| Defined::new(path, config.schedules));
         Ok(Self {
-            app: kinds::register(app.limits(config.limits), config.tasks),
+            app,
             store: global.store.clone().or(config.store).unwrap_or_else(|| DEFAULT_STORE.to_owned()),
             source,
             worker: config.worker,
             programs,
             defined,
+            routed,
         })
     }
 
     /// The task types of this program and of the configuration.
     pub(crate) fn kinds(&self) -> Vec<KindSpec> {
         self.app.kinds()
+    }
+
+    /// The queues into which something comes by itself.
+    pub(crate) fn used_queues(&self) -> Vec<String> {
+        let mut used: Vec<String> = self.routed.iter().map(|name| self.real_queue(name)).collect();
+        used.extend(self.kinds().into_iter().map(|kind| kind.policy.queue));
+        used.sort_unstable();
+        used.dedup();
+        used
+    }
+
+    /// The name that a queue has in the store.
+    pub(crate) fn real_queue(&self, name: &str) -> String {
+        self.app.real_queue(name)
     }
 
     /// Opens the store, which brings its tables up to date.

@@ -32,6 +32,7 @@ mod source;
 mod state;
 mod store;
 mod task;
+mod template;
 mod time;
 mod transact;
 mod why;
@@ -67,6 +68,7 @@ pub use store::{
     Store, WorkerInfo,
 };
 pub use task::{AttemptRecord, Membership, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
+pub use template::Template;
 pub use time::{Timestamp, TimestampError, format_duration, parse_duration, rough_duration};
 pub use transact::{Doing, Driver, Transact};
 pub use why::{Reason, Why, WhyMember};

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::beat::{self, Definition, ScheduleError};
 use crate::client::{Client, Program};
-use crate::core::{Env, InvalidInput, KindInfo, KindSpec, Limits, Source, Store, StoreError, StoreErrorKind};
+use crate::core::{Env, InvalidInput, KindInfo, KindSpec, Limits, Policy, Source, Store, StoreError, StoreErrorKind};
 use crate::handler::{Dynamic, Run, Typed};
 use crate::hooks::{EndedTask, FailedAttempt, Hooks, SucceededTask};
 use crate::middleware::Layers;
 use crate::registry::Registry;
+use crate::routing::{Route, Routed, Routes, Routing};
 use crate::runtime::{Ground, Runtime};
 use crate::worker::WorkerBuilder;
 use crate::{Context, Error, FromRef, Task};
@@ -48,6 +49,7 @@ pub struct App<S> {
     env: Env,
     hooks: Hooks,
     pub(crate) layers: Layers,
+    routes: Routes,
     program: Program,
     /// Its schedules that are named after their task type, and the zones that were said for them.
     by_type: Vec<(&'static str, Definition)>,
@@ -66,6 +68,7 @@ impl<S: Send + Sync + 'static> App<S> {
             env: Env::system(),
             hooks: Hooks::default(),
             layers: Layers::default(),
+            routes: Routes::default(),
             program: Program { name: program_name(), schedules: Vec::new() },
             by_type: Vec::new(),
             zones: Vec::new(),
@@ -174,6 +177,70 @@ impl<S: Send + Sync + 'static> App<S> {
         self
     }
 
+    /// Says where tasks of some types go, and with which limits in time, whoever enqueues them with this application: see
+    /// [`routing`](crate::routing). What can't be is told when the application connects.
+    ///
+    /// ```
+    /// # use gristmill::App;
+    /// use gristmill::routing::Route;
+    /// let app = App::new(())
+    ///     .route(Route::new("report.*").queue("reports"))
+    ///     .route(Route::new("report.*").when("plan", "enterprise").queue("enterprise_{queue}"));
+    /// ```
+    #[must_use]
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.add(route);
+        self
+    }
+
+    /// Takes the place of the options that a task type of this application has by its code, as an operator's file does. What can't be, and a
+    /// type that is not there, is told when the application connects.
+    ///
+    /// ```
+    /// # use gristmill::{App, Result, Task, task};
+    /// use gristmill::options::Policy;
+    /// # #[task(name = "greet")] async fn greet(name: String) -> Result<String> { Ok(name) }
+    /// let policy = Policy { max_attempts: 2, ..Greet::policy() };
+    /// let app = App::new(()).register::<Greet>().options("greet", policy);
+    /// ```
+    #[must_use]
+    pub fn options(mut self, name: &str, policy: Policy) -> Self {
+        if let Err(mistake) = self.registry.set_policy(name, policy) {
+            self.mistake.get_or_insert(mistake);
+        }
+        self
+    }
+
+    /// Asks a function where each task goes, after the [routes](Self::route), which it may overrule. It is called once for each task that is
+    /// enqueued, by whoever enqueues it, and has to be quick: what it looks up it should have at hand. Where it panics, or says what can't
+    /// be, the task goes as it would without it. See [`routing`](crate::routing).
+    #[must_use]
+    pub fn route_by(mut self, by: impl Fn(&Routing<'_>) -> Option<Routed> + Send + Sync + 'static) -> Self {
+        self.routes.add_by(by);
+        self
+    }
+
+    /// What the names of queues begin with in the store, for environments that share one: `staging_` makes of `mail` the queue
+    /// `staging_mail`, for all that is enqueued and served with this application. A name that begins with it is left as it is. Whoever looks
+    /// at the store sees the whole names.
+    #[must_use]
+    pub fn queue_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.routes.set_prefix(prefix.into());
+        self
+    }
+
+    /// The name that a queue has in the store: with the [prefix](Self::queue_prefix), if there is one.
+    pub fn real_queue(&self, name: &str) -> String {
+        self.routes.real(name).into_owned()
+    }
+
+    /// How long after it is due a task of this queue is still worth starting, where neither its enqueue nor a route nor its type says so.
+    #[must_use]
+    pub fn queue_expires(mut self, queue: impl Into<String>, expires: Duration) -> Self {
+        self.routes.set_expires(queue.into(), expires);
+        self
+    }
+
     /// Sets the limits on what comes from outside.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -257,9 +324,11 @@ impl<S: Send + Sync + 'static> App<S> {
         self.mistake.as_ref()
     }
 
-    /// What its task types declare, by name.
+    /// What its task types declare, by name, with what [routes](Self::route) say of all tasks of a type.
     pub fn kinds(&self) -> Vec<KindSpec> {
-        self.registry.specs()
+        let mut specs = self.registry.specs();
+        specs.iter_mut().for_each(|spec| self.routes.declare(spec));
+        specs
     }
 
     /// Opens the store at `url`, brings its tables up to date, and declares the task types there.
@@ -365,6 +434,9 @@ impl<S: Send + Sync + 'static> App<S> {
         if let Some(mistake) = self.mistake {
             return Err(mistake.into());
         }
+        if let Some(mistake) = self.routes.mistake() {
+            return Err(InvalidInput::new("route", mistake).into());
+        }
         if let [first, .., last] = self.zones.as_slice() {
             let problem = format!("is said twice, `{first}` and `{last}`; for one schedule it is `Definition::tz`");
             return Err(InvalidInput::new("tz", problem).into());
@@ -388,8 +460,9 @@ impl<S: Send + Sync + 'static> App<S> {
     }
 
     fn into_parts(self) -> (Runtime, Program) {
-        let Self { registry, limits, env, hooks, layers, program, .. } = self;
-        (Runtime { registry, limits, env, hooks, layers }, program)
+        let Self { mut registry, limits, env, hooks, layers, routes, program, .. } = self;
+        registry.declare_by(&routes);
+        (Runtime { registry, limits, env, hooks, layers, routes }, program)
     }
 
     fn by_type<T: Task>(mut self, definition: Definition) -> Self {

@@ -88,6 +88,7 @@ mod panics;
 pub mod postgres;
 pub mod record;
 mod registry;
+pub mod routing;
 mod runtime;
 pub mod schedule;
 mod schema;

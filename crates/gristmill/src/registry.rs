@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::core::{InvalidInput, KindSpec, Limits, ServedKind, limits};
+use crate::core::{InvalidInput, KindSpec, Limits, Policy, ServedKind, limits};
 use crate::handler::{Dynamic, Run};
 use crate::near::nearest;
+use crate::routing::Routes;
 use crate::schema::Schema;
 use crate::workflow;
 
@@ -60,6 +61,22 @@ impl Registry {
             let added = self.add(workflow::built_in(), Box::new(Dynamic(workflow::OfForm)), false);
             debug_assert!(added.is_ok(), "{added:?}");
         }
+    }
+
+    /// Takes the place of the options of a task type.
+    pub(crate) fn set_policy(&mut self, name: &str, policy: Policy) -> Result<(), RegisterError> {
+        let fail = |problem: String| RegisterError { name: name.to_owned(), problem };
+        policy.check().map_err(|error| fail(error.to_string()))?;
+        let Some(kind) = self.kinds.get_mut(name) else {
+            return Err(fail("its options are given, but this program does not have it; register it first".to_owned()));
+        };
+        kind.spec.policy = policy;
+        Ok(())
+    }
+
+    /// Lets the program's own task types declare what routes say of all of their tasks.
+    pub(crate) fn declare_by(&mut self, routes: &Routes) {
+        self.kinds.values_mut().filter(|kind| !kind.borrowed).for_each(|kind| routes.declare(&mut kind.spec));
     }
 
     /// What the program's own task types declare, by name.

@@ -5,6 +5,7 @@ use crate::core::{Env, Limits, Source, Store};
 use crate::hooks::Hooks;
 use crate::middleware::Layers;
 use crate::registry::Registry;
+use crate::routing::Routes;
 use crate::{Error, Result};
 
 /// What a program knows of tasks, wherever they are kept: fixed at the start, and shared by its clients, workers and beats.
@@ -15,6 +16,7 @@ pub(crate) struct Runtime {
     pub(crate) env: Env,
     pub(crate) hooks: Hooks,
     pub(crate) layers: Layers,
+    pub(crate) routes: Routes,
 }
 
 /// What attempts stand on: where they come from and report to, and what their program knows.

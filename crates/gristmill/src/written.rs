@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Once;
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -12,11 +13,12 @@ use crate::core::{Overrides, parse_duration};
 use crate::near::did_you_mean;
 
 /// The names of the options that [`read_option`] knows.
-pub const OPTIONS: [&str; 15] = [
+pub const OPTIONS: [&str; 16] = [
     "id",
     "queue",
     "priority",
     "max_attempts",
+    "retries",
     "max_crashes",
     "in",
     "at",
@@ -96,6 +98,7 @@ pub fn read_option(over: &mut Overrides, name: &str, value: &RawValue) -> Result
         "queue" => over.queue = Some(read(value)?),
         "priority" => over.priority = Some(read(value)?),
         "max_attempts" => over.max_attempts = Some(read(value)?),
+        "retries" => over.max_attempts = Some(attempts_of(read(value)?)?),
         "max_crashes" => over.max_crashes = Some(read(value)?),
         // One of them takes the place of the other.
         "in" => (over.delay, over.run_at) = (Some(parse_duration(&read::<String>(value)?)?), None),
@@ -113,9 +116,25 @@ pub fn read_option(over: &mut Overrides, name: &str, value: &RawValue) -> Result
     Ok(true)
 }
 
-/// Whether an object says in two ways when a task is due.
-pub fn is_due_twice(entries: &Entries<'_>) -> bool {
-    entries.get("in").is_some_and(|value| value.get() != "null") && entries.get("at").is_some_and(|value| value.get() != "null")
+/// The keys by which an object says one thing in two ways: when a task is due, or how often it runs.
+pub fn said_twice(entries: &Entries<'_>) -> Option<[&'static str; 2]> {
+    let said = |key: &str| entries.get(key).is_some_and(|value| value.get() != "null");
+    [["in", "at"], ["retries", "max_attempts"]].into_iter().find(|keys| keys.iter().all(|key| said(key)))
+}
+
+/// How many attempts so many retries are, in the words of other systems: the first run is no retry. Said once by each process.
+///
+/// # Errors
+/// More than can be counted.
+pub fn attempts_of(retries: u32) -> Result<u32, String> {
+    static SAID: Once = Once::new();
+    let attempts = retries.checked_add(1).ok_or_else(|| format!("retries is at most {}", u32::MAX - 1))?;
+    SAID.call_once(|| {
+        tracing::info!(
+            "retries = {retries} is read as max_attempts = {attempts}: the first run counts as an attempt, and as no retry"
+        );
+    });
+    Ok(attempts)
 }
 
 /// What is said about a key that is none of these.
@@ -159,7 +178,7 @@ mod tests {
     fn each_option_is_read() {
         let value = |name: &str| match name {
             "id" => "\"019a0000-0000-7000-8000-000000000001\"",
-            "priority" | "max_attempts" | "max_crashes" => "1",
+            "priority" | "max_attempts" | "max_crashes" | "retries" => "1",
             "in" | "timeout" | "expires" | "backoff" | "retention" => "\"5s\"",
             "at" => "\"2100-01-01T00:00:00Z\"",
             "ack" => "\"early\"",
@@ -178,6 +197,8 @@ mod tests {
         let both = both.unwrap();
         assert_eq!((both.tags.len(), both.timeout, both.retention), (2, Some(DURATION_MAX), Some(Retention::Forever)));
         assert!(both.delay.is_none() && both.run_at.is_some());
+        assert_eq!(over(r#"{"retries": 3}"#).unwrap().max_attempts, Some(4));
+        assert!(over(r#"{"retries": 4294967295}"#).unwrap_err().contains("at most"));
     }
 
     #[test]
@@ -192,7 +213,10 @@ mod tests {
         let entries = Entries::read(r#"{"b": 1.50, "a": {}, "\u0062": 2}"#).unwrap();
         let texts: Vec<_> = entries.iter().map(|(key, value)| format!("{key}={}", value.get())).collect();
         assert_eq!((texts.join(" ").as_str(), entries.twin()), ("b=1.50 a={} b=2", Some("b")));
-        assert!(!is_due_twice(&entries) && is_due_twice(&Entries::read(r#"{"in": 1, "at": 2}"#).unwrap()));
+        let said = |text: &str| said_twice(&Entries::read(text).unwrap());
+        assert_eq!((said_twice(&entries), said(r#"{"in": 1, "at": 2}"#)), (None, Some(["in", "at"])));
+        let retries = |attempts| said(&format!(r#"{{"retries": 1, "max_attempts": {attempts}}}"#));
+        assert_eq!((retries("2"), retries("null")), (Some(["retries", "max_attempts"]), None));
         assert!(Entries::read("[1]").is_err() && Entries::read("{").is_err());
     }
 }

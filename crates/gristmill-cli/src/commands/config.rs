@@ -1,15 +1,17 @@
 //! `config`: whether the configuration can be, and what holds.
 
+use std::time::Duration;
+
 use gristmill::App;
 use gristmill::app::check_store_url;
 use gristmill::core::format_duration;
-use gristmill::options::Limits;
+use gristmill::options::{Limits, Policy};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::worker::{self, FromEnvironment};
 use crate::cli::Global;
-use crate::config::{Config, DEFAULT_PATH, DEFAULT_STORE, Doubt, Target, TaskType, WorkerOptions};
+use crate::config::{Config, ConfigRoute, DEFAULT_PATH, DEFAULT_STORE, Doubt, Routing, Target, TaskType, WorkerOptions};
 use crate::exit::CliError;
 use crate::output::{self, Out, number_of};
 use crate::{logging, stores};
@@ -56,7 +58,7 @@ fn check_given<S: Send + Sync + 'static>(config: &Config, app: &App<S>, global: 
         logging::check(filter)?;
     }
     let kinds: Vec<_> = app.kinds().into_iter().chain(config.tasks.iter().map(|task| task.spec.clone())).collect();
-    let queues = worker::queues(&[], &config.worker, &kinds)?;
+    let queues = worker::queues(&[], &config.worker, &config.used_queues(&kinds), str::to_owned)?;
     if let Some(name) = worker::idle_prefetch(&config.worker.prefetch, &queues) {
         let place = config.place_of(&["worker", "prefetch"]).unwrap_or_default();
         let problem = format!("a prefetch is set for the queue `{name}`, which a worker of this configuration does not serve");
@@ -113,6 +115,8 @@ impl Show<'_> {
             let what = row(&format!("tasks.{name}"), value, self.place(&["tasks", name]).unwrap_or_default());
             std::iter::once(what).chain(self.options(task))
         }));
+        rows.extend(self.config.options.iter().flat_map(|(name, policy)| self.policy(name, policy)));
+        rows.extend(self.routing());
         rows.extend(self.config.schedules.iter().map(|schedule| {
             // It was read, so that it has a plan.
             let when = schedule.definition.timing.plan().map(|plan| plan.describe().to_owned()).unwrap_or_default();
@@ -151,6 +155,32 @@ impl Show<'_> {
             row(&format!("tasks.{name}.{key}"), value, self.place(&keys).unwrap_or_else(|| "default".to_owned()))
         };
         options.into_iter().map(of).collect()
+    }
+
+    /// The options that a task type of the program has, as far as the file says them.
+    fn policy(&self, name: &str, policy: &Policy) -> Vec<Row> {
+        let policy = serde_json::to_value(policy).unwrap_or_default();
+        let said = |(key, value): (&String, &Value)| {
+            let place = self.place(&["tasks", name, key])?;
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            Some(row(&format!("tasks.{name}.{key}"), value, place))
+        };
+        policy.as_object().into_iter().flatten().filter_map(said).collect()
+    }
+
+    /// Where tasks go.
+    fn routing(&self) -> Vec<Row> {
+        let Routing { routes, queues, prefix } = &self.config.routing;
+        let of_route = |route: &ConfigRoute| {
+            let queue = route.queue.clone().unwrap_or_else(|| "as without it".to_owned());
+            row(&format!("route.{}", route.pattern), queue, route.place.clone())
+        };
+        let of_queue = |(name, expires): (&String, &Duration)| {
+            let place = self.place(&["queues", name, "expires"]).unwrap_or_default();
+            row(&format!("queues.{name}.expires"), format_duration(*expires), place)
+        };
+        let prefix = self.place(&["queue_prefix"]).map(|place| row("queue_prefix", prefix.clone(), place));
+        routes.iter().map(of_route).chain(queues.iter().map(of_queue)).chain(prefix).collect()
     }
 
     fn config_file(&self) -> Row {

@@ -17,8 +17,9 @@ pub(crate) struct Args {
 pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Session<S>, _: &Out) -> Result<(), CliError> {
     let kinds = session.kinds();
     // Everything runs here: the configured queues, and the queue of every task type.
-    let mut queues = worker::queues(&[], &session.worker, &kinds)?;
-    for (queue, concurrency) in worker::queues(&[], &Default::default(), &kinds)? {
+    let real = |name: &str| session.real_queue(name);
+    let mut queues = worker::queues(&[], &session.worker, &session.used_queues(), real)?;
+    for (queue, concurrency) in worker::queues(&[], &Default::default(), &session.used_queues(), real)? {
         if queues.iter().all(|(name, _)| *name != queue) {
             queues.push((queue, concurrency));
         }

@@ -59,18 +59,20 @@ pub(crate) struct Times {
 
 pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Session<S>, _: &Out) -> Result<(), CliError> {
     let (kinds, poll) = (session.kinds(), session.worker.poll);
-    let queues = queues(&args.queues, &session.worker, &kinds)?;
+    let queues = queues(&args.queues, &session.worker, &session.used_queues(), |name| session.real_queue(name))?;
     let times = args.times.resolve(&session.worker);
     let mut prefetch = session.worker.prefetch.clone();
     prefetch.extend(args.prefetch);
+    // The empty name is that of all queues.
+    let real = |(name, tasks): (String, usize)| (if name.is_empty() { name } else { session.real_queue(&name) }, tasks);
+    let prefetch: BTreeMap<String, usize> = prefetch.into_iter().map(real).collect();
     // Before the store, of which a worker that is refused makes and changes nothing.
     if let Some(name) = idle_prefetch(&prefetch, &queues) {
         return Err(CliError::usage(format!("{name}: a prefetch is set for it, but this worker does not serve the queue")));
     }
-    let defined = session.defined.take();
+    let (defined, own) = (session.defined.take(), session.used_queues());
     let client = if args.drain { session.connect().await? } else { session.connect_when_writable().await? };
     let location = client.store().location();
-    let own: Vec<_> = kinds.iter().map(|kind| kind.policy.queue.clone()).chain(["default".to_owned()]).collect();
     // What stands in a file is new once, when it is started for the first time.
     let are_typed = !args.queues.is_empty();
     tell_new_queues(queues.iter().map(|(name, _)| name.as_str()), &own, are_typed, &client).await;
@@ -171,20 +173,24 @@ pub(crate) fn configure(
     }
 }
 
-/// The queues that were asked for, else those of the file, else those of all task types.
-pub(crate) fn queues(asked: &[(String, u32)], file: &WorkerOptions, kinds: &[KindSpec]) -> Result<Vec<(String, u32)>, CliError> {
+/// The queues that were asked for, else those of the file, else all that are `used`; by the names that they have in the store.
+pub(crate) fn queues(
+    asked: &[(String, u32)],
+    file: &WorkerOptions,
+    used: &[String],
+    real: impl Fn(&str) -> String,
+) -> Result<Vec<(String, u32)>, CliError> {
     let mut queues = BTreeMap::new();
     for (name, concurrency) in asked {
-        if queues.insert(name.clone(), *concurrency).is_some() {
+        if queues.insert(real(name), *concurrency).is_some() {
             return Err(CliError::usage(format!("the queue `{name}` is named twice")));
         }
     }
     if queues.is_empty() {
-        queues = file.queues.clone();
+        queues = file.queues.iter().map(|(name, concurrency)| (real(name), *concurrency)).collect();
     }
     if queues.is_empty() {
-        queues = kinds.iter().map(|kind| (kind.policy.queue.clone(), CONCURRENCY)).collect();
-        queues.insert("default".to_owned(), CONCURRENCY);
+        queues = used.iter().map(|name| (real(name), CONCURRENCY)).collect();
     }
     Ok(queues.into_iter().collect())
 }

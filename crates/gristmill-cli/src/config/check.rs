@@ -7,6 +7,7 @@ use gristmill::options::KindSpec;
 use serde::Serialize;
 
 use super::mistake::{ConfigError, Source};
+use super::route::ConfigRoute;
 use super::{Config, ConfigSchedule, Target, TaskType};
 use crate::kinds::Program;
 use gristmill::near::did_you_mean;
@@ -45,6 +46,7 @@ impl Config {
         let mut doubts = self.unknown_types(own);
         doubts.extend(self.unserved(source));
         doubts.extend(self.unused(own, source));
+        doubts.extend(self.idle_routes(own));
         doubts.extend(self.tasks.iter().filter_map(|task| {
             let Target::Command(command) = &task.target else { return None };
             let lack = Program::of(command).lack()?;
@@ -90,14 +92,49 @@ impl Config {
             let queue = schedule.definition.options.queue.as_deref()?;
             doubt(source.place_of(&["schedule", &number.to_string(), "queue"]), queue)
         };
-        self.tasks.iter().filter_map(of_task).chain(self.schedules.iter().enumerate().filter_map(of_schedule)).collect()
+        let tasks = self.tasks.iter().filter_map(of_task);
+        let schedules = self.schedules.iter().enumerate().filter_map(of_schedule);
+        let routes = self.plain_routes().filter_map(|(route, queue)| doubt(route.place.clone(), queue));
+        tasks.chain(schedules).chain(routes).collect()
+    }
+
+    /// The routes to a queue whose name is known.
+    fn plain_routes(&self) -> impl Iterator<Item = (&ConfigRoute, &str)> {
+        self.routing
+            .routes
+            .iter()
+            .filter_map(|route| Some((route, route.queue.as_deref().filter(|queue| !queue.contains(['{', '}']))?)))
+    }
+
+    /// The queues into which something comes by itself: those of task types and of routes, and the one of whatever says nothing.
+    pub(crate) fn used_queues(&self, kinds: &[KindSpec]) -> Vec<String> {
+        let of_kinds = kinds.iter().map(|kind| kind.policy.queue.as_str());
+        of_kinds.chain(self.plain_routes().map(|(_, queue)| queue)).chain([DEFAULT_QUEUE]).map(str::to_owned).collect()
+    }
+
+    /// Routes that no task type here fits.
+    fn idle_routes(&self, own: &[KindSpec]) -> Vec<Doubt> {
+        let idle = self.routing.routes.iter().filter(|route| !self.kinds(own).any(|kind| route.pattern.fits(&kind.name)));
+        let doubt = |route: &ConfigRoute| Doubt {
+            place: route.place.clone(),
+            message: format!(
+                "no task type here fits `{}`, so that only those of other programs go by it{}",
+                route.pattern,
+                did_you_mean(&route.pattern.to_string(), self.kinds(own).map(|kind| kind.name.as_str()))
+            ),
+        };
+        idle.map(doubt).collect()
     }
 
     /// Queues of the worker in which nothing waits by itself.
     fn unused(&self, own: &[KindSpec], source: Source<'_>) -> Vec<Doubt> {
         let kinds = self.kinds(own).map(|kind| kind.policy.queue.as_str());
         let schedules = self.schedules.iter().filter_map(|schedule| schedule.definition.options.queue.as_deref());
-        let used: BTreeSet<&str> = kinds.chain(schedules).collect();
+        let used: BTreeSet<&str> = kinds.chain(schedules).chain(self.plain_routes().map(|(_, queue)| queue)).collect();
+        if self.routing.routes.iter().any(|route| route.queue.as_ref().is_some_and(|queue| queue.contains('{'))) {
+            // Whatever is put in there.
+            return Vec::new();
+        }
         let unused = self.worker.queues.keys().filter(|queue| *queue != DEFAULT_QUEUE && !used.contains(queue.as_str()));
         let doubt = |queue: &String| Doubt {
             place: source.place_of(&["worker", "queues", queue]),

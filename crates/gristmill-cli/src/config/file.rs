@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::WorkerOptions;
 use super::mistake::{ConfigError, Source};
+use super::route::{QueueEntry, RouteEntry};
 use super::schedule::ScheduleEntry;
 use super::task::TaskEntry;
 use super::values::Span;
@@ -24,6 +25,11 @@ pub(super) struct File {
     pub(super) tasks: BTreeMap<String, TaskEntry>,
     #[serde(default)]
     pub(super) schedule: Vec<ScheduleEntry>,
+    #[serde(default)]
+    pub(super) route: Vec<RouteEntry>,
+    #[serde(default)]
+    pub(super) queues: BTreeMap<String, QueueEntry>,
+    pub(super) queue_prefix: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

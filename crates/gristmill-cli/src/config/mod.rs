@@ -7,6 +7,7 @@ mod check;
 mod file;
 mod mistake;
 mod plain;
+mod route;
 mod schedule;
 mod shape;
 mod task;
@@ -19,11 +20,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gristmill::app::check_store_url;
-use gristmill::options::{KindSpec, Limits};
+use gristmill::options::{KindSpec, Limits, Policy};
 
 pub(crate) use check::Doubt;
 pub(crate) use mistake::ConfigError;
 use mistake::Source;
+pub(crate) use route::{ConfigRoute, Routing};
 pub(crate) use schedule::ConfigSchedule;
 use shape::Shape;
 pub(crate) use task::Target;
@@ -48,6 +50,9 @@ pub(crate) struct Config {
     pub(crate) worker: WorkerOptions,
     pub(crate) tasks: Vec<TaskType>,
     pub(crate) schedules: Vec<ConfigSchedule>,
+    pub(crate) routing: Routing,
+    /// The options of task types whose code is in the program, by their names.
+    pub(crate) options: Vec<(String, Policy)>,
 }
 
 /// What the file says about workers.
@@ -98,19 +103,22 @@ impl Config {
             Ok(shape) => shape,
             Err(mistakes) => return Err(ConfigError::all(mistakes).unwrap_or_else(|| source.at(&[], "it can't be read"))),
         };
-        let file = std::mem::take(&mut shape.file);
+        let mut file = std::mem::take(&mut shape.file);
         told.0.append(&mut shape.mistakes);
+        let routing = Routing::take(&mut file, source, |section, entry| shape.is_broken(section, entry), &mut told.0);
         let limits = told.keep(file.limits.map_or(Ok(limits), |section| section.resolve(limits, source))).unwrap_or(limits);
         if let Some(url) = &file.store {
             told.keep(check_store_url(url).map_err(|error| source.at(&["store"], error)));
         }
         let worker = told.keep(file.worker.resolve(source)).unwrap_or_default();
-        for name in file.tasks.keys().filter(|name| own.iter().any(|kind| kind.name == **name)) {
-            let twice = format!("the task type `{name}` is in this program already; rename one");
-            told.0.push(source.at(&["tasks", name], twice));
+        let (mut options, mut entries) = (Vec::new(), Vec::new());
+        for (name, entry) in file.tasks.into_iter().filter(|(name, _)| !shape.is_broken("tasks", name)) {
+            match own.iter().find(|kind| kind.name == name) {
+                Some(kind) => options.extend(told.keep(entry.options(kind, source)).map(|policy| (name, policy))),
+                None => entries.push((name, entry)),
+            }
         }
-        let entries = file.tasks.into_iter().filter(|(name, _)| !shape.is_broken("tasks", name));
-        let tasks = entries.filter_map(|(name, entry)| told.keep(entry.resolve(name, &limits, source))).collect();
+        let tasks = entries.into_iter().filter_map(|(name, entry)| told.keep(entry.resolve(name, &limits, source))).collect();
         told.0.extend(schedule::same_names(&file.schedule, source));
         let entries = file.schedule.into_iter().enumerate();
         let entries = entries.filter(|(number, _)| !shape.is_broken("schedule", &number.to_string()));
@@ -125,6 +133,8 @@ impl Config {
                 worker,
                 tasks,
                 schedules,
+                routing,
+                options,
             }),
         }
     }
@@ -246,6 +256,20 @@ catch_up = "all:5,10m"
             ("[tasks.a]\ncommand = [\"x\"]\nbackoff = { exponential = \"2s\", cap = \"1h\" }", "g.toml:3:11:", "backoff is"),
             ("[tasks.a]\ncommand = [\"x\"]\npriority = 12", "g.toml:3:1:", "from 0 (first) to 9 (last)"),
             ("[tasks.a]\ncommand = [\"x\"]\nmax_attempts = 0", "g.toml:3:1:", "at least 1"),
+            ("[tasks.a]\ncommand = [\"x\"]\nretries = 3\nmax_attempts = 4", "g.toml:3:1:", "say one of them"),
+            ("[tasks.a]\ncommand = [\"x\"]\nretries = 4294967295", "g.toml:3:1:", "at most"),
+            ("[[route]]\nqueue = \"x\"", "g.toml:1:1:", "the key `match` is missing"),
+            ("[[route]]\nmatch = \"\"\nqueue = \"x\"", "g.toml:2:1:", "is empty"),
+            ("[[route]]\nmatch = \"a.*\"", "g.toml:1:1:", "says nothing; give it a queue"),
+            ("[[route]]\nmatch = \"a.*\"\nqueue = \"{\"", "g.toml:3:1:", "a brace without its other one"),
+            ("[[route]]\nmatch = \"a.*\"\npriority = 10", "g.toml:3:1:", "from 0 (first) to 9"),
+            ("[[route]]\nmatch = \"a.*\"\ntimeout = \"0s\"", "g.toml:3:1:", "at least 1ms"),
+            ("[[route]]\nmatch = \"a.*\"\nqueue = \"x\"\nwhen = { plan = { a = 1 } }", "g.toml:4:10:", "compared with a text"),
+            ("[[route]]\nmatch = \"a.*\"\nqueu = \"x\"", "g.toml:3:1:", "did you mean `queue`?"),
+            ("[route]\nmatch = \"a\"", "g.toml:1:1:", "[[route]]"),
+            ("[queues.mail]\nexpires = 5", "g.toml:2:11:", "a string with a duration"),
+            ("[queues.\"\"]\nexpires = \"5s\"", "g.toml:1:9:", "is empty"),
+            ("queue_prefix = \"\"", "g.toml:1:1:", "is empty"),
             ("[tasks.a]\ncommand = [\"x\"]\nmax_attempts = -1", "g.toml:3:16:", "`max_attempts = 5`"),
             ("[tasks.a]\ncommand = [\"x\"]\nack = \"never\"", "g.toml:3:7:", "unknown value `never`"),
             ("[tasks.a]\ncommand = [\"x\"]\nfail_on = [0]", "g.toml:3:1:", "from 1 to 255"),

@@ -57,8 +57,13 @@ fn example(path: &[String]) -> Option<&'static str> {
         ["tasks"] | ["tasks", _] => return Some("[tasks.NAME]` with `command = [\"program\", \"argument\"]"),
         ["worker"] => return Some("[worker]` with `queues = { default = 8 }"),
         ["limits"] => return Some("[limits]` with `args_bytes = 262144"),
+        ["route"] => return Some("[[route]]` with `match = \"app.tasks.*\"` and `queue = \"tasks\""),
+        ["queues", ..] => return Some("[queues.mail]` with `expires = \"1h\""),
         ["schedule"] => return Some("[[schedule]]` with `name`, `task` and a rule such as `cron = \"@daily\""),
-        ["tasks", _, "http", key, ..] | ["tasks", _, key, ..] | ["worker" | "limits" | "schedule", key, ..] | [key, ..] => key,
+        ["tasks", _, "http", key, ..]
+        | ["tasks", _, key, ..]
+        | ["worker" | "limits" | "schedule" | "route", key, ..]
+        | [key, ..] => key,
         [] => return None,
     };
     Some(match key {
@@ -84,6 +89,10 @@ fn example(path: &[String]) -> Option<&'static str> {
         "queue" => "queue = \"mail\"",
         "priority" => "priority = 5",
         "max_attempts" => "max_attempts = 5",
+        "retries" => "retries = 4",
+        "match" => "match = \"app.tasks.*\"",
+        "when" => "when = { plan = \"enterprise\" }",
+        "queue_prefix" => "queue_prefix = \"staging_\"",
         "max_crashes" => "max_crashes = 3",
         "timeout" => "timeout = \"10m\"",
         "expires" => "expires = \"1h\"",

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use gristmill::app::{Handler, HandlerFuture};
 use gristmill::core::limits::{self, ARGS_BYTES_CEILING};
 use gristmill::options::{Ack, Backoff, KindSpec, Limits, Oversize, Policy, Retention};
+use gristmill::written::attempts_of;
 use gristmill::{App, Context};
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -32,12 +33,12 @@ pub(super) struct TaskEntry {
     cwd: Option<PathBuf>,
     fail_on: Option<Vec<u8>>,
     http: Option<HttpEntry>,
-    #[serde(default)]
-    output: Output,
+    output: Option<Output>,
     schema: Option<serde_json::Value>,
     queue: Option<String>,
     priority: Option<u8>,
     max_attempts: Option<u32>,
+    retries: Option<u32>,
     max_crashes: Option<u32>,
     backoff: Option<Backoff>,
     timeout: Option<Limit>,
@@ -45,10 +46,8 @@ pub(super) struct TaskEntry {
     ack: Option<Ack>,
     retention: Option<Retention>,
     large_result: Option<Oversize>,
-    #[serde(default)]
-    tags: Vec<String>,
-    #[serde(default)]
-    quiet: bool,
+    tags: Option<Vec<String>>,
+    quiet: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,7 +65,7 @@ impl TaskEntry {
     pub(super) fn resolve(mut self, name: String, max: &Limits, source: Source<'_>) -> Result<TaskType, ConfigError> {
         let place = Place { source, task: &name };
         limits::check_name("a task's name", &name).map_err(|error| place.at(&[], error))?;
-        let policy = self.policy();
+        let policy = self.policy(Policy::default(), &place)?;
         policy.check().map_err(|error| place.at(&[&error.field], &error))?;
         // A result that is to be cut to the limit has to be read beyond it first.
         let max_output = match policy.large_result {
@@ -81,6 +80,31 @@ impl TaskEntry {
             return Err(Place { source, task: &spec.name }.at(&["schema"], &mistake.problem));
         }
         Ok(TaskType { spec, target })
+    }
+
+    /// The options of a task type whose code is in the program: what is said here wins over what the code says.
+    pub(super) fn options(mut self, kind: &KindSpec, source: Source<'_>) -> Result<Policy, ConfigError> {
+        let place = Place { source, task: &kind.name };
+        let set = [
+            ("command", self.command.is_some()),
+            ("http", self.http.is_some()),
+            ("env", self.env.is_some()),
+            ("set_env", self.set_env.is_some()),
+            ("cwd", self.cwd.is_some()),
+            ("fail_on", self.fail_on.is_some()),
+            ("output", self.output.is_some()),
+            ("schema", self.schema.is_some()),
+        ];
+        if let Some((key, _)) = set.into_iter().find(|(_, set)| *set) {
+            let why = format!(
+                "the task type `{}` is in this program already, so that only its options can be said here, and {key} is none; or rename one",
+                kind.name
+            );
+            return Err(place.at(&[key], why));
+        }
+        let policy = self.policy(kind.policy.clone(), &place)?;
+        policy.check().map_err(|error| place.at(&[&error.field], &error))?;
+        Ok(policy)
     }
 
     fn target(&mut self, max_output: usize, place: &Place<'_>) -> Result<Target, ConfigError> {
@@ -100,7 +124,7 @@ impl TaskEntry {
                     env: self.env.take().unwrap_or_else(|| DEFAULT_ENV.iter().map(|&name| name.to_owned()).collect()),
                     set_env: self.set_env.take().unwrap_or_default(),
                     cwd: self.cwd.take(),
-                    output: self.output,
+                    output: self.output.unwrap_or_default(),
                     max_output,
                     fail_on: self.fail_on.take().unwrap_or_default(),
                 }))
@@ -115,7 +139,7 @@ impl TaskEntry {
                 if let Some((key, _)) = set.into_iter().find(|(_, set)| *set) {
                     return Err(place.at(&[key], format!("{key} is for commands; an http target has none")));
                 }
-                http.resolve(self.output, max_output, place).map(Target::Http)
+                http.resolve(self.output.unwrap_or_default(), max_output, place).map(Target::Http)
             }
         }
     }
@@ -150,12 +174,21 @@ impl TaskEntry {
         Ok(())
     }
 
-    fn policy(&mut self) -> Policy {
-        let default = Policy::default();
-        Policy {
+    /// The options, where they are not said those of `default`.
+    fn policy(&mut self, default: Policy, place: &Place<'_>) -> Result<Policy, ConfigError> {
+        let retried = match (self.retries, self.max_attempts) {
+            (Some(_), Some(_)) => {
+                let why =
+                    "retries says how often it runs, and so does max_attempts, which counts the first run, too; say one of them";
+                return Err(place.at(&["retries"], why));
+            }
+            (Some(retries), None) => Some(attempts_of(retries).map_err(|why| place.at(&["retries"], why))?),
+            (None, attempts) => attempts,
+        };
+        Ok(Policy {
             queue: self.queue.take().unwrap_or(default.queue),
             priority: self.priority.unwrap_or(default.priority),
-            max_attempts: self.max_attempts.unwrap_or(default.max_attempts),
+            max_attempts: retried.unwrap_or(default.max_attempts),
             max_crashes: self.max_crashes.unwrap_or(default.max_crashes),
             backoff: self.backoff.take().unwrap_or(default.backoff),
             timeout: self.timeout.map_or(default.timeout, |value| value.0),
@@ -167,9 +200,9 @@ impl TaskEntry {
             large_result: self.large_result.unwrap_or(default.large_result),
             // A command and a request have no transaction of the store.
             on_error: default.on_error,
-            tags: std::mem::take(&mut self.tags),
-            quiet: self.quiet,
-        }
+            tags: self.tags.take().unwrap_or(default.tags),
+            quiet: self.quiet.unwrap_or(default.quiet),
+        })
     }
 }
 

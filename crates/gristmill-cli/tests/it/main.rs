@@ -21,6 +21,7 @@ mod pages;
 mod pathways;
 mod reruns;
 mod roles;
+mod routes;
 mod sandbox;
 mod schedules;
 mod schema;

@@ -49,7 +49,7 @@ impl Outgoing<'_> {
 }
 
 impl Runtime {
-    /// Makes a task that is to be kept: what middleware adds, what its type and this enqueue say, its arguments as they are stored.
+    /// Makes a task that is to be kept: what middleware adds, what routes, its type and this enqueue say, its arguments as they are stored.
     pub(crate) fn new_task(
         &self,
         name: &str,
@@ -58,6 +58,7 @@ impl Runtime {
         mut over: Overrides,
     ) -> Result<NewTask, InvalidInput> {
         self.pass_outward(name, &args, &mut over)?;
+        self.routes.apply(name, &args, policy, &mut over);
         let mut task = NewTask::resolve(name, policy, args, over, self.env.task_id(), &self.limits)?;
         self.encode_args(&mut task)?;
         Ok(task)

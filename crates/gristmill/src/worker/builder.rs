@@ -214,17 +214,20 @@ impl WorkerBuilder {
         if self.queues.is_empty() {
             let cores = std::thread::available_parallelism().map_or(2, |n| u32::try_from(n.get()).unwrap_or(2));
             let mut names: Vec<_> = self.ground.runtime.registry.specs().into_iter().map(|kind| kind.policy.queue).collect();
-            names.push("default".to_owned());
+            names.push(self.ground.runtime.routes.real("default").into_owned());
             names.sort();
             names.dedup();
             self.queues = names.into_iter().map(|name| (name, cores)).collect();
         }
         for (name, concurrency) in self.queues.drain(..) {
+            let name = self.ground.runtime.routes.real(&name).into_owned();
             check_queue(&name, concurrency)?;
             if self.config.queues.insert(name.clone(), concurrency).is_some() {
                 return Err(invalid(&name, "the queue is named twice"));
             }
         }
+        let real = |(name, tasks): (String, usize)| (self.ground.runtime.routes.real(&name).into_owned(), tasks);
+        self.config.prefetch_of = std::mem::take(&mut self.config.prefetch_of).into_iter().map(real).collect();
         if let Some(name) = self.config.prefetch_of.keys().find(|name| !self.config.queues.contains_key(*name)) {
             return Err(invalid(name, "a prefetch is set for it, but this worker does not serve the queue"));
         }

@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::core::{Ending, InvalidInput};
+use crate::runtime::Runtime;
 use crate::worker::WorkerError;
 use crate::worker::builder::check_queue;
 use crate::worker::execute;
@@ -34,6 +35,7 @@ const WAITING_MAX: usize = 16;
 /// Changes are made one after another, and last until the worker ends. They are told to the store, so that others see them.
 #[derive(Clone, Debug)]
 pub struct Queues {
+    runtime: Arc<Runtime>,
     lanes: Arc<Lanes>,
     drains: bool,
     sender: mpsc::Sender<Change>,
@@ -53,7 +55,10 @@ pub(crate) type Changes = mpsc::Receiver<Change>;
 impl Queues {
     pub(crate) fn new(shared: &Shared) -> (Self, Changes) {
         let (sender, changes) = mpsc::channel(WAITING_MAX);
-        (Self { lanes: shared.lanes.clone(), drains: shared.config.drain, sender }, changes)
+        (
+            Self { runtime: shared.ground.runtime.clone(), lanes: shared.lanes.clone(), drains: shared.config.drain, sender },
+            changes,
+        )
     }
 
     /// The queues that the worker serves, each with the number of tasks that run at once.
@@ -71,7 +76,7 @@ impl Queues {
     /// # Cancel safety
     /// Dropped before its end, the change is made or not, and never in part.
     pub async fn serve(&self, queue: impl Into<String>, concurrency: u32) -> Result<(), WorkerError> {
-        let queue = queue.into();
+        let queue = self.runtime.routes.real(&queue.into()).into_owned();
         check_queue(&queue, concurrency)?;
         self.change(queue, concurrency).await.map(drop)
     }
@@ -85,7 +90,7 @@ impl Queues {
     /// # Cancel safety
     /// Dropped while it waits for the last task, the queue is withdrawn.
     pub async fn withdraw(&self, queue: &str) -> Result<(), WorkerError> {
-        let served = self.served();
+        let (served, queue) = (self.served(), &*self.runtime.routes.real(queue));
         if !served.contains_key(queue) {
             let names = served.into_keys().collect::<Vec<_>>().join(", ");
             let problem = format!("this worker does not serve the queue `{queue}`; it serves {names}");

@@ -29,6 +29,7 @@ mod programs;
 mod put_off;
 mod queues;
 mod recorded;
+mod routing;
 mod schedule;
 #[cfg(unix)]
 mod signals;

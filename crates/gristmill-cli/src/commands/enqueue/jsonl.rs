@@ -8,7 +8,7 @@ use std::path::Path;
 
 use gristmill::client::EnqueueError;
 use gristmill::core::{EnqueueOutcome, NewTask, Overrides, Store, StoreError, Within, limits};
-use gristmill::written::{self, Entries, OPTIONS, is_due_twice, read_option, unknown};
+use gristmill::written::{self, Entries, OPTIONS, read_option, said_twice, unknown};
 use gristmill::{Client, TaskId};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -143,8 +143,8 @@ impl<'a> Line<'a> {
                 _ => return Err(unknown(key, ["task", "args"].into_iter().chain(OPTIONS))),
             }
         }
-        if is_due_twice(&entries) {
-            return Err("has both `in` and `at`".to_owned());
+        if let Some([one, other]) = said_twice(&entries) {
+            return Err(format!("has both `{one}` and `{other}`"));
         }
         let task = task.ok_or("missing field `task`")?;
         Ok(Self { task, args, options, is_listed: false })

@@ -9,7 +9,7 @@ use super::{FORM_BYTES_MAX, FORM_MEMBERS_MAX, Form, FormError, MemberDraft, Mist
 use crate::core::workflow::{Draft, Needs, Reference, ReferenceError, Role, StepDraft, Tolerance, reference_places};
 use crate::core::{Limits, NewTask, Overrides, Policy, TaskId, parse_duration};
 use crate::twins;
-use crate::written::{self, Entries, OPTIONS, is_due_twice, read_option, unknown};
+use crate::written::{self, Entries, OPTIONS, read_option, said_twice, unknown};
 
 const FORM: [&str; 7] = ["name", "key", "tags", "retention", "deadline", "options", "steps"];
 const STEP: [&str; 7] = ["task", "workflow", "args", "each", "after", "may_fail", "undo"];
@@ -264,8 +264,8 @@ impl<'a> Reader<'a> {
 
     /// Whether options are in their ranges, and go together.
     fn range(&mut self, place: &str, entries: &Entries<'_>, options: &Overrides) {
-        if is_due_twice(entries) {
-            self.mistakes.add(place, "has both `in` and `at`");
+        if let Some([one, other]) = said_twice(entries) {
+            self.mistakes.add(place, format!("has both `{one}` and `{other}`"));
         }
         let (policy, limits) = (Policy::default(), Limits::default());
         // Of any task: what it is for has no say in that.

@@ -1,0 +1,127 @@
+//! `[[route]]`, `[queues.NAME]` and `queue_prefix`: where tasks go that say nothing else.
+
+use std::collections::BTreeMap;
+
+use gristmill::App;
+use gristmill::core::limits::{self, DURATION_MAX};
+use gristmill::routing::{Pattern, Route};
+use serde::Deserialize;
+
+use super::file::File;
+use super::mistake::{ConfigError, Source};
+use super::values::{Limit, Span};
+
+/// One `[[route]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouteEntry {
+    #[serde(rename = "match")]
+    pattern: Option<String>,
+    #[serde(default)]
+    when: BTreeMap<String, serde_json::Value>,
+    queue: Option<String>,
+    priority: Option<u8>,
+    timeout: Option<Limit>,
+    expires: Option<Limit>,
+}
+
+/// One `[queues.NAME]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct QueueEntry {
+    expires: Option<Span>,
+}
+
+/// What the file says of where tasks go.
+#[derive(Debug, Default)]
+pub(crate) struct Routing {
+    pub(crate) routes: Vec<ConfigRoute>,
+    pub(crate) queues: BTreeMap<String, std::time::Duration>,
+    pub(crate) prefix: String,
+}
+
+/// A route of the file.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfigRoute {
+    pub(crate) pattern: Pattern,
+    /// As it is written, with what stands in braces.
+    pub(crate) queue: Option<String>,
+    pub(crate) place: String,
+    route: Route,
+}
+
+impl Routing {
+    /// Takes it from the file; what is wrong with it goes to `mistakes`. Entries that are broken are told of already.
+    pub(super) fn take(
+        file: &mut File,
+        source: Source<'_>,
+        is_broken: impl Fn(&str, &str) -> bool,
+        mistakes: &mut Vec<ConfigError>,
+    ) -> Self {
+        let mut routing = Self::default();
+        for (number, entry) in std::mem::take(&mut file.route).into_iter().enumerate() {
+            if !is_broken("route", &number.to_string()) {
+                match entry.resolve(&number.to_string(), source) {
+                    Ok(route) => routing.routes.push(route),
+                    Err(mistake) => mistakes.push(mistake),
+                }
+            }
+        }
+        for (name, QueueEntry { expires }) in std::mem::take(&mut file.queues) {
+            if let Err(error) = limits::check_name("a queue's name", &name) {
+                mistakes.push(source.at(&["queues", &name], error));
+            }
+            routing.queues.extend(expires.map(|Span(expires)| (name, expires)));
+        }
+        if let Some(prefix) = file.queue_prefix.take() {
+            if let Err(error) = limits::check_name("queue_prefix", &prefix) {
+                mistakes.push(source.at(&["queue_prefix"], error));
+            }
+            routing.prefix = prefix;
+        }
+        routing
+    }
+
+    /// Adds it to an application.
+    pub(crate) fn add_to<S: Send + Sync + 'static>(self, app: App<S>) -> App<S> {
+        let app = self.routes.into_iter().fold(app, |app, route| app.route(route.route));
+        let app = self.queues.into_iter().fold(app, |app, (queue, expires)| app.queue_expires(queue, expires));
+        if self.prefix.is_empty() { app } else { app.queue_prefix(self.prefix) }
+    }
+}
+
+impl RouteEntry {
+    fn resolve(self, number: &str, source: Source<'_>) -> Result<ConfigRoute, ConfigError> {
+        let at = |keys: &[&str], why: String| {
+            let keys: Vec<&str> = ["route", number].into_iter().chain(keys.iter().copied()).collect();
+            source.at(&keys, why)
+        };
+        let Some(pattern) = &self.pattern else {
+            return Err(at(
+                &[],
+                "the key `match` is missing: a task type's name, or a pattern such as \"app.tasks.*\"".to_owned(),
+            ));
+        };
+        let pattern: Pattern = pattern.parse().map_err(|error| at(&["match"], format!("{error}")))?;
+        let mut route = Route::new(&pattern.to_string());
+        for (what, is) in self.when {
+            if !is.is_string() && !is.is_number() && !is.is_boolean() && !is.is_array() {
+                let why = format!("`{what}` is compared with a text, a number, true or false, or a list of these");
+                return Err(at(&["when", &what], why));
+            }
+            route = route.when(what, is);
+        }
+        let longest = |Limit(limit): Limit| limit.unwrap_or(DURATION_MAX);
+        if let Some(queue) = &self.queue {
+            route = route.queue(queue);
+        }
+        route = self.priority.into_iter().fold(route, Route::priority);
+        route = self.timeout.map(longest).into_iter().fold(route, Route::timeout);
+        route = self.expires.map(longest).into_iter().fold(route, Route::expires);
+        if let Some(why) = route.mistake() {
+            let key = ["queue", "priority", "timeout", "expires"].into_iter().find(|key| why.contains(key));
+            return Err(at(key.filter(|_| !why.contains("says nothing")).as_slice(), why));
+        }
+        Ok(ConfigRoute { pattern, queue: self.queue, place: source.place_of(&["route", number, "match"]), route })
+    }
+}

@@ -1,0 +1,216 @@
+//! Which queue a task goes to, and with which limits in time, said in one place: by the exact name of its type, by a pattern, or by a
+//! function of the task itself.
+//!
+//! It is decided once, when the task is enqueued, whoever does that (a client, a handler, a beat, a step of a workflow); the task keeps it
+//! through all of its attempts. Option by option, what the call says wins over the route, the route over the task type, and the task type
+//! over the [default of its queue](crate::App::queue_expires).
+//!
+//! Routes of an exact name come first, then those of patterns, each in the order in which they were added. The first one that fits decides,
+//! and no other. Then the [function](crate::App::route_by) is asked, and may decide otherwise. A route is never an error: one that needs what
+//! the task does not have does not fit, and what a function or a route says that can't be is left out, with a warning.
+//!
+//! ```
+//! use std::time::Duration;
+//! use gristmill::routing::{Route, Routed};
+//! use gristmill::{App, Result, task};
+//!
+//! #[task(name = "app.tasks.notify")]
+//! async fn notify(repo: u64, plan: String) -> Result<()> {
+//!     println!("{repo} is on the plan {plan}");
+//!     Ok(())
+//! }
+//!
+//! # fn example() -> App<()> {
+//! App::new(())
+//!     .register::<Notify>()
+//!     .route(Route::new("app.tasks.*").queue("tasks").timeout(Duration::from_secs(600)))
+//!     // Whoever pays has queues of his own.
+//!     .route_by(|task| {
+//!         let pays = task.arg("plan").is_some_and(|plan| plan == "enterprise");
+//!         pays.then(|| Routed::default().queue(format!("enterprise_{}", task.queue())))
+//!     })
+//! # }
+//! ```
+//!
+//! Tasks that SQL enqueues, and those of programs in which the routes are not set, have what was declared with the type: what the first
+//! route says that fits all tasks of the type, and the prefix. Conditions, functions and defaults of queues are not for them.
+
+mod pattern;
+mod route;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub use pattern::Pattern;
+pub use route::{Route, Routed};
+
+use crate::core::{KindSpec, Overrides, Policy, limits};
+use crate::{Error, panics};
+
+type By = Arc<dyn Fn(&Routing<'_>) -> Option<Routed> + Send + Sync>;
+
+/// All that a program says of where tasks go.
+#[derive(Clone, Default)]
+pub(crate) struct Routes {
+    /// Those of an exact name first.
+    rules: Vec<Route>,
+    by: Vec<By>,
+    prefix: String,
+    expires: BTreeMap<String, Duration>,
+}
+
+impl Routes {
+    pub(crate) fn add(&mut self, route: Route) {
+        let exact = self.rules.iter().filter(|rule| rule.pattern().is_exact()).count();
+        let at = if route.pattern().is_exact() { exact } else { self.rules.len() };
+        self.rules.insert(at, route);
+    }
+
+    pub(crate) fn add_by(&mut self, by: impl Fn(&Routing<'_>) -> Option<Routed> + Send + Sync + 'static) {
+        self.by.push(Arc::new(by));
+    }
+
+    pub(crate) fn set_prefix(&mut self, prefix: String) {
+        self.prefix = prefix;
+    }
+
+    pub(crate) fn set_expires(&mut self, queue: String, expires: Duration) {
+        self.expires.insert(queue, expires);
+    }
+
+    /// What can't be, if anything.
+    pub(crate) fn mistake(&self) -> Option<String> {
+        let of_prefix = (!self.prefix.is_empty()).then(|| limits::check_name("queue_prefix", &self.prefix).err()).flatten();
+        let of_rules = || self.rules.iter().find_map(|rule| rule.mistake());
+        let of_queues = || {
+            let (queue, _) = self.expires.iter().find(|(_, expires)| **expires > limits::DURATION_MAX)?;
+            Some(format!("the default expiry of the queue {queue} is longer than 100 years"))
+        };
+        of_prefix.map(|error| error.to_string()).or_else(of_rules).or_else(of_queues)
+    }
+
+    /// The name by which a queue is known in the store. One that begins with the prefix has it already.
+    pub(crate) fn real<'q>(&self, queue: &'q str) -> Cow<'q, str> {
+        if self.prefix.is_empty() || queue.starts_with(&self.prefix) {
+            return Cow::Borrowed(queue);
+        }
+        Cow::Owned(format!("{}{queue}", self.prefix))
+    }
+
+    /// What a task type declares: what holds of all of its tasks is in it, for those that no program of ours enqueues.
+    pub(crate) fn declare(&self, spec: &mut KindSpec) {
+        let fitting = self.rules.iter().find(|rule| rule.pattern().fits(&spec.name));
+        if let Some(to) = fitting.and_then(Route::always) {
+            let Policy { queue, priority, timeout, expires, .. } = &mut spec.policy;
+            let wanted = to.checked(&spec.name);
+            *queue = wanted.queue.unwrap_or_else(|| std::mem::take(queue));
+            *priority = wanted.priority.unwrap_or(*priority);
+            *timeout = wanted.timeout.map_or(*timeout, none_if_longest);
+            *expires = wanted.expires.map_or(*expires, none_if_longest);
+        }
+        if let Cow::Owned(queue) = self.real(&spec.policy.queue) {
+            spec.policy.queue = queue;
+        }
+    }
+
+    /// Says of a task what its enqueue does not.
+    pub(crate) fn apply(&self, name: &str, args: &str, policy: &Policy, over: &mut Overrides) {
+        if self.is_empty() {
+            return;
+        }
+        if !self.rules.is_empty() || !self.by.is_empty() {
+            let to = self.decide(name, args, policy, over);
+            over.queue = over.queue.take().or(to.queue);
+            over.priority = over.priority.or(to.priority);
+            over.timeout = over.timeout.or(to.timeout);
+            over.expires = over.expires.or(to.expires.filter(|_| over.expires_at.is_none()));
+        }
+        let real = self.real(over.queue.as_deref().unwrap_or(&policy.queue));
+        if policy.expires.is_none() && over.expires.is_none() && over.expires_at.is_none() {
+            over.expires = self.expires_in(&real);
+        }
+        if let Cow::Owned(queue) = real {
+            over.queue = Some(queue);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.by.is_empty() && self.prefix.is_empty() && self.expires.is_empty()
+    }
+
+    fn decide(&self, name: &str, args: &str, policy: &Policy, over: &Overrides) -> Routed {
+        let queue = over.queue.as_deref().unwrap_or(&policy.queue);
+        let mut task = Routing { name, args, headers: &over.headers, read: OnceLock::new(), queue: queue.to_owned() };
+        let mut to = self.rules.iter().find_map(|rule| rule.lead(&task)).unwrap_or_default().checked(name);
+        for by in &self.by {
+            if over.queue.is_none() {
+                task.queue = to.queue.clone().unwrap_or(task.queue);
+            }
+            match panics::catch(|| by(&task)) {
+                Ok(Some(otherwise)) => to = otherwise.checked(name).or(to),
+                Ok(None) => {}
+                Err(panicked) => {
+                    tracing::warn!(task = name, error = %Error::from(panicked), "a function of routes panicked; the task goes where it would without it");
+                }
+            }
+        }
+        to
+    }
+
+    fn expires_in(&self, real: &str) -> Option<Duration> {
+        let of = |(queue, expires): (&String, &Duration)| (self.real(queue) == real).then_some(*expires);
+        self.expires.iter().find_map(of)
+    }
+}
+
+fn none_if_longest(duration: Duration) -> Option<Duration> {
+    Some(duration).filter(|duration| *duration < limits::DURATION_MAX)
+}
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Routes").field("rules", &self.rules).field("functions", &self.by.len()).finish_non_exhaustive()
+    }
+}
+
+/// A task that is about to be enqueued, as a function of routes sees it.
+#[derive(Debug)]
+pub struct Routing<'a> {
+    name: &'a str,
+    args: &'a str,
+    headers: &'a BTreeMap<String, String>,
+    /// The arguments, once somebody has asked for one of them.
+    read: OnceLock<Value>,
+    queue: String,
+}
+
+impl Routing<'_> {
+    /// The name of the task type.
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    /// The queue to which it would go, without the prefix of the environment.
+    pub fn queue(&self) -> &str {
+        &self.queue
+    }
+
+    /// An argument, as it is written down. They are read for the first one that is asked for.
+    pub fn arg(&self, name: &str) -> Option<&Value> {
+        self.args().get(name)
+    }
+
+    /// A header: what the caller gave it, what it inherits from its parent, and what middleware has added.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    fn args(&self) -> &Value {
+        self.read.get_or_init(|| serde_json::from_str(self.args).unwrap_or_default())
+    }
+}

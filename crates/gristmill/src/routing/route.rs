@@ -1,0 +1,222 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Pattern, Routing};
+use crate::core::{InvalidInput, Template, limits};
+
+/// Where tasks of some types go, and with which limits in time. See the [module](super).
+#[derive(Clone, Debug)]
+pub struct Route {
+    pattern: Result<Pattern, InvalidInput>,
+    when: BTreeMap<String, Value>,
+    queue: Option<Result<Template, InvalidInput>>,
+    to: Routed,
+}
+
+/// What a route says of a task; what it leaves out is as it would be without it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routed {
+    pub(super) queue: Option<String>,
+    pub(super) priority: Option<u8>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) expires: Option<Duration>,
+}
+
+impl Route {
+    /// Of the task type of this name, or of those of which `*` and `?` in it make a [pattern](Pattern).
+    pub fn new(pattern: &str) -> Self {
+        Self::of(pattern.parse())
+    }
+
+    fn of(pattern: Result<Pattern, InvalidInput>) -> Self {
+        Self { pattern, when: BTreeMap::new(), queue: None, to: Routed::default() }
+    }
+
+    /// Only tasks that have this argument; or, where the value is a list, one of these. A part of an argument is `owner.plan`, a header
+    /// is `headers.tenant`. Of several all have to hold.
+    #[must_use]
+    pub fn when(mut self, what: impl Into<String>, is: impl Into<Value>) -> Self {
+        self.when.insert(what.into(), is.into());
+        self
+    }
+
+    /// The queue. In braces there may stand an argument, a part of it, a header (`{headers.tenant}`), or the queue to which the task would go
+    /// without this route: `enterprise_{queue}`. A task that has no such value goes by another route.
+    #[must_use]
+    pub fn queue(mut self, queue: &str) -> Self {
+        self.queue = Some(queue.parse());
+        self
+    }
+
+    /// The priority: 0 is served first, 9 last.
+    #[must_use]
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.to.priority = Some(priority);
+        self
+    }
+
+    /// The longest that one attempt may run; [`DURATION_MAX`](limits::DURATION_MAX) is as good as none.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.to.timeout = Some(timeout);
+        self
+    }
+
+    /// How long after it is due a task is still worth starting; [`DURATION_MAX`](limits::DURATION_MAX) is none.
+    #[must_use]
+    pub fn expires(mut self, expires: Duration) -> Self {
+        self.to.expires = Some(expires);
+        self
+    }
+
+    /// What can't be, if anything.
+    pub fn mistake(&self) -> Option<String> {
+        let of = |problem: String| match &self.pattern {
+            Ok(pattern) => format!("the route of {pattern}: {problem}"),
+            Err(_) => format!("a route: {problem}"),
+        };
+        if let Err(error) = &self.pattern {
+            return Some(of(error.to_string()));
+        }
+        if let Some(Err(error)) = &self.queue {
+            return Some(of(format!("queue {error}")));
+        }
+        if let Some(Ok(queue)) =
+            self.queue.as_ref().filter(|queue| queue.as_ref().is_ok_and(|queue| queue.fields().next().is_none()))
+            && let Err(error) = queue.fill(|_| None)
+        {
+            return Some(of(error.to_string()));
+        }
+        if self.queue.is_none() && self.to == Routed::default() {
+            return Some(of("says nothing; give it a queue, a priority, a timeout or an expiry".to_owned()));
+        }
+        self.to.mistake().map(of)
+    }
+
+    pub(super) fn pattern(&self) -> &Pattern {
+        static NONE: Pattern = Pattern::nothing();
+        self.pattern.as_ref().unwrap_or(&NONE)
+    }
+
+    /// What it says of all tasks that it is of, if it says the same of all.
+    pub(super) fn always(&self) -> Option<Routed> {
+        let queue = match &self.queue {
+            Some(queue) => Some(queue.as_ref().ok()?.fill(|_| None).ok()?),
+            None => None,
+        };
+        self.when.is_empty().then(|| Routed { queue, ..self.to.clone() })
+    }
+
+    /// What it says of a task, if it is of it.
+    pub(super) fn lead(&self, task: &Routing<'_>) -> Option<Routed> {
+        if !self.pattern().fits(task.name()) {
+            return None;
+        }
+        let own = Own::of(task);
+        let holds = |(what, is): (&String, &Value)| {
+            let found = own.part(what);
+            found.is_some_and(|found| found == is || is.as_array().is_some_and(|any| any.contains(found)))
+        };
+        if !self.when.iter().all(holds) {
+            return None;
+        }
+        let queue = match &self.queue {
+            Some(queue) => Some(queue.as_ref().ok()?.fill(|name| own.get(name)).ok()?),
+            None => None,
+        };
+        Some(Routed { queue, ..self.to.clone() })
+    }
+}
+
+/// What a route may name of a task.
+struct Own<'t, 'a> {
+    task: &'t Routing<'a>,
+    headers: Value,
+    queue: Value,
+}
+
+impl<'t, 'a> Own<'t, 'a> {
+    fn of(task: &'t Routing<'a>) -> Self {
+        let headers = task.headers.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+        Self { task, headers: Value::Object(headers), queue: task.queue().into() }
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        match name {
+            "queue" => Some(&self.queue),
+            "headers" => Some(&self.headers),
+            "args" => Some(self.task.args()),
+            name => self.task.arg(name),
+        }
+    }
+
+    fn part(&self, way: &str) -> Option<&Value> {
+        let mut names = way.split('.');
+        let first = names.next().and_then(|name| self.get(name));
+        names.try_fold(first, |value, name| Some(value?.get(name))).flatten()
+    }
+}
+
+impl Routed {
+    /// To this queue, without the prefix of the environment.
+    #[must_use]
+    pub fn queue(self, queue: impl Into<String>) -> Self {
+        Self { queue: Some(queue.into()), ..self }
+    }
+
+    /// With this priority: 0 is served first, 9 last.
+    #[must_use]
+    pub fn priority(self, priority: u8) -> Self {
+        Self { priority: Some(priority), ..self }
+    }
+
+    /// The longest that one attempt may run.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..self }
+    }
+
+    /// How long after it is due it is still worth starting.
+    #[must_use]
+    pub fn expires(self, expires: Duration) -> Self {
+        Self { expires: Some(expires), ..self }
+    }
+
+    /// What it leaves out is as the other one says.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            queue: self.queue.or(other.queue),
+            priority: self.priority.or(other.priority),
+            timeout: self.timeout.or(other.timeout),
+            expires: self.expires.or(other.expires),
+        }
+    }
+
+    fn mistake(&self) -> Option<String> {
+        let too_long = |duration: Option<Duration>| duration.is_some_and(|duration| duration > limits::DURATION_MAX);
+        if self.priority.is_some_and(|priority| priority > limits::PRIORITY_MAX) {
+            return Some(format!("the priority is from 0 (first) to {} (last)", limits::PRIORITY_MAX));
+        }
+        if too_long(self.timeout) || too_long(self.expires) {
+            return Some("a duration is at most 100 years".to_owned());
+        }
+        let is_brief = |duration: Option<Duration>| duration.is_some_and(|duration| duration < Duration::from_millis(1));
+        if is_brief(self.timeout) {
+            return Some("the timeout is at least 1ms".to_owned());
+        }
+        self.queue.as_ref().and_then(|queue| limits::check_name("queue", queue).err()).map(|error| error.to_string())
+    }
+
+    /// Without what can't be: a task goes where it would go without that, and is not refused.
+    pub(super) fn checked(self, name: &str) -> Self {
+        match self.mistake() {
+            None => self,
+            Some(problem) => {
+                tracing::warn!(task = name, problem, "what a route says of this task can't be; it goes as it would without it");
+                Self::default()
+            }
+        }
+    }
+}
