@@ -91,6 +91,24 @@ mod derive {
     }
 }
 
+mod elsewhere {
+    use gristmill::{App, Result, Task};
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+
+    /// Built by another program, maybe in another language.
+    #[derive(Serialize, Deserialize, JsonSchema, Task)]
+    #[task(name = "report.build", queue = "reports", output = u64, elsewhere)]
+    struct BuildReport {
+        year: u32,
+    }
+
+    async fn order_report() -> Result<u64> {
+        let client = App::new(()).declare::<BuildReport>().connect("sqlite:tasks.db").await?;
+        Ok(client.enqueue(BuildReport { year: 2027 }).await?.result().await?)
+    }
+}
+
 mod state {
     use super::Mailer;
 

@@ -46,6 +46,7 @@ mod kinds;
 mod logging;
 mod output;
 mod policies;
+mod size;
 mod stores;
 mod synonyms;
 mod visible;

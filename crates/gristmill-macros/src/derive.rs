@@ -34,6 +34,19 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
     let cx = Ident::new("cx", Span::call_site());
     // Without this span a missing `handle` would be reported at the word `Task` of the derive.
     let call = quote_spanned!(shown_at(ty.span())=> Self::handle(self, #cx).await);
+    if options.elsewhere
+        && let Some(state) = &options.state
+    {
+        return Err(Error::new_spanned(state, "a task whose code is elsewhere needs no state; leave it out"));
+    }
+    let body = if options.elsewhere {
+        quote!({
+            let _ = (self, #cx);
+            ::core::result::Result::Err(#krate::Error::fail("its code is in another program"))
+        })
+    } else {
+        converted(&call, ty.span())
+    };
     Ok(Implementation {
         options: &options,
         ty,
@@ -48,7 +61,7 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
             fields.named.iter().filter_map(|field| Some((field.ident.as_ref()?, &field.ty, &*field.attrs))),
         ),
         cx,
-        body: converted(&call, ty.span()),
+        body,
     }
     .write())
 }

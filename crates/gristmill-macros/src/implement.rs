@@ -29,7 +29,12 @@ pub(crate) struct Implementation<'a> {
 impl Implementation<'_> {
     pub(crate) fn write(self) -> TokenStream {
         let Self { options, ty, cfgs, state, output, members, fields, with, cx, body } = self;
-        let Options { krate, name, policy, title, .. } = options;
+        let Options { krate, name, policy, title, elsewhere, .. } = options;
+        let elsewhere = elsewhere.then(|| {
+            quote!(
+                const ELSEWHERE: bool = true;
+            )
+        });
         let title = title.as_ref().map(|title| {
             let made = match title {
                 // Braces name arguments, which the text finds as variables; most texts name few of them.
@@ -69,6 +74,7 @@ impl Implementation<'_> {
             #[automatically_derived]
             impl #krate::Task for #ty {
                 const NAME: &'static str = #name;
+                #elsewhere
                 type State = #state;
                 type Output = #output;
                 #policy

@@ -159,12 +159,13 @@ pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
 /// ```
 ///
 /// # Options
-/// All options of [`macro@task`], and two more:
+/// All options of [`macro@task`], and three more:
 ///
 /// | option | value | default |
 /// | --- | --- | --- |
 /// | `state` | The state type of the context that `handle` takes. | `gristmill::context::Stateless` |
 /// | `output` | What `handle` returns within its `Result`. | `()` |
+/// | `elsewhere` | A flag: the code is in another program, and there is no `handle`; the type is added with `App::declare`. | off |
 ///
 /// The struct gets a function `with` for steps of workflows, as one of [`macro@task`] does, unless serde writes it otherwise than field by
 /// field under their names.

@@ -17,12 +17,14 @@ pub(crate) struct Options {
     pub(crate) output: Option<Type>,
     /// What a task is called for people: a text with fields in braces, or a function of the task.
     pub(crate) title: Option<Expr>,
+    /// Whether the code is in another program; only `#[derive(Task)]` takes it.
+    pub(crate) elsewhere: bool,
     /// Fields of `Policy` with their values; what is not given keeps the default.
     pub(crate) policy: Vec<(Ident, TokenStream)>,
 }
 
 /// Every option, with an example that an error can show.
-const OPTIONS: [(&str, &str); 19] = [
+const OPTIONS: [(&str, &str); 20] = [
     ("name", "name = \"mail.send\""),
     ("queue", "queue = \"mail\""),
     ("priority", "priority = 5"),
@@ -42,10 +44,11 @@ const OPTIONS: [(&str, &str); 19] = [
     ("crate", "crate = gristmill"),
     ("state", "state = Mailer"),
     ("output", "output = Receipt"),
+    ("elsewhere", "elsewhere"),
 ];
 
 /// Those of [`OPTIONS`] at its end that only `#[derive(Task)]` takes.
-const ONLY_DERIVE: usize = 2;
+const ONLY_DERIVE: usize = 3;
 
 /// One option as it is written.
 pub(crate) struct Given {
@@ -74,7 +77,7 @@ impl Options {
             Some(Given { key, value }) => value::path(key, expression(key, value)?)?,
             None => syn::parse_quote!(::gristmill),
         };
-        let (mut name, mut state, mut output, mut title, mut policy) = (None, None, None, None, Vec::new());
+        let (mut name, mut state, mut output, mut title, mut elsewhere, mut policy) = (None, None, None, None, false, Vec::new());
         for Given { key, value } in given {
             match (key.to_string().as_str(), &value) {
                 ("crate", _) => {}
@@ -82,6 +85,10 @@ impl Options {
                 ("output", Value::Type(ty)) => output = Some(ty.clone()),
                 ("name", value) => name = Some(value::name(&key, expression(&key, value)?)?),
                 ("title", value) => title = Some(value::title(&key, expression(&key, value)?)?),
+                ("elsewhere", Value::None) => elsewhere = true,
+                ("elsewhere", Value::Type(_) | Value::Expr(_)) => {
+                    return Err(Error::new(key.span(), "`elsewhere` has no value: write it alone"));
+                }
                 ("quiet", Value::None) => policy.push((key, quote!(true))),
                 (field, value) => {
                     let value = policy_field(&krate, field, &key, expression(&key, value)?)?;
@@ -92,7 +99,7 @@ impl Options {
         let name = name.ok_or_else(|| {
             Error::new(at, format!("a task needs a name that never changes: write `#[task(name = \"{example}\")]`"))
         })?;
-        Ok(Self { krate, name, state, output, title, policy })
+        Ok(Self { krate, name, state, output, title, elsewhere, policy })
     }
 }
 

@@ -82,6 +82,10 @@ impl<S: Send + Sync + 'static> App<S> {
     where
         T::State: FromRef<S>,
     {
+        if T::ELSEWHERE {
+            let problem = "its code is in another program, so that no worker here can run it; add it with `App::declare`";
+            return self.mistaken(RegisterError { name: T::NAME.to_owned(), problem: problem.to_owned() });
+        }
         let run = Typed::<T, S> { state: self.state.clone(), task: PhantomData };
         self.add(T::kind(), Box::new(run), true)
     }
@@ -471,9 +475,14 @@ impl<S: Send + Sync + 'static> App<S> {
     }
 
     fn add(mut self, kind: KindSpec, run: Box<dyn Run>, typed: bool) -> Self {
-        if let Err(mistake) = self.registry.add(kind, run, typed) {
-            self.mistake.get_or_insert(mistake);
+        match self.registry.add(kind, run, typed) {
+            Ok(()) => self,
+            Err(mistake) => self.mistaken(mistake),
         }
+    }
+
+    fn mistaken(mut self, mistake: RegisterError) -> Self {
+        self.mistake.get_or_insert(mistake);
         self
     }
 }

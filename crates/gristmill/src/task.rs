@@ -52,6 +52,10 @@ pub trait Task: Serialize + DeserializeOwned + JsonSchema + Send + 'static {
     /// The name under which it is enqueued. It is part of the stored data: moving or renaming the code must not change it.
     const NAME: &'static str;
 
+    /// Whether its code is in another program, so that this one only enqueues it: `#[derive(Task)]` with the option `elsewhere`. Such a type
+    /// is [declared](crate::App::declare), and can't be registered.
+    const ELSEWHERE: bool = false;
+
     /// What the handler needs: the application's state, or a part of it by [`FromRef`](crate::FromRef).
     type State: Send + Sync + 'static;
 

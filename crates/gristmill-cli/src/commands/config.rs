@@ -14,6 +14,7 @@ use crate::cli::Global;
 use crate::config::{Config, ConfigRoute, DEFAULT_PATH, DEFAULT_STORE, Doubt, Routing, Target, TaskType, WorkerOptions};
 use crate::exit::CliError;
 use crate::output::{self, Out, number_of};
+use crate::size::Size;
 use crate::{logging, stores};
 
 /// Arguments of `config`.
@@ -141,6 +142,7 @@ impl Show<'_> {
                 let cwd = command.cwd.as_ref().map_or_else(|| "the worker's".to_owned(), |cwd| cwd.display().to_string());
                 options.push(("cwd", cwd));
                 options.push(("fail_on", json(&command.fail_on.as_slice().into())));
+                options.push(("memory", command.memory.map_or_else(|| "none".to_owned(), |bytes| format!("{bytes} bytes"))));
                 command.output
             }
             Target::Http(http) => {
@@ -202,7 +204,7 @@ impl Show<'_> {
     }
 
     fn worker(&self) -> Vec<Row> {
-        let WorkerOptions { queues, prefetch, lease, grace, poll } = &self.config.worker;
+        let WorkerOptions { queues, prefetch, lease, grace, poll, memory_limit } = &self.config.worker;
         let list = |pairs: Vec<String>| pairs.join(",");
         let queues = list(queues.iter().map(|(name, number)| format!("{name}={number}")).collect());
         let ahead = |(name, number): (&String, &usize)| {
@@ -220,6 +222,13 @@ impl Show<'_> {
             Some(set) => row(&format!("worker.{key}"), format_duration(set), format!("GRISTMILL_{}", key.to_uppercase())),
             None => self.of_worker(key, value.map(format_duration).unwrap_or_default(), default),
         }));
+        rows.push(match set.memory_limit {
+            Some(Size(bytes)) => row("worker.memory_limit", format!("{bytes} bytes"), "GRISTMILL_MEMORY_LIMIT".to_owned()),
+            None => {
+                let value = memory_limit.map(|Size(bytes)| format!("{bytes} bytes")).unwrap_or_default();
+                self.of_worker("memory_limit", value, "none")
+            }
+        });
         if let Some(threads) = set.threads {
             rows.push(row("worker.threads", threads.to_string(), "GRISTMILL_THREADS".to_owned()));
         }

@@ -6,6 +6,7 @@ use crate::cli;
 use crate::connect::Session;
 use crate::exit::CliError;
 use crate::output::{self, Out};
+use crate::size::Size;
 
 /// Arguments of `dev`.
 #[derive(Debug, clap::Args)]
@@ -24,7 +25,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Sessi
             queues.push((queue, concurrency));
         }
     }
-    let (times, poll) = (args.times.resolve(&session.worker), session.worker.poll);
+    let (times, poll, memory_limit) = (args.times.resolve(&session.worker), session.worker.poll, session.worker.memory_limit);
     let (source, defined) = (session.source.clone(), session.defined.take());
     let client = session.connect().await?;
     output::note(&format!("store   {}", client.store().location()));
@@ -37,7 +38,9 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Sessi
     if let Some(kind) = kinds.iter().find(|kind| kind.name == "hello").or(kinds.first()) {
         output::note(&format!("next    in another terminal: {}", next_command(kind)));
     }
-    worker::run_until_stopped(worker::configure(client.worker(), &queues, times, poll), "dev").await
+    let builder = worker::configure(client.worker(), &queues, times, poll);
+    let builder = memory_limit.into_iter().fold(builder, |builder, Size(limit)| builder.memory_limit(limit));
+    worker::run_until_stopped(builder, "dev").await
 }
 
 fn next_command(kind: &KindSpec) -> String {

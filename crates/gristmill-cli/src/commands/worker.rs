@@ -15,6 +15,7 @@ use crate::config::WorkerOptions;
 use crate::connect::Session;
 use crate::exit::CliError;
 use crate::output::{self, Out};
+use crate::size::Size;
 
 /// How many tasks of a queue run at once if nobody says: commands and HTTP calls mostly wait.
 const CONCURRENCY: u32 = 8;
@@ -33,6 +34,10 @@ pub(crate) struct Args {
     /// Threads that run tasks [default: one a core]
     #[arg(long, env = "GRISTMILL_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
     pub(crate) threads: Option<u16>,
+    /// The most memory that the process may take, such as 1.5GB; above it the worker ends gracefully, with exit code 1, to be started anew
+    /// [default: from the configuration, then no limit]
+    #[arg(long, env = "GRISTMILL_MEMORY_LIMIT", value_name = "SIZE", allow_hyphen_values = true)]
+    memory_limit: Option<Size>,
     /// Stop when nothing is ready, due within a second, or running
     #[arg(long)]
     drain: bool,
@@ -60,7 +65,7 @@ pub(crate) struct Times {
 pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Session<S>, _: &Out) -> Result<(), CliError> {
     let (kinds, poll) = (session.kinds(), session.worker.poll);
     let queues = queues(&args.queues, &session.worker, &session.used_queues(), |name| session.real_queue(name))?;
-    let times = args.times.resolve(&session.worker);
+    let (times, memory_limit) = (args.times.resolve(&session.worker), args.memory_limit.or(session.worker.memory_limit));
     let mut prefetch = session.worker.prefetch.clone();
     prefetch.extend(args.prefetch);
     // The empty name is that of all queues.
@@ -84,6 +89,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Sessi
         defined.sync(&client).await?;
     }
     let builder = configure(client.worker(), &queues, times, poll).drain(args.drain).beat(beat);
+    let builder = memory_limit.into_iter().fold(builder, |builder, Size(limit)| builder.memory_limit(limit));
     let builder = prefetch.into_iter().fold(builder, |builder, (queue, tasks)| match queue.as_str() {
         "" => builder.prefetch(tasks),
         _ => builder.prefetch_of(queue, tasks),
@@ -121,6 +127,7 @@ pub(crate) struct FromEnvironment {
     pub(crate) lease: Option<Duration>,
     pub(crate) grace: Option<Duration>,
     pub(crate) threads: Option<u16>,
+    pub(crate) memory_limit: Option<Size>,
 }
 
 impl FromEnvironment {
@@ -135,6 +142,7 @@ impl FromEnvironment {
             lease: variable("GRISTMILL_LEASE", lease)?,
             grace: variable("GRISTMILL_GRACE", duration)?,
             threads: variable("GRISTMILL_THREADS", threads)?,
+            memory_limit: variable("GRISTMILL_MEMORY_LIMIT", str::parse)?,
         })
     }
 }
@@ -232,6 +240,12 @@ pub(crate) async fn run_until_stopped(builder: WorkerBuilder, what: &str) -> Res
     }
     if let Some(error) = report.store_error {
         return Err(CliError::store(error));
+    }
+    if let Some(taken) = report.outgrown {
+        let mb = taken / 1_000_000;
+        return Err(CliError::failed(format!(
+            "the process took {mb} MB of memory, more than its limit, and ended; start it anew"
+        )));
     }
     if !report.panicked.is_empty() {
         return Err(CliError::failed("a part of the worker panicked, which stopped it; the log has the place, please report it"));

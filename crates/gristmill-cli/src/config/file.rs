@@ -13,6 +13,7 @@ use super::route::{QueueEntry, RouteEntry};
 use super::schedule::ScheduleEntry;
 use super::task::TaskEntry;
 use super::values::Span;
+use crate::size::Size;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +53,7 @@ pub(super) struct WorkerSection {
     pub(super) lease: Option<Span>,
     pub(super) grace: Option<Span>,
     pub(super) poll: Option<Span>,
+    pub(super) memory_limit: Option<Size>,
 }
 
 /// `prefetch = 100`, or `prefetch = { heavy = 0 }`.
@@ -111,6 +113,7 @@ impl WorkerSection {
             lease: span("lease", limits::LEASE_MIN, self.lease)?,
             grace: span("grace", Duration::ZERO, self.grace)?,
             poll: span("poll", limits::POLL_MIN, self.poll)?,
+            memory_limit: self.memory_limit,
             queues: self.queues,
             prefetch: match self.prefetch {
                 None => BTreeMap::new(),

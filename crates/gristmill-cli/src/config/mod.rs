@@ -30,6 +30,8 @@ pub(crate) use schedule::ConfigSchedule;
 use shape::Shape;
 pub(crate) use task::Target;
 
+use crate::size::Size;
+
 /// Where the configuration is looked for if nobody says.
 pub(crate) const DEFAULT_PATH: &str = "gristmill.toml";
 /// The longest file: tens of thousands of schedules.
@@ -64,6 +66,7 @@ pub(crate) struct WorkerOptions {
     pub(crate) lease: Option<Duration>,
     pub(crate) grace: Option<Duration>,
     pub(crate) poll: Option<Duration>,
+    pub(crate) memory_limit: Option<Size>,
 }
 
 /// A task type of the file.
@@ -288,6 +291,10 @@ catch_up = "all:5,10m"
             ("store = \"nope\"", "g.toml:1:1:", "write sqlite:PATH"),
             ("store = \"sqlite:x?max_pages=0\"", "g.toml:1:1:", "from 1"),
             ("[worker]\nlease = \"50ms\"", "g.toml:2:1:", "at least 100ms"),
+            ("[worker]\nmemory_limit = \"much\"", "g.toml:2:16:", "such as 512MB, 1.5GB"),
+            ("[worker]\nmemory_limit = 5", "g.toml:2:16:", "where text in quotes belongs, such as `memory_limit = \"1.5GB\"`"),
+            ("[tasks.a]\ncommand = [\"x\"]\nmemory = \"0MB\"", "g.toml:3:10:", "such as 512MB"),
+            ("[tasks.a]\nhttp = { url = \"http://x\" }\nmemory = \"1GB\"", "g.toml:3:1:", "memory is for commands"),
             ("[worker]\npoll = \"0s\"", "g.toml:2:1:", "at least 10ms"),
             ("[worker]\nqueues = { a = 100001 }", "g.toml:2:12:", "at most 100000"),
             ("[worker]\nqueues = 8", "g.toml:2:10:", "a table belongs, such as `queues = { default = 8 }`"),

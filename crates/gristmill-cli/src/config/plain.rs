@@ -73,6 +73,8 @@ fn example(path: &[String]) -> Option<&'static str> {
         "lease" => "lease = \"30s\"",
         "grace" => "grace = \"30s\"",
         "poll" => "poll = \"500ms\"",
+        "memory_limit" => "memory_limit = \"1.5GB\"",
+        "memory" => "memory = \"512MB\"",
         "args_bytes" | "result_bytes" | "error_bytes" | "log_bytes" => "args_bytes = 262144",
         "children" => "children = 10000",
         "command" => "command = [\"program\", \"argument\"]",

@@ -16,6 +16,7 @@ use super::TaskType;
 use super::mistake::{ConfigError, Source};
 use super::values::Limit;
 use crate::kinds::{Command, DEFAULT_ENV, Http, Output, Secret};
+use crate::size::Size;
 
 /// What a task type of the file runs.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(super) struct TaskEntry {
     set_env: Option<BTreeMap<String, String>>,
     cwd: Option<PathBuf>,
     fail_on: Option<Vec<u8>>,
+    memory: Option<Size>,
     http: Option<HttpEntry>,
     output: Option<Output>,
     schema: Option<serde_json::Value>,
@@ -92,6 +94,7 @@ impl TaskEntry {
             ("set_env", self.set_env.is_some()),
             ("cwd", self.cwd.is_some()),
             ("fail_on", self.fail_on.is_some()),
+            ("memory", self.memory.is_some()),
             ("output", self.output.is_some()),
             ("schema", self.schema.is_some()),
         ];
@@ -127,6 +130,7 @@ impl TaskEntry {
                     output: self.output.unwrap_or_default(),
                     max_output,
                     fail_on: self.fail_on.take().unwrap_or_default(),
+                    memory: self.memory.map(|Size(bytes)| bytes),
                 }))
             }
             (None, Some(http)) => {
@@ -135,6 +139,7 @@ impl TaskEntry {
                     ("set_env", self.set_env.is_some()),
                     ("cwd", self.cwd.is_some()),
                     ("fail_on", self.fail_on.is_some()),
+                    ("memory", self.memory.is_some()),
                 ];
                 if let Some((key, _)) = set.into_iter().find(|(_, set)| *set) {
                     return Err(place.at(&[key], format!("{key} is for commands; an http target has none")));

@@ -43,6 +43,8 @@ pub(crate) struct Command {
     pub(crate) max_output: usize,
     /// Exit statuses after which there is no other attempt.
     pub(crate) fail_on: Vec<u8>,
+    /// The most bytes of address space that it may have.
+    pub(crate) memory: Option<u64>,
 }
 
 impl Handler for Command {
@@ -99,7 +101,8 @@ impl Command {
         let (Some(stdout), Some(stderr)) = (guard.stdout.take(), guard.stderr.take()) else {
             return Err(Error::retry("the command's output could not be opened"));
         };
-        let (report, stdout, stderr) = tokio::try_join!(talk.report(args), self.read_output(stdout), read_stderr(stderr, cx))?;
+        let (report, stdout, stderr) =
+            tokio::try_join!(talk.report(args, self.memory), self.read_output(stdout), read_stderr(stderr, cx))?;
         Ok(Outcome { report, stdout, stderr })
     }
 
@@ -152,8 +155,9 @@ struct Talk {
 }
 
 impl Talk {
-    /// Hands over the arguments and waits for the last report.
-    async fn report(&mut self, args: &str) -> Result<Report> {
+    /// Hands over the arguments and what the command may take, and waits for the last report.
+    async fn report(&mut self, args: &str, memory: Option<u64>) -> Result<Report> {
+        self.link.write_all(&memory.unwrap_or(0).to_le_bytes()).await?;
         self.link.write_all(&(args.len() as u64).to_le_bytes()).await?;
         self.link.write_all(args.as_bytes()).await?;
         let mut line = String::new();

@@ -85,6 +85,7 @@ fn guard(program: OsString, args: Vec<OsString>) -> io::Result<()> {
     let mut worker = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     #[cfg(target_os = "linux")]
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let memory = read_number(&mut worker)?;
     let input = read_input(&mut worker)?;
     let spawned = Command::new(program).args(args).stdin(Stdio::piped()).process_group(0).spawn();
     let mut child = match spawned {
@@ -92,6 +93,9 @@ fn guard(program: OsString, args: Vec<OsString>) -> io::Result<()> {
         Err(error) => return worker.write_all(refusal(&error).to_line().as_bytes()),
     };
     let group = Pid::from_child(&child);
+    // At once after the start: to set it between fork and exec takes `unsafe`, and what is set here for this process would hold for its own
+    // threads. What the command has begun with by then is little.
+    limit(group, memory)?;
     // If the worker is gone already, the watch below notices.
     let _ = worker.write_all(Report::Started(group.as_raw_nonzero().get()).to_line().as_bytes());
     feed(&mut child, input);
@@ -119,11 +123,35 @@ fn guard(program: OsString, args: Vec<OsString>) -> io::Result<()> {
     worker.write_all(report.to_line().as_bytes())
 }
 
-/// The arguments: their length as eight bytes, then themselves. The worker closes the socket only to end the command.
+/// Bounds the address space of a process, and so of those that it starts; 0 is no bound.
+#[cfg(target_os = "linux")]
+fn limit(process: Pid, bytes: u64) -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, prlimit};
+    if bytes > 0 {
+        match prlimit(Some(process), Resource::As, Rlimit { current: Some(bytes), maximum: Some(bytes) }) {
+            // It has ended already.
+            Ok(_) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit(_: Pid, _: u64) -> io::Result<()> {
+    Ok(())
+}
+
+/// Eight bytes.
+fn read_number(worker: &mut UnixStream) -> io::Result<u64> {
+    let mut number = [0; 8];
+    worker.read_exact(&mut number)?;
+    Ok(u64::from_le_bytes(number))
+}
+
+/// The arguments: their length, then themselves. The worker closes the socket only to end the command.
 fn read_input(worker: &mut UnixStream) -> io::Result<Vec<u8>> {
-    let mut length = [0; 8];
-    worker.read_exact(&mut length)?;
-    let length = usize::try_from(u64::from_le_bytes(length)).map_err(io::Error::other)?;
+    let length = usize::try_from(read_number(worker)?).map_err(io::Error::other)?;
     let mut input = vec![0; length];
     worker.read_exact(&mut input)?;
     Ok(input)

@@ -200,3 +200,15 @@ fn a_guard_that_is_killed_does_not_leave_its_command_running() {
     assert!(failure(&task).contains("was killed"), "{task}");
     until("the command is gone", || !is_alive(pid));
 }
+
+/// What a command starts is bounded as it is.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_takes_no_more_memory_than_it_may() {
+    let takes = "head -c 300000000 /dev/zero | tail -c 250000000 > /dev/null";
+    let task = |options: &str| script(takes, &format!("output = \"none\"\n{options}")).perform("t", "{}");
+    assert_eq!(task("")["state"], json!("succeeded"));
+    let bounded = task("memory = \"100MB\"");
+    assert_eq!(bounded["state"], json!("failed"), "{bounded:#}");
+    assert!(failure(&bounded).contains("exited with status"), "{bounded:#}");
+}

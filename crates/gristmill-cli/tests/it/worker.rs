@@ -291,3 +291,13 @@ fn a_drain_says_what_paused_queues_keep() {
     sandbox.ok(&["queues", "resume", "default"]);
     assert!(!sandbox.run(&["worker", "--drain"]).stderr.contains("left:"));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_memory_limit_below_what_the_process_takes_is_refused() {
+    let sandbox = Sandbox::with_echo();
+    let told = sandbox.fails(2, &["worker", "--drain", "--memory-limit", "1MB"]);
+    assert!(told.contains("memory_limit") && told.contains("before it has begun; give it more"), "{told}");
+    assert!(sandbox.fails(2, &["worker", "--memory-limit", "much"]).contains("such as 512MB"));
+    sandbox.ok(&["worker", "--drain", "--memory-limit", "10GB"]);
+}

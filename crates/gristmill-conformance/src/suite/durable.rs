@@ -585,7 +585,7 @@ pub async fn a_child_left_behind_is_cancelled_with_its_task(bench: Bench<'_>) {
     assert_eq!(bench.of(of).await.state, WorkflowState::Cancelling);
 }
 
-/// By hand, or as nothing of it is kept, before anybody could see to what it has started.
+/// By hand, or as its time is over, before anybody could see to what it has started.
 pub async fn what_a_task_has_started_that_is_gone_is_cancelled(bench: Bench<'_>) {
     let worker = bench.worker().await;
     let (id, member, of) = waits_for_workflow(&bench, worker).await;
@@ -595,17 +595,21 @@ pub async fn what_a_task_has_started_that_is_gone_is_cancelled(bench: Bench<'_>)
     assert_eq!(bench.of(of).await.state, WorkflowState::Cancelling);
     assert_eq!(bench.settle(member.lease, Ending::Cancelled).await, Settled::Done(State::Cancelled));
 
-    let brief = bench.enqueue(NewTask { retention: Retention::None, ..bench.task() }).await;
+    let brief = bench.enqueue(NewTask { retention: Retention::For(Duration::ZERO), ..bench.task() }).await;
     let lease = bench.claim_one(worker).await.lease;
     let child = bench.workflow(vec![StepDraft::one("only", KIND, ())]);
     let (of, memories) = (child.id, vec![remembered(0, "w", Kept::Workflow(child.id))]);
     let checkpoint = Checkpoint { memories, workflow: Some(Box::new(child)), ..Checkpoint::new(lease) };
     assert_eq!(bench.checkpoint(checkpoint).await, Settled::Done(State::Running));
     assert_eq!(bench.settle(lease, Ending::Cancelled).await, Settled::Done(State::Cancelled));
+    bench.store.prune(ALL).await.expect("prune");
     assert_eq!(bench.find(brief).await, None);
     bench.sweep().await;
     assert_eq!(bench.of(of).await.state, WorkflowState::Cancelled);
+    // What is left of it is looked for now and then.
+    bench.pass(secs(60));
     bench.sweep().await;
+    bench.store.prune(ALL).await.expect("prune");
     assert_eq!(bench.memories(brief).await, []);
 }
 

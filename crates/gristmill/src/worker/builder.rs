@@ -7,6 +7,7 @@ use crate::core::{InvalidInput, KindSpec, StoreError, limits};
 use crate::near::did_you_mean;
 use crate::runtime::Ground;
 use crate::worker::companion::Companion;
+use crate::worker::memory;
 use crate::worker::report::ExitReport;
 use crate::worker::run::{self, Asked, Running};
 use crate::worker::signals::StopSignals;
@@ -48,6 +49,7 @@ pub(crate) struct Config {
     pub(crate) drain: bool,
     pub(crate) maintain: bool,
     pub(crate) beat: bool,
+    pub(crate) memory_limit: Option<u64>,
 }
 
 impl WorkerBuilder {
@@ -64,6 +66,7 @@ impl WorkerBuilder {
             drain: false,
             maintain: true,
             beat: true,
+            memory_limit: None,
         };
         Self { ground, companion, config, queues: Vec::new() }
     }
@@ -145,6 +148,22 @@ impl WorkerBuilder {
         self
     }
 
+    /// The most bytes of memory that the process may take (its resident set, looked at once a second). Once it takes more, the worker ends as at a
+    /// first request to stop: nothing more is claimed, and running tasks get the [grace](Self::grace) period. Its supervisor starts the process
+    /// anew. Known on Linux alone.
+    ///
+    /// ```no_run
+    /// # use gristmill::{Client, worker::WorkerError};
+    /// # async fn example(client: Client) -> Result<(), WorkerError> {
+    /// client.worker().queue("default", 8).memory_limit(1_500_000_000).run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.config.memory_limit = Some(bytes);
+        self
+    }
+
     /// The name under which operators see it; host and process id by default.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.config.name = name.into();
@@ -168,7 +187,8 @@ impl WorkerBuilder {
     ///
     /// # Errors
     /// As [`start`](Self::start); if signals can't be listened for, as on a tokio runtime without an I/O driver; and
-    /// [`WorkerError::StoreLost`] if the store can't be used any more, so that the process ends and is started anew.
+    /// [`WorkerError::StoreLost`] if the store can't be used any more, and [`WorkerError::Outgrown`] if it takes too much memory, so that the
+    /// process ends and is started anew.
     ///
     /// # Cancel safety
     /// Once it is started, the worker goes on; for a stop by other means, [`start`](Self::start) it.
@@ -188,7 +208,11 @@ impl WorkerBuilder {
             Asked::ToStopNow => tracing::info!("asked again to stop: running tasks are released"),
         };
         let report = running.until_asked(signals, tell).await;
-        if report.store_error.is_some() { Err(WorkerError::StoreLost(Box::new(report))) } else { Ok(report) }
+        match &report {
+            ExitReport { store_error: Some(_), .. } => Err(WorkerError::StoreLost(Box::new(report))),
+            ExitReport { outgrown: Some(_), .. } => Err(WorkerError::Outgrown(Box::new(report))),
+            _ => Ok(report),
+        }
     }
 
     /// Makes the worker known to the store and starts it on the current tokio runtime.
@@ -203,6 +227,15 @@ impl WorkerBuilder {
         }
         if self.config.poll < limits::POLL_MIN {
             return Err(invalid("poll", "is at least 10ms"));
+        }
+        if let Some(limit) = self.config.memory_limit {
+            let Some(taken) = memory::taken() else {
+                return Err(invalid("memory_limit", "can't be kept here, as the system does not say what a process takes"));
+            };
+            if taken >= limit {
+                let problem = format!("is {limit} bytes, and the process takes {taken} before it has begun; give it more");
+                return Err(invalid("memory_limit", &problem));
+            }
         }
         limits::check_name("worker name", &self.config.name)?;
         if self.ground.runtime.registry.only_borrows() {
@@ -281,6 +314,9 @@ pub enum WorkerError {
     /// The signals that ask the process to stop can't be listened for.
     #[error("signals can't be listened for: {0}")]
     Signals(std::io::Error),
+    /// The process took more memory than [its limit](WorkerBuilder::memory_limit), which ended the worker.
+    #[error("the worker ended, as its process took {} bytes of memory, more than its limit; start it anew", .0.outgrown.unwrap_or_default())]
+    Outgrown(Box<ExitReport>),
     /// The store can't be used any more, which ended the worker: see [`ExitReport::store_error`].
     #[error("the worker ended, as its store can't be used any more: {}", .0.store_error.as_deref().unwrap_or_default())]
     StoreLost(Box<ExitReport>),

@@ -10,6 +10,7 @@ mod give_back;
 mod heartbeat;
 mod lane;
 mod lanes;
+mod memory;
 mod notes;
 mod part;
 mod queues;

@@ -35,6 +35,9 @@ pub struct ExitReport {
     /// Why the store can't be used any more, if that ended the worker: it has to be opened anew, as its file was removed or replaced;
     /// or, in a drain, somebody has to mend it.
     pub store_error: Option<String>,
+    /// The bytes of memory that the process took, if the worker ended as that was more than [its limit](super::WorkerBuilder::memory_limit): the
+    /// process is to be started anew.
+    pub outgrown: Option<u64>,
 }
 
 impl fmt::Display for ExitReport {
@@ -55,6 +58,9 @@ impl fmt::Display for ExitReport {
         }
         if self.rescued > 0 {
             write!(f, "; {} rescued from dead workers", self.rescued)?;
+        }
+        if let Some(taken) = self.outgrown {
+            write!(f, "; stopped as its process took {} MB of memory", taken / 1_000_000)?;
         }
         for part in &self.panicked {
             write!(f, "; stopped by a panic: {part}")?;
@@ -106,6 +112,7 @@ impl Counts {
             abandoned,
             panicked: Vec::new(),
             store_error: None,
+            outgrown: None,
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::worker::queues::{Changes, Filler, Queues};
 use crate::worker::report::ExitReport;
 use crate::worker::shared::{Ended, Settler, Shared};
 use crate::worker::signals::StopSignals;
-use crate::worker::{cancel, fetch, give_back, heartbeat, notes, queues, settle, stall, sweep, tell};
+use crate::worker::{cancel, fetch, give_back, heartbeat, memory, notes, queues, settle, stall, sweep, tell};
 
 /// Ended attempts that wait to be written; when it is full, no more tasks are started.
 const SETTLE_BUFFER: usize = 4_096;
@@ -167,6 +167,10 @@ async fn supervise(shared: Arc<Shared>, changes: Changes, companion: Option<Box<
     let give_back = give_back::run(shared.clone(), settler.clone());
     parts.spawn(supervised(shared.clone(), "give back", unless_over(end.clone(), give_back)));
     parts.spawn(supervised(shared.clone(), "notes", unless_over(end.clone(), notes::run(shared.clone(), end.clone()))));
+    if let Some(limit) = shared.config.memory_limit {
+        let watch = memory::run(shared.clone(), limit, end.clone());
+        parts.spawn(supervised(shared.clone(), "memory", unless_over(end.clone(), watch)));
+    }
     if shared.config.maintain {
         parts.spawn(supervised(shared.clone(), "sweep", unless_over(end.clone(), sweep::run(shared.clone(), end.clone()))));
     }
@@ -206,8 +210,8 @@ async fn supervise(shared: Arc<Shared>, changes: Changes, companion: Option<Box<
     if tokio::time::timeout(LAST_HOOKS, tellers.wait()).await.is_err() {
         tracing::error!("a hook does not return; the worker ends without it");
     }
-    let (panicked, store_error) = (shared.panicked(), shared.broken.get().cloned());
-    ExitReport { panicked, store_error, ..shared.counts.report(abandoned) }
+    let (panicked, store_error, outgrown) = (shared.panicked(), shared.broken.get().cloned(), shared.outgrown.get().copied());
+    ExitReport { panicked, store_error, outgrown, ..shared.counts.report(abandoned) }
 }
 
 /// Beats until `end`, and after a panic, too: the stop that follows it needs the lease, or outcomes would be refused.

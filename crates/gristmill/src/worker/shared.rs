@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) abandon: CancellationToken,
     /// What ended a worker that could get no further.
     pub(crate) broken: OnceLock<String>,
+    /// What the process took of memory when the worker ended for that.
+    pub(crate) outgrown: OnceLock<u64>,
     /// Set while nothing can be written, from the first complaint about it on.
     unwritable: AtomicBool,
     /// Parts that panicked, and what they said.
@@ -74,6 +76,7 @@ impl Shared {
             stopping: CancellationToken::new(),
             abandon: CancellationToken::new(),
             broken: OnceLock::new(),
+            outgrown: OnceLock::new(),
             unwritable: AtomicBool::new(false),
             panicked: Mutex::default(),
             unwritten: Arc::default(),

@@ -428,3 +428,33 @@ async fn never(missing: DoesNotExist) -> gristmill::Result<()> {}
 fn mistakes_are_told_in_one_line_at_the_right_place() {
     trybuild::TestCases::new().compile_fail("tests/it/ui/*.rs");
 }
+
+/// What another program runs, as one that only enqueues it has it.
+mod payload {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Task)]
+    #[task(name = "report.build", queue = "reports", output = u64, elsewhere)]
+    pub(super) struct BuildReport {
+        pub(super) year: u32,
+    }
+}
+
+#[task(name = "report.build", queue = "reports")]
+async fn build_report(year: u32) -> gristmill::Result<u64> {
+    Ok(year.into())
+}
+
+#[tokio::test]
+async fn a_payload_type_needs_no_handler() {
+    let store = MemoryStore::new(gristmill::core::Env::system());
+    let web = App::new(()).declare::<payload::BuildReport>().with_store(store.clone()).await.unwrap();
+    let ordered = web.enqueue(payload::BuildReport { year: 2027 }).await.unwrap();
+    assert!(web.worker().start().await.is_err(), "it has nothing to run");
+    let other = App::new(()).register::<BuildReport>().with_store(store).await.unwrap();
+    let worker = other.worker().queue("reports", 1).drain(true).start().await.unwrap();
+    assert_eq!(worker.ended().await.succeeded, 1);
+    assert_eq!(ordered.result().await.unwrap(), 2027);
+    let error = App::new(()).register::<payload::BuildReport>().mistake().unwrap().to_string();
+    assert!(error.contains("its code is in another program") && error.contains("App::declare"), "{error}");
+}

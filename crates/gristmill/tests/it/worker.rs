@@ -708,3 +708,30 @@ async fn what_a_handler_says_through_tracing_is_kept_with_its_attempt() {
     }
     worker.stop().await;
 }
+
+/// Takes 200 MB and keeps them.
+#[task(name = "grow")]
+async fn grow(cx: &Context<Probe>) -> Result<()> {
+    let taken = vec![1_u8; 200_000_000];
+    cx.state.saw(format!("{} bytes", taken.len()));
+    std::future::pending::<()>().await;
+    drop(taken);
+    Ok(())
+}
+
+/// With nothing lost: it is given back, and another process runs it.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_process_takes_too_much_memory_ends() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let taken = rss.trim().strip_suffix("kB").unwrap().trim().parse::<u64>().unwrap() * 1024;
+    let client = in_memory(App::new(Probe::default()).register::<Grow>()).await;
+    let id = client.enqueue(Grow {}).await.unwrap().id();
+    let worker = client.worker().grace(Duration::ZERO).memory_limit(taken + 100_000_000).start().await.unwrap();
+    let report = within(worker.ended()).await;
+    assert!(report.outgrown.is_some_and(|outgrown| outgrown > taken + 100_000_000), "{report:?}");
+    assert_eq!((report.released, client.tasks().get(id).await.unwrap().unwrap().attempt), (1, 0), "{report}");
+    let refused = client.worker().memory_limit(1).start().await.unwrap_err();
+    assert!(refused.to_string().contains("before it has begun"), "{refused}");
+}
