@@ -30,8 +30,6 @@ pub(crate) struct Session<S> {
     pub(crate) programs: Vec<(String, Program)>,
     /// The schedules of the file, if there is one.
     pub(crate) defined: Option<Defined>,
-    /// The queues into which something comes whatever the task types are.
-    routed: Vec<String>,
 }
 
 impl<S: Send + Sync + 'static> Session<S> {
@@ -47,7 +45,6 @@ impl<S: Send + Sync + 'static> Session<S> {
             Target::Http(_) => None,
         });
         let programs = programs.collect();
-        let routed = config.used_queues(&[]);
         let app = kinds::register(app.limits(config.limits), config.tasks);
         let app = config.options.into_iter().fold(app, |app, (name, policy)| app.options(&name, policy));
         let app = config.routing.add_to(app);
@@ -59,7 +56,6 @@ impl<S: Send + Sync + 'static> Session<S> {
             worker: config.worker,
             programs,
             defined,
-            routed,
         })
     }
 
@@ -70,11 +66,7 @@ impl<S: Send + Sync + 'static> Session<S> {
 
     /// The queues into which something comes by itself.
     pub(crate) fn used_queues(&self) -> Vec<String> {
-        let mut used: Vec<String> = self.routed.iter().map(|name| self.real_queue(name)).collect();
-        used.extend(self.kinds().into_iter().map(|kind| kind.policy.queue));
-        used.sort_unstable();
-        used.dedup();
-        used
+        self.app.used_queues()
     }
 
     /// The name that a queue has in the store.

@@ -63,6 +63,7 @@ const COMMANDS: &[(&str, &[&str], &str)] = &[
     ("events", &["emit", "publish", "fire", "signal", "put"], "send"),
     ("workflows", &["tasks", "results", "steps"], "members"),
     ("queues", &["ls", "show", "stats"], "list"),
+    ("queues", &["clear", "empty", "flush", "drain", "delete"], "purge"),
     ("queues", &["stop", "disable", "suspend"], "pause"),
     ("queues", &["start", "enable", "unpause", "continue"], "resume"),
     ("workers", &["ls", "show"], "list"),

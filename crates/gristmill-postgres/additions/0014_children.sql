@@ -1,5 +1,5 @@
--- As in additions/0013_durable.sql, but what a task has started stays until it was seen to: a workflow whose task has failed, and was deleted
--- before a sweep came by, would go on for nobody.
+-- As in additions/0013_durable.sql, but what a task has started that did not succeed stays until it was seen to, with claim_no 0: a workflow whose
+-- task has failed, and was deleted before a sweep came by, would go on for nobody.
 CREATE OR REPLACE FUNCTION {s}.prune_rows(now bigint, most bigint) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
   SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $gristmill$
 DECLARE
@@ -27,12 +27,15 @@ BEGIN
   LOOP
     EXIT WHEN pruned >= most;
     kept := CASE WHEN part.past IS NOT NULL AND {s}.day_is_large(part.past) THEN 93600000 ELSE 0 END;
-    EXECUTE 'WITH over AS MATERIALIZED (SELECT id FROM ' || part.outcome || ' o WHERE keep_until IS NOT NULL AND keep_until <= $1 '
+    EXECUTE 'WITH over AS MATERIALIZED (SELECT id, ended FROM ' || part.outcome || ' o WHERE keep_until IS NOT NULL AND keep_until <= $1 '
          || CASE WHEN is_held THEN 'AND NOT EXISTS (SELECT FROM ' || part.task || ' t JOIN {l}.step s ON s.workflow = t.workflow '
                                    || 'AND s.number = t.step AND s.chore BETWEEN 4 AND 6 WHERE t.id = o.id OFFSET 0) ' ELSE '' END
          || 'ORDER BY keep_until LIMIT $2 FOR UPDATE SKIP LOCKED), '
          || 'outcomes AS (DELETE FROM ' || part.outcome || ' WHERE id = ANY (ARRAY(SELECT id FROM over))), '
-         || CASE WHEN is_remembered THEN 'memories AS (DELETE FROM {l}.memory WHERE task = ANY (ARRAY(SELECT id FROM over)) AND NOT child), '
+         || CASE WHEN is_remembered THEN 'memories AS (DELETE FROM {l}.memory WHERE task = ANY (ARRAY(SELECT id FROM over)) '
+                                         || 'AND (NOT child OR task = ANY (ARRAY(SELECT id FROM over WHERE ended = 1)))), '
+                                         || 'started AS (UPDATE {l}.memory SET claim_no = 0 '
+                                         || 'WHERE task = ANY (ARRAY(SELECT id FROM over WHERE ended <> 1)) AND child), '
                                          ELSE '' END
          || 'tasks AS (DELETE FROM ' || part.task || ' WHERE id = ANY (ARRAY(SELECT id FROM over))) '
          || 'SELECT count(*) FROM over'

@@ -151,7 +151,7 @@ queries! {
     MemoryChildren "memory_children" [UUID, INT4];
     MemoryCut "memory_cut" [UUID, INT4];
     MemoryDisarm "memory_disarm" [TEXT_ARRAY, UUID_ARRAY];
-    MemoryForget "memory_forget" [UUID_ARRAY, BOOL_ARRAY, BOOL];
+    MemoryForget "memory_forget" [UUID_ARRAY, BOOL_ARRAY];
     MemoryForgetChildren "memory_forget_children" [UUID_ARRAY];
     MemoryKeep "memory_keep" [UUID, UUID, INT4_ARRAY, TEXT_ARRAY, INT4_ARRAY, INT2_ARRAY, TEXT_ARRAY, INT8_ARRAY, TEXT_ARRAY];
     MemoryKnown "memory_known" [UUID, INT4_ARRAY, TEXT_ARRAY, INT4_ARRAY, INT2_ARRAY];
@@ -159,6 +159,7 @@ queries! {
     MemoryOrphans "memory_orphans" [UUID_ARRAY];
     MemoryPut "memory_put" [UUID, INT8, INT4_ARRAY, TEXT_ARRAY, INT4_ARRAY, INT2_ARRAY, TEXT_ARRAY, INT8_ARRAY, TEXT_ARRAY, INT4];
     MemorySay "memory_say" [UUID, INT4, TEXT];
+    MemoryStarters "memory_starters" [UUID_ARRAY];
     MemoryTasks "memory_tasks" [UUID, INT8];
     MemoryTold "memory_told" [INT8, TEXT_ARRAY, TEXT_ARRAY, UUID_ARRAY];
     MigrationExists "migration_exists" [TEXT];

@@ -188,8 +188,8 @@ impl<S: Send + Sync + 'static> App<S> {
     /// # use gristmill::App;
     /// use gristmill::routing::Route;
     /// let app = App::new(())
-    ///     .route(Route::new("report.*").queue("reports"))
-    ///     .route(Route::new("report.*").when("plan", "enterprise").queue("enterprise_{queue}"));
+    ///     .route(Route::new("report.*").when("plan", "enterprise").queue("enterprise_{queue}"))
+    ///     .route(Route::new("report.*").queue("reports"));
     /// ```
     #[must_use]
     pub fn route(mut self, route: Route) -> Self {
@@ -236,6 +236,12 @@ impl<S: Send + Sync + 'static> App<S> {
     /// The name that a queue has in the store: with the [prefix](Self::queue_prefix), if there is one.
     pub fn real_queue(&self, name: &str) -> String {
         self.routes.real(name).into_owned()
+    }
+
+    /// The queues into which tasks come by themselves, as far as their names are known, by their names in the store: those of its task types and
+    /// of its routes, and the one of whatever says nothing. A worker that is told of no queues serves these.
+    pub fn used_queues(&self) -> Vec<String> {
+        used_queues(&self.registry, &self.routes)
     }
 
     /// How long after it is due a task of this queue is still worth starting, where neither its enqueue nor a route nor its type says so.
@@ -485,6 +491,19 @@ impl<S: Send + Sync + 'static> App<S> {
         self.mistake.get_or_insert(mistake);
         self
     }
+}
+
+/// Those of [`App::used_queues`].
+pub(crate) fn used_queues(registry: &Registry, routes: &Routes) -> Vec<String> {
+    let of_kind = |mut spec: KindSpec| {
+        routes.declare(&mut spec);
+        routes.real(&spec.policy.queue).into_owned()
+    };
+    let of_kinds = registry.specs().into_iter().map(of_kind);
+    let mut used: Vec<_> = of_kinds.chain(routes.queues()).chain([routes.real("default").into_owned()]).collect();
+    used.sort_unstable();
+    used.dedup();
+    used
 }
 
 /// An application that has no mistake of its own.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gristmill::App;
 use gristmill::app::check_store_url;
 use gristmill::core::format_duration;
-use gristmill::options::{Limits, Policy};
+use gristmill::options::{KindSpec, Limits, Policy};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -36,12 +36,13 @@ struct Row {
 
 pub(crate) fn run<S: Send + Sync + 'static>(args: Args, app: &App<S>, global: &Global, out: &Out) -> Result<(), CliError> {
     let config = Config::load(global.config.as_deref(), app.limits_set(), &app.kinds())?;
+    let own = config.with_options(app.kinds());
     if matches!(args, Args::Check) {
-        config.check_schedules(&app.kinds())?;
+        config.check_schedules(&own)?;
     }
-    let environment = check_given(&config, app, global)?;
+    let environment = check_given(&config, &own, global)?;
     match args {
-        Args::Check => check(&config, config.doubts(&app.kinds()), out),
+        Args::Check => check(&config, config.doubts(&own), out),
         Args::Show => {
             let rows = Show { config: &config, global, environment, own: app.limits_set() }.rows();
             out.list(&rows, &["key", "value", "from"], |row| vec![row.key.clone(), row.value.clone(), row.source.clone()])
@@ -50,7 +51,7 @@ pub(crate) fn run<S: Send + Sync + 'static>(args: Args, app: &App<S>, global: &G
 }
 
 /// Refuses what a command would refuse that reads it: flags and variables, and what only together with the program can't be.
-fn check_given<S: Send + Sync + 'static>(config: &Config, app: &App<S>, global: &Global) -> Result<FromEnvironment, CliError> {
+fn check_given(config: &Config, own: &[KindSpec], global: &Global) -> Result<FromEnvironment, CliError> {
     if let Some(url) = &global.store {
         let given = if global.sources.store { "--store" } else { "GRISTMILL_STORE" };
         check_store_url(url).map_err(|error| CliError::usage(format!("{given}: {error}")))?;
@@ -58,7 +59,7 @@ fn check_given<S: Send + Sync + 'static>(config: &Config, app: &App<S>, global: 
     if let Some(filter) = &global.log {
         logging::check(filter)?;
     }
-    let kinds: Vec<_> = app.kinds().into_iter().chain(config.tasks.iter().map(|task| task.spec.clone())).collect();
+    let kinds: Vec<_> = own.iter().cloned().chain(config.tasks.iter().map(|task| task.spec.clone())).collect();
     let queues = worker::queues(&[], &config.worker, &config.used_queues(&kinds), str::to_owned)?;
     if let Some(name) = worker::idle_prefetch(&config.worker.prefetch, &queues) {
         let place = config.place_of(&["worker", "prefetch"]).unwrap_or_default();

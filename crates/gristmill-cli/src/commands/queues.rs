@@ -1,6 +1,9 @@
 use gristmill::core::json::PausedJson;
 use gristmill::core::limits::{COUNT_MAX, check_name};
+use gristmill::near::did_you_mean;
 
+use super::confirm::Confirm;
+use super::tasks;
 use super::unserved::tell_new_queues;
 use crate::connect::Session;
 use crate::exit::CliError;
@@ -15,6 +18,18 @@ pub(crate) enum Args {
     Pause(Names),
     /// Resume queues
     Resume(Names),
+    /// Cancel all that waits in a queue; what runs goes on
+    Purge(Purge),
+}
+
+/// Arguments of `queues purge`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Purge {
+    /// The queue
+    #[arg(value_name = "QUEUE")]
+    name: String,
+    #[command(flatten)]
+    confirm: Confirm,
 }
 
 /// Which queues.
@@ -48,7 +63,20 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         }
         Args::Pause(names) => pause(names, true, session, out).await,
         Args::Resume(names) => pause(names, false, session, out).await,
+        Args::Purge(args) => purge(&args, session, out).await,
     }
+}
+
+async fn purge<S: Send + Sync + 'static>(args: &Purge, session: Session<S>, out: &Out) -> Result<(), CliError> {
+    check_name("queue", &args.name).map_err(|error| CliError::usage(error.to_string()))?;
+    args.confirm.check("to purge a queue")?;
+    let client = session.connect_to_look().await?;
+    let known = client.queues().list().await?;
+    if !known.iter().any(|queue| queue.name == args.name) {
+        let near = did_you_mean(&args.name, known.iter().map(|queue| queue.name.as_str()));
+        return Err(CliError::failed(format!("there is no queue `{}` in this store{near}", args.name)));
+    }
+    tasks::purge(&args.name, &args.confirm, &client, out).await
 }
 
 async fn pause<S: Send + Sync + 'static>(names: Names, paused: bool, session: Session<S>, out: &Out) -> Result<(), CliError> {

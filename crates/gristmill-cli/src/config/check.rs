@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use gristmill::options::KindSpec;
+use gristmill::options::{KindSpec, Policy};
 use serde::Serialize;
 
 use super::mistake::{ConfigError, Source};
@@ -37,6 +37,14 @@ impl Config {
             Some(source.at(&["schedule", &number.to_string(), "args"], format!("schedule `{name}`: {error}")))
         };
         ConfigError::all(self.schedules.iter().enumerate().filter_map(mistake).collect()).map_or(Ok(()), Err)
+    }
+
+    /// Task types of the program with the options that the file gives them.
+    pub(crate) fn with_options(&self, mut own: Vec<KindSpec>) -> Vec<KindSpec> {
+        for (name, policy) in &self.options {
+            own.iter_mut().filter(|kind| kind.name == *name).for_each(|kind| kind.policy = policy.clone());
+        }
+        own
     }
 
     /// What is doubtful; `own` are the task types of the program besides.
@@ -92,7 +100,8 @@ impl Config {
             let queue = schedule.definition.options.queue.as_deref()?;
             doubt(source.place_of(&["schedule", &number.to_string(), "queue"]), queue)
         };
-        let tasks = self.tasks.iter().filter_map(of_task);
+        let of_options = |(name, policy): &(String, Policy)| doubt(source.place_of(&["tasks", name, "queue"]), &policy.queue);
+        let tasks = self.tasks.iter().filter_map(of_task).chain(self.options.iter().filter_map(of_options));
         let schedules = self.schedules.iter().enumerate().filter_map(of_schedule);
         let routes = self.plain_routes().filter_map(|(route, queue)| doubt(route.place.clone(), queue));
         tasks.chain(schedules).chain(routes).collect()

@@ -118,9 +118,9 @@ impl RouteEntry {
         route = self.priority.into_iter().fold(route, Route::priority);
         route = self.timeout.map(longest).into_iter().fold(route, Route::timeout);
         route = self.expires.map(longest).into_iter().fold(route, Route::expires);
-        if let Some(why) = route.mistake() {
-            let key = ["queue", "priority", "timeout", "expires"].into_iter().find(|key| why.contains(key));
-            return Err(at(key.filter(|_| !why.contains("says nothing")).as_slice(), why));
+        if let Some(mistake) = route.mistake() {
+            let key = [mistake.field.as_str()];
+            return Err(at(if mistake.field == "route" { &[] } else { &key }, mistake.to_string()));
         }
         Ok(ConfigRoute { pattern, queue: self.queue, place: source.place_of(&["route", number, "match"]), route })
     }

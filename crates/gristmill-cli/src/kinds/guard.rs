@@ -95,7 +95,12 @@ fn guard(program: OsString, args: Vec<OsString>) -> io::Result<()> {
     let group = Pid::from_child(&child);
     // At once after the start: to set it between fork and exec takes `unsafe`, and what is set here for this process would hold for its own
     // threads. What the command has begun with by then is little.
-    limit(group, memory)?;
+    if let Err(error) = limit(group, memory) {
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = child.wait();
+        let refused = Report::Missing(format!("its memory can't be bounded: {error}"));
+        return worker.write_all(refused.to_line().as_bytes());
+    }
     // If the worker is gone already, the watch below notices.
     let _ = worker.write_all(Report::Started(group.as_raw_nonzero().get()).to_line().as_bytes());
     feed(&mut child, input);
@@ -126,8 +131,11 @@ fn guard(program: OsString, args: Vec<OsString>) -> io::Result<()> {
 /// Bounds the address space of a process, and so of those that it starts; 0 is no bound.
 #[cfg(target_os = "linux")]
 fn limit(process: Pid, bytes: u64) -> io::Result<()> {
-    use rustix::process::{Resource, Rlimit, prlimit};
+    use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
     if bytes > 0 {
+        // What it has inherited holds, too; a bound can't be raised.
+        let Rlimit { current, maximum } = getrlimit(Resource::As);
+        let bytes = [current, maximum].into_iter().flatten().fold(bytes, u64::min);
         match prlimit(Some(process), Resource::As, Rlimit { current: Some(bytes), maximum: Some(bytes) }) {
             // It has ended already.
             Ok(_) | Err(rustix::io::Errno::SRCH) => {}

@@ -530,3 +530,23 @@ fn a_key_that_is_pressed_changes_no_store() {
     assert_eq!(sandbox.ok(&["names", "queues"]), "");
     assert_eq!(kept(), (before.0 - 1, before.1), "nothing is brought up to date");
 }
+
+#[test]
+fn a_queue_is_purged_of_what_waits() {
+    let sandbox = Sandbox::with_echo();
+    let waits: Vec<String> = (0..3).map(|_| sandbox.ok(&["enqueue", "echo", "--queue", "mail"])).collect();
+    let later = sandbox.ok(&["enqueue", "echo", "--queue", "mail", "--in", "1h"]);
+    let other = sandbox.ok(&["enqueue", "echo"]);
+    assert!(sandbox.fails(2, &["queues", "purge", "mail"]).contains("needs --yes where nobody can be asked"));
+    let told = sandbox.fails(1, &["queues", "purge", "mial", "--yes"]);
+    assert!(told.contains("there is no queue `mial`") && told.contains("did you mean `mail`?"), "{told}");
+    let preview = sandbox.json(&["queues", "purge", "mail", "--dry-run"]);
+    assert_eq!((&preview["matching"], sandbox.show(&later)["state"].clone()), (&json!(4), json!("scheduled")));
+    let purged = sandbox.json(&["queues", "purge", "mail", "--yes"]);
+    assert_eq!((&purged["changed"], &purged["unchanged"]), (&json!(4), &json!(0)));
+    for id in waits.iter().chain([&later]) {
+        assert_eq!(sandbox.show(id)["state"], json!("cancelled"));
+    }
+    assert_eq!(sandbox.show(&other)["state"], json!("ready"));
+    assert_eq!(sandbox.json(&["queues", "purge", "mail", "--yes"])["changed"], json!(0));
+}

@@ -47,7 +47,7 @@ fn routes(sandbox: &Sandbox) {
     let sync = task(sandbox, "app.tasks.sync", json!({}));
     assert_eq!((&sync["queue"], &sync["max_attempts"]), (&json!("tasks"), &json!(4)));
     let paid = task(sandbox, "app.tasks.notify", json!({ "plan": "enterprise" }));
-    assert_eq!(paid["queue"], json!("enterprise_own"), "the exact name comes first");
+    assert_eq!(paid["queue"], json!("enterprise_tasks"), "the exact name comes first");
     let free = task(sandbox, "app.tasks.notify", json!({ "plan": "free" }));
     assert_eq!(free["queue"], json!("tasks"));
     let asked = sandbox.show(&sandbox.ok(&["enqueue", "app.tasks.sync", "--queue", "asked"]));
@@ -56,7 +56,7 @@ fn routes(sandbox: &Sandbox) {
     sandbox.ok(&["worker", "--drain"]);
     let state = |task: &Value| sandbox.show(task["id"].as_str().unwrap())["state"].clone();
     assert_eq!([&sync, &paid, &free].map(state), [json!("succeeded"), json!("ready"), json!("succeeded")]);
-    sandbox.ok(&["worker", "--drain", "--queues", "enterprise_own=1"]);
+    sandbox.ok(&["worker", "--drain", "--queues", "enterprise_tasks=1"]);
     assert_eq!(state(&paid), json!("succeeded"));
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Remembered {
     of: HashMap<TaskId, OfTask>,
     events: BTreeMap<i64, EventRecord>,
     last_event: i64,
+    /// Workflows that tasks had started of which nothing is remembered any more, and that nobody wants.
+    left: Vec<WorkflowId>,
 }
 
 /// What one task remembers.
@@ -219,11 +221,10 @@ impl Tables {
 
     /// Cancels what was started by tasks that have ended before it, and forgets what tasks that are gone remembered, and events whose time is over.
     pub(super) fn sweep_memories(&mut self, now: Timestamp) {
-        let mut left = Vec::new();
+        let mut left = std::mem::take(&mut self.remembered.left);
         for (id, of) in &self.remembered.of {
-            // How one ended that is gone nobody knows any more; what it awaited before it succeeded has ended.
-            let is_over = self.by_id(*id).is_none_or(|(_, task)| task.state().is_final() && task.state() != State::Succeeded);
-            if is_over {
+            let ended = self.by_id(*id).is_some_and(|(_, task)| task.state().is_final() && task.state() != State::Succeeded);
+            if ended {
                 left.extend(of.memories.values().filter_map(child));
             }
         }
@@ -238,16 +239,25 @@ impl Tables {
     /// What it tried and failed at is tried again when it is retried; all of it, if it had succeeded, or its history is not wanted any more. A
     /// failure that led to something that was done stays: that would be done again, or found where it does not belong.
     pub(super) fn forget_for_retry(&mut self, id: TaskId, from: State, forgets: bool) {
+        if forgets {
+            return self.leave_children(id);
+        }
         let Some(mut of) = self.remembered.of.remove(&id) else { return };
         let last =
             of.memories.values().filter(|memory| matches!(memory.kept, Kept::Value(_))).map(|memory| memory.position).max();
         of.forget(|memory| match &memory.kept {
             _ if from == State::Succeeded => true,
             Kept::Workflow(workflow) | Kept::Replaced { by: workflow, .. } => !self.is_wanted_again(*workflow),
-            _ if forgets => true,
             kept => kept.is_of_a_failure() && last.is_none_or(|last| last < memory.position),
         });
         self.remembered.of.insert(id, of);
+    }
+
+    /// Forgets all that a task remembers; what it had started nobody wants any more.
+    pub(super) fn leave_children(&mut self, id: TaskId) {
+        if let Some(of) = self.remembered.of.remove(&id) {
+            self.remembered.left.extend(of.memories.values().filter_map(child));
+        }
     }
 
     /// Whether a workflow goes on and may succeed yet.

@@ -239,6 +239,9 @@ impl Tables {
         self.unindex(seq);
         if let Some(task) = self.tasks.remove(&seq) {
             self.by_id.remove(&task.new.id);
+            if task.state() != State::Succeeded {
+                self.leave_children(task.new.id);
+            }
         }
     }
 

@@ -22,8 +22,8 @@ pub enum Retry {
 
 impl Retry {
     /// The same without the history of what runs again: its attempts with their errors, logs and results, and all that its durable steps
-    /// remember, are deleted, so that each task begins as if it had never run. A workflow that such a task had started is still awaited
-    /// if it goes on. What keeps its result keeps its history, too. Programs of the version before that take part in it delete nothing.
+    /// remember, are deleted, so that each task begins as if it had never run. A workflow that such a task had started is
+    /// cancelled if it goes on. What keeps its result keeps its history, too. Programs of the version before that take part in it delete nothing.
     ///
     /// ```
     /// use gristmill_core::workflow::{Rerun, Retry};

@@ -6,7 +6,9 @@ use gristmill_core::{AttemptState, CancelOutcome, RetryOutcome, TaskId, Timestam
 use uuid::Uuid;
 
 use super::facts::{Facts, Step, facts};
+use super::memory::cancel_children;
 use super::place::{Placed, Places};
+use super::specs::Specs;
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -42,7 +44,7 @@ pub(crate) async fn retry(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ret
     s.spare_days().await?;
     let facts = facts(s, &all).await?;
     let waiting = waiting_steps(s, facts.values().filter_map(|facts| facts.member)).await?;
-    let mut again = again(s, &all, &facts, false, |facts| facts.member.is_some_and(|step| waiting.contains(&step))).await?;
+    let mut again = again(s, &all, &facts, None, |facts| facts.member.is_some_and(|step| waiting.contains(&step))).await?;
     let answer = |id: &TaskId| match id.as_uuid() {
         // A second time in one call it waits already.
         id if again.remove(&id) => RetryOutcome::Ready,
@@ -52,12 +54,13 @@ pub(crate) async fn retry(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ret
     Ok(ids.iter().map(answer).collect())
 }
 
-/// Puts tasks that have ended back to where they wait, with or without their history. Which these were.
+/// Puts tasks that have ended back to where they wait; without their history, if what workflows are is given to end what they had started. Which
+/// these were.
 async fn again(
     s: &mut Session<'_>,
     ids: &[Uuid],
     facts: &HashMap<Uuid, Facts>,
-    forgets: bool,
+    forgets: Option<&Specs>,
     is_blocked: impl Fn(&Facts) -> bool,
 ) -> Result<HashSet<Uuid>, Fault> {
     let rows = s.rows(Q::OutcomeReopen, &[&s.now, &ids]).await?;
@@ -70,16 +73,19 @@ async fn again(
         places.push(place, task);
         again.insert(id);
         reopened.push(id);
-        had_succeeded.push(row.try_get::<_, i16>(3)? == attempt_state_of(AttemptState::Succeeded));
+        had_succeeded.push(forgets.is_some() || row.try_get::<_, i16>(3)? == attempt_state_of(AttemptState::Succeeded));
     }
     if !again.is_empty() {
         s.execute(Q::TaskUnexpire, &[&reopened]).await?;
-        let forgotten = s.row(Q::MemoryForget, &[&reopened, &had_succeeded, &forgets]).await?;
+        if let Some(specs) = forgets {
+            for row in s.rows(Q::MemoryStarters, &[&reopened]).await? {
+                Box::pin(cancel_children(s, specs, row.try_get(0)?, 0)).await?;
+            }
+            s.execute(Q::OutcomeDelete, &[&reopened]).await?;
+        }
+        let forgotten = s.row(Q::MemoryForget, &[&reopened, &had_succeeded]).await?;
         if forgotten.map_or(Ok(false), |row| row.try_get(0))? {
             s.execute(Q::MemoryForgetChildren, &[&reopened]).await?;
-        }
-        if forgets {
-            s.execute(Q::OutcomeDelete, &[&reopened]).await?;
         }
     }
     places.write(s).await?;
@@ -88,7 +94,7 @@ async fn again(
 
 /// Blocks members again that have ended, with or without their history. That they have not any more is told by a trigger. Says whether there
 /// were any.
-pub(super) async fn block_again(s: &mut Session<'_>, ids: &[Uuid], forgets: bool) -> Result<bool, Fault> {
+pub(super) async fn block_again(s: &mut Session<'_>, ids: &[Uuid], forgets: Option<&Specs>) -> Result<bool, Fault> {
     let facts = facts(s, ids).await?;
     Ok(!again(s, ids, &facts, forgets, |_| true).await?.is_empty())
 }

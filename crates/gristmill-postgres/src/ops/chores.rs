@@ -10,6 +10,7 @@ use super::cancel::{block_again, cancel};
 use super::flow::{self, Flows, Locked};
 use super::limit;
 use super::place::{place_of, went};
+use super::specs::Specs;
 use crate::error::Fault;
 use crate::session::Session;
 use crate::sql::Q;
@@ -58,7 +59,7 @@ struct Part {
 }
 
 /// Does what is to be done to the members of these workflows' steps, as much as one transaction may.
-pub(super) async fn work(s: &mut Session<'_>, flows: &mut Flows) -> Result<Progress, Fault> {
+pub(super) async fn work(s: &mut Session<'_>, specs: &Specs, flows: &mut Flows) -> Result<Progress, Fault> {
     let (mut progress, mut room, mut begun) = (Progress::default(), AT_ONCE, HashSet::new());
     let held = |(id, locked): (&Uuid, &Locked)| locked.flow.is_held().then_some(*id);
     let mut held: HashSet<Uuid> = flows.iter().filter_map(held).collect();
@@ -81,7 +82,7 @@ pub(super) async fn work(s: &mut Session<'_>, flows: &mut Flows) -> Result<Progr
         let others = [Chore::Keep, Chore::Cancel, Chore::LetGo, Chore::Unkeep].map(|chore| (chore, false));
         for (chore, forgets) in [(again, false), (again, true), (mend, false), (mend, true)].into_iter().chain(others) {
             let of: Vec<Part> = parts.iter().filter(|part| part.chore == chore && part.forgets == forgets).copied().collect();
-            let acted = if of.is_empty() { Acted::default() } else { act(s, (chore, forgets), &of).await? };
+            let acted = if of.is_empty() { Acted::default() } else { act(s, (chore, forgets.then_some(specs)), &of).await? };
             if acted.is_any && chore.is_of_retry() {
                 // Whoever is blocked again has not ended any more, before anything follows. Of no others: what was reported of them meanwhile is
                 // for who lets them go on.
@@ -174,7 +175,7 @@ struct Acted {
 }
 
 /// Does it to members of steps, but to those that somebody else has in hand.
-async fn act(s: &mut Session<'_>, (chore, forgets): (Chore, bool), parts: &[Part]) -> Result<Acted, Fault> {
+async fn act(s: &mut Session<'_>, (chore, forgets): (Chore, Option<&Specs>), parts: &[Part]) -> Result<Acted, Fault> {
     let mut acted = Acted::default();
     let many_days = s.spare_days().await?;
     for near in together(parts, many_days) {
@@ -195,7 +196,7 @@ async fn act(s: &mut Session<'_>, (chore, forgets): (Chore, bool), parts: &[Part
 }
 
 /// What is done to members that have ended, which nobody has in hand for long. Says whether anything was.
-async fn act_on_ended(s: &mut Session<'_>, (chore, forgets): (Chore, bool), ids: &[Uuid]) -> Result<bool, Fault> {
+async fn act_on_ended(s: &mut Session<'_>, (chore, forgets): (Chore, Option<&Specs>), ids: &[Uuid]) -> Result<bool, Fault> {
     match chore {
         Chore::Unkeep => Ok(unkeep(s, ids).await? > 0),
         Chore::Again => block_again(s, ids, forgets).await,

@@ -255,7 +255,7 @@ pub(crate) async fn resume(s: &mut Session<'_>, specs: &Specs, id: TaskId, how: 
 
 /// Cancels workflows that a task has started from a position on, as nobody would wait for them any more. What follows for their members is left
 /// to sweeps. One that can't be read stands in nobody's way.
-async fn cancel_children(s: &mut Session<'_>, specs: &Specs, task: Uuid, from: u32) -> Result<(), Fault> {
+pub(super) async fn cancel_children(s: &mut Session<'_>, specs: &Specs, task: Uuid, from: u32) -> Result<(), Fault> {
     let mut children = BTreeSet::new();
     for row in s.rows(Q::MemoryChildren, &[&task, &int(from)]).await? {
         if let Ok(Kept::Workflow(id) | Kept::Replaced { by: id, .. }) = kept(task, row.try_get(0)?, &row, 1) {

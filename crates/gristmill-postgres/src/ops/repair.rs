@@ -94,11 +94,11 @@ pub(crate) async fn repair(s: &mut Session<'_>, specs: &Specs, quiet: &[Uuid]) -
         }
     }
     let mut flows = flow::take(s, specs, &whole).await?;
-    go_on(s, &mut flows).await?;
+    go_on(s, specs, &mut flows).await?;
     for (key, steps) in lacking {
         let mut flows = flow::take(s, specs, &[key]).await?;
         recount(s, &mut flows, &steps, &mut seen).await?;
-        go_on(s, &mut flows).await?;
+        go_on(s, specs, &mut flows).await?;
     }
     // What was told meanwhile was passed over by others.
     s.own.reported = true;
@@ -107,9 +107,9 @@ pub(crate) async fn repair(s: &mut Session<'_>, specs: &Specs, quiet: &[Uuid]) -
     Ok(is_more)
 }
 
-async fn go_on(s: &mut Session<'_>, flows: &mut Flows) -> Result<(), Fault> {
+async fn go_on(s: &mut Session<'_>, specs: &Specs, flows: &mut Flows) -> Result<(), Fault> {
     flows.values_mut().for_each(|locked| locked.flow.go_on());
-    chores::work(s, flows).await?;
+    chores::work(s, specs, flows).await?;
     flow::write(s, flows).await
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn retry_workflow(
     let retried = begin(s, locked, id.as_uuid(), rerun).await?;
     locked.flow.go_on();
     if chores {
-        chores::work(s, &mut flows).await?;
+        chores::work(s, specs, &mut flows).await?;
     } else {
         s.own.chored = true;
     }
@@ -94,7 +94,7 @@ pub(crate) async fn tolerate(
     locked.flow.go_on();
     let state = changed.and_then(|number| locked.flow.steps.get(number as usize)).map(|step| StepWord::of(step.row.state));
     if chores {
-        chores::work(s, &mut flows).await?;
+        chores::work(s, specs, &mut flows).await?;
     }
     flow::write(s, &flows).await?;
     Ok(match (number, state) {

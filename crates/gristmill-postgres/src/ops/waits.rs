@@ -318,7 +318,7 @@ pub(crate) async fn children(s: &mut Session<'_>, after: Child, most: usize) -> 
         match (over.get(&child), by) {
             (None, _) => {}
             // What can't be read is nobody's.
-            (Some(Some(State::Succeeded)), _) | (Some(_), None) => alone.push(child),
+            (Some(State::Succeeded), _) | (Some(_), None) => alone.push(child),
             (Some(_), Some(by)) => {
                 if found.unwanted.len() >= most && !found.unwanted.contains_key(&by) {
                     break;
@@ -332,23 +332,21 @@ pub(crate) async fn children(s: &mut Session<'_>, after: Child, most: usize) -> 
     Ok(found)
 }
 
-/// Of these those whose tasks have ended, and in which state, or are gone; that stays so until the commit.
-async fn over(
-    s: &mut Session<'_>,
-    children: impl Iterator<Item = Child> + Clone,
-) -> Result<BTreeMap<Child, Option<State>>, Fault> {
+/// Of these those whose tasks have ended, or are gone, and in which state, as far as it matters; that stays so until the commit. One that is gone
+/// had succeeded, unless whoever deleted it said otherwise.
+async fn over(s: &mut Session<'_>, children: impl Iterator<Item = Child> + Clone) -> Result<BTreeMap<Child, State>, Fault> {
     let tasks: Vec<Uuid> = children.clone().map(|(task, _)| task).collect();
     if tasks.is_empty() {
         return Ok(BTreeMap::new());
     }
     let ended = ended(s, &tasks).await?;
-    let (ended, others): (Vec<(Child, Option<State>)>, _) =
-        children.map(|child| (child, ended.get(&child.0).copied())).partition(|(_, state)| state.is_some());
-    let (tasks, positions): (Vec<Uuid>, Vec<i32>) = others.into_iter().map(|(child, _)| child).unzip();
-    let mut over: BTreeMap<Child, Option<State>> = ended.into_iter().collect();
+    let (known, others): (Vec<Child>, Vec<Child>) = children.partition(|(task, _)| ended.contains_key(task));
+    let mut over: BTreeMap<Child, State> = known.into_iter().filter_map(|child| Some((child, *ended.get(&child.0)?))).collect();
+    let (tasks, positions): (Vec<Uuid>, Vec<i32>) = others.into_iter().unzip();
     if !tasks.is_empty() {
         for row in s.rows(Q::ChildGone, &[&tasks, &positions]).await? {
-            over.insert((row.try_get(0)?, row.try_get(1)?), None);
+            let state = if row.try_get(2)? { State::Failed } else { State::Succeeded };
+            over.insert((row.try_get(0)?, row.try_get(1)?), state);
         }
     }
     Ok(over)

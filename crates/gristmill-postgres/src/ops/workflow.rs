@@ -147,7 +147,7 @@ async fn conduct_locked(s: &mut Session<'_>, specs: &Specs, locked: &[Key], chor
     }
     let mut flows = flow::take(s, specs, locked).await?;
     flows.values_mut().for_each(|locked| locked.flow.go_on());
-    let progress = if chores { chores::work(s, &mut flows).await? } else { Progress::default() };
+    let progress = if chores { chores::work(s, specs, &mut flows).await? } else { Progress::default() };
     flow::write(s, &flows).await?;
     s.effects.points.add(Points::FOLLOW);
     let unread = locked.iter().map(|(id, _)| *id).filter(|id| !flows.contains_key(id)).collect();
@@ -179,7 +179,7 @@ pub(crate) async fn order(
     locked.flow.go_on();
     let state = WorkflowState::of(locked.flow.run, locked.flow.end);
     if chores {
-        chores::work(s, &mut flows).await?;
+        chores::work(s, specs, &mut flows).await?;
     }
     flow::write(s, &flows).await?;
     Ok(if had_ended { Ordered::AlreadyEnded } else { Ordered::Done(state) })
@@ -195,7 +195,7 @@ pub(crate) async fn extend(s: &mut Session<'_>, specs: &Specs, extension: &Exten
     let Some(locked) = flows.get_mut(&id.as_uuid()) else { return Ok(Extended::NotFound) };
     let extended = add(s, locked, extension).await?;
     locked.flow.go_on();
-    chores::work(s, &mut flows).await?;
+    chores::work(s, specs, &mut flows).await?;
     // Whatever was answered: what had been told of the members is in it.
     flow::write(s, &flows).await?;
     Ok(extended)

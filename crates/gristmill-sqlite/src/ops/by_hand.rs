@@ -1,7 +1,9 @@
 use gristmill_core::kit::Word;
-use gristmill_core::{DeleteOutcome, Ending, Flags, Points, ReleaseOutcome, TaskId, WorkerId};
+use gristmill_core::kit::encode::ended_from;
+use gristmill_core::{DeleteOutcome, Ending, Flags, Points, ReleaseOutcome, State, TaskId, WorkerId};
 use rusqlite::{OptionalExtension, params};
 
+use super::durable;
 use super::facts::facts_of;
 use super::label;
 use super::release::make_due;
@@ -41,13 +43,18 @@ pub(crate) fn delete(tx: &mut Tx<'_>, id: TaskId) -> Result<DeleteOutcome, Fault
     let last = tx
         .conn
         .prepare_cached(sql::OUTCOME_FINAL)?
-        .query_row([key], |row| Ok((Flags::from_bits(row.get(5)?), Flags::from_bits(row.get(6)?))));
+        .query_row([key], |row| Ok((ended_from(row.get(3)?), Flags::from_bits(row.get(5)?), Flags::from_bits(row.get(6)?))));
     // What is owed a newer version has yet to do.
-    let Some((flags, _)) = last.optional()?.filter(|(_, owed)| owed.is_none()) else { return Ok(DeleteOutcome::NotEnded) };
+    let Some((state, flags, _)) = last.optional()?.filter(|(.., owed)| owed.is_none()) else {
+        return Ok(DeleteOutcome::NotEnded);
+    };
     if flags.has(Flags::MEMBER) && workflow::wants(tx.conn, key)? {
         return Ok(DeleteOutcome::Wanted);
     }
     tx.effects.changed = true;
+    if state != State::Succeeded {
+        durable::leave_children(tx, id)?;
+    }
     tx.conn.prepare_cached(sql::OUTCOME_DELETE)?.execute([key])?;
     tx.conn.prepare_cached(sql::MEMORY_DELETE)?.execute([key])?;
     label::delete(tx.conn, key)?;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use gristmill_core::kit::Word;
 use gristmill_core::kit::watch::Beat;
 use gristmill_core::{Ending, Flags, Place, Points, Standing, State, Swept, TaskId, Timestamp, place as place_of};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::aside::set_aside;
 use super::budget::Budget;
@@ -91,12 +91,22 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
         if !budget.take_as(rows) {
             return Ok(nth);
         }
+        if remembers && let Some(id) = starter(conn, *seq)? {
+            durable::leave_children(tx, id)?;
+        }
         rows = outcome.execute([seq])? + if remembers { memory.execute([seq])? } else { 0 };
         rows += label::delete(conn, *seq)?;
     }
     let mut done = over.len() + workflow::prune(tx, limit - over.len())?;
     done += durable::prune(tx, limit - done)?;
     Ok(done + prune_ticks(tx, count(limit - done))?)
+}
+
+/// The id of a task that did not succeed, and had started workflows which nobody has seen to.
+fn starter(conn: &Connection, seq: i64) -> Result<Option<TaskId>, Fault> {
+    let mut starter = conn.prepare_cached(sql::MEMORY_STARTER)?;
+    let found = starter.query_row([seq], |row| Ok(row.get_ref(0)?.as_blob().ok().and_then(TaskId::from_slice)));
+    Ok(found.optional()?.flatten())
 }
 
 /// Makes ready what is due, within a budget.

@@ -33,7 +33,7 @@
 //! ```
 //!
 //! Tasks that SQL enqueues, and those of programs in which the routes are not set, have what was declared with the type: what the first
-//! route says that fits all tasks of the type, and the prefix. Conditions, functions and defaults of queues are not for them.
+//! route says that fits all tasks of the type. Conditions, functions, the prefix and defaults of queues are not for them.
 
 mod pattern;
 mod route;
@@ -86,12 +86,14 @@ impl Routes {
     /// What can't be, if anything.
     pub(crate) fn mistake(&self) -> Option<String> {
         let of_prefix = (!self.prefix.is_empty()).then(|| limits::check_name("queue_prefix", &self.prefix).err()).flatten();
-        let of_rules = || self.rules.iter().find_map(|rule| rule.mistake());
+        let of_rules = || self.rules.iter().find_map(|rule| Some(format!("{}: {}", rule.what(), rule.mistake()?)));
+        let too_long = |queue: &String| limits::check_name("queue", queue).err().map(|error| format!("{error}, with the prefix"));
+        let of_lengths = || self.queues().find_map(|queue| too_long(&queue));
         let of_queues = || {
             let (queue, _) = self.expires.iter().find(|(_, expires)| **expires > limits::DURATION_MAX)?;
             Some(format!("the default expiry of the queue {queue} is longer than 100 years"))
         };
-        of_prefix.map(|error| error.to_string()).or_else(of_rules).or_else(of_queues)
+        of_prefix.map(|error| error.to_string()).or_else(of_rules).or_else(of_lengths).or_else(of_queues)
     }
 
     /// The name by which a queue is known in the store. One that begins with the prefix has it already.
@@ -102,20 +104,27 @@ impl Routes {
         Cow::Owned(format!("{}{queue}", self.prefix))
     }
 
-    /// What a task type declares: what holds of all of its tasks is in it, for those that no program of ours enqueues.
+    /// What a task type declares: what holds of all of its tasks is in it, for those that no program of ours enqueues. Not the prefix: the
+    /// declaration is one for all environments that share a store.
     pub(crate) fn declare(&self, spec: &mut KindSpec) {
-        let fitting = self.rules.iter().find(|rule| rule.pattern().fits(&spec.name));
-        if let Some(to) = fitting.and_then(Route::always) {
+        if let Some(wanted) = self.always(&spec.name) {
             let Policy { queue, priority, timeout, expires, .. } = &mut spec.policy;
-            let wanted = to.checked(&spec.name);
             *queue = wanted.queue.unwrap_or_else(|| std::mem::take(queue));
             *priority = wanted.priority.unwrap_or(*priority);
             *timeout = wanted.timeout.map_or(*timeout, none_if_longest);
             *expires = wanted.expires.map_or(*expires, none_if_longest);
         }
-        if let Cow::Owned(queue) = self.real(&spec.policy.queue) {
-            spec.policy.queue = queue;
-        }
+    }
+
+    /// What is said of all tasks of a type.
+    fn always(&self, name: &str) -> Option<Routed> {
+        let mut fitting = self.rules.iter().filter(|rule| rule.pattern().fits(name));
+        fitting.find_map(Route::always).map(|to| to.checked(name))
+    }
+
+    /// The queues to which routes lead, as far as their names are known, by the names that they have in the store.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = String> {
+        self.rules.iter().filter_map(Route::known_queue).map(|queue| self.real(&queue).into_owned())
     }
 
     /// Says of a task what its enqueue does not.
@@ -124,7 +133,13 @@ impl Routes {
             return;
         }
         if !self.rules.is_empty() || !self.by.is_empty() {
-            let to = self.decide(name, args, policy, over);
+            let mut to = self.decide(name, args, policy, over);
+            if let Some(queue) = &to.queue
+                && let Err(error) = limits::check_name("queue", &self.real(queue))
+            {
+                tracing::warn!(task = name, %error, "the queue that a route says can't be; the task goes where it would without it");
+                to.queue = None;
+            }
             over.queue = over.queue.take().or(to.queue);
             over.priority = over.priority.or(to.priority);
             over.timeout = over.timeout.or(to.timeout);
@@ -144,8 +159,11 @@ impl Routes {
     }
 
     fn decide(&self, name: &str, args: &str, policy: &Policy, over: &Overrides) -> Routed {
-        let queue = over.queue.as_deref().unwrap_or(&policy.queue);
-        let mut task = Routing { name, args, headers: &over.headers, read: OnceLock::new(), queue: queue.to_owned() };
+        // Where it goes by what is said of all tasks of its type: whoever declares that, and whoever does not, is to see the same.
+        let of_all = || self.always(name).and_then(|to| to.queue);
+        let queue = over.queue.clone().or_else(of_all).unwrap_or_else(|| policy.queue.clone());
+        let queue = queue.strip_prefix(&self.prefix).map(str::to_owned).unwrap_or(queue);
+        let mut task = Routing { name, args, headers: &over.headers, read: OnceLock::new(), queue };
         let mut to = self.rules.iter().find_map(|rule| rule.lead(&task)).unwrap_or_default().checked(name);
         for by in &self.by {
             if over.queue.is_none() {

@@ -71,28 +71,36 @@ impl Route {
         self
     }
 
-    /// What can't be, if anything.
-    pub fn mistake(&self) -> Option<String> {
-        let of = |problem: String| match &self.pattern {
-            Ok(pattern) => format!("the route of {pattern}: {problem}"),
-            Err(_) => format!("a route: {problem}"),
-        };
+    /// What can't be, if anything, and in which part: `match`, `queue`, `priority`, `timeout`, `expires`, or `route` as a whole.
+    pub fn mistake(&self) -> Option<InvalidInput> {
         if let Err(error) = &self.pattern {
-            return Some(of(error.to_string()));
+            return Some(error.clone());
         }
-        if let Some(Err(error)) = &self.queue {
-            return Some(of(format!("queue {error}")));
+        match &self.queue {
+            Some(Err(error)) => return Some(InvalidInput::new("queue", error.to_string())),
+            Some(Ok(queue)) if queue.fields().next().is_none() => {
+                if let Err(error) = queue.fill(|_| None) {
+                    return Some(InvalidInput::new("queue", error.to_string()));
+                }
+            }
+            Some(Ok(_)) => {}
+            None if self.to == Routed::default() => {
+                let problem = "says nothing; give it a queue, a priority, a timeout or an expiry";
+                return Some(InvalidInput::new("route", problem));
+            }
+            None => {}
         }
-        if let Some(Ok(queue)) =
-            self.queue.as_ref().filter(|queue| queue.as_ref().is_ok_and(|queue| queue.fields().next().is_none()))
-            && let Err(error) = queue.fill(|_| None)
-        {
-            return Some(of(error.to_string()));
-        }
-        if self.queue.is_none() && self.to == Routed::default() {
-            return Some(of("says nothing; give it a queue, a priority, a timeout or an expiry".to_owned()));
-        }
-        self.to.mistake().map(of)
+        self.to.mistake()
+    }
+
+    /// Which one, for people.
+    pub(super) fn what(&self) -> String {
+        self.pattern.as_ref().map_or_else(|_| "a route".to_owned(), |pattern| format!("the route of {pattern}"))
+    }
+
+    /// The queue to which it leads, if that is always the same.
+    pub(super) fn known_queue(&self) -> Option<String> {
+        self.queue.as_ref()?.as_ref().ok()?.fill(|_| None).ok()
     }
 
     pub(super) fn pattern(&self) -> &Pattern {
@@ -102,11 +110,8 @@ impl Route {
 
     /// What it says of all tasks that it is of, if it says the same of all.
     pub(super) fn always(&self) -> Option<Routed> {
-        let queue = match &self.queue {
-            Some(queue) => Some(queue.as_ref().ok()?.fill(|_| None).ok()?),
-            None => None,
-        };
-        self.when.is_empty().then(|| Routed { queue, ..self.to.clone() })
+        let is_known = self.queue.is_none() || self.known_queue().is_some();
+        (is_known && self.when.is_empty()).then(|| Routed { queue: self.known_queue(), ..self.to.clone() })
     }
 
     /// What it says of a task, if it is of it.
@@ -194,19 +199,19 @@ impl Routed {
         }
     }
 
-    fn mistake(&self) -> Option<String> {
-        let too_long = |duration: Option<Duration>| duration.is_some_and(|duration| duration > limits::DURATION_MAX);
+    fn mistake(&self) -> Option<InvalidInput> {
         if self.priority.is_some_and(|priority| priority > limits::PRIORITY_MAX) {
-            return Some(format!("the priority is from 0 (first) to {} (last)", limits::PRIORITY_MAX));
+            return Some(InvalidInput::new("priority", format!("is from 0 (first) to {} (last)", limits::PRIORITY_MAX)));
         }
-        if too_long(self.timeout) || too_long(self.expires) {
-            return Some("a duration is at most 100 years".to_owned());
+        for (field, duration) in [("timeout", self.timeout), ("expires", self.expires)] {
+            if duration.is_some_and(|duration| duration > limits::DURATION_MAX) {
+                return Some(InvalidInput::new(field, "is at most 100 years"));
+            }
         }
-        let is_brief = |duration: Option<Duration>| duration.is_some_and(|duration| duration < Duration::from_millis(1));
-        if is_brief(self.timeout) {
-            return Some("the timeout is at least 1ms".to_owned());
+        if self.timeout.is_some_and(|timeout| timeout < Duration::from_millis(1)) {
+            return Some(InvalidInput::new("timeout", "is at least 1ms"));
         }
-        self.queue.as_ref().and_then(|queue| limits::check_name("queue", queue).err()).map(|error| error.to_string())
+        self.queue.as_ref().and_then(|queue| limits::check_name("queue", queue).err())
     }
 
     /// Without what can't be: a task goes where it would go without that, and is not refused.
@@ -214,7 +219,7 @@ impl Routed {
         match self.mistake() {
             None => self,
             Some(problem) => {
-                tracing::warn!(task = name, problem, "what a route says of this task can't be; it goes as it would without it");
+                tracing::warn!(task = name, %problem, "what a route says of this task can't be; it goes as it would without it");
                 Self::default()
             }
         }

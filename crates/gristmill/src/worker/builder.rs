@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::app::used_queues;
 use crate::beat::ScheduleError;
 use crate::core::{InvalidInput, KindSpec, StoreError, limits};
 use crate::near::did_you_mean;
@@ -246,10 +247,7 @@ impl WorkerBuilder {
         }
         if self.queues.is_empty() {
             let cores = std::thread::available_parallelism().map_or(2, |n| u32::try_from(n.get()).unwrap_or(2));
-            let mut names: Vec<_> = self.ground.runtime.registry.specs().into_iter().map(|kind| kind.policy.queue).collect();
-            names.push(self.ground.runtime.routes.real("default").into_owned());
-            names.sort();
-            names.dedup();
+            let names = used_queues(&self.ground.runtime.registry, &self.ground.runtime.routes);
             self.queues = names.into_iter().map(|name| (name, cores)).collect();
         }
         for (name, concurrency) in self.queues.drain(..) {
@@ -276,7 +274,8 @@ impl WorkerBuilder {
     fn tell_unserved(&self) {
         let specs = self.ground.runtime.registry.specs();
         let is_own = |kind: &&KindSpec| kind.name != NESTED;
-        let unserved = specs.iter().filter(is_own).filter(|kind| !self.config.queues.contains_key(&kind.policy.queue));
+        let real = |kind: &KindSpec| self.ground.runtime.routes.real(&kind.policy.queue).into_owned();
+        let unserved = specs.iter().filter(is_own).filter(|kind| !self.config.queues.contains_key(&real(kind)));
         let tell = |kind: &KindSpec| {
             let near = did_you_mean(&kind.policy.queue, self.config.queues.keys().map(String::as_str));
             format!("{} (queue {}{near})", kind.name, kind.policy.queue)

@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -21,6 +22,8 @@ pub struct MemberDraft {
     pub force: bool,
     /// Whether its arguments come from Rust types, which have checked types and presence.
     pub(super) typed: bool,
+    /// The options that another program declared for its task type, which this one does not know.
+    pub(super) foreign: Option<Arc<Policy>>,
     /// What its arguments come from.
     pub(super) after: Vec<Need>,
 }
@@ -34,8 +37,8 @@ impl MemberDraft {
     /// Finds what it refers to.
     pub(super) fn prepare(self) -> Result<Prepared, InvalidInput> {
         let refers = references(&self.args).map_err(|error| InvalidInput::new("args", error.to_string()))?;
-        let Self { args, options, force, typed, after } = self;
-        Ok(Prepared { args: args.to_string(), refers, options, force, typed, after })
+        let Self { args, options, force, typed, foreign, after } = self;
+        Ok(Prepared { args: args.to_string(), refers, options, force, typed, foreign, after })
     }
 }
 
@@ -47,6 +50,7 @@ pub(super) struct Prepared {
     options: Overrides,
     force: bool,
     typed: bool,
+    foreign: Option<Arc<Policy>>,
     pub(super) after: Vec<Need>,
 }
 
@@ -64,6 +68,7 @@ impl Prepared {
                 }
                 Cow::Borrowed(&known.spec.policy)
             }
+            None if let Some(foreign) = &self.foreign => Cow::Borrowed(&**foreign),
             None if self.force || kind == NESTED => Cow::Owned(Policy::default()),
             None if self.typed => return Err(EnqueueError::Unregistered { name: kind.to_owned() }),
             None => {

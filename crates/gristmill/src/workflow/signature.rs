@@ -71,7 +71,7 @@ impl<T: Task> Signature<T> {
 
     pub(super) fn member(self) -> Result<MemberDraft, InvalidInput> {
         let Self { args, after, options, task: _ } = self;
-        Ok(MemberDraft { args: Value::Object(args?), options, force: false, typed: true, after })
+        Ok(MemberDraft { args: Value::Object(args?), options, force: false, typed: true, foreign: None, after })
     }
 }
 

@@ -157,14 +157,19 @@ async fn what_holds_of_all_tasks_of_a_type_is_declared_with_it() {
         .route(Route::new("*.sync").queue("syncs").priority(1).timeout(MINUTE).expires(MINUTE))
         .queue_prefix("test_");
     let store = MemoryStore::new(Env::system());
-    let kinds = routes.kinds();
+    let (kinds, used) = (routes.kinds(), routes.used_queues());
     routes.with_store(store.clone()).await.unwrap();
     let declared = store.kinds().await.unwrap();
     let policy = |name: &str| declared.iter().find(|kind| kind.name == name).unwrap().policy.clone().unwrap();
     let sync = policy("app.tasks.sync");
-    assert_eq!((sync.queue.as_str(), sync.priority, sync.timeout, sync.expires), ("test_syncs", 1, Some(MINUTE), Some(MINUTE)));
-    assert_eq!(policy("app.tasks.notify").queue, "test_own", "not each of them is of the plan");
-    assert!(kinds.iter().any(|kind| kind.policy.queue == "test_syncs"));
+    assert_eq!((sync.queue.as_str(), sync.priority, sync.timeout, sync.expires), ("syncs", 1, Some(MINUTE), Some(MINUTE)));
+    assert_eq!(policy("app.tasks.notify").queue, "own", "not each of them is of the plan");
+    assert!(kinds.iter().any(|kind| kind.policy.queue == "syncs"));
+    assert_eq!(used, ["test_default", "test_free", "test_own", "test_syncs"]);
+    // Another environment on the same store, whose program only enqueues: the declaration has nothing of the prefix.
+    let store: std::sync::Arc<dyn gristmill::core::Store> = store;
+    let other = App::new(()).declare::<Sync>().queue_prefix("other_").with_store(store).await.unwrap();
+    assert_eq!(queue(&other, Sync { repo: 1 }).await, "other_default");
 }
 
 #[tokio::test]
@@ -178,11 +183,34 @@ async fn each_environment_has_queues_of_its_own() {
     let served: Vec<_> = worker.queues().served().into_keys().collect();
     assert_eq!(served, ["test_default", "test_own", "test_syncs"]);
     assert_eq!(worker.ended().await.succeeded, 5, "with the children of both");
-    let worker = client.worker().start().await.unwrap();
+    let worker = client.worker().beat(false).start().await.unwrap();
     worker.queues().serve("more", 1).await.unwrap();
     assert_eq!(worker.queues().served().into_keys().collect::<Vec<_>>(), ["test_default", "test_more", "test_own", "test_syncs"]);
     worker.queues().withdraw("more").await.unwrap();
     worker.stop().await;
+}
+
+/// Whether it is the program's own type or one of another program.
+#[tokio::test]
+async fn what_stands_in_braces_has_no_prefix() {
+    let routes = |app: App<()>| {
+        let to = |queue: &str| Some(Routed::default().queue(format!("by_{queue}")));
+        app.queue_prefix("test_")
+            .route(Route::new("*.notify").when("plan", "enterprise").queue("enterprise_{queue}"))
+            .route(Route::new("*.notify").queue("notices"))
+            .route_by(move |task| if task.arg("plan")? == "by" { to(task.queue()) } else { None })
+    };
+    for app in [routes(app()), routes(App::new(()).declare::<Notify>())] {
+        let client = in_memory(app).await;
+        assert_eq!(queue(&client, of(Some("enterprise"))).await, "test_enterprise_notices", "where it would go without it");
+        assert_eq!(queue(&client, of(Some("by"))).await, "test_by_notices");
+        let long = format!("{}{}", "x".repeat(250), "y");
+        let id = client.enqueue(of(Some("free"))).queue(long.as_str()).await;
+        assert!(id.is_err(), "what the call says can't be is told");
+    }
+    let long = app().queue_prefix("test_").route(Route::new("*.notify").when("repo", 7).queue("{plan}"));
+    let client = in_memory(long).await;
+    assert_eq!(queue(&client, of(Some(&"x".repeat(252)))).await, "test_own", "a route is never an error");
 }
 
 /// That of the queue into which it goes, where nothing that is nearer to the task says one.
@@ -222,10 +250,11 @@ async fn what_can_not_be_is_told_before_anything_is_opened() {
         (app().route(Route::new("a").queue("{")), "a brace without its other one"),
         (app().route(Route::new("a").queue("a\nb")), "control character"),
         (app().route(Route::new("a").queue("")), "is empty"),
-        (app().route(Route::new("a").priority(10)), "the priority is from 0"),
+        (app().route(Route::new("a").priority(10)), "the route of a: priority: is from 0"),
         (app().route(Route::new("a").timeout(Duration::ZERO)), "at least 1ms"),
         (app().route(Route::new("a").timeout(long)), "at most 100 years"),
         (app().queue_prefix("a\n"), "control character"),
+        (app().queue_prefix("a").route(Route::new("a").queue(&"x".repeat(255))), "with the prefix"),
         (app().queue_expires("a", long), "longer than 100 years"),
         (app().options("nobody", Policy::default()), "does not have it"),
         (app().options(Notify::NAME, Policy { priority: 10, ..Policy::default() }), "priority"),

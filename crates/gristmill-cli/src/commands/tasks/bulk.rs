@@ -105,19 +105,31 @@ pub(super) async fn run(verb: Verb, args: &Bulk, filter: &Filter, client: &Clien
     if !args.ids.is_empty() {
         return by_ids(verb, &find_all(&args.ids, client).await?, client, out).await;
     }
-    if args.confirm.wants_preview() {
-        let Some(narrowed) = verb.narrow(filter) else { return nothing(verb, args, out) };
+    to_all(verb, filter, &args.confirm, client, out).await
+}
+
+/// Cancels all that waits in a queue; what runs goes on.
+pub(in crate::commands) async fn purge(queue: &str, confirm: &Confirm, client: &Client, out: &Out) -> Result<(), CliError> {
+    let waits = |state: &State| !state.is_final() && *state != State::Running;
+    let states = State::ALL.into_iter().filter(waits).collect();
+    let filter = Filter { queue: Some(queue.to_owned()), states, ..Filter::default() };
+    to_all(Verb::Cancel, &filter, confirm, client, out).await
+}
+
+async fn to_all(verb: Verb, filter: &Filter, confirm: &Confirm, client: &Client, out: &Out) -> Result<(), CliError> {
+    if confirm.wants_preview() {
+        let Some(narrowed) = verb.narrow(filter) else { return nothing(verb, confirm, out) };
         let preview = Preview::of(verb, &narrowed, client).await?;
-        if args.confirm.dry_run {
+        if confirm.dry_run {
             return out.value(&preview, Preview::text);
         }
         if preview.matching == 0 {
             tell_filter(filter, client).await;
-            return nothing(verb, args, out);
+            return nothing(verb, confirm, out);
         }
         // Also with -q: nobody is to answer blind.
         preview.text().lines().for_each(output::complain);
-        args.confirm.ask(&format!("{} {}?", verb.name(), preview.tasks()))?;
+        confirm.ask(&format!("{} {}?", verb.name(), preview.tasks()))?;
     }
     let mut each = Each::new(out);
     let report = match verb {
@@ -132,8 +144,8 @@ pub(super) async fn run(verb: Verb, args: &Bulk, filter: &Filter, client: &Clien
 }
 
 /// No task is in a state in which it could be done.
-fn nothing(verb: Verb, args: &Bulk, out: &Out) -> Result<(), CliError> {
-    if args.confirm.dry_run {
+fn nothing(verb: Verb, confirm: &Confirm, out: &Out) -> Result<(), CliError> {
+    if confirm.dry_run {
         return out.value(&Preview { matching: 0, exact: true, words: "0".to_owned(), sample: Vec::new(), verb }, Preview::text);
     }
     Each::new(out).end(&BulkReport::default(), verb.done())

@@ -8,7 +8,7 @@ mod resume;
 mod wait;
 
 pub(super) use event::{prune, tell};
-pub(super) use repair::sweep;
+pub(super) use repair::{leave_children, sweep};
 pub(super) use resume::forget_for_retry;
 pub(super) use wait::tell_of_end;
 

@@ -44,8 +44,6 @@ fn mend(tx: &mut Tx<'_>, limit: usize, lost: &Lost) -> Result<(), Fault> {
             return Ok(());
         }
         if has_done_nothing(tx, *task)? {
-            // How it ended nobody knows any more; what it awaited before it succeeded has ended.
-            leave_children(tx, *task)?;
             forget(tx, *task, 0)?;
         }
     }
@@ -73,6 +71,6 @@ fn drop_waits(tx: &mut Tx<'_>, id: TaskId) -> Result<(), Fault> {
 }
 
 /// Cancels the workflows that a task has started, if they go on.
-fn leave_children(tx: &mut Tx<'_>, id: TaskId) -> Result<(), Fault> {
+pub(in super::super) fn leave_children(tx: &mut Tx<'_>, id: TaskId) -> Result<(), Fault> {
     children(tx.conn, id, 0)?.iter().try_for_each(|child| leave_behind(tx, child.workflow))
 }

@@ -7,6 +7,7 @@ use super::super::facts::facts_of;
 use super::super::release::make_due;
 use super::super::workflow::leave_behind;
 use super::checkpoint::remember;
+use super::repair::leave_children;
 use super::wait::{Child, children, stands_still};
 use crate::error::Fault;
 use crate::sql;
@@ -53,16 +54,19 @@ pub(super) fn forget(tx: &Tx<'_>, id: TaskId, from: u32) -> Result<(), Fault> {
 
 /// What a task that is retried tried and failed at is tried again; all of it, if it had succeeded, or its history is not wanted any more. A
 /// failure that led to something that was done stays: that would be done again, or found where it does not belong.
-pub(in super::super) fn forget_for_retry(tx: &Tx<'_>, id: TaskId, from: State, forgets: bool) -> Result<(), Fault> {
+pub(in super::super) fn forget_for_retry(tx: &mut Tx<'_>, id: TaskId, from: State, forgets: bool) -> Result<(), Fault> {
     // Where none remembers anything, none pays for it.
     if !tx.conn.prepare_cached(sql::MEMORY_ANY)?.query_row([], |row| row.get::<_, bool>(0))? {
         return Ok(());
     }
-    if from == State::Succeeded {
+    if forgets {
+        leave_children(tx, id)?;
+    }
+    if forgets || from == State::Succeeded {
         return forget(tx, id, 0);
     }
     let key = id.as_bytes().as_slice();
-    tx.conn.prepare_cached(if forgets { sql::MEMORY_ANEW } else { sql::MEMORY_RETRY })?.execute([key])?;
+    tx.conn.prepare_cached(sql::MEMORY_RETRY)?.execute([key])?;
     for Child { position, workflow } in children(tx.conn, id, 0)? {
         // One that goes on is awaited again.
         if !tx.conn.prepare_cached(sql::WORKFLOW_WANTED)?.exists([workflow.as_bytes().as_slice()])? {

@@ -7,6 +7,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -153,24 +154,10 @@ impl Form {
 
     /// Takes a task type of other programs, with the options that it has there.
     pub(crate) fn know(&mut self, kind: &str, policy: &Policy) {
-        let policy = policy.clone();
-        let options = Overrides {
-            queue: Some(policy.queue),
-            priority: Some(policy.priority),
-            max_attempts: Some(policy.max_attempts),
-            max_crashes: Some(policy.max_crashes),
-            ack: Some(policy.ack),
-            retention: Some(policy.retention),
-            expires: policy.expires,
-            timeout: policy.timeout,
-            backoff: Some(policy.backoff),
-            tags: policy.tags,
-            ..Overrides::default()
-        };
+        let policy = Arc::new(policy.clone());
         for step in self.draft.steps.iter_mut().filter(|step| step.kind == kind) {
             for member in &mut step.members {
-                member.options = under(std::mem::take(&mut member.options), &options);
-                member.force = true;
+                member.foreign = Some(policy.clone());
             }
         }
     }
