@@ -85,7 +85,7 @@ const OPTIONS: &[(&str, &[&str], &str)] = &[
     ("enqueue", &["--delay", "--countdown", "--after"], "--in 5m"),
     ("enqueue", &["--eta", "--run-at", "--when"], "--at 2027-01-31T09:00:00Z"),
     ("enqueue", &["--data", "--payload", "--body", "--kwargs", "--input"], "--args '{\"key\": \"value\"}', or --arg key=value"),
-    ("enqueue", &["--retries", "--retry"], "--max-attempts N counts all attempts"),
+    ("enqueue", &["--retries", "--retry", "--max-retries"], "--max-attempts N counts all attempts"),
     ("enqueue", &["--tags"], "--tag, once for each"),
     ("enqueue", &["--headers"], "--header NAME=VALUE, once for each"),
     ("enqueue", &["--attempt-timeout"], "--timeout is that of an attempt, and --wait-timeout that of the wait"),

@@ -113,7 +113,7 @@ impl FromStr for Template {
             let Some((field, behind)) = field else {
                 return Err(refused("has a brace without its other one; write `{{` or `}}` for a brace that is meant as one"));
             };
-            if field.contains('{') || field.split('.').any(str::is_empty) {
+            if field.contains('{') || field.split('.').any(|name| name.is_empty() || name != name.trim()) {
                 return Err(refused("has a place that names no value; write `{name}`, or `{name.part}`"));
             }
             if !plain.is_empty() {
@@ -193,6 +193,7 @@ mod tests {
             ("{a{b}", "names no value"),
             ("{}", "names no value"),
             ("{a..b}", "names no value"),
+            ("{ a }", "names no value"),
             ("", "is empty"),
         ] {
             let error = fill(template, &args).unwrap_err();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::beat::{self, Definition, ScheduleError};
 use crate::client::{Client, Program};
-use crate::core::{Env, InvalidInput, KindInfo, KindSpec, Limits, Policy, Source, Store, StoreError, StoreErrorKind};
+use crate::core::{Env, InvalidInput, KindInfo, KindSpec, Limits, Policy, Source, Store, StoreError, StoreErrorKind, limits};
 use crate::handler::{Dynamic, Run, Typed};
 use crate::hooks::{EndedTask, FailedAttempt, Hooks, SucceededTask};
 use crate::middleware::Layers;
@@ -446,6 +446,9 @@ impl<S: Send + Sync + 'static> App<S> {
         }
         if let Some(mistake) = self.routes.mistake() {
             return Err(InvalidInput::new("route", mistake).into());
+        }
+        for queue in self.used_queues() {
+            limits::check_name("queue, with the prefix,", &queue)?;
         }
         if let [first, .., last] = self.zones.as_slice() {
             let problem = format!("is said twice, `{first}` and `{last}`; for one schedule it is `Definition::tz`");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::core::limits::DURATION_MAX;
+use crate::core::limits::{ATTEMPTS_MAX, DURATION_MAX};
 use crate::core::{Overrides, parse_duration};
 use crate::near::did_you_mean;
 
@@ -128,7 +128,11 @@ pub fn said_twice(entries: &Entries<'_>) -> Option<[&'static str; 2]> {
 /// More than can be counted.
 pub fn attempts_of(retries: u32) -> Result<u32, String> {
     static SAID: Once = Once::new();
-    let attempts = retries.checked_add(1).ok_or_else(|| format!("retries is at most {}", u32::MAX - 1))?;
+    let most = ATTEMPTS_MAX - 1;
+    if retries > most {
+        return Err(format!("retries is at most {most}"));
+    }
+    let attempts = retries + 1;
     SAID.call_once(|| {
         tracing::info!(
             "retries = {retries} is read as max_attempts = {attempts}: the first run counts as an attempt, and as no retry"

@@ -175,8 +175,7 @@ impl Show<'_> {
     fn routing(&self) -> Vec<Row> {
         let Routing { routes, queues, prefix } = &self.config.routing;
         let of_route = |route: &ConfigRoute| {
-            let queue = route.queue.clone().unwrap_or_else(|| "as without it".to_owned());
-            row(&format!("route.{}", route.pattern), queue, route.place.clone())
+            row(&format!("route.{}.{}", route.number + 1, route.pattern), route.says.clone(), self.config.place_of_route(route))
         };
         let of_queue = |(name, expires): (&String, &Duration)| {
             let place = self.place(&["queues", name, "expires"]).unwrap_or_default();

@@ -44,8 +44,8 @@ pub(super) async fn tell_queues<'a>(queues: impl IntoIterator<Item = &'a str>, c
         return;
     }
     let Some(there) = There::of(client).await else { return };
-    for queue in queues.into_iter().filter(|queue| !there.served.contains(*queue)) {
-        let near = did_you_mean(queue, there.served.iter().map(String::as_str));
+    for queue in queues.into_iter().map(|queue| client.real_queue(queue)).filter(|queue| !there.served.contains(queue)) {
+        let near = did_you_mean(&queue, there.served.iter().map(String::as_str));
         output::note(&format!("no live worker serves the queue `{queue}`, and no task type waits there by itself{near}"));
     }
 }

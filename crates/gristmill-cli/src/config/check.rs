@@ -103,7 +103,7 @@ impl Config {
         let of_options = |(name, policy): &(String, Policy)| doubt(source.place_of(&["tasks", name, "queue"]), &policy.queue);
         let tasks = self.tasks.iter().filter_map(of_task).chain(self.options.iter().filter_map(of_options));
         let schedules = self.schedules.iter().enumerate().filter_map(of_schedule);
-        let routes = self.plain_routes().filter_map(|(route, queue)| doubt(route.place.clone(), queue));
+        let routes = self.plain_routes().filter_map(|(route, queue)| doubt(self.place_of_route(route), queue));
         tasks.chain(schedules).chain(routes).collect()
     }
 
@@ -121,11 +121,16 @@ impl Config {
         of_kinds.chain(self.plain_routes().map(|(_, queue)| queue)).chain([DEFAULT_QUEUE]).map(str::to_owned).collect()
     }
 
+    /// Looked for only for who asks: that goes through the whole file.
+    pub(crate) fn place_of_route(&self, route: &ConfigRoute) -> String {
+        self.place_of(&["route", &route.number.to_string(), "match"]).unwrap_or_default()
+    }
+
     /// Routes that no task type here fits.
     fn idle_routes(&self, own: &[KindSpec]) -> Vec<Doubt> {
         let idle = self.routing.routes.iter().filter(|route| !self.kinds(own).any(|kind| route.pattern.fits(&kind.name)));
         let doubt = |route: &ConfigRoute| Doubt {
-            place: route.place.clone(),
+            place: self.place_of_route(route),
             message: format!(
                 "no task type here fits `{}`, so that only those of other programs go by it{}",
                 route.pattern,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use gristmill::App;
+use gristmill::core::format_duration;
 use gristmill::core::limits::{self, DURATION_MAX};
 use gristmill::routing::{Pattern, Route};
 use serde::Deserialize;
@@ -46,7 +47,10 @@ pub(crate) struct ConfigRoute {
     pub(crate) pattern: Pattern,
     /// As it is written, with what stands in braces.
     pub(crate) queue: Option<String>,
-    pub(crate) place: String,
+    /// Which one of the file it is.
+    pub(crate) number: usize,
+    /// All that it says, for people.
+    pub(crate) says: String,
     route: Route,
 }
 
@@ -61,7 +65,7 @@ impl Routing {
         let mut routing = Self::default();
         for (number, entry) in std::mem::take(&mut file.route).into_iter().enumerate() {
             if !is_broken("route", &number.to_string()) {
-                match entry.resolve(&number.to_string(), source) {
+                match entry.resolve(number, source) {
                     Ok(route) => routing.routes.push(route),
                     Err(mistake) => mistakes.push(mistake),
                 }
@@ -79,6 +83,16 @@ impl Routing {
             }
             routing.prefix = prefix;
         }
+        // One that begins with the prefix has it already.
+        let twin =
+            |name: &&String| !routing.prefix.is_empty() && routing.queues.contains_key(&format!("{}{name}", routing.prefix));
+        if let Some(name) = routing.queues.keys().find(twin) {
+            let why = format!(
+                "with the prefix `{}`, `{name}` is the queue `{0}{name}`, which has a table of its own; keep one",
+                routing.prefix
+            );
+            mistakes.push(source.at(&["queues", name], why));
+        }
         routing
     }
 
@@ -91,9 +105,10 @@ impl Routing {
 }
 
 impl RouteEntry {
-    fn resolve(self, number: &str, source: Source<'_>) -> Result<ConfigRoute, ConfigError> {
+    fn resolve(self, number: usize, source: Source<'_>) -> Result<ConfigRoute, ConfigError> {
+        let nth = number.to_string();
         let at = |keys: &[&str], why: String| {
-            let keys: Vec<&str> = ["route", number].into_iter().chain(keys.iter().copied()).collect();
+            let keys: Vec<&str> = ["route", nth.as_str()].into_iter().chain(keys.iter().copied()).collect();
             source.at(&keys, why)
         };
         let Some(pattern) = &self.pattern else {
@@ -104,24 +119,28 @@ impl RouteEntry {
         };
         let pattern: Pattern = pattern.parse().map_err(|error| at(&["match"], format!("{error}")))?;
         let mut route = Route::new(&pattern.to_string());
+        let mut says = Vec::new();
         for (what, is) in self.when {
-            if !is.is_string() && !is.is_number() && !is.is_boolean() && !is.is_array() {
-                let why = format!("`{what}` is compared with a text, a number, true or false, or a list of these");
-                return Err(at(&["when", &what], why));
-            }
+            says.push(format!("when {what} = {is}"));
             route = route.when(what, is);
         }
         let longest = |Limit(limit): Limit| limit.unwrap_or(DURATION_MAX);
         if let Some(queue) = &self.queue {
+            says.push(format!("queue {queue}"));
             route = route.queue(queue);
         }
+        says.extend(self.priority.map(|priority| format!("priority {priority}")));
+        let written = |Limit(limit): Limit| limit.map_or_else(|| "none".to_owned(), format_duration);
+        says.extend(self.timeout.map(|timeout| format!("timeout {}", written(timeout))));
+        says.extend(self.expires.map(|expires| format!("expires {}", written(expires))));
         route = self.priority.into_iter().fold(route, Route::priority);
         route = self.timeout.map(longest).into_iter().fold(route, Route::timeout);
         route = self.expires.map(longest).into_iter().fold(route, Route::expires);
         if let Some(mistake) = route.mistake() {
-            let key = [mistake.field.as_str()];
+            // Of a condition, the way is named behind a dot.
+            let key: Vec<&str> = mistake.field.splitn(2, '.').collect();
             return Err(at(if mistake.field == "route" { &[] } else { &key }, mistake.to_string()));
         }
-        Ok(ConfigRoute { pattern, queue: self.queue, place: source.place_of(&["route", number, "match"]), route })
+        Ok(ConfigRoute { pattern, queue: self.queue, number, says: says.join(", "), route })
     }
 }

@@ -21,6 +21,10 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_proc
 /// The first argument that makes this binary a guard. Not for people, so it is in no help text.
 pub(crate) const ARGUMENT: &str = "__guard";
 
+/// The same for what becomes a command whose memory is bounded, and its exit status if it can't.
+const BOUNDED: &str = "__bounded";
+const UNBOUND: u8 = 239;
+
 /// What a guard is called among processes; a name may have 15 characters there.
 pub(crate) const NAME: &str = "gristmill-guard";
 
@@ -67,8 +71,10 @@ impl Report {
 /// Acts as a guard if this process was started as one. Has to come before anything else in the process.
 pub(crate) fn run_if_asked() -> Option<ExitCode> {
     let mut args = std::env::args_os().skip(1);
-    if args.next()? != ARGUMENT {
-        return None;
+    match args.next()? {
+        word if word == BOUNDED => return Some(become_bounded(args).map_or(ExitCode::from(UNBOUND), |()| ExitCode::SUCCESS)),
+        word if word != ARGUMENT => return None,
+        _ => {}
     }
     let Some(program) = args.next() else { return Some(ExitCode::from(2)) };
     // An error here means that the worker is gone, or that it gave no socket: there is nobody to tell.
@@ -87,20 +93,12 @@ fn guard(program: OsString, args: Vec<OsString>) -> io::Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let memory = read_number(&mut worker)?;
     let input = read_input(&mut worker)?;
-    let spawned = Command::new(program).args(args).stdin(Stdio::piped()).process_group(0).spawn();
+    let spawned = starter(program, memory).args(args).stdin(Stdio::piped()).process_group(0).spawn();
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => return worker.write_all(refusal(&error).to_line().as_bytes()),
     };
     let group = Pid::from_child(&child);
-    // At once after the start: to set it between fork and exec takes `unsafe`, and what is set here for this process would hold for its own
-    // threads. What the command has begun with by then is little.
-    if let Err(error) = limit(group, memory) {
-        let _ = kill_process_group(group, Signal::KILL);
-        let _ = child.wait();
-        let refused = Report::Missing(format!("its memory can't be bounded: {error}"));
-        return worker.write_all(refused.to_line().as_bytes());
-    }
     // If the worker is gone already, the watch below notices.
     let _ = worker.write_all(Report::Started(group.as_raw_nonzero().get()).to_line().as_bytes());
     feed(&mut child, input);
@@ -117,6 +115,9 @@ fn guard(program: OsString, args: Vec<OsString>) -> io::Result<()> {
             Ok(Some((_, status))) => {
                 break match status.terminating_signal() {
                     Some(signal) => Report::Signalled(signal),
+                    None if memory > 0 && status.exit_status() == Some(UNBOUND.into()) => {
+                        Report::Missing("it is not there, or its memory can't be bounded".to_owned())
+                    }
                     None => Report::Exited(status.exit_status().unwrap_or(0)),
                 };
             }
@@ -128,26 +129,39 @@ fn guard(program: OsString, args: Vec<OsString>) -> io::Result<()> {
     worker.write_all(report.to_line().as_bytes())
 }
 
-/// Bounds the address space of a process, and so of those that it starts; 0 is no bound.
-#[cfg(target_os = "linux")]
-fn limit(process: Pid, bytes: u64) -> io::Result<()> {
-    use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
-    if bytes > 0 {
-        // What it has inherited holds, too; a bound can't be raised.
-        let Rlimit { current, maximum } = getrlimit(Resource::As);
-        let bytes = [current, maximum].into_iter().flatten().fold(bytes, u64::min);
-        match prlimit(Some(process), Resource::As, Rlimit { current: Some(bytes), maximum: Some(bytes) }) {
-            // It has ended already.
-            Ok(_) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => return Err(error.into()),
-        }
+/// What starts the command: itself, or this binary once more, which bounds its own memory and then becomes the command. Only so the bound holds
+/// from the first moment on: to set it between fork and exec takes `unsafe`, and a guard that bounds itself could start nothing any more.
+fn starter(program: OsString, memory: u64) -> Command {
+    if memory == 0 || cfg!(not(target_os = "linux")) {
+        return Command::new(program);
     }
-    Ok(())
+    let mut bounded = Command::new("/proc/self/exe");
+    bounded.arg0(NAME).arg(BOUNDED).arg(memory.to_string()).arg(program);
+    bounded
+}
+
+/// Bounds the address space of this process and becomes the command. Comes back if it can't.
+#[cfg(target_os = "linux")]
+fn become_bounded(mut args: impl Iterator<Item = OsString>) -> Option<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let asked: u64 = args.next()?.to_str()?.parse().ok()?;
+    let mut command = Command::new(args.next()?);
+    command.args(args);
+    // What it has inherited holds, too; a bound can't be raised.
+    let Rlimit { current, maximum } = getrlimit(Resource::As);
+    let bytes = [current, maximum].into_iter().flatten().fold(asked, u64::min);
+    let error = match setrlimit(Resource::As, Rlimit { current: Some(bytes), maximum: Some(bytes) }) {
+        Ok(()) => command.exec(),
+        Err(error) => error.into(),
+    };
+    // To the command's standard error, which is kept with the failure.
+    let _ = writeln!(io::stderr(), "{error}");
+    None
 }
 
 #[cfg(not(target_os = "linux"))]
-fn limit(_: Pid, _: u64) -> io::Result<()> {
-    Ok(())
+fn become_bounded(_: impl Iterator<Item = OsString>) -> Option<()> {
+    None
 }
 
 /// Eight bytes.

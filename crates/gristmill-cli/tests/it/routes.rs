@@ -74,7 +74,8 @@ fn what_is_doubtful_about_routes_is_told() {
     let shown = sandbox.json(&["config", "show"]);
     let value =
         |key: &str| shown["items"].as_array().unwrap().iter().find(|row| row["key"] == key).map(|row| row["value"].clone());
-    assert_eq!(value("route.app.tasks.*"), Some(json!("tasks")));
+    assert_eq!(value("route.1.app.tasks.*"), Some(json!("queue tasks, timeout 10m")));
+    assert_eq!(value("route.2.app.tasks.notify"), Some(json!("when plan = \"enterprise\", queue enterprise_{queue}")));
     assert_eq!(value("queues.tasks.expires"), Some(json!("1h")));
     assert_eq!(value("tasks.app.tasks.sync.max_attempts"), Some(json!("4")));
 }

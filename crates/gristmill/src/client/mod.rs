@@ -227,6 +227,11 @@ impl Client {
         Handle::new(self.clone(), id)
     }
 
+    /// The name that a queue has in the store: with the [prefix](crate::App::queue_prefix), if there is one.
+    pub fn real_queue(&self, name: &str) -> String {
+        self.runtime().routes.real(name).into_owned()
+    }
+
     /// The tasks of the store: look, cancel, retry, release.
     pub fn tasks(&self) -> Tasks<'_> {
         Tasks::new(self)

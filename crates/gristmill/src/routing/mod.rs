@@ -57,8 +57,9 @@ type By = Arc<dyn Fn(&Routing<'_>) -> Option<Routed> + Send + Sync>;
 /// All that a program says of where tasks go.
 #[derive(Clone, Default)]
 pub(crate) struct Routes {
-    /// Those of an exact name first.
+    /// Those of an exact name first, which are so many.
     rules: Vec<Route>,
+    exact: usize,
     by: Vec<By>,
     prefix: String,
     expires: BTreeMap<String, Duration>,
@@ -66,9 +67,12 @@ pub(crate) struct Routes {
 
 impl Routes {
     pub(crate) fn add(&mut self, route: Route) {
-        let exact = self.rules.iter().filter(|rule| rule.pattern().is_exact()).count();
-        let at = if route.pattern().is_exact() { exact } else { self.rules.len() };
-        self.rules.insert(at, route);
+        if route.pattern().is_exact() {
+            self.rules.insert(self.exact, route);
+            self.exact += 1;
+        } else {
+            self.rules.push(route);
+        }
     }
 
     pub(crate) fn add_by(&mut self, by: impl Fn(&Routing<'_>) -> Option<Routed> + Send + Sync + 'static) {

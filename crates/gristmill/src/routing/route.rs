@@ -42,8 +42,8 @@ impl Route {
         self
     }
 
-    /// The queue. In braces there may stand an argument, a part of it, a header (`{headers.tenant}`), or the queue to which the task would go
-    /// without this route: `enterprise_{queue}`. A task that has no such value goes by another route.
+    /// The queue. In braces there may stand an argument, a part of it, a header (`{headers.tenant}`), or the queue to which all tasks of
+    /// its type go: `enterprise_{queue}`. A task that has no such value goes by another route.
     #[must_use]
     pub fn queue(mut self, queue: &str) -> Self {
         self.queue = Some(queue.parse());
@@ -71,10 +71,13 @@ impl Route {
         self
     }
 
-    /// What can't be, if anything, and in which part: `match`, `queue`, `priority`, `timeout`, `expires`, or `route` as a whole.
+    /// What can't be, if anything, and in which part: `match`, `when.WHAT`, `queue`, `priority`, `timeout`, `expires`, or `route` as a whole.
     pub fn mistake(&self) -> Option<InvalidInput> {
         if let Err(error) = &self.pattern {
             return Some(error.clone());
+        }
+        if let Some(mistake) = self.when.iter().find_map(|(what, is)| mistaken(what, is)) {
+            return Some(mistake);
         }
         match &self.queue {
             Some(Err(error)) => return Some(InvalidInput::new("queue", error.to_string())),
@@ -122,7 +125,9 @@ impl Route {
         let own = Own::of(task);
         let holds = |(what, is): (&String, &Value)| {
             let found = own.part(what);
-            found.is_some_and(|found| found == is || is.as_array().is_some_and(|any| any.contains(found)))
+            found.is_some_and(|found| {
+                is_equal(found, is) || is.as_array().is_some_and(|any| any.iter().any(|is| is_equal(found, is)))
+            })
         };
         if !self.when.iter().all(holds) {
             return None;
@@ -133,6 +138,28 @@ impl Route {
         };
         Some(Routed { queue, ..self.to.clone() })
     }
+}
+
+/// Numbers by what they are, and not by how they are written.
+fn is_equal(found: &Value, is: &Value) -> bool {
+    found == is || matches!((found.as_f64(), is.as_f64()), (Some(found), Some(is)) if found == is)
+}
+
+/// What of a condition can never hold.
+fn mistaken(what: &str, is: &Value) -> Option<InvalidInput> {
+    let wrong = |problem: &str| Some(InvalidInput::new(format!("when.{what}"), problem));
+    if what.split('.').any(|name| name.is_empty() || name != name.trim()) {
+        return wrong("names no value; write `name`, or `name.part`");
+    }
+    let one = std::slice::from_ref(is);
+    let any = is.as_array().map_or(one, Vec::as_slice);
+    if any.is_empty() || any.iter().any(|is| !(is.is_string() || is.is_number() || is.is_boolean())) {
+        return wrong("is compared with a text, a number, true or false, or a list of these");
+    }
+    if what.starts_with("headers.") && !any.iter().all(Value::is_string) {
+        return wrong("is compared with what is no text; a header is text");
+    }
+    None
 }
 
 /// What a route may name of a task.
