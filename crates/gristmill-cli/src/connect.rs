@@ -204,6 +204,6 @@ mod tests {
         assert!(format!("{error:?}").contains("`mine` is in this program already"), "{error:?}");
         let app = App::new(()).register_handler(kind("mine"), Elsewhere);
         let checked = config::run(config::Args::Check, &app, &cli.global, &Out::new(Format::Table)).unwrap_err();
-        assert!(format!("{checked:?}").contains("g.toml:1:8: the task type `mine` is in this program already"), "{checked:?}");
+        assert!(format!("{checked:?}").contains("g.toml:2:1: the task type `mine` is in this program already"), "{checked:?}");
     }
 }
