@@ -33,6 +33,7 @@ list![
     a_child_left_behind_makes_no_later_sleep_due,
     a_child_left_behind_is_cancelled_with_its_task,
     what_a_task_has_started_that_is_gone_is_cancelled,
+    what_a_task_has_started_that_succeeded_goes_on,
     a_repetition_after_a_lost_answer_brings_nothing_again,
     a_value_is_not_waited_for_again,
     an_event_that_was_sent_in_time_is_found_by_who_failed_meanwhile,
@@ -594,6 +595,11 @@ pub async fn what_a_task_has_started_that_is_gone_is_cancelled(bench: Bench<'_>)
     bench.sweep().await;
     assert_eq!(bench.of(of).await.state, WorkflowState::Cancelling);
     assert_eq!(bench.settle(member.lease, Ending::Cancelled).await, Settled::Done(State::Cancelled));
+    // Whoever is given its id takes nothing over.
+    bench.enqueue(NewTask { id, ..bench.task() }).await;
+    let lease = bench.claim_one(worker).await.lease;
+    assert_eq!((lease.id, bench.memories(id).await), (id, vec![]));
+    assert_eq!(bench.settle(lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
 
     let brief = bench.enqueue(NewTask { retention: Retention::For(Duration::ZERO), ..bench.task() }).await;
     let lease = bench.claim_one(worker).await.lease;
@@ -611,6 +617,24 @@ pub async fn what_a_task_has_started_that_is_gone_is_cancelled(bench: Bench<'_>)
     bench.sweep().await;
     bench.store.prune(ALL).await.expect("prune");
     assert_eq!(bench.memories(brief).await, []);
+}
+
+/// Whether anything of the task is kept or not.
+pub async fn what_a_task_has_started_that_succeeded_goes_on(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    for retention in [Retention::default(), Retention::None] {
+        bench.enqueue(NewTask { retention, ..bench.task() }).await;
+        let lease = bench.claim_one(worker).await.lease;
+        let child = bench.workflow(vec![StepDraft::one("only", KIND, ())]);
+        let (of, memories) = (child.id, vec![remembered(0, "w", Kept::Workflow(child.id))]);
+        let checkpoint = Checkpoint { memories, workflow: Some(Box::new(child)), ..Checkpoint::new(lease) };
+        assert_eq!(bench.checkpoint(checkpoint).await, Settled::Done(State::Running));
+        assert_eq!(bench.settle(lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+        bench.sweep().await;
+        assert_eq!(bench.of(of).await.state, WorkflowState::Running);
+        let member = bench.claim_one(worker).await.lease;
+        assert_eq!(bench.settle(member, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+    }
 }
 
 /// It may have run, and be gone.

@@ -361,7 +361,8 @@ pub(crate) async fn cancel_child(
     chores: bool,
 ) -> Result<bool, Fault> {
     let over = over(s, children.iter().copied()).await?;
-    let is_unwanted = over.len() == children.len();
+    // One that was retried may have succeeded meanwhile, and then its workflow is its own affair.
+    let is_unwanted = children.iter().all(|child| over.get(child).is_some_and(|state| *state != State::Succeeded));
     if is_unwanted {
         order(s, specs, id, (Order::Cancel, false), chores).await?;
         disown(s, children).await?;

@@ -140,9 +140,10 @@ impl Route {
     }
 }
 
-/// Numbers by what they are, and not by how they are written.
+/// Numbers by what they are, and not by how they are written: 1 is 1.0. Two whole ones are exact, as large ids differ in their last digit.
 fn is_equal(found: &Value, is: &Value) -> bool {
-    found == is || matches!((found.as_f64(), is.as_f64()), (Some(found), Some(is)) if found == is)
+    let is_fraction = found.is_f64() || is.is_f64();
+    found == is || is_fraction && found.as_f64().is_some_and(|found| is.as_f64() == Some(found))
 }
 
 /// What of a condition can never hold.
@@ -250,5 +251,19 @@ impl Routed {
                 Self::default()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::is_equal;
+
+    #[test]
+    fn numbers_are_compared_by_what_they_are() {
+        assert!(is_equal(&json!(1), &json!(1.0)) && is_equal(&json!("a"), &json!("a")));
+        assert!(!is_equal(&json!(9_007_199_254_740_993_u64), &json!(9_007_199_254_740_992_u64)));
+        assert!(!is_equal(&json!(1), &json!("1")) && !is_equal(&json!(null), &json!(false)));
     }
 }
