@@ -99,6 +99,13 @@ fn a_command_that_is_missing_fails_at_once() {
         assert!(failure(&task).contains("can't be started") && failure(&task).contains(says), "{task}");
         assert_eq!(task["attempt"], 1);
     }
+    #[cfg(target_os = "linux")]
+    {
+        let sandbox = Sandbox::new("[tasks.t]\ncommand = [\"no-such-program\"]\nmax_attempts = 5\nmemory = \"1GB\"");
+        let task = sandbox.perform("t", "{}");
+        assert!(failure(&task).contains("`no-such-program` can't be started: it is not there"), "{task}");
+        assert_eq!(task["attempt"], 1, "also where it is started by way of what bounds its memory");
+    }
     let sandbox = Sandbox::new("[tasks.t]\ncommand = [\"cat\"]\ncwd = \"nowhere\"");
     assert!(failure(&sandbox.perform("t", "{}")).contains("working directory `nowhere`"));
 }
@@ -208,6 +215,10 @@ fn a_command_takes_no_more_memory_than_it_may() {
     let takes = "head -c 300000000 /dev/zero | tail -c 250000000 > /dev/null";
     let task = |options: &str| script(takes, &format!("output = \"none\"\n{options}")).perform("t", "{}");
     assert_eq!(task("")["state"], json!("succeeded"));
+    // From its first moment on, and so for what it starts before anybody could look.
+    let limit = "grep -q '^Max address space *100000000 *100000000' /proc/self/limits";
+    let forked = script(&format!("({limit}) & wait $!"), "output = \"none\"\nmemory = \"100MB\"");
+    assert_eq!(forked.perform("t", "{}")["state"], json!("succeeded"));
     let bounded = task("memory = \"100MB\"");
     assert_eq!(bounded["state"], json!("failed"), "{bounded:#}");
     assert!(failure(&bounded).contains("exited with status"), "{bounded:#}");
