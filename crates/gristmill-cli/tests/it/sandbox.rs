@@ -192,6 +192,12 @@ impl Worker {
         }
     }
 
+    /// Waits until it says something, or ends before it does.
+    pub(crate) fn begins(&mut self, text: &str) -> bool {
+        until("it begins or ends", || self.times_heard(text) > 0 || self.child.try_wait().unwrap().is_some());
+        self.times_heard(text) > 0
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }

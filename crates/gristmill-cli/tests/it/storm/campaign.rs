@@ -58,6 +58,9 @@ pub(crate) enum Reach {
     },
 }
 
+/// What workers and beats say when they have begun.
+const BEGUN: &str = "started, process";
+
 /// Goes through a storm, and looks afterwards whether all is well.
 pub(crate) fn storm(sandbox: &Sandbox, reach: Reach) {
     let mut dice = Dice::new();
@@ -216,7 +219,7 @@ impl Campaign<'_> {
         self.workers[OLDER].signal(Signal::KILL);
         // One that starts when the clock is ahead already, and before the others' next heartbeat, can't know that they live.
         for (_, worker) in self.workers.iter_mut().enumerate().filter(|(place, _)| *place != OLDER) {
-            worker.hears("started, process");
+            worker.hears(BEGUN);
         }
         let (id, from) = (self.shared.ask(), self.journal.events().len());
         self.shared.sandbox.ok(&["enqueue", "held", "--id", &id]);
@@ -255,8 +258,24 @@ impl Campaign<'_> {
         clock
     }
 
+    /// Starts anew, as a supervisor would, whoever could not begin because its connection was cut off just then. Who has begun never ends by
+    /// itself.
+    fn supervise(&mut self) {
+        for place in 0..self.workers.len() {
+            while !self.workers[place].begins(BEGUN) {
+                self.workers[place] = self.worker(place);
+            }
+        }
+        for place in 0..self.beats.len() {
+            while !self.beats[place].begins(BEGUN) {
+                self.beats[place] = self.beat();
+            }
+        }
+    }
+
     /// Lets all end that was begun, and looks.
     fn end(mut self) {
+        self.supervise();
         if self.tripped.is_some() {
             self.release();
         }
