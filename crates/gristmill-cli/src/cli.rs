@@ -8,7 +8,8 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    bench, completions, config, dev, enqueue, events, init, migrate, names, queues, schedules, tasks, worker, workers, workflows,
+    bench, completions, config, dev, enqueue, events, init, limits, migrate, names, queues, schedules, tasks, worker, workers,
+    workflows,
 };
 use crate::output::Format;
 use crate::{synonyms, visible};
@@ -89,6 +90,9 @@ pub(crate) enum Command {
     /// List, pause and resume queues
     #[command(subcommand)]
     Queues(queues::Args),
+    /// List and show the keys of which only so many tasks run at once, and say how many
+    #[command(subcommand)]
+    Limits(limits::Args),
     /// List the workers, ask one to end, or forget one
     Workers(workers::Args),
     /// List the task types that the store knows

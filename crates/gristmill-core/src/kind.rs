@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::concurrency::Concurrency;
 use crate::{Backoff, limits, parse_duration};
 
 /// What a task type declares about itself: its name, its arguments, and what holds unless an enqueue says otherwise.
@@ -60,6 +61,10 @@ pub struct Policy {
     pub tags: Vec<String>,
     /// Log a successful run at debug level only, for routine work that would drown the rest.
     pub quiet: bool,
+    /// How many of its tasks may run at once, by key; all rules have to admit a task.
+    // Not written where there is none: versions that do not know it refuse it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub concurrency: Vec<Concurrency>,
 }
 
 impl Default for Policy {
@@ -79,6 +84,7 @@ impl Default for Policy {
             on_error: OnError::Rollback,
             tags: Vec::new(),
             quiet: false,
+            concurrency: Vec::new(),
         }
     }
 }
@@ -93,6 +99,7 @@ impl Policy {
         check_counts(Some(self.priority), Some(self.max_attempts), Some(self.max_crashes))?;
         check_timeout(self.timeout)?;
         self.backoff.check()?;
+        Concurrency::check(&self.concurrency)?;
         check_labels("tags", self.tags.iter())
     }
 }

@@ -7,6 +7,7 @@
 
 mod backoff;
 mod changes;
+pub mod concurrency;
 pub mod durable;
 mod effects;
 mod end;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::concurrency::KeyLimits;
 use crate::durable::Durable;
 use crate::workflow::Workflows;
 use crate::{
@@ -12,9 +13,9 @@ use crate::{
 };
 
 /// What clients and operators need of a store, beside what workers do ([`Source`]), beats ([`Schedules`]), workflows
-/// ([`Workflows`]) and durable steps ([`Durable`]).
+/// ([`Workflows`]), durable steps ([`Durable`]) and operators of keys with a limit ([`KeyLimits`]).
 #[async_trait]
-pub trait Store: Source + Schedules + Workflows + Durable {
+pub trait Store: Source + Schedules + Workflows + Durable + KeyLimits {
     /// Where the store is, without secrets: `sqlite:/var/lib/app.db`.
     fn location(&self) -> String;
 

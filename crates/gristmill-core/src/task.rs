@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::concurrency::{Concurrency, Need};
 use crate::kind::{check_counts, check_labels, check_timeout};
 use crate::{
     Ack, AttemptState, Backoff, Failure, Flags, Hold, InvalidInput, KindSpec, Limits, Policy, Retention, State, TaskId,
@@ -95,6 +96,10 @@ pub struct TaskMeta {
     /// Which workflow it belongs to. Only a store's workflow operations write such tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<Membership>,
+    /// The slots that it needs to run, in the order of their keys; see [`Concurrency`]. Whoever writes this holds the task back by
+    /// [`Hold::limited`], too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Need>,
 }
 
 /// That a task is a member of a step of a workflow.
@@ -151,6 +156,8 @@ pub struct Overrides {
     pub headers: BTreeMap<String, String>,
     /// The task that enqueues this one.
     pub parent: Option<TaskId>,
+    /// In the stead of [`Policy::concurrency`]; an empty list is no limit, also where the task type has one.
+    pub concurrency: Option<Vec<Concurrency>>,
 }
 
 impl NewTask {
@@ -216,6 +223,8 @@ impl NewTask {
             // Both are known, so that the form which every store has says it all.
             (expires, expires_at) = (Some(at.since(run_at)), None);
         }
+        let needs = needs(kind, over.concurrency.as_ref().unwrap_or(&policy.concurrency), &args)?;
+        let hold = Hold { limited: !needs.is_empty(), ..Hold::NONE };
         let mut tags = policy.tags.clone();
         tags.extend(over.tags);
         let meta = TaskMeta {
@@ -227,6 +236,7 @@ impl NewTask {
             expires_at,
             title: over.title.map(limits::title).filter(|title| !title.is_empty()),
             member: None,
+            needs,
         };
         Ok(Self {
             id: over.id.unwrap_or(id),
@@ -242,7 +252,7 @@ impl NewTask {
             expires,
             args,
             meta: (meta != TaskMeta::default()).then(|| Box::new(meta)),
-            hold: Hold::NONE,
+            hold,
         })
     }
 
@@ -265,6 +275,15 @@ impl NewTask {
         let moment = self.meta.as_ref().and_then(|meta| meta.expires_at);
         moment.or_else(|| self.expires.map(|period| self.due(now).saturating_add(period)))
     }
+}
+
+fn needs(kind: &str, rules: &[Concurrency], args: &str) -> Result<Vec<Need>, InvalidInput> {
+    // Most have none, and nobody reads their arguments here.
+    if rules.is_empty() {
+        return Ok(Vec::new());
+    }
+    let args = serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are no JSON: {error}")))?;
+    Concurrency::needs(rules, kind, &args)
 }
 
 /// How far a running task has come, by its own account.

@@ -23,7 +23,7 @@ use crate::limits::NAME_BYTES_MAX;
 /// assert!("sync:{repo".parse::<Template>().is_err());
 /// # Ok::<(), gristmill_core::InvalidInput>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Template {
     text: String,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::concurrency::Standby;
 use crate::durable::Memory;
 use crate::workflow::{Role, StepWord, WorkflowRecord, WorkflowState, waits_for};
 use crate::{AttemptState, Drain, Membership, QueueInfo, State, TaskId, TaskRecord, Timestamp, WorkerInfo, WorkflowId};
@@ -133,8 +134,12 @@ pub enum Reason {
         /// What its code asks for; `None` if it ends before.
         found: Option<String>,
     },
-    /// Its limit has not admitted it.
-    Limited,
+    /// There are no slots for it of a key with a limit.
+    Limited {
+        /// In whose line it stands; `None` if it is about to be put into one.
+        #[serde(flatten)]
+        standby: Option<Standby>,
+    },
     /// Nobody takes anything from its queue.
     QueuePaused {
         /// The queue.
@@ -182,12 +187,12 @@ pub struct WhyMember<'a> {
 }
 
 impl Why {
-    /// What a task waits for, by what is known of it, of its workflow if it has one, of what it remembers if it is scheduled, of the queues, and
+    /// What a task waits for, by what is known of it, of its workflow if it has one, of what it remembers if it is scheduled, of where it waits for slots, of the queues, and
     /// of the workers. All this is not of one moment: what moves meanwhile may be told as it was.
     pub fn of(
         task: &TaskRecord,
         member: Option<WhyMember<'_>>,
-        memories: &[Memory],
+        (memories, standby): (&[Memory], Option<&Standby>),
         queues: &[QueueInfo],
         workers: &[WorkerInfo],
     ) -> Self {
@@ -225,7 +230,7 @@ impl Why {
                     reasons.push(Reason::Due { at: task.run_at, after: last.map(|attempt| attempt.state) });
                 }
             }
-            State::Waiting => reasons.push(Reason::Limited),
+            State::Waiting => reasons.push(Reason::Limited { standby: standby.cloned() }),
             State::Ready => {}
         }
         if !task.state.is_final() && task.state != State::Running {
@@ -393,7 +398,22 @@ impl fmt::Display for Reason {
                      and with `--fail` it fails"
                 )
             }
-            Self::Limited => f.write_str("it waits for a slot of its limit"),
+            Self::Limited { standby: None } => f.write_str("it waits for a slot of its limit"),
+            Self::Limited { standby: Some(standby) } => {
+                let Standby { key, cost, limit, used, before, holders } = standby;
+                let slots = if *cost == 1 { "a slot".to_owned() } else { format!("{cost} slots") };
+                write!(f, "it waits for {slots} of the key `{key}`, of which {used} of {limit} are taken")?;
+                match before {
+                    0 => f.write_str("; it is the next")?,
+                    before => write!(f, "; {before} stand before it")?,
+                }
+                if !holders.is_empty() {
+                    let more = if holders.len() == Standby::HOLDERS_MAX { " ..." } else { "" };
+                    let named: Vec<_> = holders.iter().map(TaskId::to_string).collect();
+                    write!(f, "; held by {}{more}", named.join(" "))?;
+                }
+                write!(f, "; `limits show {key}` tells more, `limits set {key} N` changes it")
+            }
             Self::QueuePaused { queue } => write!(f, "the queue `{queue}` is paused; `queues resume {queue}` lets it go on"),
             Self::NoWorker { queue, living: 0, .. } => write!(f, "no worker lives; start one that serves the queue `{queue}`"),
             Self::NoWorker { queue, kind, of_queue: 0, .. } => {
@@ -523,7 +543,7 @@ mod tests {
     }
 
     fn texts(task: &TaskRecord, queue: QueueInfo, workers: &[WorkerInfo]) -> String {
-        Why::of(task, None, &[], &[queue], workers).reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join(" | ")
+        Why::of(task, None, (&[], None), &[queue], workers).reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join(" | ")
     }
 
     #[test]
@@ -568,11 +588,36 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_slots_is_told_where_he_stands() {
+        let task = task(State::Waiting);
+        let standby = |before, cost, holders| Standby { key: "openstack:7".to_owned(), cost, limit: 4, used: 4, before, holders };
+        let here = [worker(true, "mail", "mail.send")];
+        let why = |standby: Option<&Standby>| Why::of(&task, None, (&[], standby), &[queue(false, 1, 0)], &here);
+        let told = |standby: Option<&Standby>| why(standby).reasons[0].to_string();
+        assert_eq!(told(None), "it waits for a slot of its limit");
+        assert_eq!(
+            told(Some(&standby(2, 1, vec![task.id]))),
+            format!(
+                "it waits for a slot of the key `openstack:7`, of which 4 of 4 are taken; 2 stand before it; held by {}; `limits show \
+                 openstack:7` tells more, `limits set openstack:7 N` changes it",
+                task.id
+            )
+        );
+        assert!(
+            told(Some(&standby(0, 3, Vec::new())))
+                .starts_with("it waits for 3 slots of the key `openstack:7`, of which 4 of 4 are taken; it is the next; `")
+        );
+        let json = serde_json::to_value(why(Some(&standby(2, 1, Vec::new())))).unwrap();
+        assert_eq!((&json["reasons"][0]["code"], &json["reasons"][0]["key"]), (&"limited".into(), &"openstack:7".into()));
+        assert_eq!(json["reasons"][0]["before"], 2);
+    }
+
+    #[test]
     fn as_json_a_reason_has_its_code_and_its_text() {
         let json = serde_json::to_value(Why::of(
             &task(State::Ready),
             None,
-            &[],
+            (&[], None),
             &[queue(true, 1, 0)],
             &[worker(true, "mail", "mail.send")],
         ));
@@ -616,7 +661,7 @@ mod tests {
             steps: specs.into_iter().zip(states).map(|(spec, state)| step(spec, state)).collect(),
         };
         let member = WhyMember { workflow: &workflow, culprit: Some(task.id) };
-        Why::of(&task, Some(member), &[], &[queue(false, 1, 0)], &[worker(true, "mail", "mail.send")]).reasons
+        Why::of(&task, Some(member), (&[], None), &[queue(false, 1, 0)], &[worker(true, "mail", "mail.send")]).reasons
     }
 
     #[test]
@@ -676,7 +721,7 @@ mod tests {
         let memory = |position, kept| Memory { position, name: "n".to_owned(), occurrence: 0, kept };
         let said = |run_at: Timestamp, memories: &[Memory]| {
             let task = after(AttemptState::Failed, TaskRecord { run_at, ..task(State::Scheduled) });
-            let why = Why::of(&task, None, memories, &[queue(false, 1, 0)], &[worker(true, "mail", "mail.send")]);
+            let why = Why::of(&task, None, (memories, None), &[queue(false, 1, 0)], &[worker(true, "mail", "mail.send")]);
             why.reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join(" | ")
         };
         let then = Timestamp::from_millis(60_000);

@@ -86,6 +86,8 @@ mod with;
 /// | `tags` | A list of labels that its tasks carry, at most 64; names as above. | `[]` |
 /// | `title` | What one task is about, for people: a text with arguments in braces, `"{subject} to {to}"`, or the path of a function of the task that returns `String` or `Option<String>`. | none |
 /// | `quiet` | A flag: log a success at debug level only. | off |
+/// | `concurrency` | How many of its tasks run at once, in all workers together; see below. | no limit |
+/// | `sequence` | A text with arguments in braces: of the tasks for which it says the same, each starts when the one before has ended. | none |
 /// | `crate` | Where the crate `gristmill` is found, if it is renamed or re-exported: `crate = my::gristmill`. | `::gristmill` |
 ///
 /// Durations are strings of numbers with the units `ms`, `s`, `m`, `h`, `d` and `w`, such as `"100ms"`, `"1.5h"` or
@@ -97,6 +99,11 @@ mod with;
 ///   `"1h"` and `jitter` is `true` where they are not given.
 /// - `fixed("5s")`: the same wait each time.
 /// - `list("1s", "10s", "5m")`: one after another; the last one repeats.
+///
+/// `concurrency` is one rule or a list of them, all of which have to admit a task:
+/// - `limit(4)`: four of all tasks of the type.
+/// - `limit(4, key = "openstack:{settings_id}", cost = "{size}")`: tasks for which `key` says the same share four slots, also with other types whose
+///   rules say it, and each takes as many as `cost` says (1 where it is not given). The limit may be an argument, too: `limit("{max}", key = ..)`.
 ///
 /// Literals are checked when the task is compiled. An expression may stand for any value but that of `name`: of type
 /// `Duration` for a duration, `gristmill::options::Backoff` for a backoff (a call is written with its path:

@@ -24,7 +24,7 @@ pub(crate) struct Options {
 }
 
 /// Every option, with an example that an error can show.
-const OPTIONS: [(&str, &str); 20] = [
+const OPTIONS: [(&str, &str); 22] = [
     ("name", "name = \"mail.send\""),
     ("queue", "queue = \"mail\""),
     ("priority", "priority = 5"),
@@ -41,6 +41,8 @@ const OPTIONS: [(&str, &str); 20] = [
     ("tags", "tags = [\"a\", \"b\"]"),
     ("title", "title = \"{subject} to {to}\""),
     ("quiet", "quiet"),
+    ("concurrency", "concurrency = limit(4, key = \"{tenant}\")"),
+    ("sequence", "sequence = \"account:{account}\""),
     ("crate", "crate = gristmill"),
     ("state", "state = Mailer"),
     ("output", "output = Receipt"),
@@ -77,7 +79,8 @@ impl Options {
             Some(Given { key, value }) => value::path(key, expression(key, value)?)?,
             None => syn::parse_quote!(::gristmill),
         };
-        let (mut name, mut state, mut output, mut title, mut elsewhere, mut policy) = (None, None, None, None, false, Vec::new());
+        let (mut name, mut state, mut output, mut title, mut elsewhere) = (None, None, None, None, false);
+        let (mut policy, mut rules) = (Vec::new(), Vec::new());
         for Given { key, value } in given {
             match (key.to_string().as_str(), &value) {
                 ("crate", _) => {}
@@ -90,11 +93,16 @@ impl Options {
                     return Err(Error::new(key.span(), "`elsewhere` has no value: write it alone"));
                 }
                 ("quiet", Value::None) => policy.push((key, quote!(true))),
+                ("concurrency", value) => rules.extend(value::rules(&krate, &key, expression(&key, value)?)?),
+                ("sequence", value) => rules.push(value::sequence(&krate, &key, expression(&key, value)?)?),
                 (field, value) => {
                     let value = policy_field(&krate, field, &key, expression(&key, value)?)?;
                     policy.push((key, value));
                 }
             }
+        }
+        if !rules.is_empty() {
+            policy.push((Ident::new("concurrency", at), quote!(::std::vec::Vec::from([#(#rules),*]))));
         }
         let name = name.ok_or_else(|| {
             Error::new(at, format!("a task needs a name that never changes: write `#[task(name = \"{example}\")]`"))

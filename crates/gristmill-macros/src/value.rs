@@ -157,6 +157,78 @@ fn exponential(krate: &Path, key: &Ident, base: &Expr, named: &[&Expr]) -> Resul
     Ok(quote!(#krate::options::Backoff::Exponential { base: #base, max: #max, jitter: #jitter }))
 }
 
+const RULES: &str = "is one of `limit(4)`, `limit(4, key = \"{tenant}\", cost = \"{size}\")`, or a list of such";
+
+/// Rules of how many may run at once.
+pub(crate) fn rules(krate: &Path, key: &Ident, value: &Expr) -> Result<Vec<TokenStream>> {
+    match bare(value) {
+        Expr::Array(list) => list.elems.iter().map(|value| rule(krate, key, value)).collect(),
+        value => Ok(vec![rule(krate, key, value)?]),
+    }
+}
+
+fn rule(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
+    let call = match bare(value) {
+        Expr::Call(call) => call,
+        Expr::Lit(_) => return wrong(value, key, RULES),
+        value => return Ok(value.to_token_stream()),
+    };
+    let Expr::Path(path) = &*call.func else { return wrong(call, key, RULES) };
+    let Some(form) = path.path.get_ident() else { return Ok(call.to_token_stream()) };
+    let args: Vec<_> = call.args.iter().collect();
+    let (true, [limit, named @ ..]) = (form == "limit", &*args) else { return wrong(call, key, RULES) };
+    let limit = quantity(krate, key, limit)?;
+    let (mut of, mut cost) = (quote!(::std::option::Option::None), quote!(::std::default::Default::default()));
+    for named in named {
+        let Expr::Assign(assign) = named else { return wrong(named, key, RULES) };
+        match &*assign.left {
+            Expr::Path(name) if name.path.is_ident("key") => {
+                let template = template(krate, key, &assign.right)?;
+                of = quote!(::std::option::Option::Some(#template));
+            }
+            Expr::Path(name) if name.path.is_ident("cost") => cost = quantity(krate, key, &assign.right)?,
+            _ => return wrong(named, key, RULES),
+        }
+    }
+    Ok(quote!(#krate::options::Concurrency { key: #of, cost: #cost, limit: #limit, ..#krate::options::Concurrency::of_type(1) }))
+}
+
+/// A key whose tasks run one after the other.
+pub(crate) fn sequence(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
+    let template = template(krate, key, value)?;
+    Ok(quote!(#krate::options::Concurrency::sequence(#template)))
+}
+
+/// A number, or a text with an argument in braces.
+fn quantity(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
+    match literal(value) {
+        Some(Lit::Int(number)) => {
+            let most = limits::CONCURRENCY_MAX;
+            match number.base10_parse::<u32>() {
+                Ok(1..=limits::CONCURRENCY_MAX) => Ok(quote!(#krate::options::Quantity::Number(#number))),
+                _ => Err(Error::new_spanned(number, format!("`{key}` has numbers from 1 to {most}"))),
+            }
+        }
+        Some(Lit::Str(_)) => {
+            let template = template(krate, key, value)?;
+            Ok(quote!(#krate::options::Quantity::Of(#template)))
+        }
+        Some(lit) => wrong(lit, key, RULES),
+        None => Ok(quote!(#krate::options::Quantity::Number(#value))),
+    }
+}
+
+/// A text with arguments in braces. It is checked here, so that what is read again when the program runs is right.
+fn template(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
+    match literal(value) {
+        Some(Lit::Str(text)) => match text.value().parse::<gristmill_core::Template>() {
+            Ok(_) => Ok(quote!(#krate::__private::template(#text))),
+            Err(error) => Err(Error::new_spanned(text, format!("`{key}`: {error}"))),
+        },
+        _ => wrong(value, key, "takes a text, with arguments in braces"),
+    }
+}
+
 fn duration(key: &Ident, value: &Expr) -> Result<TokenStream> {
     let text = match literal(value) {
         Some(Lit::Str(text)) => text,

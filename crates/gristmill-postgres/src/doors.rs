@@ -14,7 +14,7 @@ const KEPT_MS_MAX: i64 = 3_153_600_000_000;
 /// Puts the text of the doors into a statement.
 pub(crate) fn fill(text: &str) -> String {
     type Part = (&'static str, fn() -> String);
-    let parts: [Part; 22] = [
+    let parts: [Part; 23] = [
         ("{placed}", placed),
         ("{placed_new}", placed_new),
         ("{placed_free}", placed_free),
@@ -30,6 +30,7 @@ pub(crate) fn fill(text: &str) -> String {
         ("{owed}", owed),
         ("{unknown}", unknown),
         ("{lasting}", lasting),
+        ("{limited}", || Flags::LIMITED.bits().to_string()),
         ("{member}", || Flags::MEMBER.bits().to_string()),
         ("{report}", report),
         ("{kept_after}", kept_after),

@@ -31,6 +31,8 @@ pub(crate) struct Own {
     pub(crate) returned_somewhere: bool,
     /// Workflows have to learn what became of their members.
     pub(crate) reported: bool,
+    /// Slots of keys were freed, or tasks have come to wait for some.
+    pub(crate) touched: bool,
     /// More is left to be done to members of workflows.
     pub(crate) chored: bool,
     /// These workflows have ended.

@@ -7,6 +7,7 @@ use gristmill_core::{Env, Pulse, Signals, StoreError, StoreErrorKind, TaskId, Wo
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::concurrency::Admitting;
 use crate::conn::{Conn, Connect};
 use crate::days::Days;
 use crate::dues::Dues;
@@ -70,6 +71,7 @@ pub(crate) struct Inner {
     pub(crate) days: Days,
     pub(crate) building: Building,
     pub(crate) conducting: Conducting,
+    pub(crate) admitting: Admitting,
     pub(crate) waits: Waits,
 }
 
@@ -163,6 +165,7 @@ impl Inner {
             days: Days::default(),
             building: Building::default(),
             conducting: Conducting::default(),
+            admitting: Admitting::default(),
             waits: Waits::default(),
             connect,
             env,
@@ -265,6 +268,9 @@ impl Inner {
         }
         if own.reported {
             self.conducting.reported();
+        }
+        if own.touched {
+            self.admitting.touched();
         }
         if own.chored {
             self.conducting.left();

@@ -24,6 +24,7 @@
 
 mod apart;
 mod check;
+mod concurrency;
 mod conn;
 mod days;
 mod doors;

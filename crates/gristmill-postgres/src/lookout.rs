@@ -201,11 +201,14 @@ impl<'a> Lookout<'a> {
         self.looked = Instant::now();
         self.inner.herald.looks();
         let row = self.ask(self.client.query_one(&self.look, &[])).await?;
-        let read = || Ok((row.try_get(0)?, row.try_get(1)?));
-        let (seen, untold) = read().map_err(|error| explain(error, &self.inner.connect.what))?;
+        let read = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get::<_, bool>(2)?));
+        let (seen, untold, is_touched) = read().map_err(|error| explain(error, &self.inner.connect.what))?;
         if seen != self.snapshot {
             // Told by whoever wakes of it to claim.
             self.inner.waits.saw_untold(untold);
+            if is_touched {
+                self.inner.admitting.touched();
+            }
             self.inner.saw_something();
         }
         self.snapshot = seen;

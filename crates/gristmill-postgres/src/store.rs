@@ -266,7 +266,9 @@ impl Source for PostgresStore {
         });
         let workflows = inner.sweep_workflows().await;
         let waits = inner.sweep_waits().await;
+        let slots = inner.sweep_slots().await;
         let (unparked, promoted, rescued, expired, workflows) = (rest?, promoted?, rescued?, expired?, workflows?);
+        slots?;
         let more_waits = waits?.then_some(Duration::ZERO);
         let next_due = promoted.next_due.into_iter().chain(workflows).chain(more_waits).min();
         Ok(Swept { rescued, expired, ended: inner.take_untold(), unparked, next_due, ..promoted })
@@ -351,7 +353,9 @@ impl Store for PostgresStore {
             // Apart from this caller, who may go away while others wait.
             self.inner.tasks.spawn(self.inner.clone().serve_callers());
         }
-        answer.await.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Closed, "the store is closed")))
+        let answer = answer.await.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Closed, "the store is closed")));
+        self.inner.admit_touched().await;
+        answer
     }
 
     fn nudge(&self) {

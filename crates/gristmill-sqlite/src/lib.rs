@@ -23,6 +23,7 @@
 //! ```
 
 mod check;
+mod concurrency;
 mod directory;
 mod driver;
 mod durable;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use crate::names::{Interned, Kinds, Names};
-use crate::ops::Specs;
+use crate::ops::{Specs, Walked};
 use crate::sql;
 use crate::text::Lossy;
 
@@ -27,6 +27,8 @@ pub(crate) struct Memory {
     /// looked.
     next_due: Option<i64>,
     untold: Vec<TaskId>,
+    /// How far sweeps have walked through who holds and awaits slots.
+    pub(crate) walked: Walked,
     pub(crate) specs: Specs,
     /// What sweeps have seen of the workers, which no rollback takes back.
     pub(crate) watch: Watch,

@@ -5,7 +5,7 @@ use rusqlite::{CachedStatement, Connection};
 
 use crate::error::Fault;
 use crate::memory::Memory;
-use crate::ops::{Budget, Lasts, Report, follow};
+use crate::ops::{Budget, Lasts, Report, admit_touched, follow};
 
 /// Labels that one operation writes, some tens of milliseconds; thousands may stand for one task, and nobody else writes meanwhile.
 /// Tasks beyond it are labelled by sweeps, and until then lists look through them.
@@ -30,6 +30,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) labels: usize,
     /// What workflows have yet to be told.
     pub(crate) reports: Vec<Report>,
+    /// Whether somebody may have been given a slot of a key, or have come to wait for one.
+    pub(crate) touched: bool,
     /// The last places of lines, as far as it has looked.
     pub(crate) lasts: Lasts,
     /// How many members something may still be done to, once that has begun.
@@ -37,7 +39,7 @@ pub(crate) struct Tx<'a> {
     kept: Vec<(&'static str, CachedStatement<'a>)>,
 }
 
-/// Runs an operation in an open write transaction, and then does what follows for workflows from the ends that it brought about. There is
+/// Runs an operation in an open write transaction, and then does what follows for workflows from the ends that it brought about, and for those who wait for slots. There is
 /// no other way to one, so that no end can be written without what follows from it.
 pub(crate) fn operate<T>(
     conn: &Connection,
@@ -55,12 +57,14 @@ pub(crate) fn operate<T>(
         effects,
         labels: LABELS_MAX,
         reports: Vec::new(),
+        touched: false,
         lasts: Lasts::new(),
         members: None,
         kept: Vec::new(),
     };
     let done = work(&mut tx)?;
     follow(&mut tx)?;
+    admit_touched(&mut tx)?;
     Ok(done)
 }
 

@@ -165,4 +165,10 @@ pub mod __private {
     impl<T: Clone + Debug + Serialize + DeserializeOwned + JsonSchema> Argument for T {}
 
     pub fn is_argument<T: Argument>() {}
+
+    /// A text that the macro has read before. Were it none after all, what it stands for would take no argument of this name, which is told when
+    /// the task is registered.
+    pub fn template(text: &str) -> crate::options::Template {
+        text.parse().unwrap_or_default()
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::core::concurrency::Concurrency;
 use crate::core::{InvalidInput, KindSpec, Limits, Policy, ServedKind, limits};
 use crate::handler::{Dynamic, Run};
 use crate::near::nearest;
@@ -42,6 +43,7 @@ impl Registry {
         let fail = |problem: String| RegisterError { name: name.clone(), problem };
         limits::check_name("name", &spec.name).map_err(|error| fail(error.to_string()))?;
         spec.policy.check().map_err(|error| fail(error.to_string()))?;
+        check_rules(&spec.policy, &spec.fields).map_err(&fail)?;
         let schema = Schema::compile(&spec.schema).map_err(|error| fail(format!("its JSON Schema is wrong: {error}")))?;
         if self.get(&name).is_some_and(|known| !known.borrowed) {
             return Err(fail("two task types have this name; give each its own".to_owned()));
@@ -70,6 +72,7 @@ impl Registry {
         let Some(kind) = self.kinds.get_mut(name) else {
             return Err(fail("its options are given, but this program does not have it; register it first".to_owned()));
         };
+        check_rules(&policy, &kind.spec.fields).map_err(fail)?;
         kind.spec.policy = policy;
         Ok(())
     }
@@ -172,5 +175,15 @@ mod tests {
         assert_eq!(near("email.sned", names.into_iter()), ["email.send"]);
         assert_eq!(near("report", names.into_iter()), ["report.build"]);
         assert!(near("zzz", names.into_iter()).is_empty() && near("%", ["up"].into_iter()).is_empty());
+    }
+}
+
+/// Whether the arguments are there that a type's limits take, if it is known which it has: else each of its tasks would be refused.
+fn check_rules(policy: &Policy, arguments: &[String]) -> Result<(), String> {
+    let fields = policy.concurrency.iter().flat_map(Concurrency::fields);
+    let missing = |field: &&str| !arguments.iter().any(|argument| field.split('.').next() == Some(argument));
+    match fields.filter(|_| !arguments.is_empty()).find(missing) {
+        Some(field) => Err(format!("its limit takes the argument `{field}`, which it has not; it has {}", arguments.join(", "))),
+        None => Ok(()),
     }
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::core::concurrency::{Concurrency, Rules};
 use crate::core::limits::{ATTEMPTS_MAX, DURATION_MAX};
 use crate::core::{Overrides, parse_duration};
 use crate::near::did_you_mean;
 
 /// The names of the options that [`read_option`] knows.
-pub const OPTIONS: [&str; 16] = [
+pub const OPTIONS: [&str; 18] = [
     "id",
     "queue",
     "priority",
@@ -30,6 +31,8 @@ pub const OPTIONS: [&str; 16] = [
     "title",
     "tags",
     "headers",
+    "concurrency",
+    "sequence",
 ];
 
 /// The entries of an object in their order, with their values as they are written. A key that is there twice is here twice.
@@ -111,6 +114,8 @@ pub fn read_option(over: &mut Overrides, name: &str, value: &RawValue) -> Result
         "title" => over.title = Some(read(value)?),
         "tags" => over.tags.extend(read::<Vec<String>>(value)?),
         "headers" => over.headers.extend(read::<BTreeMap<String, String>>(value)?),
+        "concurrency" => over.concurrency.get_or_insert_default().extend(read::<Rules>(value)?.0),
+        "sequence" => over.concurrency.get_or_insert_default().push(Concurrency::sequence(read(value)?)),
         _ => return Ok(false),
     }
     Ok(true)

@@ -103,6 +103,8 @@ fn example(path: &[String]) -> Option<&'static str> {
         "large_result" => "large_result = \"truncate\"",
         "tags" => "tags = [\"mail\"]",
         "quiet" => "quiet = true",
+        "concurrency" => "concurrency = { key = \"tenant:{tenant}\", limit = 4 }",
+        "sequence" => "sequence = \"account:{account}\"",
         "name" => "name = \"nightly\"",
         "task" => "task = \"report.build\"",
         "args" => "args = { year = 2027 }",

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use gristmill::app::{Handler, HandlerFuture};
+use gristmill::core::concurrency::Rules;
 use gristmill::core::limits::{self, ARGS_BYTES_CEILING};
-use gristmill::options::{Ack, Backoff, KindSpec, Limits, Oversize, Policy, Retention};
+use gristmill::options::{Ack, Backoff, Concurrency, KindSpec, Limits, Oversize, Policy, Retention, Template};
 use gristmill::written::attempts_of;
 use gristmill::{App, Context};
 use reqwest::Url;
@@ -50,6 +51,8 @@ pub(super) struct TaskEntry {
     large_result: Option<Oversize>,
     tags: Option<Vec<String>>,
     quiet: Option<bool>,
+    concurrency: Option<Rules>,
+    sequence: Option<Template>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,7 +71,7 @@ impl TaskEntry {
         let place = Place { source, task: &name };
         limits::check_name("a task's name", &name).map_err(|error| place.at(&[], error))?;
         let policy = self.policy(Policy::default(), &place)?;
-        policy.check().map_err(|error| place.at(&[&error.field], &error))?;
+        policy.check().map_err(|error| place.at(&[error.field.split(' ').next().unwrap_or_default()], &error))?;
         // A result that is to be cut to the limit has to be read beyond it first.
         let max_output = match policy.large_result {
             Oversize::Fail => max.result_bytes,
@@ -106,7 +109,7 @@ impl TaskEntry {
             return Err(place.at(&[key], why));
         }
         let policy = self.policy(kind.policy.clone(), &place)?;
-        policy.check().map_err(|error| place.at(&[&error.field], &error))?;
+        policy.check().map_err(|error| place.at(&[error.field.split(' ').next().unwrap_or_default()], &error))?;
         Ok(policy)
     }
 
@@ -190,6 +193,13 @@ impl TaskEntry {
             (Some(retries), None) => Some(attempts_of(retries).map_err(|why| place.at(&["retries"], why))?),
             (None, attempts) => attempts,
         };
+        // What is said here takes the place of what the code says, of both.
+        let rules = self.concurrency.take().map(|rules| rules.0);
+        let sequence = self.sequence.take().map(Concurrency::sequence);
+        let concurrency = match (rules, sequence) {
+            (None, None) => default.concurrency,
+            (rules, sequence) => rules.into_iter().flatten().chain(sequence).collect(),
+        };
         Ok(Policy {
             queue: self.queue.take().unwrap_or(default.queue),
             priority: self.priority.unwrap_or(default.priority),
@@ -207,6 +217,7 @@ impl TaskEntry {
             on_error: default.on_error,
             tags: self.tags.take().unwrap_or(default.tags),
             quiet: self.quiet.unwrap_or(default.quiet),
+            concurrency,
         })
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use gristmill_core::{Env, Store, Timestamp};
 
 use crate::Subject;
-use dice::Dice;
+pub(crate) use dice::Dice;
 use run::Run;
 
 /// So many workflows share a store, one after the other, before there is a fresh one.

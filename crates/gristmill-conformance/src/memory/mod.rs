@@ -2,6 +2,7 @@
 
 mod book;
 mod claim;
+mod concurrency;
 mod durable;
 mod enqueue;
 mod operate;
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gristmill_core::concurrency::{KeyLimits, LimitInfo, LimitRecord, Standby};
 use gristmill_core::durable::{Checkpoint, Durable, EventRecord, Memories, NewEvent, Resume, Resumed, Sent, Waiter};
 use gristmill_core::kit::check::stands_still;
 use gristmill_core::workflow::{
@@ -93,6 +95,7 @@ impl MemoryStore {
         let now = self.env.now();
         let answer = operation(&mut tables, now);
         tables.advance_workflows(now);
+        tables.admit_waiting();
         let news = tables.take_news();
         drop(tables);
         self.signals.announce(news);
@@ -236,6 +239,26 @@ impl Durable for MemoryStore {
 
     async fn resume_task(&self, id: TaskId, how: Resume) -> Result<Resumed, StoreError> {
         Ok(self.run(|tables, now| tables.resume_task(id, how, now)))
+    }
+}
+
+#[async_trait]
+impl KeyLimits for MemoryStore {
+    async fn list_limits(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<LimitInfo>, StoreError> {
+        Ok(self.run(|tables, _| tables.limits(prefix, after, limit)))
+    }
+
+    async fn get_limit(&self, key: &str, most: usize) -> Result<Option<LimitRecord>, StoreError> {
+        Ok(self.run(|tables, _| tables.limit(key, most)))
+    }
+
+    async fn set_limit(&self, key: &str, limit: Option<u32>) -> Result<(), StoreError> {
+        self.run(|tables, _| tables.set_limit(key, limit));
+        Ok(())
+    }
+
+    async fn stands_by(&self, id: TaskId) -> Result<Option<Standby>, StoreError> {
+        Ok(self.run(|tables, _| tables.stands_by(id)))
     }
 }
 

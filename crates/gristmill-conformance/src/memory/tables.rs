@@ -8,6 +8,7 @@ use gristmill_core::{
 };
 
 use super::book::Book;
+use super::concurrency::Limited;
 use super::durable::Remembered;
 use super::signal::News;
 use super::workflows::{Report, Workflows};
@@ -42,6 +43,7 @@ pub(super) struct Tables {
     pub(super) news: News,
     pub(super) workflows: Workflows,
     pub(super) remembered: Remembered,
+    pub(super) limited: Limited,
     /// What ended for good and no sweep has told yet, by a sweep itself or because a claim found it too late.
     pub(super) untold: Vec<TaskId>,
 }
@@ -239,6 +241,7 @@ impl Tables {
         self.unindex(seq);
         if let Some(task) = self.tasks.remove(&seq) {
             self.by_id.remove(&task.new.id);
+            self.limited.gone(seq, &task);
             if task.state() != State::Succeeded {
                 self.leave_children(task.new.id);
             }
@@ -262,6 +265,7 @@ impl Tables {
     fn index(&mut self, seq: i64) {
         let Some(task) = self.tasks.get(&seq) else { return };
         self.news.changed = true;
+        self.limited.stands(seq, task);
         match &task.place {
             Place::Ready => {
                 self.news.ready = true;

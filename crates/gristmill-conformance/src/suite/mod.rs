@@ -9,6 +9,7 @@ pub mod cancel;
 pub mod children;
 pub mod claim;
 pub mod clock;
+pub mod concurrency;
 pub mod drain;
 pub mod durability;
 pub mod durable;
@@ -129,6 +130,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         unknown_types::CHECKS,
         pending::CHECKS,
         places::CHECKS,
+        concurrency::CHECKS,
         notes::CHECKS,
         children::CHECKS,
         listing::CHECKS,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use gristmill_conformance::suite::{checks, exercise};
 use gristmill_conformance::{MemoryStore, Subject, check_against_model, check_graphs};
+use gristmill_core::concurrency::{KeyLimits, LimitInfo, LimitRecord, Standby};
 use gristmill_core::durable::{Checkpoint, Durable, EventRecord, Memories, NewEvent, Resume, Resumed, Sent, Waiter};
 use gristmill_core::workflow::{
     Extended, Extension, Member, NewWorkflow, Order, Ordered, Rerun, Retried, Retry, Started, Tolerance, Tolerated,
@@ -50,6 +51,7 @@ enum Fault {
     RetriesAll,
     ForgetsSteps,
     KeepsEventsToItself,
+    ForgetsWhatOperatorsSet,
 }
 
 #[test]
@@ -102,6 +104,11 @@ fn steps_that_are_forgotten_are_noticed() {
 #[test]
 fn events_that_nobody_is_told_of_are_noticed() {
     checked(Fault::KeepsEventsToItself, "durable::an_event_lets_those_go_on_who_await_it");
+}
+
+#[test]
+fn limits_that_operators_set_in_vain_are_noticed() {
+    checked(Fault::ForgetsWhatOperatorsSet, "concurrency::an_operator_may_set_a_limit");
 }
 
 #[test]
@@ -396,6 +403,25 @@ impl Durable for Broken {
 
     async fn resume_task(&self, id: TaskId, how: Resume) -> Result<Resumed, StoreError> {
         self.inner.resume_task(id, how).await
+    }
+}
+
+#[async_trait]
+impl KeyLimits for Broken {
+    async fn list_limits(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<LimitInfo>, StoreError> {
+        self.inner.list_limits(prefix, after, limit).await
+    }
+
+    async fn get_limit(&self, key: &str, most: usize) -> Result<Option<LimitRecord>, StoreError> {
+        self.inner.get_limit(key, most).await
+    }
+
+    async fn set_limit(&self, key: &str, limit: Option<u32>) -> Result<(), StoreError> {
+        if self.has(Fault::ForgetsWhatOperatorsSet) { Ok(()) } else { self.inner.set_limit(key, limit).await }
+    }
+
+    async fn stands_by(&self, id: TaskId) -> Result<Option<Standby>, StoreError> {
+        self.inner.stands_by(id).await
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) async fn cancel(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<Ca
     let answers: Vec<&str> = row.try_get(0)?;
     let outcomes: Vec<CancelOutcome> = answers.into_iter().map(outcome_of).collect();
     s.own.reported |= row.try_get::<_, bool>(1)?;
+    s.own.touched |= row.try_get::<_, bool>(2)?;
     let cancelled = ids.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == CancelOutcome::Cancelled);
     s.effects.ended.extend(cancelled.map(|(id, _)| *id));
     s.effects.cancelled |= outcomes.contains(&CancelOutcome::CancelRequested);

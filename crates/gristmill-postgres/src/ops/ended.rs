@@ -13,6 +13,7 @@ use gristmill_core::{
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::concurrency::Returns;
 use super::facts::{Facts, Step, facts};
 use super::place::Placed;
 use super::storable;
@@ -35,6 +36,9 @@ pub(super) fn end_attempt(taken: Taken, word: &Word<'_>, writes: &mut Writes, ef
         // Its body is gone, so that nobody could run it again.
         (Next::Again { crashes, .. }, None) => (State::Failed, crashes),
     };
+    if taken.flags.has(Flags::LIMITED) {
+        writes.returns.add(taken.id, state.is_final());
+    }
     let ended = state.is_final().then(|| ended(state, taken.flags, retention_from(taken.retention), taken.now));
     if let Some(ended) = &ended {
         let step = taken.facts.and_then(|facts| facts.member);
@@ -148,12 +152,16 @@ pub(super) async fn end_unstarted(s: &mut Session<'_>, waited: &[Waited], why: &
     let (how, ended, why) = (attempt_state_of(attempt_state), ended_of(state), to_json(&failure));
     let params: Params<'_> = &[&s.now, &ids, &seqs, &retentions, &attempts, &claims, &crashes, &flags, &how, &ended, &why];
     s.execute(Q::OutcomeUnstarted, params).await?;
-    let mut reports = Reports::default();
+    let (mut reports, mut returns) = (Reports::default(), Returns::default());
     for task in waited {
         let facts = facts.get(&task.id);
         let flags = Flags::from_bits(task.flags).with(facts.map_or(Flags::NONE, |facts| facts.flags));
+        if flags.has(Flags::LIMITED) {
+            returns.add(task.id, true);
+        }
         tell(Follower::of(flags), (task.id, state), facts.and_then(|facts| facts.member), &mut reports, &mut s.effects);
     }
+    returns.write(s).await?;
     reports.write(s).await
 }
 

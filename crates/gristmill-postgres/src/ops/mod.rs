@@ -4,6 +4,7 @@ mod by_hand;
 mod cancel;
 mod chores;
 mod claim;
+mod concurrency;
 mod encode;
 mod ended;
 mod enqueue;
@@ -26,6 +27,7 @@ mod writes;
 pub(crate) use by_hand::{bury_worker, delete, drain_worker, lose_worker, release};
 pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;
+pub(crate) use concurrency::{Admission, SlotsWalked, admit_touched, repair_slots, set_limit};
 pub(crate) use encode::{is_alone, limit, storable, wait};
 pub(crate) use enqueue::enqueue;
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]

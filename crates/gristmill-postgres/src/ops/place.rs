@@ -154,8 +154,9 @@ pub(super) fn arrived(s: &mut Session<'_>, place: Place, line: Line, wait: Durat
     match place {
         Place::Ready => came(s, line, 1),
         Place::Scheduled => s.own.due = Some(s.own.due.map_or(wait, |due| due.min(wait))),
+        Place::Waiting => s.own.touched = true,
         // Nobody waits for these: what lets them go tells.
-        Place::Blocked | Place::Waiting | Place::Parked => {}
+        Place::Blocked | Place::Parked => {}
     }
 }
 
@@ -170,7 +171,8 @@ pub(super) fn arrived_somewhere(s: &mut Session<'_>, place: Place) {
     match place {
         Place::Ready => s.effects.readied = true,
         Place::Scheduled => s.effects.scheduled = true,
-        Place::Blocked | Place::Waiting | Place::Parked => {}
+        Place::Waiting => s.own.touched = true,
+        Place::Blocked | Place::Parked => {}
     }
 }
 

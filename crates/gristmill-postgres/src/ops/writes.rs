@@ -3,6 +3,7 @@ use gristmill_core::kit::row::int;
 use gristmill_core::{AttemptState, Ended, Failure, Place, State, Timestamp};
 use uuid::Uuid;
 
+use super::concurrency::Returns;
 use super::ended::end_columns;
 use super::facts::Step;
 use super::place::{Placed, Places};
@@ -16,6 +17,7 @@ pub(super) struct Writes {
     outcomes: Outcomes,
     places: Places,
     pub(super) reports: Reports,
+    pub(super) returns: Returns,
     pub(super) tasks_gone: Vec<Uuid>,
     pub(super) histories_gone: Vec<Uuid>,
 }
@@ -87,7 +89,7 @@ impl Writes {
 
     /// Writes all of it, and says in the effects what that brings about.
     pub(super) async fn flush(self, s: &mut Session<'_>) -> Result<(), Fault> {
-        let Self { outcomes, places, reports, tasks_gone, histories_gone } = self;
+        let Self { outcomes, places, reports, returns, tasks_gone, histories_gone } = self;
         if !histories_gone.is_empty() {
             s.execute(Q::OutcomeDelete, &[&histories_gone]).await?;
         }
@@ -98,6 +100,8 @@ impl Writes {
             outcomes.insert(s).await?;
         }
         reports.write(s).await?;
+        // Before its task is put into a line once more, where it matters what it holds.
+        returns.write(s).await?;
         places.write(s).await
     }
 }

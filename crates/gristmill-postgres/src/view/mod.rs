@@ -1,5 +1,6 @@
 //! What is read for clients and operators.
 
+mod concurrency;
 mod durable;
 mod list;
 mod overview;
@@ -7,6 +8,7 @@ mod record;
 mod schedule;
 mod workflow;
 
+pub(crate) use concurrency::{limit, list_limits, stands_by};
 pub(crate) use durable::{events, memories, waiters};
 pub(crate) use list::{ids_between, list, list_ids};
 pub(crate) use overview::{kinds, pending, queues, workers};

@@ -6,6 +6,7 @@ mod blocked;
 mod children;
 mod cluster;
 mod common;
+mod concurrency;
 mod conformance;
 mod connections;
 mod day;

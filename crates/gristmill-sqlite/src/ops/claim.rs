@@ -72,6 +72,8 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim) -> Result<Vec<Claimed>, Faul
         }
     }
     tx.effects.looked.push(claim.worker);
+    // What others have freed, or enqueued in transactions of their own.
+    tx.touched = true;
     // Whoever asks is to ask again at once: what stands behind those that were in its way, or too much for once, is his.
     tx.effects.readied |= claiming.is_cut_short || claiming.wasted.is_spent() || claiming.is_full();
     if !claiming.claimed.is_empty() {

@@ -1,6 +1,7 @@
 use gristmill_core::kit::encode::{ended_of, keep_until_of};
 use gristmill_core::{AttemptState, Failure, FailureReason, Flags, Follower, Keep, Retention, State, TaskId, ended};
 
+use super::concurrency::give_back;
 use super::history::{Attempt, Mark, write};
 use super::label;
 use super::workflow::Report;
@@ -27,6 +28,9 @@ pub(super) struct End<'a> {
 pub(super) fn end(tx: &mut Tx<'_>, end: &End<'_>) -> Result<(), Fault> {
     // A place in line is of no meaning any more.
     let flags = end.flags.without(Flags::MOVED);
+    if flags.has(Flags::LIMITED) {
+        give_back(tx, end.attempt.key, true)?;
+    }
     let ended = ended(end.state, flags, end.retention, tx.now);
     match ended.keep {
         Keep::Until(_) | Keep::Forever => {

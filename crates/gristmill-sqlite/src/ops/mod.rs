@@ -6,6 +6,7 @@ mod budget;
 mod by_hand;
 mod cancel;
 mod claim;
+mod concurrency;
 mod durable;
 mod ended;
 mod enqueue;
@@ -25,6 +26,7 @@ pub(crate) use budget::Budget;
 pub(crate) use by_hand::{bury_worker, delete, drain_worker, lose_worker, release};
 pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;
+pub(crate) use concurrency::{Walked, admit_touched, set_limit};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
 pub(crate) use durable::rows_of_event;
 pub(crate) use durable::{checkpoint, resume_task, send_event};

@@ -58,8 +58,9 @@ pub(super) fn announce(tx: &mut Tx<'_>, place: Place, run_at: i64) {
     match place {
         Place::Ready => tx.effects.readied = true,
         Place::Scheduled => tx.effects.scheduled |= tx.memory.is_due_sooner(run_at),
+        Place::Waiting => tx.touched = true,
         // Nobody looks for it before something else happens.
-        Place::Blocked | Place::Waiting | Place::Parked => {}
+        Place::Blocked | Place::Parked => {}
     }
 }
 

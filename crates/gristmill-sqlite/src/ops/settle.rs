@@ -9,6 +9,7 @@ use gristmill_core::{
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::concurrency::give_back;
 use super::ended::{End, end};
 use super::enqueue;
 use super::facts::{Facts, facts};
@@ -245,6 +246,9 @@ fn put_back(
         && let Some(at) = facts.expires_at
     {
         tx.conn.prepare_cached(sql::EXPIRY_INSERT)?.execute(params![at, facts.key])?;
+    }
+    if flags.has(Flags::LIMITED) {
+        give_back(tx, facts.key, false)?;
     }
     let mut waiter = facts.waiter(counts, flags);
     waiter.run_at = tx.now.saturating_add(delay).as_millis();

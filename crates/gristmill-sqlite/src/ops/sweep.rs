@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::aside::set_aside;
 use super::budget::Budget;
 use super::cancel::take_waiting;
+use super::concurrency;
 use super::durable;
 use super::ended::end_unstarted;
 use super::facts::facts;
@@ -41,6 +42,7 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting], lost: &Lo
     let rescued = rescue(tx, limit, &mut ended)?;
     let (expiring, expired) = expire(tx, limit, &mut ended)?;
     label::fill(tx.conn)?;
+    concurrency::repair(tx)?;
     let is_left = durable::sweep(tx, limit, lost)? | workflow::sweep(tx, limit, quiet)? | workflow::cancel_overdue(tx, limit)?;
     if rescued.done() > 0 {
         tx.effects.points.add(Points::RESCUE);
@@ -97,6 +99,7 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
         rows = outcome.execute([seq])? + if remembers { memory.execute([seq])? } else { 0 };
         rows += label::delete(conn, *seq)?;
     }
+    concurrency::prune(tx)?;
     let mut done = over.len() + workflow::prune(tx, limit - over.len())?;
     done += durable::prune(tx, limit - done)?;
     Ok(done + prune_ticks(tx, count(limit - done))?)

@@ -1,5 +1,6 @@
 //! What is read for clients and operators.
 
+mod concurrency;
 mod durable;
 mod list;
 mod overview;
@@ -7,6 +8,7 @@ mod record;
 mod schedule;
 mod workflow;
 
+pub(crate) use concurrency::{limit, list_limits, stands_by};
 pub(crate) use durable::{
     Lost, Walk, list_events, list_waiters, look_for_lost, lost_waits, memories, memory, of_memory, unreadable,
 };

@@ -13,6 +13,7 @@ use crate::beat::{SCHEDULE_HEADER, TICK_HEADER};
 use crate::client::draft::{self, Draft};
 use crate::client::{Client, Handle};
 use crate::context::Child;
+use crate::core::concurrency::Concurrency;
 use crate::core::{
     Ack, Backoff, EnqueueOutcome, InvalidInput, NewTask, Overrides, Retention, StoreError, StoreErrorKind, TaskId, Timestamp,
 };
@@ -154,6 +155,23 @@ impl<'c, O, W> Enqueue<'c, O, W> {
     /// How long it is kept once it has ended.
     pub fn retention(mut self, retention: Retention) -> Self {
         self.over.retention = Some(retention);
+        self
+    }
+
+    /// Lets it run only if a slot of a key is free; in the stead of all limits of the task type, and beside those that were given so before.
+    ///
+    /// ```no_run
+    /// # use gristmill::options::Concurrency;
+    /// # use gristmill::{Client, Result, task};
+    /// # #[task(name = "provision")] async fn provision(settings_id: u64) -> Result<()> { Ok(()) }
+    /// # async fn example(client: Client) -> Result<()> {
+    /// let rule = Concurrency::of("openstack:{settings_id}".parse()?, 4);
+    /// client.enqueue(Provision { settings_id: 7 }).concurrency(rule).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn concurrency(mut self, rule: Concurrency) -> Self {
+        self.over.concurrency.get_or_insert_default().push(rule);
         self
     }
 

@@ -9,6 +9,7 @@ mod enqueue;
 mod events;
 mod handle;
 mod kinds;
+mod limits;
 mod many;
 mod queues;
 mod schedule_change;
@@ -34,6 +35,7 @@ pub use enqueue::{Enqueue, EnqueueError, InAttempt, Own};
 pub use events::{Events, SendEvent, Sending};
 pub use handle::{AwaitError, Handle};
 pub use kinds::Kinds;
+pub use limits::KeyLimits;
 pub use many::{EnqueueMany, IntoEnqueue};
 pub use queues::Queues;
 pub use schedule_change::{Changing, ScheduleChange};
@@ -235,6 +237,11 @@ impl Client {
     /// The tasks of the store: look, cancel, retry, release.
     pub fn tasks(&self) -> Tasks<'_> {
         Tasks::new(self)
+    }
+
+    /// The keys of which only so many tasks run at once: look, and say how many.
+    pub fn limits(&self) -> KeyLimits<'_> {
+        KeyLimits::new(self)
     }
 
     /// The queues of the store: look, pause, resume.

@@ -108,6 +108,7 @@ pub(super) fn under(own: Overrides, common: &Overrides) -> Overrides {
         tags: common.tags.iter().cloned().chain(own.tags).collect(),
         headers,
         parent: own.parent.or(common.parent),
+        concurrency: own.concurrency.or_else(|| common.concurrency.clone()),
     }
 }
 

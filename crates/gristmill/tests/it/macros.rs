@@ -279,8 +279,11 @@ fn every_rule_of_serde_renames_fields_alike() {
     on_error = commit,
     tags = ["a", "b"],
     quiet,
+    concurrency = [limit(4, key = "tenant:{tenant}", cost = "{size}"), limit("{most}")],
+    sequence = "account:{tenant}",
 )]
-async fn all_options() -> gristmill::Result<()> {
+async fn all_options(tenant: u64, size: u32, most: u32) -> gristmill::Result<()> {
+    let _ = (tenant, size, most);
     Ok(())
 }
 
@@ -303,6 +306,12 @@ fn every_option_reaches_the_policy() {
             on_error: OnError::Commit,
             tags: vec!["a".into(), "b".into()],
             quiet: true,
+            concurrency: serde_json::from_value(json!([
+                { "key": "tenant:{tenant}", "limit": 4, "cost": "{size}" },
+                { "limit": "{most}" },
+                { "key": "account:{tenant}", "limit": 1, "until_ended": true },
+            ]))
+            .unwrap(),
         }
     );
     assert_eq!(Ping::policy(), Policy::default());

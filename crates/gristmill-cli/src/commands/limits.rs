@@ -1,0 +1,136 @@
+//! `limits`: keys of which only so many tasks run at once.
+
+use gristmill::core::concurrency::{LimitInfo, LimitRecord};
+use gristmill::core::limits::{CONCURRENCY_MAX, PAGE_ITEMS_MAX, check_name};
+
+use super::queues::count;
+use crate::connect::Session;
+use crate::exit::CliError;
+use crate::output::{self, Out};
+
+/// Arguments of `limits`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Args {
+    /// List the keys that are in use or were set, by name
+    List(List),
+    /// Show a key, who holds its slots and who waits
+    Show(Show),
+    /// Say how many tasks of a key may run at once, over what they say themselves; 0 lets none start
+    Set(Set),
+    /// Let hold again what tasks say themselves
+    Unset(Unset),
+}
+
+/// Arguments of `limits list`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    /// Those whose names begin so
+    #[arg(value_name = "PREFIX", default_value = "")]
+    prefix: String,
+    /// Those behind this one, the last of an earlier page
+    #[arg(long, value_name = "KEY")]
+    after: Option<String>,
+}
+
+/// Arguments of `limits show`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// The key
+    #[arg(value_name = "KEY")]
+    key: String,
+}
+
+/// Arguments of `limits set`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Set {
+    /// The key
+    #[arg(value_name = "KEY")]
+    key: String,
+    /// How many slots it has
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(CONCURRENCY_MAX)))]
+    limit: u32,
+}
+
+/// Arguments of `limits unset`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Unset {
+    /// The key
+    #[arg(value_name = "KEY")]
+    key: String,
+}
+
+pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S>, out: &Out) -> Result<(), CliError> {
+    match args {
+        Args::List(List { prefix, after }) => {
+            let limits = session.connect_to_look().await?.limits().list(&prefix, after.as_deref()).await?;
+            if limits.len() == PAGE_ITEMS_MAX
+                && let Some(last) = limits.last()
+            {
+                output::note(&format!("there may be more; --after '{}' goes on", output::escape(&last.key)));
+            }
+            table(&limits, out)
+        }
+        Args::Show(Show { key }) => {
+            let client = session.connect_to_look().await?;
+            let Some(record) = client.limits().get(&key).await? else {
+                let problem =
+                    format!("nothing is known of the key `{key}`: no task holds or awaits a slot of it, and nobody has set it");
+                return Err(CliError::failed(problem));
+            };
+            out.value(&record, text)
+        }
+        Args::Set(Set { key, limit }) => change(&key, Some(limit), session, out).await,
+        Args::Unset(Unset { key }) => change(&key, None, session, out).await,
+    }
+}
+
+async fn change<S: Send + Sync + 'static>(key: &str, limit: Option<u32>, session: Session<S>, out: &Out) -> Result<(), CliError> {
+    check_name("key", key).map_err(|error| CliError::usage(error.to_string()))?;
+    let client = session.connect().await?;
+    if let Some(limit) = limit {
+        if client.limits().get(key).await?.is_none() {
+            output::note(&format!("no task has said the key `{key}` so far; the limit holds for those to come"));
+        }
+        client.limits().set(key, limit).await?;
+    } else {
+        client.limits().unset(key).await?;
+    }
+    let now: Vec<LimitInfo> = client.limits().get(key).await?.into_iter().map(|record| record.info).collect();
+    table(&now, out)
+}
+
+fn table(limits: &[LimitInfo], out: &Out) -> Result<(), CliError> {
+    out.list(limits, &["key", "used", "limit", "set", "waiting"], |limit| {
+        vec![
+            limit.key.clone(),
+            limit.used.to_string(),
+            limit.limit.to_string(),
+            limit.set.map(|_| "by hand".to_owned()).unwrap_or_default(),
+            count(limit.waiting),
+        ]
+    })
+}
+
+fn text(record: &LimitRecord) -> String {
+    let LimitRecord { info, holders, line } = record;
+    let mut text =
+        format!("{}: {} of {} taken, {} waiting", output::escape(&info.key), info.used, info.limit, count(info.waiting));
+    match (info.set, info.declared) {
+        (Some(_), Some(declared)) => text += &format!("; set by hand, tasks say {declared}"),
+        (Some(_), None) => text += "; set by hand",
+        (None, _) => {}
+    }
+    text.push('\n');
+    for holder in holders {
+        let since = match holder.running_since {
+            Some(since) => format!("runs since {since}"),
+            None => "does not run at this moment".to_owned(),
+        };
+        let cost = if holder.cost == 1 { String::new() } else { format!(", {} slots", holder.cost) };
+        text += &format!("  held by {} ({since}{cost})\n", holder.task);
+    }
+    for task in line {
+        text += &format!("  waits   {task}\n");
+    }
+    text
+}

@@ -1,0 +1,158 @@
+//! Who of those who wait for slots is given them. Pure: a store reads what stands in its tables under the locks of the keys, asks this about one
+//! task after the other, and writes what it says, so that no store admits otherwise.
+//!
+//! A task waits in the line of one key at a time, in the order in which tasks were enqueued, and takes all that it needs at once or nothing. If
+//! another of its keys is full, it goes on to wait in that one's line, and those behind it are not held up.
+
+use std::collections::BTreeMap;
+
+use super::Need;
+
+/// How many slots the keys have whose lines are looked at, and how many are taken.
+#[derive(Clone, Debug, Default)]
+pub struct Slots {
+    keys: BTreeMap<String, Key>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    /// `None` if nobody has said it yet, or it was forgotten while nobody held a slot.
+    limit: Option<u32>,
+    used: u64,
+    is_learned: bool,
+}
+
+impl Key {
+    fn free(self) -> Option<u64> {
+        Some(u64::from(self.limit?).saturating_sub(self.used))
+    }
+}
+
+/// What becomes of the first of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// It becomes ready, and has all the slots that it needs.
+    Yes,
+    /// It waits, and all behind it do: the line's own key is full.
+    Full,
+    /// It waits in the line of this key from now on.
+    Elsewhere(String),
+    /// One of its keys is not among those looked at: all of them have to be looked at together.
+    Unknown,
+}
+
+impl Slots {
+    /// A key that is looked at: how many slots it has, and how many are taken. They may be more than it has, if it had more before. What nobody
+    /// has said so far, the first task says that is asked about.
+    pub fn add(&mut self, key: String, limit: Option<u32>, used: u64) {
+        self.keys.insert(key, Key { limit, used, is_learned: false });
+    }
+
+    /// How many slots of a key are free; `None` if nobody has said how many it has.
+    pub fn free(&self, key: &str) -> Option<u64> {
+        self.keys.get(key).map_or(Some(0), |key| key.free())
+    }
+
+    /// The limits that tasks have said, of keys that had none.
+    pub fn learned(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.keys.iter().filter(|(_, key)| key.is_learned).filter_map(|(name, key)| Some((name.as_str(), key.limit?)))
+    }
+
+    /// Decides about the first task of the line of `line`; `holds` says of a key whether the task has its slots already. What it takes is taken
+    /// from then on.
+    ///
+    /// ```
+    /// use gristmill_core::concurrency::Need;
+    /// use gristmill_core::concurrency::admission::{Admitted, Slots};
+    ///
+    /// let mut slots = Slots::default();
+    /// slots.add("a".to_owned(), Some(2), 0);
+    /// slots.add("b".to_owned(), Some(1), 1);
+    /// let need = |key: &str| Need { key: key.to_owned(), limit: 2, cost: 1, until_ended: false };
+    /// assert_eq!(slots.admit("a", &[need("a"), need("b")], |_| false), Admitted::Elsewhere("b".to_owned()));
+    /// assert_eq!(slots.admit("a", &[need("a")], |_| false), Admitted::Yes);
+    /// assert_eq!(slots.free("a"), Some(1));
+    /// ```
+    pub fn admit(&mut self, line: &str, needs: &[Need], holds: impl Fn(&str) -> bool) -> Admitted {
+        let takes: Vec<&Need> = needs.iter().filter(|need| !holds(&need.key)).collect();
+        if takes.iter().any(|need| !self.keys.contains_key(&need.key)) {
+            return Admitted::Unknown;
+        }
+        for need in &takes {
+            if let Some(key) = self.keys.get_mut(&need.key).filter(|key| key.limit.is_none()) {
+                (key.limit, key.is_learned) = (Some(need.limit), true);
+            }
+        }
+        let is_full = |need: &&&Need| self.free(&need.key).is_some_and(|free| free < u64::from(need.cost));
+        if takes.iter().any(|need| need.key == line && is_full(&need)) {
+            return Admitted::Full;
+        }
+        if let Some(full) = takes.iter().find(is_full) {
+            return Admitted::Elsewhere(full.key.clone());
+        }
+        for need in takes {
+            if let Some(key) = self.keys.get_mut(&need.key) {
+                key.used = key.used.saturating_add(need.cost.into());
+            }
+        }
+        Admitted::Yes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn need(key: &str, cost: u32) -> Need {
+        Need { key: key.to_owned(), limit: 9, cost, until_ended: false }
+    }
+
+    fn slots(keys: &[(&str, u32, u64)]) -> Slots {
+        let mut slots = Slots::default();
+        keys.iter().for_each(|(key, limit, used)| slots.add((*key).to_owned(), Some(*limit), *used));
+        slots
+    }
+
+    #[test]
+    fn all_or_none_are_taken() {
+        let mut slots = slots(&[("a", 3, 0), ("b", 2, 1), ("c", 1, 1)]);
+        assert_eq!(slots.admit("a", &[need("a", 1), need("b", 1)], |_| false), Admitted::Yes);
+        assert_eq!(slots.admit("a", &[need("a", 1), need("b", 1)], |_| false), Admitted::Elsewhere("b".to_owned()));
+        assert_eq!((slots.free("a"), slots.free("b")), (Some(2), Some(0)), "who waits for one holds nothing of another");
+        assert_eq!(slots.admit("b", &[need("a", 1), need("b", 1)], |_| false), Admitted::Full);
+        assert_eq!(slots.admit("b", &[need("b", 1), need("c", 1)], |_| false), Admitted::Full, "its own line comes first");
+        assert_eq!(slots.admit("a", &[need("a", 1), need("d", 1)], |_| false), Admitted::Unknown);
+        assert_eq!(slots.free("a"), Some(2));
+    }
+
+    #[test]
+    fn a_task_that_does_not_fit_is_not_passed_by() {
+        let mut slots = slots(&[("a", 4, 2)]);
+        assert_eq!(slots.admit("a", &[need("a", 3)], |_| false), Admitted::Full);
+        assert_eq!(slots.admit("a", &[need("a", 2)], |_| false), Admitted::Yes);
+        assert_eq!(slots.admit("a", &[need("a", 1)], |_| false), Admitted::Full);
+    }
+
+    #[test]
+    fn what_a_task_holds_already_it_need_not_take() {
+        let mut slots = slots(&[("a", 1, 1), ("b", 1, 0)]);
+        assert_eq!(slots.admit("a", &[need("a", 1), need("b", 1)], |key| key == "a"), Admitted::Yes);
+        assert_eq!((slots.free("a"), slots.free("b")), (Some(0), Some(0)));
+    }
+
+    #[test]
+    fn what_nobody_has_said_the_first_one_says() {
+        let mut slots = Slots::default();
+        slots.add("a".to_owned(), None, 8);
+        assert_eq!((slots.free("a"), slots.learned().next()), (None, None));
+        assert_eq!(slots.admit("a", &[need("a", 1)], |_| false), Admitted::Yes);
+        assert_eq!(slots.learned().collect::<Vec<_>>(), [("a", 9)]);
+        assert_eq!(slots.admit("a", &[Need { limit: 90, ..need("a", 1) }], |_| false), Admitted::Full);
+    }
+
+    #[test]
+    fn a_lowered_limit_admits_nobody_until_it_has_drained() {
+        let mut slots = slots(&[("a", 2, 5)]);
+        assert_eq!((slots.free("a"), slots.admit("a", &[need("a", 1)], |_| false)), (Some(0), Admitted::Full));
+    }
+}

@@ -1,0 +1,319 @@
+//! How many tasks with one key may run at once. What a task type declares ([`Concurrency`]) becomes, once, at the enqueue, what one task needs
+//! ([`Need`]): slots of keys. A task that needs some waits until [`admission`] gives it all of them, and holds them until its attempt is over.
+
+pub mod admission;
+mod limit;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use limit::{Holder, KeyLimits, LimitInfo, LimitRecord, Standby};
+
+use crate::limits::{CONCURRENCY_MAX, NAME_BYTES_MAX};
+use crate::{InvalidInput, Template};
+
+/// The most rules that a task type may have.
+pub const RULES_MAX: usize = 8;
+/// What stands before the key of a sequence, so that none is the key of a limit.
+const SEQUENCE: &str = "sequence:";
+
+/// A rule of a task type: how many of its tasks with one key may run at once, in all workers together. Types whose rules name the same key share
+/// its slots.
+///
+/// In configuration and as JSON: `{ "key": "openstack:{settings_id}", "limit": 4 }`, with `cost` beside if tasks take more than one slot.
+///
+/// ```
+/// use gristmill_core::concurrency::Concurrency;
+/// use serde_json::json;
+///
+/// let rule: Concurrency = serde_json::from_value(json!({ "key": "openstack:{settings_id}", "limit": 4 }))?;
+/// let needs = Concurrency::needs(&[rule], "provision", &json!({ "settings_id": 7 }))?;
+/// assert_eq!((needs[0].key.as_str(), needs[0].limit, needs[0].cost), ("openstack:7", 4, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Concurrency {
+    /// Whose slots it takes, with values of the arguments in braces. `None`: all tasks of the type take those of one key, its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Template>,
+    /// How many slots the key has: a number, or an argument's in braces, so that each tenant may bring his own. What the newest task says
+    /// holds for all of the key, unless an operator says otherwise.
+    pub limit: Quantity,
+    /// How many slots a task takes: a number, or an argument's in braces.
+    #[serde(default, skip_serializing_if = "Quantity::is_one")]
+    pub cost: Quantity,
+    /// Whether it holds them until the task has ended, also while it waits for its next attempt; else an attempt at a time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub until_ended: bool,
+    /// What becomes of a task for which there is no slot.
+    #[serde(default, skip_serializing_if = "OnExcess::is_wait")]
+    pub on_excess: OnExcess,
+}
+
+/// What becomes of a task for which there is no slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnExcess {
+    /// It waits, in the order in which tasks were enqueued, and holds nothing meanwhile.
+    #[default]
+    Wait,
+}
+
+impl OnExcess {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    const fn is_wait(&self) -> bool {
+        matches!(self, Self::Wait)
+    }
+}
+
+/// Rules as they are written: `4`, for all tasks of a type together; one as a [`Concurrency`] is written; or a list of them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "Written")]
+pub struct Rules(pub Vec<Concurrency>);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a number, a rule such as { key = \"{tenant}\", limit = 4 }, or a list of rules")]
+enum Written {
+    Limit(u32),
+    One(Concurrency),
+    All(Vec<Concurrency>),
+}
+
+impl From<Written> for Rules {
+    fn from(written: Written) -> Self {
+        Self(match written {
+            Written::Limit(limit) => vec![Concurrency::of_type(limit)],
+            Written::One(rule) => vec![rule],
+            Written::All(rules) => rules,
+        })
+    }
+}
+
+/// A number that a rule gives, or takes from the arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Quantity {
+    /// Itself.
+    Number(u32),
+    /// What the template says once it is filled.
+    Of(Template),
+}
+
+impl Default for Quantity {
+    /// One.
+    fn default() -> Self {
+        Self::Number(1)
+    }
+}
+
+impl Quantity {
+    fn is_one(&self) -> bool {
+        *self == Self::Number(1)
+    }
+
+    fn template(&self) -> Option<&Template> {
+        match self {
+            Self::Of(template) => Some(template),
+            Self::Number(_) => None,
+        }
+    }
+
+    fn of(&self, field: &'static str, args: &Value) -> Result<u32, InvalidInput> {
+        let number = match self {
+            Self::Number(number) => Some(*number),
+            Self::Of(template) => template.fill(|name| args.get(name))?.parse().ok(),
+        };
+        number.filter(|number| (1..=CONCURRENCY_MAX).contains(number)).ok_or_else(|| {
+            let of = match self {
+                Self::Number(_) => String::new(),
+                Self::Of(template) => format!("`{template}` "),
+            };
+            InvalidInput::new(field, format!("{of}is no whole number from 1 to {CONCURRENCY_MAX}"))
+        })
+    }
+}
+
+/// What one task needs to run: slots of a key. It goes along with the task, so that it is the same after each attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// The key.
+    pub key: String,
+    /// How many slots it has, as the task says.
+    pub limit: u32,
+    /// How many it takes.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub cost: u32,
+    /// Whether it holds them until it has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub until_ended: bool,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+const fn is_one(cost: &u32) -> bool {
+    *cost == 1
+}
+
+impl Concurrency {
+    /// At most so many of all tasks of the type at once.
+    pub fn of_type(limit: u32) -> Self {
+        let limit = Quantity::Number(limit);
+        Self { key: None, limit, cost: Quantity::default(), until_ended: false, on_excess: OnExcess::Wait }
+    }
+
+    /// At most so many with a key at once.
+    pub fn of(key: Template, limit: u32) -> Self {
+        Self { key: Some(key), ..Self::of_type(limit) }
+    }
+
+    /// One after the other: the next with the key starts when the one before has ended, whatever its attempts were.
+    pub fn sequence(key: Template) -> Self {
+        Self { until_ended: true, ..Self::of(key, 1) }
+    }
+
+    /// Whether it is a sequence, whose keys are apart from all others.
+    fn is_sequence(&self) -> bool {
+        self.until_ended && self.limit == Quantity::Number(1)
+    }
+
+    /// The names of the arguments that it takes, with the ways to their parts.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        [self.key.as_ref(), self.limit.template(), self.cost.template()].into_iter().flatten().flat_map(Template::fields)
+    }
+
+    /// Checks what can be checked without arguments.
+    ///
+    /// # Errors
+    /// A limit or a cost of 0 or above [`CONCURRENCY_MAX`], a cost above the limit, more than [`RULES_MAX`] rules.
+    pub fn check(rules: &[Self]) -> Result<(), InvalidInput> {
+        if rules.len() > RULES_MAX {
+            return Err(InvalidInput::new("concurrency", format!("has {} rules; at most {RULES_MAX} are allowed", rules.len())));
+        }
+        for rule in rules {
+            let of = |field, quantity: &Quantity| match quantity {
+                Quantity::Number(_) => quantity.of(field, &Value::Null).map(Some),
+                Quantity::Of(_) => Ok(None),
+            };
+            let (limit, cost) = (of("concurrency limit", &rule.limit)?, of("concurrency cost", &rule.cost)?);
+            if let (Some(limit), Some(cost)) = (limit, cost) {
+                fits(cost, limit)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a task of a type with these rules needs, in the order of the keys, which is that in which all take them.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); a key that names an argument which is missing, null, a list or an object, or that is longer than a name may
+    /// be; a number that is none; one key twice.
+    pub fn needs(rules: &[Self], kind: &str, args: &Value) -> Result<Vec<Need>, InvalidInput> {
+        Self::check(rules)?;
+        let mut needs = rules.iter().map(|rule| rule.need(kind, args)).collect::<Result<Vec<_>, _>>()?;
+        needs.sort_by(|one, other| one.key.cmp(&other.key));
+        let mut keys = BTreeSet::new();
+        match needs.iter().find(|need| !keys.insert(&need.key)) {
+            Some(twice) => Err(InvalidInput::new(
+                "concurrency",
+                format!("takes slots of the key {:?} by two rules; give one of them a key of its own", twice.key),
+            )),
+            None => Ok(needs),
+        }
+    }
+
+    fn need(&self, kind: &str, args: &Value) -> Result<Need, InvalidInput> {
+        let key = self.key.as_ref().map_or_else(|| Ok(kind.to_owned()), |key| key.fill(|name| args.get(name)))?;
+        let key = if self.is_sequence() { format!("{SEQUENCE}{key}") } else { key };
+        if key.len() > NAME_BYTES_MAX {
+            return Err(InvalidInput::new(
+                "concurrency key",
+                format!("has {} bytes; at most {NAME_BYTES_MAX} are allowed", key.len()),
+            ));
+        }
+        let limit = self.limit.of("concurrency limit", args)?;
+        let cost = self.cost.of("concurrency cost", args)?;
+        fits(cost, limit)?;
+        Ok(Need { key, limit, cost, until_ended: self.until_ended })
+    }
+}
+
+fn fits(cost: u32, limit: u32) -> Result<(), InvalidInput> {
+    if cost > limit {
+        let problem = format!("is {cost}, and the limit is {limit}: such a task could never start");
+        return Err(InvalidInput::new("concurrency cost", problem));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rules(rules: Value) -> Result<Vec<Concurrency>, String> {
+        serde_json::from_value(rules).map_err(|error| error.to_string())
+    }
+
+    fn needs(given: Value, args: &Value) -> Result<Vec<Need>, String> {
+        Concurrency::needs(&rules(given)?, "mail.send", args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn needs_come_from_rules_and_arguments_in_the_order_of_their_keys() {
+        let args = json!({ "tenant": "z", "max": 3, "size": "2", "account": 7 });
+        let given = json!([
+            { "key": "t:{tenant}", "limit": "{max}", "cost": "{size}" },
+            { "limit": 10 },
+            { "key": "account:{account}", "limit": 1, "until_ended": true },
+        ]);
+        let need = |key: &str, limit, cost, until_ended| Need { key: key.to_owned(), limit, cost, until_ended };
+        let expected = vec![need("mail.send", 10, 1, false), need("sequence:account:7", 1, 1, true), need("t:z", 3, 2, false)];
+        assert_eq!(needs(given.clone(), &args), Ok(expected.clone()));
+        assert_eq!(serde_json::to_value(rules(given.clone()).unwrap()).unwrap(), given);
+        assert_eq!(serde_json::to_value(&expected[0]).unwrap(), json!({ "key": "mail.send", "limit": 10 }));
+        assert_eq!(serde_json::from_value::<Vec<Need>>(serde_json::to_value(&expected).unwrap()).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_could_never_run_is_refused() {
+        let args = json!({ "zero": 0, "many": 5, "text": "x", "list": [1], "long": "x".repeat(250), "less": -1, "half": 1.5 });
+        for (given, says) in [
+            (json!([{ "key": "k", "limit": 0 }]), "concurrency limit: is no whole number from 1 to 100000"),
+            (json!([{ "key": "k", "limit": 100_001 }]), "concurrency limit: is no whole number from 1"),
+            (json!([{ "key": "k", "limit": 4, "cost": 0 }]), "concurrency cost: is no whole number from 1"),
+            (
+                json!([{ "key": "k", "limit": 4, "cost": 5 }]),
+                "concurrency cost: is 5, and the limit is 4: such a task could never start",
+            ),
+            (json!([{ "key": "k", "limit": 4, "cost": "{many}" }]), "concurrency cost: is 5, and the limit is 4"),
+            (json!([{ "key": "k", "limit": "{zero}" }]), "concurrency limit: `{zero}` is no whole number"),
+            (json!([{ "key": "k", "limit": "{less}" }]), "`{less}` is no whole number"),
+            (json!([{ "key": "k", "limit": "{half}" }]), "`{half}` is no whole number"),
+            (json!([{ "key": "k", "limit": "{text}" }]), "`{text}` is no whole number"),
+            (json!([{ "key": "{nobody}", "limit": 1 }]), "takes `nobody`, which is not there"),
+            (json!([{ "key": "{list}", "limit": 1 }]), "a list or an object"),
+            (json!([{ "key": "{long}{text}", "limit": 1, "until_ended": true }]), "concurrency key: has 260 bytes"),
+            (json!([{ "key": "a", "limit": 1 }, { "key": "a", "limit": 2 }]), "the key \"a\" by two rules"),
+            (json!(vec![json!({ "limit": 1 }); 9]), "has 9 rules; at most 8"),
+        ] {
+            let error = needs(given.clone(), &args).unwrap_err();
+            assert!(error.contains(says), "{given}: {error}");
+        }
+        for given in [
+            json!([{ "key": "k" }]),
+            json!([{ "key": "k", "limit": -1 }]),
+            json!([{ "key": "", "limit": 1 }]),
+            json!([{ "limt": 1 }]),
+        ] {
+            assert!(rules(given.clone()).is_err(), "{given}");
+        }
+    }
+}

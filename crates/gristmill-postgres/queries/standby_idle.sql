@@ -1,0 +1,15 @@
+-- Index: standby_line, from one key to the next; the primary keys of key and slot.
+-- Among the keys behind $1 that somebody waits for, those that have room are touched once more: should a wake-up be lost, nobody else would look.
+-- Says how far it came, if that was not to the end, and whether there were any.
+WITH RECURSIVE line AS (
+  (SELECT key, 1::bigint AS n FROM {s}.standby WHERE key > $1 ORDER BY key LIMIT 1)
+  UNION ALL
+  SELECT n.key, l.n + 1
+  FROM line l CROSS JOIN LATERAL (SELECT key FROM {s}.standby b WHERE b.key > l.key ORDER BY key LIMIT 1) n WHERE l.n < $2
+), free AS MATERIALIZED (
+  SELECT l.key FROM line l LEFT JOIN {s}.key k ON k.key = l.key
+  WHERE coalesce(k.set_to, k.declared, 2147483647) > (SELECT coalesce(sum(s.cost), 0) FROM {s}.slot s WHERE s.key = l.key)
+), told AS (
+  INSERT INTO {s}.touched(key) SELECT key FROM free
+)
+SELECT CASE WHEN count(*) = $2 THEN max(key) END, EXISTS (SELECT FROM free) FROM line

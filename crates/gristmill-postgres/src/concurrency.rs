@@ -1,0 +1,112 @@
+//! Keys with a limit: slots are given in transactions of their own, after the commit of what freed them or brought those who wait, so that no
+//! caller's transaction locks a key. One of a process's callers admits for all; what a crash leaves, or a caller's own transaction brings, whoever
+//! looks next finds.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gristmill_core::concurrency::{KeyLimits, LimitInfo, LimitRecord, Standby};
+use gristmill_core::{StoreError, TaskId, async_trait};
+
+use crate::inner::{Inner, Kind, run};
+use crate::store::PostgresStore;
+use crate::{ops, view};
+
+/// So many transactions one caller admits in, before the rest is left to the next: others may bring more without end.
+const TRANSACTIONS_MAX: usize = 50;
+
+/// What a process remembers of it.
+#[derive(Debug, Default)]
+pub(crate) struct Admitting {
+    touched: AtomicBool,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    walked: Mutex<ops::SlotsWalked>,
+}
+
+impl Admitting {
+    /// Slots were freed, or tasks have come to wait for some.
+    pub(crate) fn touched(&self) {
+        self.touched.store(true, Ordering::Release);
+    }
+}
+
+impl Inner {
+    /// Gives slots to those who wait, if any were freed, or tasks have come to wait, here or as far as was seen. Returns when that is done; whoever
+    /// waits may go away meanwhile.
+    pub(crate) async fn admit_touched(self: &Arc<Self>) {
+        if !self.admitting.touched.load(Ordering::Acquire) {
+            return;
+        }
+        let turn = self.admitting.turn.clone().lock_owned().await;
+        // Whoever had the turn may have seen to it.
+        if self.admitting.touched.swap(false, Ordering::AcqRel) {
+            let inner = self.clone();
+            let admits = self.tasks.spawn(async move {
+                let _turn = turn;
+                inner.admit_all().await;
+            });
+            // A panic there was told where it happened; a sweep goes on.
+            let _ = admits.await;
+        }
+    }
+
+    async fn admit_all(self: &Arc<Self>) {
+        for _ in 0..TRANSACTIONS_MAX {
+            match self.admit_once().await {
+                Ok(admission) if admission.is_more => {}
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::debug!(%error, "slots are given with the next sweep");
+                    break;
+                }
+            }
+        }
+        self.admitting.touched();
+    }
+
+    async fn admit_once(self: &Arc<Self>) -> Result<ops::Admission, StoreError> {
+        run!(self, pool, Kind::SingleBriefly, s => ops::admit_touched(&mut s))
+    }
+
+    async fn mend(self: &Arc<Self>, walked: &ops::SlotsWalked) -> Result<ops::SlotsWalked, StoreError> {
+        run!(self, pool, Kind::TransactionBriefly, s => ops::repair_slots(&mut s, walked))
+    }
+
+    /// Does what was left: gives slots that nobody has given, and mends a part of what was forgotten.
+    pub(crate) async fn sweep_slots(self: &Arc<Self>) -> Result<(), StoreError> {
+        let walked = self.admitting.walked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let walked = self.mend(&walked).await;
+        self.admitting.touched();
+        self.admit_touched().await;
+        *self.admitting.walked.lock().unwrap_or_else(PoisonError::into_inner) = walked?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl KeyLimits for PostgresStore {
+    async fn list_limits(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<LimitInfo>, StoreError> {
+        if [Some(prefix), after].into_iter().flatten().any(|name| name.contains('\0')) {
+            return Ok(Vec::new());
+        }
+        run!(&self.inner(), reads, Kind::Single, s => view::list_limits(&s, prefix, after, limit))
+    }
+
+    async fn get_limit(&self, key: &str, most: usize) -> Result<Option<LimitRecord>, StoreError> {
+        if key.contains('\0') {
+            return Ok(None);
+        }
+        run!(&self.inner(), reads, Kind::Single, s => view::limit(&s, key, most))
+    }
+
+    async fn set_limit(&self, key: &str, limit: Option<u32>) -> Result<(), StoreError> {
+        let inner = self.inner();
+        let set: Result<(), StoreError> = run!(&inner, pool, Kind::Single, s => ops::set_limit(&mut s, key, limit));
+        inner.admit_touched().await;
+        set
+    }
+
+    async fn stands_by(&self, id: TaskId) -> Result<Option<Standby>, StoreError> {
+        run!(&self.inner(), reads, Kind::Single, s => view::stands_by(&s, id))
+    }
+}

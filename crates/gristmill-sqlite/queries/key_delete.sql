@@ -1,0 +1,2 @@
+-- Index: the primary key.
+DELETE FROM gristmill_key WHERE key = ?1

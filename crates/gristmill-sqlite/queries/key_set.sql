@@ -1,0 +1,2 @@
+-- Index: the primary key.
+INSERT INTO gristmill_key(key, set_to) VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET set_to = excluded.set_to

@@ -1,0 +1,2 @@
+-- Index: gristmill_slot_task.
+SELECT key FROM gristmill_slot WHERE task = ?1

@@ -1,0 +1,2 @@
+-- Index: gristmill_standby_task.
+DELETE FROM gristmill_standby WHERE task = ?1

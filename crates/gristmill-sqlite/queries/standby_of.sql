@@ -1,0 +1,2 @@
+-- Index: gristmill_standby_task.
+SELECT key, late, needs FROM gristmill_standby WHERE task = ?1

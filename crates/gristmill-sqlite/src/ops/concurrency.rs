@@ -1,0 +1,261 @@
+//! Keys with a limit: who is given their slots, within the transaction of whatever freed them or brought the task.
+
+use std::collections::BTreeSet;
+
+use gristmill_core::concurrency::Need;
+use gristmill_core::concurrency::admission::{Admitted, Slots};
+use gristmill_core::kit::encode::to_json;
+use gristmill_core::{Place, TaskMeta};
+use rusqlite::{OptionalExtension, params};
+
+use super::budget::Budget;
+use super::facts::facts;
+use super::place::{behind, place};
+use super::sweep::count;
+use crate::error::Fault;
+use crate::sql;
+use crate::tx::Tx;
+use crate::whereabouts;
+
+/// So many tasks one operation admits, or sends to another line; the next operations go on.
+const ADMITTED_MAX: usize = 1_000;
+/// So many keys are looked at together.
+const KEYS_MAX: usize = 250;
+/// So many of those who wait in one line are looked at together.
+const LINE_MAX: usize = 200;
+/// So many rows of each table one sweep looks through for what was forgotten.
+const WALK: usize = 1_000;
+
+/// How far the sweeps of this process have walked.
+#[derive(Debug, Default)]
+pub(crate) struct Walked {
+    slot: Option<(String, i64)>,
+    waiting: i64,
+    line: String,
+    key: String,
+}
+
+/// A task gives back what it holds of keys: all, if it has ended; else what it holds for one attempt.
+pub(super) fn give_back(tx: &mut Tx<'_>, key: i64, has_ended: bool) -> Result<(), Fault> {
+    let freed: Vec<String> = {
+        let mut release = tx.conn.prepare_cached(sql::SLOT_RELEASE)?;
+        let rows = release.query_map(params![key, has_ended], |row| row.get(0))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    freed.iter().try_for_each(|key| touch(tx, key))
+}
+
+fn touch(tx: &mut Tx<'_>, key: &str) -> Result<(), Fault> {
+    tx.touched = true;
+    tx.conn.prepare_cached(sql::TOUCHED_INSERT)?.execute([key])?;
+    Ok(())
+}
+
+/// An operator says how many slots a key has, or that it is again what tasks say.
+pub(crate) fn set_limit(tx: &mut Tx<'_>, key: &str, limit: Option<u32>) -> Result<(), Fault> {
+    tx.effects.changed = true;
+    tx.conn.prepare_cached(sql::KEY_SET)?.execute(params![key, limit])?;
+    touch(tx, key)
+}
+
+/// Gives slots that are free to those who wait for them, if this operation may have freed or brought any.
+pub(crate) fn admit_touched(tx: &mut Tx<'_>) -> Result<(), Fault> {
+    if !std::mem::take(&mut tx.touched) {
+        return Ok(());
+    }
+    let mut budget = Budget::new(ADMITTED_MAX);
+    while !budget.is_spent() {
+        let touched: BTreeSet<String> = {
+            let mut take = tx.conn.prepare_cached(sql::TOUCHED_TAKE)?;
+            let rows = take.query_map([count(KEYS_MAX)], |row| row.get(0))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        if touched.is_empty() {
+            return Ok(());
+        }
+        admit_lines(tx, touched, &mut budget)?;
+    }
+    // Whoever claims next goes on.
+    tx.effects.readied = true;
+    Ok(())
+}
+
+/// Looks at the lines of some keys, and with them at all keys that those need who stand first there.
+fn admit_lines(tx: &mut Tx<'_>, keys: BTreeSet<String>, budget: &mut Budget) -> Result<(), Fault> {
+    let mut looked = keys;
+    loop {
+        let mut slots = Slots::default();
+        for key in &looked {
+            let (limit, used) = slots_of(tx, key)?;
+            slots.add(key.clone(), limit, used);
+        }
+        let mut more = BTreeSet::new();
+        for key in &looked {
+            more.append(&mut admit_line(tx, key, &mut slots, budget)?);
+        }
+        for (key, limit) in slots.learned() {
+            tx.conn.prepare_cached(sql::KEY_DECLARE)?.execute(params![key, limit])?;
+        }
+        if more.is_subset(&looked) {
+            return Ok(());
+        }
+        looked.append(&mut more);
+    }
+}
+
+/// How many slots a key has, if anybody has said so, and how many are taken.
+fn slots_of(tx: &Tx<'_>, key: &str) -> Result<(Option<u32>, u64), Fault> {
+    Ok(tx.conn.prepare_cached(sql::KEY_GET)?.query_row([key], |row| {
+        let (declared, set): (Option<u32>, Option<u32>) = (row.get(0)?, row.get(1)?);
+        Ok((set.or(declared), row.get::<_, i64>(2)?.unsigned_abs()))
+    })?)
+}
+
+/// Admits from one line those that may be; returns the keys that have to be looked at together with it.
+fn admit_line(tx: &mut Tx<'_>, line: &str, slots: &mut Slots, budget: &mut Budget) -> Result<BTreeSet<String>, Fault> {
+    loop {
+        let first =
+            slots.free(line).map_or(LINE_MAX, |free| usize::try_from(free).unwrap_or(LINE_MAX).saturating_add(1).min(LINE_MAX));
+        let heads: Vec<(i64, String)> = {
+            let mut heads = tx.conn.prepare_cached(sql::STANDBY_FIRST)?;
+            let rows = heads.query_map(params![line, count(first)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        let is_all = heads.len() < first;
+        for (task, text) in heads {
+            if !budget.take() {
+                touch(tx, line)?;
+                return Ok(BTreeSet::new());
+            }
+            let needs = read(&text);
+            let held = if needs.iter().any(|need| need.until_ended) { held(tx, task)? } else { Vec::new() };
+            match slots.admit(line, &needs, |key| held.iter().any(|held| held == key)) {
+                Admitted::Yes => admit(tx, task, &needs)?,
+                Admitted::Full => return Ok(BTreeSet::new()),
+                Admitted::Elsewhere(other) => {
+                    tx.conn.prepare_cached(sql::STANDBY_DELETE)?.execute([task])?;
+                    tx.conn.prepare_cached(sql::STANDBY_INSERT)?.execute(params![other, task, text])?;
+                }
+                Admitted::Unknown => return Ok(needs.into_iter().map(|need| need.key).collect()),
+            }
+        }
+        if is_all {
+            return Ok(BTreeSet::new());
+        }
+    }
+}
+
+/// What a task says that it needs; nothing of what can't be read, so that it is admitted and holds nobody up.
+fn read(text: &str) -> Vec<Need> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn held(tx: &Tx<'_>, task: i64) -> Result<Vec<String>, Fault> {
+    let mut keys = tx.conn.prepare_cached(sql::SLOT_KEYS)?;
+    let rows = keys.query_map([task], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A waiting task gets its slots and becomes ready.
+fn admit(tx: &mut Tx<'_>, task: i64, needs: &[Need]) -> Result<(), Fault> {
+    // Before it leaves its place, so that the trigger which sees that finds it in no line, and has nobody look at the key again.
+    tx.conn.prepare_cached(sql::STANDBY_DELETE)?.execute([task])?;
+    let Some(facts) = facts(tx.conn, task)? else { return Ok(()) };
+    let Some(waiter) = whereabouts::look(tx.conn, Place::Waiting, &facts.address())? else { return Ok(()) };
+    for Need { key, cost, until_ended, .. } in needs {
+        tx.conn.prepare_cached(sql::SLOT_INSERT)?.execute(params![key, task, cost, until_ended])?;
+    }
+    whereabouts::remove(tx.conn, Place::Waiting, &waiter)?;
+    let waiter = behind(tx, waiter)?;
+    place(tx, Place::Ready, &waiter)?;
+    Ok(())
+}
+
+/// Mends what was forgotten, a part of it a sweep: slots of tasks that hold none any more, as a program of an earlier version has ended them, and
+/// tasks that wait in no line.
+pub(super) fn repair(tx: &mut Tx<'_>) -> Result<(), Fault> {
+    tx.touched = true;
+    free_forgotten(tx)?;
+    line_up_lacking(tx)?;
+    touch_idle(tx)
+}
+
+/// Keys that have room while somebody waits are looked at once more: should that have been forgotten, nobody else would.
+fn touch_idle(tx: &mut Tx<'_>) -> Result<(), Fault> {
+    let walked: Vec<(String, bool)> = {
+        let mut walk = tx.conn.prepare_cached(sql::STANDBY_IDLE)?;
+        let rows = walk.query_map(params![tx.memory.walked.line, count(WALK)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for (key, _) in walked.iter().filter(|(_, has_room)| *has_room) {
+        touch(tx, key)?;
+    }
+    tx.memory.walked.line = walked.last().filter(|_| walked.len() == WALK).map(|(key, _)| key.clone()).unwrap_or_default();
+    Ok(())
+}
+
+fn free_forgotten(tx: &mut Tx<'_>) -> Result<(), Fault> {
+    let (key, task) = tx.memory.walked.slot.take().unwrap_or_default();
+    let walked: Vec<(String, i64, bool)> = {
+        let mut walk = tx.conn.prepare_cached(sql::SLOT_WALK)?;
+        let rows = walk.query_map(params![key, task, count(WALK)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for (key, task, until_ended) in &walked {
+        if !holds(tx, *task, *until_ended)? {
+            tx.conn.prepare_cached(sql::SLOT_DELETE)?.execute(params![key, task])?;
+            touch(tx, key)?;
+        }
+    }
+    tx.memory.walked.slot = (walked.len() == WALK).then(|| walked.last().map(|(key, task, _)| (key.clone(), *task))).flatten();
+    Ok(())
+}
+
+/// Whether a task stands where it holds slots.
+fn holds(tx: &Tx<'_>, task: i64, until_ended: bool) -> Result<bool, Fault> {
+    let is_held = tx.conn.prepare_cached(sql::LEASE_GET)?.exists([task])?;
+    if is_held {
+        return Ok(true);
+    }
+    let Some(facts) = facts(tx.conn, task)? else { return Ok(false) };
+    let found = whereabouts::find(tx.conn, &facts.address())?;
+    Ok(found.is_some_and(|(place, _)| until_ended || matches!(place, Place::Ready | Place::Parked)))
+}
+
+fn line_up_lacking(tx: &mut Tx<'_>) -> Result<(), Fault> {
+    let walked: Vec<(i64, bool)> = {
+        let mut walk = tx.conn.prepare_cached(sql::STANDBY_LACKING)?;
+        let rows = walk.query_map(params![tx.memory.walked.waiting, count(WALK)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for (task, lacks) in &walked {
+        if *lacks && let Some((first, text)) = needs_of(tx, *task)? {
+            tx.conn.prepare_cached(sql::STANDBY_INSERT)?.execute(params![first, task, text])?;
+            touch(tx, &first)?;
+        }
+    }
+    tx.memory.walked.waiting = walked.last().filter(|_| walked.len() == WALK).map_or(0, |(task, _)| *task);
+    Ok(())
+}
+
+/// The first key that a waiting task needs, and all that it says of them; `None` if it waits for a word by hand.
+fn needs_of(tx: &Tx<'_>, task: i64) -> Result<Option<(String, String)>, Fault> {
+    let meta: Option<Option<String>> = tx.conn.prepare_cached(sql::TASK_META)?.query_row([task], |row| row.get(0)).optional()?;
+    let meta: TaskMeta = meta.flatten().and_then(|meta| serde_json::from_str(&meta).ok()).unwrap_or_default();
+    let text = to_json(&meta.needs);
+    Ok(meta.needs.into_iter().next().map(|need| (need.key, text)))
+}
+
+/// Forgets keys of which nothing is left to say, a part of them at once.
+pub(super) fn prune(tx: &mut Tx<'_>) -> Result<(), Fault> {
+    let walked: Vec<(String, bool)> = {
+        let mut idle = tx.conn.prepare_cached(sql::KEY_IDLE)?;
+        let rows = idle.query_map(params![tx.memory.walked.key, count(WALK)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for (key, _) in walked.iter().filter(|(_, is_idle)| *is_idle) {
+        tx.conn.prepare_cached(sql::KEY_DELETE)?.execute([key])?;
+    }
+    tx.memory.walked.key = walked.last().filter(|_| walked.len() == WALK).map(|(key, _)| key.clone()).unwrap_or_default();
+    Ok(())
+}
