@@ -5,8 +5,11 @@ pub mod admission;
 mod limit;
 
 use std::collections::BTreeSet;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 pub use limit::{Holder, KeyLimits, LimitInfo, LimitRecord, Standby};
@@ -71,25 +74,39 @@ impl OnExcess {
 }
 
 /// Rules as they are written: `4`, for all tasks of a type together; one as a [`Concurrency`] is written; or a list of them.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "Written")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules(pub Vec<Concurrency>);
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a number, a rule such as { key = \"{tenant}\", limit = 4 }, or a list of rules")]
-enum Written {
-    Limit(u32),
-    One(Concurrency),
-    All(Vec<Concurrency>),
-}
+impl<'de> Deserialize<'de> for Rules {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // By hand, as an untagged choice forgets what was wrong with the one that was meant.
+        struct Look;
+        impl<'de> Visitor<'de> for Look {
+            type Value = Rules;
 
-impl From<Written> for Rules {
-    fn from(written: Written) -> Self {
-        Self(match written {
-            Written::Limit(limit) => vec![Concurrency::of_type(limit)],
-            Written::One(rule) => vec![rule],
-            Written::All(rules) => rules,
-        })
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, a rule such as { key = \"{tenant}\", limit = 4 }, or a list of rules")
+            }
+
+            fn visit_u64<E: Error>(self, limit: u64) -> Result<Rules, E> {
+                let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+                Ok(Rules(vec![Concurrency::of_type(limit)]))
+            }
+
+            fn visit_i64<E: Error>(self, limit: i64) -> Result<Rules, E> {
+                // What is below 0 is as little a limit as that.
+                self.visit_u64(u64::try_from(limit).unwrap_or_default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Rules, A::Error> {
+                Concurrency::deserialize(MapAccessDeserializer::new(map)).map(|rule| Rules(vec![rule]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Rules, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Rules)
+            }
+        }
+        deserializer.deserialize_any(Look)
     }
 }
 
