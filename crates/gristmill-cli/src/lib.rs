@@ -57,8 +57,8 @@ use gristmill::App;
 
 use crate::cli::{Cli, Command};
 use crate::commands::{
-    beat, bench, completions, config as config_command, dev, doctor, enqueue, events, init, kinds as kinds_command, migrate,
-    names, queues, schedules, tasks, worker, workers, workflows,
+    beat, bench, completions, config as config_command, dev, doctor, enqueue, events, init, kinds as kinds_command, locks,
+    migrate, names, queues, schedules, tasks, worker, workers, workflows,
 };
 use crate::connect::Session;
 use crate::exit::CliError;
@@ -138,6 +138,7 @@ fn dispatch<S: Send + Sync + 'static>(app: App<S>, mut cli: Cli, out: &Out) -> R
             Command::Tasks(args) => tasks::run(args, session, out).await,
             Command::Workflows(args) => workflows::run(args, session, out).await,
             Command::Events(args) => events::run(args, session, out).await,
+            Command::Locks(args) => locks::run(args, session, out).await,
             Command::Queues(args) => queues::run(args, session, out).await,
             Command::Workers(args) => workers::run(args, session, out).await,
             Command::Kinds => kinds_command::run(session, out).await,

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::durable::Memory;
 use crate::workflow::{Role, StepWord, WorkflowRecord, WorkflowState, waits_for};
-use crate::{AttemptState, Drain, Membership, QueueInfo, State, TaskId, TaskRecord, Timestamp, WorkerInfo, WorkflowId};
+use crate::{AttemptState, Drain, LockInfo, Membership, QueueInfo, State, TaskId, TaskRecord, Timestamp, WorkerInfo, WorkflowId};
 
-/// So many steps are named in a text; all of them are in its JSON.
+/// So many steps or locks are named in a text; all of them are in its JSON.
 const STEPS_TOLD: usize = 5;
 
 /// Why a task does not run now, or that it does: all that stands in its way, what it waits for first being first.
@@ -47,6 +47,9 @@ pub enum Reason {
         since: Option<Timestamp>,
         /// Whether somebody has asked it to end.
         cancel_requested: bool,
+        /// The locks that it holds, by name.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        locks: Vec<String>,
     },
     /// The worker that had it lives no more.
     WorkerLost {
@@ -96,6 +99,9 @@ pub enum Reason {
         at: Timestamp,
         /// How the attempt before ended, after which it is due again; `None` if it waits for its first.
         after: Option<AttemptState>,
+        /// What its handler said of it, if that is why it is run again later: who has the lock that it wants, say.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        because: Option<String>,
     },
     /// Its handler sleeps.
     Sleeps {
@@ -212,6 +218,7 @@ impl Why {
                         worker,
                         since: attempt.and_then(|attempt| attempt.started_at),
                         cancel_requested: task.cancel_requested,
+                        locks: Vec::new(),
                     },
                 });
             }
@@ -222,7 +229,9 @@ impl Why {
             State::Scheduled => {
                 reasons = waits::reasons(task, memories);
                 if reasons.is_empty() {
-                    reasons.push(Reason::Due { at: task.run_at, after: last.map(|attempt| attempt.state) });
+                    let snoozed = last.filter(|attempt| attempt.state == AttemptState::Snoozed);
+                    let because = snoozed.and_then(|attempt| Some(attempt.error.as_ref()?.message.clone()));
+                    reasons.push(Reason::Due { at: task.run_at, after: last.map(|attempt| attempt.state), because });
                 }
             }
             State::Waiting => reasons.push(Reason::Limited),
@@ -238,6 +247,17 @@ impl Why {
             reasons.push(turn(task, here, workers));
         }
         Self { id: task.id, state: task.state, reasons }
+    }
+
+    /// The same with the locks that its running attempt holds.
+    #[must_use]
+    pub fn with_locks(mut self, held: Vec<LockInfo>) -> Self {
+        for reason in &mut self.reasons {
+            if let Reason::Running { locks, .. } = reason {
+                *locks = held.iter().map(|lock| lock.name.clone()).collect();
+            }
+        }
+        self
     }
 }
 
@@ -319,11 +339,20 @@ impl fmt::Display for Reason {
                 at.map_or(Ok(()), |at| write!(f, ", {at}"))?;
                 f.write_str("); `tasks retry` runs it again")
             }
-            Self::Running { worker, since, cancel_requested } => {
+            Self::Running { worker, since, cancel_requested, locks } => {
                 f.write_str("it runs")?;
                 worker.as_ref().map_or(Ok(()), |worker| write!(f, " on {worker}"))?;
                 since.map_or(Ok(()), |since| write!(f, " since {since}"))?;
-                f.write_str(if *cancel_requested { ", and was asked to end" } else { "" })
+                f.write_str(if *cancel_requested { ", and was asked to end" } else { "" })?;
+                if locks.is_empty() {
+                    return Ok(());
+                }
+                let named: Vec<_> = locks.iter().take(STEPS_TOLD).map(|lock| format!("`{lock}`")).collect();
+                let more = match locks.len() - named.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                write!(f, "; it holds the {} {}{more}", if locks.len() == 1 { "lock" } else { "locks" }, named.join(", "))
             }
             Self::WorkerLost { worker } => {
                 write!(f, "its worker {worker} lives no more; any other worker takes the task over within moments")
@@ -358,14 +387,16 @@ impl fmt::Display for Reason {
                 write!(f, "its step `{step}` was skipped, as the step `{after}` {ended}")?;
                 task.map_or(Ok(()), |task| write!(f, "; `tasks show {task}` tells of a task of that"))
             }
-            Self::Due { at, after: None } => write!(f, "it is due at {at}; `tasks release` lets it run now"),
-            Self::Due { at, after: Some(after) } => {
+            Self::Due { at, after: None, .. } => write!(f, "it is due at {at}; `tasks release` lets it run now"),
+            Self::Due { at, after: Some(after), because } => {
                 let after = match after {
                     AttemptState::Snoozed => "its handler asked to be run again later",
                     AttemptState::Crashed => "its last attempt took its worker down",
                     _ => "its last attempt failed",
                 };
-                write!(f, "{after}, and the next is due at {at}; `tasks release` lets it run now")
+                write!(f, "{after}")?;
+                because.as_ref().map_or(Ok(()), |because| write!(f, " ({because})"))?;
+                write!(f, ", and the next is due at {at}; `tasks release` lets it run now")
             }
             Self::Sleeps { position, until } => write!(f, "it sleeps as its step {} until {until}", nth(*position)),
             Self::AwaitsEvent { position, event, until } => {

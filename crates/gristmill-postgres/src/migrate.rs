@@ -37,6 +37,7 @@ const STEPS: &[Step] = &[
     Step::adds(12, "reruns", include_str!("../additions/0012_reruns.sql")),
     Step::adds(13, "durable", include_str!("../additions/0013_durable.sql")),
     Step::adds(14, "children", include_str!("../additions/0014_children.sql")),
+    Step::adds(15, "locks", include_str!("../additions/0015_locks.sql")),
 ];
 
 const MIGRATION_CREATE: &str = include_str!("../queries/migration_create.sql");

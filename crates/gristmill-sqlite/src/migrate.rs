@@ -20,6 +20,7 @@ const STEPS: &[Step] = &[
     Step::adds(5, "workflows", include_str!("../additions/0005_workflows.sql")),
     Step::adds(6, "reruns", include_str!("../additions/0006_reruns.sql")),
     Step::adds(7, "durable", include_str!("../additions/0007_durable.sql")),
+    Step::adds(8, "locks", include_str!("../additions/0008_locks.sql")),
 ];
 
 /// Brings the file's tables up to date, making them if there are none, and returns every migration.

@@ -13,6 +13,7 @@ pub(crate) mod events;
 mod ids;
 pub(crate) mod init;
 pub(crate) mod kinds;
+pub(crate) mod locks;
 pub(crate) mod migrate;
 pub(crate) mod names;
 pub(crate) mod queues;

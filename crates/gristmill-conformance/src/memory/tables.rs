@@ -9,6 +9,7 @@ use gristmill_core::{
 
 use super::book::Book;
 use super::durable::Remembered;
+use super::locks::Locks;
 use super::signal::News;
 use super::workflows::{Report, Workflows};
 
@@ -42,6 +43,7 @@ pub(super) struct Tables {
     pub(super) news: News,
     pub(super) workflows: Workflows,
     pub(super) remembered: Remembered,
+    pub(super) locks: Locks,
     /// What ended for good and no sweep has told yet, by a sweep itself or because a claim found it too late.
     pub(super) untold: Vec<TaskId>,
 }

@@ -2,6 +2,7 @@
 
 mod durable;
 mod list;
+mod lock;
 mod overview;
 mod record;
 mod schedule;
@@ -9,6 +10,7 @@ mod workflow;
 
 pub(crate) use durable::{events, memories, waiters};
 pub(crate) use list::{ids_between, list, list_ids};
+pub(crate) use lock::{locks, locks_of};
 pub(crate) use overview::{kinds, pending, queues, workers};
 pub(crate) use record::{OF_DAYS, get};
 pub(crate) use schedule::{due_schedules, schedule, schedules, task_states, ticks};

@@ -9,6 +9,7 @@ mod enqueue;
 mod events;
 mod handle;
 mod kinds;
+mod locks;
 mod many;
 mod queues;
 mod schedule_change;
@@ -34,6 +35,7 @@ pub use enqueue::{Enqueue, EnqueueError, InAttempt, Own};
 pub use events::{Events, SendEvent, Sending};
 pub use handle::{AwaitError, Handle};
 pub use kinds::Kinds;
+pub use locks::Locks;
 pub use many::{EnqueueMany, IntoEnqueue};
 pub use queues::Queues;
 pub use schedule_change::{Changing, ScheduleChange};
@@ -255,6 +257,11 @@ impl Client {
     /// The events that tasks await: send, and look at them and at who waits.
     pub fn events(&self) -> Events<'_> {
         Events::new(self)
+    }
+
+    /// The locks that running attempts hold: look.
+    pub fn locks(&self) -> Locks<'_> {
+        Locks::new(self)
     }
 
     /// The workflows of the store: start, look, cancel, pause, resume.

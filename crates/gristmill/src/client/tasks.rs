@@ -60,7 +60,12 @@ impl<'c> Tasks<'c> {
             State::Scheduled => store.memories(id).await?.kept,
             _ => Vec::new(),
         };
-        Ok(Some(Why::of(&task, member, &memories, &store.queues().await?, &store.workers().await?)))
+        let locks = match task.state {
+            State::Running => store.locks_of(id).await?,
+            _ => Vec::new(),
+        };
+        let why = Why::of(&task, member, &memories, &store.queues().await?, &store.workers().await?);
+        Ok(Some(why.with_locks(locks)))
     }
 
     /// The first member that did not end as it had to, of the step with which it began that this one was skipped.
