@@ -23,7 +23,8 @@
 //! that is tried again by the task's backoff, unless it is one of `fail_on`, and so is death by a signal. A program that
 //! can't be started fails without another attempt. Lines on standard error are kept as the attempt's log, and their end
 //! goes into the failure's message. The environment is empty but for the allowed names, what `set_env` sets, and
-//! `GRISTMILL_TASK_ID`, `GRISTMILL_TASK_NAME`, `GRISTMILL_ATTEMPT` and `GRISTMILL_FENCE`. A command and everything that it started is killed when its attempt ends: by its own end, by a
+//! `GRISTMILL_TASK_ID`, `GRISTMILL_TASK_NAME`, `GRISTMILL_ATTEMPT` and `GRISTMILL_FENCE`; with a `lock` also `GRISTMILL_LOCK` and
+//! `GRISTMILL_LOCK_TOKEN`. A command and everything that it started is killed when its attempt ends: by its own end, by a
 //! timeout, by a cancellation, or by the death of the worker. Under systemd, set `KillMode=mixed`, so that a stop signals
 //! the worker alone and the commands get their grace period.
 //!

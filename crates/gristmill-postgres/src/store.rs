@@ -34,6 +34,9 @@ pub struct PostgresStore {
     handlers: Pool,
 }
 
+/// So many times does a prune delete what is left of locks, as much each time as of tasks.
+const LOCKS_PRUNED: usize = 20;
+
 /// How long a handler waits for a server that is away, once it is its turn.
 #[cfg(feature = "tokio-postgres")]
 const PATIENCE_OF_HANDLERS: Duration = Duration::from_secs(5);
@@ -285,6 +288,13 @@ impl Source for PostgresStore {
         self.inner.thin_days().await;
         self.inner.build_indexes();
         self.inner.bury_memories(limit).await?;
+        // They are no tasks, and come in any number.
+        for _ in 0..LOCKS_PRUNED {
+            let is_more: Result<bool, StoreError> = run!(&self.inner, pool, Kind::Single, s => ops::prune_locks(&s, limit));
+            if !is_more? {
+                break;
+            }
+        }
         run!(&self.inner, pool, Kind::Single, s => ops::prune(&mut s, limit))
     }
 

@@ -25,6 +25,8 @@ use crate::{check, migrate, open, ops, sql, view};
 
 /// Connections kept for [`SqliteStore::transaction`] and [`SqliteStore::lend`].
 const SPARE_MAX: usize = 2;
+/// So many times does a prune delete what is left of locks, as much each time as of tasks.
+const LOCKS_PRUNED: usize = 20;
 
 /// A store in one SQLite file.
 ///
@@ -282,6 +284,12 @@ impl Source for SqliteStore {
     }
 
     async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        // Each in a transaction of its own, so that others write in between. They are no tasks, and come in any number.
+        for _ in 0..LOCKS_PRUNED {
+            if self.write(limit, move |tx| ops::prune_locks(tx, limit)).await? < limit {
+                break;
+            }
+        }
         self.write(limit, move |tx| ops::prune(tx, limit)).await
     }
 

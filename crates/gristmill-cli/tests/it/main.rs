@@ -15,6 +15,7 @@ mod durable;
 mod enqueue;
 mod http_task;
 mod jsonl;
+mod locks;
 mod moving;
 mod operate;
 mod pages;

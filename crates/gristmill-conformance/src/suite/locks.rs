@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 
 use gristmill_core::durable::{Checkpoint, Due};
@@ -25,6 +26,7 @@ list![
     a_stale_holder_takes_nothing_and_releases_nothing,
     tokens_grow_over_all_that_is_forgotten,
     of_many_who_ask_at_once_one_is_given_it,
+    one_after_the_other_has_it_however_fast_they_ask,
     locks_are_listed_with_their_holders,
     an_attempt_holds_no_more_than_it_may,
     a_lock_has_a_name,
@@ -260,6 +262,45 @@ pub async fn of_many_who_ask_at_once_one_is_given_it(bench: Bench<'_>) {
         for lease in leases {
             bench.settle(lease, Ending::Succeeded).await;
         }
+    }
+}
+
+/// Those who take it, let it go and take it again, and nobody waits for anybody.
+pub async fn one_after_the_other_has_it_however_fast_they_ask(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let other = bench.other().await;
+    for _ in 0..6 {
+        bench.add().await;
+    }
+    let leases: Vec<_> = bench.claim(worker, 6).await.iter().map(|claimed| claimed.lease).collect();
+    let (inside, last) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let mut contenders: Vec<Asked<'_>> = Vec::new();
+    for (nth, lease) in leases.iter().enumerate() {
+        let store = if nth % 2 == 0 { &bench.store } else { &other };
+        contenders.push(Box::pin(contend(store, lease, &inside, &last)));
+    }
+    all(contenders).await;
+    assert_eq!(bench.store.locks("", None, ALL).await.expect("the store answers"), []);
+}
+
+/// Takes a lock ten times, and finds nobody else within it.
+async fn contend(store: &Arc<dyn Store>, lease: &LeaseRef, inside: &AtomicUsize, last: &AtomicU64) -> LockOutcome {
+    let mut times = 0;
+    loop {
+        let outcome = take_by(store, lease, LOCK).await;
+        if let LockOutcome::Held { token, .. } = outcome {
+            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "another has it");
+            let before = last.swap(token, Ordering::SeqCst);
+            assert!(token > before, "{token} follows {before}");
+            tokio::task::yield_now().await;
+            inside.fetch_sub(1, Ordering::SeqCst);
+            assert!(store.release_lock(lease, LOCK).await.expect("the store answers"));
+            times += 1;
+            if times == 10 {
+                return outcome;
+            }
+        }
+        tokio::task::yield_now().await;
     }
 }
 

@@ -33,8 +33,8 @@ pub(crate) async fn release_lock(s: &Session<'_>, lease: &LeaseRef, name: &str) 
     Ok(s.execute(Q::LockRelease, &[&name, &lease.id.as_uuid(), &lease.fence.as_uuid()]).await? > 0)
 }
 
-/// Deletes the rows of locks that nobody has held for long, at most so many.
-pub(super) async fn prune_locks(s: &Session<'_>, most: usize) -> Result<(), Fault> {
-    s.execute(Q::LockPrune, &[&s.now, &LOCK_KEPT_MS, &limit(most)]).await?;
-    Ok(())
+/// Deletes the rows of locks that nobody has held for long, at most so many; whether that was less than there may be.
+pub(crate) async fn prune_locks(s: &Session<'_>, most: usize) -> Result<bool, Fault> {
+    let pruned = s.execute(Q::LockPrune, &[&s.now, &LOCK_KEPT_MS, &limit(most)]).await?;
+    Ok(usize::try_from(pruned).is_ok_and(|pruned| pruned >= most))
 }

@@ -8,7 +8,6 @@ use gristmill_core::kit::watch::{Beat, Watch};
 use gristmill_core::{Ending, Place, Points, TaskId, Timestamp};
 
 use super::ended::{Unstarted, Waited, end_attempt, end_unstarted};
-use super::lock::prune_locks;
 use super::place::{came, place_of};
 use super::schedule::prune_ticks;
 use super::taken::Taken;
@@ -241,7 +240,6 @@ pub(crate) async fn fill_labels(s: &mut Session<'_>) -> Result<(), Fault> {
 /// Deletes what is kept no longer.
 pub(crate) async fn prune(s: &mut Session<'_>, most: usize) -> Result<usize, Fault> {
     s.execute(Q::WorkerPrune, &[&s.now, &WORKER_KEPT_MS]).await?;
-    prune_locks(s, most).await?;
     let pruned = s.row(Q::Prune, &[&s.now, &limit(most)]).await?.map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
     let tasks = usize::try_from(pruned).unwrap_or_default();
     s.execute(Q::WorkflowPrune, &[&s.now, &limit(most)]).await?;

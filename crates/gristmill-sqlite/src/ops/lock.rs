@@ -60,9 +60,8 @@ pub(crate) fn release_lock(tx: &mut Tx<'_>, lease: &LeaseRef, name: &str) -> Res
     Ok(tx.conn.prepare_cached(sql::LOCK_RELEASE)?.execute(params![name, key, mark(lease.id, lease.fence)])? > 0)
 }
 
-/// Deletes the rows of locks that nobody has held for long, at most so many.
-pub(super) fn prune(tx: &Tx<'_>, limit: usize) -> Result<(), Fault> {
+/// Deletes the rows of locks that nobody has held for long, at most so many. Returns how many.
+pub(crate) fn prune_locks(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
     let until = tx.now.as_millis().saturating_sub(LOCK_KEPT_MS);
-    tx.conn.prepare_cached(sql::LOCK_PRUNE)?.execute(params![until, count(limit)])?;
-    Ok(())
+    Ok(tx.conn.prepare_cached(sql::LOCK_PRUNE)?.execute(params![until, count(limit)])?)
 }

@@ -30,7 +30,7 @@ pub(crate) use claim::claim;
 pub(crate) use durable::rows_of_event;
 pub(crate) use durable::{checkpoint, resume_task, send_event};
 pub(crate) use enqueue::enqueue;
-pub(crate) use lock::{Looked, look_at_lock, release_lock, take_lock};
+pub(crate) use lock::{Looked, look_at_lock, prune_locks, release_lock, take_lock};
 pub(crate) use place::{Lasts, entry};
 pub(crate) use release::{admit, unblock};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]

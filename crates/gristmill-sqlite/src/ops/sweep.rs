@@ -12,7 +12,6 @@ use super::durable;
 use super::ended::end_unstarted;
 use super::facts::facts;
 use super::label;
-use super::lock;
 use super::place::place;
 use super::schedule::prune_ticks;
 use super::settle::{finish, take_lease};
@@ -79,7 +78,6 @@ fn next_due(tx: &mut Tx<'_>, is_spent: bool) -> Result<Option<Duration>, Fault> 
 pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
     let conn = tx.conn;
     conn.prepare_cached(sql::WORKER_PRUNE)?.execute([tx.now.as_millis().saturating_sub(WORKER_KEPT_MS)])?;
-    lock::prune(tx, limit)?;
     let is_retried = conn.prepare_cached(sql::STEP_RETRIED)?.exists([])?;
     let over = if is_retried { sql::OUTCOME_OVER_UNHELD } else { sql::OUTCOME_OVER };
     let over: Vec<i64> = column(conn, over, tx.now.as_millis(), limit)?;

@@ -22,6 +22,7 @@ mod forms;
 mod hooks;
 mod kit;
 mod lanes;
+mod locks;
 mod macros;
 mod middleware;
 mod overdue;
