@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gristmill::client::CallError;
-use gristmill::core::{Claim, LockOutcome, Source, Wanted, WorkerSpec};
+use gristmill::core::{Claim, LockOutcome, Wanted, WorkerSpec};
 use gristmill::error::{FailureReason, LeaseLost, LockHeld};
 use gristmill::record::State;
 use gristmill::testing::Harness;
@@ -149,6 +149,42 @@ async fn who_waits_ends_with_his_attempt() {
     probe.open();
     within(holder.result()).await.unwrap();
     worker.stop().await;
+}
+
+#[task(name = "long")]
+async fn long(cx: &Context<Probe>, releases: bool) -> Result<()> {
+    let lock = cx.lock("a").await?;
+    cx.state.saw("holds a");
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    if releases {
+        lock.release().await?;
+        tokio::time::sleep(Duration::from_secs(100)).await;
+    }
+    Ok(())
+}
+
+#[task(name = "next")]
+async fn next(cx: &Context<Probe>) -> Result<u64> {
+    let since = tokio::time::Instant::now();
+    cx.state.saw("waits");
+    cx.lock("a").await?;
+    Ok(since.elapsed().as_millis() as u64)
+}
+
+/// The clock goes on when nobody has anything to do, so that who asks again by itself is up to a second late.
+#[tokio::test(start_paused = true)]
+async fn who_waits_in_the_same_process_is_told_at_once() {
+    for releases in [true, false] {
+        let probe = Probe::default();
+        let client = in_memory(App::new(probe.clone()).register::<Long>().register::<Next>()).await;
+        let worker = client.worker().queue("default", 2).start().await.unwrap();
+        let holder = client.enqueue(Long { releases }).await.unwrap();
+        probe.until_seen("holds a").await;
+        let waited = client.enqueue(Next {}).await.unwrap().result().await.unwrap();
+        assert!((99_000..100_100).contains(&waited), "{waited} ms, of a hundred seconds");
+        holder.result().await.unwrap();
+        worker.stop().await;
+    }
 }
 
 #[task(name = "several")]
