@@ -30,6 +30,8 @@ max_crashes = 1000
 backoff = "10ms"
 "#;
 
+/// A file of which it is soon told that somebody else writes it.
+const IMPATIENT: &str = "sqlite:gristmill.db?busy_timeout=1s";
 const WORKER: &[&str] = &["--queues", "default=4", "--lease", "300ms"];
 
 /// A line of the record: what, which lock, which token, which task.
@@ -54,7 +56,7 @@ fn record(sandbox: &Sandbox) -> Vec<Line> {
 
 #[test]
 fn no_two_hold_a_lock_at_once_whoever_is_killed_or_paused() {
-    is_held_by_one(Sandbox::new(TALLY));
+    is_held_by_one(Sandbox::new(TALLY).env("GRISTMILL_STORE", IMPATIENT));
 }
 
 #[test]
@@ -75,7 +77,7 @@ fn is_held_by_one(sandbox: Sandbox) {
         let victim = workers.remove(0);
         if kill % 2 == 1 {
             // It wakes up when others have what it held, and its commands go on meanwhile.
-            victim.signal(Signal::STOP);
+            pause(&sandbox, &victim);
             paused.push(victim);
         } else {
             victim.signal(Signal::KILL);
@@ -113,9 +115,21 @@ fn is_held_by_one(sandbox: Sandbox) {
     sandbox.ok(&["doctor"]);
 }
 
+/// Stops a process, but not in the middle of a write, within which nobody else could write to its file for as long.
+fn pause(sandbox: &Sandbox, worker: &Worker) {
+    until("it is stopped between two writes", || {
+        worker.signal(Signal::STOP);
+        let writes = sandbox.run(&["queues", "pause", "nobody"]).code == Some(0);
+        if !writes {
+            worker.signal(Signal::CONT);
+        }
+        writes
+    });
+}
+
 #[test]
 fn a_holder_that_was_paused_is_refused_by_its_token() {
-    is_refused(Sandbox::new(TALLY));
+    is_refused(Sandbox::new(TALLY).env("GRISTMILL_STORE", IMPATIENT));
 }
 
 #[test]
@@ -153,7 +167,7 @@ fn is_refused(sandbox: Sandbox) {
     until("why says so, too", || sandbox.ok(&["tasks", "why", &waiter]).contains(&says));
 
     // Others take over what a paused worker held, the lock included.
-    paused.signal(Signal::STOP);
+    pause(&sandbox, &paused);
     let other = sandbox.worker(WORKER);
     let second = sandbox.until_state(&holder, "succeeded");
     let first = sandbox.until_state(&waiter, "succeeded");
