@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_variables, reason = "a page shows pieces, not programs")]
 
 mod limits;
+mod locks;
 mod middleware;
 mod routing;
 mod schedules;

@@ -8,8 +8,8 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    bench, completions, config, dev, enqueue, events, init, limits, migrate, names, queues, schedules, tasks, worker, workers,
-    workflows,
+    bench, completions, config, dev, enqueue, events, init, limits, locks, migrate, names, queues, schedules, tasks, worker,
+    workers, workflows,
 };
 use crate::output::Format;
 use crate::{synonyms, visible};
@@ -84,6 +84,9 @@ pub(crate) enum Command {
     /// Send the events that tasks await, and list them
     #[command(subcommand)]
     Events(events::Args),
+    /// List the locks that running tasks hold
+    #[command(subcommand)]
+    Locks(locks::Args),
     /// List, show, make, edit, pause, resume, reset, run and delete schedules
     #[command(subcommand)]
     Schedules(schedules::Args),

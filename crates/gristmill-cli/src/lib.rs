@@ -23,7 +23,8 @@
 //! that is tried again by the task's backoff, unless it is one of `fail_on`, and so is death by a signal. A program that
 //! can't be started fails without another attempt. Lines on standard error are kept as the attempt's log, and their end
 //! goes into the failure's message. The environment is empty but for the allowed names, what `set_env` sets, and
-//! `GRISTMILL_TASK_ID`, `GRISTMILL_TASK_NAME`, `GRISTMILL_ATTEMPT` and `GRISTMILL_FENCE`. A command and everything that it started is killed when its attempt ends: by its own end, by a
+//! `GRISTMILL_TASK_ID`, `GRISTMILL_TASK_NAME`, `GRISTMILL_ATTEMPT` and `GRISTMILL_FENCE`; with a `lock` also `GRISTMILL_LOCK` and
+//! `GRISTMILL_LOCK_TOKEN`. A command and everything that it started is killed when its attempt ends: by its own end, by a
 //! timeout, by a cancellation, or by the death of the worker. Under systemd, set `KillMode=mixed`, so that a stop signals
 //! the worker alone and the commands get their grace period.
 //!
@@ -58,7 +59,7 @@ use gristmill::App;
 use crate::cli::{Cli, Command};
 use crate::commands::{
     beat, bench, completions, config as config_command, dev, doctor, enqueue, events, init, kinds as kinds_command, limits,
-    migrate, names, queues, schedules, tasks, worker, workers, workflows,
+    locks, migrate, names, queues, schedules, tasks, worker, workers, workflows,
 };
 use crate::connect::Session;
 use crate::exit::CliError;
@@ -138,6 +139,7 @@ fn dispatch<S: Send + Sync + 'static>(app: App<S>, mut cli: Cli, out: &Out) -> R
             Command::Tasks(args) => tasks::run(args, session, out).await,
             Command::Workflows(args) => workflows::run(args, session, out).await,
             Command::Events(args) => events::run(args, session, out).await,
+            Command::Locks(args) => locks::run(args, session, out).await,
             Command::Queues(args) => queues::run(args, session, out).await,
             Command::Limits(args) => limits::run(args, session, out).await,
             Command::Workers(args) => workers::run(args, session, out).await,

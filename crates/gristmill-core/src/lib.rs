@@ -22,6 +22,7 @@ mod kind;
 pub mod kit;
 mod lease;
 pub mod limits;
+mod lock;
 mod place;
 pub mod query;
 mod schedule;
@@ -54,6 +55,7 @@ pub use id::{Fence, TaskId, WorkerId, WorkflowId};
 pub use kind::{Ack, KindSpec, OnError, Oversize, Policy, Retention};
 pub use lease::{LeaseKey, LeaseRef};
 pub use limits::{InvalidInput, Limits};
+pub use lock::{LOCK_KEPT_MS, LockHolder, LockInfo, LockOutcome, check_lock, too_many_locks};
 pub use place::{Flags, Hold, Place, Standing, place};
 pub use query::{Query, QueryError};
 pub use schedule::{

@@ -62,6 +62,8 @@ pub const RESULTS_BYTES_MAX: usize = 1024 * 1024;
 pub const MEMORIES_MAX: usize = 10_000;
 /// The most bytes that a task remembers of them.
 pub const MEMORIES_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The most locks that one attempt holds at once.
+pub const LOCKS_MAX: usize = 100;
 
 /// The configurable limits, in bytes. `Limits::default()` is what an application has that says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +113,7 @@ impl InvalidInput {
     }
 }
 
-/// Checks the name of a task type, queue, tag or header.
+/// Checks the name of a task type, queue, tag, header or lock.
 ///
 /// # Errors
 /// If it is empty, longer than [`NAME_BYTES_MAX`], or holds control characters (they would forge log lines and tables).

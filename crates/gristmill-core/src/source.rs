@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use crate::durable::{Checkpoint, Memories};
 use crate::workflow::Member;
 use crate::{
-    Fence, KindSpec, LeaseRef, Mark, Progress, Settled, Settlement, StoreError, StoreErrorKind, TaskId, TaskMeta, TaskRecord,
-    Timestamp, WorkerId, WorkflowId,
+    Fence, KindSpec, LeaseRef, LockOutcome, Mark, Progress, Settled, Settlement, StoreError, StoreErrorKind, TaskId, TaskMeta,
+    TaskRecord, Timestamp, WorkerId, WorkflowId,
 };
 
 /// What a worker needs: batches of tasks to run, and a place to report to. Stores implement it, and brokers can.
@@ -220,6 +220,32 @@ pub trait Source: Send + Sync + 'static {
     /// written then. If the store can't be written; a repetition is safe as long as the attempt goes on.
     async fn checkpoint(&self, _checkpoint: Checkpoint) -> Result<Settled, StoreError> {
         Err(StoreError::new(StoreErrorKind::Invalid, "what hands out this task keeps no durable steps; run it from a store"))
+    }
+
+    /// Takes a lock for a running attempt, on its fence. Nobody waits here: whoever wants to, asks again.
+    ///
+    /// It is the attempt's for as long as its lease stands, whatever that ends: its settlement, a checkpoint that suspends it, a release by hand,
+    /// a rescue from a worker that is dead. So the worker's heartbeat keeps it, it is free in the moment in which the attempt's end is
+    /// committed, and it never runs out beside a handler that runs. An attempt that asks for what it holds is given the same token, which makes
+    /// a repetition safe. A token is larger than those of all who held a lock of this name before.
+    ///
+    /// By default refused, as nothing is kept.
+    ///
+    /// # Errors
+    /// `Invalid` if the name is [none](crate::check_lock), or the attempt holds [`LOCKS_MAX`](crate::limits::LOCKS_MAX) others. If the store
+    /// can't be written.
+    async fn take_lock(&self, _lease: &LeaseRef, _name: &str) -> Result<LockOutcome, StoreError> {
+        Err(StoreError::new(StoreErrorKind::Invalid, "what hands out this task keeps no locks; run it from a store"))
+    }
+
+    /// Lets go of a lock before the attempt ends. False if it was not this attempt's, or no longer: then nothing changes, whoever holds it.
+    ///
+    /// By default nothing is held.
+    ///
+    /// # Errors
+    /// If the store can't be written; a repetition is safe, and says false if the first time did it.
+    async fn release_lock(&self, _lease: &LeaseRef, _name: &str) -> Result<bool, StoreError> {
+        Ok(false)
     }
 
     /// Resolves when what is waited for may have happened, and at the latest after `timeout`. May resolve early and for

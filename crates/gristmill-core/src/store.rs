@@ -8,8 +8,8 @@ use crate::concurrency::KeyLimits;
 use crate::durable::Durable;
 use crate::workflow::Workflows;
 use crate::{
-    Changes, Cursor, Filter, KindSpec, Mark, NewTask, Page, Policy, Schedules, Source, State, StoreError, TaskId, TaskRecord,
-    Timestamp, WorkerId,
+    Changes, Cursor, Filter, KindSpec, LockInfo, Mark, NewTask, Page, Policy, Schedules, Source, State, StoreError, TaskId,
+    TaskRecord, Timestamp, WorkerId,
 };
 
 /// What clients and operators need of a store, beside what workers do ([`Source`]), beats ([`Schedules`]), workflows
@@ -156,6 +156,19 @@ pub trait Store: Source + Schedules + Workflows + Durable + KeyLimits {
     /// # Errors
     /// If the store can't be read.
     async fn workers(&self) -> Result<Vec<WorkerInfo>, StoreError>;
+
+    /// Locks that are held and whose names begin so, in the order of the names and from behind `after` on; at most `limit` or
+    /// [`PAGE_ITEMS_MAX`](crate::limits::PAGE_ITEMS_MAX). What a dead worker's attempts hold is among them until they are rescued.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn locks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<LockInfo>, StoreError>;
+
+    /// The locks that the running attempt of a task holds, by name.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    async fn locks_of(&self, id: TaskId) -> Result<Vec<LockInfo>, StoreError>;
 
     /// All task types that were ever declared or enqueued, by name.
     ///

@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::concurrency::Standby;
 use crate::durable::Memory;
 use crate::workflow::{Role, StepWord, WorkflowRecord, WorkflowState, waits_for};
-use crate::{AttemptState, Drain, Membership, QueueInfo, State, TaskId, TaskRecord, Timestamp, WorkerInfo, WorkflowId};
+use crate::{AttemptState, Drain, LockInfo, Membership, QueueInfo, State, TaskId, TaskRecord, Timestamp, WorkerInfo, WorkflowId};
 
-/// So many steps are named in a text; all of them are in its JSON.
+/// So many steps or locks are named in a text; all of them are in its JSON.
 const STEPS_TOLD: usize = 5;
 
 /// Why a task does not run now, or that it does: all that stands in its way, what it waits for first being first.
@@ -48,6 +48,9 @@ pub enum Reason {
         since: Option<Timestamp>,
         /// Whether somebody has asked it to end.
         cancel_requested: bool,
+        /// The locks that it holds, by name.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        locks: Vec<String>,
     },
     /// The worker that had it lives no more.
     WorkerLost {
@@ -97,6 +100,9 @@ pub enum Reason {
         at: Timestamp,
         /// How the attempt before ended, after which it is due again; `None` if it waits for its first.
         after: Option<AttemptState>,
+        /// What its handler said of it, if that is why it is run again later: who has the lock that it wants, say.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        because: Option<String>,
     },
     /// Its handler sleeps.
     Sleeps {
@@ -187,12 +193,12 @@ pub struct WhyMember<'a> {
 }
 
 impl Why {
-    /// What a task waits for, by what is known of it, of its workflow if it has one, of what it remembers if it is scheduled, of where it waits for slots, of the queues, and
+    /// What a task waits for, by what is known of it, of its workflow if it has one, of what it remembers if it is scheduled, of the queues, and
     /// of the workers. All this is not of one moment: what moves meanwhile may be told as it was.
     pub fn of(
         task: &TaskRecord,
         member: Option<WhyMember<'_>>,
-        (memories, standby): (&[Memory], Option<&Standby>),
+        memories: &[Memory],
         queues: &[QueueInfo],
         workers: &[WorkerInfo],
     ) -> Self {
@@ -217,6 +223,7 @@ impl Why {
                         worker,
                         since: attempt.and_then(|attempt| attempt.started_at),
                         cancel_requested: task.cancel_requested,
+                        locks: Vec::new(),
                     },
                 });
             }
@@ -227,10 +234,12 @@ impl Why {
             State::Scheduled => {
                 reasons = waits::reasons(task, memories);
                 if reasons.is_empty() {
-                    reasons.push(Reason::Due { at: task.run_at, after: last.map(|attempt| attempt.state) });
+                    let snoozed = last.filter(|attempt| attempt.state == AttemptState::Snoozed);
+                    let because = snoozed.and_then(|attempt| Some(attempt.error.as_ref()?.message.clone()));
+                    reasons.push(Reason::Due { at: task.run_at, after: last.map(|attempt| attempt.state), because });
                 }
             }
-            State::Waiting => reasons.push(Reason::Limited { standby: standby.cloned() }),
+            State::Waiting => reasons.push(Reason::Limited { standby: None }),
             State::Ready => {}
         }
         if !task.state.is_final() && task.state != State::Running {
@@ -243,6 +252,28 @@ impl Why {
             reasons.push(turn(task, here, workers));
         }
         Self { id: task.id, state: task.state, reasons }
+    }
+
+    /// The same with the locks that its running attempt holds.
+    #[must_use]
+    pub fn with_locks(mut self, held: Vec<LockInfo>) -> Self {
+        for reason in &mut self.reasons {
+            if let Reason::Running { locks, .. } = reason {
+                *locks = held.iter().map(|lock| lock.name.clone()).collect();
+            }
+        }
+        self
+    }
+
+    /// The same with the line of a key in which it waits.
+    #[must_use]
+    pub fn with_standby(mut self, stands_by: Option<Standby>) -> Self {
+        for reason in &mut self.reasons {
+            if let Reason::Limited { standby } = reason {
+                standby.clone_from(&stands_by);
+            }
+        }
+        self
     }
 }
 
@@ -324,11 +355,20 @@ impl fmt::Display for Reason {
                 at.map_or(Ok(()), |at| write!(f, ", {at}"))?;
                 f.write_str("); `tasks retry` runs it again")
             }
-            Self::Running { worker, since, cancel_requested } => {
+            Self::Running { worker, since, cancel_requested, locks } => {
                 f.write_str("it runs")?;
                 worker.as_ref().map_or(Ok(()), |worker| write!(f, " on {worker}"))?;
                 since.map_or(Ok(()), |since| write!(f, " since {since}"))?;
-                f.write_str(if *cancel_requested { ", and was asked to end" } else { "" })
+                f.write_str(if *cancel_requested { ", and was asked to end" } else { "" })?;
+                if locks.is_empty() {
+                    return Ok(());
+                }
+                let named: Vec<_> = locks.iter().take(STEPS_TOLD).map(|lock| format!("`{lock}`")).collect();
+                let more = match locks.len() - named.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                write!(f, "; it holds the {} {}{more}", if locks.len() == 1 { "lock" } else { "locks" }, named.join(", "))
             }
             Self::WorkerLost { worker } => {
                 write!(f, "its worker {worker} lives no more; any other worker takes the task over within moments")
@@ -363,14 +403,16 @@ impl fmt::Display for Reason {
                 write!(f, "its step `{step}` was skipped, as the step `{after}` {ended}")?;
                 task.map_or(Ok(()), |task| write!(f, "; `tasks show {task}` tells of a task of that"))
             }
-            Self::Due { at, after: None } => write!(f, "it is due at {at}; `tasks release` lets it run now"),
-            Self::Due { at, after: Some(after) } => {
+            Self::Due { at, after: None, .. } => write!(f, "it is due at {at}; `tasks release` lets it run now"),
+            Self::Due { at, after: Some(after), because } => {
                 let after = match after {
                     AttemptState::Snoozed => "its handler asked to be run again later",
                     AttemptState::Crashed => "its last attempt took its worker down",
                     _ => "its last attempt failed",
                 };
-                write!(f, "{after}, and the next is due at {at}; `tasks release` lets it run now")
+                write!(f, "{after}")?;
+                because.as_ref().map_or(Ok(()), |because| write!(f, " ({because})"))?;
+                write!(f, ", and the next is due at {at}; `tasks release` lets it run now")
             }
             Self::Sleeps { position, until } => write!(f, "it sleeps as its step {} until {until}", nth(*position)),
             Self::AwaitsEvent { position, event, until } => {
@@ -543,7 +585,7 @@ mod tests {
     }
 
     fn texts(task: &TaskRecord, queue: QueueInfo, workers: &[WorkerInfo]) -> String {
-        Why::of(task, None, (&[], None), &[queue], workers).reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join(" | ")
+        Why::of(task, None, &[], &[queue], workers).reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join(" | ")
     }
 
     #[test]
@@ -592,7 +634,8 @@ mod tests {
         let task = task(State::Waiting);
         let standby = |before, cost, holders| Standby { key: "openstack:7".to_owned(), cost, limit: 4, used: 4, before, holders };
         let here = [worker(true, "mail", "mail.send")];
-        let why = |standby: Option<&Standby>| Why::of(&task, None, (&[], standby), &[queue(false, 1, 0)], &here);
+        let why =
+            |standby: Option<&Standby>| Why::of(&task, None, &[], &[queue(false, 1, 0)], &here).with_standby(standby.cloned());
         let told = |standby: Option<&Standby>| why(standby).reasons[0].to_string();
         assert_eq!(told(None), "it waits for a slot of its limit");
         assert_eq!(
@@ -617,7 +660,7 @@ mod tests {
         let json = serde_json::to_value(Why::of(
             &task(State::Ready),
             None,
-            (&[], None),
+            &[],
             &[queue(true, 1, 0)],
             &[worker(true, "mail", "mail.send")],
         ));
@@ -661,7 +704,7 @@ mod tests {
             steps: specs.into_iter().zip(states).map(|(spec, state)| step(spec, state)).collect(),
         };
         let member = WhyMember { workflow: &workflow, culprit: Some(task.id) };
-        Why::of(&task, Some(member), (&[], None), &[queue(false, 1, 0)], &[worker(true, "mail", "mail.send")]).reasons
+        Why::of(&task, Some(member), &[], &[queue(false, 1, 0)], &[worker(true, "mail", "mail.send")]).reasons
     }
 
     #[test]
@@ -721,7 +764,7 @@ mod tests {
         let memory = |position, kept| Memory { position, name: "n".to_owned(), occurrence: 0, kept };
         let said = |run_at: Timestamp, memories: &[Memory]| {
             let task = after(AttemptState::Failed, TaskRecord { run_at, ..task(State::Scheduled) });
-            let why = Why::of(&task, None, (memories, None), &[queue(false, 1, 0)], &[worker(true, "mail", "mail.send")]);
+            let why = Why::of(&task, None, memories, &[queue(false, 1, 0)], &[worker(true, "mail", "mail.send")]);
             why.reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join(" | ")
         };
         let then = Timestamp::from_millis(60_000);

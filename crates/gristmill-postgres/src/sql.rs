@@ -149,6 +149,11 @@ queries! {
     ListWaiting "list_waiting" [INT8, INT8, INT8, INT4, INT4_ARRAY];
     LiveTake "live_take" [UUID_ARRAY];
     LockHolders "lock_holders" [TEXT];
+    LockList "lock_list" [TEXT, TEXT, INT8];
+    LockOf "lock_of" [UUID];
+    LockPrune "lock_prune" [INT8, INT8, INT8];
+    LockRelease "lock_release" [TEXT, UUID, UUID];
+    LockTake "lock_take" [INT8, TEXT, UUID, UUID, INT8];
     MemberCount "member_count" [UUID_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID];
     MemberIds "member_ids" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID];
     MemberKept "member_kept" [UUID, INT4, INT8];

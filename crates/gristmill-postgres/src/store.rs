@@ -6,9 +6,9 @@ use gristmill_core::durable::{Checkpoint, Memories};
 use gristmill_core::workflow::Member;
 use gristmill_core::{
     CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, Effects, EnqueueOutcome, Env, Filter, Finding, Fleet,
-    KindInfo, KindSpec, LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled,
-    Settlement, Source, State, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo,
-    WorkerSpec, WorkflowId, async_trait, limits,
+    KindInfo, KindSpec, LeaseRef, LockInfo, LockOutcome, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome,
+    RetryOutcome, Settled, Settlement, Source, State, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord, Wake,
+    WorkerId, WorkerInfo, WorkerSpec, WorkflowId, async_trait, check_lock, limits,
 };
 use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::conn::Connect;
 use crate::effects::Tidings;
 use crate::error::sqlstate;
-use crate::inner::{Inner, Kind, run};
+use crate::inner::{Inner, Kind, TRIES, run};
 use crate::options::PostgresOptions;
 #[cfg(feature = "tokio-postgres")]
 use crate::pool::Pool;
@@ -33,6 +33,9 @@ pub struct PostgresStore {
     #[cfg(feature = "tokio-postgres")]
     handlers: Pool,
 }
+
+/// So many times does a prune delete what is left of locks, as much each time as of tasks.
+const LOCKS_PRUNED: usize = 20;
 
 /// How long a handler waits for a server that is away, once it is its turn.
 #[cfg(feature = "tokio-postgres")]
@@ -287,6 +290,13 @@ impl Source for PostgresStore {
         self.inner.thin_days().await;
         self.inner.build_indexes();
         self.inner.bury_memories(limit).await?;
+        // They are no tasks, and come in any number.
+        for _ in 0..LOCKS_PRUNED {
+            let is_more: Result<bool, StoreError> = run!(&self.inner, pool, Kind::Single, s => ops::prune_locks(&s, limit));
+            if !is_more? {
+                break;
+            }
+        }
         run!(&self.inner, pool, Kind::Single, s => ops::prune(&mut s, limit))
     }
 
@@ -309,6 +319,25 @@ impl Source for PostgresStore {
 
     async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<Settled, StoreError> {
         self.inner.checkpoint(checkpoint).await
+    }
+
+    async fn take_lock(&self, lease: &LeaseRef, name: &str) -> Result<LockOutcome, StoreError> {
+        check_lock(name)?;
+        for _ in 0..TRIES {
+            let taken: Result<_, StoreError> = run!(&self.inner, pool, Kind::Single, s => ops::take_lock(&s, lease, name));
+            if let Some(outcome) = taken? {
+                return Ok(outcome);
+            }
+        }
+        let message = format!("others take and release the lock `{name}` so fast that nobody can tell who has it; ask again");
+        Err(StoreError::new(StoreErrorKind::Busy, message))
+    }
+
+    async fn release_lock(&self, lease: &LeaseRef, name: &str) -> Result<bool, StoreError> {
+        if check_lock(name).is_err() {
+            return Ok(false);
+        }
+        run!(&self.inner, pool, Kind::Single, s => ops::release_lock(&s, lease, name))
     }
 
     async fn wait(&self, wake: Wake, timeout: Duration) {
@@ -452,6 +481,19 @@ impl Store for PostgresStore {
 
     async fn workers(&self) -> Result<Vec<WorkerInfo>, StoreError> {
         run!(&self.inner, reads, Kind::Single, s => view::workers(&mut s))
+    }
+
+    async fn locks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<LockInfo>, StoreError> {
+        let after = after.unwrap_or_default();
+        if prefix.contains('\0') || after.contains('\0') {
+            // No name has one, and PostgreSQL takes no such text.
+            return Ok(Vec::new());
+        }
+        run!(&self.inner, reads, Kind::Single, s => view::locks(&mut s, prefix, after, limit))
+    }
+
+    async fn locks_of(&self, id: TaskId) -> Result<Vec<LockInfo>, StoreError> {
+        run!(&self.inner, reads, Kind::Single, s => view::locks_of(&mut s, id))
     }
 
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {

@@ -9,9 +9,9 @@ use gristmill_core::durable::{Checkpoint, Memories};
 use gristmill_core::workflow::Member;
 use gristmill_core::{
     CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec,
-    LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Signals,
-    Source, State, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec,
-    WorkflowId, async_trait, limits,
+    LeaseRef, LockInfo, LockOutcome, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled,
+    Settlement, Signals, Source, State, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo,
+    WorkerSpec, WorkflowId, async_trait, check_lock, limits,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
@@ -25,6 +25,8 @@ use crate::{check, migrate, open, ops, sql, view};
 
 /// Connections kept for [`SqliteStore::transaction`] and [`SqliteStore::lend`].
 const SPARE_MAX: usize = 2;
+/// So many times does a prune delete what is left of locks, as much each time as of tasks.
+const LOCKS_PRUNED: usize = 20;
 
 /// A store in one SQLite file.
 ///
@@ -282,6 +284,12 @@ impl Source for SqliteStore {
     }
 
     async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
+        // Each in a transaction of its own, so that others write in between. They are no tasks, and come in any number.
+        for _ in 0..LOCKS_PRUNED {
+            if self.write(limit, move |tx| ops::prune_locks(tx, limit)).await? < limit {
+                break;
+            }
+        }
         self.write(limit, move |tx| ops::prune(tx, limit)).await
     }
 
@@ -309,6 +317,24 @@ impl Source for SqliteStore {
         let weight = 1 + checkpoint.memories.len() + checkpoint.children.len() + workflow;
         // What is refused has left nothing, and is no reason to undo others' work.
         Ok(self.write(weight, move |tx| ops::checkpoint(tx, &checkpoint)).await??)
+    }
+
+    async fn take_lock(&self, lease: &LeaseRef, name: &str) -> Result<LockOutcome, StoreError> {
+        check_lock(name)?;
+        let (lease, name) = (*lease, name.to_owned());
+        let asked = name.clone();
+        // Whoever waits asks again and again, and is to cost those who write nothing.
+        match self.read(move |view| ops::look_at_lock(view.conn, &lease, &asked)).await? {
+            None => Ok(LockOutcome::LeaseLost),
+            Some(ops::Looked::Answer(outcome)) => Ok(outcome),
+            // What is refused has left nothing, and is no reason to undo others' work.
+            Some(ops::Looked::Free { .. }) => self.write(1, move |tx| ops::take_lock(tx, &lease, &name)).await?,
+        }
+    }
+
+    async fn release_lock(&self, lease: &LeaseRef, name: &str) -> Result<bool, StoreError> {
+        let (lease, name) = (*lease, name.to_owned());
+        self.write(1, move |tx| ops::release_lock(tx, &lease, &name)).await
     }
 
     async fn pending(&self, queues: &[String], within: Duration) -> Result<Pending, StoreError> {
@@ -433,6 +459,15 @@ impl Store for SqliteStore {
 
     async fn workers(&self) -> Result<Vec<WorkerInfo>, StoreError> {
         self.read(view::workers).await
+    }
+
+    async fn locks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<LockInfo>, StoreError> {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        self.read(move |view| view::locks(view, &prefix, after.as_deref(), limit)).await
+    }
+
+    async fn locks_of(&self, id: TaskId) -> Result<Vec<LockInfo>, StoreError> {
+        self.read(move |view| view::locks_of(view, id)).await
     }
 
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {

@@ -16,6 +16,7 @@ use crate::core::{
 };
 use crate::durable::{Journal, in_step_of_thread};
 use crate::error::LeaseLost;
+use crate::lock::Locks;
 use crate::middleware::Extensions;
 use crate::runtime::{Ground, Runtime};
 
@@ -56,6 +57,7 @@ pub(crate) struct Attempt {
     pub(crate) extensions: Extensions,
     /// What its task remembers of its durable steps.
     pub(crate) journal: Journal,
+    pub(crate) locks: Locks,
 }
 
 /// What the handler left behind so far.
@@ -155,6 +157,7 @@ impl Attempt {
             threads: OnceLock::new(),
             extensions: Extensions::default(),
             journal: Journal::new(Some(claimed.lease)),
+            locks: Locks::default(),
         }
     }
 
@@ -179,6 +182,11 @@ impl Attempt {
         attempt.lease = None;
         attempt.journal = Journal::new(None);
         attempt
+    }
+
+    /// Whether it runs in its caller, who does nothing else meanwhile, and not in a worker.
+    pub(crate) fn runs_inline(&self) -> bool {
+        self.wake_notes.is_none()
     }
 
     /// What its program knows of tasks.
@@ -338,7 +346,14 @@ impl Attempt {
 
     /// Asks the source whether the claim is still the newest.
     pub(crate) async fn confirm(&self) -> Result<()> {
-        let Some(lease) = self.lease else { return Ok(()) };
+        match self.lease {
+            Some(lease) => self.confirm_by(lease).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same of a claim that is known to the source, wherever the attempt runs.
+    pub(crate) async fn confirm_by(&self, lease: LeaseRef) -> Result<()> {
         let note = Note { lease, logs: None, progress: None };
         match self.ground.source.note(vec![note]).await?.first() {
             Some(true) => Ok(()),

@@ -16,6 +16,7 @@ use crate::{Result, Task, panics};
 
 pub use crate::child::Child;
 pub use crate::from_ref::Stateless;
+pub use crate::lock::{Lock, LockGuard};
 pub use crate::transaction::{SettleIn, Settling};
 
 /// What a handler knows and can do beside its arguments.

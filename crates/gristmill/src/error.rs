@@ -237,6 +237,18 @@ pub struct LeaseLost {
     pub id: TaskId,
 }
 
+/// Another task's attempt has the lock that was asked for; see [`Context::lock`](crate::Context::lock).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the lock `{name}` is held by the task {task}, since {since}")]
+pub struct LockHeld {
+    /// The lock.
+    pub name: String,
+    /// The task whose attempt has it.
+    pub task: TaskId,
+    /// Since when, by the store's clock.
+    pub since: Timestamp,
+}
+
 /// Short forms that say what an error means for the task. Beside every [`std::error::Error`] they take texts, boxed errors, and those
 /// of anyhow and eyre.
 ///

@@ -77,6 +77,7 @@ pub mod error;
 mod from_ref;
 mod handler;
 pub mod hooks;
+mod lock;
 #[cfg(feature = "log-capture")]
 pub mod log_capture;
 pub mod middleware;

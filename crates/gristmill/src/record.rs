@@ -3,6 +3,6 @@
 
 pub use crate::core::json::{AttemptJson, PageJson, TaskJson, TickJson};
 pub use crate::core::{
-    AttemptRecord, AttemptState, Cursor, CursorError, Drain, Filter, KindInfo, Page, Progress, QueueInfo, Reason, State,
-    TaskMeta, TaskRecord, TickOutcome, TickRecord, Why, WorkerId, WorkerInfo,
+    AttemptRecord, AttemptState, Cursor, CursorError, Drain, Filter, KindInfo, LockInfo, Page, Progress, QueueInfo, Reason,
+    State, TaskMeta, TaskRecord, TickOutcome, TickRecord, Why, WorkerId, WorkerInfo,
 };

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use crate::core::{Env, Limits, Source, Store};
 use crate::hooks::Hooks;
+use crate::lock::Bells;
 use crate::middleware::Layers;
 use crate::registry::Registry;
 use crate::routing::Routes;
@@ -23,6 +24,8 @@ pub(crate) struct Runtime {
 pub(crate) struct Ground {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) runtime: Arc<Runtime>,
+    /// For those who wait here for locks.
+    pub(crate) bells: Arc<Bells>,
     /// The source, if it is a store: only for the transactions of handlers.
     store: Option<Arc<dyn Store>>,
 }
@@ -30,11 +33,11 @@ pub(crate) struct Ground {
 impl Ground {
     /// On a source that may be no store.
     pub(crate) fn of_source(source: Arc<dyn Source>, runtime: Arc<Runtime>) -> Self {
-        Self { source, runtime, store: None }
+        Self { source, runtime, bells: Arc::default(), store: None }
     }
 
     pub(crate) fn of_store(store: Arc<dyn Store>, runtime: Arc<Runtime>) -> Self {
-        Self { source: store.clone(), runtime, store: Some(store) }
+        Self { source: store.clone(), runtime, bells: Arc::default(), store: Some(store) }
     }
 
     /// The store in whose database a handler's transaction can be committed together with its settlement.

@@ -151,6 +151,11 @@ impl Show<'_> {
                 http.output
             }
         };
+        let lock = match &task.target {
+            Target::Command(command) => &command.lock,
+            Target::Http(http) => &http.lock,
+        };
+        options.push(("lock", lock.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)));
         options.push(("output", output.as_str().to_owned()));
         let name = &task.spec.name;
         let of = |(key, value): (&str, String)| {

@@ -14,6 +14,7 @@ mod ids;
 pub(crate) mod init;
 pub(crate) mod kinds;
 pub(crate) mod limits;
+pub(crate) mod locks;
 pub(crate) mod migrate;
 pub(crate) mod names;
 pub(crate) mod queues;

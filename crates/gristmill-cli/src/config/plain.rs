@@ -75,6 +75,7 @@ fn example(path: &[String]) -> Option<&'static str> {
         "poll" => "poll = \"500ms\"",
         "memory_limit" => "memory_limit = \"1.5GB\"",
         "memory" => "memory = \"512MB\"",
+        "lock" => "lock = \"tally:{area}\"",
         "args_bytes" | "result_bytes" | "error_bytes" | "log_bytes" => "args_bytes = 262144",
         "children" => "children = 10000",
         "command" => "command = [\"program\", \"argument\"]",

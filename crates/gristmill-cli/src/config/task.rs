@@ -35,6 +35,7 @@ pub(super) struct TaskEntry {
     cwd: Option<PathBuf>,
     fail_on: Option<Vec<u8>>,
     memory: Option<Size>,
+    lock: Option<Template>,
     http: Option<HttpEntry>,
     output: Option<Output>,
     schema: Option<serde_json::Value>,
@@ -98,6 +99,7 @@ impl TaskEntry {
             ("cwd", self.cwd.is_some()),
             ("fail_on", self.fail_on.is_some()),
             ("memory", self.memory.is_some()),
+            ("lock", self.lock.is_some()),
             ("output", self.output.is_some()),
             ("schema", self.schema.is_some()),
         ];
@@ -134,6 +136,7 @@ impl TaskEntry {
                     max_output,
                     fail_on: self.fail_on.take().unwrap_or_default(),
                     memory: self.memory.map(|Size(bytes)| bytes),
+                    lock: self.lock.take(),
                 }))
             }
             (None, Some(http)) => {
@@ -147,7 +150,8 @@ impl TaskEntry {
                 if let Some((key, _)) = set.into_iter().find(|(_, set)| *set) {
                     return Err(place.at(&[key], format!("{key} is for commands; an http target has none")));
                 }
-                http.resolve(self.output.unwrap_or_default(), max_output, place).map(Target::Http)
+                let http = http.resolve(self.output.unwrap_or_default(), max_output, place)?;
+                Ok(Target::Http(Http { lock: self.lock.take(), ..http }))
             }
         }
     }
@@ -240,7 +244,16 @@ impl HttpEntry {
             value.set_sensitive(true);
             headers.insert(key, value);
         }
-        Ok(Http { connections: Default::default(), url, secret, headers, retry_4xx: self.retry_4xx, output, max_output })
+        Ok(Http {
+            connections: Default::default(),
+            url,
+            secret,
+            headers,
+            retry_4xx: self.retry_4xx,
+            lock: None,
+            output,
+            max_output,
+        })
     }
 }
 

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use gristmill::app::{Handler, HandlerFuture};
+use gristmill::context::LockGuard;
+use gristmill::core::Template;
 use gristmill::{Context, Error, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -15,6 +17,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, ChildStdout};
 
 use super::guard::{self, Report};
+use super::lock;
 use super::result::Output;
 
 /// How much of the end of standard error goes into a failure's message.
@@ -45,6 +48,8 @@ pub(crate) struct Command {
     pub(crate) fail_on: Vec<u8>,
     /// The most bytes of address space that it may have.
     pub(crate) memory: Option<u64>,
+    /// What one command at a time holds.
+    pub(crate) lock: Option<Template>,
 }
 
 impl Handler for Command {
@@ -62,7 +67,8 @@ struct Outcome {
 
 impl Command {
     async fn attempt(&self, cx: &Context, args: &str) -> Result<String> {
-        let (mut guard, link) = self.start(cx)?;
+        let lock = lock::take(self.lock.as_ref(), cx, args).await?;
+        let (mut guard, link) = self.start(cx, lock.as_ref())?;
         let mut talk = Talk { link: BufReader::new(link), group: None, done: false };
         let outcome = tokio::select! {
             outcome = self.converse(cx, &mut guard, &mut talk, args) => outcome,
@@ -75,7 +81,7 @@ impl Command {
         self.judge(outcome?)
     }
 
-    fn start(&self, cx: &Context) -> Result<(Child, UnixStream)> {
+    fn start(&self, cx: &Context, lock: Option<&LockGuard>) -> Result<(Child, UnixStream)> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut command = tokio::process::Command::new(own_binary()?);
@@ -83,6 +89,9 @@ impl Command {
         command.envs(self.env.iter().filter_map(|name| Some((name, std::env::var_os(name)?)))).envs(&self.set_env);
         command.env("GRISTMILL_TASK_ID", cx.id().to_string()).env("GRISTMILL_TASK_NAME", cx.name());
         command.env("GRISTMILL_ATTEMPT", cx.attempt().to_string()).env("GRISTMILL_FENCE", cx.fencing_token().to_string());
+        if let Some(lock) = lock {
+            command.env("GRISTMILL_LOCK", lock.name()).env("GRISTMILL_LOCK_TOKEN", lock.token().to_string());
+        }
         if let Some(cwd) = &self.cwd {
             command.current_dir(cwd);
         }

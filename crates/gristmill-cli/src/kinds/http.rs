@@ -5,11 +5,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use gristmill::app::{Handler, HandlerFuture};
-use gristmill::core::Env;
+use gristmill::context::LockGuard;
+use gristmill::core::{Env, Template};
 use gristmill::{Context, Error, Result};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
+use super::lock;
 use super::result::{Output, excerpt};
 use super::signature::Secret;
 
@@ -52,6 +54,8 @@ pub(crate) struct Http {
     pub(crate) headers: HeaderMap,
     /// Whether a refusal of ours (4xx) is tried again; the same request mostly gets the same answer.
     pub(crate) retry_4xx: bool,
+    /// What one request at a time holds.
+    pub(crate) lock: Option<Template>,
     /// What the body of a 2xx answer is.
     pub(crate) output: Output,
     /// The most bytes of a body that are read.
@@ -72,7 +76,8 @@ impl Handler for Http {
 
 impl Http {
     async fn call(&self, cx: &Context, args: &str) -> Result<String> {
-        let response = self.request(cx, args)?.send().await.map_err(|error| self.unreachable(error))?;
+        let lock = lock::take(self.lock.as_ref(), cx, args).await?;
+        let response = self.request(cx, args, lock.as_ref())?.send().await.map_err(|error| self.unreachable(error))?;
         let status = response.status();
         if status.is_success() {
             if self.output == Output::None {
@@ -108,12 +113,15 @@ impl Http {
         Err(Error::retry(refusal))
     }
 
-    fn request(&self, cx: &Context, args: &str) -> Result<RequestBuilder> {
+    fn request(&self, cx: &Context, args: &str, lock: Option<&LockGuard>) -> Result<RequestBuilder> {
         let id = cx.id().to_string();
         let mut headers = self.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert("gristmill-attempt", HeaderValue::from(cx.attempt()));
         headers.insert("gristmill-task-name", header("task name", cx.name())?);
+        if let Some(lock) = lock {
+            headers.insert("gristmill-lock-token", HeaderValue::from(lock.token()));
+        }
         for name in ["gristmill-task-id", "idempotency-key"] {
             headers.insert(name, header(name, &id)?);
         }

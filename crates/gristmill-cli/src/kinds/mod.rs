@@ -3,6 +3,7 @@
 mod command;
 pub(crate) mod guard;
 mod http;
+mod lock;
 mod program;
 mod result;
 mod signature;

@@ -16,6 +16,7 @@ mod enqueue;
 mod http_task;
 mod jsonl;
 mod limits;
+mod locks;
 mod moving;
 mod operate;
 mod pages;

@@ -5,6 +5,7 @@ mod claim;
 mod concurrency;
 mod durable;
 mod enqueue;
+mod locks;
 mod operate;
 mod schedules;
 mod settle;
@@ -29,8 +30,9 @@ use gristmill_core::workflow::{
 };
 use gristmill_core::{
     CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec,
-    LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled, Settlement, Severity,
-    Source, State, Store, StoreError, Swept, TaskId, TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo, WorkerSpec, WorkflowId,
+    LeaseRef, LockInfo, LockOutcome, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled,
+    Settlement, Severity, Source, State, Store, StoreError, Swept, TaskId, TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo,
+    WorkerSpec, WorkflowId,
 };
 
 use signal::Signals;
@@ -168,6 +170,14 @@ impl Source for MemoryStore {
 
     async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<Settled, StoreError> {
         self.run(|tables, now| tables.checkpoint(checkpoint, now))
+    }
+
+    async fn take_lock(&self, lease: &LeaseRef, name: &str) -> Result<LockOutcome, StoreError> {
+        self.run(|tables, now| tables.take_lock(lease, name, now))
+    }
+
+    async fn release_lock(&self, lease: &LeaseRef, name: &str) -> Result<bool, StoreError> {
+        Ok(self.run(|tables, _| tables.release_lock(lease, name)))
     }
 
     async fn wait(&self, wake: Wake, timeout: Duration) {
@@ -341,6 +351,14 @@ impl Store for MemoryStore {
 
     async fn workers(&self) -> Result<Vec<WorkerInfo>, StoreError> {
         Ok(self.run(|tables, now| tables.worker_infos(now)))
+    }
+
+    async fn locks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<LockInfo>, StoreError> {
+        Ok(self.run(|tables, _| tables.locks(prefix, after, limit)))
+    }
+
+    async fn locks_of(&self, id: TaskId) -> Result<Vec<LockInfo>, StoreError> {
+        Ok(self.run(|tables, _| tables.locks_of(id)))
     }
 
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {

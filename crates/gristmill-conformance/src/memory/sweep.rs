@@ -89,6 +89,7 @@ impl Tables {
 
     pub(super) fn prune(&mut self, limit: usize, now: Timestamp) -> usize {
         self.prune_workflows(now);
+        self.prune_locks(now);
         let over = first_until(&self.kept_until, now, limit);
         for seq in &over {
             self.remove(*seq);

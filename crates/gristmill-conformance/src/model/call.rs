@@ -1,7 +1,7 @@
 use std::fmt;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, DeleteOutcome, EnqueueOutcome, Fence, LeaseKey, LeaseRef, NewTask, Note, Pulse,
+    CancelOutcome, Claim, Claimed, DeleteOutcome, EnqueueOutcome, Fence, LeaseKey, LeaseRef, LockOutcome, NewTask, Note, Pulse,
     ReleaseOutcome, RetryOutcome, Settled, Settlement, State, Store, StoreError, StoreErrorKind, Swept, TaskId, WorkerId,
     WorkerSpec,
 };
@@ -36,6 +36,8 @@ pub(super) enum Call {
     /// The lease in the settlement is of no side; the one beside it counts.
     Settle(Vec<(Held, Settlement)>),
     Note(Held, Note),
+    Lock(Held, &'static str),
+    Unlock(Held, &'static str),
     Cancel(Vec<TaskId>),
     Retry(Vec<TaskId>),
     Release(Vec<TaskId>),
@@ -57,6 +59,7 @@ pub(super) enum Answer {
     Claimed(Vec<Claimed>),
     Each(Vec<bool>),
     Settled(Vec<Settled>),
+    Locked(LockOutcome),
     Cancelled(Vec<CancelOutcome>),
     Retried(Vec<RetryOutcome>),
     Released(Vec<ReleaseOutcome>),
@@ -110,6 +113,8 @@ impl Call {
                 Answer::Settled(store.settle(ends.iter().map(on_side).collect()).await?)
             }
             Self::Note(held, note) => Answer::Each(store.note(vec![Note { lease: held.on(side), ..note.clone() }]).await?),
+            Self::Lock(held, name) => Answer::Locked(store.take_lock(&held.on(side), name).await?),
+            Self::Unlock(held, name) => Answer::Each(vec![store.release_lock(&held.on(side), name).await?]),
             Self::Cancel(ids) => Answer::Cancelled(store.cancel(ids).await?),
             Self::Retry(ids) => Answer::Retried(store.retry(ids).await?),
             Self::Release(ids) => Answer::Released(store.release(ids).await?),
@@ -145,6 +150,9 @@ impl fmt::Display for Answer {
             }
             Self::Each(each) => write!(f, "{each:?}"),
             Self::Settled(settled) => write!(f, "{settled:?}"),
+            // How large its tokens are is each store's own affair; that they grow is not: see `Invariants`.
+            Self::Locked(LockOutcome::Held { since, .. }) => write!(f, "held since {since}"),
+            Self::Locked(outcome) => write!(f, "{outcome:?}"),
             Self::Cancelled(outcomes) => write!(f, "{outcomes:?}"),
             Self::Retried(outcomes) => write!(f, "{outcomes:?}"),
             Self::Released(outcomes) => write!(f, "{outcomes:?}"),

@@ -1,8 +1,8 @@
 use std::collections::{HashMap, HashSet};
 
 use gristmill_core::{
-    AttemptState, CancelOutcome, EnqueueOutcome, FailureReason, Fence, ReleaseOutcome, RetryOutcome, Settled, State, TaskId,
-    TaskRecord, Timestamp, WorkerId,
+    AttemptState, CancelOutcome, EnqueueOutcome, FailureReason, Fence, LockOutcome, ReleaseOutcome, RetryOutcome, Settled, State,
+    TaskId, TaskRecord, Timestamp, WorkerId,
 };
 
 use super::call::{Answer, Call};
@@ -19,6 +19,8 @@ pub(super) struct Invariants {
     held: HashMap<TaskId, (WorkerId, Fence)>,
     /// Until when each worker lives.
     alive_until: HashMap<WorkerId, Timestamp>,
+    /// The last token of each lock, and whose it is.
+    tokens: HashMap<&'static str, (u64, (TaskId, Fence))>,
 }
 
 impl Invariants {
@@ -69,6 +71,13 @@ impl Invariants {
                         self.held.remove(&held.id);
                         self.ended.extend(state.is_final().then_some(held.id));
                     }
+                }
+            }
+            (Call::Lock(held, name), Answer::Locked(LockOutcome::Held { token, .. })) => {
+                let holder = (held.id, held.fence);
+                let (last, before) = self.tokens.insert(name, (*token, holder)).unwrap_or((0, holder));
+                if *token < last || (*token == last && holder != before) {
+                    return Err(format!("the lock `{name}` is given with the token {token} after {last}"));
                 }
             }
             (Call::Cancel(ids), Answer::Cancelled(outcomes)) => {

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gristmill_core::{
-    Filter, KindInfo, Pending, Query, QueueInfo, State, Store, StoreError, TaskId, TaskRecord, Timestamp, WorkerInfo,
+    Filter, KindInfo, LockInfo, Pending, Query, QueueInfo, State, Store, StoreError, TaskId, TaskRecord, Timestamp, WorkerInfo,
 };
 
 use super::differ;
@@ -15,6 +15,7 @@ pub(super) struct Seen {
     lists: Vec<(String, Vec<TaskRecord>)>,
     queues: Vec<QueueInfo>,
     workers: Vec<WorkerInfo>,
+    locks: Vec<LockInfo>,
     kinds: Vec<KindInfo>,
     pending: Vec<(&'static str, Pending)>,
 }
@@ -29,6 +30,7 @@ impl Seen {
     pub(super) fn compare(model: &Self, store: &Self) -> Result<(), String> {
         differ("queues", &model.queues, &store.queues)?;
         differ("workers", &model.workers, &store.workers)?;
+        differ("locks", &model.locks, &store.locks)?;
         differ("task types", &model.kinds, &store.kinds)?;
         differ("pending", &model.pending, &store.pending)?;
         for ((id, model), (_, store)) in model.tasks.iter().zip(&store.tasks) {
@@ -57,12 +59,14 @@ impl Seen {
         }
         // Newest first; of those that entered at the same instant, whichever.
         workers.sort_by(|a, b| b.started_at.cmp(&a.started_at).then_with(|| a.id.cmp(&b.id)));
+        // How large its tokens are is each store's own affair.
+        let locks = store.locks("", None, 1_000).await?.into_iter().map(|lock| LockInfo { token: 0, ..lock }).collect();
         let mut pending = Vec::new();
         for queue in NAMES {
             let left = store.pending(&[queue.to_owned()], Duration::from_secs(5)).await?;
             pending.push((queue, Pending { ready: left.ready && swept, ..left }));
         }
-        Ok(Self { tasks, lists, queues, workers, kinds: store.kinds().await?, pending })
+        Ok(Self { tasks, lists, queues, workers, locks, kinds: store.kinds().await?, pending })
     }
 }
 

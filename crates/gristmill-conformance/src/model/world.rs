@@ -76,6 +76,8 @@ impl World {
                 let progress = progress.then(|| Progress { done: 1, message: format!("at {now}"), ..Progress::default() });
                 Call::Note(held, Note { lease: held.on(super::Side::Model), logs, progress })
             }
+            Op::Lock { lease, name } => Call::Lock(self.lease(*lease)?, NAMES[*name]),
+            Op::Unlock { lease, name } => Call::Unlock(self.lease(*lease)?, NAMES[*name]),
             Op::Cancel(tasks) => Call::Cancel(self.some_tasks(tasks)?),
             Op::Retry(tasks) => Call::Retry(self.some_tasks(tasks)?),
             Op::Release(tasks) => Call::Release(self.some_tasks(tasks)?),

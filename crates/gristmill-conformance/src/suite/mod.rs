@@ -18,6 +18,7 @@ pub mod expiry;
 pub mod lease;
 pub mod limits;
 pub mod listing;
+pub mod locks;
 pub mod notes;
 pub mod operators;
 pub mod pause;
@@ -145,6 +146,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         workflows::CHECKS,
         reruns::CHECKS,
         durable::CHECKS,
+        locks::CHECKS,
         stands_still::CHECKS,
     ]
     .into_iter()

@@ -17,9 +17,9 @@ use gristmill_core::workflow::{
 };
 use gristmill_core::{
     Advance, Advanced, CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, DueSchedules, Edit, EnqueueOutcome, Env,
-    Fence, Filter, Finding, KindInfo, KindSpec, Lead, LeaseRef, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo,
-    ReleaseOutcome, RetryOutcome, Schedule, ScheduleEdit, Schedules, Settled, Settlement, Source, State, Store, StoreError,
-    Swept, TaskId, TaskRecord, TickRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, WorkflowId, async_trait,
+    Fence, Filter, Finding, KindInfo, KindSpec, Lead, LeaseRef, LockInfo, LockOutcome, Mark, NewTask, Note, Page, Pending, Pulse,
+    QueueInfo, ReleaseOutcome, RetryOutcome, Schedule, ScheduleEdit, Schedules, Settled, Settlement, Source, State, Store,
+    StoreError, Swept, TaskId, TaskRecord, TickRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, WorkflowId, async_trait,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,19 @@ enum Fault {
     ForgetsSteps,
     KeepsEventsToItself,
     ForgetsWhatOperatorsSet,
+    LetsLocksRunOut,
+    GivesLocksToAll,
+}
+
+#[test]
+fn locks_that_run_out_under_their_holders_are_noticed() {
+    // In random histories few leases last for as long.
+    checked(Fault::LetsLocksRunOut, "locks::heartbeats_keep_a_lock_from_a_busy_contender");
+}
+
+#[test]
+fn locks_that_more_than_one_holds_are_noticed() {
+    noticed(Fault::GivesLocksToAll, "locks::of_many_who_ask_at_once_one_is_given_it");
 }
 
 #[test]
@@ -243,13 +256,14 @@ impl Subject for Fault {
 /// The store in memory, but for one fault.
 struct Broken {
     inner: Arc<MemoryStore>,
+    env: Env,
     fault: Fault,
     fences: Mutex<HashMap<TaskId, Fence>>,
 }
 
 impl Broken {
     fn new(env: Env, fault: Fault) -> Arc<Self> {
-        Arc::new(Self { inner: MemoryStore::new(env), fault, fences: Mutex::default() })
+        Arc::new(Self { inner: MemoryStore::new(env.clone()), env, fault, fences: Mutex::default() })
     }
 
     fn has(&self, fault: Fault) -> bool {
@@ -375,6 +389,21 @@ impl Source for Broken {
             checkpoint.memories.clear();
         }
         self.inner.checkpoint(checkpoint).await
+    }
+
+    async fn take_lock(&self, lease: &LeaseRef, name: &str) -> Result<LockOutcome, StoreError> {
+        let mut outcome = self.inner.take_lock(lease, name).await?;
+        if let LockOutcome::Busy(holder) = outcome {
+            let is_over = self.has(Fault::LetsLocksRunOut) && self.env.now().since(holder.since) > Duration::from_secs(120);
+            if is_over || self.has(Fault::GivesLocksToAll) {
+                outcome = LockOutcome::Held { token: u64::MAX, since: self.env.now() };
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn release_lock(&self, lease: &LeaseRef, name: &str) -> Result<bool, StoreError> {
+        self.inner.release_lock(lease, name).await
     }
 
     async fn wait(&self, wake: Wake, timeout: Duration) {
@@ -627,6 +656,14 @@ impl Store for Broken {
 
     async fn workers(&self) -> Result<Vec<WorkerInfo>, StoreError> {
         self.inner.workers().await
+    }
+
+    async fn locks(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<LockInfo>, StoreError> {
+        self.inner.locks(prefix, after, limit).await
+    }
+
+    async fn locks_of(&self, id: TaskId) -> Result<Vec<LockInfo>, StoreError> {
+        self.inner.locks_of(id).await
     }
 
     async fn kinds(&self) -> Result<Vec<KindInfo>, StoreError> {

@@ -10,6 +10,7 @@ mod ended;
 mod enqueue;
 mod facts;
 mod flow;
+mod lock;
 mod memory;
 mod place;
 mod repair;
@@ -33,6 +34,7 @@ pub(crate) use enqueue::enqueue;
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use enqueue::{check as check_tasks, know};
 pub(crate) use flow::{row_of as step_row, run_of};
+pub(crate) use lock::{prune_locks, release_lock, take_lock};
 pub(crate) use memory::{Checkpointed, bury_memories, check_memories, checkpoint, kept, resume};
 pub(crate) use place::{admit, place_of, unblock};
 pub(crate) use repair::{Due, bury_reports, due, has_to_go_on, look_later, postpone, repair, take_owed};

@@ -14,6 +14,7 @@ mod facts;
 mod history;
 mod label;
 mod lines;
+mod lock;
 mod place;
 mod release;
 mod schedule;
@@ -31,6 +32,7 @@ pub(crate) use concurrency::{Walked, admit_touched, set_limit};
 pub(crate) use durable::rows_of_event;
 pub(crate) use durable::{checkpoint, resume_task, send_event};
 pub(crate) use enqueue::enqueue;
+pub(crate) use lock::{Looked, look_at_lock, prune_locks, release_lock, take_lock};
 pub(crate) use place::{Lasts, entry};
 pub(crate) use release::{admit, unblock};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]

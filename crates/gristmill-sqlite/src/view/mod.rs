@@ -3,6 +3,7 @@
 mod concurrency;
 mod durable;
 mod list;
+mod lock;
 mod overview;
 mod record;
 mod schedule;
@@ -13,6 +14,7 @@ pub(crate) use durable::{
     Lost, Walk, list_events, list_waiters, look_for_lost, lost_waits, memories, memory, of_memory, unreadable,
 };
 pub(crate) use list::{ids_between, list, list_ids};
+pub(crate) use lock::{locks, locks_of};
 pub(crate) use overview::{kinds, pending, queues, workers};
 pub(crate) use record::{are_held, get};
 pub(crate) use schedule::{due_schedules, schedule, schedules, task_states, ticks};

@@ -10,6 +10,7 @@ mod events;
 mod handle;
 mod kinds;
 mod limits;
+mod locks;
 mod many;
 mod queues;
 mod schedule_change;
@@ -36,6 +37,7 @@ pub use events::{Events, SendEvent, Sending};
 pub use handle::{AwaitError, Handle};
 pub use kinds::Kinds;
 pub use limits::KeyLimits;
+pub use locks::Locks;
 pub use many::{EnqueueMany, IntoEnqueue};
 pub use queues::Queues;
 pub use schedule_change::{Changing, ScheduleChange};
@@ -262,6 +264,11 @@ impl Client {
     /// The events that tasks await: send, and look at them and at who waits.
     pub fn events(&self) -> Events<'_> {
         Events::new(self)
+    }
+
+    /// The locks that running attempts hold: look.
+    pub fn locks(&self) -> Locks<'_> {
+        Locks::new(self)
     }
 
     /// The workflows of the store: start, look, cancel, pause, resume.

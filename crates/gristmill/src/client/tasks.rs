@@ -60,12 +60,12 @@ impl<'c> Tasks<'c> {
             State::Scheduled => store.memories(id).await?.kept,
             _ => Vec::new(),
         };
-        let standby = match task.state {
-            State::Waiting => store.stands_by(id).await?,
-            _ => None,
-        };
-        let waits = (&*memories, standby.as_ref());
-        Ok(Some(Why::of(&task, member, waits, &store.queues().await?, &store.workers().await?)))
+        let why = Why::of(&task, member, &memories, &store.queues().await?, &store.workers().await?);
+        Ok(Some(match task.state {
+            State::Running => why.with_locks(store.locks_of(id).await?),
+            State::Waiting => why.with_standby(store.stands_by(id).await?),
+            _ => why,
+        }))
     }
 
     /// The first member that did not end as it had to, of the step with which it began that this one was skipped.

@@ -14,6 +14,7 @@ use crate::core::durable::Checkpoint;
 use crate::core::{Claim, Claimed, Ending, Env, Settled, Settlement, State, StoreError, StoreErrorKind, Wanted, WorkerSpec};
 use crate::durable::Journal;
 use crate::hooks::Notice;
+use crate::lock::Locks;
 use crate::worker::execute::{self, End};
 use crate::worker::suspend;
 
@@ -193,6 +194,7 @@ pub(super) fn unclaimed(client: &Client, claimed: &mut Claimed, remembers: bool)
     attempt.lease = None;
     if !remembers {
         attempt.journal = Journal::new(None);
+        attempt.locks = Locks::alone();
     }
     Arc::new(attempt)
 }

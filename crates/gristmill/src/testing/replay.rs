@@ -7,6 +7,7 @@ use crate::core::durable::{Kept, MISMATCH_AT, Mismatch};
 use crate::core::workflow::references;
 use crate::core::{Claimed, InvalidInput, LeaseKey, LeaseRef, StoreError};
 use crate::durable::{Begin, Journal, Recorded};
+use crate::lock::Locks;
 use crate::worker::execute::{self, End};
 use crate::workflow::NESTED;
 
@@ -87,6 +88,7 @@ impl Harness {
         let mut attempt = execute::prepare(client.ground(), &mut claimed, None);
         attempt.lease = None;
         attempt.journal = Journal::replaying(claimed.lease);
+        attempt.locks = Locks::alone();
         let mut memories = recorded.memories();
         // It is to be seen whether it still stands still.
         memories.kept.retain(|memory| memory.position != MISMATCH_AT);

@@ -23,6 +23,7 @@ mod hooks;
 mod kit;
 mod lanes;
 mod limits;
+mod locks;
 mod macros;
 mod middleware;
 mod overdue;

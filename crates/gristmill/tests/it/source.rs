@@ -48,9 +48,15 @@ async fn settle(cx: &Context<Probe>) -> Result<()> {
     cx.transaction(cx.sqlite()?, async |_| Ok(())).await
 }
 
+#[task(name = "lock_it")]
+async fn lock_it(cx: &Context<Probe>) -> Result<()> {
+    cx.state.saw(cx.lock("a").await.unwrap_err().to_string());
+    Ok(())
+}
+
 fn app(probe: &Probe) -> App<Probe> {
     let app = App::new(probe.clone()).register::<Say>().register::<Twice>().register::<Follow>();
-    app.register::<Linger>().register::<Settle>()
+    app.register::<Linger>().register::<Settle>().register::<LockIt>()
 }
 
 fn publish<T: Task>(broker: &MemoryBroker, env: &Env, task: &T) {
@@ -94,6 +100,16 @@ async fn it_gives_back_what_does_not_end_in_time() {
     assert_eq!(within(worker.ended()).await.succeeded, 1);
     assert_eq!(probe.seen(), ["a 1", "a 1"], "it cost no attempt");
     assert!(broker.is_empty());
+}
+
+#[tokio::test]
+async fn it_keeps_no_locks() {
+    let (probe, env) = (Probe::default(), Env::system());
+    let broker = MemoryBroker::new(env.clone());
+    let worker = app(&probe).worker_on(broker.clone()).unwrap().start().await.unwrap();
+    publish(&broker, &env, &LockIt {});
+    probe.until(|seen| seen.iter().any(|said| said.contains("keeps no locks"))).await;
+    within(worker.stop()).await;
 }
 
 #[tokio::test]
