@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Backoff, limits, parse_duration};
+use crate::{Backoff, Batching, limits, parse_duration};
 
 /// What a task type declares about itself: its name, its arguments, and what holds unless an enqueue says otherwise.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +56,9 @@ pub struct Policy {
     // Not written where it is the default: versions that do not know it refuse it.
     #[serde(skip_serializing_if = "OnError::is_default")]
     pub on_error: OnError,
+    /// How tasks of it are gathered, if its handler takes many in one call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batching>,
     /// Labels that its tasks carry.
     pub tags: Vec<String>,
     /// Log a successful run at debug level only, for routine work that would drown the rest.
@@ -77,6 +80,7 @@ impl Default for Policy {
             retention: Retention::default(),
             large_result: Oversize::Fail,
             on_error: OnError::Rollback,
+            batch: None,
             tags: Vec::new(),
             quiet: false,
         }
@@ -93,6 +97,7 @@ impl Policy {
         check_counts(Some(self.priority), Some(self.max_attempts), Some(self.max_crashes))?;
         check_timeout(self.timeout)?;
         self.backoff.check()?;
+        self.batch.as_ref().map_or(Ok(()), Batching::check)?;
         check_labels("tags", self.tags.iter())
     }
 }

@@ -67,6 +67,7 @@
 
 pub mod app;
 mod attempt;
+pub mod batch;
 pub mod beat;
 mod child;
 pub mod client;
@@ -165,4 +166,9 @@ pub mod __private {
     impl<T: Clone + Debug + Serialize + DeserializeOwned + JsonSchema> Argument for T {}
 
     pub fn is_argument<T: Argument>() {}
+
+    /// The key of a batch, of a text that was checked when the task type was compiled.
+    pub fn template(text: &str) -> Option<crate::options::Template> {
+        text.parse().ok()
+    }
 }

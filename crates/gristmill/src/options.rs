@@ -1,3 +1,3 @@
 //! What a task type, or a single enqueue, may say about how its tasks are run, and the limits on what comes from outside.
 
-pub use crate::core::{Ack, Backoff, KindSpec, Limits, OnError, Oversize, Policy, Retention, parse_duration};
+pub use crate::core::{Ack, Backoff, Batching, KindSpec, Limits, OnError, Oversize, Policy, Retention, Template, parse_duration};

@@ -60,7 +60,11 @@ impl<'c> Tasks<'c> {
             State::Scheduled => store.memories(id).await?.kept,
             _ => Vec::new(),
         };
-        Ok(Some(Why::of(&task, member, &memories, &store.queues().await?, &store.workers().await?)))
+        let mut why = Why::of(&task, member, &memories, &store.queues().await?, &store.workers().await?);
+        if let Some(batching) = self.client.registry().get(&task.kind).and_then(|kind| kind.spec.policy.batch.as_ref()) {
+            why.in_batches(batching);
+        }
+        Ok(Some(why))
     }
 
     /// The first member that did not end as it had to, of the step with which it began that this one was skipped.
