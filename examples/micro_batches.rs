@@ -10,16 +10,23 @@ use gristmill::{App, Error, Result, Task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Stands for a database: the lines of each tenant, and how often it was asked to write.
+/// Stands for a database.
 #[derive(Clone, Default)]
-struct Logs(Arc<Mutex<(BTreeMap<String, Vec<String>>, usize)>>);
+struct Logs(Arc<Mutex<Written>>);
+
+/// The lines of each tenant, and how often it was asked to write.
+#[derive(Clone, Default)]
+struct Written {
+    lines: BTreeMap<String, Vec<String>>,
+    calls: usize,
+}
 
 impl Logs {
     /// One statement, however many lines there are.
     fn insert(&self, tenant: &str, lines: Vec<String>) {
-        let (logs, calls) = &mut *self.0.lock().expect("nothing panics here");
-        logs.entry(tenant.to_owned()).or_default().extend(lines);
-        *calls += 1;
+        let mut written = self.0.lock().expect("nothing panics here");
+        written.lines.entry(tenant.to_owned()).or_default().extend(lines);
+        written.calls += 1;
     }
 }
 
@@ -50,7 +57,7 @@ async fn main() -> Result<()> {
     let client = App::new(logs.clone()).register_batch::<WriteLog>().connect("sqlite:micro_batches.db").await?;
 
     let event = |n: usize| WriteLog {
-        tenant: if n % 5 == 0 { "small" } else { "large" }.to_owned(),
+        tenant: if n.is_multiple_of(5) { "small" } else { "large" }.to_owned(),
         line: if n % 1000 == 7 { String::new() } else { format!("event {n}") },
     };
     for outcome in client.enqueue_many((0..5_000).map(event)).await {
@@ -60,13 +67,13 @@ async fn main() -> Result<()> {
     println!("{report}");
     assert_eq!((report.succeeded, report.failed), (4_995, 5));
 
-    let (written, calls) = &*logs.0.lock().expect("nothing panics here");
-    for (tenant, lines) in written {
+    let Written { lines: written, calls } = logs.0.lock().expect("nothing panics here").clone();
+    for (tenant, lines) in &written {
         println!("{tenant}: {} lines", lines.len());
     }
     println!("5000 events in {calls} calls");
     assert_eq!((written["small"].len(), written["large"].len()), (1_000, 3_995));
-    assert!(*calls <= 20, "many at once: {calls}");
+    assert!(calls <= 20, "many at once: {calls}");
 
     // Each event is a task of its own: the bad ones are found, and nothing else was held up by them.
     let failed = Filter { states: vec![State::Failed], ..Filter::default() };
