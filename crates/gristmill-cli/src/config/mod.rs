@@ -274,7 +274,7 @@ catch_up = "all:5,10m"
             ),
             (
                 "[tasks.a]\ncommand = [\"x\"]\nbatch = { size = 9, wait = \"1s\", keys = \"a\" }",
-                "g.toml:3:33:",
+                "g.toml:3:34:",
                 "did you mean `key`?",
             ),
             ("[tasks.a]\ncommand = [\"x\"]\nbatch = 9", "g.toml:3:9:", "a table belongs"),
