@@ -7,6 +7,7 @@
 //! | `own_transaction_sqlx` | the same with sqlx |
 //! | `transactional_task` | a handler's writes and its settlement commit together |
 //! | `fan_out` | children that are committed with their parent, progress, state, outcomes as values |
+//! | `micro_batches` | a log writer that takes a thousand events in one call, each of which ends by itself |
 //! | `workflow_upload` | a workflow: a task for each upload, one that merges them, what follows, and a failure that is tolerated |
 //! | `workflow_order` | a workflow whose steps are undone when a later one fails |
 //! | `onboarding` | three days of one handler: durable steps, sleeps and an event, with the clock moved |

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unused_variables, reason = "a page shows pieces, not programs")]
 
+mod batches;
 mod limits;
 mod locks;
 mod middleware;

@@ -28,6 +28,8 @@
 //! timeout, by a cancellation, or by the death of the worker. Under systemd, set `KillMode=mixed`, so that a stop signals
 //! the worker alone and the commands get their grace period.
 //!
+//! One that takes many tasks at once (`batch`) gets a JSON list of their arguments and answers with a list, one element for each.
+//!
 //! # Exit codes
 //! | code | meaning |
 //! | --- | --- |

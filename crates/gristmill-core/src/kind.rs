@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::concurrency::Concurrency;
-use crate::{Backoff, limits, parse_duration};
+use crate::{Backoff, Batching, limits, parse_duration};
 
 /// What a task type declares about itself: its name, its arguments, and what holds unless an enqueue says otherwise.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +57,9 @@ pub struct Policy {
     // Not written where it is the default: versions that do not know it refuse it.
     #[serde(skip_serializing_if = "OnError::is_default")]
     pub on_error: OnError,
+    /// How tasks of it are gathered, if its handler takes many in one call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batching>,
     /// Labels that its tasks carry.
     pub tags: Vec<String>,
     /// Log a successful run at debug level only, for routine work that would drown the rest.
@@ -82,6 +85,7 @@ impl Default for Policy {
             retention: Retention::default(),
             large_result: Oversize::Fail,
             on_error: OnError::Rollback,
+            batch: None,
             tags: Vec::new(),
             quiet: false,
             concurrency: Vec::new(),
@@ -100,6 +104,11 @@ impl Policy {
         check_timeout(self.timeout)?;
         self.backoff.check()?;
         Concurrency::check(&self.concurrency)?;
+        self.batch.as_ref().map_or(Ok(()), Batching::check)?;
+        if self.batch.is_some() && self.concurrency.iter().any(|rule| rule.until_ended) {
+            let problem = "gathers many tasks for one call, and a sequence lets one run after the other; take one of them";
+            return Err(limits::InvalidInput::new("batch", problem));
+        }
         check_labels("tags", self.tags.iter())
     }
 }

@@ -6,6 +6,7 @@
 //! `gristmill` and never on this one.
 
 mod backoff;
+mod batching;
 mod changes;
 pub mod concurrency;
 pub mod durable;
@@ -44,6 +45,7 @@ pub mod workflow;
 
 pub use async_trait::async_trait;
 pub use backoff::Backoff;
+pub use batching::Batching;
 pub use changes::{ChangeLog, Changes, Mark};
 pub use effects::{Effects, Points};
 pub use end::{Ended, Follower, Keep, ended, kept_after};

@@ -16,6 +16,10 @@ pub const BATCH_TASKS_MAX: usize = 1_000;
 pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The most bytes of results, logs and enqueued tasks that a worker settles at once, unless one attempt alone has more.
 pub const SETTLE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The most tasks that one call of a handler takes that takes many.
+pub const BATCH_SIZE_MAX: usize = 10_000;
+/// The longest that a task waits for others to be run with: its worker holds it meanwhile.
+pub const BATCH_WAIT_MAX: Duration = Duration::from_secs(60);
 /// The most items a page of a list holds.
 pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// The most rows that one page reads to find its items, so that a rare filter over a long history answers in bounded

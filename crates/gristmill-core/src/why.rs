@@ -7,7 +7,10 @@ use serde::Serialize;
 use crate::concurrency::Standby;
 use crate::durable::Memory;
 use crate::workflow::{Role, StepWord, WorkflowRecord, WorkflowState, waits_for};
-use crate::{AttemptState, Drain, LockInfo, Membership, QueueInfo, State, TaskId, TaskRecord, Timestamp, WorkerInfo, WorkflowId};
+use crate::{
+    AttemptState, Batching, Drain, LockInfo, Membership, QueueInfo, State, TaskId, TaskRecord, Timestamp, WorkerInfo, WorkflowId,
+    format_duration,
+};
 
 /// So many steps or locks are named in a text; all of them are in its JSON.
 const STEPS_TOLD: usize = 5;
@@ -51,6 +54,9 @@ pub enum Reason {
         /// The locks that it holds, by name.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         locks: Vec<String>,
+        /// How its type is gathered to be run with others, if it is: it may wait for those as well.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        batch: Option<Batching>,
     },
     /// The worker that had it lives no more.
     WorkerLost {
@@ -193,6 +199,15 @@ pub struct WhyMember<'a> {
 }
 
 impl Why {
+    /// Says of a task that runs how its type is gathered to be run with others.
+    pub fn in_batches(&mut self, of: &Batching) {
+        for reason in &mut self.reasons {
+            if let Reason::Running { batch, .. } = reason {
+                *batch = Some(of.clone());
+            }
+        }
+    }
+
     /// What a task waits for, by what is known of it, of its workflow if it has one, of what it remembers if it is scheduled, of the queues, and
     /// of the workers. All this is not of one moment: what moves meanwhile may be told as it was.
     pub fn of(
@@ -224,6 +239,7 @@ impl Why {
                         since: attempt.and_then(|attempt| attempt.started_at),
                         cancel_requested: task.cancel_requested,
                         locks: Vec::new(),
+                        batch: None,
                     },
                 });
             }
@@ -355,11 +371,18 @@ impl fmt::Display for Reason {
                 at.map_or(Ok(()), |at| write!(f, ", {at}"))?;
                 f.write_str("); `tasks retry` runs it again")
             }
-            Self::Running { worker, since, cancel_requested, locks } => {
+            Self::Running { worker, since, cancel_requested, locks, batch } => {
                 f.write_str("it runs")?;
                 worker.as_ref().map_or(Ok(()), |worker| write!(f, " on {worker}"))?;
                 since.map_or(Ok(()), |since| write!(f, " since {since}"))?;
                 f.write_str(if *cancel_requested { ", and was asked to end" } else { "" })?;
+                if let Some(Batching { size, wait, .. }) = batch {
+                    let wait = format_duration(*wait);
+                    write!(
+                        f,
+                        ", in a batch: its worker gathers up to {size} tasks, for up to {wait}, and runs them in one call"
+                    )?;
+                }
                 if locks.is_empty() {
                     return Ok(());
                 }
@@ -607,6 +630,13 @@ mod tests {
         assert!(texts(&failed, here(), &living).starts_with("its last attempt failed, and the next is due at"));
         let running = after(AttemptState::Running, task(State::Running));
         assert_eq!(texts(&running, here(), &living), "it runs on host:1 since 1970-01-01T00:00:01.000Z");
+        let mut gathered = Why::of(&running, None, &[], &[here()], &living);
+        gathered.in_batches(&Batching::new(10, std::time::Duration::from_secs(1)));
+        let text = gathered.reasons[0].to_string();
+        assert!(
+            text.ends_with("Z, in a batch: its worker gathers up to 10 tasks, for up to 1s, and runs them in one call"),
+            "{text}"
+        );
         assert!(texts(&running, here(), &[worker(false, "mail", "mail.send")]).starts_with("its worker host:1 lives no more"));
     }
 

@@ -39,7 +39,19 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
     {
         return Err(Error::new_spanned(state, "a task whose code is elsewhere needs no state; leave it out"));
     }
-    let body = if options.elsewhere {
+    if options.elsewhere && options.batch {
+        return Err(Error::new(ty.span(), "how tasks are gathered says the program that has the code; leave `batch` out"));
+    }
+    let many = options.batch.then(|| {
+        let call = quote_spanned!(shown_at(ty.span())=> Self::handle(#cx, tasks).await);
+        converted(&call, ty.span())
+    });
+    let body = if options.batch {
+        quote!({
+            let _ = (self, #cx);
+            ::core::result::Result::Err(#krate::Error::fail("it takes many tasks at once: `App::register_batch` adds it"))
+        })
+    } else if options.elsewhere {
         quote!({
             let _ = (self, #cx);
             ::core::result::Result::Err(#krate::Error::fail("its code is in another program"))
@@ -62,6 +74,7 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
         ),
         cx,
         body,
+        batch: many,
     }
     .write())
 }

@@ -109,6 +109,7 @@ fn write(options: TokenStream, function: &ItemFn, attributes: &Attributes) -> Re
         ),
         cx,
         body,
+        batch: None,
     }
     .write();
     let defaults = signature.arguments.iter().map(|argument| argument.default.as_ref()).collect::<Option<Vec<_>>>();

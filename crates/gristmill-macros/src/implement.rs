@@ -24,11 +24,13 @@ pub(crate) struct Implementation<'a> {
     pub(crate) cx: Ident,
     /// The body of `run`.
     pub(crate) body: TokenStream,
+    /// The body of `run_batch`, if the handler takes many tasks in one call.
+    pub(crate) batch: Option<TokenStream>,
 }
 
 impl Implementation<'_> {
     pub(crate) fn write(self) -> TokenStream {
-        let Self { options, ty, cfgs, state, output, members, fields, with, cx, body } = self;
+        let Self { options, ty, cfgs, state, output, members, fields, with, cx, body, batch } = self;
         let Options { krate, name, policy, title, elsewhere, .. } = options;
         let elsewhere = elsewhere.then(|| {
             quote!(
@@ -67,9 +69,23 @@ impl Implementation<'_> {
                 }
             }
         });
+        let batch = batch.map(|body| {
+            quote! {
+                #[automatically_derived]
+                impl #krate::batch::BatchTask for #ty {
+                    async fn run_batch(
+                        #cx: &#krate::batch::Batch<Self::State>,
+                        tasks: ::std::vec::Vec<Self>,
+                    ) -> #krate::Result<::std::vec::Vec<#krate::Result<Self::Output>>> {
+                        #body
+                    }
+                }
+            }
+        });
         let with = with.map(|with| with.write(krate, ty, &cfgs));
         quote! {
             #with
+            #batch
             #(#cfgs)*
             #[automatically_derived]
             impl #krate::Task for #ty {

@@ -166,13 +166,14 @@ pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
 /// ```
 ///
 /// # Options
-/// All options of [`macro@task`], and three more:
+/// All options of [`macro@task`], and four more:
 ///
 /// | option | value | default |
 /// | --- | --- | --- |
 /// | `state` | The state type of the context that `handle` takes. | `gristmill::context::Stateless` |
 /// | `output` | What `handle` returns within its `Result`. | `()` |
 /// | `elsewhere` | A flag: the code is in another program, and there is no `handle`; the type is added with `App::declare`. | off |
+/// | `batch` | `batch(size = 1000, wait = "200ms")`: the handler takes up to so many tasks in one call, of which the first waits so long for others; with `key = "{tenant}"` only those whose arguments make the same text of it. It is `async fn handle(cx: &Batch<State>, tasks: Vec<Self>) -> Result<Vec<Result<Output>>>` then, and the type is added with `App::register_batch`: see `gristmill::batch`. | off |
 ///
 /// The struct gets a function `with` for steps of workflows, as one of [`macro@task`] does, unless serde writes it otherwise than field by
 /// field under their names.

@@ -1,9 +1,11 @@
 use gristmill_core::limits;
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, Expr, Ident, LitStr, Path, Result, Token, Type};
+use syn::punctuated::Punctuated;
+use syn::token::Paren;
+use syn::{Error, Expr, Ident, LitStr, Path, Result, Token, Type, parenthesized};
 
 use crate::value;
 
@@ -19,12 +21,14 @@ pub(crate) struct Options {
     pub(crate) title: Option<Expr>,
     /// Whether the code is in another program; only `#[derive(Task)]` takes it.
     pub(crate) elsewhere: bool,
+    /// Whether the handler takes many tasks in one call; only `#[derive(Task)]` takes it.
+    pub(crate) batch: bool,
     /// Fields of `Policy` with their values; what is not given keeps the default.
     pub(crate) policy: Vec<(Ident, TokenStream)>,
 }
 
 /// Every option, with an example that an error can show.
-const OPTIONS: [(&str, &str); 22] = [
+const OPTIONS: [(&str, &str); 23] = [
     ("name", "name = \"mail.send\""),
     ("queue", "queue = \"mail\""),
     ("priority", "priority = 5"),
@@ -47,10 +51,11 @@ const OPTIONS: [(&str, &str); 22] = [
     ("state", "state = Mailer"),
     ("output", "output = Receipt"),
     ("elsewhere", "elsewhere"),
+    ("batch", "batch(size = 1000, wait = \"200ms\")"),
 ];
 
 /// Those of [`OPTIONS`] at its end that only `#[derive(Task)]` takes.
-const ONLY_DERIVE: usize = 3;
+const ONLY_DERIVE: usize = 4;
 
 /// One option as it is written.
 pub(crate) struct Given {
@@ -62,6 +67,8 @@ enum Value {
     None,
     Expr(Expr),
     Type(Type),
+    /// Named values in brackets.
+    Named(Vec<(Ident, Expr)>),
 }
 
 impl Options {
@@ -79,8 +86,8 @@ impl Options {
             Some(Given { key, value }) => value::path(key, expression(key, value)?)?,
             None => syn::parse_quote!(::gristmill),
         };
-        let (mut name, mut state, mut output, mut title, mut elsewhere) = (None, None, None, None, false);
-        let (mut policy, mut rules) = (Vec::new(), Vec::new());
+        let (mut name, mut state, mut output, mut title) = (None, None, None, None);
+        let (mut elsewhere, mut batch, mut policy, mut rules) = (false, false, Vec::new(), Vec::new());
         for Given { key, value } in given {
             match (key.to_string().as_str(), &value) {
                 ("crate", _) => {}
@@ -89,8 +96,16 @@ impl Options {
                 ("name", value) => name = Some(value::name(&key, expression(&key, value)?)?),
                 ("title", value) => title = Some(value::title(&key, expression(&key, value)?)?),
                 ("elsewhere", Value::None) => elsewhere = true,
-                ("elsewhere", Value::Type(_) | Value::Expr(_)) => {
+                ("elsewhere", Value::Type(_) | Value::Expr(_) | Value::Named(_)) => {
                     return Err(Error::new(key.span(), "`elsewhere` has no value: write it alone"));
+                }
+                ("batch", value) => {
+                    let value = match value {
+                        Value::Named(named) => value::batch(&krate, &key, named)?,
+                        value => expression(&key, value)?.to_token_stream(),
+                    };
+                    policy.push((key, quote!(::core::option::Option::Some(#value))));
+                    batch = true;
                 }
                 ("quiet", Value::None) => policy.push((key, quote!(true))),
                 ("concurrency", value) => rules.extend(value::rules(&krate, &key, expression(&key, value)?)?),
@@ -107,7 +122,7 @@ impl Options {
         let name = name.ok_or_else(|| {
             Error::new(at, format!("a task needs a name that never changes: write `#[task(name = \"{example}\")]`"))
         })?;
-        Ok(Self { krate, name, state, output, title, elsewhere, policy })
+        Ok(Self { krate, name, state, output, title, elsewhere, batch, policy })
     }
 }
 
@@ -133,6 +148,10 @@ fn policy_field(krate: &Path, field: &str, key: &Ident, value: &Expr) -> Result<
 }
 
 fn check_key(key: &Ident, derive: bool) -> Result<()> {
+    if !derive && key == "batch" {
+        let message = "`batch` is for a struct with `#[derive(Task)]`, whose `handle` takes a `Vec` of it: a function has the arguments of one task";
+        return Err(Error::new(key.span(), message));
+    }
     let known = if derive { &OPTIONS[..] } else { &OPTIONS[..OPTIONS.len() - ONLY_DERIVE] };
     if known.iter().any(|(name, _)| key == name) {
         return Ok(());
@@ -154,6 +173,17 @@ pub(crate) fn example(key: &Ident) -> String {
     format!("write `{example}`")
 }
 
+/// `size = 1000`.
+struct Named(Ident, Expr);
+
+impl Parse for Named {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let key = input.call(Ident::parse_any)?;
+        input.parse::<Token![=]>()?;
+        Ok(Self(key, input.parse()?))
+    }
+}
+
 impl Parse for Given {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         if input.peek(LitStr) {
@@ -161,7 +191,12 @@ impl Parse for Given {
             return Err(Error::new(name.span(), format!("options are named: write `name = {:?}`", name.value())));
         }
         let key = input.call(Ident::parse_any)?;
-        let value = if input.parse::<Option<Token![=]>>()?.is_none() {
+        let value = if key == "batch" && input.peek(Paren) {
+            let content;
+            parenthesized!(content in input);
+            let named = Punctuated::<Named, Token![,]>::parse_terminated(&content)?;
+            Value::Named(named.into_iter().map(|Named(key, value)| (key, value)).collect())
+        } else if input.parse::<Option<Token![=]>>()?.is_none() {
             if !input.is_empty() && !input.peek(Token![,]) {
                 return Err(input.error(format!("expected `=` or `,` after `{key}`: {}", example(&key))));
             }

@@ -1,7 +1,7 @@
 //! The values of options. A literal is checked here, at compile time; any other expression is left to the compiler, and
 //! its value is checked when the task is registered.
 
-use gristmill_core::{limits, parse_duration};
+use gristmill_core::{Batching, Template, limits, parse_duration};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::{Error, Expr, ExprAssign, Ident, Lit, LitStr, Path, Result, UnOp};
@@ -131,6 +131,53 @@ pub(crate) fn backoff(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenSt
         // A function of the user's own is written with its path, so that a slip in these three words is told as one.
         (None, _) => Ok(call.to_token_stream()),
         (Some(_), _) => wrong(call, key, BACKOFFS),
+    }
+}
+
+const BATCH: &str = "takes `size`, `wait` and, if wanted, `key`";
+
+/// `batch(size = 1000, wait = "200ms", key = "{tenant}")`.
+pub(crate) fn batch(krate: &Path, key: &Ident, named: &[(Ident, Expr)]) -> Result<TokenStream> {
+    let (mut size, mut wait, mut by) = (None, None, None);
+    for (name, value) in named {
+        let (slot, value) = match name.to_string().as_str() {
+            "size" => {
+                let range = format!("has a `size` of at least 1 and at most {}", limits::BATCH_SIZE_MAX);
+                (&mut size, integer(key, value, 1, limits::BATCH_SIZE_MAX as u64, &range)?)
+            }
+            "wait" => (&mut wait, batch_wait(key, value)?),
+            "key" => (&mut by, batch_key(krate, key, value)?),
+            _ => return wrong(name, key, BATCH),
+        };
+        if slot.replace(value).is_some() {
+            return Err(Error::new(name.span(), format!("`{name}` is given twice; keep one")));
+        }
+    }
+    let (Some(size), Some(wait)) = (size, wait) else { return wrong(key, key, BATCH) };
+    let by = by.unwrap_or_else(|| quote!(::core::option::Option::None));
+    Ok(quote!(#krate::options::Batching { size: #size, wait: #wait, key: #by }))
+}
+
+fn batch_wait(key: &Ident, value: &Expr) -> Result<TokenStream> {
+    let wait = duration(key, value)?;
+    if let Some(Lit::Str(text)) = literal(value)
+        && let Ok(given) = parse_duration(&text.value())
+    {
+        Batching::new(1, given).check().map_err(|error| Error::new(text.span(), format!("`{key}`: {}", error.problem)))?;
+    }
+    Ok(wait)
+}
+
+/// A text with arguments in braces, or an expression of the type.
+fn batch_key(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
+    match literal(value) {
+        Some(Lit::Str(text)) => {
+            let checked = text.value().parse::<Template>();
+            checked.map_err(|error| Error::new(text.span(), format!("`{key}`: its key {}", error.problem)))?;
+            Ok(quote!(::core::option::Option::Some(#krate::__private::template(#text))))
+        }
+        Some(lit) => wrong(lit, key, "has a `key` that is a text with arguments in braces"),
+        None => Ok(quote!(::core::option::Option::Some(#value))),
     }
 }
 

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::batch::{BatchHandler, BatchTask, DynamicMany, TypedMany};
 use crate::beat::{self, Definition, ScheduleError};
 use crate::client::{Client, Program};
 use crate::core::{Env, InvalidInput, KindInfo, KindSpec, Limits, Policy, Source, Store, StoreError, StoreErrorKind, limits};
@@ -94,6 +95,28 @@ impl<S: Send + Sync + 'static> App<S> {
     #[must_use]
     pub fn register_handler(self, kind: KindSpec, handler: impl Handler) -> Self {
         self.add(kind, Box::new(Dynamic(handler)), false)
+    }
+
+    /// Adds a task type whose handler takes many tasks in one call: see [`batch`](crate::batch).
+    #[must_use]
+    pub fn register_batch<T: BatchTask>(mut self) -> Self
+    where
+        T::State: FromRef<S>,
+    {
+        let many = TypedMany::<T, S> { state: self.state.clone(), task: PhantomData };
+        match self.registry.add_many(T::kind(), Arc::new(many), true) {
+            Ok(()) => self,
+            Err(mistake) => self.mistaken(mistake),
+        }
+    }
+
+    /// Adds a task type that is known only at run time, and takes many tasks in one call.
+    #[must_use]
+    pub fn register_batch_handler(mut self, kind: KindSpec, handler: impl BatchHandler) -> Self {
+        match self.registry.add_many(kind, Arc::new(DynamicMany(handler)), false) {
+            Ok(()) => self,
+            Err(mistake) => self.mistaken(mistake),
+        }
     }
 
     /// Makes a task type known that another program runs, so that this one can enqueue its tasks. One that is registered, too, is

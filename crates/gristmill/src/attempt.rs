@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Result;
+use crate::batch::Seat;
 use crate::core::durable::Checkpoint;
 use crate::core::{
     Claimed, Ending, InvalidInput, LeaseKey, LeaseRef, NewTask, Note, Progress, Settlement, State, Store, TaskId, TaskMeta,
-    Timestamp,
+    Template, Timestamp,
 };
 use crate::durable::{Journal, in_step_of_thread};
 use crate::error::LeaseLost;
@@ -55,6 +56,8 @@ pub(crate) struct Attempt {
     /// What works for it on threads of its own, if anything does.
     threads: OnceLock<TaskTracker>,
     pub(crate) extensions: Extensions,
+    /// Where it meets the others that are run in the same call, if it is run with any.
+    pub(crate) seat: OnceLock<Seat>,
     /// What its task remembers of its durable steps.
     pub(crate) journal: Journal,
     pub(crate) locks: Locks,
@@ -156,6 +159,7 @@ impl Attempt {
             left: Mutex::default(),
             threads: OnceLock::new(),
             extensions: Extensions::default(),
+            seat: OnceLock::new(),
             journal: Journal::new(Some(claimed.lease)),
             locks: Locks::default(),
         }
@@ -192,6 +196,16 @@ impl Attempt {
     /// What its program knows of tasks.
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.ground.runtime
+    }
+
+    /// Whether its handler takes many tasks in one call.
+    pub(crate) fn takes_many(&self) -> bool {
+        self.runtime().registry.get(&self.kind).is_some_and(|kind| kind.many.is_some())
+    }
+
+    /// What tasks of its type have to have in common that are run in one call.
+    pub(crate) fn batching_key(&self) -> Option<&Template> {
+        self.runtime().registry.get(&self.kind)?.spec.policy.batch.as_ref()?.key.as_ref()
     }
 
     /// The store that its task is in, for a transaction of its handler.

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::{Ending, TaskId, Timestamp};
@@ -132,7 +133,8 @@ impl Error {
     /// assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
     /// ```
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
-        self.source.as_ref()?.downcast_ref()
+        let source = self.source.as_ref()?;
+        source.downcast_ref().or_else(|| source.downcast_ref::<Common>()?.0.downcast_ref())
     }
 
     /// Whether the attempt has failed, and why. `None` for a snooze, and for the stop of a worker.
@@ -144,13 +146,23 @@ impl Error {
         Self { what, reason, trace: None, source: Some(source.into()) }
     }
 
+    /// The same error for many tasks, which were run in one call. Its trace goes with the first alone, as it is long.
+    pub(crate) fn common(self) -> impl FnMut() -> Self {
+        let Self { what, reason, mut trace, source } = self;
+        let source = source.map(Arc::new);
+        move || {
+            let source = source.clone().map(|source| Common(source).into());
+            Self { what, reason, trace: trace.take(), source }
+        }
+    }
+
     pub(crate) fn map_source(mut self, change: impl FnOnce(BoxError) -> BoxError) -> Self {
         self.source = self.source.map(change);
         self
     }
 
     pub(crate) fn is_lease_lost(&self) -> bool {
-        self.source.as_ref().is_some_and(|source| source.is::<LeaseLost>())
+        self.downcast_ref::<LeaseLost>().is_some()
     }
 
     /// How the attempt ends; `backoff` is asked for the wait of a plain retry, and `now` for the time if that matters.
@@ -226,6 +238,22 @@ impl fmt::Debug for Error {
             Some(source) => source.fmt(f),
             None => Ok(()),
         }
+    }
+}
+
+/// What several tasks failed with at once.
+#[derive(Debug)]
+struct Common(Arc<BoxError>);
+
+impl fmt::Display for Common {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Common {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
     }
 }
 

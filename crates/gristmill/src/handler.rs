@@ -55,7 +55,7 @@ where
 /// The failure of arguments that do not fit the Rust type. It is kept and shown to people who may not see the arguments,
 /// so it names the field and no value; serde's own text, which repeats values, goes to the log.
 #[cold]
-fn misfit(attempt: &Attempt, args: &str, error: &serde_json::Error) -> Error {
+pub(crate) fn misfit(attempt: &Attempt, args: &str, error: &serde_json::Error) -> Error {
     tracing::error!(task = %attempt.id, kind = %attempt.kind, error = %error, "the arguments do not fit the task type");
     let told = attempt.runtime().registry.get(&attempt.kind).and_then(|kind| {
         let value = serde_json::from_str(args).ok()?;

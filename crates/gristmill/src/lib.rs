@@ -67,6 +67,7 @@
 
 pub mod app;
 mod attempt;
+pub mod batch;
 pub mod beat;
 mod child;
 pub mod client;

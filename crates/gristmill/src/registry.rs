@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::batch::{Alone, RunMany};
 use crate::core::concurrency::Concurrency;
 use crate::core::{InvalidInput, KindSpec, Limits, Policy, ServedKind, limits};
 use crate::handler::{Dynamic, Run};
@@ -22,6 +23,8 @@ pub(crate) struct Registered {
     pub(crate) spec: KindSpec,
     pub(crate) schema: Schema,
     pub(crate) run: Box<dyn Run>,
+    /// The same for many tasks in one call, if the type has that.
+    pub(crate) many: Option<Arc<dyn RunMany>>,
     /// Whether arguments are deserialized into a Rust type, which checks types and presence by itself.
     pub(crate) typed: bool,
     /// Whether its code is in another program, which has declared it: it is enqueued here and never served.
@@ -30,15 +33,29 @@ pub(crate) struct Registered {
 
 impl Registry {
     pub(crate) fn add(&mut self, spec: KindSpec, run: Box<dyn Run>, typed: bool) -> Result<(), RegisterError> {
-        self.insert(spec, run, typed, false)
+        check_batch(&spec.name, &spec.policy, false)?;
+        self.insert(spec, run, None, typed, false)
+    }
+
+    /// Adds a task type whose handler takes many tasks in one call.
+    pub(crate) fn add_many(&mut self, spec: KindSpec, many: Arc<dyn RunMany>, typed: bool) -> Result<(), RegisterError> {
+        check_batch(&spec.name, &spec.policy, true)?;
+        self.insert(spec, Box::new(Alone(many.clone())), Some(many), typed, false)
     }
 
     /// Makes a task type known whose code is in another program, unless it is known: then nothing is new.
     pub(crate) fn borrow(&mut self, spec: KindSpec, run: Box<dyn Run>) -> Result<(), RegisterError> {
-        if self.get(&spec.name).is_some() { Ok(()) } else { self.insert(spec, run, false, true) }
+        if self.get(&spec.name).is_some() { Ok(()) } else { self.insert(spec, run, None, false, true) }
     }
 
-    fn insert(&mut self, spec: KindSpec, run: Box<dyn Run>, typed: bool, borrowed: bool) -> Result<(), RegisterError> {
+    fn insert(
+        &mut self,
+        spec: KindSpec,
+        run: Box<dyn Run>,
+        many: Option<Arc<dyn RunMany>>,
+        typed: bool,
+        borrowed: bool,
+    ) -> Result<(), RegisterError> {
         let name = spec.name.clone();
         let fail = |problem: String| RegisterError { name: name.clone(), problem };
         limits::check_name("name", &spec.name).map_err(|error| fail(error.to_string()))?;
@@ -48,7 +65,7 @@ impl Registry {
         if self.get(&name).is_some_and(|known| !known.borrowed) {
             return Err(fail("two task types have this name; give each its own".to_owned()));
         }
-        self.kinds.insert(name.as_str().into(), Registered { spec, schema, run, typed, borrowed });
+        self.kinds.insert(name.as_str().into(), Registered { spec, schema, run, many, typed, borrowed });
         Ok(())
     }
 
@@ -72,6 +89,9 @@ impl Registry {
         let Some(kind) = self.kinds.get_mut(name) else {
             return Err(fail("its options are given, but this program does not have it; register it first".to_owned()));
         };
+        if !kind.borrowed {
+            check_batch(name, &policy, kind.many.is_some())?;
+        }
         check_rules(&policy, &kind.spec.fields).map_err(fail)?;
         kind.spec.policy = policy;
         Ok(())
@@ -97,6 +117,12 @@ impl Registry {
     /// What a worker says that it serves, by name.
     pub(crate) fn served(&self) -> Vec<ServedKind> {
         self.specs().iter().map(ServedKind::from).collect()
+    }
+
+    /// The most tasks that any handler of the program takes in one call; zero if none takes more than one.
+    pub(crate) fn largest_batch(&self) -> usize {
+        let own = self.kinds.values().filter(|kind| kind.many.is_some());
+        own.filter_map(|kind| kind.spec.policy.batch.as_ref()).map(|batching| batching.size).max().unwrap_or_default()
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
@@ -135,6 +161,18 @@ pub(crate) fn object(args: &str, max: &Limits) -> Result<Value, InvalidInput> {
         return Err(InvalidInput::new("args", "are not a JSON object such as {\"name\": \"value\"}"));
     }
     Ok(value)
+}
+
+/// Checks that a type says how many tasks it takes at once, if its code takes many, and only then.
+fn check_batch(name: &str, policy: &Policy, takes_many: bool) -> Result<(), RegisterError> {
+    let problem = match (takes_many, &policy.batch) {
+        (true, None) => "its handler takes many tasks at once, and its options do not say how many: give it `batch`",
+        (false, Some(_)) => {
+            "`batch` is said for it, and its handler takes one task at a time; one that takes many is added with `App::register_batch`"
+        }
+        _ => return Ok(()),
+    };
+    Err(RegisterError { name: name.to_owned(), problem: problem.to_owned() })
 }
 
 impl fmt::Debug for Registry {

@@ -103,6 +103,7 @@ fn example(path: &[String]) -> Option<&'static str> {
         "retention" => "retention = \"7d\"",
         "large_result" => "large_result = \"truncate\"",
         "tags" => "tags = [\"mail\"]",
+        "batch" => "batch = { size = 1000, wait = \"200ms\" }",
         "quiet" => "quiet = true",
         "concurrency" => "concurrency = { key = \"tenant:{tenant}\", limit = 4 }",
         "sequence" => "sequence = \"account:{account}\"",

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use gristmill::app::{Handler, HandlerFuture};
+use gristmill::batch::{Batch, BatchHandler, BatchHandlerFuture};
 use gristmill::core::concurrency::Rules;
 use gristmill::core::limits::{self, ARGS_BYTES_CEILING};
-use gristmill::options::{Ack, Backoff, Concurrency, KindSpec, Limits, Oversize, Policy, Retention, Template};
+use gristmill::options::{Ack, Backoff, Batching, Concurrency, KindSpec, Limits, Oversize, Policy, Retention, Template};
 use gristmill::written::attempts_of;
 use gristmill::{App, Context};
 use reqwest::Url;
@@ -15,7 +16,7 @@ use serde::Deserialize;
 
 use super::TaskType;
 use super::mistake::{ConfigError, Source};
-use super::values::Limit;
+use super::values::{Limit, Span};
 use crate::kinds::{Command, DEFAULT_ENV, Http, Output, Secret};
 use crate::size::Size;
 
@@ -50,10 +51,20 @@ pub(super) struct TaskEntry {
     ack: Option<Ack>,
     retention: Option<Retention>,
     large_result: Option<Oversize>,
+    batch: Option<BatchEntry>,
     tags: Option<Vec<String>>,
     quiet: Option<bool>,
     concurrency: Option<Rules>,
     sequence: Option<Template>,
+}
+
+/// `batch = { size = 1000, wait = "200ms" }`. Each of them may be what could not be read.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BatchEntry {
+    size: Option<usize>,
+    wait: Option<Span>,
+    key: Option<Template>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,11 +89,20 @@ impl TaskEntry {
             Oversize::Fail => max.result_bytes,
             Oversize::Truncate => ARGS_BYTES_CEILING,
         };
+        if policy.batch.is_some() && self.output == Some(Output::Text) {
+            let why = "a batch is answered with a JSON list, one element for each task, so that its output is not text";
+            return Err(place.at(&["output"], why));
+        }
         let target = self.target(max_output, &place)?;
         let schema = self.schema.unwrap_or_else(|| serde_json::json!({ "type": "object" }));
         let spec = KindSpec { name, schema, fields: Vec::new(), policy };
         // What else is wrong with it is told here, where its place is known; after the checks above that is the schema.
-        if let Some(mistake) = App::new(()).register_handler(spec.clone(), Nothing).mistake() {
+        let app = App::new(());
+        let app = match spec.policy.batch {
+            Some(_) => app.register_batch_handler(spec.clone(), Nothing),
+            None => app.register_handler(spec.clone(), Nothing),
+        };
+        if let Some(mistake) = app.mistake() {
             return Err(Place { source, task: &spec.name }.at(&["schema"], &mistake.problem));
         }
         Ok(TaskType { spec, target })
@@ -110,12 +130,19 @@ impl TaskEntry {
             );
             return Err(place.at(&[key], why));
         }
+        if self.batch.is_some() && kind.policy.batch.is_none() {
+            let why = format!("the task type `{}` is in this program, and its handler takes one task at a time", kind.name);
+            return Err(place.at(&["batch"], why));
+        }
         let policy = self.policy(kind.policy.clone(), &place)?;
         policy.check().map_err(|error| place.at(&[error.field.split(' ').next().unwrap_or_default()], &error))?;
         Ok(policy)
     }
 
     fn target(&mut self, max_output: usize, place: &Place<'_>) -> Result<Target, ConfigError> {
+        if self.lock.is_some() && self.batch.is_some() {
+            return Err(place.at(&["lock"], "a lock is held by one task, and a batch runs many in one call; take one of them"));
+        }
         match (self.command.take(), self.http.take()) {
             (Some(_), Some(_)) => Err(place.at(&["http"], "a task type has a command or an http target, not both")),
             (None, None) => Err(place.at(
@@ -219,10 +246,20 @@ impl TaskEntry {
             large_result: self.large_result.unwrap_or(default.large_result),
             // A command and a request have no transaction of the store.
             on_error: default.on_error,
+            batch: self.batch.take().map(|batch| batch.resolve(place)).transpose()?.or(default.batch),
             tags: self.tags.take().unwrap_or(default.tags),
             quiet: self.quiet.unwrap_or(default.quiet),
             concurrency,
         })
+    }
+}
+
+impl BatchEntry {
+    fn resolve(self, place: &Place<'_>) -> Result<Batching, ConfigError> {
+        let missing = |key: &str| place.at(&["batch"], format!("the key `{key}` is missing"));
+        let size = self.size.ok_or_else(|| missing("size"))?;
+        let Span(wait) = self.wait.ok_or_else(|| missing("wait"))?;
+        Ok(Batching { size, wait, key: self.key })
     }
 }
 
@@ -263,6 +300,12 @@ struct Nothing;
 impl Handler for Nothing {
     fn run<'a>(&'a self, _: &'a Context, _: &'a str) -> HandlerFuture<'a> {
         Box::pin(std::future::ready(Ok(String::new())))
+    }
+}
+
+impl BatchHandler for Nothing {
+    fn run<'a>(&'a self, _: &'a Batch, _: &'a [String]) -> BatchHandlerFuture<'a> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 }
 

@@ -1,4 +1,5 @@
-//! A task type that is a command: arguments as JSON on standard input, the result on standard output.
+//! A task type that is a command: arguments as JSON on standard input, the result on standard output. One that takes many tasks at once gets and
+//! gives lists.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use gristmill::app::{Handler, HandlerFuture};
-use gristmill::context::LockGuard;
+use gristmill::batch::{Batch, BatchHandler, BatchHandlerFuture};
 use gristmill::core::Template;
 use gristmill::{Context, Error, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -16,6 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufRead
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, ChildStdout};
 
+use super::batch;
 use super::guard::{self, Report};
 use super::lock;
 use super::result::Output;
@@ -29,7 +31,7 @@ const STDERR_LINE: usize = 4 * 1024;
 /// user's language, and no credentials.
 pub(crate) const DEFAULT_ENV: &[&str] = &["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 
-/// Runs a command for each attempt.
+/// Runs a command for each attempt, or for each batch.
 #[derive(Debug)]
 pub(crate) struct Command {
     /// The program and its arguments.
@@ -54,8 +56,52 @@ pub(crate) struct Command {
 
 impl Handler for Command {
     fn run<'a>(&'a self, cx: &'a Context, args: &'a str) -> HandlerFuture<'a> {
-        Box::pin(self.attempt(cx, args))
+        Box::pin(async move {
+            let lock = lock::take(self.lock.as_ref(), cx, args).await?;
+            let mut env = vec![
+                ("GRISTMILL_TASK_ID", cx.id().to_string()),
+                ("GRISTMILL_TASK_NAME", cx.name().to_owned()),
+                ("GRISTMILL_ATTEMPT", cx.attempt().to_string()),
+                ("GRISTMILL_FENCE", cx.fencing_token().to_string()),
+            ];
+            if let Some(lock) = &lock {
+                env.push(("GRISTMILL_LOCK", lock.name().to_owned()));
+                env.push(("GRISTMILL_LOCK_TOKEN", lock.token().to_string()));
+            }
+            let run = Run { input: args, env, log: cx, max_output: self.max_output };
+            let stdout = self.run_until(&run, cx.cancellation().cancelled()).await?;
+            self.output.read(&stdout, STDOUT, "write other words to standard error, or ").map_err(Error::retry)
+        })
     }
+}
+
+impl BatchHandler for Command {
+    fn run<'a>(&'a self, cx: &'a Batch, args: &'a [String]) -> BatchHandlerFuture<'a> {
+        Box::pin(async move {
+            let Some(first) = cx.tasks().first() else { return Ok(Vec::new()) };
+            let mut env =
+                vec![("GRISTMILL_TASK_NAME", first.name().to_owned()), ("GRISTMILL_BATCH_SIZE", args.len().to_string())];
+            env.extend(cx.key().map(|key| ("GRISTMILL_BATCH_KEY", key.to_owned())));
+            let input = batch::list(args);
+            // A log for each of a thousand tasks would be a thousand times the same.
+            let run = Run { input: &input, env, log: first, max_output: batch::most(self.max_output, args.len()) };
+            let stdout = self.run_until(&run, cx.cancellation().cancelled()).await?;
+            batch::answers(self.output, &stdout, args.len(), STDOUT)
+        })
+    }
+}
+
+/// What the result is read from.
+const STDOUT: &str = "the command's standard output";
+
+/// One run of a command.
+struct Run<'a> {
+    input: &'a str,
+    env: Vec<(&'static str, String)>,
+    /// Whose log gets what it writes to standard error.
+    log: &'a Context,
+    /// The most bytes of its output that are read before it is stopped.
+    max_output: usize,
 }
 
 /// How the command ended, and what it said.
@@ -66,13 +112,13 @@ struct Outcome {
 }
 
 impl Command {
-    async fn attempt(&self, cx: &Context, args: &str) -> Result<String> {
-        let lock = lock::take(self.lock.as_ref(), cx, args).await?;
-        let (mut guard, link) = self.start(cx, lock.as_ref())?;
+    /// What it wrote to standard output, unless it failed or was `stopped`.
+    async fn run_until(&self, run: &Run<'_>, stopped: impl Future<Output = ()>) -> Result<Vec<u8>> {
+        let (mut guard, link) = self.start(run)?;
         let mut talk = Talk { link: BufReader::new(link), group: None, done: false };
         let outcome = tokio::select! {
-            outcome = self.converse(cx, &mut guard, &mut talk, args) => outcome,
-            () = cx.cancellation().cancelled() => Err(Error::retry("the command was stopped before it ended")),
+            outcome = self.converse(run, &mut guard, &mut talk) => outcome,
+            () = stopped => Err(Error::retry("the command was stopped before it ended")),
         };
         // Closing the socket is what tells the guard to kill the rest; an attempt that is dropped closes it as well.
         drop(talk);
@@ -81,17 +127,13 @@ impl Command {
         self.judge(outcome?)
     }
 
-    fn start(&self, cx: &Context, lock: Option<&LockGuard>) -> Result<(Child, UnixStream)> {
+    fn start(&self, run: &Run<'_>) -> Result<(Child, UnixStream)> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut command = tokio::process::Command::new(own_binary()?);
         command.arg0(guard::NAME).arg(guard::ARGUMENT).args(&self.argv).env_clear();
         command.envs(self.env.iter().filter_map(|name| Some((name, std::env::var_os(name)?)))).envs(&self.set_env);
-        command.env("GRISTMILL_TASK_ID", cx.id().to_string()).env("GRISTMILL_TASK_NAME", cx.name());
-        command.env("GRISTMILL_ATTEMPT", cx.attempt().to_string()).env("GRISTMILL_FENCE", cx.fencing_token().to_string());
-        if let Some(lock) = lock {
-            command.env("GRISTMILL_LOCK", lock.name()).env("GRISTMILL_LOCK_TOKEN", lock.token().to_string());
-        }
+        command.envs(run.env.iter().map(|(name, value)| (name, value)));
         if let Some(cwd) = &self.cwd {
             command.current_dir(cwd);
         }
@@ -106,16 +148,19 @@ impl Command {
         Ok((guard, UnixStream::from_std(ours)?))
     }
 
-    async fn converse(&self, cx: &Context, guard: &mut Child, talk: &mut Talk, args: &str) -> Result<Outcome> {
+    async fn converse(&self, run: &Run<'_>, guard: &mut Child, talk: &mut Talk) -> Result<Outcome> {
         let (Some(stdout), Some(stderr)) = (guard.stdout.take(), guard.stderr.take()) else {
             return Err(Error::retry("the command's output could not be opened"));
         };
-        let (report, stdout, stderr) =
-            tokio::try_join!(talk.report(args, self.memory), self.read_output(stdout), read_stderr(stderr, cx))?;
+        let (report, stdout, stderr) = tokio::try_join!(
+            talk.report(run.input, self.memory),
+            self.read_output(stdout, run.max_output),
+            read_stderr(stderr, run.log)
+        )?;
         Ok(Outcome { report, stdout, stderr })
     }
 
-    async fn read_output(&self, mut stdout: ChildStdout) -> Result<Vec<u8>> {
+    async fn read_output(&self, mut stdout: ChildStdout, max: usize) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         if self.output == Output::None {
             // It is read all the same: a command that writes into a full pipe would wait for ever.
@@ -123,9 +168,8 @@ impl Command {
             return Ok(bytes);
         }
         // One byte more than is allowed tells an overflow from an output that just fits.
-        stdout.take(self.max_output as u64 + 1).read_to_end(&mut bytes).await?;
-        if bytes.len() > self.max_output {
-            let max = self.max_output;
+        stdout.take(max as u64 + 1).read_to_end(&mut bytes).await?;
+        if bytes.len() > max {
             return Err(Error::fail(format!(
                 "the command wrote more than {max} bytes to standard output, the limit of a result, and was stopped"
             )));
@@ -133,15 +177,11 @@ impl Command {
         Ok(bytes)
     }
 
-    fn judge(&self, Outcome { report, stdout, stderr }: Outcome) -> Result<String> {
+    fn judge(&self, Outcome { report, stdout, stderr }: Outcome) -> Result<Vec<u8>> {
         let program = self.argv.first().map_or("", String::as_str);
         let tail = if stderr.trim().is_empty() { String::new() } else { format!(": {}", stderr.trim()) };
         match report {
-            Report::Exited(0) => {
-                let result =
-                    self.output.read(&stdout, "the command's standard output", "write other words to standard error, or ");
-                result.map_err(Error::retry)
-            }
+            Report::Exited(0) => Ok(stdout),
             Report::Exited(status) if u8::try_from(status).is_ok_and(|status| self.fail_on.contains(&status)) => {
                 Err(Error::fail(format!("the command exited with status {status}, which is one of `fail_on`{tail}")))
             }

@@ -1,16 +1,18 @@
-//! A task type that is an HTTP target: arguments posted as JSON, the body of a 2xx answer is the result.
+//! A task type that is an HTTP target: arguments posted as JSON, the body of a 2xx answer is the result. One that takes many tasks at once gets and
+//! gives lists.
 
 use std::num::IntErrorKind;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use gristmill::app::{Handler, HandlerFuture};
-use gristmill::context::LockGuard;
+use gristmill::batch::{Batch, BatchHandler, BatchHandlerFuture};
 use gristmill::core::{Env, Template};
 use gristmill::{Context, Error, Result};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
+use super::batch;
 use super::lock;
 use super::result::{Output, excerpt};
 use super::signature::Secret;
@@ -45,7 +47,7 @@ impl Connections {
     }
 }
 
-/// Calls a target for each attempt.
+/// Calls a target for each attempt, or for each batch.
 #[derive(Debug)]
 pub(crate) struct Http {
     pub(crate) connections: Connections,
@@ -65,29 +67,62 @@ pub(crate) struct Http {
 impl Handler for Http {
     fn run<'a>(&'a self, cx: &'a Context, args: &'a str) -> HandlerFuture<'a> {
         Box::pin(async move {
-            tokio::select! {
-                result = self.call(cx, args) => result,
-                // Dropping the request closes its connection.
-                () = cx.cancellation().cancelled() => Err(Error::retry("the request was dropped before it was answered")),
+            let lock = lock::take(self.lock.as_ref(), cx, args).await?;
+            let id = cx.id().to_string();
+            let mut headers = vec![
+                ("gristmill-task-id", id.clone()),
+                ("idempotency-key", id.clone()),
+                ("gristmill-attempt", cx.attempt().to_string()),
+            ];
+            headers.extend(lock.as_ref().map(|lock| ("gristmill-lock-token", lock.token().to_string())));
+            let request = self.request(cx.name(), &id, &headers, args)?;
+            match until(self.call(cx, request, self.max_output), cx.cancellation().cancelled()).await? {
+                None => Ok("null".to_owned()),
+                Some(body) => self.output.read(&body, BODY, "").map_err(Error::retry),
             }
         })
     }
 }
 
+impl BatchHandler for Http {
+    fn run<'a>(&'a self, cx: &'a Batch, args: &'a [String]) -> BatchHandlerFuture<'a> {
+        Box::pin(async move {
+            let Some(first) = cx.tasks().first() else { return Ok(Vec::new()) };
+            let mut headers = vec![("gristmill-batch-size", args.len().to_string())];
+            headers.extend(cx.key().map(|key| ("gristmill-batch-key", key.to_owned())));
+            // Of its own for each call: another one with the same tasks in part is not the same message.
+            let id = Env::system().task_id().to_string();
+            let request = self.request(first.name(), &id, &headers, &batch::list(args))?;
+            let max = batch::most(self.max_output, args.len());
+            let body = until(self.call(first, request, max), cx.cancellation().cancelled()).await?;
+            batch::answers(self.output, &body.unwrap_or_default(), args.len(), BODY)
+        })
+    }
+}
+
+/// What the result is read from.
+const BODY: &str = "the answer's body";
+
+/// The answer to a call, unless it is `stopped`: dropping the request closes its connection.
+async fn until<T>(call: impl Future<Output = Result<T>>, stopped: impl Future<Output = ()>) -> Result<T> {
+    tokio::select! {
+        answer = call => answer,
+        () = stopped => Err(Error::retry("the request was dropped before it was answered")),
+    }
+}
+
 impl Http {
-    async fn call(&self, cx: &Context, args: &str) -> Result<String> {
-        let lock = lock::take(self.lock.as_ref(), cx, args).await?;
-        let response = self.request(cx, args, lock.as_ref())?.send().await.map_err(|error| self.unreachable(error))?;
+    /// The body of a 2xx answer, if anybody wants to keep it.
+    async fn call(&self, cx: &Context, request: RequestBuilder, max: usize) -> Result<Option<Vec<u8>>> {
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
         let status = response.status();
         if status.is_success() {
             if self.output == Output::None {
-                return Ok("null".to_owned());
+                return Ok(None);
             }
-            return match self.read(response, self.max_output).await? {
-                (_, true) => {
-                    Err(Error::fail(format!("the answer is larger than {} bytes, the limit of a result", self.max_output)))
-                }
-                (body, false) => self.output.read(&body, "the answer's body", "").map_err(Error::retry),
+            return match self.read(response, max).await? {
+                (_, true) => Err(Error::fail(format!("the answer is larger than {max} bytes, the limit of a result"))),
+                (body, false) => Ok(Some(body)),
             };
         }
         if status.is_redirection() {
@@ -113,26 +148,22 @@ impl Http {
         Err(Error::retry(refusal))
     }
 
-    fn request(&self, cx: &Context, args: &str, lock: Option<&LockGuard>) -> Result<RequestBuilder> {
-        let id = cx.id().to_string();
+    /// A message of this id about tasks of this type.
+    fn request(&self, name: &str, id: &str, more: &[(&'static str, String)], body: &str) -> Result<RequestBuilder> {
         let mut headers = self.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert("gristmill-attempt", HeaderValue::from(cx.attempt()));
-        headers.insert("gristmill-task-name", header("task name", cx.name())?);
-        if let Some(lock) = lock {
-            headers.insert("gristmill-lock-token", HeaderValue::from(lock.token()));
-        }
-        for name in ["gristmill-task-id", "idempotency-key"] {
-            headers.insert(name, header(name, &id)?);
+        headers.insert("gristmill-task-name", header("task name", name)?);
+        for (name, value) in more {
+            headers.insert(*name, header(name, value)?);
         }
         if let Some(secret) = &self.secret {
             let seconds = Env::system().now().as_millis() / 1000;
-            let signature = secret.sign(&id, seconds, args).unwrap_or_default();
-            headers.insert("webhook-id", header("webhook-id", &id)?);
+            let signature = secret.sign(id, seconds, body).unwrap_or_default();
+            headers.insert("webhook-id", header("webhook-id", id)?);
             headers.insert("webhook-timestamp", HeaderValue::from(seconds));
             headers.insert("webhook-signature", header("webhook-signature", &signature)?);
         }
-        Ok(self.connections.get()?.post(self.url.clone()).headers(headers).body(args.to_owned()))
+        Ok(self.connections.get()?.post(self.url.clone()).headers(headers).body(body.to_owned()))
     }
 
     /// The body up to `max` bytes, and whether there was more.

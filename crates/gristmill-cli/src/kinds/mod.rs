@@ -1,5 +1,6 @@
 //! Task types without Rust: commands and HTTP targets.
 
+mod batch;
 mod command;
 pub(crate) mod guard;
 mod http;
@@ -22,8 +23,12 @@ use crate::config::{Target, TaskType};
 /// Adds the task types of the configuration to an application.
 pub(crate) fn register<S: Send + Sync + 'static>(app: App<S>, tasks: Vec<TaskType>) -> App<S> {
     let connections = Connections::default();
-    tasks.into_iter().fold(app, |app, TaskType { spec, target }| match target {
-        Target::Command(command) => app.register_handler(spec, command),
-        Target::Http(http) => app.register_handler(spec, Http { connections: connections.clone(), ..http }),
+    tasks.into_iter().fold(app, |app, TaskType { spec, target }| match (target, spec.policy.batch.is_some()) {
+        (Target::Command(command), false) => app.register_handler(spec, command),
+        (Target::Command(command), true) => app.register_batch_handler(spec, command),
+        (Target::Http(http), many) => {
+            let http = Http { connections: connections.clone(), ..http };
+            if many { app.register_batch_handler(spec, http) } else { app.register_handler(spec, http) }
+        }
     })
 }

@@ -193,3 +193,16 @@ fn a_mistake_in_a_limit_is_told_with_its_place() {
     let keys = sandbox.json(&["limits", "list"]);
     assert_eq!(keys["items"][0]["key"], json!("sequence:s:1"));
 }
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let batch = "batch = { size = 10, wait = \"1s\" }";
+    for (entry, says) in
+        [("sequence = \"s:{id}\"", "lets one run after the other"), ("lock = \"l:{id}\"", "a lock is held by one task")]
+    {
+        let sandbox = Sandbox::new(&format!("[tasks.work]\ncommand = [\"cat\"]\n{batch}\n{entry}\n"));
+        let checked = sandbox.run(&["config", "check"]);
+        let told = checked.stdout + &checked.stderr;
+        assert!(checked.code == Some(2) && told.contains(says), "{entry}: {told}");
+    }
+}

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that can not go on fails its test, which is what it is for")]
 
+mod batches;
 mod beat_crash;
 mod bench_fleet;
 mod bench_workflows;

@@ -23,7 +23,7 @@ enum Kind<'c> {
     /// This program runs it, or enqueues it for another that does.
     Known(&'c Policy),
     /// It is a Rust type of this program that it does not say to have.
-    Unregistered(Policy),
+    Unregistered(Box<Policy>),
     Unknown {
         near: Vec<String>,
     },
@@ -33,7 +33,7 @@ impl<'c> Draft<'c> {
     pub(super) fn typed<T: Task>(runtime: &'c Runtime, task: &T) -> Result<Self, InvalidInput> {
         let args = json(task)?;
         let kind = match runtime.registry.get(T::NAME) {
-            None => Kind::Unregistered(T::policy()),
+            None => Kind::Unregistered(Box::new(T::policy())),
             Some(kind) => {
                 // Rust's types have checked the rest.
                 if kind.schema.is_demanding {
@@ -71,7 +71,7 @@ impl<'c> Draft<'c> {
         let name = || self.name.clone();
         match std::mem::replace(&mut self.kind, Kind::Unknown { near: Vec::new() }) {
             Kind::Known(policy) => Ok(Cow::Borrowed(policy)),
-            Kind::Unregistered(policy) if force => Ok(Cow::Owned(policy)),
+            Kind::Unregistered(policy) if force => Ok(Cow::Owned(*policy)),
             Kind::Unregistered(_) => Err(EnqueueError::Unregistered { name: name() }),
             Kind::Unknown { .. } if force => Ok(Cow::Owned(Policy::default())),
             Kind::Unknown { near } => Err(EnqueueError::UnknownTask { name: name(), near }),

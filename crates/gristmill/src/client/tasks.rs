@@ -60,7 +60,10 @@ impl<'c> Tasks<'c> {
             State::Scheduled => store.memories(id).await?.kept,
             _ => Vec::new(),
         };
-        let why = Why::of(&task, member, &memories, &store.queues().await?, &store.workers().await?);
+        let mut why = Why::of(&task, member, &memories, &store.queues().await?, &store.workers().await?);
+        if let Some(batching) = self.client.registry().get(&task.kind).and_then(|kind| kind.spec.policy.batch.as_ref()) {
+            why.in_batches(batching);
+        }
         Ok(Some(match task.state {
             State::Running => why.with_locks(store.locks_of(id).await?),
             State::Waiting => why.with_standby(store.stands_by(id).await?),

@@ -8,7 +8,7 @@ use super::{StepFailed, Suspended};
 use crate::attempt::{Attempt, Why};
 use crate::codec::{Part, Payload};
 use crate::core::durable::{Checkpoint, Kept, Memories, Memory};
-use crate::core::{Failure, FailureReason, Settled, StoreError, StoreErrorKind, Timestamp, failpoint, limits};
+use crate::core::{Failure, FailureReason, InvalidInput, Settled, StoreError, StoreErrorKind, Timestamp, failpoint, limits};
 use crate::error::{LeaseLost, What};
 use crate::{Error, Result};
 
@@ -18,6 +18,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 impl Attempt {
     pub(super) fn ask(&self, name: String) -> Result<Asked> {
+        if self.takes_many() {
+            let why = format!(
+                "`{name}` is asked for in a batch, in which no task can wait or remember anything for itself; let it enqueue a task that does"
+            );
+            return Err(Error::fail(InvalidInput::new("step", why)));
+        }
         self.journal.ask(self.id, name)
     }
 

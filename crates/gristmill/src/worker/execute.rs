@@ -14,11 +14,12 @@ use crate::durable::Suspended;
 use crate::error::{What, When};
 use crate::from_ref::Stateless;
 use crate::middleware::{Middleware, Next, Trace};
+use crate::panics::Panicked;
 use crate::registry::Registered;
 use crate::runtime::Ground;
-use crate::worker::lane::{Buffered, Lane};
-use crate::worker::shared::{Ended, Settler, Shared, micros};
-use crate::worker::{refer, remember, suspend};
+use crate::worker::lane::{Buffered, Lane, Work};
+use crate::worker::shared::{Ended, Settler, Shared, Unsettled, micros};
+use crate::worker::{batch, refer, remember, suspend};
 use crate::{Error, Result, panics};
 
 /// How long a handler that was asked to end may take to do so, at most.
@@ -26,29 +27,39 @@ pub(crate) const SOFT_LIMIT_MAX: Duration = Duration::from_secs(5);
 /// The same when the worker stops, whose grace period is over by then.
 const SOFT_LIMIT_STOPPING: Duration = Duration::from_secs(1);
 
-/// A slot of a lane: runs one task after another until the lane is closed.
+/// A slot of a lane: runs one task, or one batch of them, after another until the lane is closed.
 pub(crate) async fn slot(shared: Arc<Shared>, lane: Arc<Lane>, settler: Settler) {
-    while let Some(buffered) = lane.next().await {
-        let claim_no = buffered.claimed.claim_no;
-        let (settlement, attempt) = match begin(&shared, buffered).await {
-            Ok((attempt, claimed)) => match run_held(&shared, &attempt, claimed).await {
-                Some(End::Wait(checkpoint)) => (suspend::write(&shared, &attempt, checkpoint).await, Some(attempt)),
-                Some(End::Settle(settlement)) => (Some(settlement), Some(attempt)),
-                None => (None, Some(attempt)),
-            },
-            Err(settlement) => (settlement, None),
+    while let Some(work) = lane.next().await {
+        let ran = match work {
+            Work::One(buffered) => run_one(&shared, buffered, &settler).await,
+            // Boxed: no slot should be larger for it.
+            Work::Batch(gathered) => Box::pin(batch::run(&shared, gathered, &settler)).await,
         };
-        if let Some(settlement) = settlement {
-            // Waits when the store does not keep up: then nothing more is started, and memory stays bounded.
-            if settler.send(Ended { settlement, claim_no, unsure: false }).await.is_err() {
-                return;
-            }
-        }
-        if let Some(attempt) = attempt.filter(|attempt| attempt.has_threads()) {
-            until_threads_end(&shared, &attempt).await;
+        if ran.is_err() {
+            return;
         }
         lane.done();
     }
+}
+
+async fn run_one(shared: &Shared, buffered: Buffered, settler: &Settler) -> Result<(), Unsettled> {
+    let claim_no = buffered.claimed.claim_no;
+    let (settlement, attempt) = match begin(shared, buffered).await {
+        Ok((attempt, claimed)) => match run_held(shared, &attempt, claimed).await {
+            Some(End::Wait(checkpoint)) => (suspend::write(shared, &attempt, checkpoint).await, Some(attempt)),
+            Some(End::Settle(settlement)) => (Some(settlement), Some(attempt)),
+            None => (None, Some(attempt)),
+        },
+        Err(settlement) => (settlement, None),
+    };
+    if let Some(settlement) = settlement {
+        // Waits when the store does not keep up: then nothing more is started, and memory stays bounded.
+        settler.send(Ended { settlement, claim_no, unsure: false }).await?;
+    }
+    if let Some(attempt) = attempt.filter(|attempt| attempt.has_threads()) {
+        until_threads_end(shared, &attempt).await;
+    }
+    Ok(())
 }
 
 /// Begins the attempt of a claimed task. If it is not to run, the error is what there is to settle: nothing, where the lease is lost.
@@ -98,24 +109,30 @@ pub(crate) enum End {
 
 /// Runs an attempt that is held. `None` if there is nothing to settle, as the handler settled by itself.
 async fn run_held(shared: &Shared, attempt: &Arc<Attempt>, claimed: Claimed) -> Option<End> {
-    let lease = claimed.lease;
     let end = run(attempt, claimed).await;
-    shared.let_go(&lease);
+    has_ended(shared, attempt, end.as_ref());
+    end
+}
+
+/// An attempt that was held has ended in this way, and is held no more.
+pub(super) fn has_ended(shared: &Shared, attempt: &Arc<Attempt>, end: Option<&End>) {
+    if let Some(lease) = &attempt.lease {
+        shared.let_go(lease);
+    }
     if let Some(OwnSettlement::Committed(state)) = attempt.settled() {
         shared.counts.settled(state);
         if let Some(teller) = &shared.teller {
             teller.committed(attempt, state, shared);
         }
     }
-    if let (Some(teller), Some(End::Settle(settlement))) = (&shared.teller, &end) {
+    if let (Some(teller), Some(End::Settle(settlement))) = (&shared.teller, end) {
         teller.keep(settlement, attempt);
     }
-    end
 }
 
 /// A thread can't be ended from outside. It keeps its slot: threads would pile up else, until the process has none left for files,
 /// names of hosts and hooks.
-async fn until_threads_end(shared: &Shared, attempt: &Attempt) {
+pub(super) async fn until_threads_end(shared: &Shared, attempt: &Attempt) {
     tracing::warn!(
         task = %attempt.id, kind = %attempt.kind,
         "the attempt has ended, and its thread goes on; it keeps the slot: long work should look at `cx.cancellation()`"
@@ -147,7 +164,8 @@ pub(crate) async fn run(attempt: &Arc<Attempt>, claimed: Claimed) -> Option<End>
         // Outside of the handler, as when its error is dropped.
         Err(panicked) => {
             let kind = attempt.runtime().registry.get(&attempt.kind)?;
-            settlement(kind, attempt, lease, Err(panicked.into()), attempt.since.elapsed()).map(End::Settle)
+            let quiet = kind.spec.policy.quiet;
+            settlement(kind, attempt, lease, Err(panicked.into()), attempt.since.elapsed(), quiet).map(End::Settle)
         }
     }
 }
@@ -166,11 +184,7 @@ async fn run_to_end(attempt: &Arc<Attempt>, claimed: Claimed) -> Option<End> {
     let begun = if claimed.claim_no > 1 { Box::pin(remember::begin(attempt)).await } else { Ok(None) };
     let outcome = match begun {
         Ok(None) => {
-            let payload = Payload { id: attempt.id, name: &attempt.kind, part: Part::Args };
-            let args = match runtime.decode(&payload, claimed.args) {
-                Ok(args) => whole_args(kind, attempt, args).await,
-                Err(error) => Err(error),
-            };
+            let args = plain_args(kind, attempt, claimed.args).await;
             run_handler(kind, attempt, args).await
         }
         // Without its handler.
@@ -180,13 +194,33 @@ async fn run_to_end(attempt: &Arc<Attempt>, claimed: Claimed) -> Option<End> {
     let ran_for = started.elapsed();
     // An error here stands for nothing that could be told to anybody: only `abort` and `sleep` mean something.
     let _ = failpoint::pass("execute.after");
+    end_of(kind, attempt, lease, outcome, ran_for, kind.spec.policy.quiet).await
+}
+
+/// How an attempt ends whose handler had this outcome. None if there is nothing to settle. Of a success the log has no more than a debug line
+/// if it is `quiet`.
+pub(super) async fn end_of(
+    kind: &Registered,
+    attempt: &Attempt,
+    lease: LeaseRef,
+    outcome: Result<String>,
+    ran_for: Duration,
+    quiet: bool,
+) -> Option<End> {
     if let Some(checkpoint) = attempt.journal.take_sealed() {
         return (attempt.why() != Why::LeaseLost).then(|| End::Wait(attempt.leave_in_checkpoint(checkpoint)));
     }
     if attempt.settled() == Some(OwnSettlement::Perhaps) && was_committed(attempt).await {
         attempt.set_settled(OwnSettlement::Committed(State::Succeeded));
     }
-    settlement(kind, attempt, lease, outcome, ran_for).map(End::Settle)
+    settlement(kind, attempt, lease, outcome, ran_for, quiet).map(End::Settle)
+}
+
+/// The arguments as the handler gets them, from those that are stored.
+pub(super) async fn plain_args(kind: &Registered, attempt: &Attempt, stored: String) -> Result<String> {
+    let payload = Payload { id: attempt.id, name: &attempt.kind, part: Part::Args };
+    let args = attempt.runtime().decode(&payload, stored)?;
+    whole_args(kind, attempt, args).await
 }
 
 /// The arguments as the handler gets them, checked: what they refer to is put in once they are decoded, as it stands within them, and is
@@ -215,7 +249,7 @@ pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args:
     let _closes = Closes(attempt);
     let outcome = tokio::select! {
         biased;
-        outcome = &mut handler => return after_asking(attempt, Some(outcome)),
+        outcome = &mut handler => return after_asking(attempt, Some(or_panic(outcome))),
         why = asked_to_end(attempt) => {
             attempt.ask_to_end(why);
             if attempt.why() == Why::Waiting {
@@ -234,7 +268,7 @@ pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args:
             }
             tokio::select! {
                 biased;
-                outcome = &mut handler => Some(outcome),
+                outcome = &mut handler => Some(or_panic(outcome)),
                 // It does not clean up, but waits for something that may be days away.
                 () = poll_fn(|_| if attempt.journal.only_waits(false) { Poll::Ready(()) } else { Poll::Pending }) => None,
                 () = tokio::time::sleep(soft_limit(attempt, kind)) => None,
@@ -243,6 +277,10 @@ pub(crate) async fn run_handler(kind: &Registered, attempt: &Arc<Attempt>, args:
         }
     };
     after_asking(attempt, outcome)
+}
+
+fn or_panic(outcome: Result<Result<String>, Panicked>) -> Result<String> {
+    outcome.unwrap_or_else(|panicked| Err(panicked.into()))
 }
 
 /// The end of an attempt whose task waits. A thread that works for it is told, and mostly ends at once: it must not do so beside the next attempt.
@@ -271,7 +309,7 @@ async fn asked_to_end(attempt: &Attempt) -> Why {
     }
 }
 
-fn soft_limit(attempt: &Attempt, kind: &Registered) -> Duration {
+pub(super) fn soft_limit(attempt: &Attempt, kind: &Registered) -> Duration {
     match attempt.why() {
         Why::Stopping => SOFT_LIMIT_STOPPING,
         Why::Timeout => kind
@@ -284,7 +322,7 @@ fn soft_limit(attempt: &Attempt, kind: &Registered) -> Duration {
 }
 
 /// What the end of a handler means once it was asked to end. A result stands in any case: the work is done.
-fn after_asking(attempt: &Attempt, outcome: Option<Result<String>>) -> Result<String> {
+pub(super) fn after_asking(attempt: &Attempt, outcome: Option<Result<String>>) -> Result<String> {
     match (attempt.why(), outcome) {
         (_, Some(Ok(result))) => remembers_all(attempt, result),
         (Why::Nothing | Why::Waiting, Some(outcome)) => outcome,
@@ -332,11 +370,12 @@ fn settlement(
     lease: LeaseRef,
     outcome: Result<String>,
     ran_for: Duration,
+    quiet: bool,
 ) -> Option<Settlement> {
     let (policy, runtime) = (&kind.spec.policy, attempt.runtime());
     if matches!(attempt.settled(), Some(OwnSettlement::Committed(_))) {
         match outcome {
-            Ok(_) => tell_success(attempt, policy.quiet, ran_for),
+            Ok(_) => tell_success(attempt, quiet, ran_for),
             Err(error) => {
                 tracing::warn!(task = %attempt.id, kind = %attempt.kind, error = %error, "the handler failed after it had settled its task");
             }
@@ -353,7 +392,7 @@ fn settlement(
     match outcome {
         Ok(result) => {
             settlement.result = Some(result);
-            tell_success(attempt, policy.quiet, ran_for);
+            tell_success(attempt, quiet, ran_for);
         }
         Err(error) => {
             let failed = attempt.attempt.saturating_sub(attempt.crashes);
@@ -400,7 +439,7 @@ fn next(ending: Ending, is_last: bool, ack: Ack) -> String {
 }
 
 /// Ends what an attempt waits for on threads, with it.
-struct Closes<'a>(&'a Attempt);
+pub(super) struct Closes<'a>(pub(super) &'a Attempt);
 
 impl Drop for Closes<'_> {
     fn drop(&mut self) {
@@ -410,14 +449,14 @@ impl Drop for Closes<'_> {
 
 /// The future of a handler and what stands around it, which turns panics into errors and marks when it is being polled, for the
 /// stall watch.
-struct Guarded<'a, F> {
+pub(super) struct Guarded<'a, F> {
     /// There until this is dropped.
-    handler: Pin<&'a mut Option<F>>,
-    attempt: &'a Arc<Attempt>,
+    pub(super) handler: Pin<&'a mut Option<F>>,
+    pub(super) attempt: &'a Arc<Attempt>,
 }
 
-impl<F: Future<Output = Result<String>>> Future for Guarded<'_, F> {
-    type Output = Result<String>;
+impl<F: Future> Future for Guarded<'_, F> {
+    type Output = Result<F::Output, Panicked>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let attempt = self.attempt;
@@ -428,11 +467,14 @@ impl<F: Future<Output = Result<String>>> Future for Guarded<'_, F> {
         #[cfg(not(feature = "log-capture"))]
         let polled = panics::catch(|| handler.poll(cx));
         attempt.polled_since.store(0, Ordering::Relaxed);
-        let polled = polled.unwrap_or_else(|panicked| Poll::Ready(Err(panicked.into())));
-        if polled.is_pending() {
-            attempt.end_if_it_waits(false);
+        match polled {
+            Ok(Poll::Ready(outcome)) => Poll::Ready(Ok(outcome)),
+            Ok(Poll::Pending) => {
+                attempt.end_if_it_waits(false);
+                Poll::Pending
+            }
+            Err(panicked) => Poll::Ready(Err(panicked)),
         }
-        polled
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::core::{Claim, StoreErrorKind, Wake, Wanted};
+use crate::worker::gather;
 use crate::worker::lane::{Appetite, Buffered, Lane, Want};
 use crate::worker::lanes::PerLane;
 use crate::worker::run::pause;
@@ -21,6 +22,7 @@ const LAST_CLAIM: Duration = Duration::from_secs(1);
 /// Claims batches for all lanes, each as much as it can use, until the worker stops.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut lanes = PerLane::new();
+    let largest_batch = shared.runtime().registry.largest_batch();
     let mut errors = 0;
     // Since when claims are refused as invalid.
     let mut refused_since = None;
@@ -34,7 +36,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         if unanswered.is_none() {
             shared.lanes.prune();
         }
-        lanes.follow(&shared.lanes, Hunger::new);
+        lanes.follow(&shared.lanes, || Hunger { appetite: Appetite::for_batches(largest_batch), dry: false });
         // Looked at each time, not only when all lanes have enough: one that never has must not keep the others waiting. It
         // listens through the claims for other lanes; those count as looks of this worker, and news in between would be lost.
         tokio::select! {
@@ -94,6 +96,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                         () = no_longer_wanted(&shared) => false,
                     }
                 };
+                if shared.config.drain && fetched == Fetched::Nothing && asked_all {
+                    // Nothing comes that would be waited for.
+                    lanes.iter().for_each(|(lane, _)| lane.begin_all());
+                }
                 if shared.config.drain && is_over && is_drained.await {
                     shared.stopping.cancel();
                     break;
@@ -135,12 +141,6 @@ struct Hunger {
     appetite: Appetite,
     /// Its queue had no more when it was asked: it is not asked again before there is news.
     dry: bool,
-}
-
-impl Hunger {
-    fn new() -> Self {
-        Self { appetite: Appetite::new(), dry: false }
-    }
 }
 
 /// After news, all queues may have something.
@@ -189,7 +189,18 @@ async fn fetch(
             full.push(lane.queue.clone());
         }
         hunger.appetite.ate(&of_lane);
-        lane.add(of_lane);
+        let alone = if hunger.appetite.is_for_batches() {
+            let (gathered, alone) = gather::sorted(shared.runtime(), of_lane);
+            hunger.appetite.gathers(gathered.len(), alone.len());
+            if !gathered.is_empty() {
+                lane.gather(gathered);
+                shared.gathering.notify_one();
+            }
+            alone
+        } else {
+            of_lane
+        };
+        lane.add(alone);
         shared.buffered.notify_one();
         shared.taken.notify_one();
     }

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::core::{Claimed, WorkerId, limits};
+use crate::worker::gather::{Element, GATHERED_MAX, Gathered, Gatherings};
 
 /// How far ahead a lane claims: what it runs in this time. Long enough to hide a claim behind the work, short enough that
 /// no task waits in a buffer while another worker idles.
@@ -20,7 +21,7 @@ const MEASURE: Duration = Duration::from_millis(5);
 /// The arguments that a lane buffers are at most about so many bytes.
 const BUFFER_BYTES: usize = 16 * 1024 * 1024;
 
-/// One queue as this worker serves it: a bounded buffer of claimed tasks, and slots that run them.
+/// One queue as this worker serves it: a bounded buffer of claimed tasks, those that are gathered to be run together, and slots that run both.
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) queue: Arc<str>,
@@ -30,8 +31,8 @@ pub(crate) struct Lane {
     concurrency: AtomicU32,
     /// How many are too many, and end once they are free.
     surplus: AtomicU32,
-    buffer: Mutex<VecDeque<Buffered>>,
-    /// One permit a buffered task: slots wait for it in turn.
+    buffer: Mutex<Buffer>,
+    /// One permit for each that waits for a slot: slots wait for it in turn.
     available: Semaphore,
     busy: AtomicUsize,
     done: AtomicU64,
@@ -44,7 +45,88 @@ pub(crate) struct Lane {
     hungry: Arc<Notify>,
 }
 
-/// A claimed task that waits for a slot.
+#[derive(Debug, Default)]
+struct Buffer {
+    waiting: VecDeque<Work>,
+    /// What will wait for a slot once it is complete.
+    gatherings: Gatherings,
+    /// What begins although the lane is closed.
+    last: VecDeque<Gathered>,
+    /// How many tasks of complete batches wait for a slot.
+    in_batches: usize,
+}
+
+/// What a slot runs at once.
+#[derive(Debug)]
+pub(crate) enum Work {
+    One(Buffered),
+    Batch(Gathered),
+}
+
+impl Work {
+    /// Since when it waits for a slot.
+    fn since(&self) -> tokio::time::Instant {
+        match self {
+            Self::One(task) => task.since,
+            Self::Batch(batch) => batch.since,
+        }
+    }
+
+    fn into_tasks(self) -> Vec<Buffered> {
+        match self {
+            Self::One(task) => vec![task],
+            Self::Batch(batch) => batch.tasks,
+        }
+    }
+}
+
+impl Buffer {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.gatherings.tasks() == 0 && self.last.is_empty()
+    }
+
+    fn pop(&mut self) -> Option<Work> {
+        let next = self.waiting.pop_front();
+        if let Some(Work::Batch(batch)) = &next {
+            self.in_batches -= batch.tasks.len();
+        }
+        next
+    }
+
+    /// Complete batches wait for slots; returns how many they are.
+    fn push(&mut self, batches: Vec<Gathered>) -> usize {
+        let count = batches.len();
+        self.in_batches += batches.iter().map(|batch| batch.tasks.len()).sum::<usize>();
+        self.waiting.extend(batches.into_iter().map(Work::Batch));
+        count
+    }
+
+    fn take_waiting(&mut self) -> Vec<Buffered> {
+        self.in_batches = 0;
+        self.waiting.drain(..).flat_map(Work::into_tasks).collect()
+    }
+
+    fn take_one(&mut self, wanted: impl Fn(&Claimed) -> bool) -> Option<Buffered> {
+        for at in 0..self.waiting.len() {
+            match &mut self.waiting[at] {
+                Work::One(task) if wanted(&task.claimed) => return self.waiting.remove(at)?.into_tasks().pop(),
+                Work::One(_) => {}
+                Work::Batch(batch) => {
+                    let Some(place) = batch.tasks.iter().position(|task| wanted(&task.claimed)) else { continue };
+                    let task = batch.tasks.remove(place);
+                    self.in_batches -= 1;
+                    if batch.tasks.is_empty() {
+                        self.waiting.remove(at);
+                    }
+                    return Some(task);
+                }
+            }
+        }
+        self.gatherings.take_one(wanted)
+    }
+}
+
+/// A claimed task that waits for a slot, or for others.
 #[derive(Debug)]
 pub(crate) struct Buffered {
     pub(crate) claimed: Claimed,
@@ -91,6 +173,10 @@ pub(crate) struct Appetite {
     done: u64,
     per_second: f64,
     args_bytes: f64,
+    /// The most tasks that are run in one call.
+    largest_batch: usize,
+    /// Which part of what was claimed lately was to be gathered, and so takes no slot by itself.
+    gathered: f64,
 }
 
 impl Lane {
@@ -141,21 +227,25 @@ impl Lane {
 
     /// The next task for a slot; `None` when the lane is closed or has a slot too many. The slot calls [`done`](Self::done) when it
     /// has run it.
-    pub(crate) async fn next(&self) -> Option<Buffered> {
+    pub(crate) async fn next(&self) -> Option<Work> {
         loop {
-            self.available.acquire().await.ok()?.forget();
+            match self.available.acquire().await {
+                Ok(permit) => permit.forget(),
+                // Closed.
+                Err(_) => return self.last(),
+            }
             if self.take_surplus() {
                 return None;
             }
             let (next, left) = {
                 let mut buffer = self.buffer();
-                let next = buffer.pop_front();
+                let next = buffer.pop();
                 if next.is_some() {
                     // Under the lock: seen as neither buffered nor busy, the task would be taken for a free slot, and one
                     // too many would be claimed.
                     self.busy.fetch_add(1, Ordering::Relaxed);
                 }
-                (next, buffer.len())
+                (next, buffer.waiting.len())
             };
             // Empty if the buffer was taken away in between.
             if let Some(next) = next {
@@ -167,11 +257,18 @@ impl Lane {
         }
     }
 
+    fn last(&self) -> Option<Work> {
+        let mut buffer = self.buffer();
+        let batch = buffer.last.pop_front()?;
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Some(Work::Batch(batch))
+    }
+
     /// A slot is free again.
     pub(crate) fn done(&self) {
         self.busy.fetch_sub(1, Ordering::Release);
         self.done.fetch_add(1, Ordering::Relaxed);
-        if self.buffer().is_empty() {
+        if self.buffer().waiting.is_empty() {
             self.hungry.notify_one();
         }
     }
@@ -179,23 +276,56 @@ impl Lane {
     /// Adds claimed tasks and wakes as many slots.
     pub(crate) fn add(&self, tasks: Vec<Buffered>) {
         let count = tasks.len();
-        self.buffer().extend(tasks);
+        self.buffer().waiting.extend(tasks.into_iter().map(Work::One));
+        self.available.add_permits(count);
+    }
+
+    /// Adds claimed tasks that are to be run with others.
+    pub(crate) fn gather(&self, tasks: Vec<Element<'_>>) {
+        self.begin(|gatherings| tasks.into_iter().flat_map(|task| gatherings.add(task)).collect());
+    }
+
+    /// When the first batch has waited for long enough.
+    pub(crate) fn gathering_due(&self) -> Option<tokio::time::Instant> {
+        self.buffer().gatherings.due()
+    }
+
+    /// Lets batches begin that have waited for long enough.
+    pub(crate) fn begin_due(&self, now: tokio::time::Instant) {
+        self.begin(|gatherings| gatherings.take_due(now));
+    }
+
+    /// Lets all batches begin, as nothing more comes.
+    pub(crate) fn begin_all(&self) {
+        self.begin(|gatherings| gatherings.take_oldest(usize::MAX));
+    }
+
+    fn begin(&self, take: impl FnOnce(&mut Gatherings) -> Vec<Gathered>) {
+        let count = {
+            let mut buffer = self.buffer();
+            let batches = take(&mut buffer.gatherings);
+            buffer.push(batches)
+        };
         self.available.add_permits(count);
     }
 
     /// Takes away what was not started. No slot will say that it has room: the fetcher is told here, or it might wait for ever.
     pub(crate) fn take_buffered(&self) -> Vec<Buffered> {
-        let taken = self.buffer().drain(..).collect();
+        let taken = {
+            let mut buffer = self.buffer();
+            let mut taken = buffer.take_waiting();
+            taken.extend(buffer.gatherings.take_tasks());
+            taken
+        };
         self.hungry.notify_one();
         taken
     }
 
     /// Takes away one task that was not started.
     pub(crate) fn take_one(&self, wanted: impl Fn(&Claimed) -> bool) -> Option<Buffered> {
-        let mut buffer = self.buffer();
-        let index = buffer.iter().position(|buffered| wanted(&buffered.claimed))?;
+        let taken = self.buffer().take_one(wanted)?;
         self.hungry.notify_one();
-        buffer.remove(index)
+        Some(taken)
     }
 
     /// Takes away what was claimed ahead if the estimate behind it has proved wrong, so that others can run it: it waits far longer
@@ -208,13 +338,13 @@ impl Lane {
         }
         let stalled = {
             let mut buffer = self.buffer();
-            let Some(first) = buffer.front().map(|first| first.since) else { return Vec::new() };
+            let Some(first) = buffer.waiting.front().map(Work::since) else { return Vec::new() };
             let all_busy = self.busy.load(Ordering::Relaxed) >= self.concurrency() as usize;
             let stands = all_busy && now - first.max(pace.since) >= self.patience();
             if !stands && now - first < AHEAD_MAX {
                 return Vec::new();
             }
-            buffer.drain(..).collect()
+            buffer.take_waiting()
         };
         self.misjudged.store(true, Ordering::Relaxed);
         self.hungry.notify_one();
@@ -229,17 +359,23 @@ impl Lane {
 
     /// Whether anything waits for a slot.
     pub(crate) fn has_buffered(&self) -> bool {
-        !self.buffer().is_empty()
+        !self.buffer().waiting.is_empty()
     }
 
-    /// Whether nothing is buffered and nothing runs.
+    /// Whether nothing is buffered or gathered, and nothing runs.
     pub(crate) fn is_idle(&self) -> bool {
         let buffer = self.buffer();
         buffer.is_empty() && self.busy.load(Ordering::Acquire) == 0
     }
 
-    /// Lets the slots end once they have run what they run.
-    pub(crate) fn close(&self) {
+    /// Lets the slots end once they have run what they run. What was gathered begins now, where a slot is free for it and `begins` says so.
+    pub(crate) fn close(&self, begins: bool) {
+        if begins {
+            let mut buffer = self.buffer();
+            let free = (self.concurrency() as usize).saturating_sub(self.busy.load(Ordering::Relaxed));
+            let last = buffer.gatherings.take_oldest(free);
+            buffer.last.extend(last);
+        }
         self.available.close();
     }
 
@@ -250,9 +386,10 @@ impl Lane {
         }
         appetite.measure(self.done.load(Ordering::Relaxed));
         self.per_second.store(appetite.per_second.to_bits(), Ordering::Relaxed);
-        let (busy, buffered) = {
+        let (busy, buffered, gathered, room_bytes) = {
             let buffer = self.buffer();
-            (self.busy.load(Ordering::Relaxed), buffer.len())
+            let gathered = buffer.gatherings.tasks() + buffer.in_batches;
+            (self.busy.load(Ordering::Relaxed), buffer.waiting.len(), gathered, buffer.gatherings.room_bytes())
         };
         let concurrency = self.concurrency() as usize;
         if concurrency == 0 {
@@ -264,21 +401,48 @@ impl Lane {
         let ahead = by_rate.min(prefetch_max).min(by_bytes);
         let target = free + ahead;
         self.low_water.store(ahead / 2, Ordering::Relaxed);
-        if buffered > ahead / 2 || buffered >= target {
-            return Want::default();
-        }
-        let limit = (target - buffered).min(limits::BATCH_TASKS_MAX);
+        let alone = if buffered > ahead / 2 || buffered >= target { 0 } else { target - buffered };
+        // As many calls could begin within that time, each with as many tasks.
+        let room = (free + by_rate.min(prefetch_max)).saturating_mul(appetite.largest_batch).min(GATHERED_MAX);
+        let room = room.min((room_bytes as f64 / appetite.args_bytes.max(1.0)) as usize).saturating_sub(gathered);
+        let limit = appetite.with_gathered(alone, room).min(limits::BATCH_TASKS_MAX);
         Want { limit, free: free.saturating_sub(buffered).min(limit) }
     }
 
-    fn buffer(&self) -> MutexGuard<'_, VecDeque<Buffered>> {
+    fn buffer(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Appetite {
     pub(crate) fn new() -> Self {
-        Self { measured_at: Instant::now(), done: 0, per_second: 0.0, args_bytes: 0.0 }
+        Self { measured_at: Instant::now(), done: 0, per_second: 0.0, args_bytes: 0.0, largest_batch: 0, gathered: 0.0 }
+    }
+
+    /// That of a worker whose handlers take at most so many tasks in one call.
+    pub(crate) fn for_batches(largest_batch: usize) -> Self {
+        Self { largest_batch, ..Self::new() }
+    }
+
+    /// Whether anything may have to be gathered.
+    pub(crate) fn is_for_batches(&self) -> bool {
+        self.largest_batch > 0
+    }
+
+    /// Remembers which part of what was claimed is gathered.
+    pub(crate) fn gathers(&mut self, gathered: usize, others: usize) {
+        self.gathered = self.gathered.midpoint(gathered as f64 / (gathered + others).max(1) as f64);
+    }
+
+    /// How many tasks to claim where so many are wanted that run alone, and there is room for so many that are gathered. A claim takes what comes
+    /// next of both: so many that among them there should be no more of the others than are wanted. It doubles with each claim that brings
+    /// nothing but what is gathered.
+    fn with_gathered(&self, alone: usize, room: usize) -> usize {
+        if self.gathered == 0.0 || room == 0 {
+            return alone;
+        }
+        let both = alone.max(1) as f64 / (1.0 - self.gathered).max(f64::EPSILON);
+        (both as usize).clamp(alone, alone.saturating_add(room))
     }
 
     /// Remembers how large the arguments are.
@@ -289,7 +453,7 @@ impl Appetite {
 
     /// Forgets the rate: what was fast is no measure of what comes now.
     fn begin_anew(&mut self, done: u64) {
-        *self = Self { args_bytes: self.args_bytes, done, ..Self::new() };
+        *self = Self { args_bytes: self.args_bytes, done, ..Self::for_batches(self.largest_batch) };
     }
 
     fn measure(&mut self, done: u64) {
@@ -304,11 +468,11 @@ impl Appetite {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::core::{Env, LeaseKey, LeaseRef, Timestamp};
 
-    fn buffered() -> Buffered {
+    pub(crate) fn buffered() -> Buffered {
         let env = Env::system();
         let claimed = Claimed {
             lease: LeaseRef { id: env.task_id(), fence: env.fence(), key: LeaseKey::of_number(1) },
@@ -353,7 +517,7 @@ mod tests {
         lane.add(vec![buffered()]);
         assert!(lane.next().await.is_none(), "the first that is free ends");
         assert!(lane.next().await.is_some(), "and leaves the task to the next");
-        lane.close();
+        lane.close(true);
         assert!(lane.next().await.is_none());
     }
 

@@ -62,11 +62,11 @@ impl Lanes {
         }
     }
 
-    /// Lets the slots end once they have run what they run.
-    pub(crate) fn close(&self) {
+    /// Lets the slots end once they have run what they run, with what was gathered if it `begins`.
+    pub(crate) fn close(&self, begins: bool) {
         let mut now = self.now();
         now.closed = true;
-        now.lanes.iter().for_each(|lane| lane.close());
+        now.lanes.iter().for_each(|lane| lane.close(begins));
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {

@@ -1,11 +1,13 @@
 //! Workers: what takes tasks from a store or another source, and runs them.
 
 mod apart;
+mod batch;
 mod builder;
 mod cancel;
 mod companion;
 pub(crate) mod execute;
 mod fetch;
+mod gather;
 mod give_back;
 mod heartbeat;
 mod lane;

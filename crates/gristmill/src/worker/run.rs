@@ -19,7 +19,7 @@ use crate::worker::queues::{Changes, Filler, Queues};
 use crate::worker::report::ExitReport;
 use crate::worker::shared::{Ended, Settler, Shared};
 use crate::worker::signals::StopSignals;
-use crate::worker::{cancel, fetch, give_back, heartbeat, memory, notes, queues, settle, stall, sweep, tell};
+use crate::worker::{cancel, fetch, gather, give_back, heartbeat, memory, notes, queues, settle, stall, sweep, tell};
 
 /// Ended attempts that wait to be written; when it is full, no more tasks are started.
 const SETTLE_BUFFER: usize = 4_096;
@@ -166,6 +166,9 @@ async fn supervise(shared: Arc<Shared>, changes: Changes, companion: Option<Box<
     parts.spawn(supervised(shared.clone(), "cancel", unless_over(end.clone(), cancel)));
     let give_back = give_back::run(shared.clone(), settler.clone());
     parts.spawn(supervised(shared.clone(), "give back", unless_over(end.clone(), give_back)));
+    if shared.runtime().registry.largest_batch() > 0 {
+        parts.spawn(supervised(shared.clone(), "gather", unless_over(end.clone(), gather::run(shared.clone()))));
+    }
     parts.spawn(supervised(shared.clone(), "notes", unless_over(end.clone(), notes::run(shared.clone(), end.clone()))));
     if let Some(limit) = shared.config.memory_limit {
         let watch = memory::run(shared.clone(), limit, end.clone());
@@ -245,7 +248,7 @@ async fn unless_over(end: CancellationToken, part: impl Future<Output = ()>) {
 
 /// Ends what runs; returns the handlers that could not be ended.
 async fn stop(shared: &Shared, slots: &TaskTracker, settler: Settler) -> Vec<String> {
-    shared.lanes.close();
+    shared.lanes.close(!shared.abandon.is_cancelled());
     for lane in shared.lanes.all().iter() {
         for Buffered { claimed, .. } in lane.take_buffered() {
             // The writer is alive until all senders are gone; a full channel is waited for.

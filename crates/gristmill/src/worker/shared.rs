@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) buffered: Notify,
     /// The same, for who passes requests to stop on.
     pub(crate) taken: Notify,
+    /// Told when something waits to be run with others.
+    pub(crate) gathering: Notify,
     pub(crate) notes: Arc<NotesQueue>,
     pub(crate) counts: Counts,
     pub(crate) trust: Trust,
@@ -36,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     /// Set when nothing may be waited for any more.
     pub(crate) abandon: CancellationToken,
+    /// Set when all handlers were asked to end: one that begins after that is to be asked, too.
+    ended: AtomicBool,
     /// What ended a worker that could get no further.
     pub(crate) broken: OnceLock<String>,
     /// What the process took of memory when the worker ended for that.
@@ -69,12 +73,14 @@ impl Shared {
             hungry,
             buffered: Notify::new(),
             taken: Notify::new(),
+            gathering: Notify::new(),
             notes: Arc::default(),
             counts: Counts::default(),
             trust: Trust::default(),
             teller,
             stopping: CancellationToken::new(),
             abandon: CancellationToken::new(),
+            ended: AtomicBool::new(false),
             broken: OnceLock::new(),
             outgrown: OnceLock::new(),
             unwritable: AtomicBool::new(false),
@@ -250,9 +256,17 @@ impl Shared {
     }
 
     pub(crate) fn ask_all_to_end(&self, why: Why) {
+        if why == Why::Stopping {
+            self.ended.store(true, Ordering::SeqCst);
+        }
         for attempt in self.running() {
             attempt.ask_to_end(why);
         }
+    }
+
+    /// Whether [`ask_all_to_end`](Self::ask_all_to_end) has asked those that ran then, as the worker stops.
+    pub(crate) fn has_asked_all(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<LeaseRef, Arc<Attempt>>> {
@@ -376,6 +390,11 @@ pub(crate) struct Ended {
 impl Ended {
     pub(crate) fn new(claimed: &Claimed, ending: Ending) -> Self {
         Self { settlement: Settlement::new(claimed.lease, ending), claim_no: claimed.claim_no, unsure: false }
+    }
+
+    /// That of one which is given back without having run.
+    pub(crate) fn released(lease: LeaseRef, claim_no: u32) -> Self {
+        Self { settlement: Settlement::new(lease, Ending::Released), claim_no, unsure: false }
     }
 }
 

@@ -304,6 +304,7 @@ fn every_option_reaches_the_policy() {
             retention: Retention::For(Duration::from_secs(7 * 86_400)),
             large_result: Oversize::Truncate,
             on_error: OnError::Commit,
+            batch: None,
             tags: vec!["a".into(), "b".into()],
             quiet: true,
             concurrency: serde_json::from_value(json!([

@@ -3,6 +3,7 @@
 
 #[cfg(all(unix, feature = "postgres", feature = "sqlx-0_8", feature = "tokio-postgres"))]
 mod bank;
+mod batches;
 #[cfg(feature = "sqlite")]
 mod beat;
 #[cfg(all(unix, feature = "postgres", feature = "sqlx-0_8", feature = "tokio-postgres"))]

@@ -1,10 +1,13 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use gristmill::batch::Batch;
 use gristmill::client::{Enqueue, EnqueueError};
 use gristmill::core::limits;
 use gristmill::options::Retention;
-use gristmill::{App, Client, Context, task};
+use gristmill::schemars::JsonSchema;
+use gristmill::{App, Client, Context, Task, task};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::usage::{cpu_seconds, peak_rss_mb};
@@ -32,12 +35,16 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
     let enqueue_concurrent_per_s = concurrent(&client, bench).await?;
     drain(&client, bench).await?;
 
-    let (mut bulks, mut drains, mut cpu, mut raws) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut bulks, mut drains, mut cpu, mut raws, mut batches) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..bench.repeat {
         bulks.push(bulk(&client, bench).await?);
         let before = cpu_seconds();
         drains.push(bench.tasks as f64 / drain(&client, bench).await?.as_secs_f64());
         cpu.push((cpu_seconds() - before) * 100_000.0 / bench.tasks as f64);
+        if bench.batches {
+            bulk_of(bench, |n| client.enqueue(Together { n }).retention(bench.retention), &client).await?;
+            batches.push(bench.tasks as f64 / drain(&client, bench).await?.as_secs_f64());
+        }
         if bench.raw {
             raws.push(raw(url, bench).await?);
         }
@@ -68,6 +75,7 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
         drain_per_s,
         raw_drain_per_s,
         ratio_drain: raw_drain_per_s.map(|raw| drain_per_s / raw),
+        drain_batches_per_s: bench.batches.then(|| median(batches)),
         latency_p50_ms,
         latency_p99_ms,
         latency_across_p50_ms,
@@ -101,9 +109,23 @@ pub(super) async fn nothing(cx: &Context<mpsc::UnboundedSender<u64>>, n: u64) ->
     Ok(now)
 }
 
+/// The same in batches.
+#[derive(Serialize, Deserialize, JsonSchema, Task)]
+#[schemars(crate = "gristmill::schemars")]
+#[task(name = "gristmill.bench.batch", queue = "bench", output = u64, quiet, batch(size = 1000, wait = "100ms"))]
+struct Together {
+    n: u64,
+}
+
+impl Together {
+    async fn handle(_: &Batch, all: Vec<Self>) -> gristmill::Result<Vec<gristmill::Result<u64>>> {
+        Ok(all.into_iter().map(|one| Ok(one.n)).collect())
+    }
+}
+
 pub(super) async fn connect(url: &str) -> Result<(Client, mpsc::UnboundedReceiver<u64>)> {
     let (sender, started) = mpsc::unbounded_channel();
-    Ok((App::new(sender).register::<Nothing>().connect(url).await?, started))
+    Ok((App::new(sender).register::<Nothing>().register_batch::<Together>().connect(url).await?, started))
 }
 
 pub(super) fn task<'c>(client: &'c Client, n: u64, bench: &Args) -> Enqueue<'c, u64> {
@@ -140,11 +162,15 @@ async fn concurrent(client: &Client, bench: &Args) -> Result<f64> {
 }
 
 pub(super) async fn bulk(client: &Client, bench: &Args) -> Result<f64> {
+    bulk_of(bench, |n| task(client, n, bench), client).await
+}
+
+async fn bulk_of<'c>(bench: &Args, task: impl Fn(u64) -> Enqueue<'c, u64> + Sync, client: &'c Client) -> Result<f64> {
     let start = Instant::now();
     let tasks = bench.tasks;
     for from in (0..tasks).step_by(limits::BATCH_TASKS_MAX) {
         let to = (from + limits::BATCH_TASKS_MAX as u64).min(tasks);
-        for outcome in client.enqueue_many((from..to).map(|n| task(client, n, bench))).await {
+        for outcome in client.enqueue_many((from..to).map(&task)).await {
             outcome?;
         }
     }

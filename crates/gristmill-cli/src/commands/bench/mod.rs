@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Measure the store's bare statements too, in a place of their own; and what only a PostgreSQL store has
     #[arg(long)]
     raw: bool,
+    /// Drain as many tasks in batches of 1,000, too
+    #[arg(long)]
+    batches: bool,
     /// How often each thing is measured; the medians are told
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
     repeat: u32,
@@ -79,6 +82,9 @@ struct Report {
     drain_per_s: f64,
     raw_drain_per_s: Option<f64>,
     ratio_drain: Option<f64>,
+    /// The same drain in batches of 1,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drain_batches_per_s: Option<f64>,
     /// Enqueue call to handler start, idle worker in this process.
     latency_p50_ms: f64,
     latency_p99_ms: f64,
