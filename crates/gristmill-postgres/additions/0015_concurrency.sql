@@ -1,11 +1,12 @@
 -- Keys with a limit: how many tasks with one key may run at once. Who is admitted is decided by gristmill-core's concurrency/admission.rs; why so
 -- is in docs/decisions/0016-limits.md.
 
--- declared: what the newest task says; set_to: what an operator says, which holds until it is null again. Only those who admit write here and lock
+-- declared: what the newest task says, whose seq is said_by; set_to: what an operator says, which holds until it is null again. Only those who admit write here and lock
 -- its rows, so that no caller's transaction holds up another.
 CREATE TABLE {s}.key(
   key      text COLLATE "C" NOT NULL PRIMARY KEY,
   declared integer,
+  said_by  bigint,
   set_to   integer
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
@@ -32,34 +33,51 @@ CREATE TABLE {s}.standby(
 CREATE INDEX standby_line ON {s}.standby(key, late, seq);
 
 -- Keys of which something has changed, so that somebody may be admitted: written in the transaction that changes it, and seen to after its commit.
--- declared: what the task says that has come.
+-- declared: what the task says that has come, whose seq is said_by.
 CREATE TABLE {s}.touched(
   id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  said_by  bigint,
   declared integer,
   key      text COLLATE "C" NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 
--- Puts a waiting task into the line of its first key; false if it needs none. Its body is looked for by its id as a value: a plan for any would
--- open all days. jsonb would refuse a NUL.
+-- Puts a waiting task into the line of its first key; false if it needs none and waits for a word by hand. Its body is looked for by its id as a
+-- value: a plan for any would open all days. jsonb would refuse a NUL. Whoever may only enqueue may say anything here, and an error would be one of
+-- the statement that lets others go on as well: what can't be read, and what has no body, stands in a line without a limit, and is for its claim to end.
 CREATE FUNCTION {s}.line_up(id uuid, seq bigint, claim_no integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $gristmill$
 DECLARE
-  said  text;
-  needs jsonb;
+  said    text;
+  is_here boolean;
+  needs   jsonb;
 BEGIN
-  EXECUTE 'SELECT meta FROM {l}.task WHERE id = $1' INTO said USING id;
-  IF said IS NULL OR strpos(said, '"needs"') = 0 THEN
+  EXECUTE 'SELECT meta, true FROM {l}.task WHERE id = $1' INTO said, is_here USING id;
+  IF is_here AND (said IS NULL OR strpos(said, '"needs"') = 0) THEN
     RETURN false;
   END IF;
-  needs := replace(said, chr(92) || 'u0000', chr(92) || 'u0001')::jsonb -> 'needs';
-  IF (jsonb_typeof(needs) = 'array' AND jsonb_array_length(needs) BETWEEN 1 AND 8) IS NOT TRUE THEN
-    RETURN false;
-  END IF;
+  BEGIN
+    needs := replace(said, chr(92) || 'u0000', chr(92) || 'u0001')::jsonb -> 'needs';
+    IF jsonb_typeof(needs) = 'array' AND jsonb_array_length(needs) BETWEEN 1 AND 8 AND NOT EXISTS (
+      SELECT FROM jsonb_array_elements(needs) n
+      WHERE (jsonb_typeof(n) = 'object' AND jsonb_typeof(n -> 'key') = 'string' AND octet_length(n ->> 'key') BETWEEN 1 AND 255
+             AND jsonb_typeof(n -> 'limit') = 'number' AND n ->> 'limit' ~ '^([1-9][0-9]{0,4}|100000)$'
+             AND coalesce(jsonb_typeof(n -> 'cost'), 'number') = 'number' AND coalesce(n ->> 'cost', '1') ~ '^([1-9][0-9]{0,4}|100000)$'
+             AND coalesce(jsonb_typeof(n -> 'until_ended'), 'boolean') = 'boolean') IS NOT TRUE
+    ) THEN
+      NULL;
+    ELSE
+      needs := NULL;
+    END IF;
+  EXCEPTION WHEN OTHERS THEN
+    needs := NULL;
+  END;
   INSERT INTO {s}.standby(task, seq, late, key, needs)
-    VALUES (id, seq, NOT EXISTS (SELECT FROM {s}.slot s WHERE s.task = line_up.id), needs -> 0 ->> 'key', needs::text)
+    VALUES (id, seq, NOT EXISTS (SELECT FROM {s}.slot s WHERE s.task = line_up.id), coalesce(needs -> 0 ->> 'key', 'unreadable'),
+            coalesce(needs, '[]')::text)
     ON CONFLICT (task) DO NOTHING;
-  INSERT INTO {s}.touched(key, declared)
-    SELECT n ->> 'key', CASE WHEN claim_no = 0 THEN (n ->> 'limit')::integer END FROM jsonb_array_elements(needs) n;
+  INSERT INTO {s}.touched(key, declared, said_by)
+    SELECT n ->> 'key', CASE WHEN claim_no = 0 THEN (n ->> 'limit')::integer END, seq FROM jsonb_array_elements(needs) n
+    UNION ALL SELECT 'unreadable', NULL, seq WHERE needs IS NULL;
   PERFORM set_config('gristmill.touched', 'yes', true);
   RETURN true;
 END $gristmill$;

@@ -8,6 +8,8 @@ WITH part AS MATERIALIZED (
   WHERE NOT EXISTS (SELECT FROM {s}.lease l WHERE l.id = p.task)
     AND NOT EXISTS (SELECT FROM {s}.ready r WHERE r.id = p.task AND r.flags <> 0)
     AND NOT EXISTS (SELECT FROM {s}.parked r WHERE r.id = p.task AND r.flags <> 0)
+    -- Whoever admits it counts on them.
+    AND NOT EXISTS (SELECT FROM {s}.standby b WHERE b.task = p.task AND NOT b.late)
     AND NOT (p.until_ended AND (
       EXISTS (SELECT FROM {s}.waiting w WHERE w.id = p.task) OR EXISTS (SELECT FROM {s}.blocked b WHERE b.id = p.task)
       OR EXISTS (SELECT FROM {s}.scheduled d WHERE d.seq = p.seq AND d.id = p.task)))

@@ -1,11 +1,12 @@
 -- Index: standby_line, in its order; the primary key of waiting; slot_task.
--- The first of the lines of the keys $1, of each so many as $2 says: with what each says that it needs, and what it holds already. Null at the end
--- stands for one that somebody has in hand; of the others the rows of waiting are locked.
-SELECT x.key, h.task, h.needs, h.holds, w.id
+-- The first of the lines of the keys $1, of each so many as $2 says: with what each says that it needs, and what it holds already. Their rows of
+-- waiting are locked; those that somebody has in hand are passed over, up to a bound.
+SELECT x.key, h.task, h.needs, CASE WHEN NOT h.late THEN ARRAY(SELECT s.key FROM {s}.slot s WHERE s.task = h.task) END
 FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS x(key, most, nth)
 CROSS JOIN LATERAL (
-  SELECT b.task, b.late, b.seq, b.needs, CASE WHEN NOT b.late THEN ARRAY(SELECT s.key FROM {s}.slot s WHERE s.task = b.task) END AS holds
-  FROM {s}.standby b WHERE b.key = x.key ORDER BY b.late, b.seq LIMIT x.most
+  SELECT b.task, b.late, b.seq, b.needs
+  FROM (SELECT * FROM {s}.standby s WHERE s.key = x.key ORDER BY s.late, s.seq LIMIT x.most + 500) b
+  CROSS JOIN LATERAL (SELECT id FROM {s}.waiting w WHERE w.id = b.task OFFSET 0 FOR UPDATE SKIP LOCKED) w
+  LIMIT x.most
 ) h
-LEFT JOIN LATERAL (SELECT id FROM {s}.waiting w WHERE w.id = h.task OFFSET 0 FOR UPDATE SKIP LOCKED) w ON true
 ORDER BY x.nth, h.late, h.seq

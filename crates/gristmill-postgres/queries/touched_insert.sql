@@ -1,2 +1,3 @@
 -- Index: none, it is written only.
-INSERT INTO {s}.touched(key, declared) SELECT key, declared FROM unnest($1::text[], $2::integer[]) AS x(key, declared)
+INSERT INTO {s}.touched(key, declared, said_by)
+SELECT key, declared, said_by FROM unnest($1::text[], $2::integer[], $3::bigint[]) AS x(key, declared, said_by)

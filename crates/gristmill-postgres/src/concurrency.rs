@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gristmill_core::concurrency::{KeyLimits, LimitInfo, LimitRecord, Standby};
 use gristmill_core::{StoreError, TaskId, async_trait};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::inner::{Inner, Kind, run};
 use crate::store::PostgresStore;
@@ -28,40 +29,63 @@ impl Admitting {
     pub(crate) fn touched(&self) {
         self.touched.store(true, Ordering::Release);
     }
+
+    fn is_touched(&self) -> bool {
+        self.touched.load(Ordering::Acquire)
+    }
 }
 
 impl Inner {
-    /// Gives slots to those who wait, if any were freed, or tasks have come to wait, here or as far as was seen. Returns when that is done; whoever
-    /// waits may go away meanwhile.
-    pub(crate) async fn admit_touched(self: &Arc<Self>) {
-        if !self.admitting.touched.load(Ordering::Acquire) {
-            return;
+    /// Gives slots to those who wait, if any were freed, or tasks have come to wait, here or as far as was seen. Nobody waits for it.
+    pub(crate) fn admit_apart(self: &Arc<Self>) {
+        if self.admitting.is_touched()
+            && let Ok(turn) = self.admitting.turn.clone().try_lock_owned()
+        {
+            self.tasks.spawn(self.clone().admit_by_turn(turn));
         }
-        let turn = self.admitting.turn.clone().lock_owned().await;
-        // Whoever had the turn may have seen to it.
-        if self.admitting.touched.swap(false, Ordering::AcqRel) {
-            let inner = self.clone();
-            let admits = self.tasks.spawn(async move {
-                let _turn = turn;
-                inner.admit_all().await;
-            });
+    }
+
+    /// The same; returns when that is done, by whomever. Whoever waits may go away meanwhile.
+    pub(crate) async fn admit_touched(self: &Arc<Self>) {
+        if self.admitting.is_touched() {
+            let turn = self.admitting.turn.clone().lock_owned().await;
+            let admits = self.tasks.spawn(self.clone().admit_by_turn(turn));
             // A panic there was told where it happened; a sweep goes on.
             let _ = admits.await;
         }
     }
 
-    async fn admit_all(self: &Arc<Self>) {
+    async fn admit_by_turn(self: Arc<Self>, turn: OwnedMutexGuard<()>) {
+        let mut turn = turn;
+        loop {
+            while self.admitting.touched.swap(false, Ordering::AcqRel) {
+                if !self.admit_all().await {
+                    // The next to come tries again.
+                    return self.admitting.touched();
+                }
+            }
+            drop(turn);
+            // Somebody may have come between the last look and that, and left it to whose turn it was.
+            turn = match self.admitting.turn.clone().try_lock_owned() {
+                Ok(turn) if self.admitting.is_touched() => turn,
+                _ => return,
+            };
+        }
+    }
+
+    /// Whether that was all.
+    async fn admit_all(self: &Arc<Self>) -> bool {
         for _ in 0..TRANSACTIONS_MAX {
             match self.admit_once().await {
                 Ok(admission) if admission.is_more => {}
-                Ok(_) => return,
+                Ok(admission) => return !admission.is_held,
                 Err(error) => {
                     tracing::debug!(%error, "slots are given with the next sweep");
-                    break;
+                    return false;
                 }
             }
         }
-        self.admitting.touched();
+        false
     }
 
     async fn admit_once(self: &Arc<Self>) -> Result<ops::Admission, StoreError> {

@@ -103,7 +103,7 @@ queries! {
     IdsBetween "ids_between" [UUID, UUID, INT8];
     IndexLacking "index_lacking" [TEXT, TEXT];
     IndexWhole "index_whole" [TEXT];
-    KeyDeclare "key_declare" [TEXT_ARRAY, INT4_ARRAY];
+    KeyDeclare "key_declare" [TEXT_ARRAY, INT4_ARRAY, INT8_ARRAY];
     KeyHold "key_hold" [TEXT_ARRAY];
     KeyInfo "key_info" [TEXT, INT8];
     KeyList "key_list" [TEXT, TEXT, INT8, INT8];
@@ -263,7 +263,7 @@ queries! {
     TickPage "tick_page" [TEXT, INT8, INT8];
     TickPrune "tick_prune" [INT8, INT8, INT8];
     ToldLock "told_lock" [UUID_ARRAY, INT8];
-    TouchedInsert "touched_insert" [TEXT_ARRAY, INT4_ARRAY];
+    TouchedInsert "touched_insert" [TEXT_ARRAY, INT4_ARRAY, INT8_ARRAY];
     TouchedTake "touched_take" [INT8];
     Unblock "unblock" [INT8, UUID_ARRAY];
     Unkeep "unkeep" [UUID_ARRAY];

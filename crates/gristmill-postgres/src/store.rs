@@ -115,6 +115,7 @@ impl PostgresStore {
         let promoted: Result<_, StoreError> =
             run!(inner, pool, Kind::Single, s => ops::promote(&mut s, &inner.floors.due, limit));
         let (promoted, next) = promoted?;
+        inner.admit_apart();
         let next_due = inner.dues.found(next);
         let next_due = if inner.tell_of_events().await { Some(Duration::ZERO) } else { next_due };
         Ok(Swept { promoted, next_due, ..Swept::default() })
@@ -377,13 +378,17 @@ impl Store for PostgresStore {
         if tasks.is_empty() {
             return Ok(Vec::new());
         }
+        let has_keys = tasks.iter().any(|task| task.hold.limited);
         let (answer, nobody_works) = self.inner.gather.join(tasks);
         if nobody_works {
             // Apart from this caller, who may go away while others wait.
             self.inner.tasks.spawn(self.inner.clone().serve_callers());
         }
         let answer = answer.await.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Closed, "the store is closed")));
-        self.inner.admit_touched().await;
+        if has_keys {
+            // Whoever ends now, as a command does, would leave it to the next look of somebody else.
+            self.inner.admit_touched().await;
+        }
         answer
     }
 

@@ -191,7 +191,7 @@ impl Inner {
             let _ = waiting.await;
         }
         self.tell_of_ends().await;
-        self.admit_touched().await;
+        self.admit_apart();
     }
 
     /// The same, and nobody waits.

@@ -89,6 +89,9 @@ impl TaskEntry {
             Oversize::Fail => max.result_bytes,
             Oversize::Truncate => ARGS_BYTES_CEILING,
         };
+        if policy.batch.is_some() && self.lock.is_some() {
+            return Err(place.at(&["lock"], "a lock is held by one task, and a batch runs many in one call; take one of them"));
+        }
         if policy.batch.is_some() && self.output == Some(Output::Text) {
             let why = "a batch is answered with a JSON list, one element for each task, so that its output is not text";
             return Err(place.at(&["output"], why));
@@ -140,9 +143,6 @@ impl TaskEntry {
     }
 
     fn target(&mut self, max_output: usize, place: &Place<'_>) -> Result<Target, ConfigError> {
-        if self.lock.is_some() && self.batch.is_some() {
-            return Err(place.at(&["lock"], "a lock is held by one task, and a batch runs many in one call; take one of them"));
-        }
         match (self.command.take(), self.http.take()) {
             (Some(_), Some(_)) => Err(place.at(&["http"], "a task type has a command or an http target, not both")),
             (None, None) => Err(place.at(

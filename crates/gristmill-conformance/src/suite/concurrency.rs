@@ -230,6 +230,11 @@ pub async fn a_task_may_take_several_slots(bench: Bench<'_>) {
     bench.settle(claimed[0].lease, Ending::Succeeded).await;
     assert_eq!(bench.states(&[large, tiny]).await, [Ready, Ready]);
     assert_eq!(bench.info("a").await.used, 4);
+    // One that needs more than there is by now runs alone.
+    let (large, tiny) = (bench.limited(&[Need { cost: 3, ..need("b", 4) }]).await, bench.limited(&[need("b", 2)]).await);
+    assert_eq!(bench.states(&[large, tiny]).await, [Ready, Waiting]);
+    bench.store.cancel(&[large]).await.expect("cancel");
+    assert_eq!(bench.states(&[tiny]).await, [Ready]);
 }
 
 /// Each has slots of its own.

@@ -26,6 +26,12 @@ impl Key {
     fn free(self) -> Option<u64> {
         Some(u64::from(self.limit?).saturating_sub(self.used))
     }
+
+    /// One that needs more than there is by now, as the limit was lowered after it had come, needs all of it: it would close the key for ever.
+    fn is_full(self, cost: u32) -> bool {
+        let most = self.limit.unwrap_or(cost).max(1);
+        self.free().is_some_and(|free| free < cost.min(most).into())
+    }
 }
 
 /// What becomes of the first of a line.
@@ -83,7 +89,7 @@ impl Slots {
                 (key.limit, key.is_learned) = (Some(need.limit), true);
             }
         }
-        let is_full = |need: &&&Need| self.free(&need.key).is_some_and(|free| free < u64::from(need.cost));
+        let is_full = |need: &&&Need| self.keys.get(&need.key).is_some_and(|key| key.is_full(need.cost));
         if takes.iter().any(|need| need.key == line && is_full(&need)) {
             return Admitted::Full;
         }
@@ -131,6 +137,15 @@ mod tests {
         assert_eq!(slots.admit("a", &[need("a", 3)], |_| false), Admitted::Full);
         assert_eq!(slots.admit("a", &[need("a", 2)], |_| false), Admitted::Yes);
         assert_eq!(slots.admit("a", &[need("a", 1)], |_| false), Admitted::Full);
+    }
+
+    #[test]
+    fn one_that_needs_more_than_there_is_by_now_runs_alone() {
+        let mut slots = slots(&[("a", 3, 1), ("b", 3, 0), ("closed", 0, 0)]);
+        assert_eq!(slots.admit("a", &[need("a", 5)], |_| false), Admitted::Full);
+        assert_eq!(slots.admit("b", &[need("b", 5)], |_| false), Admitted::Yes);
+        assert_eq!((slots.free("b"), slots.admit("b", &[need("b", 1)], |_| false)), (Some(0), Admitted::Full));
+        assert_eq!(slots.admit("closed", &[need("closed", 1)], |_| false), Admitted::Full);
     }
 
     #[test]

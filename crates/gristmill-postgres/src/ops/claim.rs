@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::concurrency::Returns;
 use super::ended::{Unstarted, Waited, end_unstarted, expired};
 use super::settle::key;
 use super::{is_alone, limit};
@@ -360,13 +361,14 @@ impl Claiming<'_, '_> {
         }
         line.sort_unstable_by_key(|(priority, seq, _)| (*priority, *seq));
         self.s.read_names(Sort::Kind, kinds.into_iter()).await?;
-        let mut ended = 0;
+        let (mut ended, mut late) = (0, Vec::new());
         for (priority, seq, row) in line {
             if let Some(lowest) = usize::try_from(priority).ok().and_then(|priority| lowest.get_mut(priority)) {
                 lowest.get_or_insert(seq);
             }
             if row.try_get(7)? {
                 ended += 1;
+                late.push(row.try_get(0)?);
                 let id = TaskId::from_uuid(row.try_get(0)?);
                 self.s.effects.ended.push(id);
                 self.s.own.untold.push(id);
@@ -382,6 +384,8 @@ impl Claiming<'_, '_> {
                 }
             }
         }
+        // A statement of its own, as claims of others have none for it; should it not come to that, a sweep finds what they held.
+        Returns::of_ended(late).write(self.s).await?;
         Ok(ended)
     }
 

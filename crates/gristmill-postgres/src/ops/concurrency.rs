@@ -2,7 +2,7 @@
 //! whoever has committed that, or finds it, admits in a transaction of his own, under the locks of the keys. Nobody waits here for somebody's lock:
 //! keys that others admit to, and tasks that somebody has in hand, are passed over and looked at again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use gristmill_core::concurrency::Need;
 use gristmill_core::concurrency::admission::{Admitted, Slots};
@@ -26,9 +26,10 @@ const WALK: usize = 1_000;
 /// What one transaction that admits has come to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Admission {
-    /// Whether there is more to do at once. What others have in hand is not: whoever admits to a key looks once more after his commit, and finds
-    /// that it was touched.
+    /// Whether there may be more to do at once.
     pub(crate) is_more: bool,
+    /// Whether others admitted to one of its keys, which has to be looked at once more when they are done.
+    pub(crate) is_held: bool,
 }
 
 /// One who waits.
@@ -36,8 +37,10 @@ struct Head {
     task: Uuid,
     needs: Vec<Need>,
     holds: Vec<String>,
-    is_free: bool,
 }
+
+/// A limit, and the place of arrival of the task that says it.
+type Word = (i32, i64);
 
 /// Gives slots that are free to those who wait for them, by some of what has changed. Needs a transaction.
 pub(crate) async fn admit_touched(s: &mut Session<'_>) -> Result<Admission, Fault> {
@@ -45,45 +48,46 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>) -> Result<Admission, Faul
     if rows.is_empty() {
         return Ok(Admission::default());
     }
-    // What is touched while this goes on is seen to by the next.
-    let mut admission = Admission { is_more: true };
-    let mut declared: BTreeMap<String, (i64, Option<i32>)> = BTreeMap::new();
+    let mut said: BTreeMap<String, Option<Word>> = BTreeMap::new();
     for row in &rows {
-        let (id, key, said): (i64, String, Option<i32>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let newest = declared.entry(key).or_insert((i64::MIN, None));
-        if said.is_some() && id > newest.0 {
-            *newest = (id, said);
-        }
+        let word = row.try_get::<_, Option<i32>>(1)?.zip(row.try_get(2)?);
+        let newest = said.entry(row.try_get(0)?).or_default();
+        *newest = newer(*newest, word);
     }
-    let keys: Vec<&str> = declared.keys().map(String::as_str).collect();
-    let mut limits: BTreeMap<String, Option<i32>> = BTreeMap::new();
-    let mut new = Said::default();
+    let keys: Vec<&str> = said.keys().map(String::as_str).collect();
+    let (mut limits, mut new, mut again) = (BTreeMap::new(), Said::default(), Said::default());
     for row in s.rows(Q::KeyHold, &[&keys]).await? {
-        let (key, was, set): (String, Option<i32>, Option<i32>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let said = declared.get(&key).and_then(|(_, said)| *said);
-        if said.is_some_and(|said| Some(said) != was) {
-            new.add(&key, said);
+        let (key, before): (String, Option<Word>) = (row.try_get(0)?, row.try_get::<_, Option<i32>>(1)?.zip(row.try_get(2)?));
+        let word = newer(before, said.get(&key).copied().flatten());
+        if word != before {
+            new.add(&key, word);
         }
-        limits.insert(key, set.or(said).or(was));
+        limits.insert(key, row.try_get::<_, Option<i32>>(3)?.or(word.map(|word| word.0)));
     }
-    let mut again = Said::default();
-    for (key, (_, said)) in declared.iter().filter(|(key, _)| !limits.contains_key(*key)) {
-        again.add(key, *said);
+    for (key, word) in said.iter().filter(|(key, _)| !limits.contains_key(*key)) {
+        again.add(key, *word);
     }
-    if limits.is_empty() {
-        admission.is_more = rows.len() >= TOUCHED_MAX;
+    let is_held = !again.keys.is_empty();
+    let mut admitting = Admitting { s, slots: Slots::default(), going: Going::default(), more: BTreeSet::new() };
+    admitting.admit(&limits).await?;
+    let Admitting { slots, going, more, .. } = admitting;
+    for (key, limit) in slots.learned() {
+        // Whoever says it next is newer.
+        new.add(key, Some((int(limit), 0)));
     }
-    let mut more = BTreeSet::new();
-    let admitted = admit(s, limits, &mut more, &mut new).await?;
-    more.iter().for_each(|key| again.add(key, None));
-    if !new.keys.is_empty() {
-        s.execute(Q::KeyDeclare, &[&new.keys, &new.limits]).await?;
+    // Looked at together with what they were looked at for.
+    for key in &more {
+        again.add(key, None);
     }
-    if !again.keys.is_empty() {
-        s.execute(Q::TouchedInsert, &[&again.keys, &again.limits]).await?;
-    }
-    admitted.write(s).await?;
-    Ok(admission)
+    new.write(s, Q::KeyDeclare).await?;
+    again.write(s, Q::TouchedInsert).await?;
+    going.write(s).await?;
+    Ok(Admission { is_more: rows.len() >= TOUCHED_MAX || !more.is_empty() || !limits.is_empty(), is_held })
+}
+
+/// Of two words about a key that of the task that came later.
+fn newer(one: Option<Word>, other: Option<Word>) -> Option<Word> {
+    one.into_iter().chain(other).max_by_key(|word| word.1)
 }
 
 /// Keys with what is said of their limits.
@@ -91,88 +95,128 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>) -> Result<Admission, Faul
 struct Said {
     keys: Vec<String>,
     limits: Vec<Option<i32>>,
+    said_by: Vec<Option<i64>>,
 }
 
 impl Said {
-    fn add(&mut self, key: &str, limit: Option<i32>) {
+    fn add(&mut self, key: &str, word: Option<Word>) {
         self.keys.push(key.to_owned());
-        self.limits.push(limit);
+        self.limits.push(word.map(|word| word.0));
+        self.said_by.push(word.map(|word| word.1));
+    }
+
+    async fn write(&self, s: &Session<'_>, query: Q) -> Result<(), Fault> {
+        if !self.keys.is_empty() {
+            s.execute(query, &[&self.keys, &self.limits, &self.said_by]).await?;
+        }
+        Ok(())
     }
 }
 
-/// Decides about those who stand first in the lines of some keys, which are locked. `more` are the keys that have to be looked at again.
-async fn admit(
-    s: &Session<'_>,
-    limits: BTreeMap<String, Option<i32>>,
-    more: &mut BTreeSet<String>,
-    new: &mut Said,
-) -> Result<Going, Fault> {
-    let (mut slots, mut going) = (Slots::default(), Going::default());
-    if limits.is_empty() {
-        return Ok(going);
+/// The lines of some keys, which are locked.
+struct Admitting<'s, 'a> {
+    s: &'s Session<'a>,
+    slots: Slots,
+    going: Going,
+    /// Keys that have to be looked at together with these.
+    more: BTreeSet<String>,
+}
+
+impl Admitting<'_, '_> {
+    async fn admit(&mut self, limits: &BTreeMap<String, Option<i32>>) -> Result<(), Fault> {
+        if limits.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<&str> = limits.keys().map(String::as_str).collect();
+        for row in self.s.rows(Q::SlotUsed, &[&keys]).await? {
+            let (key, used): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let limit = limits.get(&key).copied().flatten().map(|limit| u32::try_from(limit).unwrap_or_default());
+            self.slots.add(key, limit, used.unsigned_abs());
+        }
+        // One more than there is room for, as the first may hold its slots already.
+        let most = |slots: &Slots, key: &str| slots.free(key).unwrap_or(LINE_MAX).saturating_add(1).min(LINE_MAX);
+        let mut room = LINES_MAX;
+        let asked: Vec<(&str, u64)> = keys
+            .iter()
+            .map(|key| {
+                let most = most(&self.slots, key).min(room.max(1));
+                room = room.saturating_sub(most);
+                (*key, most)
+            })
+            .collect();
+        let unfinished = self.look(&asked).await?;
+        // Who was sent to another line has left room to those behind him. They are looked at once, so that a line of which all lack
+        // another key does not keep everybody busy: the next look goes on.
+        let mut room = LINES_MAX;
+        let asked: Vec<(&str, u64)> = unfinished
+            .iter()
+            .map(|key| {
+                let most = LINE_MAX.min(room);
+                room = room.saturating_sub(most);
+                (key.as_str(), most)
+            })
+            .filter(|(_, most)| *most > 0)
+            .collect();
+        if !asked.is_empty() {
+            self.look(&asked).await?;
+        }
+        Ok(())
     }
-    let keys: Vec<&str> = limits.keys().map(String::as_str).collect();
-    for row in s.rows(Q::SlotUsed, &[&keys]).await? {
-        let (key, used): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let limit = limits.get(&key).copied().flatten().map(|limit| u32::try_from(limit).unwrap_or_default());
-        slots.add(key, limit, used.unsigned_abs());
+
+    /// Decides about the first of some lines. Returns those that have room left, and somebody was sent away from.
+    async fn look(&mut self, asked: &[(&str, u64)]) -> Result<Vec<String>, Fault> {
+        let (keys, most): (Vec<&str>, Vec<i64>) =
+            asked.iter().map(|(key, most)| (*key, i64::try_from(*most).unwrap_or(i64::MAX))).unzip();
+        let mut lines: BTreeMap<String, Vec<Head>> = BTreeMap::new();
+        for row in self.s.rows(Q::StandbyFirst, &[&keys, &most]).await? {
+            let needs: &str = row.try_get(2)?;
+            let head = Head {
+                task: row.try_get(1)?,
+                // What can't be read needs nothing that is known, and holds nobody up.
+                needs: serde_json::from_str(needs).unwrap_or_default(),
+                holds: row.try_get::<_, Option<_>>(3)?.unwrap_or_default(),
+            };
+            lines.entry(row.try_get(0)?).or_default().push(head);
+        }
+        let mut unfinished = Vec::new();
+        for (key, most) in asked {
+            let Some(line) = lines.remove(*key) else { continue };
+            let is_all = (line.len() as u64) < *most;
+            if self.admit_line(key, line) && !is_all {
+                unfinished.push((*key).to_owned());
+            }
+        }
+        Ok(unfinished)
     }
-    // One more than there is room for, as the first may hold its slots already.
-    let mut room = LINES_MAX;
-    let most: Vec<i64> = keys
-        .iter()
-        .map(|key| {
-            let most = slots.free(key).unwrap_or(LINE_MAX).saturating_add(1).min(LINE_MAX).min(room.max(1));
-            room = room.saturating_sub(most);
-            i64::try_from(most).unwrap_or(i64::MAX)
-        })
-        .collect();
-    let mut lines: BTreeMap<String, Vec<Head>> = BTreeMap::new();
-    for row in s.rows(Q::StandbyFirst, &[&keys, &most]).await? {
-        let needs: &str = row.try_get(2)?;
-        let head = Head {
-            task: row.try_get(1)?,
-            // What can't be read needs nothing that is known, and holds nobody up.
-            needs: serde_json::from_str(needs).unwrap_or_default(),
-            holds: row.try_get::<_, Option<_>>(3)?.unwrap_or_default(),
-            is_free: row.try_get::<_, Option<Uuid>>(4)?.is_some(),
-        };
-        lines.entry(row.try_get(0)?).or_default().push(head);
-    }
-    for (key, most) in keys.iter().zip(most) {
-        let Some(line) = lines.remove(*key) else { continue };
-        let is_all = i64::try_from(line.len()).is_ok_and(|len| len < most);
-        let mut is_full = false;
+
+    /// Whether somebody was sent away, and the line has room left.
+    fn admit_line(&mut self, key: &str, line: Vec<Head>) -> bool {
+        let mut is_any_sent = false;
         for head in line {
-            if !head.is_free {
+            if self.going.knows(head.task) {
                 continue;
             }
-            match slots.admit(key, &head.needs, |key| head.holds.iter().any(|held| held == key)) {
-                Admitted::Yes => going.admit(head.task, head.needs),
-                Admitted::Elsewhere(other) => going.elsewhere(head.task, other),
-                Admitted::Full => is_full = true,
+            match self.slots.admit(key, &head.needs, |key| head.holds.iter().any(|held| held == key)) {
+                Admitted::Yes => self.going.admit(head.task, head.needs),
+                Admitted::Elsewhere(other) => {
+                    self.going.elsewhere(head.task, other);
+                    is_any_sent = true;
+                }
+                Admitted::Full => return false,
                 Admitted::Unknown => {
-                    more.extend(head.needs.into_iter().map(|need| need.key));
-                    is_full = true;
+                    self.more.extend(head.needs.into_iter().map(|need| need.key));
+                    return false;
                 }
             }
-            if is_full {
-                break;
-            }
         }
-        if !is_full && !is_all {
-            more.insert((*key).to_owned());
-        }
+        is_any_sent
     }
-    for (key, limit) in slots.learned() {
-        new.add(key, Some(int(limit)));
-    }
-    Ok(going)
 }
 
 /// Who goes where.
 #[derive(Default)]
 struct Going {
+    known: HashSet<Uuid>,
     ready: Vec<Uuid>,
     keys: Vec<String>,
     tasks: Vec<Uuid>,
@@ -184,6 +228,7 @@ struct Going {
 
 impl Going {
     fn admit(&mut self, task: Uuid, needs: Vec<Need>) {
+        self.known.insert(task);
         self.ready.push(task);
         for need in needs {
             self.keys.push(need.key);
@@ -193,7 +238,12 @@ impl Going {
         }
     }
 
+    fn knows(&self, task: Uuid) -> bool {
+        self.known.contains(&task)
+    }
+
     fn elsewhere(&mut self, task: Uuid, key: String) {
+        self.known.insert(task);
         self.moved.push(task);
         self.moved_to.push(key);
     }
@@ -228,6 +278,12 @@ impl Returns {
         self.ended.push(has_ended);
     }
 
+    /// These have ended, whether they hold anything or not.
+    pub(super) fn of_ended(tasks: impl IntoIterator<Item = Uuid>) -> Self {
+        let tasks: Vec<Uuid> = tasks.into_iter().collect();
+        Self { ended: vec![true; tasks.len()], tasks }
+    }
+
     pub(super) async fn write(&self, s: &mut Session<'_>) -> Result<(), Fault> {
         if !self.tasks.is_empty() {
             s.own.touched |= s.execute(Q::SlotGiveBack, &[&self.tasks, &self.ended]).await? > 0;
@@ -240,7 +296,7 @@ impl Returns {
 pub(crate) async fn set_limit(s: &mut Session<'_>, key: &str, limit: Option<u32>) -> Result<(), Fault> {
     s.begin().await?;
     s.execute(Q::KeySet, &[&key, &limit.map(int)]).await?;
-    s.execute(Q::TouchedInsert, &[&vec![key], &vec![None::<i32>]]).await?;
+    s.execute(Q::TouchedInsert, &[&vec![key], &vec![None::<i32>], &vec![None::<i64>]]).await?;
     (s.own.touched, s.effects.changed) = (true, true);
     Ok(())
 }

@@ -152,16 +152,14 @@ pub(super) async fn end_unstarted(s: &mut Session<'_>, waited: &[Waited], why: &
     let (how, ended, why) = (attempt_state_of(attempt_state), ended_of(state), to_json(&failure));
     let params: Params<'_> = &[&s.now, &ids, &seqs, &retentions, &attempts, &claims, &crashes, &flags, &how, &ended, &why];
     s.execute(Q::OutcomeUnstarted, params).await?;
-    let (mut reports, mut returns) = (Reports::default(), Returns::default());
+    let mut reports = Reports::default();
     for task in waited {
         let facts = facts.get(&task.id);
         let flags = Flags::from_bits(task.flags).with(facts.map_or(Flags::NONE, |facts| facts.flags));
-        if flags.has(Flags::LIMITED) {
-            returns.add(task.id, true);
-        }
         tell(Follower::of(flags), (task.id, state), facts.and_then(|facts| facts.member), &mut reports, &mut s.effects);
     }
-    returns.write(s).await?;
+    // Also of those of which no body says whether they hold anything.
+    Returns::of_ended(waited.iter().map(|task| task.id)).write(s).await?;
     reports.write(s).await
 }
 

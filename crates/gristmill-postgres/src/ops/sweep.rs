@@ -8,7 +8,7 @@ use gristmill_core::kit::watch::{Beat, Watch};
 use gristmill_core::{Ending, Place, Points, TaskId, Timestamp};
 
 use super::ended::{Unstarted, Waited, end_attempt, end_unstarted};
-use super::place::{came, place_of};
+use super::place::{arrived_somewhere, came, place_of};
 use super::schedule::prune_ticks;
 use super::taken::Taken;
 use super::writes::Writes;
@@ -45,6 +45,8 @@ pub(crate) async fn promote(s: &mut Session<'_>, floors: &TimeFloor, most: usize
         promoted += usize::try_from(count).unwrap_or_default();
         if place_of(place) == Place::Ready {
             came(s, (row.try_get(1)?, row.try_get(2)?), u32::try_from(count).unwrap_or(u32::MAX));
+        } else {
+            arrived_somewhere(s, place_of(place));
         }
     }
     if promoted > 0 {

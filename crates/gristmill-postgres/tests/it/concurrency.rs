@@ -1,5 +1,7 @@
 //! Slots of keys on a server: lost wake-ups, open transactions, and who looks.
 
+use std::time::Duration;
+
 use gristmill_core::concurrency::{KeyLimits as _, Need};
 use gristmill_core::{CancelOutcome, Hold, NewTask, Overrides, Source as _, State, Store as _, TaskId, TaskMeta, Wake};
 
@@ -86,19 +88,21 @@ async fn an_open_transaction_that_enqueues_holds_up_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_transaction_that_cancels_holds_up_nobody() {
     let house = House::new().await;
-    let ids = house.keyed_tasks(3).await;
+    let ids = house.keyed_tasks(5).await;
     let caller = client().await;
     caller.batch_execute("BEGIN").await.unwrap();
-    let cancel = format!("SELECT {}.cancel_tasks(ARRAY[$1::uuid])", house.schema.0);
-    caller.execute(&cancel, &[&ids[1].as_uuid()]).await.unwrap();
+    let cancel = format!("SELECT {}.cancel_tasks($1::uuid[])", house.schema.0);
+    let in_hand: Vec<_> = ids[1..4].iter().map(TaskId::as_uuid).collect();
+    caller.execute(&cancel, &[&in_hand]).await.unwrap();
     let claimed = house.claim(1).await;
     within(house.succeed(claimed)).await;
     within(house.sweep()).await;
-    assert_eq!(house.standing(&ids).await, [State::Succeeded, State::Waiting, State::Ready]);
+    let waiting = [State::Waiting; 3];
+    assert_eq!(house.standing(&ids).await, [&[State::Succeeded], &waiting[..], &[State::Ready]].concat());
     caller.batch_execute("ROLLBACK").await.unwrap();
-    assert_eq!(house.store.cancel(&ids[2..]).await.unwrap(), [CancelOutcome::Cancelled]);
+    assert_eq!(house.store.cancel(&ids[4..]).await.unwrap(), [CancelOutcome::Cancelled]);
     within(house.sweep()).await;
-    assert_eq!(house.standing(&ids[1..]).await, [State::Ready, State::Cancelled]);
+    assert_eq!(house.standing(&ids[1..3]).await, [State::Ready, State::Waiting]);
 }
 
 /// A key that somebody has locked by hand is left, and all others go on.
@@ -129,9 +133,74 @@ async fn an_idle_worker_sees_what_a_callers_transaction_has_brought() {
     caller.execute(&insert, &[&row]).await.unwrap();
     within(async {
         while house.standing(&[mine.id]).await != [State::Ready] {
-            house.store.wait(Wake::Ready, std::time::Duration::from_millis(100)).await;
+            house.store.wait(Wake::Ready, Duration::from_millis(100)).await;
             assert!(house.claim(0).await.is_empty());
         }
     })
     .await;
+}
+
+/// Whoever may only enqueue may say anything, and an error would be one of whatever lets others go on with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_read_stands_in_nobodys_way() {
+    let house = House::new().await;
+    let good = NewTask { delay: Duration::from_secs(1), ..house.keyed("a", 1) };
+    within(house.store.enqueue(vec![good.clone()])).await.unwrap();
+    let long = "x".repeat(300);
+    let bad = [
+        r#"[{"key":"k","limit":"x"}]"#.to_owned(),
+        r#"[{"key":"k","limit":3000000000}]"#.to_owned(),
+        r#"[{"key":"k","limit":1.5}]"#.to_owned(),
+        r#"[{"key":"a","limit":-1}]"#.to_owned(),
+        r#"[{"limit":1}]"#.to_owned(),
+        r#"[{"key":null,"limit":1}]"#.to_owned(),
+        r#"[{"key":"k","limit":1,"cost":0}]"#.to_owned(),
+        r#"[{"key":"k","limit":1,"until_ended":7}]"#.to_owned(),
+        r#"[7]"#.to_owned(),
+        r#"7"#.to_owned(),
+        r#"[{"key":"\\ud800","limit":1}]"#.to_owned(),
+        format!(r#"[{{"key":"{long}","limit":1}}]"#),
+    ];
+    let insert = format!("SELECT {}.insert_tasks($1::text::jsonb)", house.schema.0);
+    let mut ids = Vec::new();
+    for needs in &bad {
+        let task = NewTask { delay: Duration::from_secs(1), ..house.keyed("a", 1) };
+        let mut row = serde_json::to_value(gristmill_core::kit::row::NewRow::of(&task)).unwrap();
+        row["meta"] = format!(r#"{{"needs":{needs}}}"#).into();
+        house.sql.execute(&insert, &[&serde_json::to_string(&[row]).unwrap()]).await.unwrap();
+        ids.push(task.id);
+    }
+    house.time.advance(Duration::from_secs(2));
+    within(house.sweep()).await;
+    within(house.sweep()).await;
+    assert_eq!(house.standing(&[good.id]).await, [State::Ready]);
+    house.claim(100).await;
+    let states = house.standing(&ids).await;
+    // What a program can read all the same runs without a limit; all else has failed.
+    assert!(states.iter().all(|state| [State::Failed, State::Running].contains(state)), "{states:?}");
+    assert!(states.iter().filter(|state| **state == State::Failed).count() > 6, "{states:?}");
+    // Nor does one without a body wait for ever.
+    let ids = house.keyed_tasks(2).await;
+    house.run("DELETE FROM slot").await;
+    house.run("DELETE FROM standby").await;
+    house.sql.execute("DELETE FROM task WHERE id = $1", &[&ids[0].as_uuid()]).await.unwrap();
+    within(house.sweep()).await;
+    within(house.sweep()).await;
+    assert_eq!(house.count("waiting").await, 0);
+}
+
+/// However late it is seen to.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_task_says_does_not_win() {
+    let house = House::new().await;
+    let tasks = [house.keyed("a", 9), house.keyed("a", 1)];
+    let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+    house.store.set_limit("a", Some(0)).await.unwrap();
+    for task in tasks {
+        within(house.store.enqueue(vec![task])).await.unwrap();
+    }
+    house.run("INSERT INTO touched(key, declared, said_by) SELECT 'a', 9, min(seq) FROM waiting").await;
+    house.store.set_limit("a", None).await.unwrap();
+    within(house.sweep()).await;
+    assert_eq!(house.standing(&ids).await, [State::Ready, State::Waiting]);
 }

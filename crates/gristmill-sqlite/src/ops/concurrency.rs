@@ -15,7 +15,7 @@ use super::sweep::count;
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
-use crate::whereabouts;
+use crate::whereabouts::{self, Address};
 
 /// So many tasks one operation admits, or sends to another line; the next operations go on.
 const ADMITTED_MAX: usize = 1_000;
@@ -113,6 +113,7 @@ fn slots_of(tx: &Tx<'_>, key: &str) -> Result<(Option<u32>, u64), Fault> {
 
 /// Admits from one line those that may be; returns the keys that have to be looked at together with it.
 fn admit_line(tx: &mut Tx<'_>, line: &str, slots: &mut Slots, budget: &mut Budget) -> Result<BTreeSet<String>, Fault> {
+    let mut sent = 0;
     loop {
         let first =
             slots.free(line).map_or(LINE_MAX, |free| usize::try_from(free).unwrap_or(LINE_MAX).saturating_add(1).min(LINE_MAX));
@@ -135,11 +136,13 @@ fn admit_line(tx: &mut Tx<'_>, line: &str, slots: &mut Slots, budget: &mut Budge
                 Admitted::Elsewhere(other) => {
                     tx.conn.prepare_cached(sql::STANDBY_DELETE)?.execute([task])?;
                     tx.conn.prepare_cached(sql::STANDBY_INSERT)?.execute(params![other, task, text])?;
+                    sent += 1;
                 }
                 Admitted::Unknown => return Ok(needs.into_iter().map(|need| need.key).collect()),
             }
         }
-        if is_all {
+        // Nor are more sent away at once: of a line of which all lack another key, each slot that is freed would move all. The next look goes on.
+        if is_all || sent >= LINE_MAX {
             return Ok(BTreeSet::new());
         }
     }
@@ -160,8 +163,9 @@ fn held(tx: &Tx<'_>, task: i64) -> Result<Vec<String>, Fault> {
 fn admit(tx: &mut Tx<'_>, task: i64, needs: &[Need]) -> Result<(), Fault> {
     // Before it leaves its place, so that the trigger which sees that finds it in no line, and has nobody look at the key again.
     tx.conn.prepare_cached(sql::STANDBY_DELETE)?.execute([task])?;
-    let Some(facts) = facts(tx.conn, task)? else { return Ok(()) };
-    let Some(waiter) = whereabouts::look(tx.conn, Place::Waiting, &facts.address())? else { return Ok(()) };
+    // One without a body is for whoever claims it to set aside; it would wait for ever here.
+    let address = facts(tx.conn, task)?.map_or(Address { key: task, queue: 0, kind: 0, priority: 0 }, |facts| facts.address());
+    let Some(waiter) = whereabouts::look(tx.conn, Place::Waiting, &address)? else { return Ok(()) };
     for Need { key, cost, until_ended, .. } in needs {
         tx.conn.prepare_cached(sql::SLOT_INSERT)?.execute(params![key, task, cost, until_ended])?;
     }
@@ -229,7 +233,9 @@ fn line_up_lacking(tx: &mut Tx<'_>) -> Result<(), Fault> {
         rows.collect::<Result<_, _>>()?
     };
     for (task, lacks) in &walked {
-        if *lacks && let Some((first, text)) = needs_of(tx, *task)? {
+        if *lacks && facts(tx.conn, *task)?.is_none() {
+            admit(tx, *task, &[])?;
+        } else if *lacks && let Some((first, text)) = needs_of(tx, *task)? {
             tx.conn.prepare_cached(sql::STANDBY_INSERT)?.execute(params![first, task, text])?;
             touch(tx, &first)?;
         }

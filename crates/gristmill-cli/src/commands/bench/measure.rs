@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use gristmill::batch::Batch;
 use gristmill::client::{Enqueue, EnqueueError};
 use gristmill::core::limits;
-use gristmill::options::Retention;
+use gristmill::options::{Concurrency, Retention};
 use gristmill::schemars::JsonSchema;
 use gristmill::{App, Client, Context, Task, task};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,7 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
     drain(&client, bench).await?;
 
     let (mut bulks, mut drains, mut cpu, mut raws, mut batches) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut keyed = LIMITS.map(|_| Vec::new());
     for _ in 0..bench.repeat {
         bulks.push(bulk(&client, bench).await?);
         let before = cpu_seconds();
@@ -44,6 +45,15 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
         if bench.batches {
             bulk_of(bench, |n| client.enqueue(Together { n }).retention(bench.retention), &client).await?;
             batches.push(bench.tasks as f64 / drain(&client, bench).await?.as_secs_f64());
+        }
+        for (drains, (keys, limit)) in keyed.iter_mut().zip(LIMITS).filter(|_| bench.limits) {
+            let rule = |n| -> Result<Concurrency> {
+                Ok(Concurrency::of(format!("bench {n}").parse().map_err(EnqueueError::Invalid)?, limit))
+            };
+            let rules = (0..keys).map(rule).collect::<Result<Vec<_>>>()?;
+            let of = |n: u64| usize::try_from(n % keys).unwrap_or_default();
+            bulk_of(bench, |n| task(&client, n, bench).concurrency(rules[of(n)].clone()), &client).await?;
+            drains.push(bench.tasks as f64 / drain(&client, bench).await?.as_secs_f64());
         }
         if bench.raw {
             raws.push(raw(url, bench).await?);
@@ -75,6 +85,10 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
         drain_per_s,
         raw_drain_per_s,
         ratio_drain: raw_drain_per_s.map(|raw| drain_per_s / raw),
+        drain_limited_per_s: bench.limits.then(|| {
+            let name = |(keys, limit): (u64, u32)| format!("{keys} keys of {limit}");
+            LIMITS.into_iter().map(name).zip(keyed.map(median)).collect()
+        }),
         drain_batches_per_s: bench.batches.then(|| median(batches)),
         latency_p50_ms,
         latency_p99_ms,
@@ -108,6 +122,9 @@ pub(super) async fn nothing(cx: &Context<mpsc::UnboundedSender<u64>>, n: u64) ->
     let _ = cx.state.send(now);
     Ok(now)
 }
+
+/// How many keys tasks are spread over, and how many of each may run at once.
+const LIMITS: [(u64, u32); 3] = [(1_000, 4), (10_000, 4), (1, 100)];
 
 /// The same in batches.
 #[derive(Serialize, Deserialize, JsonSchema, Task)]

@@ -8,6 +8,8 @@ mod server;
 mod usage;
 mod workflows;
 
+use std::collections::BTreeMap;
+
 use clap::Args as ClapArgs;
 use gristmill::options::Retention;
 use gristmill::postgres::raw::Server;
@@ -35,6 +37,9 @@ pub(crate) struct Args {
     /// Drain as many tasks in batches of 1,000, too
     #[arg(long)]
     batches: bool,
+    /// Drain as many tasks with a limit, too: over 1,000 keys, over 10,000, and of one
+    #[arg(long)]
+    limits: bool,
     /// How often each thing is measured; the medians are told
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
     repeat: u32,
@@ -85,6 +90,9 @@ struct Report {
     /// The same drain in batches of 1,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     drain_batches_per_s: Option<f64>,
+    /// The same drain of tasks with a limit, by how many keys they are spread over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drain_limited_per_s: Option<BTreeMap<String, f64>>,
     /// Enqueue call to handler start, idle worker in this process.
     latency_p50_ms: f64,
     latency_p99_ms: f64,
