@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -154,6 +154,14 @@ impl<'a> Lock<'a> {
             let why = format!("`{}` can't be locked in a task that is called, as no lease would keep it; enqueue it", self.name);
             return Err(Error::fail(InvalidInput::new("lock", why)));
         }
+        if attempt.seat.get().is_some() {
+            let why = format!(
+                "`{}` can't be locked by one task of a batch: two that want the same would wait for one another; give the batch a key, or lock where \
+                 one task runs",
+                self.name
+            );
+            return Err(Error::fail(InvalidInput::new("lock", why)));
+        }
         Ok(Asking { attempt, name: &self.name, lease: lease.filter(|_| !attempt.locks.alone) })
     }
 }
@@ -200,22 +208,27 @@ impl LockGuard {
     /// Lets it go before the attempt ends. If the attempt has asked for it several times, the last of its guards does so, others change nothing.
     ///
     /// # Errors
-    /// [`LeaseLost`] if the task is not ours any more, and the lock with it; the store's error, and then it is held until the attempt ends.
+    /// [`LeaseLost`] if the task is not ours any more, and the lock with it; the store's error, and then the lock may have been let go or not.
     ///
     /// # Cancel safety
     /// If the future is dropped, the lock may have been let go or not; at the end of the attempt it is.
     pub async fn release(self) -> Result<()> {
         let Self { attempt, held } = self;
         let open = attempt.locks.open(&attempt);
-        let mut guards = open.guards.lock().await;
+        let mut hands = open.hands.lock().await;
         // Somebody else in this attempt relies on it.
         let Some(Held { name, .. }) = Arc::into_inner(held) else { return Ok(()) };
-        if let Some(lease) = attempt.lease.or(attempt.journal.lease).filter(|_| !attempt.locks.alone)
-            && !attempt.ground.source.release_lock(&lease, &name).await?
-        {
-            return attempt.confirm_by(lease).await;
+        if let Some(lease) = attempt.lease.or(attempt.journal.lease).filter(|_| !attempt.locks.alone) {
+            // Until the store has answered: should this future be dropped, or the answer be lost, the lock may still be let go later.
+            hands.letting_go.insert(name.clone());
+            let was_held = attempt.ground.source.release_lock(&lease, &name).await?;
+            hands.letting_go.remove(&name);
+            // A handler that has settled its task has given all of it back with that.
+            if !was_held && attempt.settled().is_none() {
+                return attempt.confirm_by(lease).await;
+            }
         }
-        guards.remove(&name);
+        hands.guards.remove(&name);
         open.bells.ring(&name);
         Ok(())
     }
@@ -251,7 +264,13 @@ impl Asking<'_> {
         let Self { attempt, name, lease } = self;
         let open = attempt.locks.open(attempt);
         // As long as the store is asked: else one that is released beside this could be free although it was just given.
-        let mut guards = open.guards.lock().await;
+        let mut hands = open.hands.lock().await;
+        if let Some(lease) = lease.as_ref().filter(|_| hands.letting_go.contains(*name)) {
+            // It would be told that it holds what is about to be let go.
+            attempt.ground.source.release_lock(lease, name).await?;
+            hands.letting_go.remove(*name);
+            hands.guards.remove(*name);
+        }
         let token = match lease {
             None => TOKEN_ALONE,
             Some(lease) => match attempt.ground.source.take_lock(lease, name).await? {
@@ -263,10 +282,10 @@ impl Asking<'_> {
                 }
             },
         };
-        let known = guards.get(*name).and_then(Weak::upgrade).filter(|held| held.token == token);
+        let known = hands.guards.get(*name).and_then(Weak::upgrade).filter(|held| held.token == token);
         let held = known.unwrap_or_else(|| {
             let held = Arc::new(Held { name: (*name).to_owned(), token });
-            guards.insert((*name).to_owned(), Arc::downgrade(&held));
+            hands.guards.insert((*name).to_owned(), Arc::downgrade(&held));
             held
         });
         Ok(Ok(Ok(LockGuard { attempt: (*attempt).clone(), held })))
@@ -286,6 +305,12 @@ impl Asking<'_> {
                 },
                 // Who has waited for minutes does so a little longer.
                 (Err(error), Some(last)) if error.is_transient() => last,
+                // Others were faster, again and again: one of them has it.
+                (Err(error), None) if error.kind() == StoreErrorKind::Busy && since.elapsed() < PAUSE_LONGEST => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_LONGEST);
+                    continue;
+                }
                 (Err(error), _) => return Err(meaning(error)),
             };
             last = Some(holder);
@@ -327,9 +352,16 @@ pub(crate) struct Locks {
 
 #[derive(Debug)]
 struct Open {
-    /// What of each lock is in the handler's hands. A lock stays here, and held, when all of that was dropped.
-    guards: tokio::sync::Mutex<HashMap<String, Weak<Held>>>,
+    hands: tokio::sync::Mutex<Hands>,
     bells: Arc<Bells>,
+}
+
+#[derive(Debug, Default)]
+struct Hands {
+    /// What of each lock is in the handler's hands. A lock stays here, and held, when all of that was dropped.
+    guards: HashMap<String, Weak<Held>>,
+    /// Those of which the store was asked to let go, and has not answered.
+    letting_go: HashSet<String>,
 }
 
 impl Locks {
@@ -340,14 +372,14 @@ impl Locks {
     }
 
     fn open(&self, attempt: &Attempt) -> &Open {
-        self.open.get_or_init(|| Box::new(Open { guards: tokio::sync::Mutex::default(), bells: attempt.ground.bells.clone() }))
+        self.open.get_or_init(|| Box::new(Open { hands: tokio::sync::Mutex::default(), bells: attempt.ground.bells.clone() }))
     }
 }
 
 impl Drop for Open {
     /// The attempt has ended, and its end is about to be written.
     fn drop(&mut self) {
-        for name in self.guards.get_mut().keys() {
+        for name in self.hands.get_mut().guards.keys() {
             self.bells.ring(name);
         }
     }
@@ -366,7 +398,7 @@ impl Bells {
             bells.insert(name.to_owned(), Arc::downgrade(&notify));
             notify
         });
-        Bell { bells: self.clone(), name: name.to_owned(), notify }
+        Bell { bells: self.clone(), name: name.to_owned(), notify: Some(notify) }
     }
 
     /// Tells one of those who wait, as only one can be next; he is also told if he looks up only later.
@@ -385,19 +417,25 @@ impl Bells {
 struct Bell {
     bells: Arc<Bells>,
     name: String,
-    notify: Arc<Notify>,
+    /// Until it is dropped.
+    notify: Option<Arc<Notify>>,
 }
 
 impl Bell {
     async fn rung(&self) {
-        self.notify.notified().await;
+        match &self.notify {
+            Some(notify) => notify.notified().await,
+            None => std::future::pending().await,
+        }
     }
 }
 
 impl Drop for Bell {
     fn drop(&mut self) {
         let mut bells = self.bells.bells();
-        if Arc::strong_count(&self.notify) == 1 {
+        // While nobody else looks: of two that are dropped at once each would leave it to the other.
+        self.notify = None;
+        if bells.get(&self.name).is_some_and(|notify| notify.strong_count() == 0) {
             bells.remove(&self.name);
         }
     }

@@ -13,13 +13,13 @@ use tracing::Instrument;
 
 use crate::attempt::{Attempt, Why};
 use crate::batch::{Call, RunMany, Seat, Table, Taken};
-use crate::core::{Claimed, Ending, FailureReason, LeaseRef, StoreError, failpoint, limits};
+use crate::core::{Claimed, Ending, FailureReason, LeaseRef, failpoint, limits};
 use crate::error::What;
 use crate::from_ref::Stateless;
 use crate::middleware::{Middleware, Next, Trace};
 use crate::registry::Registered;
 use crate::worker::execute::{
-    Closes, End, Guarded, after_asking, end_of, has_ended, plain_args, prepare, soft_limit, until_threads_end,
+    Closes, End, Guarded, after_asking, end_of, has_ended, plain_args, prepare, settlement, soft_limit, until_threads_end,
 };
 use crate::worker::gather::Gathered;
 use crate::worker::lane::Buffered;
@@ -91,22 +91,16 @@ async fn begin(shared: &Shared, tasks: Vec<Buffered>) -> (Vec<Begun>, Vec<Ended>
     }
     let reported: Vec<LeaseRef> = ready.iter().filter(|task| task.claimed.report_start).map(|task| task.claimed.lease).collect();
     if !reported.is_empty() {
-        // Twice, as an answer may have been lost on the way: what has started and is given back then may never run again.
-        let started = match start(shared, &reported).await {
-            Err(_) => start(shared, &reported).await,
-            started => started,
-        };
-        if let Err(error) = &started {
-            tracing::warn!(tasks = reported.len(), error = %error, "starts can't be recorded; the tasks are given back");
-        }
-        let mut started = started.map(Vec::into_iter);
-        ready.retain(|task| match &mut started {
-            _ if !task.claimed.report_start => true,
-            Ok(started) => started.next() == Some(true),
-            Err(_) => {
-                ended.push(Ended::new(&task.claimed, Ending::Released));
-                false
+        let mut started = start(shared, &reported).await.into_iter();
+        ready.retain(|task| {
+            if !task.claimed.report_start {
+                return true;
             }
+            let started = started.next().flatten();
+            if started.is_none() {
+                ended.push(Ended::new(&task.claimed, Ending::Released));
+            }
+            started == Some(true)
         });
     }
     for Buffered { mut claimed, worker, .. } in ready {
@@ -126,12 +120,25 @@ async fn begin(shared: &Shared, tasks: Vec<Buffered>) -> (Vec<Begun>, Vec<Ended>
     (begun, ended)
 }
 
-async fn start(shared: &Shared, leases: &[LeaseRef]) -> Result<Vec<bool>, StoreError> {
+/// Records that these start, and says which are ours; `None` of those of which that can't be recorded. What was recorded for others of them holds:
+/// given back, they might never run again.
+async fn start(shared: &Shared, leases: &[LeaseRef]) -> Vec<Option<bool>> {
     let mut started = Vec::with_capacity(leases.len());
     for leases in leases.chunks(limits::BATCH_TASKS_MAX) {
-        started.extend(shared.source().start(leases).await?);
+        // Twice, as an answer may have been lost on the way.
+        let answer = match shared.source().start(leases).await {
+            Err(_) => shared.source().start(leases).await,
+            answer => answer,
+        };
+        match answer {
+            Ok(answer) => started.extend(answer.into_iter().map(Some)),
+            Err(error) => {
+                tracing::warn!(tasks = leases.len(), error = %error, "starts can't be recorded; the tasks are given back");
+                started.extend(leases.iter().map(|_| None));
+            }
+        }
     }
-    Ok(started)
+    started
 }
 
 /// Runs the call, and says of each task how its attempt ends.
@@ -149,10 +156,13 @@ async fn ends(kind: &Registered, many: &dyn RunMany, key: Option<Arc<str>>, task
     } else {
         tracing::info!(kind = %kind.spec.name, key = %shown, tasks = size, succeeded, ms, "a batch has ended");
     }
-    let end = async |attempt: &Attempt, outcome| match attempt.lease {
-        // What the line above says of all is enough.
-        Some(lease) => end_of(kind, attempt, lease, outcome, ran_for, true).await,
-        None => None,
+    let end = async |attempt: &Arc<Attempt>, outcome| {
+        let lease = attempt.lease?;
+        // What the line above says of all is enough. A panic here, as when an error is dropped, costs this one, and not the worker with all of them.
+        match panics::caught(pin!(end_of(kind, attempt, lease, outcome, ran_for, true))).await {
+            Ok(end) => end,
+            Err(panicked) => settlement(kind, attempt, lease, Err(panicked.into()), ran_for, true).map(End::Settle),
+        }
     };
     join_all(attempts.iter().zip(outcomes).map(|(attempt, outcome)| end(attempt, outcome))).await
 }
@@ -260,7 +270,13 @@ async fn seated(
                 }
             }
         }
-        answer(many, call, attempts, table.take()).await;
+        // Who has not come yet goes on meanwhile: one that stood still here would keep a connection, or what else he waits with, from everybody.
+        let mut answering = pin!(answer(many, call, attempts, table.take()));
+        poll_fn(|cx| {
+            while let Poll::Ready(Some(())) = coming.poll_next_unpin(cx) {}
+            answering.as_mut().poll(cx)
+        })
+        .await;
     }
 }
 

@@ -364,7 +364,7 @@ async fn was_committed(attempt: &Attempt) -> bool {
 }
 
 /// Turns the outcome of a handler into what the store is told.
-fn settlement(
+pub(super) fn settlement(
     kind: &Registered,
     attempt: &Attempt,
     lease: LeaseRef,

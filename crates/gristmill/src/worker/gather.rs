@@ -104,8 +104,11 @@ impl Gatherings {
         if self.open.get(&of).is_some_and(|gathering| gathering.bytes + bytes > BATCH_BYTES) {
             complete.extend(self.take(&of));
         }
-        let due = task.since + batching.wait;
+        // One that may not start for so long begins in time, and the others with it.
+        let wait = task.claimed.expires_in.map_or(batching.wait, |left| batching.wait.min(left / 2));
+        let due = task.since + wait;
         let gathering = self.open.entry(of.clone()).or_insert_with(|| Gathering { tasks: Vec::new(), bytes: 0, due });
+        gathering.due = gathering.due.min(due);
         gathering.tasks.push(task);
         gathering.bytes += bytes;
         self.tasks += 1;
@@ -243,6 +246,19 @@ mod tests {
         let mut gatherings = Gatherings::default();
         let many = (0..=GATHERED_MAX).flat_map(|n| gatherings.add(element(&batching, &n.to_string(), 1))).count();
         assert_eq!((many, gatherings.tasks()), (1, GATHERED_MAX));
+    }
+
+    /// Gathered for longer it could only be given back.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_expires_sooner_begins_in_time_and_the_others_with_it() {
+        let batching = Batching::new(10, Duration::from_secs(30));
+        let mut gatherings = Gatherings::default();
+        gatherings.add(element(&batching, "a", 1));
+        let mut hasty = element(&batching, "a", 1);
+        hasty.task.claimed.expires_in = Some(Duration::from_secs(10));
+        let since = hasty.task.since;
+        gatherings.add(hasty);
+        assert_eq!(gatherings.due(), Some(since + Duration::from_secs(5)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -405,6 +405,8 @@ impl Lane {
         // As many calls could begin within that time, each with as many tasks.
         let room = (free + by_rate.min(prefetch_max)).saturating_mul(appetite.largest_batch).min(GATHERED_MAX);
         let room = room.min((room_bytes as f64 / appetite.args_bytes.max(1.0)) as usize).saturating_sub(gathered);
+        // What runs alone and waits already is not to be hoarded for the sake of what comes between.
+        let room = if buffered > 0 && alone == 0 { 0 } else { room };
         let limit = appetite.with_gathered(alone, room).min(limits::BATCH_TASKS_MAX);
         Want { limit, free: free.saturating_sub(buffered).min(limit) }
     }
@@ -431,7 +433,9 @@ impl Appetite {
 
     /// Remembers which part of what was claimed is gathered.
     pub(crate) fn gathers(&mut self, gathered: usize, others: usize) {
-        self.gathered = self.gathered.midpoint(gathered as f64 / (gathered + others).max(1) as f64);
+        let part = self.gathered.midpoint(gathered as f64 / (gathered + others).max(1) as f64);
+        // Halved again and again it would be none only after a thousand claims.
+        self.gathered = if part < 0.05 { 0.0 } else { part };
     }
 
     /// How many tasks to claim where so many are wanted that run alone, and there is room for so many that are gathered. A claim takes what comes

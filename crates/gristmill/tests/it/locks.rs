@@ -331,3 +331,26 @@ fn an_error_names_the_lock_and_its_holder() {
     let error = Error::retry(LockHeld { name: "a".to_owned(), task, since });
     assert_eq!(error.downcast_ref::<LockHeld>().map(|held| held.task), Some(task));
 }
+
+#[derive(serde::Serialize, serde::Deserialize, gristmill::schemars::JsonSchema, gristmill::Task)]
+#[schemars(crate = "gristmill::schemars")]
+#[task(name = "many", output = String, batch(size = 2, wait = "1ms"))]
+struct Many {
+    n: u64,
+}
+
+impl Many {
+    async fn handle(cx: &gristmill::batch::Batch, all: Vec<Self>) -> Result<Vec<Result<String>>> {
+        let refused = cx.tasks()[0].lock("x").await.map(drop).unwrap_err().to_string();
+        Ok(all.iter().map(|one| Ok(format!("{}: {refused}", one.n))).collect())
+    }
+}
+
+#[tokio::test]
+async fn one_task_of_a_batch_locks_nothing() {
+    let client = in_memory(App::new(()).register_batch::<Many>()).await;
+    let handle = client.enqueue(Many { n: 1 }).await.unwrap();
+    client.worker().drain(true).start().await.unwrap().ended().await;
+    let said = handle.result().await.unwrap();
+    assert!(said.starts_with("1: ") && said.contains("two that want the same would wait for one another"), "{said}");
+}
