@@ -187,7 +187,7 @@ mod tests {
     fn each_option_is_read() {
         let value = |name: &str| match name {
             "id" => "\"019a0000-0000-7000-8000-000000000001\"",
-            "priority" | "max_attempts" | "max_crashes" | "retries" => "1",
+            "priority" | "max_attempts" | "max_crashes" | "retries" | "concurrency" => "1",
             "in" | "timeout" | "expires" | "backoff" | "retention" => "\"5s\"",
             "at" => "\"2100-01-01T00:00:00Z\"",
             "ack" => "\"early\"",

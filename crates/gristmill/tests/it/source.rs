@@ -202,5 +202,5 @@ async fn a_source_learns_the_order_of_arguments() {
     let spec = source.entered().unwrap();
     let say = ServedKind { name: "say".into(), fields: vec!["what".into(), "loud".into()] };
     assert!(spec.kinds.contains(&say), "{:?}", spec.kinds);
-    assert_eq!(spec.kind_names().collect::<Vec<_>>(), ["follow", "linger", "say", "settle", "twice"]);
+    assert_eq!(spec.kind_names().collect::<Vec<_>>(), ["follow", "linger", "lock_it", "say", "settle", "twice"]);
 }
