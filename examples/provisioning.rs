@@ -34,7 +34,7 @@ async fn provision(cx: &Context<Running>, settings: u64, instance: u32) -> Resul
     });
     tokio::time::sleep(Duration::from_millis(5)).await;
     cx.state.change(settings, |(now, _)| *now -= 1);
-    if instance % 10 == 0 && cx.attempt() == 1 {
+    if instance.is_multiple_of(10) && cx.attempt() == 1 {
         return Err(Error::retry("no host is free"));
     }
     Ok(format!("instance {instance} of {settings}"))

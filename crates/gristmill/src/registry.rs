@@ -203,6 +203,16 @@ pub(crate) fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<
     found.into_iter().take(3).map(str::to_owned).collect()
 }
 
+/// Whether the arguments are there that a type's limits take, if it is known which it has: else each of its tasks would be refused.
+fn check_rules(policy: &Policy, arguments: &[String]) -> Result<(), String> {
+    let fields = policy.concurrency.iter().flat_map(Concurrency::fields);
+    let missing = |field: &&str| !arguments.iter().any(|argument| field.split('.').next() == Some(argument));
+    match fields.filter(|_| !arguments.is_empty()).find(missing) {
+        Some(field) => Err(format!("its limit takes the argument `{field}`, which it has not; it has {}", arguments.join(", "))),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,15 +223,5 @@ mod tests {
         assert_eq!(near("email.sned", names.into_iter()), ["email.send"]);
         assert_eq!(near("report", names.into_iter()), ["report.build"]);
         assert!(near("zzz", names.into_iter()).is_empty() && near("%", ["up"].into_iter()).is_empty());
-    }
-}
-
-/// Whether the arguments are there that a type's limits take, if it is known which it has: else each of its tasks would be refused.
-fn check_rules(policy: &Policy, arguments: &[String]) -> Result<(), String> {
-    let fields = policy.concurrency.iter().flat_map(Concurrency::fields);
-    let missing = |field: &&str| !arguments.iter().any(|argument| field.split('.').next() == Some(argument));
-    match fields.filter(|_| !arguments.is_empty()).find(missing) {
-        Some(field) => Err(format!("its limit takes the argument `{field}`, which it has not; it has {}", arguments.join(", "))),
-        None => Ok(()),
     }
 }

@@ -131,7 +131,7 @@ pub async fn an_attempt_that_is_over_gives_its_slot_back(bench: Bench<'_>) {
         let all = bench.several(2, &[need(&key, 1)]).await;
         let [claimed] = <[Claimed; 1]>::try_from(bench.claim_all(worker).await).expect("one at a time");
         assert_eq!(claimed.lease.id, all[0]);
-        bench.settle(claimed.lease, ending.clone()).await;
+        bench.settle(claimed.lease, ending).await;
         let after = bench.states(&all).await;
         match ending {
             // It is the first of the line again.

@@ -130,6 +130,8 @@ pub(super) async fn end_unstarted(s: &mut Session<'_>, waited: &[Waited], why: &
     if waited.is_empty() {
         return Ok(());
     }
+    // Of what can't be read nobody can say whether it holds anything.
+    let is_known = !matches!(why, Unstarted::Corrupt(_));
     let (attempt_state, state, failure) = match why {
         Unstarted::Expired => (AttemptState::Expired, State::Expired, expired()),
         Unstarted::Corrupt(why) => {
@@ -152,14 +154,14 @@ pub(super) async fn end_unstarted(s: &mut Session<'_>, waited: &[Waited], why: &
     let (how, ended, why) = (attempt_state_of(attempt_state), ended_of(state), to_json(&failure));
     let params: Params<'_> = &[&s.now, &ids, &seqs, &retentions, &attempts, &claims, &crashes, &flags, &how, &ended, &why];
     s.execute(Q::OutcomeUnstarted, params).await?;
-    let mut reports = Reports::default();
+    let (mut reports, mut limited) = (Reports::default(), Vec::new());
     for task in waited {
         let facts = facts.get(&task.id);
         let flags = Flags::from_bits(task.flags).with(facts.map_or(Flags::NONE, |facts| facts.flags));
+        limited.extend((flags.has(Flags::LIMITED) || !is_known).then_some(task.id));
         tell(Follower::of(flags), (task.id, state), facts.and_then(|facts| facts.member), &mut reports, &mut s.effects);
     }
-    // Also of those of which no body says whether they hold anything.
-    Returns::of_ended(waited.iter().map(|task| task.id)).write(s).await?;
+    Returns::of_ended(limited).write(s).await?;
     reports.write(s).await
 }
 
