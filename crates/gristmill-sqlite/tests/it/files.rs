@@ -64,7 +64,7 @@ async fn a_lock_that_is_held_too_long_is_an_error_and_not_a_hang() {
 
 #[tokio::test]
 async fn a_full_disk_acknowledges_nothing_and_recovers() {
-    let fixture = Fixture::with("max_pages=80");
+    let fixture = Fixture::with("max_pages=86");
     let big = |env: &Env| {
         let mut big = task(env, "mail", Overrides { retention: Some(Retention::None), ..Overrides::default() });
         big.args = format!(r#"{{"text":"{}"}}"#, "x".repeat(20_000));

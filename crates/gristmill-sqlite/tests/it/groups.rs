@@ -82,7 +82,7 @@ async fn failures_around_the_commit_are_either_nothing_or_a_lost_reply() {
 
 #[tokio::test]
 async fn names_given_in_a_transaction_that_failed_are_not_remembered() {
-    let fixture = Fixture::with("max_pages=76");
+    let fixture = Fixture::with("max_pages=82");
     let mut big = fixture.task("huge");
     big.queue = "doomed".to_owned();
     big.args = format!(r#"{{"text":"{}"}}"#, "x".repeat(1_000_000));
