@@ -43,7 +43,7 @@ CREATE TABLE {s}.touched(
 
 -- Puts a waiting task into the line of its first key; false if it needs none and waits for a word by hand. Its body is looked for by its id as a
 -- value: a plan for any would open all days. jsonb would refuse a NUL. Whoever may only enqueue may say anything here, and an error would be one of
--- the statement that lets others go on as well: what can't be read, and what has no body, stands in a line without a limit, and is for its claim to end.
+-- the statement that lets others go on as well: what can't be read, and what has no body, stands in a line without a limit, whose name no key can have, and is for its claim to end.
 CREATE FUNCTION {s}.line_up(id uuid, seq bigint, claim_no integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $gristmill$
 DECLARE
@@ -57,27 +57,25 @@ BEGIN
   END IF;
   BEGIN
     needs := replace(said, chr(92) || 'u0000', chr(92) || 'u0001')::jsonb -> 'needs';
-    IF jsonb_typeof(needs) = 'array' AND jsonb_array_length(needs) BETWEEN 1 AND 8 AND NOT EXISTS (
+    IF (jsonb_typeof(needs) = 'array' AND jsonb_array_length(needs) BETWEEN 1 AND 8 AND NOT EXISTS (
       SELECT FROM jsonb_array_elements(needs) n
       WHERE (jsonb_typeof(n) = 'object' AND jsonb_typeof(n -> 'key') = 'string' AND octet_length(n ->> 'key') BETWEEN 1 AND 255
              AND jsonb_typeof(n -> 'limit') = 'number' AND n ->> 'limit' ~ '^([1-9][0-9]{0,4}|100000)$'
              AND coalesce(jsonb_typeof(n -> 'cost'), 'number') = 'number' AND coalesce(n ->> 'cost', '1') ~ '^([1-9][0-9]{0,4}|100000)$'
              AND coalesce(jsonb_typeof(n -> 'until_ended'), 'boolean') = 'boolean') IS NOT TRUE
-    ) THEN
-      NULL;
-    ELSE
+    )) IS NOT TRUE THEN
       needs := NULL;
     END IF;
   EXCEPTION WHEN OTHERS THEN
     needs := NULL;
   END;
   INSERT INTO {s}.standby(task, seq, late, key, needs)
-    VALUES (id, seq, NOT EXISTS (SELECT FROM {s}.slot s WHERE s.task = line_up.id), coalesce(needs -> 0 ->> 'key', 'unreadable'),
+    VALUES (id, seq, NOT EXISTS (SELECT FROM {s}.slot s WHERE s.task = line_up.id), coalesce(needs -> 0 ->> 'key', chr(1)),
             coalesce(needs, '[]')::text)
     ON CONFLICT (task) DO NOTHING;
   INSERT INTO {s}.touched(key, declared, said_by)
     SELECT n ->> 'key', CASE WHEN claim_no = 0 THEN (n ->> 'limit')::integer END, seq FROM jsonb_array_elements(needs) n
-    UNION ALL SELECT 'unreadable', NULL, seq WHERE needs IS NULL;
+    UNION ALL SELECT chr(1), NULL, seq WHERE needs IS NULL;
   PERFORM set_config('gristmill.touched', 'yes', true);
   RETURN true;
 END $gristmill$;

@@ -1,8 +1,8 @@
 -- Index: the primary keys of standby and waiting.
 -- Tasks get slots and become ready: $1 in the order in which they are admitted, and for each slot its key, task and what it costs. Behind all that
 -- are ready. The rows of waiting are locked.
-WITH admitted AS MATERIALIZED (
-  DELETE FROM {s}.standby WHERE task = ANY($1) RETURNING task
+WITH admitted AS (
+  DELETE FROM {s}.standby WHERE task = ANY($1)
 ), gone AS (
   DELETE FROM {s}.waiting WHERE id = ANY($1) AND flags & {unknown} = 0 RETURNING {columns}
 ), turn AS MATERIALIZED (
@@ -17,4 +17,4 @@ WITH admitted AS MATERIALIZED (
   INSERT INTO {s}.ready({columns})
   SELECT id, line, expires_at, queue, kind, attempt, claim_no, crashes, priority, flags | {moved} FROM turn
 )
-SELECT queue, kind, count(*), (SELECT count(*) FROM admitted) FROM turn GROUP BY queue, kind
+SELECT queue, kind, count(*) FROM turn GROUP BY queue, kind

@@ -16,12 +16,15 @@ use tokio_util::task::TaskTracker;
 use crate::conn::Connect;
 use crate::effects::Tidings;
 use crate::error::sqlstate;
-use crate::inner::{Inner, Kind, TRIES, run};
+use crate::inner::{Inner, Kind, run};
 use crate::options::PostgresOptions;
 #[cfg(feature = "tokio-postgres")]
 use crate::pool::Pool;
 use crate::sql::Q;
 use crate::{check, migrate, ops, pooler, view};
+
+/// So often a lock is asked for that others take and let go of meanwhile, some seconds in all.
+const LOCK_TRIES: u32 = 20;
 
 /// A store in one schema of a PostgreSQL database.
 ///
@@ -324,11 +327,13 @@ impl Source for PostgresStore {
 
     async fn take_lock(&self, lease: &LeaseRef, name: &str) -> Result<LockOutcome, StoreError> {
         check_lock(name)?;
-        for _ in 0..TRIES {
+        for tries in 0..LOCK_TRIES {
             let taken: Result<_, StoreError> = run!(&self.inner, pool, Kind::Single, s => ops::take_lock(&s, lease, name));
             if let Some(outcome) = taken? {
                 return Ok(outcome);
             }
+            // Many who ask at once, each for a moment, would all be too late again.
+            self.inner.step_aside(tries).await;
         }
         let message = format!("others take and release the lock `{name}` so fast that nobody can tell who has it; ask again");
         Err(StoreError::new(StoreErrorKind::Busy, message))

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::sandbox::{Sandbox, Worker, until};
 use crate::schema::Schema;
+use crate::versions::older;
 
 const CONFIG: &str = r#"
 [tasks.work]
@@ -204,5 +205,36 @@ fn what_does_not_go_together_is_refused() {
         let checked = sandbox.run(&["config", "check"]);
         let told = checked.stdout + &checked.stderr;
         assert!(checked.code == Some(2) && told.contains(says), "{entry}: {told}");
+    }
+}
+
+#[test]
+fn what_a_program_of_the_version_before_has_run_gives_its_slots_back() {
+    beside_an_older_one(&Sandbox::new(PLAIN));
+}
+
+#[test]
+fn what_a_program_of_the_version_before_has_run_gives_its_slots_back_on_postgres() {
+    let schema = Schema::new();
+    beside_an_older_one(&Sandbox::new(PLAIN).env("GRISTMILL_STORE", &schema.url()));
+}
+
+/// As the version before reads it.
+const PLAIN: &str = "[tasks.work]\ncommand = [\"cat\"]\n";
+
+fn beside_an_older_one(sandbox: &Sandbox) {
+    let line = |n| json!({ "task": "work", "args": { "n": n }, "concurrency": { "key": "k", "limit": 1 } }).to_string() + "\n";
+    sandbox.write("tasks.jsonl", (0..4).map(line).collect::<String>());
+    sandbox.ok(&["enqueue", "--jsonl", "tasks.jsonl"]);
+    // It runs them, and the newer one, which serves another queue, finds what it has left.
+    let older = Worker::spawn(sandbox.command_of(&older(), &["worker", "--no-beat", "--queues", "default=4"]));
+    let newer = Worker::spawn(sandbox.command(&["worker", "--no-beat", "--queues", "other=1"]));
+    until("all have ended", || {
+        sandbox.json(&["tasks", "list", "--state", "succeeded"])["items"].as_array().is_some_and(|ended| ended.len() == 4)
+    });
+    for worker in [older, newer] {
+        worker.signal(Signal::TERM);
+        let (status, said) = worker.ended();
+        assert!(status.success(), "{said}");
     }
 }

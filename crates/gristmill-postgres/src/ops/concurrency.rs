@@ -82,7 +82,10 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>) -> Result<Admission, Faul
     new.write(s, Q::KeyDeclare).await?;
     again.write(s, Q::TouchedInsert).await?;
     going.write(s).await?;
-    Ok(Admission { is_more: rows.len() >= TOUCHED_MAX || !more.is_empty() || !limits.is_empty(), is_held })
+    // Others may have passed over a key while it was locked here. But not of those that are only waited for together with one that others hold.
+    let is_any_done = limits.keys().any(|key| !more.contains(key));
+    let is_any_new = more.iter().any(|key| !said.contains_key(key));
+    Ok(Admission { is_more: rows.len() >= TOUCHED_MAX || is_any_done || is_any_new, is_held })
 }
 
 /// Of two words about a key that of the task that came later.
@@ -134,31 +137,13 @@ impl Admitting<'_, '_> {
             self.slots.add(key, limit, used.unsigned_abs());
         }
         // One more than there is room for, as the first may hold its slots already.
-        let most = |slots: &Slots, key: &str| slots.free(key).unwrap_or(LINE_MAX).saturating_add(1).min(LINE_MAX);
-        let mut room = LINES_MAX;
-        let asked: Vec<(&str, u64)> = keys
-            .iter()
-            .map(|key| {
-                let most = most(&self.slots, key).min(room.max(1));
-                room = room.saturating_sub(most);
-                (*key, most)
-            })
-            .collect();
+        let most = |key: &str| self.slots.free(key).unwrap_or(LINE_MAX).saturating_add(1).min(LINE_MAX);
+        let asked = shares(keys.iter().map(|key| (*key, most(key))));
         let unfinished = self.look(&asked).await?;
         // Who was sent to another line has left room to those behind him. They are looked at once, so that a line of which all lack
         // another key does not keep everybody busy: the next look goes on.
-        let mut room = LINES_MAX;
-        let asked: Vec<(&str, u64)> = unfinished
-            .iter()
-            .map(|key| {
-                let most = LINE_MAX.min(room);
-                room = room.saturating_sub(most);
-                (key.as_str(), most)
-            })
-            .filter(|(_, most)| *most > 0)
-            .collect();
-        if !asked.is_empty() {
-            self.look(&asked).await?;
+        if !unfinished.is_empty() {
+            self.look(&shares(unfinished.iter().map(|key| (key.as_str(), LINE_MAX)))).await?;
         }
         Ok(())
     }
@@ -211,6 +196,17 @@ impl Admitting<'_, '_> {
         }
         is_any_sent
     }
+}
+
+/// How many of each line are looked at, where so many are wanted: all of them together are bounded, and one of each is looked at in any case.
+fn shares<'k>(wanted: impl Iterator<Item = (&'k str, u64)>) -> Vec<(&'k str, u64)> {
+    let mut room = LINES_MAX;
+    let share = |(key, most): (&'k str, u64)| {
+        let most = most.min(room.max(1));
+        room = room.saturating_sub(most);
+        (key, most)
+    };
+    wanted.map(share).collect()
 }
 
 /// Who goes where.
@@ -310,8 +306,8 @@ pub(crate) struct SlotsWalked {
     key: String,
 }
 
-/// Mends what was forgotten, from where the last walk came to: slots of tasks that hold none any more, and tasks that wait in no line. Forgets keys
-/// of which nothing is left to say.
+/// Mends what was forgotten, from where the last walk came to: slots of tasks that hold none any more, tasks that wait in no line, and keys that have
+/// room while somebody waits. Forgets keys of which nothing is left to say.
 pub(crate) async fn repair_slots(s: &mut Session<'_>, walked: &SlotsWalked) -> Result<SlotsWalked, Fault> {
     let mut next = SlotsWalked::default();
     let row = s.row(Q::SlotRepair, &[&walked.slot.0, &walked.slot.1, &limit(WALK)]).await?;

@@ -10,10 +10,6 @@ use crate::ops::limit as most;
 use crate::session::Session;
 use crate::sql::Q;
 
-fn counted() -> i64 {
-    i64::try_from(COUNT_MAX).unwrap_or(i64::MAX)
-}
-
 fn info(row: &Row) -> Result<LimitInfo, Fault> {
     let (declared, set) = (row.try_get::<_, Option<i32>>(1)?.map(count), row.try_get::<_, Option<i32>>(2)?.map(count));
     Ok(LimitInfo {
@@ -33,12 +29,12 @@ pub(crate) async fn list_limits(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<LimitInfo>, Fault> {
-    let rows = s.rows(Q::KeyList, &[&prefix, &after.unwrap_or_default(), &most(limit), &counted()]).await?;
+    let rows = s.rows(Q::KeyList, &[&prefix, &after.unwrap_or_default(), &most(limit), &(COUNT_MAX as i64)]).await?;
     rows.iter().map(info).collect()
 }
 
 async fn limit_info(s: &Session<'_>, key: &str) -> Result<Option<LimitInfo>, Fault> {
-    s.row(Q::KeyInfo, &[&key, &counted()]).await?.as_ref().map(info).transpose()
+    s.row(Q::KeyInfo, &[&key, &(COUNT_MAX as i64)]).await?.as_ref().map(info).transpose()
 }
 
 /// One key, with those who hold its slots and those who wait.
@@ -63,7 +59,7 @@ async fn holders(s: &Session<'_>, key: &str, limit: usize) -> Result<Vec<Holder>
 
 /// Where a task waits for slots.
 pub(crate) async fn stands_by(s: &Session<'_>, id: TaskId) -> Result<Option<Standby>, Fault> {
-    let Some(row) = s.row(Q::StandbyOf, &[&id.as_uuid(), &counted()]).await? else { return Ok(None) };
+    let Some(row) = s.row(Q::StandbyOf, &[&id.as_uuid(), &(COUNT_MAX as i64)]).await? else { return Ok(None) };
     let (key, needs): (String, &str) = (row.try_get(0)?, row.try_get(1)?);
     let needs: Vec<Need> = serde_json::from_str(needs).unwrap_or_default();
     let info = limit_info(s, &key).await?;

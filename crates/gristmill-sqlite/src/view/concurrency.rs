@@ -4,16 +4,9 @@ use gristmill_core::{TaskId, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::error::Fault;
+use crate::ops::count;
 use crate::reader::View;
 use crate::sql;
-
-fn most(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-fn counted() -> i64 {
-    i64::try_from(COUNT_MAX).unwrap_or(i64::MAX)
-}
 
 fn info(row: &Row<'_>) -> rusqlite::Result<LimitInfo> {
     let (declared, set): (Option<u32>, Option<u32>) = (row.get(1)?, row.get(2)?);
@@ -34,25 +27,25 @@ fn id(row: &Row<'_>) -> rusqlite::Result<Option<TaskId>> {
 /// Keys by name.
 pub(crate) fn list_limits(view: &View<'_>, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<LimitInfo>, Fault> {
     let mut list = view.conn.prepare_cached(sql::KEY_LIST)?;
-    let rows = list.query_map(params![prefix, after.unwrap_or_default(), most(limit), counted()], info)?;
+    let rows = list.query_map(params![prefix, after.unwrap_or_default(), count(limit), COUNT_MAX as i64], info)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn limit_info(view: &View<'_>, key: &str) -> Result<Option<LimitInfo>, Fault> {
-    Ok(view.conn.prepare_cached(sql::KEY_INFO)?.query_row(params![key, counted()], info).optional()?)
+    Ok(view.conn.prepare_cached(sql::KEY_INFO)?.query_row(params![key, COUNT_MAX as i64], info).optional()?)
 }
 
 /// One key, with those who hold its slots and those who wait.
 pub(crate) fn limit(view: &View<'_>, key: &str, limit: usize) -> Result<Option<LimitRecord>, Fault> {
     let Some(info) = limit_info(view, key)? else { return Ok(None) };
     let mut line = view.conn.prepare_cached(sql::STANDBY_IDS)?;
-    let line = line.query_map(params![key, most(limit)], id)?.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    let line = line.query_map(params![key, count(limit)], id)?.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     Ok(Some(LimitRecord { info, holders: holders(view, key, limit)?, line }))
 }
 
 fn holders(view: &View<'_>, key: &str, limit: usize) -> Result<Vec<Holder>, Fault> {
     let mut holders = view.conn.prepare_cached(sql::SLOT_HOLDERS)?;
-    let rows = holders.query_map(params![key, most(limit)], |row| {
+    let rows = holders.query_map(params![key, count(limit)], |row| {
         let running_since = row.get::<_, Option<i64>>(2)?.map(Timestamp::from_millis);
         let cost = row.get(1)?;
         Ok(id(row)?.map(|task| Holder { task, cost, running_since }))
@@ -72,7 +65,7 @@ pub(crate) fn stands_by(view: &View<'_>, task: TaskId) -> Result<Option<Standby>
     let needs: Vec<Need> = serde_json::from_str(&needs).unwrap_or_default();
     let info = limit_info(view, &key)?;
     let before: i64 =
-        view.conn.prepare_cached(sql::STANDBY_BEFORE)?.query_row(params![key, late, seq, counted()], |row| row.get(0))?;
+        view.conn.prepare_cached(sql::STANDBY_BEFORE)?.query_row(params![key, late, seq, COUNT_MAX as i64], |row| row.get(0))?;
     Ok(Some(Standby {
         cost: needs.iter().find(|need| need.key == key).map_or(1, |need| need.cost),
         limit: info.as_ref().map_or(0, |info| info.limit),
