@@ -23,11 +23,16 @@ use folder::Folder;
 use install::Programs;
 use run::Run;
 
+use crate::say;
+
 /// The superuser and the database that the URLs name.
 const NAME: &str = "gristmill";
 
 /// How long a server may take until it answers. Generous: a loaded machine is slow, and a dead server is noticed at once.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether they live.
+const LOOK_EACH: Duration = Duration::from_millis(500);
 
 /// Which servers to start.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,6 +80,7 @@ impl Services {
             let port = pgbouncer::start(&services.run, &programs, &password, port)?;
             services.pgbouncer = Some(url(&password, port));
         }
+        tell_of_ends(&services.run);
         let shown = |path: &Path| path.to_str().map(str::to_owned).context("a path that is not UTF-8");
         services.clusters = vec![
             ("GRISTMILL_TEST_POSTGRES_PROGRAMS", shown(programs.folder())?),
@@ -110,7 +116,7 @@ impl Services {
     pub(crate) fn stay(&self) -> Result<()> {
         loop {
             self.run.check()?;
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::sleep(LOOK_EACH);
         }
     }
 }
@@ -133,6 +139,21 @@ fn end_on_signals(run: &Run) -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// Says how a server ended in the middle of a run, which tests can only tell by connections that are refused.
+fn tell_of_ends(run: &Run) {
+    let run = run.clone();
+    std::thread::spawn(move || {
+        while !run.has_ended() {
+            if let Err(error) = run.check() {
+                return if !run.has_ended() {
+                    say(&format!("{error:#}"))
+                };
+            }
+            std::thread::sleep(LOOK_EACH);
+        }
+    });
 }
 
 fn url(password: &str, port: u16) -> String {

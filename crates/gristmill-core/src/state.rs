@@ -140,6 +140,8 @@ pub enum Event {
     Due(Place),
     /// A slot of its limit is free.
     Admitted,
+    /// Its limit was lowered before anybody claimed it.
+    Withdrawn,
     /// A worker claimed it.
     Claimed,
     /// The attempt succeeded.
@@ -181,6 +183,7 @@ pub fn step(from: State, event: Event) -> Result<State, Illegal> {
         (S::Blocked, E::DependenciesDone(to @ (P::Scheduled | P::Waiting | P::Ready | P::Parked))) => to.state(),
         (S::Scheduled, E::Due(to @ (P::Waiting | P::Ready | P::Parked))) => to.state(),
         (S::Waiting, E::Admitted) => S::Ready,
+        (S::Ready, E::Withdrawn) => S::Waiting,
         (S::Ready, E::Claimed) => S::Running,
         (S::Running, E::Succeeded) => S::Succeeded,
         // It has given its slot back, and waits for its time first.
@@ -208,11 +211,12 @@ mod tests {
     use super::*;
 
     /// Every event; those with a place as a function of it.
-    fn events(to: Place) -> [Event; 14] {
+    fn events(to: Place) -> [Event; 15] {
         [
             Event::DependenciesDone(to),
             Event::Due(to),
             Event::Admitted,
+            Event::Withdrawn,
             Event::Claimed,
             Event::Succeeded,
             Event::Failed(Some(to)),
@@ -231,17 +235,17 @@ mod tests {
     /// scheduled, waiting and ready; `wr` the same without scheduled.
     #[test]
     fn the_whole_table() {
-        //           deps due adm claim succ fail+ fail- crash+ crash- snooze release cancel expire retry
+        //           deps due adm withdr claim succ fail+ fail- crash+ crash- snooze release cancel expire retry
         let table = [
-            (State::Blocked, "swr - - - - - - - - - - cancelled expired -"),
-            (State::Scheduled, "- wr - - - - - - - - - cancelled expired -"),
-            (State::Waiting, "- - ready - - - - - - - - cancelled expired -"),
-            (State::Ready, "- - - running - - - - - - - cancelled expired -"),
-            (State::Running, "- - - - succeeded swr failed wr failed swr wr cancelled - -"),
-            (State::Succeeded, "- - - - - - - - - - - - - wr"),
-            (State::Failed, "- - - - - - - - - - - - - wr"),
-            (State::Cancelled, "- - - - - - - - - - - - - wr"),
-            (State::Expired, "- - - - - - - - - - - - - wr"),
+            (State::Blocked, "swr - - - - - - - - - - - cancelled expired -"),
+            (State::Scheduled, "- wr - - - - - - - - - - cancelled expired -"),
+            (State::Waiting, "- - ready - - - - - - - - - cancelled expired -"),
+            (State::Ready, "- - - waiting running - - - - - - - cancelled expired -"),
+            (State::Running, "- - - - - succeeded swr failed wr failed swr wr cancelled - -"),
+            (State::Succeeded, "- - - - - - - - - - - - - - wr"),
+            (State::Failed, "- - - - - - - - - - - - - - wr"),
+            (State::Cancelled, "- - - - - - - - - - - - - - wr"),
+            (State::Expired, "- - - - - - - - - - - - - - wr"),
         ];
         assert_eq!(table.map(|(state, _)| state), State::ALL);
         for (from, row) in table {

@@ -156,8 +156,10 @@ pub struct Overrides {
     pub headers: BTreeMap<String, String>,
     /// The task that enqueues this one.
     pub parent: Option<TaskId>,
-    /// In the stead of [`Policy::concurrency`]; an empty list is no limit, also where the task type has one.
+    /// In the stead of the limits of [`Policy::concurrency`]; an empty list is no limit, also where the task type has one.
     pub concurrency: Option<Vec<Concurrency>>,
+    /// In the stead of its sequences, likewise.
+    pub sequence: Option<Vec<Concurrency>>,
 }
 
 impl NewTask {
@@ -223,7 +225,7 @@ impl NewTask {
             // Both are known, so that the form which every store has says it all.
             (expires, expires_at) = (Some(at.since(run_at)), None);
         }
-        let needs = needs(kind, over.concurrency.as_ref().unwrap_or(&policy.concurrency), &args)?;
+        let needs = needs(kind, &rules(policy, over.concurrency, over.sequence), &args)?;
         let hold = Hold { limited: !needs.is_empty(), ..Hold::NONE };
         let mut tags = policy.tags.clone();
         tags.extend(over.tags);
@@ -275,6 +277,13 @@ impl NewTask {
         let moment = self.meta.as_ref().and_then(|meta| meta.expires_at);
         moment.or_else(|| self.expires.map(|period| self.due(now).saturating_add(period)))
     }
+}
+
+/// The limits and the sequences that hold, each as it is said nearest to the task.
+fn rules(policy: &Policy, limits: Option<Vec<Concurrency>>, sequences: Option<Vec<Concurrency>>) -> Vec<Concurrency> {
+    let of_type = |until_ended: bool| policy.concurrency.iter().filter(move |rule| rule.until_ended == until_ended).cloned();
+    let limits = limits.unwrap_or_else(|| of_type(false).collect());
+    limits.into_iter().chain(sequences.unwrap_or_else(|| of_type(true).collect())).collect()
 }
 
 fn needs(kind: &str, rules: &[Concurrency], args: &str) -> Result<Vec<Need>, InvalidInput> {

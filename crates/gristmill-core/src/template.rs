@@ -96,7 +96,7 @@ impl FromStr for Template {
     type Err = InvalidInput;
 
     fn from_str(text: &str) -> Result<Self, InvalidInput> {
-        let refused = |problem: &str| InvalidInput::new(text, problem);
+        let refused = |problem: &str| InvalidInput::new(if text.is_empty() { "the text" } else { text }, problem);
         if text.is_empty() || text.len() > NAME_BYTES_MAX || text.chars().any(char::is_control) {
             return Err(refused(&format!("is empty, has more than {NAME_BYTES_MAX} bytes or a control character")));
         }

@@ -14,7 +14,7 @@ use tokio_postgres::config::{Host, TargetSessionAttrs};
 /// | `reads` | connections for those who look at tasks and await them, as web requests do; opened when they are needed | `2` |
 /// | `transactions` | connections for transactions of handlers that ask the store for one; opened when they are needed | `4` |
 /// | `create` | `false`: refuse to make the tables where there are none | `true` |
-/// | `pgbouncer` | `true` behind a pooler in transaction mode: no prepared statements, no settings, no LISTEN | `false` |
+/// | `pgbouncer` | `true` behind a pooler in transaction mode: no prepared statements, no settings, no LISTEN, no cancelling of statements | `false` |
 /// | `notify` | `inside` wakes workers by a notification within the transaction that enqueues, which makes all such commits of the database wait for one another; `after` by one soon after it | `after` |
 /// | `statement_timeout` | the longest that one statement may take | `30s` |
 /// | `lock_timeout` | the longest that a statement waits for somebody's lock | `10s` |

@@ -117,7 +117,7 @@ fn may_pass(error: &StoreError) -> bool {
 }
 
 /// A connection in use. Dropped without [`release`](Self::release), as when a caller goes away in the middle of something, it
-/// is closed, and its statement cancelled: the server rolls back what was open on it.
+/// is closed, and its statement [cancelled](Connect::cancel): the server rolls back what was open on it.
 pub(crate) struct Held<'a> {
     pool: &'a Pool,
     conn: Option<Conn>,

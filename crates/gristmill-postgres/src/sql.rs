@@ -229,6 +229,7 @@ queries! {
     SettleForgetOfDays "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL, TEXT];
     SettleMembers "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
     SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
+    SlotExcess "slot_excess" [TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY];
     SlotGiveBack "slot_give_back" [UUID_ARRAY, BOOL_ARRAY];
     SlotHolders "slot_holders" [TEXT, INT8];
     SlotRepair "slot_repair" [TEXT, UUID, INT8];

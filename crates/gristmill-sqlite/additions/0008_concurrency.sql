@@ -1,9 +1,11 @@
 -- Keys with a limit: how many tasks with one key may run at once. Who is admitted is decided by gristmill-core's concurrency/admission.rs.
 
--- declared: what the newest task says; set_to: what an operator says, which holds until it is null again.
+-- declared: what the newest task says, of those that said something else than those before it, whose key is said_by; set_to: what an operator says,
+-- which holds until it is null again.
 CREATE TABLE gristmill_key(
   key      TEXT    NOT NULL PRIMARY KEY,
   declared INTEGER,
+  said_by  INTEGER NOT NULL DEFAULT 0,
   set_to   INTEGER
 ) STRICT, WITHOUT ROWID;
 
@@ -38,10 +40,11 @@ CREATE TRIGGER gristmill_stand_by AFTER INSERT ON gristmill_waiting BEGIN
     FROM (SELECT json_extract(meta, '$.needs') AS needs FROM gristmill_task WHERE seq = NEW.seq AND json_valid(meta)) n
     WHERE json_type(n.needs, '$[0].key') = 'text';
   INSERT OR IGNORE INTO gristmill_touched(key) SELECT key FROM gristmill_standby WHERE task = NEW.seq;
-  INSERT INTO gristmill_key(key, declared)
-    SELECT n.value ->> 'key', n.value ->> 'limit' FROM gristmill_standby s, json_each(s.needs) n
+  INSERT INTO gristmill_key(key, declared, said_by)
+    SELECT n.value ->> 'key', n.value ->> 'limit', NEW.seq FROM gristmill_standby s, json_each(s.needs) n
     WHERE s.task = NEW.seq AND NEW.claim_no = 0 AND json_type(n.value, '$.key') = 'text' AND json_type(n.value, '$.limit') = 'integer'
-    ON CONFLICT(key) DO UPDATE SET declared = excluded.declared WHERE declared IS NOT excluded.declared;
+    ON CONFLICT(key) DO UPDATE SET declared = excluded.declared, said_by = excluded.said_by
+    WHERE declared IS NOT excluded.declared AND said_by < excluded.said_by;
 END;
 CREATE TRIGGER gristmill_stand_down AFTER DELETE ON gristmill_waiting BEGIN
   INSERT OR IGNORE INTO gristmill_touched(key) SELECT key FROM gristmill_standby WHERE task = OLD.seq;

@@ -203,6 +203,7 @@ statements! {
     SLOT_INSERT = "slot_insert",
     SLOT_KEYS = "slot_keys",
     SLOT_RELEASE = "slot_release",
+    SLOT_UNCLAIMED = "slot_unclaimed",
     SLOT_WALK = "slot_walk",
     STANDBY_BEFORE = "standby_before",
     STANDBY_DELETE = "standby_delete",

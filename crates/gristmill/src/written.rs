@@ -114,8 +114,10 @@ pub fn read_option(over: &mut Overrides, name: &str, value: &RawValue) -> Result
         "title" => over.title = Some(read(value)?),
         "tags" => over.tags.extend(read::<Vec<String>>(value)?),
         "headers" => over.headers.extend(read::<BTreeMap<String, String>>(value)?),
-        "concurrency" => over.concurrency.get_or_insert_default().extend(read::<Rules>(value)?.0),
-        "sequence" => over.concurrency.get_or_insert_default().push(Concurrency::sequence(read(value)?)),
+        "concurrency" => over.concurrency = Some(read::<Rules>(value)?.0),
+        // As with limits, an empty list is none.
+        "sequence" if value.get() == "[]" => over.sequence = Some(Vec::new()),
+        "sequence" => over.sequence = Some(vec![Concurrency::sequence(read(value)?)]),
         _ => return Ok(false),
     }
     Ok(true)

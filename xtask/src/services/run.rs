@@ -113,6 +113,11 @@ impl Run {
         names.into_iter().try_for_each(|name| self.alive(name))
     }
 
+    /// Whether [`end`](Self::end) was called.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lock().folder.is_none()
+    }
+
     /// The last lines of a process's log.
     pub(super) fn tail(&self, name: &str) -> String {
         let text = std::fs::read(self.log(name)).unwrap_or_default();

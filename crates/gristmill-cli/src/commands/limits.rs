@@ -86,16 +86,22 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
 
 async fn change<S: Send + Sync + 'static>(key: &str, limit: Option<u32>, session: Session<S>, out: &Out) -> Result<(), CliError> {
     check_name("key", key).map_err(|error| CliError::usage(error.to_string()))?;
-    let client = session.connect().await?;
-    if let Some(limit) = limit {
-        if client.limits().get(key).await?.is_none() {
-            output::note(&format!("no task has said the key `{key}` so far; the limit holds for those to come"));
+    // Where there is no store there is nothing to limit, and mostly a slip.
+    let client = session.connect_to_look().await?;
+    let is_known = client.limits().get(key).await?.is_some();
+    match limit {
+        Some(limit) => {
+            if !is_known {
+                output::note(&format!("no task has said the key `{key}` so far; the limit holds for those to come"));
+            }
+            client.limits().set(key, limit).await?;
         }
-        client.limits().set(key, limit).await?;
-    } else {
-        client.limits().unset(key).await?;
+        None if is_known => client.limits().unset(key).await?,
+        None => output::note(&format!("nothing is known of the key `{key}`; nothing has changed")),
     }
-    let now: Vec<LimitInfo> = client.limits().get(key).await?.into_iter().map(|record| record.info).collect();
+    // What nobody holds, awaits or has set there is nothing to say of.
+    let is_in_use = |info: &LimitInfo| info.set.is_some() || info.used > 0 || info.waiting > 0;
+    let now: Vec<LimitInfo> = client.limits().get(key).await?.into_iter().map(|record| record.info).filter(is_in_use).collect();
     table(&now, out)
 }
 

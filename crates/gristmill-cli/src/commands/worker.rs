@@ -96,16 +96,23 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, mut session: Sessi
     });
     run_until_stopped(builder, &format!("worker on {location}, queues {}", describe(&queues))).await?;
     if args.drain {
-        tell_paused(&client, &queues).await?;
+        tell_left(&client, &queues).await?;
     }
     Ok(())
 }
 
 /// Says what a drain left: whoever waits for an empty queue would wait in vain.
-async fn tell_paused(client: &Client, served: &[(String, u32)]) -> Result<(), CliError> {
-    for queue in client.queues().list().await? {
-        if queue.paused && queue.ready > 0 && served.iter().any(|(name, _)| *name == queue.name) {
+async fn tell_left(client: &Client, served: &[(String, u32)]) -> Result<(), CliError> {
+    let queues = client.queues().list().await?;
+    for queue in queues.iter().filter(|queue| served.iter().any(|(name, _)| *name == queue.name)) {
+        if queue.paused && queue.ready > 0 {
             output::note(&format!("left: {} ready tasks in the paused queue `{}`", count(queue.ready), queue.name));
+        }
+        if queue.waiting > 0 {
+            let (waiting, name) = (count(queue.waiting), &queue.name);
+            output::note(&format!(
+                "left: {waiting} tasks in the queue `{name}` that wait for slots of keys; `limits list` tells of them"
+            ));
         }
     }
     Ok(())

@@ -224,13 +224,10 @@ impl TaskEntry {
             (Some(retries), None) => Some(attempts_of(retries).map_err(|why| place.at(&["retries"], why))?),
             (None, attempts) => attempts,
         };
-        // What is said here takes the place of what the code says, of both.
-        let rules = self.concurrency.take().map(|rules| rules.0);
-        let sequence = self.sequence.take().map(Concurrency::sequence);
-        let concurrency = match (rules, sequence) {
-            (None, None) => default.concurrency,
-            (rules, sequence) => rules.into_iter().flatten().chain(sequence).collect(),
-        };
+        // What is said here takes the place of what the code says, of limits and of sequences by themselves.
+        let (sequences, limits): (Vec<_>, Vec<_>) = default.concurrency.into_iter().partition(|rule| rule.until_ended);
+        let mut concurrency = self.concurrency.take().map_or(limits, |rules| rules.0);
+        concurrency.extend(self.sequence.take().map_or(sequences, |key| vec![Concurrency::sequence(key)]));
         Ok(Policy {
             queue: self.queue.take().unwrap_or(default.queue),
             priority: self.priority.unwrap_or(default.priority),

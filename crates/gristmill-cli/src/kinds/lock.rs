@@ -23,5 +23,7 @@ pub(super) async fn take(lock: Option<&Template>, cx: &Context, args: &str) -> R
     let longest = SNOOZE_FIRST.saturating_mul(1 << before.min(16)).min(SNOOZE_LONGEST);
     // From half of it on, so that those who were put off together do not come back together.
     let delay = longest.mul_f64(0.5 + Env::system().random() / 2.0);
-    cx.lock(name).wait(WAIT).or_snooze(delay).await.map(Some)
+    // Not all of a short time limit, or who waits in vain would have timed out instead.
+    let wait = cx.time_left().map_or(WAIT, |left| WAIT.min(left / 2));
+    cx.lock(name).wait(wait).or_snooze(delay).await.map(Some)
 }

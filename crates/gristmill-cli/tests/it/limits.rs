@@ -140,6 +140,10 @@ fn an_operator_sees_and_sets_limits_on_postgres() {
     operator(&sandbox().env("GRISTMILL_STORE", &schema.url()));
 }
 
+fn drained(sandbox: &Sandbox) -> (std::process::ExitStatus, String) {
+    Worker::spawn(sandbox.command(&["worker", "--no-beat", "--drain", "--queues", "default=4"])).ended()
+}
+
 fn operator(sandbox: &Sandbox) {
     let ids: Vec<String> = (0..5).map(|_| sandbox.enqueue("work", r#"{"settings":1}"#)).collect();
     let row = |used, limit, set, waiting| json!([{ "key": "settings:1", "limit": limit, "declared": 3, "set": set, "used": used, "waiting": waiting }]);
@@ -148,11 +152,15 @@ fn operator(sandbox: &Sandbox) {
     let reason = &why["reasons"][0];
     assert_eq!((&reason["code"], &reason["key"], &reason["before"]), (&json!("limited"), &json!("settings:1"), &json!(1)));
     assert_eq!(sandbox.json(&["limits", "set", "settings:1", "4"])["items"], row(4, 4, json!(4), 1));
-    assert_eq!(sandbox.json(&["limits", "set", "settings:1", "0"])["items"], row(4, 0, json!(0), 1));
     let shown = sandbox.ok(&["limits", "show", "settings:1"]);
-    assert!(shown.starts_with("settings:1: 4 of 0 taken, 1 waiting; set by hand, tasks say 3\n"), "{shown}");
+    assert!(shown.starts_with("settings:1: 4 of 4 taken, 1 waiting; set by hand, tasks say 3\n"), "{shown}");
     assert!(shown.contains(&format!("held by {}", ids[0])) && shown.contains(&format!("waits   {}", ids[4])), "{shown}");
-    assert_eq!(sandbox.json(&["limits", "unset", "settings:1"])["items"], row(4, 3, Value::Null, 1));
+    assert_eq!(sandbox.json(&["limits", "set", "settings:1", "0"])["items"], row(0, 0, json!(0), 5));
+    let (status, said) = drained(sandbox);
+    assert!(status.success() && said.contains("left: 5 tasks in the queue `default` that wait for slots of keys"), "{said}");
+    assert_eq!(sandbox.json(&["limits", "unset", "settings:1"])["items"], row(3, 3, Value::Null, 2));
+    let unknown = sandbox.run(&["limits", "unset", "nobody"]);
+    assert!(unknown.code == Some(0) && unknown.stderr.contains("nothing is known of the key `nobody`"), "{unknown:?}");
     let new = sandbox.run(&["limits", "set", "tenant:8", "2"]);
     assert!(new.stderr.contains("no task has said the key `tenant:8` so far"), "{new:?}");
     let unknown = sandbox.run(&["limits", "show", "nobody"]);
@@ -162,6 +170,7 @@ fn operator(sandbox: &Sandbox) {
         &["limits", "set", "k", "many"],
         &["limits", "set", "", "1"],
         &["limits", "set", "k", "100001"],
+        &["limits", "set", "sequence:s", "2"],
     ] {
         assert_eq!(sandbox.run(bad).code, Some(2), "{bad:?}");
     }
@@ -170,6 +179,9 @@ fn operator(sandbox: &Sandbox) {
 #[test]
 fn a_mistake_in_a_limit_is_told_with_its_place() {
     for (entry, says) in [
+        ("concurrency = { key = \"a\", limit = \"many\" }", "a whole number from 1 to 100000, or an argument in braces"),
+        ("concurrency = { key = \"a\", limit = 1, until_ended = true }", "say `sequence`"),
+        ("concurrency = { key = \"type:a\", limit = 1 }", "begins with"),
         ("concurrency = 0", "is no whole number from 1 to 100000"),
         ("concurrency = { key = \"a\", limit = 2, cost = 3 }", "such a task could never start"),
         ("concurrency = { key = \"a{b\", limit = 2 }", "brace"),

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use gristmill_core::concurrency::admission::{Admitted, Slots};
+use gristmill_core::concurrency::admission::{Admitted, Excess, Slots};
 use gristmill_core::concurrency::{Holder, LimitInfo, LimitRecord, Need, Standby};
 use gristmill_core::limits::COUNT_MAX;
 use gristmill_core::{State, TaskId};
@@ -20,6 +20,7 @@ pub(super) struct Limited {
 #[derive(Debug, Default)]
 struct Key {
     declared: Option<u32>,
+    said_by: i64,
     set: Option<u32>,
     /// What each holder has taken of it.
     held: BTreeMap<i64, Need>,
@@ -58,7 +59,7 @@ impl Limited {
         }
         let keeps = |need: &Need| match task.place {
             Place::Ready | Place::Running(_) => true,
-            Place::Blocked(_) | Place::Scheduled(_) | Place::Waiting => need.until_ended,
+            Place::Blocked(_) | Place::Scheduled(_) | Place::Waiting => need.until_ended && task.claim_no > 0,
             Place::Ended(_) => false,
         };
         needs.iter().filter(|need| !keeps(need)).for_each(|need| self.give_back(seq, &need.key));
@@ -66,8 +67,8 @@ impl Limited {
             Place::Waiting if !self.lines.contains_key(&seq) => {
                 for need in needs {
                     let key = self.keys.entry(need.key.clone()).or_default();
-                    if task.claim_no == 0 {
-                        key.declared = Some(need.limit);
+                    if task.claim_no == 0 && seq > key.said_by {
+                        (key.declared, key.said_by) = (Some(need.limit), seq);
                     }
                     self.touched.insert(need.key.clone());
                 }
@@ -114,11 +115,12 @@ impl Tables {
     pub(super) fn admit_waiting(&mut self) {
         let mut looked = std::mem::take(&mut self.limited.touched);
         while !looked.is_empty() {
-            let mut slots = Slots::default();
-            for name in &looked {
-                let key = self.limited.keys.entry(name.clone()).or_default();
-                slots.add(name.clone(), key.set.or(key.declared), key.used());
-            }
+            let slots = self.slots(&looked);
+            let excess: Vec<(String, Excess)> = looked.iter().filter_map(|key| Some((key.clone(), slots.excess(key)?))).collect();
+            excess.into_iter().for_each(|(key, excess)| self.withdraw(&key, excess));
+            // Those who wait again have given back what they had of other keys, too.
+            looked.append(&mut self.limited.touched);
+            let mut slots = self.slots(&looked);
             let more: BTreeSet<String> = looked.iter().flat_map(|key| self.admit_line(key, &mut slots)).collect();
             for (name, limit) in slots.learned() {
                 self.limited.keys.entry(name.to_owned()).or_default().declared = Some(limit);
@@ -128,6 +130,25 @@ impl Tables {
         // What an admission has changed was reckoned with.
         self.limited.touched.clear();
         self.limited.keys.retain(|_, key| !key.is_idle());
+    }
+
+    fn slots(&mut self, keys: &BTreeSet<String>) -> Slots {
+        let mut slots = Slots::default();
+        for name in keys {
+            let key = self.limited.keys.entry(name.clone()).or_default();
+            slots.add(name.clone(), key.set.or(key.declared), key.used());
+        }
+        slots
+    }
+
+    /// Those who were admitted to a key that has fewer slots by now wait again.
+    fn withdraw(&mut self, key: &str, excess: Excess) {
+        let held = self.limited.keys.get(key).map(|key| key.held.clone()).unwrap_or_default();
+        let is_unclaimed = |seq: &i64| self.tasks.get(seq).is_some_and(|task| matches!(task.place, Place::Ready));
+        let unclaimed = held.iter().rev().filter(|(seq, _)| is_unclaimed(seq)).map(|(seq, need)| (*seq, need.cost));
+        for seq in excess.pick(unclaimed) {
+            self.update(seq, |task| task.place = Place::Waiting);
+        }
     }
 
     /// Admits from one line what may be; returns the keys that have to be looked at together with it.

@@ -27,6 +27,8 @@ list![
     in_a_sequence_a_retry_is_not_overtaken,
     an_operator_may_set_a_limit,
     a_lowered_limit_drains,
+    who_is_not_claimed_waits_again_when_a_limit_is_lowered,
+    what_needs_more_than_there_is_by_now_runs_alone,
     what_the_newest_task_says_holds,
     a_retry_by_hand_waits_again,
     limits_are_listed,
@@ -333,7 +335,11 @@ pub async fn an_operator_may_set_a_limit(bench: Bench<'_>) {
     let more = bench.limited(&[need("a", 2)]).await;
     assert_eq!(bench.states(&[more]).await, [Waiting]);
     let info = bench.info("a").await;
-    assert_eq!((info.limit, info.set, info.used, info.waiting), (2, None, 4, 1));
+    assert_eq!((info.limit, info.set, info.used, info.waiting), (2, None, 2, 3));
+    bench.set("a", 0).await;
+    assert_eq!(bench.states(&all).await, [Waiting; 4], "whoever was let in and has not begun");
+    bench.set("a", None).await;
+    assert_eq!(bench.states(&all).await, [Ready, Ready, Waiting, Waiting], "in the order in which they came");
 }
 
 /// What runs goes on.
@@ -350,6 +356,55 @@ pub async fn a_lowered_limit_drains(bench: Bench<'_>) {
     assert_eq!(waiting, [[Waiting, Waiting], [Waiting, Waiting], [Ready, Waiting]], "only when fewer run than that");
 }
 
+/// Those first that came last, until the rest has room; what they have of other keys is free too.
+pub async fn who_is_not_claimed_waits_again_when_a_limit_is_lowered(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let mut all = bench.several(3, &[need("a", 4)]).await;
+    all.push(bench.limited(&[need("a", 4), need("b", 1)]).await);
+    let other = bench.limited(&[need("b", 1)]).await;
+    let claimed = bench.claim(worker, 1).await;
+    assert_eq!((ids(&claimed), bench.states(&all).await), (all[..1].to_vec(), vec![Running, Ready, Ready, Ready]));
+    bench.set("a", 2).await;
+    assert_eq!(bench.states(&all).await, [Running, Ready, Waiting, Waiting]);
+    assert_eq!(bench.states(&[other]).await, [Ready], "the slot of the other key is given on");
+    assert_eq!((bench.info("a").await.used, bench.info("a").await.waiting, bench.info("b").await.used), (2, 2, 1));
+    bench.set("a", 0).await;
+    assert_eq!(bench.states(&all).await, [Running, Waiting, Waiting, Waiting]);
+    bench.settle(claimed[0].lease, Ending::Succeeded).await;
+    assert_eq!(bench.states(&all[1..]).await, [Waiting; 3]);
+    assert_eq!(ids(&bench.claim_all(worker).await), [other]);
+
+    // One that waited for its next attempt keeps what it has of a sequence; one that never began has none of it.
+    let sequence = [Need { until_ended: true, ..need("s", 1) }];
+    let all = bench.several(2, &sequence).await;
+    let [first] = <[Claimed; 1]>::try_from(bench.claim_all(worker).await).expect("one at a time");
+    bench.settle(first.lease, Ending::Retry { delay: secs(1) }).await;
+    bench.pass(secs(1));
+    bench.beat(worker).await;
+    assert_eq!(bench.states(&all).await, [Ready, Waiting]);
+    bench.set("s", 0).await;
+    assert_eq!((bench.states(&all).await, bench.info("s").await.used), (vec![Waiting, Waiting], 1));
+    bench.store.cancel(&all[..1]).await.expect("cancel");
+    bench.set("s", None).await;
+    assert_eq!(bench.states(&all[1..]).await, [Ready]);
+    bench.set("s", 0).await;
+    assert_eq!((bench.states(&all[1..]).await, bench.info("s").await.used), (vec![Waiting], 0));
+}
+
+/// It would wait for ever else.
+pub async fn what_needs_more_than_there_is_by_now_runs_alone(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let large = [Need { cost: 3, ..need("a", 4) }];
+    let all = [bench.limited(&large).await, bench.limited(&[need("a", 4)]).await];
+    assert_eq!(bench.states(&all).await, [Ready, Ready]);
+    bench.set("a", 2).await;
+    assert_eq!(bench.states(&all).await, [Ready, Waiting]);
+    let claimed = bench.claim_all(worker).await;
+    assert_eq!((ids(&claimed), bench.states(&all[1..]).await), (all[..1].to_vec(), vec![Waiting]));
+    bench.settle(claimed[0].lease, Ending::Succeeded).await;
+    assert_eq!(bench.states(&all).await, [Succeeded, Ready]);
+}
+
 /// For all of the key, also for those that came before.
 pub async fn what_the_newest_task_says_holds(bench: Bench<'_>) {
     let mut all = bench.several(2, &[need("a", 1)]).await;
@@ -357,8 +412,10 @@ pub async fn what_the_newest_task_says_holds(bench: Bench<'_>) {
     all.push(bench.limited(&[need("a", 3)]).await);
     assert_eq!(bench.states(&all).await, [Ready; 3]);
     all.push(bench.limited(&[need("a", 1)]).await);
-    assert_eq!(bench.states(&all[3..]).await, [Waiting]);
+    assert_eq!(bench.states(&all).await, [Ready, Waiting, Waiting, Waiting], "who waits again says nothing anew");
     assert_eq!(bench.info("a").await.limit, 1);
+    bench.store.cancel(&all[..1]).await.expect("cancel");
+    assert_eq!(bench.states(&all[1..]).await, [Ready, Waiting, Waiting]);
 }
 
 /// It stands where it arrived, and holds nothing of before.
@@ -449,8 +506,9 @@ pub async fn limits_hold_whatever_happens(bench: Bench<'_>) {
     let mut dice = Dice::new(7);
     let worker = bench.worker().await;
     let (mut all, mut running): (Vec<(TaskId, Vec<Need>)>, Vec<Claimed>) = (Vec::new(), Vec::new());
-    for turn in 0..150 {
-        match dice.below(10) {
+    let mut limits = BTreeMap::from(LIMITS);
+    for turn in 0..200 {
+        match dice.below(11) {
             0..=3 => {
                 let mut needs: Vec<Need> = LIMITS
                     .iter()
@@ -480,23 +538,36 @@ pub async fn limits_hold_whatever_happens(bench: Bench<'_>) {
                 let (id, _) = all[dice.below(all.len())];
                 bench.store.cancel(&[id]).await.expect("cancel");
             }
+            10 => {
+                let (key, declared) = LIMITS[1 + dice.below(2)];
+                let limit = u32::try_from(dice.below(4)).ok().filter(|limit| *limit <= declared);
+                bench.set(key, limit).await;
+                limits.insert(key, limit.unwrap_or(declared));
+            }
             _ => {
                 bench.pass(secs(1));
                 bench.beat(worker).await;
             }
         }
-        let mut used: BTreeMap<&str, u64> = BTreeMap::new();
+        let (mut ready, mut run): (BTreeMap<&str, u32>, BTreeMap<&str, u32>) = (BTreeMap::new(), BTreeMap::new());
         for (id, needs) in &all {
-            let state = bench.find(*id).await.map(|task| task.state);
-            for need in needs.iter().filter(|_| matches!(state, Some(Ready | Running))) {
-                *used.entry(&need.key).or_default() += u64::from(need.cost);
-            }
+            let used = match bench.find(*id).await.map(|task| task.state) {
+                Some(Ready) => &mut ready,
+                Some(Running) => &mut run,
+                _ => continue,
+            };
+            needs.iter().for_each(|need| *used.entry(&need.key).or_default() += need.cost);
         }
-        for (key, limit) in LIMITS {
-            let used = used.get(key).copied().unwrap_or_default();
-            assert!(used <= limit.into(), "turn {turn}: {used} of {limit} slots of {key}");
+        for (key, limit) in &limits {
+            let (ready, run) = (ready.get(key).copied().unwrap_or_default(), run.get(key).copied().unwrap_or_default());
+            assert!(
+                ready <= limit.saturating_sub(run),
+                "turn {turn}: {ready} ready beside {run} that run, of {limit} slots of {key}"
+            );
         }
     }
+    bench.set("b", None).await;
+    bench.set("c", None).await;
     // Nobody waits for a slot that nobody holds.
     for _ in 0..all.len() * 4 {
         for claimed in running.drain(..) {

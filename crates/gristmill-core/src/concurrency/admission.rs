@@ -34,6 +34,28 @@ impl Key {
     }
 }
 
+/// Slots that are taken of a key, and that it does not have any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excess {
+    /// So many are to go back, or as many as those have who may give some back.
+    pub least: u64,
+    /// But no more than these, though the next one who gives back had more.
+    pub most: u64,
+}
+
+impl Excess {
+    /// Who gives back what he has, of those who have slots and are not claimed, the newest first, each with how many he has.
+    pub fn pick<T>(self, holders: impl IntoIterator<Item = (T, u32)>) -> Vec<T> {
+        let mut back = 0;
+        let gives = |(_, cost): &(T, u32)| {
+            let is_due = back < self.least && back + u64::from(*cost) <= self.most;
+            back += u64::from(*cost);
+            is_due
+        };
+        holders.into_iter().take_while(gives).map(|(holder, _)| holder).collect()
+    }
+}
+
 /// What becomes of the first of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admitted {
@@ -52,6 +74,15 @@ impl Slots {
     /// has said so far, the first task says that is asked about.
     pub fn add(&mut self, key: String, limit: Option<u32>, used: u64) {
         self.keys.insert(key, Key { limit, used, is_learned: false });
+    }
+
+    /// What a lowered limit left taken: whoever has it and is not claimed yet goes back to wait. Unless nobody may start at all, one keeps his who
+    /// would be alone: if he needs more than there are by now, nobody else would ever give him way.
+    pub fn excess(&self, key: &str) -> Option<Excess> {
+        let key = self.keys.get(key)?;
+        let limit = key.limit?;
+        let least = key.used.checked_sub(limit.into()).filter(|slots| *slots > 0)?;
+        Some(Excess { least, most: if limit > 0 { key.used - 1 } else { key.used } })
     }
 
     /// How many slots of a key are free; `None` if nobody has said how many it has.
@@ -89,11 +120,16 @@ impl Slots {
                 (key.limit, key.is_learned) = (Some(need.limit), true);
             }
         }
-        let is_full = |need: &&&Need| self.keys.get(&need.key).is_some_and(|key| key.is_full(need.cost));
-        if takes.iter().any(|need| need.key == line && is_full(&need)) {
+        // A key without any lets nobody start, not even who has his slots.
+        let is_full = |need: &&Need| {
+            self.keys
+                .get(&need.key)
+                .is_some_and(|key| if holds(&need.key) { key.limit == Some(0) } else { key.is_full(need.cost) })
+        };
+        if needs.iter().any(|need| need.key == line && is_full(&need)) {
             return Admitted::Full;
         }
-        if let Some(full) = takes.iter().find(is_full) {
+        if let Some(full) = needs.iter().find(is_full) {
             return Admitted::Elsewhere(full.key.clone());
         }
         for need in takes {
@@ -163,6 +199,31 @@ mod tests {
         assert_eq!(slots.admit("a", &[need("a", 1)], |_| false), Admitted::Yes);
         assert_eq!(slots.learned().collect::<Vec<_>>(), [("a", 9)]);
         assert_eq!(slots.admit("a", &[Need { limit: 90, ..need("a", 1) }], |_| false), Admitted::Full);
+    }
+
+    #[test]
+    fn of_a_lowered_limit_it_is_known_how_many_are_too_many() {
+        let slots = slots(&[("a", 2, 5), ("b", 5, 5), ("closed", 0, 1)]);
+        assert_eq!(slots.excess("a"), Some(Excess { least: 3, most: 4 }));
+        assert_eq!(slots.excess("closed"), Some(Excess { least: 1, most: 1 }));
+        assert_eq!((slots.excess("b"), slots.excess("unknown")), (None, None));
+    }
+
+    #[test]
+    fn so_many_go_back_that_the_rest_has_room_but_one_alone_stays() {
+        let pick = |least, most, costs: &[u32]| Excess { least, most }.pick(costs.iter().copied().enumerate());
+        assert_eq!(pick(3, 4, &[1, 1, 1, 1, 1]), [0, 1, 2]);
+        assert_eq!(pick(2, 5, &[1, 3, 2]), [0, 1]);
+        assert_eq!(pick(3, 4, &[5]), [0; 0], "it needs more than there is, and runs alone");
+        assert_eq!(pick(5, 5, &[5]), [0]);
+        assert_eq!(pick(4, 9, &[1]), [0], "the others run");
+    }
+
+    #[test]
+    fn a_closed_key_lets_not_even_those_start_who_hold_it() {
+        let mut slots = slots(&[("a", 0, 1), ("b", 1, 0)]);
+        assert_eq!(slots.admit("a", &[need("a", 1)], |_| true), Admitted::Full);
+        assert_eq!(slots.admit("b", &[need("a", 1), need("b", 1)], |key| key == "a"), Admitted::Elsewhere("a".to_owned()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -19,8 +19,10 @@ use crate::{InvalidInput, Template};
 
 /// The most rules that a task type may have.
 pub const RULES_MAX: usize = 8;
-/// What stands before the key of a sequence, so that none is the key of a limit.
-const SEQUENCE: &str = "sequence:";
+/// What stands before the key of a sequence, so that no limit has it.
+pub const SEQUENCE: &str = "sequence:";
+/// What stands before the name of a task type, where that is the key of all of its tasks.
+pub const OF_TYPE: &str = "type:";
 
 /// A rule of a task type: how many of its tasks with one key may run at once, in all workers together. Types whose rules name the same key share
 /// its slots.
@@ -39,7 +41,7 @@ const SEQUENCE: &str = "sequence:";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Concurrency {
-    /// Whose slots it takes, with values of the arguments in braces. `None`: all tasks of the type take those of one key, its name.
+    /// Whose slots it takes, with values of the arguments in braces. `None`: all tasks of the type take those of one key, [`OF_TYPE`] with its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Template>,
     /// How many slots the key has: a number, or an argument's in braces, so that each tenant may bring his own. What the newest task says
@@ -99,25 +101,63 @@ impl<'de> Deserialize<'de> for Rules {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Rules, A::Error> {
-                Concurrency::deserialize(MapAccessDeserializer::new(map)).map(|rule| Rules(vec![rule]))
+                limits(vec![Concurrency::deserialize(MapAccessDeserializer::new(map))?])
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Rules, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Rules)
+                limits(Vec::deserialize(SeqAccessDeserializer::new(list))?)
             }
+        }
+        fn limits<E: Error>(rules: Vec<Concurrency>) -> Result<Rules, E> {
+            if rules.iter().any(|rule| rule.until_ended) {
+                return Err(E::custom("what is held until a task has ended is a sequence; say `sequence` with its key"));
+            }
+            Ok(Rules(rules))
         }
         deserializer.deserialize_any(Look)
     }
 }
 
 /// A number that a rule gives, or takes from the arguments.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Quantity {
     /// Itself.
     Number(u32),
     /// What the template says once it is filled.
     Of(Template),
+}
+
+impl<'de> Deserialize<'de> for Quantity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Look;
+        impl Visitor<'_> for Look {
+            type Value = Quantity;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number from 1 to {CONCURRENCY_MAX}, or an argument in braces such as \"{{size}}\"")
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Quantity, E> {
+                // Whatever is too large is as little a number of slots as the largest.
+                Ok(Quantity::Number(u32::try_from(number).unwrap_or(u32::MAX)))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Quantity, E> {
+                self.visit_u64(u64::try_from(number).unwrap_or_default())
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Quantity, E> {
+                let template: Template = text.parse().map_err(E::custom)?;
+                // A number in quotes is one; any other text without an argument never will be.
+                if template.fields().next().is_some() {
+                    return Ok(Quantity::Of(template));
+                }
+                text.parse().map(Quantity::Number).map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(Look)
+    }
 }
 
 impl Default for Quantity {
@@ -195,11 +235,6 @@ impl Concurrency {
         Self { until_ended: true, ..Self::of(key, 1) }
     }
 
-    /// Whether it is a sequence, whose keys are apart from all others.
-    fn is_sequence(&self) -> bool {
-        self.until_ended && self.limit == Quantity::Number(1)
-    }
-
     /// The names of the arguments that it takes, with the ways to their parts.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         [self.key.as_ref(), self.limit.template(), self.cost.template()].into_iter().flatten().flat_map(Template::fields)
@@ -221,6 +256,9 @@ impl Concurrency {
             let (limit, cost) = (of("concurrency limit", &rule.limit)?, of("concurrency cost", &rule.cost)?);
             if let (Some(limit), Some(cost)) = (limit, cost) {
                 fits(cost, limit)?;
+            }
+            if let Some(key) = rule.key.as_ref().filter(|_| !rule.until_ended) {
+                is_of_limits(&key.to_string())?;
             }
         }
         Ok(())
@@ -246,8 +284,15 @@ impl Concurrency {
     }
 
     fn need(&self, kind: &str, args: &Value) -> Result<Need, InvalidInput> {
-        let key = self.key.as_ref().map_or_else(|| Ok(kind.to_owned()), |key| key.fill(|name| args.get(name)))?;
-        let key = if self.is_sequence() { format!("{SEQUENCE}{key}") } else { key };
+        let filled = self.key.as_ref().map(|key| key.fill(|name| args.get(name))).transpose()?;
+        let key = match filled {
+            None => format!("{OF_TYPE}{kind}"),
+            Some(key) if self.until_ended => format!("{SEQUENCE}{key}"),
+            Some(key) => {
+                is_of_limits(&key)?;
+                key
+            }
+        };
         if key.len() > NAME_BYTES_MAX {
             return Err(InvalidInput::new(
                 "concurrency key",
@@ -259,6 +304,15 @@ impl Concurrency {
         fits(cost, limit)?;
         Ok(Need { key, limit, cost, until_ended: self.until_ended })
     }
+}
+
+/// An argument may say anything, and is not to lift the limit of others.
+fn is_of_limits(key: &str) -> Result<(), InvalidInput> {
+    if key.starts_with(SEQUENCE) || key.starts_with(OF_TYPE) {
+        let problem = format!("begins with `{SEQUENCE}` or `{OF_TYPE}`, as those of sequences and of whole task types do");
+        return Err(InvalidInput::new("concurrency key", problem));
+    }
+    Ok(())
 }
 
 fn fits(cost: u32, limit: u32) -> Result<(), InvalidInput> {
@@ -292,18 +346,27 @@ mod tests {
             { "key": "account:{account}", "limit": 1, "until_ended": true },
         ]);
         let need = |key: &str, limit, cost, until_ended| Need { key: key.to_owned(), limit, cost, until_ended };
-        let expected = vec![need("mail.send", 10, 1, false), need("sequence:account:7", 1, 1, true), need("t:z", 3, 2, false)];
+        let expected =
+            vec![need("sequence:account:7", 1, 1, true), need("t:z", 3, 2, false), need("type:mail.send", 10, 1, false)];
         assert_eq!(needs(given.clone(), &args), Ok(expected.clone()));
         assert_eq!(serde_json::to_value(rules(given.clone()).unwrap()).unwrap(), given);
-        assert_eq!(serde_json::to_value(&expected[0]).unwrap(), json!({ "key": "mail.send", "limit": 10 }));
+        assert_eq!(
+            serde_json::to_value(&expected[0]).unwrap(),
+            json!({ "key": "sequence:account:7", "limit": 1, "until_ended": true })
+        );
         assert_eq!(serde_json::from_value::<Vec<Need>>(serde_json::to_value(&expected).unwrap()).unwrap(), expected);
     }
 
     #[test]
     fn what_could_never_run_is_refused() {
-        let args = json!({ "zero": 0, "many": 5, "text": "x", "list": [1], "long": "x".repeat(250), "less": -1, "half": 1.5 });
+        let args = json!({
+            "zero": 0, "many": 5, "text": "x", "list": [1], "long": "x".repeat(250), "less": -1, "half": 1.5,
+            "kind": "type:a", "seq": "sequence:a",
+        });
         for (given, says) in [
             (json!([{ "key": "k", "limit": 0 }]), "concurrency limit: is no whole number from 1 to 100000"),
+            (json!([{ "key": "k", "limit": -1 }]), "concurrency limit: is no whole number from 1"),
+            (json!([{ "key": "k", "limit": u64::MAX }]), "concurrency limit: is no whole number from 1"),
             (json!([{ "key": "k", "limit": 100_001 }]), "concurrency limit: is no whole number from 1"),
             (json!([{ "key": "k", "limit": 4, "cost": 0 }]), "concurrency cost: is no whole number from 1"),
             (
@@ -315,6 +378,8 @@ mod tests {
             (json!([{ "key": "k", "limit": "{less}" }]), "`{less}` is no whole number"),
             (json!([{ "key": "k", "limit": "{half}" }]), "`{half}` is no whole number"),
             (json!([{ "key": "k", "limit": "{text}" }]), "`{text}` is no whole number"),
+            (json!([{ "key": "{kind}x", "limit": 1 }]), "concurrency key: begins with `sequence:` or `type:`"),
+            (json!([{ "key": "{seq}", "limit": 1 }]), "concurrency key: begins with `sequence:` or `type:`"),
             (json!([{ "key": "{nobody}", "limit": 1 }]), "takes `nobody`, which is not there"),
             (json!([{ "key": "{list}", "limit": 1 }]), "a list or an object"),
             (json!([{ "key": "{long}{text}", "limit": 1, "until_ended": true }]), "concurrency key: has 260 bytes"),
@@ -326,7 +391,8 @@ mod tests {
         }
         for given in [
             json!([{ "key": "k" }]),
-            json!([{ "key": "k", "limit": -1 }]),
+            json!([{ "key": "k", "limit": "many" }]),
+            json!([{ "key": "k", "limit": 1.5 }]),
             json!([{ "key": "", "limit": 1 }]),
             json!([{ "limt": 1 }]),
         ] {

@@ -131,10 +131,9 @@ impl Admitting<'_, '_> {
             return Ok(());
         }
         let keys: Vec<&str> = limits.keys().map(String::as_str).collect();
-        for row in self.s.rows(Q::SlotUsed, &[&keys]).await? {
-            let (key, used): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-            let limit = limits.get(&key).copied().flatten().map(|limit| u32::try_from(limit).unwrap_or_default());
-            self.slots.add(key, limit, used.unsigned_abs());
+        self.count(&keys, limits).await?;
+        if self.withdraw(&keys).await? {
+            self.count(&keys, limits).await?;
         }
         // One more than there is room for, as the first may hold its slots already.
         let most = |key: &str| self.slots.free(key).unwrap_or(LINE_MAX).saturating_add(1).min(LINE_MAX);
@@ -146,6 +145,29 @@ impl Admitting<'_, '_> {
             self.look(&shares(unfinished.iter().map(|key| (key.as_str(), LINE_MAX)))).await?;
         }
         Ok(())
+    }
+
+    async fn count(&mut self, keys: &[&str], limits: &BTreeMap<String, Option<i32>>) -> Result<(), Fault> {
+        for row in self.s.rows(Q::SlotUsed, &[&keys]).await? {
+            let (key, used): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let limit = limits.get(&key).copied().flatten().map(|limit| u32::try_from(limit).unwrap_or_default());
+            self.slots.add(key, limit, used.unsigned_abs());
+        }
+        Ok(())
+    }
+
+    /// Those who were admitted to keys that have fewer slots by now, and are not claimed, wait again. Whether there was one.
+    async fn withdraw(&mut self, keys: &[&str]) -> Result<bool, Fault> {
+        let of_key = |key: &&str| self.slots.excess(key).map(|excess| ((*key).to_owned(), excess.least, excess.most));
+        let too_many: Vec<(String, u64, u64)> = keys.iter().filter_map(of_key).collect();
+        if too_many.is_empty() {
+            return Ok(false);
+        }
+        let number = |slots: u64| i64::try_from(slots).unwrap_or(i64::MAX);
+        let keys: Vec<&str> = too_many.iter().map(|(key, ..)| key.as_str()).collect();
+        let least: Vec<i64> = too_many.iter().map(|(_, least, _)| number(*least)).collect();
+        let most: Vec<i64> = too_many.iter().map(|(.., most)| number(*most)).collect();
+        Ok(self.s.execute(Q::SlotExcess, &[&keys, &least, &most]).await? > 0)
     }
 
     /// Decides about the first of some lines. Returns those that have room left, and somebody was sent away from.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gristmill_core::concurrency::KeyLimits as _;
 use gristmill_core::{Claim, Env, Overrides, Schedules, Source, Store, StoreErrorKind, Wake, Wanted, WorkerSpec};
 use gristmill_postgres::PostgresStore;
 use tokio::task::JoinSet;
@@ -67,6 +68,31 @@ async fn a_statement_is_cancelled_when_its_caller_goes_away_or_the_store_is_clos
     let error = store.queues().await.unwrap_err();
     assert!(error.kind() == StoreErrorKind::Closed && error.is_final(), "its workers and beats end: {error}");
     locker.batch_execute("ROLLBACK").await.unwrap();
+}
+
+/// A request to cancel has ended poolers, and with them everybody's connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_pooler_it_goes_on_to_its_end_when_its_caller_goes_away() {
+    let schema = Schema::new();
+    let store = PostgresStore::connect(&schema.pooled_url("&pgbouncer=true"), Env::system()).await.unwrap();
+    let (locker, watcher) = (client().await, client().await);
+    locker.batch_execute(&format!("BEGIN; LOCK TABLE {}.queue", schema.0)).await.unwrap();
+
+    let caller = tokio::spawn({
+        let store = store.clone();
+        async move { store.queues().await }
+    });
+    until_blocked(&watcher, &schema.0, 1).await;
+    caller.abort();
+    caller.await.unwrap_err();
+    // By then a request to cancel would have come by the same way.
+    for _ in 0..10 {
+        store.list_limits("", None, 1).await.unwrap();
+    }
+    assert_eq!(blocked(&watcher, &schema.0).await, 1);
+    locker.batch_execute("ROLLBACK").await.unwrap();
+    until_blocked(&watcher, &schema.0, 0).await;
+    store.queues().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gristmill_core::concurrency::Need;
-use gristmill_core::concurrency::admission::{Admitted, Slots};
+use gristmill_core::concurrency::admission::{Admitted, Excess, Slots};
 use gristmill_core::kit::encode::to_json;
 use gristmill_core::{Place, TaskMeta};
 use rusqlite::{OptionalExtension, params};
@@ -84,10 +84,14 @@ pub(crate) fn admit_touched(tx: &mut Tx<'_>) -> Result<(), Fault> {
 fn admit_lines(tx: &mut Tx<'_>, keys: BTreeSet<String>, budget: &mut Budget) -> Result<(), Fault> {
     let mut looked = keys;
     loop {
-        let mut slots = Slots::default();
-        for key in &looked {
-            let (limit, used) = slots_of(tx, key)?;
-            slots.add(key.clone(), limit, used);
+        let mut slots = slots_of(tx, &looked)?;
+        let excess: Vec<_> = looked.iter().filter_map(|key| Some((key, slots.excess(key)?))).collect();
+        let mut is_any_back = false;
+        for (key, excess) in excess {
+            is_any_back |= withdraw(tx, key, excess, budget)?;
+        }
+        if is_any_back {
+            slots = slots_of(tx, &looked)?;
         }
         let mut more = BTreeSet::new();
         for key in &looked {
@@ -103,12 +107,46 @@ fn admit_lines(tx: &mut Tx<'_>, keys: BTreeSet<String>, budget: &mut Budget) -> 
     }
 }
 
-/// How many slots a key has, if anybody has said so, and how many are taken.
-fn slots_of(tx: &Tx<'_>, key: &str) -> Result<(Option<u32>, u64), Fault> {
-    Ok(tx.conn.prepare_cached(sql::KEY_GET)?.query_row([key], |row| {
-        let (declared, set): (Option<u32>, Option<u32>) = (row.get(0)?, row.get(1)?);
-        Ok((set.or(declared), row.get::<_, i64>(2)?.unsigned_abs()))
-    })?)
+/// How many slots keys have, if anybody has said so, and how many are taken.
+fn slots_of(tx: &Tx<'_>, keys: &BTreeSet<String>) -> Result<Slots, Fault> {
+    let mut slots = Slots::default();
+    for key in keys {
+        let (limit, used) = tx.conn.prepare_cached(sql::KEY_GET)?.query_row([key], |row| {
+            let (declared, set): (Option<u32>, Option<u32>) = (row.get(0)?, row.get(1)?);
+            Ok((set.or(declared), row.get::<_, i64>(2)?.unsigned_abs()))
+        })?;
+        slots.add(key.clone(), limit, used);
+    }
+    Ok(slots)
+}
+
+/// Those who were admitted to a key that has fewer slots by now, and are not claimed, wait again where they came. Whether there was one.
+fn withdraw(tx: &mut Tx<'_>, key: &str, excess: Excess, budget: &mut Budget) -> Result<bool, Fault> {
+    let unclaimed: Vec<(i64, u32)> = {
+        let mut unclaimed = tx.conn.prepare_cached(sql::SLOT_UNCLAIMED)?;
+        let rows = unclaimed.query_map(params![key, count(ADMITTED_MAX)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    let mut ready = Vec::new();
+    for (task, cost) in unclaimed {
+        let Some(facts) = facts(tx.conn, task)? else { continue };
+        if let Some(found @ (Place::Ready | Place::Parked, _)) = whereabouts::find(tx.conn, &facts.address())? {
+            ready.push((found, cost));
+        }
+    }
+    let mut is_any = false;
+    for (place_now, waiter) in excess.pick(ready) {
+        if !budget.take() {
+            touch(tx, key)?;
+            break;
+        }
+        whereabouts::remove(tx.conn, place_now, &waiter)?;
+        // What a sequence holds until its task has ended, it holds from its first attempt on.
+        give_back(tx, waiter.key, waiter.claim_no == 0)?;
+        place(tx, Place::Waiting, &waiter)?;
+        is_any = true;
+    }
+    Ok(is_any)
 }
 
 /// Admits from one line those that may be; returns the keys that have to be looked at together with it.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::decide::CATCH_UP_MAX;
 use super::policies::{CatchUp, Overlap};
+use crate::core::concurrency::Concurrency;
 use crate::core::{Ack, InvalidInput, KindSpec, Overrides, Retention, Timestamp, limits};
 use crate::schedule::{Rule, Timing};
 use crate::schema::Schema;
@@ -292,7 +293,12 @@ impl Definition {
     /// The argument that does not fit, or a schema that is none.
     pub fn check_args(&self, kind: &KindSpec) -> Result<(), InvalidInput> {
         let schema = Schema::compile(&kind.schema).map_err(|error| InvalidInput::new("schema", format!("is wrong: {error}")))?;
-        schema.check(&Value::Object(self.all_args(Timestamp::default())))
+        let args = Value::Object(self.all_args(Timestamp::default()));
+        schema.check(&args)?;
+        // Each of its ticks would be refused, or fail.
+        Concurrency::needs(&kind.policy.concurrency, &kind.name, &args)?;
+        let key = kind.policy.batch.as_ref().and_then(|batch| batch.key.as_ref());
+        key.map_or(Ok(()), |key| key.fill(|name| args.get(name)).map(drop))
     }
 
     /// Checks what neither the timing nor the task type does.

@@ -158,7 +158,8 @@ impl<'c, O, W> Enqueue<'c, O, W> {
         self
     }
 
-    /// Lets it run only if a slot of a key is free; in the stead of all limits of the task type, and beside those that were given so before.
+    /// Lets it run only if a slot of a key is free; in the stead of all limits of the task type, or of its sequences if it is one, and beside those
+    /// that were given so before.
     ///
     /// ```no_run
     /// # use gristmill::options::Concurrency;
@@ -171,7 +172,8 @@ impl<'c, O, W> Enqueue<'c, O, W> {
     /// # }
     /// ```
     pub fn concurrency(mut self, rule: Concurrency) -> Self {
-        self.over.concurrency.get_or_insert_default().push(rule);
+        let rules = if rule.until_ended { &mut self.over.sequence } else { &mut self.over.concurrency };
+        rules.get_or_insert_default().push(rule);
         self
     }
 

@@ -1,5 +1,5 @@
 use crate::client::Client;
-use crate::core::concurrency::{LimitInfo, LimitRecord};
+use crate::core::concurrency::{LimitInfo, LimitRecord, SEQUENCE};
 use crate::core::limits::{CONCURRENCY_MAX, PAGE_ITEMS_MAX, check_name};
 use crate::core::{InvalidInput, StoreError};
 
@@ -45,15 +45,22 @@ impl<'c> KeyLimits<'c> {
         self.client.store().get_limit(key, Self::NAMED).await
     }
 
-    /// Says how many slots a key has, over what tasks say, until [`unset`](Self::unset); 0 lets nobody start. What runs goes on, though it be more
-    /// than that. Takes effect before it returns.
+    /// Says how many slots a key has, over what tasks say, until [`unset`](Self::unset); 0 lets nobody start. What a worker has claimed goes on, though it
+    /// be more than that; who was admitted and is not claimed waits again. Takes effect before it returns.
     ///
     /// # Errors
-    /// `Invalid` for a key that no task could have, or a number above 100,000; or if the store can't be written.
+    /// `Invalid` for a key that no task could have, a number above 100,000, or one above 1 for a sequence; or if the store can't be written.
     pub async fn set(&self, key: &str, limit: u32) -> Result<(), StoreError> {
         check_name("key", key)?;
         if limit > CONCURRENCY_MAX {
             return Err(InvalidInput::new("limit", format!("is from 0 to {CONCURRENCY_MAX}")).into());
+        }
+        if limit > 1 && key.starts_with(SEQUENCE) {
+            return Err(InvalidInput::new(
+                "limit",
+                "of a sequence is 1, or 0 to hold it; more would run its tasks beside each other",
+            )
+            .into());
         }
         self.client.store().set_limit(key, Some(limit)).await
     }

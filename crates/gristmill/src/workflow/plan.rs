@@ -109,6 +109,7 @@ pub(super) fn under(own: Overrides, common: &Overrides) -> Overrides {
         headers,
         parent: own.parent.or(common.parent),
         concurrency: own.concurrency.or_else(|| common.concurrency.clone()),
+        sequence: own.sequence.or_else(|| common.sequence.clone()),
     }
 }
 
