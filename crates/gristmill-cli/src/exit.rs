@@ -144,7 +144,7 @@ impl From<EnqueueError> for CliError {
     fn from(error: EnqueueError) -> Self {
         match error {
             EnqueueError::Store { error, .. } => error.into(),
-            EnqueueError::Conflict { .. } => Self::failed(error.to_string()),
+            EnqueueError::Conflict { .. } | EnqueueError::Taken { .. } => Self::failed(error.to_string()),
             EnqueueError::UnknownTask { .. } => Self::usage(error.to_string())
                 .with_hint("`kinds` lists the task types; --force enqueues one that only another program has"),
             other => Self::usage(other.to_string()),

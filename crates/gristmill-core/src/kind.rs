@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::concurrency::Concurrency;
+use crate::unique::{OnConflict, Unique};
 use crate::{Backoff, Batching, limits, parse_duration};
 
 /// What a task type declares about itself: its name, its arguments, and what holds unless an enqueue says otherwise.
@@ -68,6 +69,9 @@ pub struct Policy {
     // Not written where there is none: versions that do not know it refuse it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub concurrency: Vec<Concurrency>,
+    /// Whether an enqueue makes no task while another with its key is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unique: Option<Unique>,
 }
 
 impl Default for Policy {
@@ -89,6 +93,7 @@ impl Default for Policy {
             tags: Vec::new(),
             quiet: false,
             concurrency: Vec::new(),
+            unique: None,
         }
     }
 }
@@ -104,8 +109,10 @@ impl Policy {
         check_timeout(self.timeout)?;
         self.backoff.check()?;
         Concurrency::check(&self.concurrency)?;
+        self.unique.as_ref().map_or(Ok(()), Unique::check)?;
         self.batch.as_ref().map_or(Ok(()), Batching::check)?;
-        if self.batch.is_some() && self.concurrency.iter().any(|rule| rule.until_ended) {
+        let is_after = self.unique.as_ref().is_some_and(|unique| unique.on_conflict == OnConflict::RunAfter);
+        if self.batch.is_some() && (is_after || self.concurrency.iter().any(|rule| rule.until_ended)) {
             let problem = "gathers many tasks for one call, and a sequence lets one run after the other; take one of them";
             return Err(limits::InvalidInput::new("batch", problem));
         }

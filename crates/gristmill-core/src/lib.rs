@@ -38,6 +38,7 @@ mod task;
 mod template;
 mod time;
 mod transact;
+pub mod unique;
 mod why;
 mod within;
 mod words;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::concurrency::{Concurrency, Need};
 use crate::kind::{check_counts, check_labels, check_timeout};
+use crate::unique::{Unique, UniqueKey};
 use crate::{
     Ack, AttemptState, Backoff, Failure, Flags, Hold, InvalidInput, KindSpec, Limits, Policy, Retention, State, TaskId,
     Timestamp, WorkflowId, limits,
@@ -100,6 +101,9 @@ pub struct TaskMeta {
     /// [`Hold::limited`], too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<Need>,
+    /// Its key, if no other task of its type may have it at once. Members of workflows have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unique: Option<UniqueKey>,
 }
 
 /// That a task is a member of a step of a workflow.
@@ -160,9 +164,16 @@ pub struct Overrides {
     pub concurrency: Option<Vec<Concurrency>>,
     /// In the stead of its sequences, likewise.
     pub sequence: Option<Vec<Concurrency>>,
+    /// In the stead of [`Policy::unique`]; `Some(None)` is none, also where the task type has one.
+    pub unique: Option<Option<Unique>>,
 }
 
 impl NewTask {
+    /// Its key, if no other task of its type may have it at once.
+    pub fn unique(&self) -> Option<&UniqueKey> {
+        self.meta.as_deref()?.unique.as_ref()
+    }
+
     /// Joins a task type's policy with the overrides of one enqueue and checks all of it against the limits.
     ///
     /// `args` must be the JSON text of an object; whether it fits the schema is the caller's to check.
@@ -225,7 +236,8 @@ impl NewTask {
             // Both are known, so that the form which every store has says it all.
             (expires, expires_at) = (Some(at.since(run_at)), None);
         }
-        let needs = needs(kind, &rules(policy, over.concurrency, over.sequence), &args)?;
+        let unique = over.unique.unwrap_or_else(|| policy.unique.clone());
+        let (needs, unique) = keys(kind, &rules(policy, over.concurrency, over.sequence), unique, &args)?;
         let hold = Hold { limited: !needs.is_empty(), ..Hold::NONE };
         let mut tags = policy.tags.clone();
         tags.extend(over.tags);
@@ -239,6 +251,7 @@ impl NewTask {
             title: over.title.map(limits::title).filter(|title| !title.is_empty()),
             member: None,
             needs,
+            unique,
         };
         Ok(Self {
             id: over.id.unwrap_or(id),
@@ -286,13 +299,23 @@ fn rules(policy: &Policy, limits: Option<Vec<Concurrency>>, sequences: Option<Ve
     limits.into_iter().chain(sequences.unwrap_or_else(|| of_type(true).collect())).collect()
 }
 
-fn needs(kind: &str, rules: &[Concurrency], args: &str) -> Result<Vec<Need>, InvalidInput> {
+fn keys(
+    kind: &str,
+    rules: &[Concurrency],
+    unique: Option<Unique>,
+    args: &str,
+) -> Result<(Vec<Need>, Option<UniqueKey>), InvalidInput> {
     // Most have none, and nobody reads their arguments here.
-    if rules.is_empty() {
-        return Ok(Vec::new());
+    if rules.is_empty() && unique.is_none() {
+        return Ok((Vec::new(), None));
     }
     let args = serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are no JSON: {error}")))?;
-    Concurrency::needs(rules, kind, &args)
+    let mut needs = Concurrency::needs(rules, kind, &args)?;
+    let unique = unique.map(|unique| unique.resolve(kind, &args)).transpose()?;
+    let (unique, after) = unique.unzip();
+    needs.extend(after.flatten());
+    needs.sort_by(|one, other| one.key.cmp(&other.key));
+    Ok((needs, unique))
 }
 
 /// How far a running task has come, by its own account.

@@ -28,7 +28,7 @@ pub(crate) struct Options {
 }
 
 /// Every option, with an example that an error can show.
-const OPTIONS: [(&str, &str); 23] = [
+const OPTIONS: [(&str, &str); 24] = [
     ("name", "name = \"mail.send\""),
     ("queue", "queue = \"mail\""),
     ("priority", "priority = 5"),
@@ -47,6 +47,7 @@ const OPTIONS: [(&str, &str); 23] = [
     ("quiet", "quiet"),
     ("concurrency", "concurrency = limit(4, key = \"{tenant}\")"),
     ("sequence", "sequence = \"account:{account}\""),
+    ("unique", "unique = \"sync:{repo}\""),
     ("crate", "crate = gristmill"),
     ("state", "state = Mailer"),
     ("output", "output = Receipt"),
@@ -110,6 +111,13 @@ impl Options {
                 ("quiet", Value::None) => policy.push((key, quote!(true))),
                 ("concurrency", value) => rules.extend(value::rules(&krate, &key, expression(&key, value)?)?),
                 ("sequence", value) => rules.push(value::sequence(&krate, &key, expression(&key, value)?)?),
+                ("unique", value) => {
+                    let value = match value {
+                        Value::Named(named) => value::unique_of(&krate, &key, named)?,
+                        value => value::unique(&krate, &key, expression(&key, value)?)?,
+                    };
+                    policy.push((key, quote!(::core::option::Option::Some(#value))));
+                }
                 (field, value) => {
                     let value = policy_field(&krate, field, &key, expression(&key, value)?)?;
                     policy.push((key, value));
@@ -191,7 +199,7 @@ impl Parse for Given {
             return Err(Error::new(name.span(), format!("options are named: write `name = {:?}`", name.value())));
         }
         let key = input.call(Ident::parse_any)?;
-        let value = if key == "batch" && input.peek(Paren) {
+        let value = if (key == "batch" || key == "unique") && input.peek(Paren) {
             let content;
             parenthesized!(content in input);
             let named = Punctuated::<Named, Token![,]>::parse_terminated(&content)?;

@@ -246,6 +246,56 @@ pub(crate) fn sequence(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenS
     Ok(quote!(#krate::options::Concurrency::sequence(#template)))
 }
 
+const UNIQUE: &str = "is a key such as \"sync:{repo}\", or `unique(key = \"sync:{repo}\", until = ended, on_conflict = existing)`: \
+                      until is `ended`, `started` or a duration such as \"1h\", on_conflict is `existing`, `reject` or `run_after`";
+
+/// A key that one task has at once.
+pub(crate) fn unique(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
+    match literal(value) {
+        Some(_) => {
+            let template = template(krate, key, value)?;
+            Ok(quote!(#krate::options::Unique::by(#template)))
+        }
+        None => Ok(value.to_token_stream()),
+    }
+}
+
+/// The same with what is said of it.
+pub(crate) fn unique_of(krate: &Path, key: &Ident, named: &[(Ident, Expr)]) -> Result<TokenStream> {
+    let unique = quote!(#krate::options::Unique);
+    let mut rule = quote!(#unique::of_type());
+    let mut seen: Vec<&Ident> = Vec::new();
+    for (name, value) in named {
+        if seen.contains(&name) {
+            return Err(Error::new(name.span(), format!("`{name}` is given twice; keep one")));
+        }
+        seen.push(name);
+        rule = match name.to_string().as_str() {
+            "key" => {
+                let template = template(krate, key, value)?;
+                quote!(#unique { key: ::core::option::Option::Some(#template), ..#rule })
+            }
+            "until" => {
+                let until = match literal(value) {
+                    Some(_) => {
+                        let period = duration(key, value)?;
+                        quote!(#krate::options::Until::For(#period))
+                    }
+                    None => choice(&quote!(#krate::options::Until), key, value, &[("ended", "Ended"), ("started", "Started")])?,
+                };
+                quote!(#rule.until(#until))
+            }
+            "on_conflict" => {
+                let forms = [("existing", "Existing"), ("reject", "Reject"), ("run_after", "RunAfter")];
+                let on_conflict = choice(&quote!(#krate::options::OnConflict), key, value, &forms)?;
+                quote!(#rule.on_conflict(#on_conflict))
+            }
+            _ => return wrong(name, key, UNIQUE),
+        };
+    }
+    Ok(rule)
+}
+
 /// A number, or a text with an argument in braces.
 fn quantity(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
     match literal(value) {

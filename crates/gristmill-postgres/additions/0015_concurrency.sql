@@ -201,7 +201,7 @@ DECLARE
   noted     {s}.live;
   retention bigint;
   flags     integer;
-  outcomes  smallint[];
+  made      record;
   of_workflow uuid;
   of_step   integer;
 BEGIN
@@ -235,11 +235,16 @@ BEGIN
     {report};
   END IF;
   IF jsonb_array_length(children) > 0 THEN
-    outcomes := {s}.insert_tasks(children);
-    IF 2 = ANY (outcomes) THEN
+    -- Of additions/0017_unique.sql.
+    FOR made IN SELECT t.child ->> 'id' AS id, o.outcome
+      FROM jsonb_array_elements({s}.insert_unique(children)) WITH ORDINALITY AS o(outcome, nth)
+      JOIN jsonb_array_elements(children) WITH ORDINALITY AS t(child, nth) ON t.nth = o.nth
+    LOOP
       -- A success that lost a child in silence would be none.
-      PERFORM {s}.refuse_id('child ', children -> (array_position(outcomes, 2::smallint) - 1) ->> 'id');
-    END IF;
+      IF made.outcome = '2' THEN
+        PERFORM {s}.refuse_id('child ', made.id);
+      END IF;
+    END LOOP;
   END IF;
   RETURN true;
 END $gristmill$;

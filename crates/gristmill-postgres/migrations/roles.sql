@@ -19,7 +19,7 @@ GRANT USAGE ON SCHEMA {s} TO {enqueue}, {worker}, {reader};
 
 -- Enqueues and cancels by functions, and sees nothing: they run with the rights of who owns the tables.
 GRANT EXECUTE ON FUNCTION {s}.enqueue(text, jsonb, jsonb), {s}.enqueue_many(jsonb), {s}.cancel(uuid),
-  {s}.insert_tasks(jsonb), {s}.cancel_tasks(uuid[], bigint), {s}.nudge(),
+  {s}.insert_tasks(jsonb), {s}.insert_unique(jsonb), {s}.cancel_tasks(uuid[], bigint), {s}.nudge(),
   {s}.start_workflow(jsonb, bigint), {s}.begin_workflow(jsonb, bigint), {s}.send_event(text, text, bigint) TO {enqueue};
 
 -- All that a worker, a client and the commands do; partitions are made and dropped by functions.

@@ -14,7 +14,7 @@ const KEPT_MS_MAX: i64 = 3_153_600_000_000;
 /// Puts the text of the doors into a statement.
 pub(crate) fn fill(text: &str) -> String {
     type Part = (&'static str, fn() -> String);
-    let parts: [Part; 23] = [
+    let parts: [Part; 24] = [
         ("{placed}", placed),
         ("{placed_new}", placed_new),
         ("{placed_free}", placed_free),
@@ -24,6 +24,7 @@ pub(crate) fn fill(text: &str) -> String {
         ("{enter_one}", enter_one),
         ("{take_one}", take_one),
         ("{standing}", standing),
+        ("{unclaimed}", unclaimed),
         ("{ids_of_day}", ids_of_day),
         ("{keep}", keep),
         ("{keep_one}", keep_one),
@@ -179,6 +180,14 @@ pub(crate) fn standing() -> String {
         }
     }
     format!("LEFT JOIN LATERAL (\n{}\nLIMIT 1) p ON true", looks.join("\nUNION ALL\n"))
+}
+
+/// `{unclaimed}`: whether the task of `t` waits somewhere and was never claimed.
+fn unclaimed() -> String {
+    let look =
+        |place: Place, spot: &str| format!("EXISTS (SELECT FROM {{s}}.{} p WHERE {spot} AND p.claim_no = 0)", table(place));
+    let looks: Vec<_> = Place::ALL.iter().flat_map(|place| spots(*place).iter().map(|spot| look(*place, spot))).collect();
+    looks.join("\nOR ")
 }
 
 /// `{ids_of_day}`: the ids of all tasks of a day that wait anywhere, up to a number of each sort, for plpgsql with the variables `low`,

@@ -25,6 +25,7 @@ use crate::rescues::Rescues;
 use crate::session::Session;
 use crate::sql::Q;
 use crate::time_floor::TimeFloors;
+use crate::unique::Keys;
 use crate::workers::{Fleets, Workers};
 use crate::workflows::Conducting;
 
@@ -72,6 +73,7 @@ pub(crate) struct Inner {
     pub(crate) building: Building,
     pub(crate) conducting: Conducting,
     pub(crate) admitting: Admitting,
+    pub(crate) keys: Keys,
     pub(crate) waits: Waits,
 }
 
@@ -166,6 +168,7 @@ impl Inner {
             building: Building::default(),
             conducting: Conducting::default(),
             admitting: Admitting::default(),
+            keys: Keys::default(),
             waits: Waits::default(),
             connect,
             env,

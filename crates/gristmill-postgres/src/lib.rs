@@ -63,6 +63,7 @@ mod time_floor;
 mod tls;
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres"))]
 mod transact;
+mod unique;
 mod view;
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 mod within;

@@ -42,6 +42,7 @@ queries! {
     CallCancelTasks "call_cancel_tasks" [TEXT];
     CallHoldLease "call_hold_lease" [TEXT, TEXT];
     CallInsertTasks "call_insert_tasks" [TEXT];
+    CallInsertUnique "call_insert_unique" [TEXT];
     CallKeepEvent "call_keep_event" [TEXT, TEXT, TEXT, TEXT];
     CallSchedulesForEdit "call_schedules_for_edit" [TEXT, TEXT];
     CallSendEvent "call_send_event" [TEXT, TEXT, TEXT];
@@ -248,6 +249,7 @@ queries! {
     StepSpecs "step_specs" [UUID_ARRAY];
     StepTolerate "step_tolerate" [UUID, INT4, INT8];
     StepWaiting "step_waiting" [UUID_ARRAY, INT4_ARRAY];
+    TakeKeys "take_keys" [TEXT, INT8];
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
     TaskDue "task_due" [UUID_ARRAY, INT8];
@@ -264,9 +266,11 @@ queries! {
     TickPage "tick_page" [TEXT, INT8, INT8];
     TickPrune "tick_prune" [INT8, INT8, INT8];
     ToldLock "told_lock" [UUID_ARRAY, INT8];
+    TouchedAny "touched_any" [];
     TouchedInsert "touched_insert" [TEXT_ARRAY, INT4_ARRAY, INT8_ARRAY];
     TouchedTake "touched_take" [INT8];
     Unblock "unblock" [INT8, UUID_ARRAY];
+    UniquePrune "unique_prune" [INT8, TEXT, TEXT, INT8];
     Unkeep "unkeep" [UUID_ARRAY];
     UnkeepOfDays "unkeep" [UUID_ARRAY];
     Unpark "unpark" [INT4, INT4, INT8];

@@ -294,6 +294,7 @@ impl Source for PostgresStore {
         self.inner.thin_days().await;
         self.inner.build_indexes();
         self.inner.bury_memories(limit).await?;
+        self.inner.sweep_keys().await?;
         // They are no tasks, and come in any number.
         for _ in 0..LOCKS_PRUNED {
             let is_more: Result<bool, StoreError> = run!(&self.inner, pool, Kind::Single, s => ops::prune_locks(&s, limit));

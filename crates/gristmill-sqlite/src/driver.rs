@@ -52,7 +52,11 @@ impl<'c> Driver<'c> {
             let found = statement.query_row(values, |row| row.get(0)).optional()?;
             return Ok(Answer { found, ..Answer::default() });
         }
+        if step.statement.names() {
+            let named = statement.query_row(values, |row| row.get(0)).optional()?;
+            return Ok(Answer { named, ..Answer::default() });
+        }
         let changed = statement.execute(values)? as u64;
-        Ok(Answer { changed, key: self.conn.last_insert_rowid(), found: None })
+        Ok(Answer { changed, key: self.conn.last_insert_rowid(), ..Answer::default() })
     }
 }

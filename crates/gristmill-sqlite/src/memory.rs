@@ -29,6 +29,8 @@ pub(crate) struct Memory {
     untold: Vec<TaskId>,
     /// How far sweeps have walked through who holds and awaits slots.
     pub(crate) walked: Walked,
+    /// How far the keys that one task has at once were looked through.
+    pub(crate) unique_walked: (i64, String),
     pub(crate) specs: Specs,
     /// What sweeps have seen of the workers, which no rollback takes back.
     pub(crate) watch: Watch,

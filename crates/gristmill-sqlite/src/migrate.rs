@@ -22,6 +22,7 @@ const STEPS: &[Step] = &[
     Step::adds(7, "durable", include_str!("../additions/0007_durable.sql")),
     Step::adds(8, "concurrency", include_str!("../additions/0008_concurrency.sql")),
     Step::adds(9, "locks", include_str!("../additions/0009_locks.sql")),
+    Step::adds(10, "unique", include_str!("../additions/0010_unique.sql")),
 ];
 
 /// Brings the file's tables up to date, making them if there are none, and returns every migration.

@@ -1,5 +1,7 @@
+use gristmill_core::kit::encode::ms;
 use gristmill_core::kit::list::labels_of;
 use gristmill_core::kit::row::NewRow;
+use gristmill_core::unique::{UniqueKey, Until};
 use gristmill_core::{EnqueueOutcome, Flags, Membership, NewTask, Place, TaskId, Timestamp};
 
 use crate::names::{Names, Naming};
@@ -11,6 +13,7 @@ use crate::whereabouts::Waiter;
 pub(crate) struct Plan<'a> {
     row: NewRow<'a>,
     member: Option<&'a Membership>,
+    unique: Option<&'a UniqueKey>,
     now: i64,
     place: Place,
     queue: i64,
@@ -28,6 +31,7 @@ pub(crate) struct Plan<'a> {
 enum Stage {
     Queue(Naming),
     Kind(Naming),
+    Holder,
     Body,
     Same,
     Label,
@@ -42,8 +46,8 @@ impl<'a> Plan<'a> {
         let stage = Stage::Queue(Naming::default());
         let labels = task.meta.as_deref().map(labels_of).unwrap_or_default();
         let (labels_later, label) = (false, String::new());
-        let member = task.membership();
-        Self { row, member, now: now.as_millis(), place, queue: 0, kind: 0, key: 0, labels, labels_later, label, stage }
+        let (member, unique) = (task.membership(), task.unique());
+        Self { row, member, unique, now: now.as_millis(), place, queue: 0, kind: 0, key: 0, labels, labels_later, label, stage }
     }
 
     /// How many labels the task gets.
@@ -79,15 +83,32 @@ impl<'a> Plan<'a> {
                     Next::Run(step) => return Next::Run(step),
                     Next::Done(kind) => {
                         (self.kind, self.stage) = (kind, Stage::Body);
-                        return Next::Run(self.body());
+                        let Some(unique) = self.unique else { return Next::Run(self.body()) };
+                        self.stage = Stage::Holder;
+                        let id = Value::Blob(self.row.id.as_bytes());
+                        let values = [Value::Int(kind), Value::Text(&unique.key), Value::Int(self.now), id];
+                        return Next::Run(Step::new(Statement::UniqueHolder, values));
                     }
                 },
+                Stage::Holder => {
+                    if let Some(holder) = answer.named.as_ref().and_then(|id| TaskId::from_slice(id)) {
+                        return Next::Done(EnqueueOutcome::Exists(holder));
+                    }
+                    self.stage = Stage::Body;
+                    return Next::Run(self.body());
+                }
                 Stage::Body if answer.changed == 0 => {
                     self.stage = Stage::Same;
                     let values = [Value::Blob(self.row.id.as_bytes()), Value::Int(self.kind), Value::Text(self.row.args)];
                     return Next::Run(Step::new(Statement::TaskSame, values));
                 }
-                Stage::Body => (self.key, self.stage) = (answer.key, Stage::Label),
+                Stage::Body => {
+                    (self.key, self.stage) = (answer.key, Stage::Label);
+                    // Only now: an enqueue whose id is taken takes nothing.
+                    if let Some(unique) = self.unique {
+                        return Next::Run(self.take(unique));
+                    }
+                }
                 Stage::Label => {
                     if let Some(label) = self.labels.pop() {
                         self.label = label;
@@ -139,6 +160,14 @@ impl<'a> Plan<'a> {
                 step.and(Statement::TaskInsertMember, of)
             }
         }
+    }
+
+    fn take<'s>(&'s self, unique: &'s UniqueKey) -> Step<'s> {
+        let over_at = unique.until.period().map(|period| self.now.saturating_add(ms(period)));
+        let until_started = i64::from(unique.until == Until::Started);
+        let id = Value::Blob(self.row.id.as_bytes());
+        let values = [Value::Int(self.kind), Value::Text(&unique.key), id, over_at.into(), Value::Int(until_started)];
+        Step::new(Statement::UniqueTake, values)
     }
 
     fn waiter(&self) -> Waiter {

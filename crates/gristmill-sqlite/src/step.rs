@@ -82,6 +82,8 @@ pub(crate) enum Statement {
     TaskInsert,
     TaskInsertMember,
     TaskSame,
+    UniqueHolder,
+    UniqueTake,
     WorkflowInsert,
     StepInsert,
     LabelInsert,
@@ -109,6 +111,8 @@ impl Statement {
             Self::TaskInsert => sql::TASK_INSERT,
             Self::TaskInsertMember => sql::TASK_INSERT_MEMBER,
             Self::TaskSame => sql::TASK_SAME,
+            Self::UniqueHolder => sql::UNIQUE_HOLDER,
+            Self::UniqueTake => sql::UNIQUE_TAKE,
             Self::WorkflowInsert => sql::WORKFLOW_INSERT,
             Self::StepInsert => sql::STEP_INSERT,
             Self::LabelInsert => sql::LABEL_INSERT,
@@ -128,6 +132,11 @@ impl Statement {
     pub(crate) const fn asks(self) -> bool {
         matches!(self, Self::QueueFind | Self::KindFind | Self::TaskSame)
     }
+
+    /// Whether it answers with the id of a task, if it finds a row.
+    pub(crate) const fn names(self) -> bool {
+        matches!(self, Self::UniqueHolder)
+    }
 }
 
 /// What a driver says when it has run a step.
@@ -139,6 +148,8 @@ pub(crate) struct Answer {
     pub(crate) key: i64,
     /// What it found, if the statement [asks](Statement::asks).
     pub(crate) found: Option<i64>,
+    /// The id that it found, if the statement [names](Statement::names) a task.
+    pub(crate) named: Option<[u8; 16]>,
 }
 
 /// How a work of several steps goes on.

@@ -14,7 +14,7 @@ use crate::core::{Overrides, parse_duration};
 use crate::near::did_you_mean;
 
 /// The names of the options that [`read_option`] knows.
-pub const OPTIONS: [&str; 18] = [
+pub const OPTIONS: [&str; 19] = [
     "id",
     "queue",
     "priority",
@@ -33,6 +33,7 @@ pub const OPTIONS: [&str; 18] = [
     "headers",
     "concurrency",
     "sequence",
+    "unique",
 ];
 
 /// The entries of an object in their order, with their values as they are written. A key that is there twice is here twice.
@@ -118,6 +119,8 @@ pub fn read_option(over: &mut Overrides, name: &str, value: &RawValue) -> Result
         // As with limits, an empty list is none.
         "sequence" if value.get() == "[]" => over.sequence = Some(Vec::new()),
         "sequence" => over.sequence = Some(vec![Concurrency::sequence(read(value)?)]),
+        "unique" if value.get() == "false" => over.unique = Some(None),
+        "unique" => over.unique = Some(Some(read(value)?)),
         _ => return Ok(false),
     }
     Ok(true)

@@ -107,6 +107,7 @@ fn example(path: &[String]) -> Option<&'static str> {
         "quiet" => "quiet = true",
         "concurrency" => "concurrency = { key = \"tenant:{tenant}\", limit = 4 }",
         "sequence" => "sequence = \"account:{account}\"",
+        "unique" => "unique = { key = \"sync:{repo}\", until = \"ended\" }",
         "name" => "name = \"nightly\"",
         "task" => "task = \"report.build\"",
         "args" => "args = { year = 2027 }",

@@ -7,7 +7,7 @@ use gristmill::app::{Handler, HandlerFuture};
 use gristmill::batch::{Batch, BatchHandler, BatchHandlerFuture};
 use gristmill::core::concurrency::Rules;
 use gristmill::core::limits::{self, ARGS_BYTES_CEILING};
-use gristmill::options::{Ack, Backoff, Batching, Concurrency, KindSpec, Limits, Oversize, Policy, Retention, Template};
+use gristmill::options::{Ack, Backoff, Batching, Concurrency, KindSpec, Limits, Oversize, Policy, Retention, Template, Unique};
 use gristmill::written::attempts_of;
 use gristmill::{App, Context};
 use reqwest::Url;
@@ -56,6 +56,7 @@ pub(super) struct TaskEntry {
     quiet: Option<bool>,
     concurrency: Option<Rules>,
     sequence: Option<Template>,
+    unique: Option<Unique>,
 }
 
 /// `batch = { size = 1000, wait = "200ms" }`. Each of them may be what could not be read.
@@ -247,6 +248,7 @@ impl TaskEntry {
             tags: self.tags.take().unwrap_or(default.tags),
             quiet: self.quiet.unwrap_or(default.quiet),
             concurrency,
+            unique: self.unique.take().or(default.unique),
         })
     }
 }

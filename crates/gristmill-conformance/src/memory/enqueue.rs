@@ -1,6 +1,16 @@
-use gristmill_core::{EnqueueOutcome, KindSpec, NewTask, StoreError, Timestamp, limits};
+use gristmill_core::unique::{UniqueKey, Until};
+use gristmill_core::{EnqueueOutcome, KindSpec, NewTask, StoreError, TaskId, Timestamp, limits};
 
 use super::tables::{Place, Tables, Task};
+
+/// Who took a unique key last.
+#[derive(Debug)]
+pub(super) struct Unique {
+    task: TaskId,
+    until: Until,
+    /// The end of its period, if it has one.
+    over_at: Option<Timestamp>,
+}
 
 impl Tables {
     pub(super) fn enqueue_batch(&mut self, tasks: Vec<NewTask>, now: Timestamp) -> Result<Vec<EnqueueOutcome>, StoreError> {
@@ -14,6 +24,11 @@ impl Tables {
             let same = kept.new.kind == new.kind && kept.new.args == new.args;
             return if same { EnqueueOutcome::Exists(new.id) } else { EnqueueOutcome::Conflict };
         }
+        if let Some(holder) = self.holder(&new, now) {
+            return EnqueueOutcome::Exists(holder);
+        }
+        let task = new.id;
+        let unique = new.unique().map(|unique| (new.kind.clone(), unique.clone()));
         self.queues.entry(new.queue.clone()).or_default();
         self.kinds.entry(new.kind.clone()).or_default();
         let due = new.due(now);
@@ -29,7 +44,26 @@ impl Tables {
             history: Vec::new(),
             new,
         });
+        if let Some((kind, UniqueKey { key, until, .. })) = unique {
+            self.unique
+                .insert((kind, key), Unique { task, until, over_at: until.period().map(|period| now.saturating_add(period)) });
+        }
         EnqueueOutcome::Created
+    }
+
+    /// Who has the key of a task.
+    fn holder(&self, new: &NewTask, now: Timestamp) -> Option<TaskId> {
+        let key = (new.kind.clone(), new.unique()?.key.clone());
+        let held = self.unique.get(&key)?;
+        let has_it = match held.over_at {
+            Some(over_at) => over_at > now,
+            None => self.by_id(held.task).is_some_and(|(_, task)| match task.place {
+                Place::Ended(_) => false,
+                Place::Running(_) => held.until != Until::Started,
+                _ => held.until != Until::Started || task.claim_no == 0,
+            }),
+        };
+        has_it.then_some(held.task)
     }
 
     pub(super) fn declare(&mut self, kinds: &[KindSpec]) {

@@ -10,6 +10,7 @@ use gristmill_core::{
 use super::book::Book;
 use super::concurrency::Limited;
 use super::durable::Remembered;
+use super::enqueue::Unique;
 use super::locks::Locks;
 use super::signal::News;
 use super::workflows::{Report, Workflows};
@@ -44,6 +45,8 @@ pub(super) struct Tables {
     pub(super) news: News,
     pub(super) workflows: Workflows,
     pub(super) remembered: Remembered,
+    /// By task type and key.
+    pub(super) unique: HashMap<(String, String), Unique>,
     pub(super) limited: Limited,
     pub(super) locks: Locks,
     /// What ended for good and no sweep has told yet, by a sweep itself or because a claim found it too late.

@@ -33,6 +33,7 @@ pub mod schedules;
 pub mod settle;
 pub mod stands_still;
 pub mod ticks;
+pub mod unique;
 pub mod unknown_types;
 pub mod wait;
 pub mod workflows;
@@ -132,6 +133,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         pending::CHECKS,
         places::CHECKS,
         concurrency::CHECKS,
+        unique::CHECKS,
         notes::CHECKS,
         children::CHECKS,
         listing::CHECKS,

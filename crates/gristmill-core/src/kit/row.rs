@@ -44,6 +44,9 @@ pub struct NewRow<'a> {
     /// Its [`Flags`].
     #[serde(skip_serializing_if = "is_zero")]
     pub flags: i32,
+    /// How long it has its own key, in milliseconds, if that is a period.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unique_ms: Option<i64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
@@ -71,6 +74,7 @@ impl<'a> NewRow<'a> {
             meta: task.meta.as_deref().map(to_json),
             blocked: task.hold.blocked,
             flags: task.flags().bits(),
+            unique_ms: task.unique().and_then(|unique| unique.until.period()).map(ms),
         }
     }
 

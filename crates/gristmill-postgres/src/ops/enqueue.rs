@@ -1,7 +1,10 @@
 use std::collections::{HashMap, HashSet};
 
+use gristmill_core::kit::encode::{ms, to_json};
 use gristmill_core::kit::row::{NewRow, int};
-use gristmill_core::{EnqueueOutcome, NewTask, Points, StoreError, StoreErrorKind};
+use gristmill_core::unique::{UniqueKey, Until};
+use gristmill_core::{EnqueueOutcome, NewTask, Points, StoreError, StoreErrorKind, TaskId};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::place::{arrived, place_of};
@@ -58,10 +61,11 @@ async fn insert(
     open: &[usize],
     outcomes: &mut [Option<EnqueueOutcome>],
 ) -> Result<(), Fault> {
+    let open = take_keys(s, tasks, open, outcomes).await?;
     know(s, open.iter().map(|n| tasks[*n])).await?;
     let mut first: HashMap<Uuid, (usize, Line)> = HashMap::with_capacity(open.len());
     let mut columns = Columns::default();
-    for &n in open {
+    for &n in &open {
         let task = tasks[n];
         first.entry(task.id.as_uuid()).or_insert_with(|| {
             let name = |sort, name| s.id(sort, name).unwrap_or_default();
@@ -69,6 +73,9 @@ async fn insert(
             columns.push(task, line.0, line.1);
             (n, line)
         });
+    }
+    if open.is_empty() {
+        return Ok(());
     }
     let query = if columns.are_free() { Q::EnqueueFree } else { Q::Enqueue };
     let rows = s.rows(query, &columns.params(&s.now, &s.lock_wait)).await?;
@@ -83,7 +90,7 @@ async fn insert(
         s.effects.points.add(Points::ENQUEUE);
     }
     let mut taken = Vec::new();
-    for &n in open {
+    for &n in &open {
         let (task, id) = (&tasks[n], tasks[n].id.as_uuid());
         match first.get(&id) {
             Some((first, _)) if created.contains(&id) => {
@@ -98,6 +105,39 @@ async fn insert(
         }
     }
     compare(s, tasks, &taken, outcomes).await
+}
+
+/// Takes the keys of those that have one of their own, in the transaction in which they are written; those at `open` whose keys nobody else has.
+async fn take_keys(
+    s: &mut Session<'_>,
+    tasks: &[&NewTask],
+    open: &[usize],
+    outcomes: &mut [Option<EnqueueOutcome>],
+) -> Result<Vec<usize>, Fault> {
+    #[derive(Serialize)]
+    struct Asked<'a> {
+        task: TaskId,
+        kind: &'a str,
+        key: &'a str,
+        period: Option<i64>,
+        until_started: bool,
+    }
+    let of = |n: &usize| {
+        let UniqueKey { key, until, .. } = tasks[*n].unique()?;
+        let (period, until_started) = (until.period().map(ms), *until == Until::Started);
+        Some((*n, Asked { task: tasks[*n].id, kind: &tasks[*n].kind, key, period, until_started }))
+    };
+    let (asking, asked): (Vec<usize>, Vec<Asked<'_>>) = open.iter().filter_map(of).unzip();
+    if asked.is_empty() {
+        return Ok(open.to_vec());
+    }
+    let (asked, now) = (to_json(&asked), s.now);
+    let rows = s.begin_with(Q::TakeKeys, &[&asked, &now]).await?;
+    let holders: Vec<Option<Uuid>> = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
+    for (n, holder) in asking.into_iter().zip(holders) {
+        outcomes[n] = holder.map(|holder| EnqueueOutcome::Exists(TaskId::from_uuid(holder)));
+    }
+    Ok(open.iter().copied().filter(|n| outcomes[*n].is_none()).collect())
 }
 
 /// Whether the tasks that were there before are the same.

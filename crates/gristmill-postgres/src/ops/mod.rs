@@ -20,6 +20,7 @@ mod settle;
 mod specs;
 mod sweep;
 mod taken;
+mod unique;
 mod waits;
 mod worker;
 mod workflow;
@@ -45,6 +46,7 @@ pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_
 pub(crate) use settle::{note, note_free, settle, settle_free, start};
 pub(crate) use specs::{Specs, spec as step_spec};
 pub(crate) use sweep::{Rescued, expire, fill_labels, lose_the_dead, park, parked_pairs, promote, prune, rescue, served, unpark};
+pub(crate) use unique::{KeysWalked, prune_keys};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use waits::sent;
 pub(crate) use waits::{

@@ -87,15 +87,26 @@ async fn insert_all(
     while !rest.is_empty() {
         let (batch, later) = rest.split_at(batch_len(rest));
         let rows = Some(rows(inner, batch));
-        let codes: Vec<u8> = call(on, what, inner.connect.texts.text(Q::CallInsertTasks), &[rows]).await?;
-        outcomes.extend(codes.into_iter().zip(batch).map(|(code, task)| match code {
-            0 => EnqueueOutcome::Created,
-            1 => EnqueueOutcome::Exists(task.id),
-            _ => EnqueueOutcome::Conflict,
+        let query = if batch.iter().any(|task| task.unique().is_some()) { Q::CallInsertUnique } else { Q::CallInsertTasks };
+        let answers: Vec<Inserted> = call(on, what, inner.connect.texts.text(query), &[rows]).await?;
+        outcomes.extend(answers.into_iter().zip(batch).map(|(answer, task)| match answer {
+            Inserted::Code(0) => EnqueueOutcome::Created,
+            Inserted::Code(1) => EnqueueOutcome::Exists(task.id),
+            Inserted::Code(_) => EnqueueOutcome::Conflict,
+            Inserted::Holder(holder) => EnqueueOutcome::Exists(holder),
         }));
         rest = later;
     }
     Ok(outcomes)
+}
+
+/// What our functions say of one task.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Inserted {
+    Code(u8),
+    /// Another task has its key.
+    Holder(TaskId),
 }
 
 pub(crate) fn cancel<'a>(mut on: impl Foreign + 'a, store: &dyn Store, id: TaskId) -> Doing<'a, CancelOutcome> {

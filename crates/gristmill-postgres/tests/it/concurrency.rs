@@ -204,3 +204,19 @@ async fn what_an_older_task_says_does_not_win() {
     within(house.sweep()).await;
     assert_eq!(house.standing(&ids).await, [State::Ready, State::Waiting]);
 }
+
+/// Between an end and the admission of the next one nobody is ready, and somebody will be: whoever waits until nothing is left would go away too early.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_slots_are_to_be_given_something_is_left() {
+    let house = House::new().await;
+    let queues = ["default".to_owned()];
+    let pending = async || house.store.pending(&queues, Duration::ZERO).await.unwrap();
+    house.keyed_tasks(1).await;
+    house.run("DELETE FROM ready").await;
+    house.run("INSERT INTO slot(task, seq, cost, until_ended, key) VALUES (gen_random_uuid(), 0, 1, false, 'b')").await;
+    within(house.store.enqueue(vec![house.keyed("b", 1)])).await.unwrap();
+    house.run("DELETE FROM touched").await;
+    assert!(pending().await.is_idle(), "it waits for somebody who gives nothing back");
+    house.run("INSERT INTO touched(key) VALUES ('b')").await;
+    assert!(!pending().await.is_idle());
+}

@@ -20,6 +20,7 @@ mod release;
 mod schedule;
 mod settle;
 mod sweep;
+mod unique;
 mod worker;
 mod workflow;
 

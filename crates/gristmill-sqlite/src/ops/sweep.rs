@@ -16,7 +16,7 @@ use super::label;
 use super::place::place;
 use super::schedule::prune_ticks;
 use super::settle::{finish, take_lease};
-use super::workflow;
+use super::{unique, workflow};
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
@@ -100,6 +100,7 @@ pub(crate) fn prune(tx: &mut Tx<'_>, limit: usize) -> Result<usize, Fault> {
         rows += label::delete(conn, *seq)?;
     }
     concurrency::prune(tx)?;
+    unique::prune(tx)?;
     let mut done = over.len() + workflow::prune(tx, limit - over.len())?;
     done += durable::prune(tx, limit - done)?;
     Ok(done + prune_ticks(tx, count(limit - done))?)

@@ -164,8 +164,13 @@ async fn run(conn: &mut SqliteConnection, step: &Step<'_>) -> Result<Answer, sql
         let found = row.map(|row| row.try_get(0)).transpose()?;
         return Ok(Answer { found, ..Answer::default() });
     }
+    if step.statement.names() {
+        let row = query.fetch_optional(conn).await?;
+        let named = row.map(|row| row.try_get::<Vec<u8>, _>(0)).transpose()?;
+        return Ok(Answer { named: named.and_then(|id| id.try_into().ok()), ..Answer::default() });
+    }
     let done = query.execute(conn).await?;
-    Ok(Answer { changed: done.rows_affected(), key: done.last_insert_rowid(), found: None })
+    Ok(Answer { changed: done.rows_affected(), key: done.last_insert_rowid(), ..Answer::default() })
 }
 
 async fn edit_schedule(

@@ -14,6 +14,7 @@ use crate::client::draft::{self, Draft};
 use crate::client::{Client, Handle};
 use crate::context::Child;
 use crate::core::concurrency::Concurrency;
+use crate::core::unique::{OnConflict, Unique};
 use crate::core::{
     Ack, Backoff, EnqueueOutcome, InvalidInput, NewTask, Overrides, Retention, StoreError, StoreErrorKind, TaskId, Timestamp,
 };
@@ -177,6 +178,26 @@ impl<'c, O, W> Enqueue<'c, O, W> {
         self
     }
 
+    /// Makes no task if another of its type with its key is there; in the stead of what the task type says, and `None` is none. The handle is then
+    /// that of the other task, or the error [`EnqueueError::Taken`] if the rule says so.
+    ///
+    /// ```no_run
+    /// # use gristmill::options::{Unique, Until};
+    /// # #[gristmill::task(name = "sync")]
+    /// # async fn sync(repo: u64) -> gristmill::Result<()> { Ok(()) }
+    /// # async fn example(client: gristmill::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let rule = Unique::by("{repo}".parse()?).until(Until::Started);
+    /// let first = client.enqueue(Sync { repo: 7 }).unique(rule.clone()).await?;
+    /// let second = client.enqueue(Sync { repo: 7 }).unique(rule).await?;
+    /// assert_eq!(first.id(), second.id());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn unique(mut self, rule: impl Into<Option<Unique>>) -> Self {
+        self.over.unique = Some(rule.into());
+        self
+    }
+
     /// Adds a label.
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
         self.over.tags.push(tag.into());
@@ -272,14 +293,14 @@ impl<'c, O: 'c> IntoFuture for Enqueue<'c, O, Own<'c>> {
         let resolved = self.resolve();
         Box::pin(async move {
             let (task, Own(client)) = resolved?;
-            let id = task.id;
-            let unkept = |error| EnqueueError::Store { id, error };
+            let asked = Asked::of(&task);
+            let unkept = |error| EnqueueError::Store { id: asked.id, error };
             let outcome = keep(task, |task| client.store().enqueue(vec![task])).await.map_err(unkept)?;
             #[cfg(feature = "testing")]
             if let Some(inline) = client.inline().get() {
                 inline.drain(client).await.map_err(|error| unkept(error.into()))?;
             }
-            outcome_of(client, id, outcome.first())
+            outcome_of(client, asked, outcome.first())
         })
     }
 }
@@ -338,9 +359,26 @@ pub(super) fn is_broken(error: &StoreError) -> bool {
     error.is_transient() && matches!(error.kind(), StoreErrorKind::Unreachable | StoreErrorKind::Other)
 }
 
-pub(super) fn outcome_of<O>(client: &Client, id: TaskId, outcome: Option<&EnqueueOutcome>) -> Result<Handle<O>, EnqueueError> {
+/// What is remembered of a task that went to the store.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) id: TaskId,
+    /// Whether it was to be refused if another has its key.
+    rejects: bool,
+}
+
+impl Asked {
+    pub(super) fn of(task: &NewTask) -> Self {
+        let rejects = task.unique().is_some_and(|unique| unique.on_conflict == OnConflict::Reject);
+        Self { id: task.id, rejects }
+    }
+}
+
+pub(super) fn outcome_of<O>(client: &Client, asked: Asked, outcome: Option<&EnqueueOutcome>) -> Result<Handle<O>, EnqueueError> {
+    let Asked { id, rejects } = asked;
     match outcome {
         Some(EnqueueOutcome::Conflict) => Err(EnqueueError::Conflict { id }),
+        Some(EnqueueOutcome::Exists(holder)) if rejects && *holder != id => Err(EnqueueError::Taken { holder: *holder }),
         Some(EnqueueOutcome::Exists(id)) => Ok(Handle::new(client.clone(), *id)),
         Some(EnqueueOutcome::Created) | None => Ok(Handle::new(client.clone(), id)),
     }
@@ -353,6 +391,12 @@ pub enum EnqueueError {
     /// Arguments or options are out of range.
     #[error(transparent)]
     Invalid(#[from] InvalidInput),
+    /// Another task has its unique key, and it was to be refused then.
+    #[error("the task {holder} has its unique key; it is free once that one has ended, or its period is over")]
+    Taken {
+        /// That task.
+        holder: TaskId,
+    },
     /// This program knows no task type of that name.
     #[error("there is no task type `{name}`{}", hint(near))]
     UnknownTask {

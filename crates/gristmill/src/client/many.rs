@@ -4,10 +4,10 @@ use std::pin::{Pin, pin};
 use futures_util::future::poll_immediate;
 
 use crate::Task;
-use crate::client::enqueue::{Enqueue, EnqueueError, InAttempt, Own, outcome_of};
+use crate::client::enqueue::{Asked, Enqueue, EnqueueError, InAttempt, Own, outcome_of};
 use crate::client::{Client, Handle};
 use crate::context::Child;
-use crate::core::{NewTask, TaskId, limits};
+use crate::core::{NewTask, limits};
 
 /// Many tasks about to be enqueued: `.await` it. See [`Client::enqueue_many`] and
 /// [`Context::enqueue_many`](crate::Context::enqueue_many).
@@ -123,10 +123,10 @@ async fn many<'c, O>(client: &Client, tasks: impl Iterator<Item = Enqueue<'c, O>
             Some(outcomes) => outcomes,
             None => written.await,
         };
-        for (nth, (place, id)) in places.into_iter().enumerate() {
+        for (nth, (place, asked)) in places.into_iter().enumerate() {
             answers[place] = match &outcomes {
-                Ok(outcomes) => outcome_of(client, id, outcomes.get(nth)),
-                Err(error) => Err(EnqueueError::Store { id, error: error.duplicate() }),
+                Ok(outcomes) => outcome_of(client, asked, outcomes.get(nth)),
+                Err(error) => Err(EnqueueError::Store { id: asked.id, error: error.duplicate() }),
             };
         }
     }
@@ -144,7 +144,7 @@ async fn many<'c, O>(client: &Client, tasks: impl Iterator<Item = Enqueue<'c, O>
 struct Batch {
     tasks: Vec<NewTask>,
     /// Where the answer about each belongs.
-    places: Vec<(usize, TaskId)>,
+    places: Vec<(usize, Asked)>,
 }
 
 impl Batch {
@@ -162,7 +162,7 @@ impl Batch {
             match task.resolve_for(client) {
                 Ok(task) => {
                     bytes += task.bytes();
-                    batch.places.push((answers.len(), task.id));
+                    batch.places.push((answers.len(), Asked::of(&task)));
                     answers.push(Ok(Handle::new(client.clone(), task.id)));
                     batch.tasks.push(task);
                 }

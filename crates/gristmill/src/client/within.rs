@@ -3,7 +3,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::client::enqueue::{Enqueue, EnqueueError, Own, outcome_of};
+use crate::client::enqueue::{Asked, Enqueue, EnqueueError, Own, outcome_of};
 use crate::client::many::{EnqueueMany, IntoEnqueue, OutputOf};
 use crate::client::{Client, Handle};
 use crate::core::{EnqueueOutcome, StoreError, TaskId, Within};
@@ -95,9 +95,9 @@ impl<F, T> Doing<'_, F, T> {
 impl<'c, O: 'c, X: Within<D>, D> Enqueue<'c, O, InTransaction<'c, X, D>> {
     fn begin(self) -> Begun<'c, X::Doing<Outcomes>, Handle<O>> {
         let (task, InTransaction { client, transaction, driver: _ }) = self.resolve()?;
-        let id = task.id;
+        let asked = Asked::of(&task);
         let insert = transaction.insert(client.store().as_ref(), vec![task]);
-        Ok(Doing { insert, first: id, answer: Box::new(move |outcomes| outcome_of(client, id, outcomes.first())) })
+        Ok(Doing { insert, first: asked.id, answer: Box::new(move |outcomes| outcome_of(client, asked, outcomes.first())) })
     }
 }
 
@@ -109,11 +109,11 @@ where
         let Self { tasks, place: InTransaction { client, transaction, driver: _ } } = self;
         let tasks = tasks.into_iter().map(|task| task.into_enqueue(Own(client)).resolve_for(client));
         let tasks = tasks.collect::<Result<Vec<_>, EnqueueError>>()?;
-        let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
-        let first = ids.first().copied().unwrap_or_else(TaskId::new);
+        let asked: Vec<_> = tasks.iter().map(Asked::of).collect();
+        let first = asked.first().map_or_else(TaskId::new, |asked| asked.id);
         let insert = transaction.insert(client.store().as_ref(), tasks);
         let answer = move |outcomes: Outcomes| {
-            ids.into_iter().enumerate().map(|(nth, id)| outcome_of(client, id, outcomes.get(nth))).collect()
+            asked.into_iter().enumerate().map(|(nth, asked)| outcome_of(client, asked, outcomes.get(nth))).collect()
         };
         Ok(Doing { insert, first, answer: Box::new(answer) })
     }

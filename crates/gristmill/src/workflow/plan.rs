@@ -110,6 +110,8 @@ pub(super) fn under(own: Overrides, common: &Overrides) -> Overrides {
         parent: own.parent.or(common.parent),
         concurrency: own.concurrency.or_else(|| common.concurrency.clone()),
         sequence: own.sequence.or_else(|| common.sequence.clone()),
+        // It is its workflow that has a key.
+        unique: Some(None),
     }
 }
 

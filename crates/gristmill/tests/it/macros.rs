@@ -5,7 +5,7 @@ use std::time::Duration;
 use gristmill::client::CallError;
 use gristmill::context::Stateless;
 use gristmill::error::FailureReason;
-use gristmill::options::{Ack, Backoff, OnError, Oversize, Policy, Retention};
+use gristmill::options::{Ack, Backoff, OnConflict, OnError, Oversize, Policy, Retention, Unique, Until};
 use gristmill::testing::MemoryStore;
 use gristmill::{App, Client, Context, Error, ResultExt, Task, task};
 use schemars::JsonSchema;
@@ -281,6 +281,7 @@ fn every_rule_of_serde_renames_fields_alike() {
     quiet,
     concurrency = [limit(4, key = "tenant:{tenant}", cost = "{size}"), limit("{most}")],
     sequence = "account:{tenant}",
+    unique(key = "sync:{tenant}", until = "1h", on_conflict = reject),
 )]
 async fn all_options(tenant: u64, size: u32, most: u32) -> gristmill::Result<()> {
     let _ = (tenant, size, most);
@@ -313,6 +314,11 @@ fn every_option_reaches_the_policy() {
                 { "key": "account:{tenant}", "limit": 1, "until_ended": true },
             ]))
             .unwrap(),
+            unique: Some(
+                Unique::by("sync:{tenant}".parse().unwrap())
+                    .until(Until::For(Duration::from_secs(3600)))
+                    .on_conflict(OnConflict::Reject)
+            ),
         }
     );
     assert_eq!(Ping::policy(), Policy::default());
@@ -348,6 +354,10 @@ policies! {
     no_timeout: [timeout = "none"] => timeout: None;
     no_expiry: [expires = "none", quiet = false] => expires: None;
     no_retention: [retention = "none"] => retention: Retention::None;
+    a_unique_key: [unique = "night"] => unique: Some(Unique::by("night".parse().unwrap()));
+    one_of_the_type: [unique(until = started)] => unique: Some(Unique::of_type().until(Until::Started));
+    one_more_after_it: [unique(on_conflict = run_after, key = "a")] =>
+        unique: Some(Unique::by("a".parse().unwrap()).on_conflict(OnConflict::RunAfter));
     retention_for_ever: [retention = "forever"] => retention: Retention::Forever;
     words_of_the_defaults: [ack = late, large_result = fail, on_error = rollback] =>
         ack: Ack::Late, large_result: Oversize::Fail, on_error: OnError::Rollback;

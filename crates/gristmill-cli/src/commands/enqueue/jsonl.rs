@@ -8,6 +8,7 @@ use std::path::Path;
 
 use gristmill::client::EnqueueError;
 use gristmill::core::{EnqueueOutcome, NewTask, Overrides, Store, StoreError, Within, limits};
+use gristmill::options::OnConflict;
 use gristmill::written::{self, Entries, OPTIONS, read_option, said_twice, unknown};
 use gristmill::{Client, TaskId};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -288,7 +289,8 @@ impl Run<'_> {
                 numbers.push(good.line);
                 tasks.push(good.task);
             }
-            let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
+            let rejects = |task: &NewTask| task.unique().is_some_and(|unique| unique.on_conflict == OnConflict::Reject);
+            let ids: Vec<_> = tasks.iter().map(|task| (task.id, rejects(task))).collect();
             let outcomes = match self.client.store().enqueue(tasks).await {
                 Ok(outcomes) => outcomes,
                 Err(error) => {
@@ -301,10 +303,13 @@ impl Run<'_> {
                 }
             };
             let mut kept = Vec::with_capacity(ids.len());
-            for ((number, id), outcome) in numbers.into_iter().zip(ids).zip(outcomes) {
+            for ((number, (id, rejects)), outcome) in numbers.into_iter().zip(ids).zip(outcomes) {
                 match outcome {
                     EnqueueOutcome::Conflict => self.refuse(number, &EnqueueError::Conflict { id }.to_string()),
                     EnqueueOutcome::Created => kept.push(Kept { line: number, id }),
+                    EnqueueOutcome::Exists(holder) if rejects && holder != id => {
+                        self.refuse(number, &EnqueueError::Taken { holder }.to_string());
+                    }
                     EnqueueOutcome::Exists(id) => kept.push(Kept { line: number, id }),
                 }
             }

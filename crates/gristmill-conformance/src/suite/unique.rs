@@ -1,0 +1,274 @@
+//! One task a key: what an enqueue makes whose key is taken.
+
+use std::collections::BTreeMap;
+
+use gristmill_core::unique::{OnConflict, UniqueKey, Until};
+use gristmill_core::{Ending, EnqueueOutcome, NewTask, Retention, RetryOutcome, Settled, Settlement, State, TaskId, TaskMeta};
+
+use super::bench::{ALL, Bench, secs};
+use super::list;
+use crate::graphs::Dice;
+use EnqueueOutcome::{Conflict, Created, Exists};
+use State::{Cancelled, Expired, Failed, Ready, Running, Scheduled, Succeeded};
+
+list![
+    the_task_that_has_a_key_stands_for_another,
+    keys_are_apart_by_task_type,
+    a_key_is_free_once_its_task_has_ended,
+    a_key_may_be_free_as_soon_as_its_task_starts,
+    a_key_may_be_held_for_a_time,
+    within_one_call_the_first_takes_a_key,
+    a_task_that_is_there_already_takes_no_key,
+    what_is_not_kept_frees_its_key,
+    a_child_is_not_made_twice,
+    keys_that_nobody_has_are_forgotten,
+    one_lives_at_a_time_whatever_happens,
+];
+
+fn key(key: &str, until: Until) -> UniqueKey {
+    UniqueKey { key: key.to_owned(), until, on_conflict: OnConflict::Existing }
+}
+
+fn with(task: NewTask, unique: UniqueKey) -> NewTask {
+    let meta = TaskMeta { unique: Some(unique), ..task.meta.clone().map(|meta| *meta).unwrap_or_default() };
+    NewTask { meta: Some(Box::new(meta)), ..task }
+}
+
+impl Bench<'_> {
+    fn unique(&self, name: &str) -> NewTask {
+        with(self.task(), key(name, Until::Ended))
+    }
+
+    async fn keep(&self, task: NewTask) -> EnqueueOutcome {
+        self.enqueue_all(vec![task]).await[0]
+    }
+}
+
+/// Wherever it waits, and while it runs.
+pub async fn the_task_that_has_a_key_stands_for_another(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let first = bench.unique("a");
+    let id = first.id;
+    assert_eq!(bench.keep(first).await, Created);
+    assert_eq!(bench.keep(bench.unique("a")).await, Exists(id));
+    let claimed = bench.claim(worker, ALL).await;
+    assert_eq!(bench.keep(bench.unique("a")).await, Exists(id));
+    bench.settle(claimed[0].lease, Ending::Retry { delay: secs(5) }).await;
+    assert_eq!(bench.find(id).await.map(|task| task.state), Some(Scheduled));
+    assert_eq!(bench.keep(bench.unique("a")).await, Exists(id));
+    let later = NewTask { delay: secs(60), ..bench.unique("b") };
+    let late = later.id;
+    assert_eq!(bench.keep(later).await, Created);
+    assert_eq!(bench.keep(bench.unique("b")).await, Exists(late));
+    assert_eq!(bench.list(&Default::default()).await.len(), 2, "nothing is kept of those that were not made");
+}
+
+/// Nor are two keys one that differ in the case of a letter.
+pub async fn keys_are_apart_by_task_type(bench: Bench<'_>) {
+    let other = || NewTask { kind: "other".to_owned(), ..bench.unique("a") };
+    let all = vec![bench.unique("a"), bench.unique("A"), other(), bench.task(), bench.task()];
+    assert_eq!(bench.enqueue_all(all).await, [Created; 5]);
+    let one = other();
+    assert!(matches!(bench.keep(one).await, Exists(_)));
+}
+
+/// However it ends.
+pub async fn a_key_is_free_once_its_task_has_ended(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    for (ending, state) in [(Ending::Succeeded, Succeeded), (Ending::Failed, Failed)] {
+        let task = bench.unique("a");
+        let id = task.id;
+        assert_eq!(bench.keep(task).await, Created);
+        let claimed = bench.claim(worker, ALL).await;
+        assert_eq!(bench.settle(claimed[0].lease, ending).await, Settled::Done(state));
+        assert_eq!(bench.find(id).await.map(|task| task.state), Some(state));
+    }
+    let task = bench.unique("a");
+    let id = task.id;
+    assert_eq!(bench.keep(task).await, Created);
+    bench.store.cancel(&[id]).await.expect("cancel");
+    assert_eq!(bench.find(id).await.map(|task| task.state), Some(Cancelled));
+    let task = NewTask { expires: Some(secs(5)), ..bench.unique("a") };
+    let id = task.id;
+    assert_eq!(bench.keep(task).await, Created);
+    bench.pass(secs(6));
+    bench.sweep().await;
+    assert_eq!(bench.find(id).await.map(|task| task.state), Some(Expired));
+    let task = bench.unique("a");
+    let id = task.id;
+    assert_eq!(bench.keep(task).await, Created);
+    bench.store.cancel(&[id]).await.expect("cancel");
+    bench.store.delete(&[id]).await.expect("delete");
+    let task = bench.unique("a");
+    let last = task.id;
+    assert_eq!(bench.keep(task).await, Created);
+    // A task that is retried by hand has its key again if nobody took it.
+    bench.store.cancel(&[last]).await.expect("cancel");
+    assert_eq!(bench.store.retry(&[last]).await.expect("retry"), [RetryOutcome::Ready]);
+    assert_eq!(bench.keep(bench.unique("a")).await, Exists(last));
+}
+
+/// What is enqueued from then on makes a new task.
+pub async fn a_key_may_be_free_as_soon_as_its_task_starts(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let new = |name: &str| with(bench.task(), key(name, Until::Started));
+    let (first, second, third) = (new("a"), new("a"), NewTask { delay: secs(5), ..new("b") });
+    let (id, next, late) = (first.id, second.id, third.id);
+    assert_eq!(bench.keep(first).await, Created);
+    assert_eq!(bench.keep(new("a")).await, Exists(id));
+    assert_eq!(bench.keep(third).await, Created);
+    assert_eq!(bench.keep(new("b")).await, Exists(late));
+    let claimed = bench.claim(worker, ALL).await;
+    assert_eq!(bench.keep(second).await, Created, "it has begun");
+    assert_eq!(bench.keep(new("a")).await, Exists(next));
+    bench.store.cancel(&[next]).await.expect("cancel");
+    // It waits again, and has begun for all that.
+    bench.settle(claimed[0].lease, Ending::Retry { delay: secs(1) }).await;
+    let more = new("a");
+    let last = more.id;
+    assert_eq!(bench.keep(more).await, Created);
+    bench.pass(secs(1));
+    bench.beat(worker).await;
+    bench.sweep().await;
+    assert_eq!(bench.find(id).await.map(|task| task.state), Some(Ready));
+    assert_eq!(bench.keep(new("a")).await, Exists(last));
+}
+
+/// Whatever became of it.
+pub async fn a_key_may_be_held_for_a_time(bench: Bench<'_>) {
+    let new = |name: &str| with(bench.task(), key(name, Until::For(secs(10))));
+    let first = new("a");
+    let id = first.id;
+    assert_eq!(bench.keep(first).await, Created);
+    bench.store.cancel(&[id]).await.expect("cancel");
+    bench.pass(secs(9));
+    assert_eq!(bench.keep(new("a")).await, Exists(id));
+    bench.pass(secs(1));
+    let second = new("a");
+    let id = second.id;
+    assert_eq!(bench.keep(second).await, Created);
+    assert_eq!(bench.keep(new("a")).await, Exists(id));
+    bench.pass(secs(10));
+    assert_eq!(bench.keep(new("a")).await, Created, "though the one before has not run yet");
+}
+
+/// In the order in which they are given.
+pub async fn within_one_call_the_first_takes_a_key(bench: Bench<'_>) {
+    let all = vec![bench.unique("a"), bench.unique("b"), bench.unique("a"), bench.task(), bench.unique("b"), bench.unique("a")];
+    let ids: Vec<TaskId> = all.iter().map(|task| task.id).collect();
+    assert_eq!(bench.enqueue_all(all).await, [Created, Created, Exists(ids[0]), Created, Exists(ids[1]), Exists(ids[0])]);
+    let again = vec![bench.unique("a"), bench.unique("c"), bench.unique("c")];
+    let made = again[1].id;
+    assert_eq!(bench.enqueue_all(again).await, [Exists(ids[0]), Created, Exists(made)]);
+}
+
+/// Its id says what it is: so an enqueue may be repeated.
+pub async fn a_task_that_is_there_already_takes_no_key(bench: Bench<'_>) {
+    let first = bench.unique("a");
+    let id = first.id;
+    assert_eq!(bench.enqueue_all(vec![first.clone(), first.clone()]).await, [Created, Exists(id)]);
+    assert_eq!(bench.keep(NewTask { kind: "other".to_owned(), ..first.clone() }).await, Conflict);
+    assert_eq!(bench.keep(NewTask { kind: "other".to_owned(), ..bench.unique("a") }).await, Created, "it was not taken");
+    bench.store.cancel(&[id]).await.expect("cancel");
+    let second = bench.unique("a");
+    let next = second.id;
+    assert_eq!(bench.keep(first.clone()).await, Exists(id));
+    assert_eq!(bench.keep(second).await, Created);
+    assert_eq!(bench.keep(first).await, Exists(id), "though another has its key by now");
+    assert_eq!(bench.keep(bench.unique("a")).await, Exists(next));
+}
+
+/// As soon as it is gone.
+pub async fn what_is_not_kept_frees_its_key(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let new = || NewTask { retention: Retention::None, ..bench.unique("a") };
+    for _ in 0..2 {
+        let task = new();
+        let id = task.id;
+        assert_eq!(bench.keep(task).await, Created);
+        assert_eq!(bench.keep(new()).await, Exists(id));
+        let claimed = bench.claim(worker, ALL).await;
+        bench.settle(claimed[0].lease, Ending::Succeeded).await;
+    }
+}
+
+/// Nor is that an error of its parent.
+pub async fn a_child_is_not_made_twice(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let parents = [bench.enqueue(bench.task()).await, bench.enqueue(bench.task()).await];
+    let claimed = bench.claim(worker, ALL).await;
+    assert_eq!(claimed.len(), parents.len());
+    for claimed in claimed {
+        let children = vec![bench.unique("a"), bench.unique("a")];
+        let settled = bench
+            .settle_with(Settlement { children: children.into(), ..Settlement::new(claimed.lease, Ending::Succeeded) })
+            .await;
+        assert_eq!(settled, Settled::Done(Succeeded));
+    }
+    assert_eq!(bench.claim(worker, ALL).await.len(), 1);
+}
+
+/// So that a store does not fill with them; and none that somebody has.
+pub async fn keys_that_nobody_has_are_forgotten(bench: Bench<'_>) {
+    let all: Vec<NewTask> = (0..40).map(|n| bench.unique(&format!("{n}"))).collect();
+    let ids: Vec<TaskId> = all.iter().map(|task| task.id).collect();
+    assert_eq!(bench.enqueue_all(all).await, [Created; 40]);
+    let timed = with(bench.task(), key("t", Until::For(secs(3_600))));
+    let timed_id = timed.id;
+    assert_eq!(bench.keep(timed).await, Created);
+    let ended: Vec<TaskId> = ids.iter().copied().step_by(2).chain([timed_id]).collect();
+    bench.store.cancel(&ended).await.expect("cancel");
+    for _ in 0..3 {
+        bench.store.prune(ALL).await.expect("prune");
+    }
+    for (n, id) in ids.iter().enumerate() {
+        let outcome = bench.keep(bench.unique(&format!("{n}"))).await;
+        assert_eq!(outcome, if n % 2 == 0 { Created } else { Exists(*id) }, "{n}");
+    }
+    assert_eq!(bench.keep(with(bench.task(), key("t", Until::For(secs(3_600))))).await, Exists(timed_id));
+}
+
+/// Random enqueues and ends, and what was answered each time.
+pub async fn one_lives_at_a_time_whatever_happens(bench: Bench<'_>) {
+    let mut dice = Dice::new(11);
+    let worker = bench.worker().await;
+    let mut live: BTreeMap<String, TaskId> = BTreeMap::new();
+    let mut running = Vec::new();
+    for turn in 0..200 {
+        match dice.below(6) {
+            0..=2 => {
+                let name = format!("{}", dice.below(4));
+                let task = bench.unique(&name);
+                let id = task.id;
+                let expected = live.get(&name).map_or(Created, |holder| Exists(*holder));
+                assert_eq!(bench.keep(task).await, expected, "turn {turn}");
+                live.entry(name).or_insert(id);
+            }
+            3 => running.extend(bench.claim(worker, 1 + dice.below(2)).await),
+            4 if !running.is_empty() => {
+                let claimed: gristmill_core::Claimed = running.swap_remove(dice.below(running.len()));
+                let ending = match dice.below(3) {
+                    0 => Ending::Retry { delay: secs(1) },
+                    1 => Ending::Failed,
+                    _ => Ending::Succeeded,
+                };
+                if bench.settle(claimed.lease, ending).await != Settled::Done(Scheduled) {
+                    live.retain(|_, id| *id != claimed.lease.id);
+                }
+            }
+            5 if !live.is_empty() => {
+                let (name, id) = live.iter().nth(dice.below(live.len())).map(|(name, id)| (name.clone(), *id)).expect("one");
+                bench.store.cancel(&[id]).await.expect("cancel");
+                if bench.find(id).await.is_none_or(|task| task.state != Running) {
+                    live.remove(&name);
+                }
+            }
+            _ => {
+                bench.pass(secs(1));
+                bench.beat(worker).await;
+                bench.sweep().await;
+                bench.store.prune(ALL).await.expect("prune");
+            }
+        }
+    }
+}

@@ -1,0 +1,2 @@
+-- Index: the primary key.
+SELECT EXISTS (SELECT FROM {s}.touched)
