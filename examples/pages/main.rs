@@ -12,6 +12,7 @@ mod middleware;
 mod routing;
 mod schedules;
 mod tasks;
+mod unique;
 mod workflows;
 
 fn main() {}

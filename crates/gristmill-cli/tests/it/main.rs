@@ -32,6 +32,7 @@ mod server;
 mod server_faults;
 mod storm;
 mod tasks;
+mod unique;
 mod versions;
 mod visible;
 mod worker;

@@ -53,6 +53,9 @@ pub struct TaskJson {
     pub tags: Vec<String>,
     /// Context that travels with it.
     pub headers: BTreeMap<String, String>,
+    /// Its [unique key](crate::unique), if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unique: Option<String>,
     /// Every attempt, oldest first. Left out of lists, which do not read the history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<Vec<AttemptJson>>,
@@ -129,6 +132,7 @@ impl TaskJson {
             step: task.meta.member.map(|member| member.step),
             tags: task.meta.tags,
             headers: task.meta.headers,
+            unique: task.meta.unique.map(|unique| unique.key),
             attempts: None,
         }
     }

@@ -40,6 +40,7 @@ mod servers;
 mod shared;
 mod thin;
 mod tls;
+mod unique;
 mod waits;
 mod wakes;
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]

@@ -48,6 +48,7 @@ macro_rules! checks {
     ($driver:ty) => {
         crate::within::checks! { $driver:
             tasks_live_and_die_with_the_callers_transaction
+            a_key_of_its_own_lives_and_dies_with_the_callers_transaction
             a_savepoint_that_is_rolled_back_takes_its_own_tasks_only
             a_waiting_worker_finds_it_after_the_commit_and_not_before
             a_new_name_holds_up_nobody_else
@@ -165,6 +166,26 @@ pub(crate) async fn tasks_live_and_die_with_the_callers_transaction<D: Driver>()
     assert_eq!(f.state(&dropped).await, None);
     let exists = Exists(kept.id);
     assert_eq!(f.store.enqueue(vec![kept, dropped]).await.unwrap(), [exists, Created], "the store sees the same task");
+}
+
+pub(crate) async fn a_key_of_its_own_lives_and_dies_with_the_callers_transaction<D: Driver>() {
+    let mut f = Fixture::<D>::new().await;
+    let of_key = |f: &Fixture<D>| crate::unique::keyed(&f.env, "a");
+    let (dropped, kept, plain) = (of_key(&f), of_key(&f), f.task());
+    f.run("BEGIN").await;
+    assert_eq!(
+        f.insert(&[&dropped, &plain, &of_key(&f), &dropped]).await,
+        [Created, Created, Exists(dropped.id), Exists(dropped.id)]
+    );
+    assert_eq!(f.insert(&[&of_key(&f)]).await, [Exists(dropped.id)]);
+    f.run("ROLLBACK").await;
+    f.run("BEGIN").await;
+    assert_eq!(f.insert(&[&kept, &plain]).await, [Created, Created]);
+    f.run("COMMIT").await;
+    assert_eq!(f.store.enqueue(vec![of_key(&f)]).await.unwrap(), [Exists(kept.id)]);
+    f.run("BEGIN").await;
+    assert_eq!(f.insert(&[&plain, &of_key(&f)]).await, [Exists(plain.id), Exists(kept.id)]);
+    f.run("COMMIT").await;
 }
 
 pub(crate) async fn a_savepoint_that_is_rolled_back_takes_its_own_tasks_only<D: Driver>() {

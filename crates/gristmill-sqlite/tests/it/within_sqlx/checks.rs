@@ -2,10 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gristmill_core::durable::Sent;
+use gristmill_core::unique::{OnConflict, UniqueKey, Until};
 use gristmill_core::workflow::{Needs, Role, Started, StepDraft, WorkflowState, Workflows};
 use gristmill_core::{
     Edit, EnqueueOutcome, Hold, NewSchedule, NewTask, Overrides, Retention, ScheduleEdit, ScheduleWithin, Schedules, SendWithin,
-    Source, StartWithin, State, Store, StoreErrorKind, Wake, Within,
+    Source, StartWithin, State, Store, StoreErrorKind, TaskMeta, Wake, Within,
 };
 
 use super::sqlx::{Connection, SqliteConnection};
@@ -41,6 +42,28 @@ async fn tasks_live_and_die_with_the_callers_transaction() {
     assert_eq!(Within::insert(&mut *tx, &*fixture.store, vec![dropped.clone()]).await.unwrap(), [Created]);
     tx.rollback().await.unwrap();
     assert_eq!(fixture.state(&dropped).await, None);
+}
+
+#[tokio::test]
+async fn a_key_of_its_own_lives_and_dies_with_the_callers_transaction() {
+    let fixture = Fixture::new();
+    let mut conn = SqliteConnection::connect(&format!("sqlite:{}", fixture.store.path().display())).await.unwrap();
+    let keyed = || {
+        let unique = UniqueKey { key: "a".to_owned(), until: Until::Ended, on_conflict: OnConflict::Existing };
+        let meta = Some(Box::new(TaskMeta { unique: Some(unique), ..TaskMeta::default() }));
+        NewTask { meta, ..fixture.task("mail") }
+    };
+    use EnqueueOutcome::{Created, Exists};
+    let (dropped, kept) = (keyed(), keyed());
+    let mut tx = conn.begin().await.unwrap();
+    let outcomes = Within::insert(&mut tx, &*fixture.store, vec![dropped.clone(), keyed(), dropped.clone()]).await.unwrap();
+    assert_eq!(outcomes, [Created, Exists(dropped.id), Exists(dropped.id)]);
+    tx.rollback().await.unwrap();
+    let mut tx = conn.begin().await.unwrap();
+    assert_eq!(Within::insert(&mut tx, &*fixture.store, vec![kept.clone()]).await.unwrap(), [Created]);
+    tx.commit().await.unwrap();
+    assert_eq!(fixture.store.enqueue(vec![keyed()]).await.unwrap(), [Exists(kept.id)]);
+    assert_eq!(Within::insert(&mut conn, &*fixture.store, vec![keyed()]).await.unwrap(), [Exists(kept.id)]);
 }
 
 /// One plan, which both drivers run.

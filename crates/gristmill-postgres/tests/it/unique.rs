@@ -1,0 +1,211 @@
+//! One task a key, on a server: callers at once, open transactions, and tasks from SQL.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use gristmill_core::concurrency::Concurrency;
+use gristmill_core::unique::{OnConflict, Unique, UniqueKey, Until};
+use gristmill_core::{
+    EnqueueOutcome, Env, KindSpec, NewTask, Overrides, Policy, Source as _, State, Store as _, TaskId, TaskMeta,
+};
+use gristmill_postgres::PostgresStore;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
+
+use crate::common::{Schema, client, task};
+use crate::workflows::{House, within};
+
+use EnqueueOutcome::{Created, Exists};
+
+pub(crate) fn keyed(env: &Env, key: &str) -> NewTask {
+    let unique = UniqueKey { key: key.to_owned(), until: Until::Ended, on_conflict: OnConflict::Existing };
+    let meta = Some(Box::new(TaskMeta { unique: Some(unique), ..TaskMeta::default() }));
+    NewTask { meta, ..task(env, "mail", Overrides::default()) }
+}
+
+/// The first may end in the middle of it, or roll back: there is one at a time, and all know which.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_at_once_make_one_task() {
+    let (schema, env) = (Schema::new(), Env::system());
+    let store = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
+    for round in 0..5 {
+        let mut callers = JoinSet::new();
+        for _ in 0..16 {
+            let (url, env) = (schema.url("&pool=1"), env.clone());
+            callers.spawn(async move {
+                let store = PostgresStore::connect(&url, env.clone()).await.unwrap();
+                let tasks: Vec<_> = (0..4).map(|n| keyed(&env, &format!("{round}:{}", n % 2))).collect();
+                let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+                let outcomes = store.enqueue(tasks).await.unwrap();
+                ids.into_iter()
+                    .zip(outcomes)
+                    .map(|(id, outcome)| match outcome {
+                        Created => (id, true),
+                        Exists(id) => (id, false),
+                        EnqueueOutcome::Conflict => panic!("its id is its own"),
+                    })
+                    .collect::<Vec<_>>()
+            });
+        }
+        let told: Vec<(TaskId, bool)> = callers.join_all().await.into_iter().flatten().collect();
+        let made: BTreeSet<TaskId> = told.iter().filter(|(_, is_made)| *is_made).map(|(id, _)| *id).collect();
+        let named: BTreeSet<TaskId> = told.iter().map(|(id, _)| *id).collect();
+        assert_eq!((made.len(), &named), (2, &made), "one of each key, and everybody was told of it");
+        // In the next round these keys are others'; and those of this one are free, whoever looks.
+        store.cancel(&made.into_iter().collect::<Vec<_>>()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_transaction_delays_only_callers_with_its_key() {
+    let house = House::new().await;
+    // The first use of the names of its queue and type.
+    within(house.store.enqueue(vec![keyed(&house.env, "first")])).await.unwrap();
+    let open = async |key: &str| {
+        let id = Uuid::now_v7();
+        let row = json!([{
+            "id": id, "queue": "default", "kind": "mail", "priority": 5, "max_attempts": 5, "max_crashes": 3, "ack": 0, "retention": -1, "delay": 0,
+            "args": "{}", "meta": json!({ "unique": { "key": key } }).to_string(),
+        }]);
+        (TaskId::from_uuid(id), house.open(&format!("SELECT insert_unique('{row}')")).await)
+    };
+    for ends in ["COMMIT", "ROLLBACK"] {
+        let (id, other) = open(ends).await;
+        assert_eq!(within(house.store.enqueue(vec![keyed(&house.env, &format!("not {ends}"))])).await.unwrap(), [Created]);
+        let (store, same) = (house.store.clone(), keyed(&house.env, ends));
+        let late = tokio::spawn(async move { store.enqueue(vec![same]).await });
+        // Whoever shares a statement with it goes on as well.
+        assert_eq!(within(house.store.enqueue(vec![task(&house.env, "mail", Overrides::default())])).await.unwrap(), [Created]);
+        other.batch_execute(ends).await.unwrap();
+        let expected = if ends == "COMMIT" { Exists(id) } else { Created };
+        assert_eq!(within(late).await.unwrap().unwrap(), [expected]);
+    }
+    // One that is there already is told at once, though somebody else asks for it in an open transaction.
+    let (_, other) = open("first").await;
+    assert!(matches!(within(house.store.enqueue(vec![keyed(&house.env, "first")])).await.unwrap()[..], [Exists(_)]));
+    other.batch_execute("ROLLBACK").await.unwrap();
+}
+
+async fn sql(client: &Client, schema: &Schema, name: &str, args: Value) -> Result<TaskId, tokio_postgres::Error> {
+    let sql = format!("SELECT {}.enqueue($1, $2::text::jsonb)", schema.0);
+    let row = client.query_one(&sql, &[&name, &args.to_string()]).await?;
+    Ok(TaskId::from_uuid(row.get::<_, Uuid>(0)))
+}
+
+/// What a type declares of keys holds from SQL as it does from a client.
+#[tokio::test(flavor = "multi_thread")]
+async fn sql_gives_a_task_the_keys_of_its_type() {
+    let (schema, env) = (Schema::new(), Env::system());
+    let store = PostgresStore::connect(&schema.url(""), env.clone()).await.unwrap();
+    let client = client().await;
+    let unique = |text: &str| Unique::by(text.parse().unwrap());
+    let policies = [
+        ("sync", Policy { unique: Some(unique("repo:{repo.id}")), ..Policy::default() }),
+        ("hour", Policy { unique: Some(unique("{{{n}}}").until(Until::For(Duration::from_secs(3600)))), ..Policy::default() }),
+        ("only", Policy { unique: Some(Unique::of_type().on_conflict(OnConflict::Reject)), ..Policy::default() }),
+        (
+            "after",
+            Policy {
+                unique: Some(unique("{n}").on_conflict(OnConflict::RunAfter)),
+                tags: vec!["t".to_owned()],
+                ..Policy::default()
+            },
+        ),
+        (
+            "limited",
+            Policy {
+                concurrency: vec![
+                    Concurrency::of("tenant:{tenant}".parse().unwrap(), 1),
+                    Concurrency { cost: serde_json::from_value(json!("{size}")).unwrap(), ..Concurrency::of_type(9) },
+                    Concurrency::sequence("{tenant}".parse().unwrap()),
+                ],
+                ..Policy::default()
+            },
+        ),
+    ];
+    let kinds: Vec<KindSpec> = policies
+        .into_iter()
+        .map(|(name, policy)| KindSpec { name: name.to_owned(), schema: json!({ "type": "object" }), fields: Vec::new(), policy })
+        .collect();
+    store.declare(&kinds).await.unwrap();
+    let enqueue = async |name: &str, args: Value| sql(&client, &schema, name, args).await;
+
+    // Both ways make the same of the same arguments.
+    for (name, args) in [
+        ("sync", json!({ "repo": { "id": 7 } })),
+        ("hour", json!({ "n": "ü" })),
+        ("after", json!({ "n": true })),
+        ("limited", json!({ "tenant": 18446744073709551615_u64, "size": 3 })),
+    ] {
+        let kind = kinds.iter().find(|kind| kind.name == name).unwrap();
+        let ours = NewTask::of(kind, args.to_string(), Overrides::default(), env.task_id(), &Default::default()).unwrap();
+        let theirs = store.get(enqueue(name, args.clone()).await.unwrap()).await.unwrap().unwrap();
+        let meta = ours.meta.as_deref().cloned().unwrap_or_default();
+        assert_eq!(
+            (&theirs.meta.needs, &theirs.meta.unique, &theirs.meta.tags),
+            (&meta.needs, &meta.unique, &meta.tags),
+            "{name}"
+        );
+        if meta.unique.is_some() {
+            assert_eq!(store.enqueue(vec![ours]).await.unwrap(), [Exists(theirs.id)], "{name}");
+        }
+        let state = store.get(theirs.id).await.unwrap().unwrap().state;
+        assert!(matches!(state, State::Ready | State::Waiting), "{name}: {state}");
+    }
+    let again = enqueue("sync", json!({ "repo": { "id": 7 } })).await.unwrap();
+    assert_eq!(enqueue("sync", json!({ "repo": { "id": "7" } })).await.unwrap(), again);
+    assert_ne!(enqueue("sync", json!({ "repo": { "id": 8 } })).await.unwrap(), again);
+
+    let first = enqueue("only", json!({})).await.unwrap();
+    let refused = enqueue("only", json!({})).await.unwrap_err();
+    let refused = refused.as_db_error().unwrap();
+    assert_eq!(*refused.code(), SqlState::UNIQUE_VIOLATION);
+    assert!(refused.message().contains(&first.to_string()), "{refused}");
+
+    let many = json!([
+        { "name": "sync", "args": { "repo": { "id": 9 } } },
+        { "name": "limited", "args": { "tenant": 1, "size": 1 } },
+        { "name": "sync", "args": { "repo": { "id": 9 } } },
+        { "name": "sync", "args": { "repo": { "id": 7 } } },
+    ]);
+    let rows = client.query(&format!("SELECT {}.enqueue_many($1::text::jsonb)", schema.0), &[&many.to_string()]).await.unwrap();
+    let ids: Vec<TaskId> = rows.iter().map(|row| TaskId::from_uuid(row.get(0))).collect();
+    assert!(ids[0] == ids[2] && ids[3] == again && ids[1] != ids[0], "{ids:?}");
+    assert_eq!(store.get(ids[1]).await.unwrap().unwrap().kind, "limited");
+
+    for (name, args, says) in [
+        ("sync", json!({ "repo": 7 }), "which the key \"repo:{repo.id}\" takes"),
+        ("sync", json!({ "repo": { "id": null } }), "null, a list or an object"),
+        ("sync", json!({ "repo": { "id": "x".repeat(251) } }), "longer than 255 bytes"),
+        ("sync", json!({ "repo": { "id": "\n" } }), "a control character"),
+        ("after", json!({ "n": "x".repeat(250) }), "too long with the task type's name"),
+        ("limited", json!({ "tenant": 1, "size": 0 }), "no whole number from 1"),
+        ("limited", json!({ "tenant": 1, "size": 10 }), "such a task could never start"),
+    ] {
+        let refused = enqueue(name, args.clone()).await.unwrap_err();
+        let refused = refused.as_db_error().unwrap();
+        assert_eq!(*refused.code(), SqlState::INVALID_PARAMETER_VALUE, "{args}");
+        assert!(refused.message().contains(says), "{args}: {refused}");
+    }
+}
+
+/// A process of before has no part in it, and what it leaves is nobody's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_task_is_gone_without_a_trace_is_free() {
+    let house = House::new().await;
+    let first = keyed(&house.env, "a");
+    let id = first.id;
+    assert_eq!(within(house.store.enqueue(vec![first])).await.unwrap(), [Created]);
+    house.run(&format!("DELETE FROM ready WHERE id = '{id}'", id = id.as_uuid())).await;
+    assert_eq!(within(house.store.enqueue(vec![keyed(&house.env, "a")])).await.unwrap(), [Exists(id)], "for all that is known");
+    house.run(&format!("DELETE FROM task WHERE id = '{id}'", id = id.as_uuid())).await;
+    assert_eq!(within(house.store.enqueue(vec![keyed(&house.env, "a")])).await.unwrap(), [Created]);
+    assert_eq!(house.count("unique_key").await, 1);
+    house.run("DELETE FROM ready").await;
+    house.run("DELETE FROM task").await;
+    house.store.prune(100).await.unwrap();
+    assert_eq!(house.count("unique_key").await, 0);
+}
