@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use gristmill::batch::Batch;
 use gristmill::client::{Enqueue, EnqueueError};
 use gristmill::core::limits;
-use gristmill::options::{Concurrency, Retention};
+use gristmill::options::{Concurrency, Retention, Unique};
 use gristmill::schemars::JsonSchema;
 use gristmill::{App, Client, Context, Task, task};
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
     drain(&client, bench).await?;
 
     let (mut bulks, mut drains, mut cpu, mut raws, mut batches) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut keyed = LIMITS.map(|_| Vec::new());
+    let (mut keyed, mut uniques) = (LIMITS.map(|_| Vec::new()), Vec::new());
     for _ in 0..bench.repeat {
         bulks.push(bulk(&client, bench).await?);
         let before = cpu_seconds();
@@ -45,6 +45,11 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
         if bench.batches {
             bulk_of(bench, |n| client.enqueue(Together { n }).retention(bench.retention), &client).await?;
             batches.push(bench.tasks as f64 / drain(&client, bench).await?.as_secs_f64());
+        }
+        if bench.limits {
+            let rule = Unique::by("{n}".parse().map_err(EnqueueError::Invalid)?);
+            uniques.push(bulk_of(bench, |n| task(&client, n, bench).unique(rule.clone()), &client).await?);
+            drain(&client, bench).await?;
         }
         for (drains, (keys, limit)) in keyed.iter_mut().zip(LIMITS).filter(|_| bench.limits) {
             let rule = |n| -> Result<Concurrency> {
@@ -89,6 +94,7 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
             let name = |(keys, limit): (u64, u32)| format!("{keys} keys of {limit}");
             LIMITS.into_iter().map(name).zip(keyed.map(median)).collect()
         }),
+        enqueue_unique_bulk_per_s: bench.limits.then(|| median(uniques)),
         drain_batches_per_s: bench.batches.then(|| median(batches)),
         latency_p50_ms,
         latency_p99_ms,

@@ -93,6 +93,9 @@ struct Report {
     /// The same drain of tasks with a limit, by how many keys they are spread over.
     #[serde(skip_serializing_if = "Option::is_none")]
     drain_limited_per_s: Option<BTreeMap<String, f64>>,
+    /// The same enqueue in bulk with a unique key for each task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enqueue_unique_bulk_per_s: Option<f64>,
     /// Enqueue call to handler start, idle worker in this process.
     latency_p50_ms: f64,
     latency_p99_ms: f64,
