@@ -13,3 +13,9 @@ async fn index(document: u64) -> Result<()> {
     println!("index {document}");
     Ok(())
 }
+
+#[task(name = "notify", debounce(key = "notify:{user}", wait = "5s", max_wait = "1m"))]
+async fn notify(user: u64, text: String) -> Result<()> {
+    println!("{user}: {text}");
+    Ok(())
+}

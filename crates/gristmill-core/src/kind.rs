@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::concurrency::Concurrency;
-use crate::unique::{OnConflict, Unique};
+use crate::concurrency::{Concurrency, RULES_MAX};
+use crate::unique::{Debounce, OnConflict, Unique};
 use crate::{Backoff, Batching, limits, parse_duration};
 
 /// What a task type declares about itself: its name, its arguments, and what holds unless an enqueue says otherwise.
@@ -72,6 +72,9 @@ pub struct Policy {
     /// Whether an enqueue makes no task while another with its key is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unique: Option<Unique>,
+    /// Whether enqueues with one key are one task, with the arguments of the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub debounce: Option<Debounce>,
 }
 
 impl Default for Policy {
@@ -94,6 +97,7 @@ impl Default for Policy {
             quiet: false,
             concurrency: Vec::new(),
             unique: None,
+            debounce: None,
         }
     }
 }
@@ -110,8 +114,19 @@ impl Policy {
         self.backoff.check()?;
         Concurrency::check(&self.concurrency)?;
         self.unique.as_ref().map_or(Ok(()), Unique::check)?;
+        self.debounce.as_ref().map_or(Ok(()), Debounce::check)?;
+        if self.unique.is_some() && self.debounce.is_some() {
+            return Err(limits::InvalidInput::new(
+                "debounce",
+                "has one task a key by itself, and so has `unique`; take one of them",
+            ));
+        }
         self.batch.as_ref().map_or(Ok(()), Batching::check)?;
         let is_after = self.unique.as_ref().is_some_and(|unique| unique.on_conflict == OnConflict::RunAfter);
+        if is_after && self.concurrency.len() >= RULES_MAX {
+            let problem = format!("with `run_after` takes its turn as if by one rule more, and there are {RULES_MAX} already");
+            return Err(limits::InvalidInput::new("unique", problem));
+        }
         if self.batch.is_some() && (is_after || self.concurrency.iter().any(|rule| rule.until_ended)) {
             let problem = "gathers many tasks for one call, and a sequence lets one run after the other; take one of them";
             return Err(limits::InvalidInput::new("batch", problem));

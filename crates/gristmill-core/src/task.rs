@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::concurrency::{Concurrency, Need};
+use crate::concurrency::{Concurrency, Need, RULES_MAX};
 use crate::kind::{check_counts, check_labels, check_timeout};
-use crate::unique::{Unique, UniqueKey};
+use crate::unique::{Debounce, Unique, UniqueKey};
 use crate::{
     Ack, AttemptState, Backoff, Failure, Flags, Hold, InvalidInput, KindSpec, Limits, Policy, Retention, State, TaskId,
     Timestamp, WorkflowId, limits,
@@ -166,6 +166,8 @@ pub struct Overrides {
     pub sequence: Option<Vec<Concurrency>>,
     /// In the stead of [`Policy::unique`]; `Some(None)` is none, also where the task type has one.
     pub unique: Option<Option<Unique>>,
+    /// In the stead of [`Policy::debounce`], likewise.
+    pub debounce: Option<Option<Debounce>>,
 }
 
 impl NewTask {
@@ -237,7 +239,19 @@ impl NewTask {
             (expires, expires_at) = (Some(at.since(run_at)), None);
         }
         let unique = over.unique.unwrap_or_else(|| policy.unique.clone());
-        let (needs, unique) = keys(kind, &rules(policy, over.concurrency, over.sequence), unique, &args)?;
+        let debounce = over.debounce.unwrap_or_else(|| policy.debounce.clone());
+        let mut delay = over.delay.unwrap_or_default();
+        if let Some(debounce) = &debounce {
+            if unique.is_some() {
+                return Err(InvalidInput::new("debounce", "has one task a key by itself, and so has `unique`; take one of them"));
+            }
+            if over.delay.is_some() || over.run_at.is_some() || over.expires_at.is_some() {
+                let problem = "says when the task is due, so that nothing else does; leave out the delay, `at` and `expires_at`";
+                return Err(InvalidInput::new("debounce", problem));
+            }
+            delay = debounce.wait;
+        }
+        let (needs, unique) = keys(kind, &rules(policy, over.concurrency, over.sequence), unique, debounce, &args)?;
         let hold = Hold { limited: !needs.is_empty(), ..Hold::NONE };
         let mut tags = policy.tags.clone();
         tags.extend(over.tags);
@@ -262,7 +276,7 @@ impl NewTask {
             max_crashes: over.max_crashes.unwrap_or(policy.max_crashes),
             ack: over.ack.unwrap_or(policy.ack),
             retention: over.retention.unwrap_or(policy.retention),
-            delay: over.delay.unwrap_or_default(),
+            delay,
             run_at: over.run_at,
             expires,
             args,
@@ -303,10 +317,11 @@ fn keys(
     kind: &str,
     rules: &[Concurrency],
     unique: Option<Unique>,
+    debounce: Option<Debounce>,
     args: &str,
 ) -> Result<(Vec<Need>, Option<UniqueKey>), InvalidInput> {
     // Most have none, and nobody reads their arguments here.
-    if rules.is_empty() && unique.is_none() {
+    if rules.is_empty() && unique.is_none() && debounce.is_none() {
         return Ok((Vec::new(), None));
     }
     let args = serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are no JSON: {error}")))?;
@@ -314,8 +329,13 @@ fn keys(
     let unique = unique.map(|unique| unique.resolve(kind, &args)).transpose()?;
     let (unique, after) = unique.unzip();
     needs.extend(after.flatten());
+    if needs.len() > RULES_MAX {
+        let problem = format!("with `run_after` takes its turn as if by one rule more, and there are {RULES_MAX} already");
+        return Err(InvalidInput::new("unique", problem));
+    }
     needs.sort_by(|one, other| one.key.cmp(&other.key));
-    Ok((needs, unique))
+    let debounced = debounce.map(|debounce| debounce.resolve(&args)).transpose()?;
+    Ok((needs, unique.or(debounced)))
 }
 
 /// How far a running task has come, by its own account.

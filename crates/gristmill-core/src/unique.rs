@@ -12,9 +12,9 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::concurrency::{Need, SEQUENCE};
+use crate::concurrency::{AFTER, Need};
 use crate::limits::{DURATION_MAX, NAME_BYTES_MAX};
-use crate::{InvalidInput, Template, format_duration, parse_duration};
+use crate::{InvalidInput, Template, Timestamp, format_duration, parse_duration};
 
 /// How a task type's tasks are unique. Keys are apart for each task type.
 ///
@@ -77,6 +77,123 @@ pub struct UniqueKey {
     /// See [`Unique::on_conflict`]; stores do not look at it.
     #[serde(default, skip_serializing_if = "OnConflict::is_existing")]
     pub on_conflict: OnConflict,
+    /// If it is debounced, it has its key until it is due, whatever `until` says, and another enqueue with the key gives it that one's arguments and puts it off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounce: Option<Waits>,
+}
+
+/// How a debounced task waits, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waits {
+    /// From the last enqueue with its key on.
+    pub wait_ms: u64,
+    /// From the first on; `None` for as long as there is always another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_wait_ms: Option<u64>,
+}
+
+impl Waits {
+    /// When it is due, of a task that was made at `made_at`, if there is an enqueue `now`.
+    pub fn due(self, made_at: Timestamp, now: Timestamp) -> Timestamp {
+        let due = now.saturating_add(Duration::from_millis(self.wait_ms));
+        self.max_wait_ms.map_or(due, |most| due.min(made_at.saturating_add(Duration::from_millis(most))))
+    }
+}
+
+/// How a task type's tasks are debounced: of all enqueues with one key there is one task, with the arguments of the last. It is due once there was
+/// none for a time.
+///
+/// ```
+/// use gristmill_core::unique::Debounce;
+///
+/// let rule: Debounce = serde_json::from_str(r#"{"key": "notify:{user}", "wait": "5s", "max_wait": "1m"}"#)?;
+/// assert!(rule.check().is_ok());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Debounce {
+    /// Made of the arguments, at the enqueue. `None`: all tasks of the type have one key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Template>,
+    /// How long there has to be no other; at least a millisecond.
+    #[serde(with = "span")]
+    pub wait: Duration,
+    /// The longest that it is put off, from the first enqueue on; at least `wait`. `None`: as long as there is always another.
+    #[serde(default, with = "some_span", skip_serializing_if = "Option::is_none")]
+    pub max_wait: Option<Duration>,
+}
+
+impl Debounce {
+    /// Checks the times.
+    ///
+    /// # Errors
+    /// One that is out of range.
+    pub fn check(&self) -> Result<(), InvalidInput> {
+        let is_in_range = |time: Duration| time.as_millis() > 0 && time <= DURATION_MAX;
+        if !is_in_range(self.wait) || self.max_wait.is_some_and(|most| !is_in_range(most)) {
+            return Err(InvalidInput::new("debounce", "has times from 1ms to 100 years"));
+        }
+        if self.max_wait.is_some_and(|most| most < self.wait) {
+            return Err(InvalidInput::new(
+                "debounce",
+                "has a `max_wait` below its `wait`; it is the longest that `wait` may be begun anew",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The names of the arguments that its key takes, with the ways to their parts.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.key.iter().flat_map(Template::fields)
+    }
+
+    /// The key of a task with these arguments.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); a key that can't be made of these arguments.
+    pub fn resolve(&self, args: &Value) -> Result<UniqueKey, InvalidInput> {
+        self.check()?;
+        let key = self.key.as_ref().map(|key| key.fill(|name| args.get(name))).transpose()?.unwrap_or_default();
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let debounce = Some(Waits { wait_ms: ms(self.wait), max_wait_ms: self.max_wait.map(ms) });
+        Ok(UniqueKey { key, until: Until::Ended, on_conflict: OnConflict::Existing, debounce })
+    }
+}
+
+mod span {
+    use std::time::Duration;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::{format_duration, parse_duration};
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format_duration(*time))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        parse_duration(&text).map_err(D::Error::custom)
+    }
+}
+
+mod some_span {
+    use std::time::Duration;
+
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => super::span::serialize(time, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        super::span::deserialize(deserializer).map(Some)
+    }
 }
 
 impl OnConflict {
@@ -87,7 +204,6 @@ impl OnConflict {
 }
 
 impl Until {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
     fn is_ended(&self) -> bool {
         *self == Self::Ended
     }
@@ -227,9 +343,9 @@ impl Unique {
         self.check()?;
         let key = self.key.as_ref().map(|key| key.fill(|name| args.get(name))).transpose()?.unwrap_or_default();
         if self.on_conflict != OnConflict::RunAfter {
-            return Ok((UniqueKey { key, until: self.until, on_conflict: self.on_conflict }, None));
+            return Ok((UniqueKey { key, until: self.until, on_conflict: self.on_conflict, debounce: None }, None));
         }
-        let line = format!("{SEQUENCE}unique:{kind}:{key}");
+        let line = format!("{AFTER}{kind}:{key}");
         if line.len() > NAME_BYTES_MAX {
             let problem = format!(
                 "has {} bytes with the task type's name, as `run_after` needs it; at most {NAME_BYTES_MAX} are allowed",
@@ -239,7 +355,7 @@ impl Unique {
         }
         // Whoever waits stands for all who come until he begins; he begins when the one before has ended.
         let after = Need { key: line, limit: 1, cost: 1, until_ended: true };
-        Ok((UniqueKey { key, until: Until::Started, on_conflict: OnConflict::RunAfter }, Some(after)))
+        Ok((UniqueKey { key, until: Until::Started, on_conflict: OnConflict::RunAfter, debounce: None }, Some(after)))
     }
 }
 
@@ -280,12 +396,40 @@ mod tests {
 
     #[test]
     fn a_task_has_a_key_and_whoever_runs_after_another_waits_for_him() {
-        let key = |key: &str, until, on_conflict| UniqueKey { key: key.to_owned(), until, on_conflict };
+        let key = |key: &str, until, on_conflict| UniqueKey { key: key.to_owned(), until, on_conflict, debounce: None };
         assert_eq!(resolve(json!("s:{a}"), json!({ "a": 7 })), Ok((key("s:7", Until::Ended, OnConflict::Existing), None)));
         assert_eq!(resolve(json!({}), json!({})), Ok((key("", Until::Ended, OnConflict::Existing), None)));
         let (taken, after) = resolve(json!({ "key": "s:{a}", "on_conflict": "run_after" }), json!({ "a": 7 })).unwrap();
         assert_eq!(taken, key("s:7", Until::Started, OnConflict::RunAfter));
-        assert_eq!(after, Some(Need { key: "sequence:unique:mail:s:7".to_owned(), limit: 1, cost: 1, until_ended: true }));
+        assert_eq!(after, Some(Need { key: "after:mail:s:7".to_owned(), limit: 1, cost: 1, until_ended: true }));
+    }
+
+    #[test]
+    fn a_debounced_task_waits_for_the_last_enqueue_but_not_for_ever() {
+        let read = |rule: Value| serde_json::from_value::<Debounce>(rule).map_err(|error| error.to_string());
+        let written = json!({ "key": "u:{user}", "wait": "5s", "max_wait": "1m" });
+        let rule = read(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&rule).unwrap(), written);
+        let key = rule.resolve(&json!({ "user": 7 })).unwrap();
+        let waits = Waits { wait_ms: 5_000, max_wait_ms: Some(60_000) };
+        assert_eq!((key.key.as_str(), key.debounce), ("u:7", Some(waits)));
+        let at = |secs: i64| Timestamp::from_millis(secs * 1000);
+        assert_eq!(waits.due(at(0), at(0)), at(5));
+        assert_eq!(waits.due(at(0), at(50)), at(55));
+        assert_eq!(waits.due(at(0), at(58)), at(60));
+        assert_eq!(Waits { max_wait_ms: None, ..waits }.due(at(0), at(58)), at(63));
+        for (rule, says) in [
+            (json!({ "wait": "0s" }), "from 1ms"),
+            (json!({ "wait": "5s", "max_wait": "1s" }), "below its `wait`"),
+            (json!({ "key": "a" }), "missing field `wait`"),
+            (json!({ "wait": "soon" }), "soon"),
+            (json!({ "wait": "5s", "kee": 1 }), "kee"),
+            (json!({ "wait": "5s", "key": "{nobody}" }), "takes `nobody`"),
+        ] {
+            let error =
+                read(rule.clone()).and_then(|rule| rule.resolve(&json!({})).map_err(|error| error.to_string())).unwrap_err();
+            assert!(error.contains(says), "{rule}: {error}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(crate) struct Options {
 }
 
 /// Every option, with an example that an error can show.
-const OPTIONS: [(&str, &str); 24] = [
+const OPTIONS: [(&str, &str); 25] = [
     ("name", "name = \"mail.send\""),
     ("queue", "queue = \"mail\""),
     ("priority", "priority = 5"),
@@ -48,6 +48,7 @@ const OPTIONS: [(&str, &str); 24] = [
     ("concurrency", "concurrency = limit(4, key = \"{tenant}\")"),
     ("sequence", "sequence = \"account:{account}\""),
     ("unique", "unique = \"sync:{repo}\""),
+    ("debounce", "debounce(key = \"notify:{user}\", wait = \"5s\")"),
     ("crate", "crate = gristmill"),
     ("state", "state = Mailer"),
     ("output", "output = Receipt"),
@@ -115,6 +116,13 @@ impl Options {
                     let value = match value {
                         Value::Named(named) => value::unique_of(&krate, &key, named)?,
                         value => value::unique(&krate, &key, expression(&key, value)?)?,
+                    };
+                    policy.push((key, quote!(::core::option::Option::Some(#value))));
+                }
+                ("debounce", value) => {
+                    let value = match value {
+                        Value::Named(named) => value::debounce(&krate, &key, named)?,
+                        value => expression(&key, value)?.to_token_stream(),
                     };
                     policy.push((key, quote!(::core::option::Option::Some(#value))));
                 }
@@ -199,7 +207,7 @@ impl Parse for Given {
             return Err(Error::new(name.span(), format!("options are named: write `name = {:?}`", name.value())));
         }
         let key = input.call(Ident::parse_any)?;
-        let value = if (key == "batch" || key == "unique") && input.peek(Paren) {
+        let value = if ["batch", "unique", "debounce"].iter().any(|named| key == named) && input.peek(Paren) {
             let content;
             parenthesized!(content in input);
             let named = Punctuated::<Named, Token![,]>::parse_terminated(&content)?;

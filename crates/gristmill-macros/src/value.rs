@@ -296,6 +296,35 @@ pub(crate) fn unique_of(krate: &Path, key: &Ident, named: &[(Ident, Expr)]) -> R
     Ok(rule)
 }
 
+const DEBOUNCE: &str =
+    "is `debounce(key = \"notify:{user}\", wait = \"5s\", max_wait = \"1m\")`, of which `wait` has to be there";
+
+/// One task of many enqueues.
+pub(crate) fn debounce(krate: &Path, key: &Ident, named: &[(Ident, Expr)]) -> Result<TokenStream> {
+    let none = || quote!(::core::option::Option::None);
+    let (mut of, mut wait, mut max_wait) = (None, None, None);
+    for (name, value) in named {
+        let (slot, value) = match name.to_string().as_str() {
+            "key" => {
+                let template = template(krate, key, value)?;
+                (&mut of, quote!(::core::option::Option::Some(#template)))
+            }
+            "wait" => (&mut wait, duration(key, value)?),
+            "max_wait" => {
+                let most = duration(key, value)?;
+                (&mut max_wait, quote!(::core::option::Option::Some(#most)))
+            }
+            _ => return wrong(name, key, DEBOUNCE),
+        };
+        if slot.replace(value).is_some() {
+            return Err(Error::new(name.span(), format!("`{name}` is given twice; keep one")));
+        }
+    }
+    let Some(wait) = wait else { return wrong(key, key, DEBOUNCE) };
+    let (of, max_wait) = (of.unwrap_or_else(none), max_wait.unwrap_or_else(none));
+    Ok(quote!(#krate::options::Debounce { key: #of, wait: #wait, max_wait: #max_wait }))
+}
+
 /// A number, or a text with an argument in braces.
 fn quantity(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
     match literal(value) {

@@ -14,7 +14,7 @@ const KEPT_MS_MAX: i64 = 3_153_600_000_000;
 /// Puts the text of the doors into a statement.
 pub(crate) fn fill(text: &str) -> String {
     type Part = (&'static str, fn() -> String);
-    let parts: [Part; 24] = [
+    let parts: [Part; 25] = [
         ("{placed}", placed),
         ("{placed_new}", placed_new),
         ("{placed_free}", placed_free),
@@ -25,6 +25,7 @@ pub(crate) fn fill(text: &str) -> String {
         ("{take_one}", take_one),
         ("{standing}", standing),
         ("{unclaimed}", unclaimed),
+        ("{hold_unclaimed}", hold_unclaimed),
         ("{ids_of_day}", ids_of_day),
         ("{keep}", keep),
         ("{keep_one}", keep_one),
@@ -188,6 +189,18 @@ fn unclaimed() -> String {
         |place: Place, spot: &str| format!("EXISTS (SELECT FROM {{s}}.{} p WHERE {spot} AND p.claim_no = 0)", table(place));
     let looks: Vec<_> = Place::ALL.iter().flat_map(|place| spots(*place).iter().map(|spot| look(*place, spot))).collect();
     looks.join("\nOR ")
+}
+
+/// `{hold_unclaimed}`: for plpgsql, returns true with the row locked by which the task in the variable `t` waits somewhere, if it was never claimed.
+fn hold_unclaimed() -> String {
+    let look = |place: Place, spot: &str| {
+        format!(
+            "PERFORM FROM {{s}}.{} p WHERE {spot} AND p.claim_no = 0 FOR SHARE;\nIF FOUND THEN RETURN true; END IF;",
+            table(place)
+        )
+    };
+    let looks: Vec<_> = Place::ALL.iter().flat_map(|place| spots(*place).iter().map(|spot| look(*place, spot))).collect();
+    looks.join("\n")
 }
 
 /// `{ids_of_day}`: the ids of all tasks of a day that wait anywhere, up to a number of each sort, for plpgsql with the variables `low`,

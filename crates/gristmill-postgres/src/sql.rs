@@ -249,7 +249,7 @@ queries! {
     StepSpecs "step_specs" [UUID_ARRAY];
     StepTolerate "step_tolerate" [UUID, INT4, INT8];
     StepWaiting "step_waiting" [UUID_ARRAY, INT4_ARRAY];
-    TakeKeys "take_keys" [TEXT, INT8];
+    TakeKeys "take_keys" [TEXT, INT8, UUID_ARRAY];
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
     TaskDue "task_due" [UUID_ARRAY, INT8];

@@ -14,6 +14,8 @@ pub(crate) struct Plan<'a> {
     row: NewRow<'a>,
     member: Option<&'a Membership>,
     unique: Option<&'a UniqueKey>,
+    /// Who has its key.
+    holder: TaskId,
     now: i64,
     place: Place,
     queue: i64,
@@ -32,6 +34,7 @@ enum Stage {
     Queue(Naming),
     Kind(Naming),
     Holder,
+    Debounce(Statement),
     Body,
     Same,
     Label,
@@ -47,7 +50,21 @@ impl<'a> Plan<'a> {
         let labels = task.meta.as_deref().map(labels_of).unwrap_or_default();
         let (labels_later, label) = (false, String::new());
         let (member, unique) = (task.membership(), task.unique());
-        Self { row, member, unique, now: now.as_millis(), place, queue: 0, kind: 0, key: 0, labels, labels_later, label, stage }
+        Self {
+            row,
+            member,
+            unique,
+            holder: task.id,
+            now: now.as_millis(),
+            place,
+            queue: 0,
+            kind: 0,
+            key: 0,
+            labels,
+            labels_later,
+            label,
+            stage,
+        }
     }
 
     /// How many labels the task gets.
@@ -91,11 +108,26 @@ impl<'a> Plan<'a> {
                     }
                 },
                 Stage::Holder => {
-                    if let Some(holder) = answer.named.as_ref().and_then(|id| TaskId::from_slice(id)) {
+                    let Some(holder) = answer.named.as_ref().and_then(|id| TaskId::from_slice(id)) else {
+                        self.stage = Stage::Body;
+                        return Next::Run(self.body());
+                    };
+                    if self.unique.is_none_or(|unique| unique.debounce.is_none()) {
                         return Next::Done(EnqueueOutcome::Exists(holder));
                     }
-                    self.stage = Stage::Body;
-                    return Next::Run(self.body());
+                    // In this order, as the first two go by what the last one changes.
+                    self.holder = holder;
+                    self.stage = Stage::Debounce(Statement::DebounceExpiry);
+                    return Next::Run(self.debounce(Statement::DebounceExpiry));
+                }
+                Stage::Debounce(done) => {
+                    let next = match done {
+                        Statement::DebounceExpiry => Statement::DebounceScheduled,
+                        Statement::DebounceScheduled => Statement::DebounceTask,
+                        _ => return Next::Done(EnqueueOutcome::Exists(self.holder)),
+                    };
+                    self.stage = Stage::Debounce(next);
+                    return Next::Run(self.debounce(next));
                 }
                 Stage::Body if answer.changed == 0 => {
                     self.stage = Stage::Same;
@@ -162,11 +194,25 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Puts off the task that has the key.
+    fn debounce(&self, statement: Statement) -> Step<'_> {
+        let waits = self.unique.and_then(|unique| unique.debounce);
+        let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let due = self.now.saturating_add(waits.map_or(0, |waits| ms(waits.wait_ms)));
+        let most = waits.and_then(|waits| waits.max_wait_ms).map(ms);
+        let values = [Value::Blob(self.holder.as_bytes()), Value::Int(due), most.into()];
+        let step = Step::new(statement, values);
+        if statement == Statement::DebounceTask { step.and(statement, [Value::Text(self.row.args)]) } else { step }
+    }
+
     fn take<'s>(&'s self, unique: &'s UniqueKey) -> Step<'s> {
         let over_at = unique.until.period().map(|period| self.now.saturating_add(ms(period)));
-        let until_started = i64::from(unique.until == Until::Started);
+        let lasts = match (unique.debounce, unique.until) {
+            (Some(_), _) => 2,
+            (None, until) => i64::from(until == Until::Started),
+        };
         let id = Value::Blob(self.row.id.as_bytes());
-        let values = [Value::Int(self.kind), Value::Text(&unique.key), id, over_at.into(), Value::Int(until_started)];
+        let values = [Value::Int(self.kind), Value::Text(&unique.key), id, over_at.into(), Value::Int(lasts)];
         Step::new(Statement::UniqueTake, values)
     }
 

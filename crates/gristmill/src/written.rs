@@ -14,7 +14,7 @@ use crate::core::{Overrides, parse_duration};
 use crate::near::did_you_mean;
 
 /// The names of the options that [`read_option`] knows.
-pub const OPTIONS: [&str; 19] = [
+pub const OPTIONS: [&str; 20] = [
     "id",
     "queue",
     "priority",
@@ -34,6 +34,7 @@ pub const OPTIONS: [&str; 19] = [
     "concurrency",
     "sequence",
     "unique",
+    "debounce",
 ];
 
 /// The entries of an object in their order, with their values as they are written. A key that is there twice is here twice.
@@ -121,6 +122,8 @@ pub fn read_option(over: &mut Overrides, name: &str, value: &RawValue) -> Result
         "sequence" => over.sequence = Some(vec![Concurrency::sequence(read(value)?)]),
         "unique" if value.get() == "false" => over.unique = Some(None),
         "unique" => over.unique = Some(Some(read(value)?)),
+        "debounce" if value.get() == "false" => over.debounce = Some(None),
+        "debounce" => over.debounce = Some(Some(read(value)?)),
         _ => return Ok(false),
     }
     Ok(true)
@@ -198,6 +201,7 @@ mod tests {
             "ack" => "\"early\"",
             "tags" => "[\"t\"]",
             "headers" => "{\"k\": \"v\"}",
+            "debounce" => "{\"wait\": \"5s\"}",
             _ => "\"x\"",
         };
         for name in OPTIONS {

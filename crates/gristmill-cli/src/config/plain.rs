@@ -107,6 +107,8 @@ fn example(path: &[String]) -> Option<&'static str> {
         "quiet" => "quiet = true",
         "concurrency" => "concurrency = { key = \"tenant:{tenant}\", limit = 4 }",
         "sequence" => "sequence = \"account:{account}\"",
+        "debounce" => "debounce = { key = \"notify:{user}\", wait = \"5s\", max_wait = \"1m\" }",
+        "max_wait" => "max_wait = \"1m\"",
         "unique" => "unique = { key = \"sync:{repo}\", until = \"ended\" }",
         "name" => "name = \"nightly\"",
         "task" => "task = \"report.build\"",

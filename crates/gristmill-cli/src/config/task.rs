@@ -7,7 +7,9 @@ use gristmill::app::{Handler, HandlerFuture};
 use gristmill::batch::{Batch, BatchHandler, BatchHandlerFuture};
 use gristmill::core::concurrency::Rules;
 use gristmill::core::limits::{self, ARGS_BYTES_CEILING};
-use gristmill::options::{Ack, Backoff, Batching, Concurrency, KindSpec, Limits, Oversize, Policy, Retention, Template, Unique};
+use gristmill::options::{
+    Ack, Backoff, Batching, Concurrency, Debounce, KindSpec, Limits, Oversize, Policy, Retention, Template, Unique,
+};
 use gristmill::written::attempts_of;
 use gristmill::{App, Context};
 use reqwest::Url;
@@ -57,6 +59,7 @@ pub(super) struct TaskEntry {
     concurrency: Option<Rules>,
     sequence: Option<Template>,
     unique: Option<Unique>,
+    debounce: Option<Debounce>,
 }
 
 /// `batch = { size = 1000, wait = "200ms" }`. Each of them may be what could not be read.
@@ -226,6 +229,7 @@ impl TaskEntry {
             (None, attempts) => attempts,
         };
         // What is said here takes the place of what the code says, of limits and of sequences by themselves.
+        let says_unique = self.unique.is_some();
         let (sequences, limits): (Vec<_>, Vec<_>) = default.concurrency.into_iter().partition(|rule| rule.until_ended);
         let mut concurrency = self.concurrency.take().map_or(limits, |rules| rules.0);
         concurrency.extend(self.sequence.take().map_or(sequences, |key| vec![Concurrency::sequence(key)]));
@@ -248,7 +252,9 @@ impl TaskEntry {
             tags: self.tags.take().unwrap_or(default.tags),
             quiet: self.quiet.unwrap_or(default.quiet),
             concurrency,
-            unique: self.unique.take().or(default.unique),
+            // What is said here of one of them takes the place of either.
+            unique: self.unique.take().or(default.unique.filter(|_| self.debounce.is_none())),
+            debounce: self.debounce.take().or(default.debounce.filter(|_| !says_unique)),
         })
     }
 }

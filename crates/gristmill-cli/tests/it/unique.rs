@@ -24,6 +24,10 @@ unique = { key = "{repo}", on_conflict = "run_after" }
 [tasks.hourly]
 command = ["cat"]
 unique = { until = "1h" }
+
+[tasks.notify]
+command = ["cat"]
+debounce = { key = "{user}", wait = "1h", max_wait = "2h" }
 "#;
 
 /// Goes on once it may.
@@ -56,6 +60,13 @@ fn answered(sandbox: &Sandbox) {
     let hourly = sandbox.enqueue("hourly", "{}");
     sandbox.ok(&["tasks", "cancel", &hourly]);
     assert_eq!(sandbox.enqueue("hourly", "{}"), hourly, "though it has ended");
+
+    let late = sandbox.enqueue("notify", r#"{"user":1,"text":"one"}"#);
+    assert_eq!(sandbox.enqueue("notify", r#"{"user":1,"text":"two"}"#), late);
+    let task = sandbox.json(&["tasks", "show", &late]);
+    assert_eq!((&task["state"], &task["args"]["text"], &task["unique"]), (&json!("scheduled"), &json!("two"), &json!("1")));
+    let refused = sandbox.run(&["enqueue", "notify", "--args", r#"{"user":1}"#, "--in", "5s"]);
+    assert!(refused.code == Some(2) && refused.stderr.contains("says when the task is due"), "{refused:?}");
 
     let lines = [
         json!({ "task": "sync", "args": { "repo": 1 } }),
@@ -149,6 +160,9 @@ fn a_mistake_in_a_unique_key_is_told_with_its_place() {
         ("unique = { key = \"a\", on_conflict = \"explode\" }", "explode"),
         ("unique = { key = \"a\", until = \"1h\", on_conflict = \"run_after\" }", "leave `until` out"),
         ("unique = { kee = \"a\" }", "kee"),
+        ("debounce = { key = \"a\" }", "wait"),
+        ("debounce = { wait = \"5s\", max_wait = \"1s\" }", "below its `wait`"),
+        ("debounce = { wait = \"5s\" }\nunique = \"a\"", "take one of them"),
         (
             "batch = { size = 10, wait = \"1s\" }\nunique = { key = \"a\", on_conflict = \"run_after\" }",
             "lets one run after the other",

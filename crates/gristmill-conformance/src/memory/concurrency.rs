@@ -115,9 +115,11 @@ impl Tables {
     pub(super) fn admit_waiting(&mut self) {
         let mut looked = std::mem::take(&mut self.limited.touched);
         while !looked.is_empty() {
-            let slots = self.slots(&looked);
-            let excess: Vec<(String, Excess)> = looked.iter().filter_map(|key| Some((key.clone(), slots.excess(key)?))).collect();
-            excess.into_iter().for_each(|(key, excess)| self.withdraw(&key, excess));
+            for key in &looked {
+                if let Some(excess) = self.slots(&looked).excess(key) {
+                    self.withdraw(key, excess);
+                }
+            }
             // Those who wait again have given back what they had of other keys, too.
             looked.append(&mut self.limited.touched);
             let mut slots = self.slots(&looked);

@@ -25,6 +25,7 @@ impl Tables {
             return if same { EnqueueOutcome::Exists(new.id) } else { EnqueueOutcome::Conflict };
         }
         if let Some(holder) = self.holder(&new, now) {
+            self.debounce(holder, new, now);
             return EnqueueOutcome::Exists(holder);
         }
         let task = new.id;
@@ -57,6 +58,9 @@ impl Tables {
         let held = self.unique.get(&key)?;
         let has_it = match held.over_at {
             Some(over_at) => over_at > now,
+            None if new.unique()?.debounce.is_some() => {
+                self.by_id(held.task).is_some_and(|(_, task)| matches!(task.place, Place::Scheduled(_)) && task.claim_no == 0)
+            }
             None => self.by_id(held.task).is_some_and(|(_, task)| match task.place {
                 Place::Ended(_) => false,
                 Place::Running(_) => held.until != Until::Started,
@@ -64,6 +68,18 @@ impl Tables {
             }),
         };
         has_it.then_some(held.task)
+    }
+
+    /// A debounced task that waits gets the arguments of the last enqueue with its key, and waits from then on.
+    fn debounce(&mut self, holder: TaskId, new: NewTask, now: Timestamp) {
+        let Some(waits) = new.unique().and_then(|unique| unique.debounce) else { return };
+        let Some((seq, _)) = self.by_id(holder) else { return };
+        self.update(seq, |task| {
+            let due = waits.due(task.created_at, now);
+            task.expires_at = task.expires_at.map(|at| due.saturating_add(at.since(task.due)));
+            (task.due, task.place) = (due, Place::Scheduled(due));
+            task.new.args = new.args;
+        });
     }
 
     pub(super) fn declare(&mut self, kinds: &[KindSpec]) {

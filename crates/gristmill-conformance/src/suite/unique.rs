@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_core::unique::{OnConflict, UniqueKey, Until};
+use gristmill_core::unique::{OnConflict, UniqueKey, Until, Waits};
 use gristmill_core::{Ending, EnqueueOutcome, NewTask, Retention, RetryOutcome, Settled, Settlement, State, TaskId, TaskMeta};
 
 use super::bench::{ALL, Bench, secs};
@@ -21,12 +21,16 @@ list![
     a_task_that_is_there_already_takes_no_key,
     what_is_not_kept_frees_its_key,
     a_child_is_not_made_twice,
+    a_task_may_enqueue_itself_anew,
     keys_that_nobody_has_are_forgotten,
     one_lives_at_a_time_whatever_happens,
+    of_debounced_enqueues_the_last_one_counts,
+    a_debounced_task_is_put_off_so_long_and_no_longer,
+    once_it_is_due_a_debounced_task_is_left_alone,
 ];
 
 fn key(key: &str, until: Until) -> UniqueKey {
-    UniqueKey { key: key.to_owned(), until, on_conflict: OnConflict::Existing }
+    UniqueKey { key: key.to_owned(), until, on_conflict: OnConflict::Existing, debounce: None }
 }
 
 fn with(task: NewTask, unique: UniqueKey) -> NewTask {
@@ -208,6 +212,23 @@ pub async fn a_child_is_not_made_twice(bench: Bench<'_>) {
     assert_eq!(bench.claim(worker, ALL).await.len(), 1);
 }
 
+/// Its child is made as it ends, and so has its key; not if it fails.
+pub async fn a_task_may_enqueue_itself_anew(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    for retention in [Retention::default(), Retention::None] {
+        let new = || NewTask { retention, ..bench.unique("a") };
+        bench.enqueue(new()).await;
+        for _ in 0..2 {
+            let claimed = bench.claim_one(worker).await;
+            let settlement = Settlement { children: vec![new()].into(), ..Settlement::new(claimed.lease, Ending::Succeeded) };
+            assert_eq!(bench.settle_with(settlement).await, Settled::Done(Succeeded));
+        }
+        let claimed = bench.claim_one(worker).await;
+        assert!(matches!(bench.keep(new()).await, Exists(id) if id == claimed.lease.id), "it is the one that lives");
+        bench.settle(claimed.lease, Ending::Succeeded).await;
+    }
+}
+
 /// So that a store does not fill with them; and none that somebody has.
 pub async fn keys_that_nobody_has_are_forgotten(bench: Bench<'_>) {
     let all: Vec<NewTask> = (0..40).map(|n| bench.unique(&format!("{n}"))).collect();
@@ -226,6 +247,90 @@ pub async fn keys_that_nobody_has_are_forgotten(bench: Bench<'_>) {
         assert_eq!(outcome, if n % 2 == 0 { Created } else { Exists(*id) }, "{n}");
     }
     assert_eq!(bench.keep(with(bench.task(), key("t", Until::For(secs(3_600))))).await, Exists(timed_id));
+}
+
+fn debounced(bench: &Bench<'_>, n: u64, max_wait: Option<u64>) -> NewTask {
+    let waits = Waits { wait_ms: 5_000, max_wait_ms: max_wait.map(|secs| secs * 1_000) };
+    let unique = UniqueKey { debounce: Some(waits), ..key("d", Until::Ended) };
+    NewTask { delay: secs(5), args: format!("{{\"n\":{n}}}"), ..with(bench.task(), unique) }
+}
+
+/// There is one task, and it has its arguments.
+pub async fn of_debounced_enqueues_the_last_one_counts(bench: Bench<'_>) {
+    let first = debounced(&bench, 1, None);
+    let id = first.id;
+    assert_eq!(bench.keep(first).await, Created);
+    for n in 2..4 {
+        bench.pass(secs(4));
+        bench.sweep().await;
+        assert_eq!(bench.keep(debounced(&bench, n, None)).await, Exists(id));
+        let task = bench.find(id).await.expect("it waits");
+        assert_eq!(
+            (task.state, task.args.as_str(), task.run_at),
+            (Scheduled, &*format!("{{\"n\":{n}}}"), bench.env.now().saturating_add(secs(5)))
+        );
+    }
+    let several: Vec<NewTask> = (4..7).map(|n| debounced(&bench, n, None)).collect();
+    assert_eq!(bench.enqueue_all(several).await, [Exists(id); 3]);
+    let worker = bench.worker().await;
+    bench.pass(secs(5));
+    bench.sweep().await;
+    let claimed = bench.claim(worker, ALL).await;
+    assert_eq!(claimed.iter().map(|claimed| (claimed.lease.id, claimed.args.as_str())).collect::<Vec<_>>(), [(id, r#"{"n":6}"#)]);
+    // In one call all of them are new: one is made, with the arguments of the last.
+    let several: Vec<NewTask> = (7..10).map(|n| debounced(&bench, n, None)).collect();
+    let outcomes = bench.enqueue_all(several).await;
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Created).count(), 1, "{outcomes:?}");
+    bench.pass(secs(5));
+    bench.sweep().await;
+    let claimed = bench.claim(worker, ALL).await;
+    let [claimed] = &claimed[..] else { panic!("{} were made", claimed.len()) };
+    assert_eq!(claimed.args, r#"{"n":9}"#);
+    let told = |outcome: &EnqueueOutcome| *outcome == Created || *outcome == Exists(claimed.lease.id);
+    assert!(outcomes.iter().all(told), "{outcomes:?}");
+}
+
+/// Its deadline goes along.
+pub async fn a_debounced_task_is_put_off_so_long_and_no_longer(bench: Bench<'_>) {
+    let new = |n| NewTask { expires: Some(secs(3)), ..debounced(&bench, n, Some(12)) };
+    let first = new(1);
+    let (id, made_at) = (first.id, bench.env.now());
+    assert_eq!(bench.keep(first).await, Created);
+    for n in 2..4 {
+        bench.pass(secs(4));
+        assert_eq!(bench.keep(new(n)).await, Exists(id));
+    }
+    let due = bench.find(id).await.expect("it waits").run_at;
+    assert_eq!(due, made_at.saturating_add(secs(12)), "and not a second later");
+    bench.pass(secs(4));
+    let worker = bench.worker().await;
+    bench.sweep().await;
+    assert_eq!(bench.find(id).await.map(|task| task.state), Some(Ready), "it would have expired after eight seconds");
+    bench.pass(secs(4));
+    bench.beat(worker).await;
+    bench.sweep().await;
+    assert_eq!(bench.find(id).await.map(|task| task.state), Some(Expired));
+}
+
+/// Whether it waits for a worker or runs, what comes now makes a new one.
+pub async fn once_it_is_due_a_debounced_task_is_left_alone(bench: Bench<'_>) {
+    let first = debounced(&bench, 1, None);
+    let id = first.id;
+    assert_eq!(bench.keep(first).await, Created);
+    bench.pass(secs(5));
+    bench.sweep().await;
+    let second = debounced(&bench, 2, None);
+    let next = second.id;
+    assert_eq!(bench.keep(second).await, Created);
+    assert_eq!(bench.keep(debounced(&bench, 3, None)).await, Exists(next));
+    let worker = bench.worker().await;
+    let claimed = bench.claim(worker, ALL).await;
+    assert_eq!((claimed[0].lease.id, claimed[0].args.as_str()), (id, r#"{"n":1}"#));
+    // Nor when it waits for its next attempt.
+    bench.settle(claimed[0].lease, Ending::Retry { delay: secs(60) }).await;
+    bench.store.cancel(&[next]).await.expect("cancel");
+    assert_eq!(bench.keep(debounced(&bench, 4, None)).await, Created);
+    assert_eq!(bench.find(id).await.map(|task| task.args), Some(r#"{"n":1}"#.to_owned()));
 }
 
 /// Random enqueues and ends, and what was answered each time.

@@ -112,7 +112,8 @@ impl Slots {
     /// ```
     pub fn admit(&mut self, line: &str, needs: &[Need], holds: impl Fn(&str) -> bool) -> Admitted {
         let takes: Vec<&Need> = needs.iter().filter(|need| !holds(&need.key)).collect();
-        if takes.iter().any(|need| !self.keys.contains_key(&need.key)) {
+        // Those too that it holds: they may have been closed meanwhile.
+        if needs.iter().any(|need| !self.keys.contains_key(&need.key)) {
             return Admitted::Unknown;
         }
         for need in &takes {
@@ -223,6 +224,9 @@ mod tests {
     fn a_closed_key_lets_not_even_those_start_who_hold_it() {
         let mut slots = slots(&[("a", 0, 1), ("b", 1, 0)]);
         assert_eq!(slots.admit("a", &[need("a", 1)], |_| true), Admitted::Full);
+        let mut other = Slots::default();
+        other.add("b".to_owned(), Some(1), 0);
+        assert_eq!(other.admit("b", &[need("a", 1), need("b", 1)], |key| key == "a"), Admitted::Unknown, "it may be closed");
         assert_eq!(slots.admit("b", &[need("a", 1), need("b", 1)], |key| key == "a"), Admitted::Elsewhere("a".to_owned()));
     }
 

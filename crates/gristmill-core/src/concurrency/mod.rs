@@ -21,6 +21,8 @@ use crate::{InvalidInput, Template};
 pub const RULES_MAX: usize = 8;
 /// What stands before the key of a sequence, so that no limit has it.
 pub const SEQUENCE: &str = "sequence:";
+/// What stands before a task type and a key, of tasks that run after one another by their [unique key](crate::unique::OnConflict::RunAfter).
+pub const AFTER: &str = "after:";
 /// What stands before the name of a task type, where that is the key of all of its tasks.
 pub const OF_TYPE: &str = "type:";
 
@@ -308,8 +310,10 @@ impl Concurrency {
 
 /// An argument may say anything, and is not to lift the limit of others.
 fn is_of_limits(key: &str) -> Result<(), InvalidInput> {
-    if key.starts_with(SEQUENCE) || key.starts_with(OF_TYPE) {
-        let problem = format!("begins with `{SEQUENCE}` or `{OF_TYPE}`, as those of sequences and of whole task types do");
+    if [SEQUENCE, AFTER, OF_TYPE].iter().any(|own| key.starts_with(own)) {
+        let problem = format!(
+            "begins with `{SEQUENCE}`, `{AFTER}` or `{OF_TYPE}`, as those of sequences, unique keys and whole task types do"
+        );
         return Err(InvalidInput::new("concurrency key", problem));
     }
     Ok(())
@@ -378,8 +382,8 @@ mod tests {
             (json!([{ "key": "k", "limit": "{less}" }]), "`{less}` is no whole number"),
             (json!([{ "key": "k", "limit": "{half}" }]), "`{half}` is no whole number"),
             (json!([{ "key": "k", "limit": "{text}" }]), "`{text}` is no whole number"),
-            (json!([{ "key": "{kind}x", "limit": 1 }]), "concurrency key: begins with `sequence:` or `type:`"),
-            (json!([{ "key": "{seq}", "limit": 1 }]), "concurrency key: begins with `sequence:` or `type:`"),
+            (json!([{ "key": "{kind}x", "limit": 1 }]), "concurrency key: begins with `sequence:`, `after:` or `type:`"),
+            (json!([{ "key": "{seq}", "limit": 1 }]), "concurrency key: begins with `sequence:`, `after:` or `type:`"),
             (json!([{ "key": "{nobody}", "limit": 1 }]), "takes `nobody`, which is not there"),
             (json!([{ "key": "{list}", "limit": 1 }]), "a list or an object"),
             (json!([{ "key": "{long}{text}", "limit": 1, "until_ended": true }]), "concurrency key: has 260 bytes"),

@@ -21,6 +21,15 @@ const TRIES: usize = 5;
 
 /// Writes new tasks; each answers for itself.
 pub(crate) async fn enqueue(s: &mut Session<'_>, tasks: &[&NewTask]) -> Result<Vec<EnqueueOutcome>, Fault> {
+    enqueue_after(s, tasks, &[]).await
+}
+
+/// The same in a transaction in which some other tasks end, so that these have no keys any more.
+pub(super) async fn enqueue_after(
+    s: &mut Session<'_>,
+    tasks: &[&NewTask],
+    ending: &[Uuid],
+) -> Result<Vec<EnqueueOutcome>, Fault> {
     check(tasks.iter().copied())?;
     let mut outcomes = vec![None; tasks.len()];
     for _ in 0..TRIES {
@@ -28,7 +37,7 @@ pub(crate) async fn enqueue(s: &mut Session<'_>, tasks: &[&NewTask]) -> Result<V
         if open.is_empty() {
             break;
         }
-        insert(s, tasks, &open, &mut outcomes).await?;
+        insert(s, tasks, &open, ending, &mut outcomes).await?;
     }
     outcomes.into_iter().map(|outcome| outcome.ok_or_else(vanishing)).collect()
 }
@@ -59,10 +68,12 @@ async fn insert(
     s: &mut Session<'_>,
     tasks: &[&NewTask],
     open: &[usize],
+    ending: &[Uuid],
     outcomes: &mut [Option<EnqueueOutcome>],
 ) -> Result<(), Fault> {
-    let open = take_keys(s, tasks, open, outcomes).await?;
+    // Before any key is taken, or new names would be made in its transaction, and others wait for them.
     know(s, open.iter().map(|n| tasks[*n])).await?;
+    let open = take_keys(s, tasks, open, ending, outcomes).await?;
     let mut first: HashMap<Uuid, (usize, Line)> = HashMap::with_capacity(open.len());
     let mut columns = Columns::default();
     for &n in &open {
@@ -112,6 +123,7 @@ async fn take_keys(
     s: &mut Session<'_>,
     tasks: &[&NewTask],
     open: &[usize],
+    ending: &[Uuid],
     outcomes: &mut [Option<EnqueueOutcome>],
 ) -> Result<Vec<usize>, Fault> {
     #[derive(Serialize)]
@@ -120,19 +132,37 @@ async fn take_keys(
         kind: &'a str,
         key: &'a str,
         period: Option<i64>,
-        until_started: bool,
+        lasts: u8,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        wait: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        max_wait: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        args: Option<&'a str>,
     }
     let of = |n: &usize| {
-        let UniqueKey { key, until, .. } = tasks[*n].unique()?;
-        let (period, until_started) = (until.period().map(ms), *until == Until::Started);
-        Some((*n, Asked { task: tasks[*n].id, kind: &tasks[*n].kind, key, period, until_started }))
+        let (task, UniqueKey { key, until, debounce, .. }) = (tasks[*n], tasks[*n].unique()?);
+        let lasts = if debounce.is_some() { 2 } else { u8::from(*until == Until::Started) };
+        Some((
+            *n,
+            Asked {
+                task: task.id,
+                kind: &task.kind,
+                key,
+                period: until.period().map(ms),
+                lasts,
+                wait: debounce.map(|waits| waits.wait_ms),
+                max_wait: debounce.and_then(|waits| waits.max_wait_ms),
+                args: debounce.map(|_| task.args.as_str()),
+            },
+        ))
     };
     let (asking, asked): (Vec<usize>, Vec<Asked<'_>>) = open.iter().filter_map(of).unzip();
     if asked.is_empty() {
         return Ok(open.to_vec());
     }
     let (asked, now) = (to_json(&asked), s.now);
-    let rows = s.begin_with(Q::TakeKeys, &[&asked, &now]).await?;
+    let rows = s.begin_with(Q::TakeKeys, &[&asked, &now, &ending]).await?;
     let holders: Vec<Option<Uuid>> = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
     for (n, holder) in asking.into_iter().zip(holders) {
         outcomes[n] = holder.map(|holder| EnqueueOutcome::Exists(TaskId::from_uuid(holder)));

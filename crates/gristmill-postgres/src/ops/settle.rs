@@ -8,7 +8,7 @@ use gristmill_core::{
 use uuid::Uuid;
 
 use super::ended::end_attempt;
-use super::enqueue::enqueue;
+use super::enqueue::enqueue_after;
 use super::storable;
 use super::taken::Taken;
 use super::writes::Writes;
@@ -218,7 +218,8 @@ async fn bear(s: &mut Session<'_>, settlements: &[Settlement], which: &[usize]) 
         // What was kept of a refused one's siblings has to go.
         s.begin().await?;
         s.savepoint().await?;
-        let outcomes = Box::pin(enqueue(s, &children)).await?;
+        let ending: Vec<Uuid> = which.iter().map(|n| settlements[*n].lease.id.as_uuid()).collect();
+        let outcomes = Box::pin(enqueue_after(s, &children, &ending)).await?;
         let before = refused.len();
         for ((n, child), outcome) in parent_of.iter().zip(&children).zip(outcomes) {
             if outcome == EnqueueOutcome::Conflict {

@@ -21,7 +21,7 @@ use crate::workflows::{House, within};
 use EnqueueOutcome::{Created, Exists};
 
 pub(crate) fn keyed(env: &Env, key: &str) -> NewTask {
-    let unique = UniqueKey { key: key.to_owned(), until: Until::Ended, on_conflict: OnConflict::Existing };
+    let unique = UniqueKey { key: key.to_owned(), until: Until::Ended, on_conflict: OnConflict::Existing, debounce: None };
     let meta = Some(Box::new(TaskMeta { unique: Some(unique), ..TaskMeta::default() }));
     NewTask { meta, ..task(env, "mail", Overrides::default()) }
 }
@@ -89,6 +89,31 @@ async fn an_open_transaction_delays_only_callers_with_its_key() {
     other.batch_execute("ROLLBACK").await.unwrap();
 }
 
+/// It could begin before others see what the transaction writes, and nobody would run for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_stands_for_an_open_transactions_begins_after_its_end() {
+    let house = House::new().await;
+    let new = || {
+        let unique = UniqueKey { key: "a".to_owned(), until: Until::Started, on_conflict: OnConflict::Existing, debounce: None };
+        let meta = Some(Box::new(TaskMeta { unique: Some(unique), ..TaskMeta::default() }));
+        NewTask { meta, ..task(&house.env, "mail", Overrides::default()) }
+    };
+    let first = new();
+    let id = first.id;
+    assert_eq!(within(house.store.enqueue(vec![first])).await.unwrap(), [Created]);
+    let row = json!([{
+        "id": Uuid::now_v7(), "queue": "default", "kind": "mail", "priority": 5, "max_attempts": 5, "max_crashes": 3, "ack": 0, "retention": -1,
+        "delay": 0, "args": "{}", "meta": json!({ "unique": { "key": "a", "until": "started" } }).to_string(),
+    }]);
+    let other = house.open("SELECT 1").await;
+    let answer: String = other.query_one(&format!("SELECT insert_unique('{row}')::text"), &[]).await.unwrap().get(0);
+    assert_eq!(answer, json!([id]).to_string());
+    assert!(house.claim(10).await.is_empty(), "it would not see what is not committed yet");
+    other.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(house.claim(10).await[0].lease.id, id);
+    assert_eq!(within(house.store.enqueue(vec![new()])).await.unwrap(), [Created]);
+}
+
 async fn sql(client: &Client, schema: &Schema, name: &str, args: Value) -> Result<TaskId, tokio_postgres::Error> {
     let sql = format!("SELECT {}.enqueue($1, $2::text::jsonb)", schema.0);
     let row = client.query_one(&sql, &[&name, &args.to_string()]).await?;
@@ -111,6 +136,13 @@ async fn sql_gives_a_task_the_keys_of_its_type() {
             Policy {
                 unique: Some(unique("{n}").on_conflict(OnConflict::RunAfter)),
                 tags: vec!["t".to_owned()],
+                ..Policy::default()
+            },
+        ),
+        (
+            "late",
+            Policy {
+                debounce: serde_json::from_value(json!({ "key": "{n}", "wait": "1h", "max_wait": "2h" })).unwrap(),
                 ..Policy::default()
             },
         ),
@@ -159,6 +191,21 @@ async fn sql_gives_a_task_the_keys_of_its_type() {
     assert_eq!(enqueue("sync", json!({ "repo": { "id": "7" } })).await.unwrap(), again);
     assert_ne!(enqueue("sync", json!({ "repo": { "id": 8 } })).await.unwrap(), again);
 
+    let late = enqueue("late", json!({ "n": 1, "text": "one" })).await.unwrap();
+    assert_eq!(enqueue("late", json!({ "n": 1, "text": "two" })).await.unwrap(), late);
+    let kept = store.get(late).await.unwrap().unwrap();
+    assert_eq!(
+        (kept.state, serde_json::from_str::<Value>(&kept.args).unwrap()),
+        (State::Scheduled, json!({ "n": 1, "text": "two" }))
+    );
+    let of_type = kinds.iter().find(|kind| kind.name == "late").unwrap();
+    let ours = NewTask::of(of_type, r#"{"n": 1}"#.to_owned(), Overrides::default(), env.task_id(), &Default::default()).unwrap();
+    assert_eq!(ours.meta.as_ref().and_then(|meta| meta.unique.clone()), kept.meta.unique);
+    assert_eq!(store.enqueue(vec![ours]).await.unwrap(), [Exists(late)]);
+    let refused =
+        client.query(&format!(r#"SELECT {}.enqueue('late', '{{"n": 1}}', '{{"in": "5s"}}')"#, schema.0), &[]).await.unwrap_err();
+    assert!(refused.as_db_error().unwrap().message().contains("say when the task is due"), "{refused:?}");
+
     let first = enqueue("only", json!({})).await.unwrap();
     let refused = enqueue("only", json!({})).await.unwrap_err();
     let refused = refused.as_db_error().unwrap();
@@ -179,6 +226,8 @@ async fn sql_gives_a_task_the_keys_of_its_type() {
     for (name, args, says) in [
         ("sync", json!({ "repo": 7 }), "which the key \"repo:{repo.id}\" takes"),
         ("sync", json!({ "repo": { "id": null } }), "null, a list or an object"),
+        ("sync", json!({ "repo": { "id": 1.5 } }), "no whole number of 64 bits"),
+        ("sync", json!({ "repo": [{ "id": 1 }] }), "which the key \"repo:{repo.id}\" takes"),
         ("sync", json!({ "repo": { "id": "x".repeat(251) } }), "longer than 255 bytes"),
         ("sync", json!({ "repo": { "id": "\n" } }), "a control character"),
         ("after", json!({ "n": "x".repeat(250) }), "too long with the task type's name"),

@@ -85,13 +85,13 @@ fn admit_lines(tx: &mut Tx<'_>, keys: BTreeSet<String>, budget: &mut Budget) -> 
     let mut looked = keys;
     loop {
         let mut slots = slots_of(tx, &looked)?;
-        let excess: Vec<_> = looked.iter().filter_map(|key| Some((key, slots.excess(key)?))).collect();
-        let mut is_any_back = false;
-        for (key, excess) in excess {
-            is_any_back |= withdraw(tx, key, excess, budget)?;
-        }
-        if is_any_back {
-            slots = slots_of(tx, &looked)?;
+        for key in &looked {
+            if let Some(excess) = slots.excess(key)
+                && withdraw(tx, key, excess, budget)?
+            {
+                // They had slots of others of these keys, too.
+                slots = slots_of(tx, &looked)?;
+            }
         }
         let mut more = BTreeSet::new();
         for key in &looked {

@@ -14,7 +14,7 @@ use crate::client::draft::{self, Draft};
 use crate::client::{Client, Handle};
 use crate::context::Child;
 use crate::core::concurrency::Concurrency;
-use crate::core::unique::{OnConflict, Unique};
+use crate::core::unique::{Debounce, OnConflict, Unique};
 use crate::core::{
     Ack, Backoff, EnqueueOutcome, InvalidInput, NewTask, Overrides, Retention, StoreError, StoreErrorKind, TaskId, Timestamp,
 };
@@ -195,6 +195,13 @@ impl<'c, O, W> Enqueue<'c, O, W> {
     /// ```
     pub fn unique(mut self, rule: impl Into<Option<Unique>>) -> Self {
         self.over.unique = Some(rule.into());
+        self
+    }
+
+    /// Makes one task of all enqueues with one key that come within a time, with the arguments of the last; in the stead of what the task type says, and
+    /// `None` is none. The handle is that of the one task.
+    pub fn debounce(mut self, rule: impl Into<Option<Debounce>>) -> Self {
+        self.over.debounce = Some(rule.into());
         self
     }
 

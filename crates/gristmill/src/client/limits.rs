@@ -1,5 +1,5 @@
 use crate::client::Client;
-use crate::core::concurrency::{LimitInfo, LimitRecord, SEQUENCE};
+use crate::core::concurrency::{AFTER, LimitInfo, LimitRecord, SEQUENCE};
 use crate::core::limits::{CONCURRENCY_MAX, PAGE_ITEMS_MAX, check_name};
 use crate::core::{InvalidInput, StoreError};
 
@@ -55,7 +55,7 @@ impl<'c> KeyLimits<'c> {
         if limit > CONCURRENCY_MAX {
             return Err(InvalidInput::new("limit", format!("is from 0 to {CONCURRENCY_MAX}")).into());
         }
-        if limit > 1 && key.starts_with(SEQUENCE) {
+        if limit > 1 && [SEQUENCE, AFTER].iter().any(|own| key.starts_with(own)) {
             return Err(InvalidInput::new(
                 "limit",
                 "of a sequence is 1, or 0 to hold it; more would run its tasks beside each other",

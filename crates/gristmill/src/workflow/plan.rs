@@ -112,6 +112,7 @@ pub(super) fn under(own: Overrides, common: &Overrides) -> Overrides {
         sequence: own.sequence.or_else(|| common.sequence.clone()),
         // It is its workflow that has a key.
         unique: Some(None),
+        debounce: Some(None),
     }
 }
 

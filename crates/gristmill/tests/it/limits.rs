@@ -105,7 +105,10 @@ async fn a_limit_that_takes_what_the_task_has_not_is_told_at_the_start() {
     let policy = Policy { concurrency: rules, ..Policy::default() };
     let mistake = App::new(Running::default()).register::<Provision>().options("provision", policy);
     let mistake = mistake.mistake().expect("it is wrong").to_string();
-    assert!(mistake.contains("its limit takes the argument `tenant.id`, which it has not; it has settings, fails"), "{mistake}");
+    assert!(
+        mistake.contains("its limit or its own key takes the argument `tenant.id`, which it has not; it has settings, fails"),
+        "{mistake}"
+    );
 }
 
 #[tokio::test]

@@ -319,6 +319,7 @@ fn every_option_reaches_the_policy() {
                     .until(Until::For(Duration::from_secs(3600)))
                     .on_conflict(OnConflict::Reject)
             ),
+            debounce: None,
         }
     );
     assert_eq!(Ping::policy(), Policy::default());
