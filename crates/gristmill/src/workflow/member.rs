@@ -77,6 +77,8 @@ impl Prepared {
             }
         };
         check_deadline(runtime, &self.options)?;
-        Ok(runtime.new_task(kind, &policy, self.args.clone(), self.options.clone())?)
+        // It is its workflow that has a key: a member that is not made would never end.
+        let options = Overrides { unique: Some(None), debounce: Some(None), ..self.options.clone() };
+        Ok(runtime.new_task(kind, &policy, self.args.clone(), options)?)
     }
 }

@@ -110,9 +110,8 @@ pub(super) fn under(own: Overrides, common: &Overrides) -> Overrides {
         parent: own.parent.or(common.parent),
         concurrency: own.concurrency.or_else(|| common.concurrency.clone()),
         sequence: own.sequence.or_else(|| common.sequence.clone()),
-        // It is its workflow that has a key.
-        unique: Some(None),
-        debounce: Some(None),
+        unique: own.unique.or_else(|| common.unique.clone()),
+        debounce: own.debounce.or_else(|| common.debounce.clone()),
     }
 }
 

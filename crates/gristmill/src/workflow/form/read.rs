@@ -11,6 +11,10 @@ use crate::core::{Limits, NewTask, Overrides, Policy, TaskId, parse_duration};
 use crate::twins;
 use crate::written::{self, Entries, OPTIONS, read_option, said_twice, unknown};
 
+/// Options that keep a task from being made.
+const KEYS: [&str; 2] = ["unique", "debounce"];
+const NO_KEY: &str = "is for tasks that are enqueued by themselves: a step that is not made would never end. The workflow may have a `key`";
+
 const FORM: [&str; 7] = ["name", "key", "tags", "retention", "deadline", "options", "steps"];
 const STEP: [&str; 7] = ["task", "workflow", "args", "each", "after", "may_fail", "undo"];
 /// What undoes a step or handles an end has these, and options.
@@ -115,6 +119,7 @@ impl<'a> Reader<'a> {
             for (key, value) in entries.iter() {
                 let place = below(&place, key);
                 match read_option(&mut over, key, value) {
+                    Ok(true) if KEYS.contains(&key) => self.mistakes.add(place, NO_KEY),
                     Ok(true) if key != "id" => {}
                     Ok(true) => self.mistakes.add(place, "is of one task alone"),
                     Ok(false) => self.mistakes.add(place, unknown(key, OPTIONS)),
@@ -236,6 +241,7 @@ impl<'a> Reader<'a> {
                 "task" => body.kind = self.value(&at, value).unwrap_or_default(),
                 "workflow" => (body.kind, body.form) = (NESTED.to_owned(), Some(value)),
                 "args" => body.args = Some(value).filter(|args| args.get() != "null"),
+                _ if KEYS.contains(&key) && value.get() != "null" => self.mistakes.add(at, NO_KEY),
                 _ if OPTIONS.contains(&key) => {
                     if let Err(why) = read_option(&mut body.options, key, value) {
                         self.mistakes.add(at, why);

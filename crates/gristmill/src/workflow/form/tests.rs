@@ -84,6 +84,7 @@ fn whatever_is_wrong_is_told_with_its_place() {
         (r#"{"name": "w", "name": "w", "steps": {}}"#, "/name: is there twice"),
         (r#"{"name": "w", "tags": ["a", ""], "steps": {}}"#, "/tags: "),
         (r#"{"name": "w", "retention": "soon", "steps": {}}"#, "/retention: "),
+        (r#"{"name": "w", "options": {"every": {"unique": "k"}}, "steps": {}}"#, "/options/every/unique: is for tasks that are enqueued by themselves"),
         (r#"{"name": "w", "options": {"evry": {}}, "steps": {}}"#, "/options/evry: unknown field `evry`; did you mean `every`?"),
         (r#"{"name": "w", "options": {"every": {"priority": 10}}, "steps": {"a": {"task": "t"}}}"#, "/options/every/priority: "),
         (
@@ -97,6 +98,8 @@ fn whatever_is_wrong_is_told_with_its_place() {
         (r#""a": {}"#, "/steps/a/task: is missing"),
         (r#""": {"task": "t"}"#, "/steps/: its name is empty"),
         (r#""a": {"task": 7}"#, "/steps/a/task: invalid type"),
+        (r#""a": {"task": "t", "unique": "k"}"#, "/steps/a/unique: is for tasks that are enqueued by themselves"),
+        (r#""a": {"task": "t", "debounce": {"wait": "5s"}}"#, "/steps/a/debounce: is for tasks that are enqueued by themselves"),
         (r#""a": {"task": "t", "tsak": "t"}"#, "/steps/a/tsak: unknown field `tsak`; did you mean `task`?"),
         (r#""a": {"task": "t", "args": [1]}"#, "/steps/a/args: is not a JSON object"),
         (r#""a": {"task": "t", "args": {}, "each": []}"#, "/steps/a/each: stands beside `args`"),
