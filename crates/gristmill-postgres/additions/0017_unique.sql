@@ -42,16 +42,17 @@ BEGIN
   RETURN {s}.is_live(held.task, held.lasts);
 END $gristmill$;
 
--- Puts off a debounced task: until `due`, or as long after it was made as it is put off at most. It has these arguments from now on. False if it is due by now.
-CREATE FUNCTION {s}.put_off(id uuid, due bigint, max_wait bigint, args text) RETURNS boolean
+-- Puts off a debounced task: by `wait` from now on, or as long after it was made as it is put off at most. It has these arguments from now on. False if it is due by now.
+CREATE FUNCTION {s}.put_off(id uuid, now bigint, wait bigint, max_wait bigint, args text) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $gristmill$
 DECLARE
   body {s}.task;
+  due  bigint;
 BEGIN
   EXECUTE 'SELECT * FROM {l}.task WHERE id = $1' INTO body USING id;
-  due := least(due, body.created_at + max_wait);
+  due := least(now + wait, body.created_at + max_wait);
   UPDATE {s}.scheduled p SET run_at = due, expires_at = p.expires_at + (due - p.run_at)
-    WHERE p.seq = body.seq AND p.id = body.id AND p.claim_no = 0;
+    WHERE p.seq = body.seq AND p.id = body.id AND p.claim_no = 0 AND p.run_at > now;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
@@ -99,7 +100,7 @@ DECLARE
   held        {s}.unique_key;
   wrong       bigint;
   known       uuid[];
-  taken       bigint[];
+  taken       uuid[];
   is_mine     boolean;
 BEGIN
   -- No sum with the clock leaves the numbers, so that no row can make a statement fail that does others' work with it.
@@ -118,9 +119,10 @@ BEGIN
   ), made AS (
     INSERT INTO {s}.unique_key(kind, key, task, until, lasts) SELECT f.kind, f.key, f.task, now + f.period, f.lasts FROM first f ORDER BY f.kind, f.key
     ON CONFLICT (kind, key) DO NOTHING
-    RETURNING kind, key
+    RETURNING task
   )
-  SELECT array_agg(f.nth) INTO taken FROM made m JOIN first f ON f.kind = m.kind AND f.key = m.key;
+  -- By their ids, and joined with nothing: sessions of ours join row by row.
+  SELECT array_agg(m.task) INTO taken FROM made m;
   IF cardinality(taken) = cardinality(asked) THEN
     RETURN holders;
   END IF;
@@ -134,7 +136,7 @@ BEGIN
       CONTINUE;
     END IF;
     before := asks;
-    CONTINUE WHEN asks.nth = ANY (taken);
+    CONTINUE WHEN asks.task = ANY (taken);
     LOOP
       -- By a statement of its own, which sees who was waited for. One that lives stands for this one, and nobody's lock is taken or waited for.
       SELECT * INTO held FROM {s}.unique_key u WHERE u.kind = asks.kind AND u.key = asks.key;
@@ -149,7 +151,7 @@ BEGIN
       IF FOUND THEN
         is_mine := held.task = asks.task OR held.until IS NULL AND held.task = ANY (ending);
         IF NOT is_mine AND {s}.has_key(held, now) AND (held.lasts <> 1 OR held.until IS NOT NULL OR {s}.hold_unclaimed(held.task))
-           AND (asks.wait IS NULL OR {s}.put_off(held.task, now + asks.wait, asks.max_wait, asks.args)) THEN
+           AND (asks.wait IS NULL OR {s}.put_off(held.task, now, asks.wait, asks.max_wait, asks.args)) THEN
           holders[asks.nth] := held.task;
         ELSE
           UPDATE {s}.unique_key u SET task = asks.task, until = now + asks.period, lasts = asks.lasts WHERE u.kind = asks.kind AND u.key = asks.key;
@@ -405,7 +407,7 @@ BEGIN
   END LOOP;
 END $gristmill$;
 
-REVOKE ALL ON FUNCTION {s}.is_live(uuid, smallint), {s}.hold_unclaimed(uuid), {s}.put_off(uuid, bigint, bigint, text), {s}.has_key({s}.unique_key, bigint), {s}.take_keys(jsonb, bigint, uuid[]), {s}.keys_of(jsonb), {s}.insert_unique(jsonb),
+REVOKE ALL ON FUNCTION {s}.is_live(uuid, smallint), {s}.hold_unclaimed(uuid), {s}.put_off(uuid, bigint, bigint, bigint, text), {s}.has_key({s}.unique_key, bigint), {s}.take_keys(jsonb, bigint, uuid[]), {s}.keys_of(jsonb), {s}.insert_unique(jsonb),
   {s}.fill_template(text, text, jsonb), {s}.slots_of(text, jsonb, jsonb), {s}.with_keys(text, jsonb, jsonb, jsonb), {s}.made(text, jsonb, jsonb, jsonb)
   FROM PUBLIC;
 

@@ -11,9 +11,10 @@ CREATE TABLE gristmill_unique(
   PRIMARY KEY(kind, key)
 ) STRICT, WITHOUT ROWID;
 
--- is_live: whether the task that took it has it still, if it has no period.
+-- is_live: whether the task that took it has it still, if it has no period. due_at: when it is due, if it is still to be.
 CREATE VIEW gristmill_unique_live AS
-SELECT u.kind, u.key, u.task, u.until,
+SELECT u.kind, u.key, u.task, u.until, u.lasts,
+  (SELECT p.run_at FROM gristmill_scheduled p WHERE p.seq = t.seq AND p.claim_no = 0) AS due_at,
   t.seq IS NOT NULL AND NOT EXISTS (SELECT 1 FROM gristmill_outcome o WHERE o.seq = t.seq AND o.ended <> 0)
   AND (u.lasts = 0
        OR EXISTS (SELECT 1 FROM gristmill_scheduled p WHERE p.seq = t.seq AND p.claim_no = 0)

@@ -58,9 +58,9 @@ impl Tables {
         let held = self.unique.get(&key)?;
         let has_it = match held.over_at {
             Some(over_at) => over_at > now,
-            None if new.unique()?.debounce.is_some() => {
-                self.by_id(held.task).is_some_and(|(_, task)| matches!(task.place, Place::Scheduled(_)) && task.claim_no == 0)
-            }
+            None if new.unique()?.debounce.is_some() => self
+                .by_id(held.task)
+                .is_some_and(|(_, task)| matches!(task.place, Place::Scheduled(at) if at > now) && task.claim_no == 0),
             None => self.by_id(held.task).is_some_and(|(_, task)| match task.place {
                 Place::Ended(_) => false,
                 Place::Running(_) => held.until != Until::Started,

@@ -12,7 +12,7 @@ const OPTIONS: [&str; 8] = ["id", "queue", "priority", "max_attempts", "max_cras
 /// What says whether there is to be one.
 const STANDING: [&str; 3] = ["state", "cancel_requested", "workflow"];
 /// What says nothing about that.
-const PAST: [&str; 8] = ["attempt", "crashes", "result", "error", "created_at", "ended_at", "attempts", "step"];
+const PAST: [&str; 9] = ["unique", "attempt", "crashes", "result", "error", "created_at", "ended_at", "attempts", "step"];
 
 /// Reads a line; `None` if it is no listed task: only that has both of these keys, and any other line with one of them is one in which
 /// such a key is misspelt or out of place.
@@ -26,7 +26,8 @@ fn line<'a>(entries: &Entries<'a>, kind: &'a RawValue, state: &'a RawValue) -> R
     for (key, value) in entries.iter() {
         let in_field = |why: String| format!("{key}: {why}");
         match key {
-            "run_at" => options.run_at = written::read(value).map_err(in_field)?,
+            // It is due when it was, and not a wait from now on.
+            "run_at" => (options.run_at, options.debounce) = (written::read(value).map_err(in_field)?, Some(None)),
             "parent" => options.parent = written::read(value).map_err(in_field)?,
             "kind" | "args" => {}
             _ if OPTIONS.contains(&key) => _ = read_option(&mut options, key, value).map_err(in_field)?,

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::nested::{self, Around, NESTED};
 use super::{FORM_BYTES_MAX, FORM_MEMBERS_MAX, Form, FormError, MemberDraft, Mistakes, Place, below, check, definition};
+use crate::core::concurrency::Concurrency;
 use crate::core::workflow::{Draft, Needs, Reference, ReferenceError, Role, StepDraft, Tolerance, reference_places};
 use crate::core::{Limits, NewTask, Overrides, Policy, TaskId, parse_duration};
 use crate::twins;
@@ -13,7 +14,8 @@ use crate::written::{self, Entries, OPTIONS, read_option, said_twice, unknown};
 
 /// Options that keep a task from being made.
 const KEYS: [&str; 2] = ["unique", "debounce"];
-const NO_KEY: &str = "is for tasks that are enqueued by themselves: a step that is not made would never end. The workflow may have a `key`";
+const NO_KEY: &str =
+    "is for tasks that are enqueued by themselves: a step that is not made would never end. The workflow may have a `key`";
 
 const FORM: [&str; 7] = ["name", "key", "tags", "retention", "deadline", "options", "steps"];
 const STEP: [&str; 7] = ["task", "workflow", "args", "each", "after", "may_fail", "undo"];
@@ -275,7 +277,13 @@ impl<'a> Reader<'a> {
         }
         let (policy, limits) = (Policy::default(), Limits::default());
         // Of any task: what it is for has no say in that.
-        if let Err(error) = NewTask::resolve("task", &policy, "{}".to_owned(), options.clone(), TaskId::new(), &limits) {
+        let rules: Vec<_> = [&options.concurrency, &options.sequence].into_iter().flatten().flatten().cloned().collect();
+        if let Err(error) = Concurrency::check(&rules) {
+            self.mistakes.add(below(place, "concurrency"), error.problem);
+        }
+        // Keys are made of arguments, of which nothing is known here.
+        let options = Overrides { concurrency: None, sequence: None, ..options.clone() };
+        if let Err(error) = NewTask::resolve("task", &policy, "{}".to_owned(), options, TaskId::new(), &limits) {
             let name = match error.field.as_str() {
                 "delay" => "in",
                 "run_at" => "at",

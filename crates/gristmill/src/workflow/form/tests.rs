@@ -84,7 +84,10 @@ fn whatever_is_wrong_is_told_with_its_place() {
         (r#"{"name": "w", "name": "w", "steps": {}}"#, "/name: is there twice"),
         (r#"{"name": "w", "tags": ["a", ""], "steps": {}}"#, "/tags: "),
         (r#"{"name": "w", "retention": "soon", "steps": {}}"#, "/retention: "),
-        (r#"{"name": "w", "options": {"every": {"unique": "k"}}, "steps": {}}"#, "/options/every/unique: is for tasks that are enqueued by themselves"),
+        (
+            r#"{"name": "w", "options": {"every": {"unique": "k"}}, "steps": {}}"#,
+            "/options/every/unique: is for tasks that are enqueued by themselves",
+        ),
         (r#"{"name": "w", "options": {"evry": {}}, "steps": {}}"#, "/options/evry: unknown field `evry`; did you mean `every`?"),
         (r#"{"name": "w", "options": {"every": {"priority": 10}}, "steps": {"a": {"task": "t"}}}"#, "/options/every/priority: "),
         (
