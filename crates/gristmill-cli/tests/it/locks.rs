@@ -32,6 +32,8 @@ backoff = "10ms"
 
 /// A file of which it is soon told that somebody else writes it.
 const IMPATIENT: &str = "sqlite:gristmill.db?busy_timeout=1s";
+/// A lease that outlives it to be stopped in the middle of a write, and let go on again: else a worker would end its command itself.
+const PATIENT: &[&str] = &["--queues", "default=4", "--lease", "5s"];
 const WORKER: &[&str] = &["--queues", "default=4", "--lease", "300ms"];
 
 /// A line of the record: what, which lock, which token, which task.
@@ -140,7 +142,7 @@ fn so_is_one_on_postgres() {
 
 fn is_refused(sandbox: Sandbox) {
     let holder = sandbox.enqueue("tally", r#"{"area": 42, "waits": true}"#);
-    let mut paused = sandbox.worker(WORKER);
+    let mut paused = sandbox.worker(PATIENT);
     until("it holds the lock", || record(&sandbox).len() == 1);
 
     // Operators see who has it, and what those wait for that were put off.

@@ -94,7 +94,8 @@ fn the_doctor_names_damage_where_the_file_can_not_even_be_opened() {
         bytes
     };
     let mut pages = vec![root("gristmill_migration") - 1, root("gristmill_schedule") - 1, root("gristmill_task") - 1];
-    pages.extend((1..sound.len() / PAGE).step_by(9));
+    // But for the last one: it is the end of the long arguments, and SQLite keeps no sum of what is written there.
+    pages.extend((1..sound.len() / PAGE - 1).step_by(9));
     let mut files: Vec<_> = pages.into_iter().map(|page| (format!("page {page}"), zeroed(page))).collect();
     files.push(("cut off".to_owned(), sound[..sound.len() / 2].to_owned()));
     for (number, (what, bytes)) in files.into_iter().enumerate() {

@@ -69,6 +69,18 @@ fn options_of_the_whole_hold_where_they_say_and_a_steps_own_win() {
 }
 
 #[test]
+fn keys_of_steps_are_made_of_their_arguments_and_not_before() {
+    let read =
+        |step: &str| Form::read(&format!(r#"{{"name": "w", "steps": {{"a": {step}}}}}"#)).map_err(|error| error.to_string());
+    let form =
+        read(r#"{"task": "t", "args": {"k": 1}, "sequence": "s:{k}", "concurrency": {"key": "{k}", "limit": 2}}"#).unwrap();
+    let options = &form.draft.steps[0].members[0].options;
+    assert!(options.sequence.is_some() && options.concurrency.is_some());
+    let error = read(r#"{"task": "t", "concurrency": {"key": "k", "limit": 2, "cost": 3}}"#).err().unwrap();
+    assert!(error.contains("/steps/a/concurrency: is 3, and the limit is 2"), "{error}");
+}
+
+#[test]
 fn whatever_is_wrong_is_told_with_its_place() {
     let deep = format!(r#""a": {{"task": "t", "args": {{"x": {}{}}}}}"#, "[".repeat(200), "]".repeat(200));
     for (steps_or_whole, says) in [
