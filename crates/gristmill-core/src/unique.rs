@@ -432,6 +432,25 @@ mod tests {
         }
     }
 
+    /// A store that takes 8 needs would else drop all of them.
+    #[test]
+    fn whoever_takes_turns_has_one_rule_more() {
+        let rule = |n: usize| crate::concurrency::Concurrency::of(format!("{n}").parse().unwrap(), 1);
+        let policy = |rules| crate::Policy {
+            concurrency: (0..rules).map(rule).collect(),
+            unique: Some(Unique::of_type().on_conflict(OnConflict::RunAfter)),
+            ..crate::Policy::default()
+        };
+        assert!(policy(7).check().is_ok());
+        assert!(policy(8).check().unwrap_err().to_string().contains("one rule more"));
+        let new = |rules| {
+            let (over, id) = (crate::Overrides::default(), crate::Env::system().task_id());
+            crate::NewTask::resolve("mail", &policy(rules), "{}".to_owned(), over, id, &crate::Limits::default())
+        };
+        assert_eq!(new(7).unwrap().meta.unwrap().needs.len(), 8);
+        assert!(new(8).unwrap_err().to_string().contains("one rule more"));
+    }
+
     #[test]
     fn what_is_wrong_is_refused() {
         for (rule, args, says) in [

@@ -114,6 +114,26 @@ async fn a_task_that_stands_for_an_open_transactions_begins_after_its_end() {
     assert_eq!(within(house.store.enqueue(vec![new()])).await.unwrap(), [Created]);
 }
 
+/// Whoever may only enqueue gives these numbers, and they are added to clocks.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_out_of_range_takes_no_key() {
+    let house = House::new().await;
+    for (unique, period) in [
+        (json!({ "key": "a" }), 9_000_000_000_000_000_i64),
+        (json!({ "key": "a" }), -1),
+        (json!({ "key": "a".repeat(256) }), 1),
+        (json!({ "key": "a", "debounce": { "wait_ms": i64::MAX } }), 0),
+    ] {
+        let row = json!([{
+            "id": Uuid::now_v7(), "queue": "default", "kind": "mail", "priority": 5, "max_attempts": 5, "max_crashes": 3, "ack": 0, "retention": -1,
+            "delay": 0, "args": "{}", "meta": json!({ "unique": unique }).to_string(), "unique_ms": period,
+        }]);
+        let refused = house.sql.query_one(&format!("SELECT insert_unique('{row}')"), &[]).await.unwrap_err();
+        assert_eq!(*refused.as_db_error().unwrap().code(), SqlState::INVALID_PARAMETER_VALUE, "{unique}: {refused:?}");
+        assert_eq!(house.count("unique_key").await, 0);
+    }
+}
+
 async fn sql(client: &Client, schema: &Schema, name: &str, args: Value) -> Result<TaskId, tokio_postgres::Error> {
     let sql = format!("SELECT {}.enqueue($1, $2::text::jsonb)", schema.0);
     let row = client.query_one(&sql, &[&name, &args.to_string()]).await?;
