@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::concurrency::{Concurrency, RULES_MAX};
+use crate::concurrency::Concurrency;
 use crate::unique::{Debounce, OnConflict, Unique};
 use crate::{Backoff, Batching, limits, parse_duration};
 
@@ -113,20 +113,10 @@ impl Policy {
         check_timeout(self.timeout)?;
         self.backoff.check()?;
         Concurrency::check(&self.concurrency)?;
-        self.unique.as_ref().map_or(Ok(()), Unique::check)?;
-        self.debounce.as_ref().map_or(Ok(()), Debounce::check)?;
-        if self.unique.is_some() && self.debounce.is_some() {
-            return Err(limits::InvalidInput::new(
-                "debounce",
-                "has one task a key by itself, and so has `unique`; take one of them",
-            ));
-        }
+        self.unique.as_ref().map_or(Ok(()), |unique| unique.check_beside(self.concurrency.len()))?;
+        self.debounce.as_ref().map_or(Ok(()), |debounce| debounce.check_beside(self.unique.as_ref()))?;
         self.batch.as_ref().map_or(Ok(()), Batching::check)?;
         let is_after = self.unique.as_ref().is_some_and(|unique| unique.on_conflict == OnConflict::RunAfter);
-        if is_after && self.concurrency.len() >= RULES_MAX {
-            let problem = format!("with `run_after` takes its turn as if by one rule more, and there are {RULES_MAX} already");
-            return Err(limits::InvalidInput::new("unique", problem));
-        }
         if self.batch.is_some() && (is_after || self.concurrency.iter().any(|rule| rule.until_ended)) {
             let problem = "gathers many tasks for one call, and a sequence lets one run after the other; take one of them";
             return Err(limits::InvalidInput::new("batch", problem));

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::concurrency::{Concurrency, Need, RULES_MAX};
+use crate::concurrency::{Concurrency, Need};
 use crate::kind::{check_counts, check_labels, check_timeout};
 use crate::unique::{Debounce, Unique, UniqueKey};
 use crate::{
@@ -242,9 +242,7 @@ impl NewTask {
         let debounce = over.debounce.unwrap_or_else(|| policy.debounce.clone());
         let mut delay = over.delay.unwrap_or_default();
         if let Some(debounce) = &debounce {
-            if unique.is_some() {
-                return Err(InvalidInput::new("debounce", "has one task a key by itself, and so has `unique`; take one of them"));
-            }
+            debounce.check_beside(unique.as_ref())?;
             if over.delay.is_some() || over.run_at.is_some() || over.expires_at.is_some() {
                 let problem = "says when the task is due, so that nothing else does; leave out the delay, `at` and `expires_at`";
                 return Err(InvalidInput::new("debounce", problem));
@@ -326,13 +324,12 @@ fn keys(
     }
     let args = serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are no JSON: {error}")))?;
     let mut needs = Concurrency::needs(rules, kind, &args)?;
+    if let Some(unique) = &unique {
+        unique.check_beside(rules.len())?;
+    }
     let unique = unique.map(|unique| unique.resolve(kind, &args)).transpose()?;
     let (unique, after) = unique.unzip();
     needs.extend(after.flatten());
-    if needs.len() > RULES_MAX {
-        let problem = format!("with `run_after` takes its turn as if by one rule more, and there are {RULES_MAX} already");
-        return Err(InvalidInput::new("unique", problem));
-    }
     needs.sort_by(|one, other| one.key.cmp(&other.key));
     let debounced = debounce.map(|debounce| debounce.resolve(&args)).transpose()?;
     Ok((needs, unique.or(debounced)))

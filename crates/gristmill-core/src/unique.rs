@@ -12,7 +12,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::concurrency::{AFTER, Need};
+use crate::concurrency::{AFTER, Need, RULES_MAX};
 use crate::limits::{DURATION_MAX, NAME_BYTES_MAX};
 use crate::{InvalidInput, Template, Timestamp, format_duration, parse_duration};
 
@@ -46,7 +46,7 @@ pub enum Until {
     /// Until it has ended, all attempts included.
     #[default]
     Ended,
-    /// Until its first attempt begins: what is enqueued from then on makes a new task.
+    /// Until a worker first claims it: what is enqueued from then on makes a new task.
     Started,
     /// So long from the enqueue on, however it ends; at least a millisecond, at most [`DURATION_MAX`].
     For(Duration),
@@ -143,6 +143,17 @@ impl Debounce {
         Ok(())
     }
 
+    /// Checks it beside a rule of unique keys.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check), or that there is one.
+    pub fn check_beside(&self, unique: Option<&Unique>) -> Result<(), InvalidInput> {
+        self.check()?;
+        unique.map_or(Ok(()), |_| {
+            Err(InvalidInput::new("debounce", "has one task a key by itself, and so has `unique`; take one of them"))
+        })
+    }
+
     /// The names of the arguments that its key takes, with the ways to their parts.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.key.iter().flat_map(Template::fields)
@@ -193,6 +204,13 @@ mod some_span {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         super::span::deserialize(deserializer).map(Some)
+    }
+}
+
+impl UniqueKey {
+    /// Whether an enqueue whose key another task has is to be refused.
+    pub fn rejects(&self) -> bool {
+        self.on_conflict == OnConflict::Reject
     }
 }
 
@@ -333,6 +351,19 @@ impl Unique {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Checks it beside so many rules of how many may run at once.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); one rule too many, as `run_after` takes its turn by one more.
+    pub fn check_beside(&self, rules: usize) -> Result<(), InvalidInput> {
+        self.check()?;
+        if self.on_conflict == OnConflict::RunAfter && rules >= RULES_MAX {
+            let problem = format!("with `run_after` takes its turn as if by one rule more, and there are {RULES_MAX} already");
+            return Err(InvalidInput::new("unique", problem));
+        }
+        Ok(())
     }
 
     /// The key of a task of this type with these arguments, and the slot that it needs to run after the one before.

@@ -114,6 +114,43 @@ fn after(sandbox: &Sandbox) {
 }
 
 #[test]
+fn steps_of_workflows_and_tasks_that_are_moved_have_no_part_in_it() {
+    apart(&sandbox());
+}
+
+#[test]
+fn steps_of_workflows_and_tasks_that_are_moved_have_no_part_in_it_on_postgres() {
+    let schema = Schema::new();
+    apart(&sandbox().env("GRISTMILL_STORE", &schema.url()));
+}
+
+fn apart(sandbox: &Sandbox) {
+    // A step that is not made would never end, and one whose arguments others change would do their work.
+    let form = json!({ "name": "w", "steps": {
+        "all": { "task": "sync", "each": [{ "repo": 1 }, { "repo": 1 }] },
+        "late": { "task": "notify", "args": { "user": 1, "text": "of the step" } },
+        "then": { "task": "refuse", "args": { "repo": { "$result": "late" } }, "after": ["late"] },
+    } });
+    sandbox.write("form.json", form.to_string());
+    sandbox.ok(&["workflows", "start", "form.json"]);
+    let member = |task: &Value| !task["workflow"].is_null();
+    let listed = || sandbox.json(&["tasks", "list", "--all"])["items"].as_array().unwrap().clone();
+    assert_eq!(listed().iter().filter(|task| member(task)).count(), 4);
+    let own = [sandbox.enqueue("sync", r#"{"repo":1}"#), sandbox.enqueue("notify", r#"{"user":1,"text":"own"}"#)];
+    let all = listed();
+    assert!(all.iter().all(|task| member(task) != own.iter().any(|id| task["id"] == json!(id))), "{all:?}");
+    let step = all.iter().find(|task| task["step"] == json!("late")).unwrap();
+    assert_eq!(step["args"]["text"], json!("of the step"));
+
+    // Whatever is listed can be enqueued elsewhere, due when it was.
+    let lines: String = all.iter().filter(|task| !member(task)).map(|task| format!("{task}\n")).collect();
+    sandbox.write("moved.jsonl", lines);
+    sandbox.ok(&["--store", "sqlite:other.db", "enqueue", "--jsonl", "moved.jsonl", "--strict"]);
+    let (before, after) = (sandbox.show(&own[1]), sandbox.json(&["--store", "sqlite:other.db", "tasks", "show", &own[1]]));
+    assert_eq!((&after["run_at"], &after["args"]), (&before["run_at"], &before["args"]));
+}
+
+#[test]
 fn many_processes_that_die_make_one_task() {
     processes(&sandbox());
 }

@@ -14,7 +14,7 @@ use crate::client::draft::{self, Draft};
 use crate::client::{Client, Handle};
 use crate::context::Child;
 use crate::core::concurrency::Concurrency;
-use crate::core::unique::{Debounce, OnConflict, Unique};
+use crate::core::unique::{Debounce, Unique, UniqueKey};
 use crate::core::{
     Ack, Backoff, EnqueueOutcome, InvalidInput, NewTask, Overrides, Retention, StoreError, StoreErrorKind, TaskId, Timestamp,
 };
@@ -376,8 +376,7 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn of(task: &NewTask) -> Self {
-        let rejects = task.unique().is_some_and(|unique| unique.on_conflict == OnConflict::Reject);
-        Self { id: task.id, rejects }
+        Self { id: task.id, rejects: task.unique().is_some_and(UniqueKey::rejects) }
     }
 }
 

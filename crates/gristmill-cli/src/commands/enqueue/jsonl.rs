@@ -7,8 +7,8 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
 
 use gristmill::client::EnqueueError;
+use gristmill::core::unique::UniqueKey;
 use gristmill::core::{EnqueueOutcome, NewTask, Overrides, Store, StoreError, Within, limits};
-use gristmill::options::OnConflict;
 use gristmill::written::{self, Entries, OPTIONS, read_option, said_twice, unknown};
 use gristmill::{Client, TaskId};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -289,7 +289,7 @@ impl Run<'_> {
                 numbers.push(good.line);
                 tasks.push(good.task);
             }
-            let rejects = |task: &NewTask| task.unique().is_some_and(|unique| unique.on_conflict == OnConflict::Reject);
+            let rejects = |task: &NewTask| task.unique().is_some_and(UniqueKey::rejects);
             let ids: Vec<_> = tasks.iter().map(|task| (task.id, rejects(task))).collect();
             let outcomes = match self.client.store().enqueue(tasks).await {
                 Ok(outcomes) => outcomes,
