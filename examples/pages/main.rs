@@ -9,6 +9,7 @@ mod batches;
 mod limits;
 mod locks;
 mod middleware;
+mod rates;
 mod routing;
 mod schedules;
 mod tasks;

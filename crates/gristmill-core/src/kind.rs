@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::concurrency::Concurrency;
+use crate::concurrency::{Concurrency, Rate};
 use crate::unique::{Debounce, OnConflict, Unique};
 use crate::{Backoff, Batching, limits, parse_duration};
 
@@ -69,6 +69,9 @@ pub struct Policy {
     // Not written where there is none: versions that do not know it refuse it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub concurrency: Vec<Concurrency>,
+    /// How many of its tasks may begin in a time, by key; all rules have to admit a task.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rate: Vec<Rate>,
     /// Whether an enqueue makes no task while another with its key is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unique: Option<Unique>,
@@ -96,6 +99,7 @@ impl Default for Policy {
             tags: Vec::new(),
             quiet: false,
             concurrency: Vec::new(),
+            rate: Vec::new(),
             unique: None,
             debounce: None,
         }
@@ -112,8 +116,8 @@ impl Policy {
         check_counts(Some(self.priority), Some(self.max_attempts), Some(self.max_crashes))?;
         check_timeout(self.timeout)?;
         self.backoff.check()?;
-        Concurrency::check(&self.concurrency)?;
-        self.unique.as_ref().map_or(Ok(()), |unique| unique.check_beside(self.concurrency.len()))?;
+        Concurrency::check(&self.concurrency, &self.rate)?;
+        self.unique.as_ref().map_or(Ok(()), |unique| unique.check_beside(self.concurrency.len() + self.rate.len()))?;
         self.debounce.as_ref().map_or(Ok(()), |debounce| debounce.check_beside(self.unique.as_ref()))?;
         self.batch.as_ref().map_or(Ok(()), Batching::check)?;
         let is_after = self.unique.as_ref().is_some_and(|unique| unique.on_conflict == OnConflict::RunAfter);

@@ -100,8 +100,11 @@ impl Flags {
     /// It is a member of a step of a [workflow](crate::workflow), which has to learn of its end.
     pub const MEMBER: Self = Self(4);
 
+    /// Its limit is a rate, among others maybe: how it is counted, older versions do not know.
+    pub const RATED: Self = Self(8);
+
     /// All that this version knows.
-    pub const KNOWN: Self = Self(Self::MOVED.0 | Self::LIMITED.0 | Self::MEMBER.0);
+    pub const KNOWN: Self = Self(Self::MOVED.0 | Self::LIMITED.0 | Self::MEMBER.0 | Self::RATED.0);
 
     /// As a store keeps it.
     pub const fn bits(self) -> i32 {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::concurrency::{Concurrency, Need};
+use crate::concurrency::{Concurrency, Need, Rate};
 use crate::kind::{check_counts, check_labels, check_timeout};
 use crate::unique::{Debounce, Unique, UniqueKey};
 use crate::{
@@ -50,8 +50,8 @@ pub struct NewTask {
 impl NewTask {
     /// What is unusual about it.
     pub fn flags(&self) -> Flags {
-        let limited = if self.hold.limited { Flags::LIMITED } else { Flags::NONE };
-        if self.membership().is_some() { limited.with(Flags::MEMBER) } else { limited }
+        let of_meta = self.meta.as_deref().map_or(Flags::NONE, TaskMeta::flags);
+        if self.hold.limited { of_meta.with(Flags::LIMITED) } else { of_meta.without(Flags::LIMITED).without(Flags::RATED) }
     }
 
     /// Which workflow it belongs to, if any.
@@ -104,6 +104,16 @@ pub struct TaskMeta {
     /// Its key, if no other task of its type may have it at once. Members of workflows have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unique: Option<UniqueKey>,
+}
+
+impl TaskMeta {
+    /// What is unusual about a task that says this.
+    pub fn flags(&self) -> Flags {
+        let says = |is: bool, flag| if is { flag } else { Flags::NONE };
+        says(self.member.is_some(), Flags::MEMBER)
+            .with(says(!self.needs.is_empty(), Flags::LIMITED))
+            .with(says(self.needs.iter().any(|need| need.pace.is_some()), Flags::RATED))
+    }
 }
 
 /// That a task is a member of a step of a workflow.
@@ -164,6 +174,8 @@ pub struct Overrides {
     pub concurrency: Option<Vec<Concurrency>>,
     /// In the stead of its sequences, likewise.
     pub sequence: Option<Vec<Concurrency>>,
+    /// In the stead of the rates of [`Policy::rate`], likewise.
+    pub rate: Option<Vec<Rate>>,
     /// In the stead of [`Policy::unique`]; `Some(None)` is none, also where the task type has one.
     pub unique: Option<Option<Unique>>,
     /// In the stead of [`Policy::debounce`], likewise.
@@ -249,7 +261,8 @@ impl NewTask {
             }
             delay = debounce.wait;
         }
-        let (needs, unique) = keys(kind, &rules(policy, over.concurrency, over.sequence), unique, debounce, &args)?;
+        let rates = over.rate.as_ref().unwrap_or(&policy.rate);
+        let (needs, unique) = keys(kind, &rules(policy, over.concurrency, over.sequence), rates, unique, debounce, &args)?;
         let hold = Hold { limited: !needs.is_empty(), ..Hold::NONE };
         let mut tags = policy.tags.clone();
         tags.extend(over.tags);
@@ -314,18 +327,19 @@ fn rules(policy: &Policy, limits: Option<Vec<Concurrency>>, sequences: Option<Ve
 fn keys(
     kind: &str,
     rules: &[Concurrency],
+    rates: &[Rate],
     unique: Option<Unique>,
     debounce: Option<Debounce>,
     args: &str,
 ) -> Result<(Vec<Need>, Option<UniqueKey>), InvalidInput> {
     // Most have none, and nobody reads their arguments here.
-    if rules.is_empty() && unique.is_none() && debounce.is_none() {
+    if rules.is_empty() && rates.is_empty() && unique.is_none() && debounce.is_none() {
         return Ok((Vec::new(), None));
     }
     let args = serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are no JSON: {error}")))?;
-    let mut needs = Concurrency::needs(rules, kind, &args)?;
+    let mut needs = Concurrency::needs(rules, rates, kind, &args)?;
     if let Some(unique) = &unique {
-        unique.check_beside(rules.len())?;
+        unique.check_beside(rules.len() + rates.len())?;
     }
     let unique = unique.map(|unique| unique.resolve(kind, &args)).transpose()?;
     let (unique, after) = unique.unzip();

@@ -385,7 +385,7 @@ impl Unique {
             return Err(InvalidInput::new("unique key", problem));
         }
         // Whoever waits stands for all who come until he begins; he begins when the one before has ended.
-        let after = Need { key: line, limit: 1, cost: 1, until_ended: true };
+        let after = Need { key: line, limit: 1, cost: 1, until_ended: true, pace: None };
         Ok((UniqueKey { key, until: Until::Started, on_conflict: OnConflict::RunAfter, debounce: None }, Some(after)))
     }
 }
@@ -432,7 +432,7 @@ mod tests {
         assert_eq!(resolve(json!({}), json!({})), Ok((key("", Until::Ended, OnConflict::Existing), None)));
         let (taken, after) = resolve(json!({ "key": "s:{a}", "on_conflict": "run_after" }), json!({ "a": 7 })).unwrap();
         assert_eq!(taken, key("s:7", Until::Started, OnConflict::RunAfter));
-        assert_eq!(after, Some(Need { key: "after:mail:s:7".to_owned(), limit: 1, cost: 1, until_ended: true }));
+        assert_eq!(after, Some(Need { key: "after:mail:s:7".to_owned(), limit: 1, cost: 1, until_ended: true, pace: None }));
     }
 
     #[test]

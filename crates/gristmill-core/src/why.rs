@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::concurrency::Standby;
+use crate::concurrency::{RATE, Standby};
 use crate::durable::Memory;
 use crate::workflow::{Role, StepWord, WorkflowRecord, WorkflowState, waits_for};
 use crate::{
@@ -467,9 +467,17 @@ impl fmt::Display for Reason {
             }
             Self::Limited { standby: None } => f.write_str("it waits for a slot of its limit"),
             Self::Limited { standby: Some(standby) } => {
-                let Standby { key, cost, limit, used, before, holders } = standby;
-                let slots = if *cost == 1 { "a slot".to_owned() } else { format!("{cost} slots") };
-                write!(f, "it waits for {slots} of the key `{key}`, of which {used} of {limit} are taken")?;
+                let Standby { key, cost, limit, used, before, holders, expected } = standby;
+                if limit.pace.is_some() || key.starts_with(RATE) {
+                    let many = if *cost == 1 { String::new() } else { format!(", of which it takes {cost}") };
+                    write!(f, "it waits for its turn by the rate `{key}`, {limit}{many}")?;
+                    if limit.count == 0 {
+                        f.write_str(": nobody may begin")?;
+                    }
+                } else {
+                    let slots = if *cost == 1 { "a slot".to_owned() } else { format!("{cost} slots") };
+                    write!(f, "it waits for {slots} of the key `{key}`, of which {used} of {limit} are taken")?;
+                }
                 match before {
                     0 => f.write_str("; it is the next")?,
                     before => write!(f, "; {before} stand before it")?,
@@ -479,7 +487,11 @@ impl fmt::Display for Reason {
                     let named: Vec<_> = holders.iter().map(TaskId::to_string).collect();
                     write!(f, "; held by {}{more}", named.join(" "))?;
                 }
-                write!(f, "; `limits show {key}` tells more, `limits set {key} N` changes it")
+                if let Some(expected) = expected {
+                    write!(f, "; it may begin at {expected} at the soonest")?;
+                }
+                let set = if key.starts_with(RATE) { "N/s" } else { "N" };
+                write!(f, "; `limits show {key}` tells more, `limits set {key} {set}` changes it")
             }
             Self::QueuePaused { queue } => write!(f, "the queue `{queue}` is paused; `queues resume {queue}` lets it go on"),
             Self::NoWorker { queue, living: 0, .. } => write!(f, "no worker lives; start one that serves the queue `{queue}`"),

@@ -87,6 +87,7 @@ mod with;
 /// | `title` | What one task is about, for people: a text with arguments in braces, `"{subject} to {to}"`, or the path of a function of the task that returns `String` or `Option<String>`. | none |
 /// | `quiet` | A flag: log a success at debug level only. | off |
 /// | `concurrency` | How many of its tasks run at once, in all workers together; see below. | no limit |
+/// | `rate` | How many of its tasks begin in a time, in all workers together; see below. | no limit |
 /// | `sequence` | A text with arguments in braces: of the tasks for which it says the same, each starts when the one before has ended. | none |
 /// | `crate` | Where the crate `gristmill` is found, if it is renamed or re-exported: `crate = my::gristmill`. | `::gristmill` |
 ///
@@ -104,6 +105,10 @@ mod with;
 /// - `limit(4)`: four of all tasks of the type.
 /// - `limit(4, key = "openstack:{settings_id}", cost = "{size}")`: tasks for which `key` says the same share four slots, also with other types whose
 ///   rules say it, and each takes as many as `cost` says (1 where it is not given). The limit may be an argument, too: `limit("{max}", key = ..)`.
+///
+/// `rate` is a rate of all tasks of the type, `rate = "10/s"`, or one by key: `rate(key = "api:{host}", limit = "600/h", burst = 5, cost = "{size}")`. `burst`
+/// is how many may begin at once after a pause; with `strategy = sliding_window` any hour has 600 at most, all of which may begin at once.
+/// For several rates an expression of type `Vec<gristmill::options::Rate>` stands there.
 ///
 /// Literals are checked when the task is compiled. An expression may stand for any value but that of `name`: of type
 /// `Duration` for a duration, `gristmill::options::Backoff` for a backoff (a call is written with its path:

@@ -28,7 +28,7 @@ pub(crate) struct Options {
 }
 
 /// Every option, with an example that an error can show.
-const OPTIONS: [(&str, &str); 25] = [
+const OPTIONS: [(&str, &str); 26] = [
     ("name", "name = \"mail.send\""),
     ("queue", "queue = \"mail\""),
     ("priority", "priority = 5"),
@@ -47,6 +47,7 @@ const OPTIONS: [(&str, &str); 25] = [
     ("quiet", "quiet"),
     ("concurrency", "concurrency = limit(4, key = \"{tenant}\")"),
     ("sequence", "sequence = \"account:{account}\""),
+    ("rate", "rate(key = \"api:{host}\", limit = \"10/s\", burst = 5)"),
     ("unique", "unique = \"sync:{repo}\""),
     ("debounce", "debounce(key = \"notify:{user}\", wait = \"5s\")"),
     ("crate", "crate = gristmill"),
@@ -118,6 +119,13 @@ impl Options {
                         value => value::unique(&krate, &key, expression(&key, value)?)?,
                     };
                     policy.push((key, quote!(::core::option::Option::Some(#value))));
+                }
+                ("rate", value) => {
+                    let value = match value {
+                        Value::Named(named) => value::rate_of(&krate, &key, named)?,
+                        value => value::rates(&krate, &key, expression(&key, value)?)?,
+                    };
+                    policy.push((key, value));
                 }
                 ("debounce", value) => {
                     let value = match value {
@@ -207,7 +215,7 @@ impl Parse for Given {
             return Err(Error::new(name.span(), format!("options are named: write `name = {:?}`", name.value())));
         }
         let key = input.call(Ident::parse_any)?;
-        let value = if ["batch", "unique", "debounce"].iter().any(|named| key == named) && input.peek(Paren) {
+        let value = if ["batch", "unique", "debounce", "rate"].iter().any(|named| key == named) && input.peek(Paren) {
             let content;
             parenthesized!(content in input);
             let named = Punctuated::<Named, Token![,]>::parse_terminated(&content)?;

@@ -1,6 +1,7 @@
 //! The values of options. A literal is checked here, at compile time; any other expression is left to the compiler, and
 //! its value is checked when the task is registered.
 
+use gristmill_core::concurrency::PerTime;
 use gristmill_core::{Batching, Template, limits, parse_duration};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -323,6 +324,69 @@ pub(crate) fn debounce(krate: &Path, key: &Ident, named: &[(Ident, Expr)]) -> Re
     let Some(wait) = wait else { return wrong(key, key, DEBOUNCE) };
     let (of, max_wait) = (of.unwrap_or_else(none), max_wait.unwrap_or_else(none));
     Ok(quote!(#krate::options::Debounce { key: #of, wait: #wait, max_wait: #max_wait }))
+}
+
+const RATE: &str = "is a rate such as \"10/s\", or `rate(key = \"api:{host}\", limit = \"10/s\", burst = 5, cost = \"{size}\")`; \
+                    with `strategy = sliding_window` there is no burst";
+
+/// How many may begin in a time.
+pub(crate) fn rates(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
+    match literal(value) {
+        Some(_) => {
+            let limit = per_time(krate, key, value)?;
+            Ok(quote!(::std::vec::Vec::from([#krate::options::Rate::of_type(#limit)])))
+        }
+        None => Ok(value.to_token_stream()),
+    }
+}
+
+/// The same with what is said of it.
+pub(crate) fn rate_of(krate: &Path, key: &Ident, named: &[(Ident, Expr)]) -> Result<TokenStream> {
+    let (mut limit, mut parts): (_, Vec<(&Ident, TokenStream)>) = (None, Vec::new());
+    for (name, value) in named {
+        let part = match name.to_string().as_str() {
+            "limit" => {
+                if limit.replace(per_time(krate, key, value)?).is_some() {
+                    return Err(Error::new(name.span(), "`limit` is given twice; keep one"));
+                }
+                continue;
+            }
+            "key" => {
+                let template = template(krate, key, value)?;
+                quote!(::core::option::Option::Some(#template))
+            }
+            "burst" => {
+                let burst = integer(key, value, 1, limits::CONCURRENCY_MAX.into(), "has a burst from 1 on")?;
+                quote!(::core::option::Option::Some(#burst))
+            }
+            "cost" => quantity(krate, key, value)?,
+            "strategy" => {
+                let forms = [("token_bucket", "TokenBucket"), ("sliding_window", "SlidingWindow")];
+                choice(&quote!(#krate::options::Strategy), key, value, &forms)?
+            }
+            _ => return wrong(name, key, RATE),
+        };
+        if parts.iter().any(|(before, _)| *before == name) {
+            return Err(Error::new(name.span(), format!("`{name}` is given twice; keep one")));
+        }
+        parts.push((name, part));
+    }
+    let Some(limit) = limit else { return wrong(key, key, RATE) };
+    let (names, values): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    let rate = quote!(#krate::options::Rate);
+    Ok(quote!(::std::vec::Vec::from([#rate { #(#names: #values,)* ..#rate::of_type(#limit) }])))
+}
+
+/// A number in a time. It is checked here, so that what is read again when the program runs is right.
+fn per_time(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
+    match literal(value) {
+        Some(Lit::Str(text)) => match text.value().parse::<PerTime>() {
+            Ok(_) => Ok(quote!(#krate::__private::per_time(#text))),
+            Err(error) => Err(Error::new_spanned(text, format!("`{key}`: {error}"))),
+        },
+        Some(lit) => wrong(lit, key, RATE),
+        None => Ok(value.to_token_stream()),
+    }
 }
 
 /// A number, or a text with an argument in braces.

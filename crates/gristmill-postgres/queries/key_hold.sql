@@ -1,7 +1,7 @@
 -- Index: the primary key.
 -- Locks keys, and makes those that are not known yet. What others have locked is left to them.
 WITH held AS MATERIALIZED (
-  SELECT k.key, k.declared, k.said_by, k.set_to FROM (SELECT * FROM unnest($1::text[]) AS x(key) ORDER BY key) x
+  SELECT k.* FROM (SELECT * FROM unnest($1::text[]) AS x(key) ORDER BY key) x
   CROSS JOIN LATERAL (SELECT * FROM {s}.key k WHERE k.key = x.key FOR UPDATE SKIP LOCKED) k
 ), made AS (
   INSERT INTO {s}.key(key)
@@ -9,4 +9,5 @@ WITH held AS MATERIALIZED (
   ON CONFLICT (key) DO NOTHING
   RETURNING key
 )
-SELECT key, declared, said_by, set_to FROM held UNION ALL SELECT key, NULL, NULL, NULL FROM made
+SELECT said_by, declared, pace, set_to, set_pace, spent, 0::bigint, look_at, key FROM held
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, key FROM made

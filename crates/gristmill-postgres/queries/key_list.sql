@@ -1,7 +1,7 @@
--- Index: the primary keys; standby_line. Reads those whose names begin with $1, behind $2.
-SELECT k.key, k.declared, k.set_to, coalesce((SELECT sum(s.cost) FROM {s}.slot s WHERE s.key = k.key), 0)::bigint,
-       (SELECT count(*) FROM (SELECT FROM {s}.standby b WHERE b.key = k.key LIMIT $4) b)
+-- Index: the primary keys; standby_line. Reads those whose names begin with $2, behind $3.
+SELECT k.said_by, k.declared, k.pace, k.set_to, k.set_pace, k.spent, coalesce((SELECT sum(s.cost) FROM {s}.slot s WHERE s.key = k.key), 0)::bigint, k.look_at,
+       {now}, k.key, (SELECT count(*) FROM (SELECT FROM {s}.standby b WHERE b.key = k.key LIMIT $5) b)
 FROM {s}.key k
-WHERE k.key >= $1 AND k.key <= $1 || chr(1114111) AND k.key > $2 AND starts_with(k.key, $1)
+WHERE k.key >= $2 AND k.key <= $2 || chr(1114111) AND k.key > $3 AND starts_with(k.key, $2)
   AND (k.set_to IS NOT NULL OR EXISTS (SELECT FROM {s}.slot s WHERE s.key = k.key) OR EXISTS (SELECT FROM {s}.standby b WHERE b.key = k.key))
-ORDER BY k.key LIMIT $3
+ORDER BY k.key LIMIT $4

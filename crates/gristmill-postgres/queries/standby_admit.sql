@@ -1,17 +1,15 @@
 -- Index: the primary keys of standby and waiting.
--- Tasks get slots and become ready: $1 in the order in which they are admitted, and for each slot its key, task and what it costs. Behind all that
--- are ready. The rows of waiting are locked.
+-- Tasks ($1) get slots and become ready, in the order in which they came, behind all that are ready; of each slot its key, task, the task's seq, and what
+-- it costs. The rows of waiting are locked, and moved by whoever knows their flags. Joined with nothing: sessions of ours join row by row.
 WITH admitted AS (
   DELETE FROM {s}.standby WHERE task = ANY($1)
 ), gone AS (
-  DELETE FROM {s}.waiting WHERE id = ANY($1) AND flags & {unknown} = 0 RETURNING {columns}
+  DELETE FROM {s}.waiting WHERE id = ANY($1) RETURNING {columns}
 ), turn AS MATERIALIZED (
-  SELECT g.*, nextval('{l}.arrival') AS line
-  FROM (SELECT * FROM gone g ORDER BY array_position($1, g.id)) g
+  SELECT g.*, nextval('{l}.arrival') AS line FROM (SELECT * FROM gone ORDER BY seq) g
 ), taken AS (
   INSERT INTO {s}.slot(key, task, seq, cost, until_ended)
-  SELECT x.key, x.task, t.seq, x.cost, x.until_ended
-  FROM unnest($2::text[], $3::uuid[], $4::integer[], $5::boolean[]) AS x(key, task, cost, until_ended) JOIN turn t ON t.id = x.task
+  SELECT x.key, x.task, x.seq, x.cost, x.until_ended FROM unnest($2::text[], $3::uuid[], $4::bigint[], $5::integer[], $6::boolean[]) AS x(key, task, seq, cost, until_ended)
   ON CONFLICT (key, task) DO NOTHING
 ), into_ready AS (
   INSERT INTO {s}.ready({columns})

@@ -11,7 +11,7 @@ WITH beat AS (
   FROM beat b LEFT JOIN {s}.worker w ON w.key <> b.key AND w.expires_at > {now} AND NOT w.lost
 )
 SELECT l.id, l.fence, l.seq, l.retention, o.size, o.rank, o.alike, o.rank_alike, beat.drain,
-       l.flags & {member} <> 0
+       l.flags
 FROM beat CROSS JOIN others o LEFT JOIN LATERAL (
   SELECT id, fence, seq, retention, flags FROM {s}.lease WHERE worker = beat.key AND cancel OFFSET 0
 ) l ON true

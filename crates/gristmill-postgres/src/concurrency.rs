@@ -4,8 +4,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use gristmill_core::concurrency::{KeyLimits, LimitInfo, LimitRecord, Standby};
+use gristmill_core::concurrency::{KeyLimits, Limit, LimitInfo, LimitRecord, Standby};
 use gristmill_core::{StoreError, TaskId, async_trait};
 use tokio::sync::OwnedMutexGuard;
 
@@ -15,6 +16,9 @@ use crate::{ops, view};
 
 /// So many transactions one caller admits in, before the rest is left to the next: others may bring more without end.
 const TRANSACTIONS_MAX: usize = 50;
+
+/// After that it is looked again whether somebody may begin of a rate to which others admit.
+const HELD_WAIT: Duration = Duration::from_millis(5);
 
 /// What a process remembers of it.
 #[derive(Debug, Default)]
@@ -96,6 +100,18 @@ impl Inner {
         run!(self, pool, Kind::TransactionBriefly, s => ops::repair_slots(&mut s, walked))
     }
 
+    /// Lets begin who waits for a rate, if somebody may by now. Returns how long it is until the next may.
+    pub(crate) async fn admit_due(self: &Arc<Self>, next: Option<Duration>) -> Result<Option<Duration>, StoreError> {
+        if next != Some(Duration::ZERO) {
+            return Ok(next);
+        }
+        self.admitting.touched();
+        self.admit_touched().await;
+        let next: Result<Option<Duration>, StoreError> = run!(self, reads, Kind::Single, s => ops::next_rate(&mut s));
+        // Where others have the key in hand, they look.
+        Ok(next?.map(|next| next.max(HELD_WAIT)))
+    }
+
     /// Does what was left: gives slots that nobody has given, and mends a part of what was forgotten.
     pub(crate) async fn sweep_slots(self: &Arc<Self>) -> Result<(), StoreError> {
         let walked = self.admitting.walked.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -123,9 +139,17 @@ impl KeyLimits for PostgresStore {
         run!(&self.inner(), reads, Kind::Single, s => view::limit(&s, key, most))
     }
 
-    async fn set_limit(&self, key: &str, limit: Option<u32>) -> Result<(), StoreError> {
+    async fn set_limit(&self, key: &str, limit: Option<Limit>) -> Result<(), StoreError> {
         let inner = self.inner();
         let set: Result<(), StoreError> = run!(&inner, pool, Kind::Single, s => ops::set_limit(&mut s, key, limit));
+        inner.admit_touched().await;
+        set
+    }
+
+    async fn set_remaining(&self, key: &str, left: u32, within: Duration) -> Result<(), StoreError> {
+        let inner = self.inner();
+        let set: Result<(), StoreError> =
+            run!(&inner, pool, Kind::Transaction, s => ops::set_remaining(&mut s, key, left, within));
         inner.admit_touched().await;
         set
     }

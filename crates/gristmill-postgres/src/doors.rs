@@ -14,7 +14,7 @@ const KEPT_MS_MAX: i64 = 3_153_600_000_000;
 /// Puts the text of the doors into a statement.
 pub(crate) fn fill(text: &str) -> String {
     type Part = (&'static str, fn() -> String);
-    let parts: [Part; 25] = [
+    let parts: [Part; 26] = [
         ("{placed}", placed),
         ("{placed_new}", placed_new),
         ("{placed_free}", placed_free),
@@ -33,6 +33,7 @@ pub(crate) fn fill(text: &str) -> String {
         ("{unknown}", unknown),
         ("{lasting}", lasting),
         ("{limited}", || Flags::LIMITED.bits().to_string()),
+        ("{rated}", || Flags::RATED.bits().to_string()),
         ("{member}", || Flags::MEMBER.bits().to_string()),
         ("{report}", report),
         ("{kept_after}", kept_after),
@@ -318,7 +319,7 @@ mod tests {
         let sum = |text| format!("{:016x}", fnv(fill(text).bytes().filter(|byte| *byte != b'\r')));
         assert_eq!(
             texts.map(sum),
-            ["21775c494d9e7736", "77dd3ed73200e947", "f66925c08575c226", "89774ce7a00eb128"],
+            ["060bf4125bbd6282", "fa7860ed610b63de", "44a8ebbac316f94b", "15a43c364d66be66"],
             "the text of the doors has changed: add a step that makes these functions anew, if this one was released; then its sum goes \
              here"
         );

@@ -40,6 +40,7 @@ const STEPS: &[Step] = &[
     Step::adds(15, "concurrency", include_str!("../additions/0015_concurrency.sql")),
     Step::adds(16, "locks", include_str!("../additions/0016_locks.sql")),
     Step::adds(17, "unique", include_str!("../additions/0017_unique.sql")),
+    Step::adds(18, "rates", include_str!("../additions/0018_rates.sql")),
 ];
 
 const MIGRATION_CREATE: &str = include_str!("../queries/migration_create.sql");

@@ -6,7 +6,7 @@
 //! parameter N says, which is null for as long as usual: in this way behind a pooler, too. What statements that claim have in common is
 //! in `queries/parts/`: `{in_line}`, `{by_kind}`, `{taken}`; of those that look at the heads of queues, `{heads}`; of members of workflows, `{members}`; where go those that are let go, `{go}`; and of those that keep what a task remembers,
 //! `{remembered}`. `{t_of_days}` and `{o_of_days}` name the ids of `$1` once more, in the texts
-//! of [`OF_DAYS`], and `{forget}` is left to another statement there; `{place}` is the table of [`OF_PLACE`], and `{settles}` and `{told}` are of [`MARKS_OF_MEMBERS`]. Those about places and ends are the [`doors`].
+//! of [`OF_DAYS`], and `{forget}` is left to another statement there; `{place}` is the table of [`OF_PLACE`], and `{settles}` and `{told}` are of [`MARKS_OF_SETTLED`]. Those about places and ends are the [`doors`].
 
 use gristmill_core::Place;
 use gristmill_core::kit::fnv;
@@ -104,12 +104,15 @@ queries! {
     IdsBetween "ids_between" [UUID, UUID, INT8];
     IndexLacking "index_lacking" [TEXT, TEXT];
     IndexWhole "index_whole" [TEXT];
-    KeyDeclare "key_declare" [TEXT_ARRAY, INT4_ARRAY, INT8_ARRAY];
     KeyHold "key_hold" [TEXT_ARRAY];
-    KeyInfo "key_info" [TEXT, INT8];
-    KeyList "key_list" [TEXT, TEXT, INT8, INT8];
-    KeyPrune "key_prune" [TEXT, INT8];
-    KeySet "key_set" [TEXT, INT4];
+    KeyInfo "key_info" [INT8, TEXT, INT8];
+    KeyList "key_list" [INT8, TEXT, TEXT, INT8, INT8];
+    KeyPrune "key_prune" [INT8, TEXT, INT8];
+    KeyLock "key_lock" [INT8, TEXT];
+    KeyMade "key_made" [TEXT];
+    KeyNext "key_next" [INT8];
+    KeyWrite "key_write" [TEXT_ARRAY, INT8_ARRAY, INT4_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY];
+    KeySet "key_set" [TEXT, INT4, TEXT];
     KindDeclare "kind_declare" [TEXT_ARRAY, TEXT_ARRAY, TEXT];
     KindFind "kind_find" [TEXT_ARRAY];
     KindIntern "kind_intern" [TEXT_ARRAY, BOOL, TEXT];
@@ -228,15 +231,17 @@ queries! {
     ScheduledRelease "scheduled_release" [INT8, UUID_ARRAY];
     SettleForget "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL, TEXT];
     SettleForgetOfDays "settle_forget" [UUID_ARRAY, UUID_ARRAY, BOOL, TEXT];
+    SettleLimited "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
     SettleMembers "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
     SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
+    SlotBegun "slot_begun" [TEXT_ARRAY];
     SlotExcess "slot_excess" [TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY];
-    SlotGiveBack "slot_give_back" [UUID_ARRAY, BOOL_ARRAY];
+    SlotGiveBack "slot_give_back" [UUID_ARRAY, BOOL_ARRAY, INT8_ARRAY];
     SlotHolders "slot_holders" [TEXT, INT8];
     SlotRepair "slot_repair" [TEXT, UUID, INT8];
     SlotUsed "slot_used" [TEXT_ARRAY];
     Snapshot "snapshot" [];
-    StandbyAdmit "standby_admit" [UUID_ARRAY, TEXT_ARRAY, UUID_ARRAY, INT4_ARRAY, BOOL_ARRAY];
+    StandbyAdmit "standby_admit" [UUID_ARRAY, TEXT_ARRAY, UUID_ARRAY, INT8_ARRAY, INT4_ARRAY, BOOL_ARRAY];
     StandbyFirst "standby_first" [TEXT_ARRAY, INT8_ARRAY];
     StandbyIdle "standby_idle" [TEXT, INT8];
     StandbyIds "standby_ids" [TEXT, INT8];
@@ -249,7 +254,7 @@ queries! {
     StepSpecs "step_specs" [UUID_ARRAY];
     StepTolerate "step_tolerate" [UUID, INT4, INT8];
     StepWaiting "step_waiting" [UUID_ARRAY, INT4_ARRAY];
-    TakeKeys "take_keys" [TEXT, INT8, UUID_ARRAY];
+    TakeKeys "take_keys" [UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, INT8, UUID_ARRAY];
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
     TaskDue "task_due" [UUID_ARRAY, INT8];
@@ -266,9 +271,9 @@ queries! {
     TickPage "tick_page" [TEXT, INT8, INT8];
     TickPrune "tick_prune" [INT8, INT8, INT8];
     ToldLock "told_lock" [UUID_ARRAY, INT8];
-    TouchedAny "touched_any" [];
-    TouchedInsert "touched_insert" [TEXT_ARRAY, INT4_ARRAY, INT8_ARRAY];
-    TouchedTake "touched_take" [INT8];
+    TouchedAny "touched_any" [INT8, TEXT_ARRAY, INT8];
+    TouchedInsert "touched_insert" [TEXT_ARRAY, INT4_ARRAY, TEXT_ARRAY, INT8_ARRAY];
+    TouchedTake "touched_take" [INT8, INT8];
     Unblock "unblock" [INT8, UUID_ARRAY];
     UniquePrune "unique_prune" [INT8, TEXT, TEXT, INT8];
     Unkeep "unkeep" [UUID_ARRAY];
@@ -342,9 +347,23 @@ const MARKS_OF_DAYS: [(&str, [&str; 2]); 3] = [
     ("{forget}", ["DELETE FROM {s}.task WHERE id = ANY (ARRAY(SELECT id FROM gone))", "SELECT"]),
 ];
 /// What differs in the settlement of members of workflows from that of other tasks: whose leases it takes, and what it writes besides.
-const MARKS_OF_MEMBERS: [(&str, [&str; 2]); 2] = [
-    ("{settles}", ["l.flags = 0 AND l.retention <> -2", "l.flags = {member}"]),
-    ("{told}", ["", concat!("\n", include_str!("../queries/parts/settled_members.sql"))]),
+const MARKS_OF_SETTLED: [(&str, [&str; 3]); 2] = [
+    (
+        "{settles}",
+        [
+            "l.flags = 0 AND l.retention <> -2",
+            "l.flags = {member}",
+            "l.flags & {limited} <> 0 AND l.flags & ~({limited} | {rated} | {moved}) = 0 AND l.retention <> -2",
+        ],
+    ),
+    (
+        "{told}",
+        [
+            "",
+            concat!("\n", include_str!("../queries/parts/settled_members.sql")),
+            concat!("\n", include_str!("../queries/parts/settled_limited.sql")),
+        ],
+    ),
 ];
 /// One statement for each place, whose table stands for `{place}`.
 const OF_PLACE: [(Q, Place); 5] = [
@@ -377,8 +396,9 @@ impl Texts {
             let text = text.replace("{tell}", tell).replace("{enter}", enter).replace("{placed_new}", placed);
             let of_days = usize::from(OF_DAYS.iter().any(|query| *query as usize == n));
             let text = MARKS_OF_DAYS.iter().fold(text, |text, (mark, says)| text.replace(mark, says[of_days]));
-            let of_members = usize::from(n == Q::SettleMembers as usize);
-            let text = MARKS_OF_MEMBERS.iter().fold(text, |text, (mark, says)| text.replace(mark, says[of_members]));
+            let of_settled = [Q::SettlePlain, Q::SettleMembers, Q::SettleLimited].iter().position(|query| *query as usize == n);
+            let text =
+                MARKS_OF_SETTLED.iter().fold(text, |text, (mark, says)| text.replace(mark, says[of_settled.unwrap_or_default()]));
             let place = OF_PLACE.iter().find(|(query, _)| *query as usize == n).map_or("", |(_, place)| doors::table(*place));
             fill(&text.replace("{place}", place), schema)
         };
@@ -479,7 +499,7 @@ mod tests {
         for (text, types) in QUERIES {
             let text = text.replace("{tell}", TELL).replace("{place}", "ready");
             let text_of_days = MARKS_OF_DAYS.iter().fold(text.clone(), |text, (mark, says)| text.replace(mark, says[1]));
-            let text_of_all = MARKS_OF_MEMBERS.iter().fold(text_of_days, |text, (mark, says)| text.replace(mark, says[1]));
+            let text_of_all = MARKS_OF_SETTLED.iter().fold(text_of_days, |text, (mark, says)| text.replace(mark, says[1]));
             let filled = fill(&text_of_all, "s");
             let most = (1..30).filter(|n| filled.contains(&format!("${n}"))).max().unwrap_or(0);
             assert_eq!(most, types.len(), "{text}");

@@ -117,9 +117,10 @@ impl PostgresStore {
         inner.dues.look();
         let promoted: Result<_, StoreError> =
             run!(inner, pool, Kind::Single, s => ops::promote(&mut s, &inner.floors.due, limit));
-        let (promoted, next) = promoted?;
+        let ops::Promoted { count: promoted, next, rate } = promoted?;
         inner.admit_apart();
-        let next_due = inner.dues.found(next);
+        let rate = inner.admit_due(rate).await?;
+        let next_due = inner.dues.found(next.into_iter().chain(rate).min());
         let next_due = if inner.tell_of_events().await { Some(Duration::ZERO) } else { next_due };
         Ok(Swept { promoted, next_due, ..Swept::default() })
     }

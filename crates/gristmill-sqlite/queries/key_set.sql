@@ -1,2 +1,3 @@
 -- Index: the primary key.
-INSERT INTO gristmill_key(key, set_to) VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET set_to = excluded.set_to
+INSERT INTO gristmill_key(key, set_to, set_pace) VALUES (?1, ?2, ?3)
+ON CONFLICT(key) DO UPDATE SET set_to = excluded.set_to, set_pace = excluded.set_pace

@@ -1,4 +1,6 @@
-use gristmill_core::concurrency::{KeyLimits, LimitInfo, LimitRecord, Standby};
+use std::time::Duration;
+
+use gristmill_core::concurrency::{KeyLimits, Limit, LimitInfo, LimitRecord, Standby};
 use gristmill_core::{StoreError, TaskId, async_trait};
 
 use crate::store::SqliteStore;
@@ -16,9 +18,14 @@ impl KeyLimits for SqliteStore {
         self.read(move |view| view::limit(view, &key, most)).await
     }
 
-    async fn set_limit(&self, key: &str, limit: Option<u32>) -> Result<(), StoreError> {
+    async fn set_limit(&self, key: &str, limit: Option<Limit>) -> Result<(), StoreError> {
         let key = key.to_owned();
         self.write(1, move |tx| ops::set_limit(tx, &key, limit)).await
+    }
+
+    async fn set_remaining(&self, key: &str, left: u32, within: Duration) -> Result<(), StoreError> {
+        let key = key.to_owned();
+        self.write(1, move |tx| ops::set_remaining(tx, &key, left, within)).await
     }
 
     async fn stands_by(&self, id: TaskId) -> Result<Option<Standby>, StoreError> {

@@ -23,6 +23,7 @@ const STEPS: &[Step] = &[
     Step::adds(8, "concurrency", include_str!("../additions/0008_concurrency.sql")),
     Step::adds(9, "locks", include_str!("../additions/0009_locks.sql")),
     Step::adds(10, "unique", include_str!("../additions/0010_unique.sql")),
+    Step::adds(11, "rates", include_str!("../additions/0011_rates.sql")),
 ];
 
 /// Brings the file's tables up to date, making them if there are none, and returns every migration.

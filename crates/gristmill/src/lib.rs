@@ -173,4 +173,9 @@ pub mod __private {
     pub fn template(text: &str) -> crate::options::Template {
         text.parse().unwrap_or_default()
     }
+
+    /// A rate that was checked when it was compiled.
+    pub fn per_time(text: &str) -> crate::options::PerTime {
+        text.parse().unwrap_or(crate::options::PerTime { count: 1, period: std::time::Duration::from_secs(1) })
+    }
 }

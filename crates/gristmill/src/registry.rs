@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::batch::{Alone, RunMany};
-use crate::core::concurrency::Concurrency;
+use crate::core::concurrency::{Concurrency, Rate};
 use crate::core::unique::{Debounce, Unique};
 use crate::core::{InvalidInput, KindSpec, Limits, Policy, ServedKind, limits};
 use crate::handler::{Dynamic, Run};
@@ -207,7 +207,7 @@ pub(crate) fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<
 /// Whether the arguments are there that a type's limits take, if it is known which it has: else each of its tasks would be refused.
 fn check_rules(policy: &Policy, arguments: &[String]) -> Result<(), String> {
     let fields = policy.concurrency.iter().flat_map(Concurrency::fields).chain(policy.unique.iter().flat_map(Unique::fields));
-    let fields = fields.chain(policy.debounce.iter().flat_map(Debounce::fields));
+    let fields = fields.chain(policy.debounce.iter().flat_map(Debounce::fields)).chain(policy.rate.iter().flat_map(Rate::fields));
     let missing = |field: &&str| !arguments.iter().any(|argument| field.split('.').next() == Some(argument));
     match fields.filter(|_| !arguments.is_empty()).find(missing) {
         Some(field) => Err(format!(

@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::core::concurrency::{Concurrency, Rules};
+use crate::core::concurrency::{Concurrency, Rates, Rules};
 use crate::core::limits::{ATTEMPTS_MAX, DURATION_MAX};
 use crate::core::{Overrides, parse_duration};
 use crate::near::did_you_mean;
 
 /// The names of the options that [`read_option`] knows.
-pub const OPTIONS: [&str; 20] = [
+pub const OPTIONS: [&str; 21] = [
     "id",
     "queue",
     "priority",
@@ -35,6 +35,7 @@ pub const OPTIONS: [&str; 20] = [
     "sequence",
     "unique",
     "debounce",
+    "rate",
 ];
 
 /// The entries of an object in their order, with their values as they are written. A key that is there twice is here twice.
@@ -117,6 +118,7 @@ pub fn read_option(over: &mut Overrides, name: &str, value: &RawValue) -> Result
         "tags" => over.tags.extend(read::<Vec<String>>(value)?),
         "headers" => over.headers.extend(read::<BTreeMap<String, String>>(value)?),
         "concurrency" => over.concurrency = Some(read::<Rules>(value)?.0),
+        "rate" => over.rate = Some(read::<Rates>(value)?.0),
         // As with limits, an empty list is none.
         "sequence" if value.get() == "[]" => over.sequence = Some(Vec::new()),
         "sequence" => over.sequence = Some(vec![Concurrency::sequence(read(value)?)]),
@@ -198,6 +200,7 @@ mod tests {
             "priority" | "max_attempts" | "max_crashes" | "retries" | "concurrency" => "1",
             "in" | "timeout" | "expires" | "backoff" | "retention" => "\"5s\"",
             "at" => "\"2100-01-01T00:00:00Z\"",
+            "rate" => "\"10/s\"",
             "ack" => "\"early\"",
             "tags" => "[\"t\"]",
             "headers" => "{\"k\": \"v\"}",

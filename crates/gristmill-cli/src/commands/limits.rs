@@ -1,6 +1,6 @@
-//! `limits`: keys of which only so many tasks run at once.
+//! `limits`: keys of which only so many tasks run at once, or start in a time.
 
-use gristmill::core::concurrency::{LimitInfo, LimitRecord};
+use gristmill::core::concurrency::{Limit, LimitInfo, LimitRecord, Pace};
 use gristmill::core::limits::{CONCURRENCY_MAX, PAGE_ITEMS_MAX, check_name};
 
 use super::queues::count;
@@ -15,7 +15,7 @@ pub(crate) enum Args {
     List(List),
     /// Show a key, who holds its slots and who waits
     Show(Show),
-    /// Say how many tasks of a key may run at once, over what they say themselves; 0 lets none start
+    /// Say how many tasks of a key may run at once, or of a rate start in a time, over what they say themselves; 0 lets none start
     Set(Set),
     /// Let hold again what tasks say themselves
     Unset(Unset),
@@ -46,9 +46,12 @@ pub(crate) struct Set {
     /// The key
     #[arg(value_name = "KEY")]
     key: String,
-    /// How many slots it has
-    #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(CONCURRENCY_MAX)))]
-    limit: u32,
+    /// How many at once, or of a rate how many in a time, such as 10/s or 600/h
+    #[arg(value_name = "N")]
+    limit: Limit,
+    /// Of a rate, how many may start at once after a pause; else what falls into a tenth of a second, and one at least
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(CONCURRENCY_MAX)))]
+    burst: Option<u32>,
 }
 
 /// Arguments of `limits unset`.
@@ -79,12 +82,25 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
             };
             out.value(&record, text)
         }
-        Args::Set(Set { key, limit }) => change(&key, Some(limit), session, out).await,
+        Args::Set(Set { key, limit, burst }) => {
+            let limit = match (burst, limit.pace) {
+                (Some(most), Some(pace)) => Limit { pace: Some(Pace { most, ..pace }), ..limit },
+                (Some(_), None) => return Err(CliError::usage("--burst is of a rate, such as 10/s".to_owned())),
+                (None, _) => limit,
+            };
+            limit.check_for(&key).map_err(|error| CliError::usage(error.to_string()))?;
+            change(&key, Some(limit), session, out).await
+        }
         Args::Unset(Unset { key }) => change(&key, None, session, out).await,
     }
 }
 
-async fn change<S: Send + Sync + 'static>(key: &str, limit: Option<u32>, session: Session<S>, out: &Out) -> Result<(), CliError> {
+async fn change<S: Send + Sync + 'static>(
+    key: &str,
+    limit: Option<Limit>,
+    session: Session<S>,
+    out: &Out,
+) -> Result<(), CliError> {
     check_name("key", key).map_err(|error| CliError::usage(error.to_string()))?;
     // Where there is no store there is nothing to limit, and mostly a slip.
     let client = session.connect_to_look().await?;
@@ -119,12 +135,18 @@ fn table(limits: &[LimitInfo], out: &Out) -> Result<(), CliError> {
 
 fn text(record: &LimitRecord) -> String {
     let LimitRecord { info, holders, line } = record;
-    let mut text =
-        format!("{}: {} of {} taken, {} waiting", output::escape(&info.key), info.used, info.limit, count(info.waiting));
+    let (key, used) = (output::escape(&info.key), info.used);
+    let mut text = match info.limit.pace {
+        Some(_) => format!("{key}: {used} of {} used up, {}, {} waiting", info.limit.most(), info.limit, count(info.waiting)),
+        None => format!("{key}: {used} of {} taken, {} waiting", info.limit, count(info.waiting)),
+    };
     match (info.set, info.declared) {
         (Some(_), Some(declared)) => text += &format!("; set by hand, tasks say {declared}"),
         (Some(_), None) => text += "; set by hand",
         (None, _) => {}
+    }
+    if let Some(next) = info.next {
+        text += &format!("; the next may start at {next}");
     }
     text.push('\n');
     for holder in holders {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use gristmill::app::{Handler, HandlerFuture};
 use gristmill::batch::{Batch, BatchHandler, BatchHandlerFuture};
-use gristmill::core::concurrency::Rules;
+use gristmill::core::concurrency::{Rates, Rules};
 use gristmill::core::limits::{self, ARGS_BYTES_CEILING};
 use gristmill::options::{
     Ack, Backoff, Batching, Concurrency, Debounce, KindSpec, Limits, Oversize, Policy, Retention, Template, Unique,
@@ -58,6 +58,7 @@ pub(super) struct TaskEntry {
     quiet: Option<bool>,
     concurrency: Option<Rules>,
     sequence: Option<Template>,
+    rate: Option<Rates>,
     unique: Option<Unique>,
     debounce: Option<Debounce>,
 }
@@ -252,6 +253,7 @@ impl TaskEntry {
             tags: self.tags.take().unwrap_or(default.tags),
             quiet: self.quiet.unwrap_or(default.quiet),
             concurrency,
+            rate: self.rate.take().map_or(default.rate, |rates| rates.0),
             // What is said here of one of them takes the place of either.
             unique: self.unique.take().or(default.unique.filter(|_| self.debounce.is_none())),
             debounce: self.debounce.take().or(default.debounce.filter(|_| !says_unique)),

@@ -22,6 +22,7 @@ mod moving;
 mod operate;
 mod pages;
 mod pathways;
+mod rates;
 mod reruns;
 mod roles;
 mod routes;

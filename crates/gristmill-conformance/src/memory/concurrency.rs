@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gristmill_core::concurrency::admission::{Admitted, Excess, Slots};
-use gristmill_core::concurrency::{Holder, LimitInfo, LimitRecord, Need, Standby};
+use gristmill_core::concurrency::{Holder, KeyState, Limit, LimitInfo, LimitRecord, Need, Ruled, Spent, Standby};
 use gristmill_core::limits::COUNT_MAX;
-use gristmill_core::{State, TaskId};
+use gristmill_core::{State, TaskId, Timestamp};
 
 use super::tables::{Place, Tables, Task};
 
@@ -19,9 +19,11 @@ pub(super) struct Limited {
 
 #[derive(Debug, Default)]
 struct Key {
-    declared: Option<u32>,
+    declared: Option<Limit>,
     said_by: i64,
-    set: Option<u32>,
+    set: Option<Limit>,
+    spent: Spent,
+    next: Option<Timestamp>,
     /// What each holder has taken of it.
     held: BTreeMap<i64, Need>,
     /// Those who hold some of it already come first; then those who came first.
@@ -29,16 +31,26 @@ struct Key {
 }
 
 impl Key {
-    fn limit(&self) -> u32 {
-        self.set.or(self.declared).unwrap_or_default()
+    fn limit(&self) -> Option<Limit> {
+        self.set.or(self.declared)
+    }
+
+    fn ruled(&self) -> Option<Ruled> {
+        self.limit().and_then(Limit::ruled)
     }
 
     fn used(&self) -> u64 {
         self.held.values().map(|need| u64::from(need.cost)).sum()
     }
 
-    fn is_idle(&self) -> bool {
-        self.set.is_none() && self.held.is_empty() && self.line.is_empty()
+    fn state(&self) -> KeyState {
+        let Self { declared, set, spent, next, .. } = self;
+        KeyState { declared: *declared, set: *set, taken: self.used(), spent: spent.clone(), next: *next }
+    }
+
+    fn is_idle(&self, now: Timestamp) -> bool {
+        let is_spent = self.ruled().is_some_and(|rule| self.spent.matters_until(rule, now).is_some());
+        self.set.is_none() && self.held.is_empty() && self.line.is_empty() && !is_spent
     }
 }
 
@@ -57,6 +69,9 @@ impl Limited {
         if needs.is_empty() {
             return;
         }
+        if let Some(lease) = task.lease() {
+            needs.iter().filter(|need| need.pace.is_some()).for_each(|need| self.begun(seq, need, lease.claimed_at));
+        }
         let keeps = |need: &Need| match task.place {
             Place::Ready | Place::Running(_) => true,
             Place::Blocked(_) | Place::Scheduled(_) | Place::Waiting => need.until_ended && task.claim_no > 0,
@@ -68,7 +83,7 @@ impl Limited {
                 for need in needs {
                     let key = self.keys.entry(need.key.clone()).or_default();
                     if task.claim_no == 0 && seq > key.said_by {
-                        (key.declared, key.said_by) = (Some(need.limit), seq);
+                        (key.declared, key.said_by) = (Some(need.limit()), seq);
                     }
                     self.touched.insert(need.key.clone());
                 }
@@ -89,6 +104,27 @@ impl Limited {
         if self.keys.get_mut(key).is_some_and(|key| key.held.remove(&seq).is_some()) {
             self.touched.insert(key.to_owned());
         }
+    }
+
+    /// What a task has taken of a rate is spent once it has begun.
+    fn begun(&mut self, seq: i64, need: &Need, at: Timestamp) {
+        let Some(key) = self.keys.get_mut(&need.key).filter(|key| key.held.contains_key(&seq)) else { return };
+        key.held.remove(&seq);
+        if let Some(rule) = key.ruled() {
+            key.spent.begun(rule, at, need.cost);
+        }
+        self.touched.insert(need.key.clone());
+    }
+
+    /// When the next line has to be looked at.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        self.keys.values().filter_map(|key| key.next).min()
+    }
+
+    /// Those who may begin until then by a rate, the first of each line.
+    pub(super) fn next_until(&self, horizon: Timestamp) -> impl Iterator<Item = i64> {
+        let soon = move |key: &&Key| key.next.is_some_and(|next| next <= horizon);
+        self.keys.values().filter(soon).filter_map(|key| key.line.first().map(|(_, seq)| *seq))
     }
 
     fn holds(&self, seq: i64, key: &str) -> bool {
@@ -112,33 +148,41 @@ impl Limited {
 
 impl Tables {
     /// Gives slots that are free to those who wait for them.
-    pub(super) fn admit_waiting(&mut self) {
+    pub(super) fn admit_waiting(&mut self, now: Timestamp) {
         let mut looked = std::mem::take(&mut self.limited.touched);
+        let due = |(name, key): (&String, &Key)| key.next.filter(|next| *next <= now).map(|_| name.clone());
+        looked.extend(self.limited.keys.iter().filter_map(due));
         while !looked.is_empty() {
             for key in &looked {
-                if let Some(excess) = self.slots(&looked).excess(key) {
+                if let Some(excess) = self.slots(&looked, now).excess(key) {
                     self.withdraw(key, excess);
                 }
             }
             // Those who wait again have given back what they had of other keys, too.
             looked.append(&mut self.limited.touched);
-            let mut slots = self.slots(&looked);
+            let mut slots = self.slots(&looked, now);
             let more: BTreeSet<String> = looked.iter().flat_map(|key| self.admit_line(key, &mut slots)).collect();
             for (name, limit) in slots.learned() {
                 self.limited.keys.entry(name.to_owned()).or_default().declared = Some(limit);
+            }
+            for name in &looked {
+                if let Some(key) = self.limited.keys.get_mut(name) {
+                    key.next = slots.next(name);
+                    self.news.scheduled |= key.next.is_some();
+                }
             }
             looked = if more.is_subset(&looked) { BTreeSet::new() } else { &more | &looked };
         }
         // What an admission has changed was reckoned with.
         self.limited.touched.clear();
-        self.limited.keys.retain(|_, key| !key.is_idle());
+        self.limited.keys.retain(|_, key| !key.is_idle(now));
     }
 
-    fn slots(&mut self, keys: &BTreeSet<String>) -> Slots {
-        let mut slots = Slots::default();
+    fn slots(&mut self, keys: &BTreeSet<String>, now: Timestamp) -> Slots {
+        let mut slots = Slots::at(now);
         for name in keys {
             let key = self.limited.keys.entry(name.clone()).or_default();
-            slots.add(name.clone(), key.set.or(key.declared), key.used());
+            slots.add(name.clone(), key.limit(), key.used(), key.spent.clone());
         }
         slots
     }
@@ -181,24 +225,28 @@ impl Tables {
         Vec::new()
     }
 
-    pub(super) fn set_limit(&mut self, key: &str, limit: Option<u32>) {
+    pub(super) fn set_limit(&mut self, key: &str, limit: Option<Limit>) {
         self.limited.keys.entry(key.to_owned()).or_default().set = limit;
         self.limited.touched.insert(key.to_owned());
     }
 
-    pub(super) fn limits(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<LimitInfo> {
+    pub(super) fn set_remaining(&mut self, key: &str, left: u32, until: Timestamp) {
+        self.limited.keys.entry(key.to_owned()).or_default().spent.told(left, until);
+        self.limited.touched.insert(key.to_owned());
+    }
+
+    pub(super) fn limits(&self, prefix: &str, after: Option<&str>, limit: usize, now: Timestamp) -> Vec<LimitInfo> {
         let listed = |name: &&String| name.starts_with(prefix) && after.is_none_or(|after| name.as_str() > after);
-        self.limited.keys.keys().filter(listed).take(limit).filter_map(|name| self.limit_info(name)).collect()
+        self.limited.keys.keys().filter(listed).take(limit).filter_map(|name| self.limit_info(name, now)).collect()
     }
 
-    fn limit_info(&self, name: &str) -> Option<LimitInfo> {
+    fn limit_info(&self, name: &str, now: Timestamp) -> Option<LimitInfo> {
         let key = self.limited.keys.get(name)?;
-        let (limit, declared, set) = (key.limit(), key.declared, key.set);
-        Some(LimitInfo { key: name.to_owned(), limit, declared, set, used: key.used(), waiting: count(key.line.len()) })
+        Some(key.state().info(name.to_owned(), count(key.line.len()), now))
     }
 
-    pub(super) fn limit(&self, name: &str, most: usize) -> Option<LimitRecord> {
-        let (info, key) = (self.limit_info(name)?, self.limited.keys.get(name)?);
+    pub(super) fn limit(&self, name: &str, most: usize, now: Timestamp) -> Option<LimitRecord> {
+        let (info, key) = (self.limit_info(name, now)?, self.limited.keys.get(name)?);
         let holder = |(seq, need): (&i64, &Need)| {
             let task = self.tasks.get(seq)?;
             let running_since = task.lease().map(|lease| lease.claimed_at);
@@ -213,17 +261,13 @@ impl Tables {
         self.tasks.get(&seq).map(|task| task.new.id)
     }
 
-    pub(super) fn stands_by(&self, id: TaskId) -> Option<Standby> {
+    pub(super) fn stands_by(&self, id: TaskId, now: Timestamp) -> Option<Standby> {
         let (seq, task) = self.by_id(id).filter(|(_, task)| task.state() == State::Waiting)?;
         let name = self.limited.lines.get(&seq)?;
         let key = self.limited.keys.get(name)?;
-        Some(Standby {
-            key: name.clone(),
-            cost: needs(task).iter().find(|need| need.key == *name).map_or(1, |need| need.cost),
-            limit: key.limit(),
-            used: key.used(),
-            before: count(key.line.iter().take_while(|(_, other)| *other != seq).count()),
-            holders: key.held.keys().filter_map(|seq| self.id_of(*seq)).take(Standby::HOLDERS_MAX).collect(),
-        })
+        let cost = needs(task).iter().find(|need| need.key == *name).map_or(1, |need| need.cost);
+        let before = count(key.line.iter().take_while(|(_, other)| *other != seq).count());
+        let holders = key.held.keys().filter_map(|seq| self.id_of(*seq)).take(Standby::HOLDERS_MAX).collect();
+        Some(key.state().standby(name.clone(), cost, before, holders, now))
     }
 }

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gristmill_core::concurrency::{KeyLimits, LimitInfo, LimitRecord, Standby};
+use gristmill_core::concurrency::{KeyLimits, Limit, LimitInfo, LimitRecord, Standby};
 use gristmill_core::durable::{Checkpoint, Durable, EventRecord, Memories, NewEvent, Resume, Resumed, Sent, Waiter};
 use gristmill_core::kit::check::stands_still;
 use gristmill_core::workflow::{
@@ -97,7 +97,7 @@ impl MemoryStore {
         let now = self.env.now();
         let answer = operation(&mut tables, now);
         tables.advance_workflows(now);
-        tables.admit_waiting();
+        tables.admit_waiting(now);
         let news = tables.take_news();
         drop(tables);
         self.signals.announce(news);
@@ -255,20 +255,25 @@ impl Durable for MemoryStore {
 #[async_trait]
 impl KeyLimits for MemoryStore {
     async fn list_limits(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<LimitInfo>, StoreError> {
-        Ok(self.run(|tables, _| tables.limits(prefix, after, limit)))
+        Ok(self.run(|tables, now| tables.limits(prefix, after, limit, now)))
     }
 
     async fn get_limit(&self, key: &str, most: usize) -> Result<Option<LimitRecord>, StoreError> {
-        Ok(self.run(|tables, _| tables.limit(key, most)))
+        Ok(self.run(|tables, now| tables.limit(key, most, now)))
     }
 
-    async fn set_limit(&self, key: &str, limit: Option<u32>) -> Result<(), StoreError> {
+    async fn set_limit(&self, key: &str, limit: Option<Limit>) -> Result<(), StoreError> {
         self.run(|tables, _| tables.set_limit(key, limit));
         Ok(())
     }
 
+    async fn set_remaining(&self, key: &str, left: u32, within: Duration) -> Result<(), StoreError> {
+        self.run(|tables, now| tables.set_remaining(key, left, now.saturating_add(within)));
+        Ok(())
+    }
+
     async fn stands_by(&self, id: TaskId) -> Result<Option<Standby>, StoreError> {
-        Ok(self.run(|tables, _| tables.stands_by(id)))
+        Ok(self.run(|tables, now| tables.stands_by(id, now)))
     }
 }
 

@@ -29,7 +29,7 @@ impl Tables {
 
     /// When the next task is ready, or the next workflow has to end.
     fn next_due(&self) -> Option<Timestamp> {
-        self.scheduled.first().map(|(run_at, _)| *run_at).into_iter().chain(self.next_deadline()).min()
+        [self.scheduled.first().map(|(run_at, _)| *run_at), self.next_deadline(), self.limited.next()].into_iter().flatten().min()
     }
 
     fn promote(&mut self, limit: usize, now: Timestamp) -> usize {

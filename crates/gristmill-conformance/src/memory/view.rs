@@ -70,7 +70,8 @@ impl Tables {
         let horizon = now.saturating_add(within);
         Pending {
             ready: self.ready.keys().any(|(queue, kind)| asked(queue) && claimable(queue, kind)),
-            scheduled: self.scheduled.range(..=(horizon, i64::MAX)).any(|(_, seq)| asked_of(seq)),
+            scheduled: self.scheduled.range(..=(horizon, i64::MAX)).any(|(_, seq)| asked_of(seq))
+                || self.limited.next_until(horizon).any(|seq| asked_of(&seq)),
             running: self.held.values().flatten().any(asked_of),
             held: self.on_hold.iter().any(asked_of),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_core::concurrency::{LimitInfo, Need};
+use gristmill_core::concurrency::{Limit, LimitInfo, Need};
 use gristmill_core::{
     CancelOutcome, Claimed, DeleteOutcome, Ending, EnqueueOutcome, Filter, Hold, NewTask, Retention, RetryOutcome, Settled,
     State, TaskId, TaskMeta, WorkerId,
@@ -37,21 +37,21 @@ list![
     limits_hold_whatever_happens,
 ];
 
-fn need(key: &str, limit: u32) -> Need {
-    Need { key: key.to_owned(), limit, cost: 1, until_ended: false }
+pub(super) fn need(key: &str, limit: u32) -> Need {
+    Need { key: key.to_owned(), limit, cost: 1, until_ended: false, pace: None }
 }
 
-fn with(task: NewTask, needs: &[Need]) -> NewTask {
+pub(super) fn with(task: NewTask, needs: &[Need]) -> NewTask {
     let meta = TaskMeta { needs: needs.to_vec(), ..task.meta.clone().map(|meta| *meta).unwrap_or_default() };
     NewTask { meta: Some(Box::new(meta)), hold: Hold { limited: true, ..task.hold }, ..task }
 }
 
 impl Bench<'_> {
-    async fn limited(&self, needs: &[Need]) -> TaskId {
+    pub(super) async fn limited(&self, needs: &[Need]) -> TaskId {
         self.enqueue(with(self.task(), needs)).await
     }
 
-    async fn several(&self, count: usize, needs: &[Need]) -> Vec<TaskId> {
+    pub(super) async fn several(&self, count: usize, needs: &[Need]) -> Vec<TaskId> {
         let mut ids = Vec::new();
         for _ in 0..count {
             ids.push(self.limited(needs).await);
@@ -60,7 +60,7 @@ impl Bench<'_> {
     }
 
     /// Where they stand, once what follows from all that was done is done. A store may do that a moment later; a sweep waits for it.
-    async fn states(&self, ids: &[TaskId]) -> Vec<State> {
+    pub(super) async fn states(&self, ids: &[TaskId]) -> Vec<State> {
         self.sweep().await;
         let mut states = Vec::new();
         for id in ids {
@@ -70,21 +70,21 @@ impl Bench<'_> {
     }
 
     async fn set(&self, key: &str, limit: impl Into<Option<u32>>) {
-        self.store.set_limit(key, limit.into()).await.expect("set_limit");
+        self.store.set_limit(key, limit.into().map(Limit::of)).await.expect("set_limit");
     }
 
-    async fn info(&self, key: &str) -> LimitInfo {
+    pub(super) async fn info(&self, key: &str) -> LimitInfo {
         self.store.get_limit(key, 0).await.expect("get_limit").expect("the key is known").info
     }
 
     /// Claims all that are ready.
-    async fn claim_all(&self, worker: WorkerId) -> Vec<Claimed> {
+    pub(super) async fn claim_all(&self, worker: WorkerId) -> Vec<Claimed> {
         self.sweep().await;
         self.claim(worker, ALL).await
     }
 }
 
-fn ids(claimed: &[Claimed]) -> Vec<TaskId> {
+pub(super) fn ids(claimed: &[Claimed]) -> Vec<TaskId> {
     claimed.iter().map(|claimed| claimed.lease.id).collect()
 }
 
@@ -325,7 +325,15 @@ pub async fn an_operator_may_set_a_limit(bench: Bench<'_>) {
     assert_eq!(bench.states(&all).await, [Waiting; 4], "nobody is admitted");
     assert_eq!(
         bench.info("a").await,
-        LimitInfo { key: "a".to_owned(), limit: 0, declared: Some(2), set: Some(0), used: 0, waiting: 4 }
+        LimitInfo {
+            key: "a".to_owned(),
+            limit: Limit::of(0),
+            declared: Some(Limit::of(2)),
+            set: Some(Limit::of(0)),
+            used: 0,
+            waiting: 4,
+            next: None
+        }
     );
     bench.set("a", 3).await;
     assert_eq!(bench.states(&all).await, [Ready, Ready, Ready, Waiting]);
@@ -335,7 +343,7 @@ pub async fn an_operator_may_set_a_limit(bench: Bench<'_>) {
     let more = bench.limited(&[need("a", 2)]).await;
     assert_eq!(bench.states(&[more]).await, [Waiting]);
     let info = bench.info("a").await;
-    assert_eq!((info.limit, info.set, info.used, info.waiting), (2, None, 2, 3));
+    assert_eq!((info.limit, info.set, info.used, info.waiting), (Limit::of(2), None, 2, 3));
     bench.set("a", 0).await;
     assert_eq!(bench.states(&all).await, [Waiting; 4], "whoever was let in and has not begun");
     bench.set("a", None).await;
@@ -413,7 +421,7 @@ pub async fn what_the_newest_task_says_holds(bench: Bench<'_>) {
     assert_eq!(bench.states(&all).await, [Ready; 3]);
     all.push(bench.limited(&[need("a", 1)]).await);
     assert_eq!(bench.states(&all).await, [Ready, Waiting, Waiting, Waiting], "who waits again says nothing anew");
-    assert_eq!(bench.info("a").await.limit, 1);
+    assert_eq!(bench.info("a").await.limit, Limit::of(1));
     bench.store.cancel(&all[..1]).await.expect("cancel");
     assert_eq!(bench.states(&all[1..]).await, [Ready, Waiting, Waiting]);
 }
@@ -470,7 +478,7 @@ pub async fn a_task_knows_where_it_waits(bench: Bench<'_>) {
     let stands = async |id| bench.store.stands_by(id).await.expect("stands_by");
     assert_eq!((stands(all[0]).await, stands(all[1]).await), (None, None));
     let last = stands(all[3]).await.expect("it waits");
-    assert_eq!((last.key.as_str(), last.cost, last.limit, last.used, last.before), ("a", 1, 2, 2, 1));
+    assert_eq!((last.key.as_str(), last.cost, last.limit, last.used, last.before), ("a", 1, Limit::of(2), 2, 1));
     assert_eq!(last.holders.len(), 2);
     let record = bench.store.get_limit("a", 5).await.expect("get_limit").expect("it is known");
     let holders: BTreeMap<_, _> = record.holders.iter().map(|holder| (holder.task, holder.running_since)).collect();
@@ -490,7 +498,7 @@ pub async fn another_process_gives_slots_on(bench: Bench<'_>) {
     let worker = bench.worker().await;
     let all = bench.several(2, &[need("a", 1)]).await;
     let claimed = bench.claim_all(worker).await;
-    assert_eq!(other.set_limit("a", Some(1)).await.map_err(|error| error.to_string()), Ok(()));
+    assert_eq!(other.set_limit("a", Some(Limit::of(1))).await.map_err(|error| error.to_string()), Ok(()));
     other.cancel(&all[1..]).await.expect("cancel");
     let next = with(bench.task(), &[need("a", 1)]);
     let id = next.id;

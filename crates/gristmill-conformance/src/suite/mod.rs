@@ -25,6 +25,7 @@ pub mod pause;
 pub mod pending;
 pub mod places;
 pub mod races;
+pub mod rates;
 pub mod reruns;
 pub mod retention;
 pub mod retry;
@@ -133,6 +134,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         pending::CHECKS,
         places::CHECKS,
         concurrency::CHECKS,
+        rates::CHECKS,
         unique::CHECKS,
         notes::CHECKS,
         children::CHECKS,

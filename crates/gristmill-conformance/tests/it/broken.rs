@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gristmill_conformance::suite::{checks, exercise};
 use gristmill_conformance::{MemoryStore, Subject, check_against_model, check_graphs};
-use gristmill_core::concurrency::{KeyLimits, LimitInfo, LimitRecord, Standby};
+use gristmill_core::concurrency::{KeyLimits, Limit, LimitInfo, LimitRecord, Standby};
 use gristmill_core::durable::{Checkpoint, Durable, EventRecord, Memories, NewEvent, Resume, Resumed, Sent, Waiter};
 use gristmill_core::workflow::{
     Extended, Extension, Member, NewWorkflow, Order, Ordered, Rerun, Retried, Retry, Started, Tolerance, Tolerated,
@@ -52,6 +52,7 @@ enum Fault {
     ForgetsSteps,
     KeepsEventsToItself,
     ForgetsWhatOperatorsSet,
+    HearsNoFarSide,
     LetsLocksRunOut,
     GivesLocksToAll,
 }
@@ -122,6 +123,11 @@ fn events_that_nobody_is_told_of_are_noticed() {
 #[test]
 fn limits_that_operators_set_in_vain_are_noticed() {
     checked(Fault::ForgetsWhatOperatorsSet, "concurrency::an_operator_may_set_a_limit");
+}
+
+#[test]
+fn what_far_sides_say_in_vain_is_noticed() {
+    checked(Fault::HearsNoFarSide, "rates::a_far_side_may_say_what_is_left");
 }
 
 #[test]
@@ -445,8 +451,12 @@ impl KeyLimits for Broken {
         self.inner.get_limit(key, most).await
     }
 
-    async fn set_limit(&self, key: &str, limit: Option<u32>) -> Result<(), StoreError> {
+    async fn set_limit(&self, key: &str, limit: Option<Limit>) -> Result<(), StoreError> {
         if self.has(Fault::ForgetsWhatOperatorsSet) { Ok(()) } else { self.inner.set_limit(key, limit).await }
+    }
+
+    async fn set_remaining(&self, key: &str, left: u32, within: Duration) -> Result<(), StoreError> {
+        if self.has(Fault::HearsNoFarSide) { Ok(()) } else { self.inner.set_remaining(key, left, within).await }
     }
 
     async fn stands_by(&self, id: TaskId) -> Result<Option<Standby>, StoreError> {

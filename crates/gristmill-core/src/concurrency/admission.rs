@@ -6,31 +6,49 @@
 
 use std::collections::BTreeMap;
 
-use super::Need;
+use super::{Limit, Need, Spent};
+use crate::Timestamp;
 
 /// How many slots the keys have whose lines are looked at, and how many are taken.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Slots {
     keys: BTreeMap<String, Key>,
+    now: Timestamp,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Key {
     /// `None` if nobody has said it yet, or it was forgotten while nobody held a slot.
-    limit: Option<u32>,
+    limit: Option<Limit>,
     used: u64,
     is_learned: bool,
+    spent: Spent,
+    /// When somebody who found it full should look again.
+    next: Option<Timestamp>,
 }
 
 impl Key {
-    fn free(self) -> Option<u64> {
-        Some(u64::from(self.limit?).saturating_sub(self.used))
+    fn free(&self, now: Timestamp) -> Option<u64> {
+        let limit = self.limit?;
+        Some(match limit.ruled() {
+            Some(rule) if limit.count > 0 => self.spent.free(rule, now, self.used),
+            _ => u64::from(limit.count).saturating_sub(self.used),
+        })
     }
 
     /// One that needs more than there is by now, as the limit was lowered after it had come, needs all of it: it would close the key for ever.
-    fn is_full(self, cost: u32) -> bool {
-        let most = self.limit.unwrap_or(cost).max(1);
-        self.free().is_some_and(|free| free < cost.min(most).into())
+    fn is_full(&self, cost: u32, now: Timestamp) -> bool {
+        let most = self.limit.map_or(cost, |limit| limit.most()).max(1);
+        self.free(now).is_some_and(|free| free < cost.min(most).into())
+    }
+
+    /// Somebody who needs so much has found it full.
+    fn lacked(&mut self, cost: u32, now: Timestamp) {
+        let Some(limit) = self.limit.filter(|limit| limit.count > 0) else { return };
+        if let Some(rule) = limit.ruled() {
+            let next = self.spent.next(rule, now, self.used, cost);
+            self.next = Some(self.next.map_or(next, |known| known.min(next)));
+        }
     }
 }
 
@@ -70,28 +88,40 @@ pub enum Admitted {
 }
 
 impl Slots {
+    /// Of no key yet, at this moment.
+    pub const fn at(now: Timestamp) -> Self {
+        Self { keys: BTreeMap::new(), now }
+    }
+
     /// A key that is looked at: how many slots it has, and how many are taken. They may be more than it has, if it had more before. What nobody
-    /// has said so far, the first task says that is asked about.
-    pub fn add(&mut self, key: String, limit: Option<u32>, used: u64) {
-        self.keys.insert(key, Key { limit, used, is_learned: false });
+    /// has said so far, the first task says that is asked about. Of one with a rate only those count as taken that have not begun; what has, is
+    /// in `spent`.
+    pub fn add(&mut self, key: String, limit: Option<Limit>, used: u64, spent: Spent) {
+        self.keys.insert(key, Key { limit, used, is_learned: false, spent, next: None });
     }
 
     /// What a lowered limit left taken: whoever has it and is not claimed yet goes back to wait. Unless nobody may start at all, one keeps his who
     /// would be alone: if he needs more than there are by now, nobody else would ever give him way.
     pub fn excess(&self, key: &str) -> Option<Excess> {
         let key = self.keys.get(key)?;
-        let limit = key.limit?;
-        let least = key.used.checked_sub(limit.into()).filter(|slots| *slots > 0)?;
-        Some(Excess { least, most: if limit > 0 { key.used - 1 } else { key.used } })
+        let of_limit = u64::from(key.limit?.most());
+        let most = key.spent.left(self.now).map_or(of_limit, |left| left.min(of_limit));
+        let least = key.used.checked_sub(most).filter(|slots| *slots > 0)?;
+        Some(Excess { least, most: if most > 0 { key.used - 1 } else { key.used } })
     }
 
     /// How many slots of a key are free; `None` if nobody has said how many it has.
     pub fn free(&self, key: &str) -> Option<u64> {
-        self.keys.get(key).map_or(Some(0), |key| key.free())
+        self.keys.get(key).map_or(Some(0), |key| key.free(self.now))
+    }
+
+    /// When the line of a key should be looked at again, should nothing else happen; `None` if only what others do can let somebody in.
+    pub fn next(&self, key: &str) -> Option<Timestamp> {
+        self.keys.get(key)?.next
     }
 
     /// The limits that tasks have said, of keys that had none.
-    pub fn learned(&self) -> impl Iterator<Item = (&str, u32)> {
+    pub fn learned(&self) -> impl Iterator<Item = (&str, Limit)> {
         self.keys.iter().filter(|(_, key)| key.is_learned).filter_map(|(name, key)| Some((name.as_str(), key.limit?)))
     }
 
@@ -99,13 +129,14 @@ impl Slots {
     /// from then on.
     ///
     /// ```
-    /// use gristmill_core::concurrency::Need;
+    /// use gristmill_core::Timestamp;
     /// use gristmill_core::concurrency::admission::{Admitted, Slots};
+    /// use gristmill_core::concurrency::{Limit, Need, Spent};
     ///
-    /// let mut slots = Slots::default();
-    /// slots.add("a".to_owned(), Some(2), 0);
-    /// slots.add("b".to_owned(), Some(1), 1);
-    /// let need = |key: &str| Need { key: key.to_owned(), limit: 2, cost: 1, until_ended: false };
+    /// let mut slots = Slots::at(Timestamp::from_millis(0));
+    /// slots.add("a".to_owned(), Some(Limit::of(2)), 0, Spent::default());
+    /// slots.add("b".to_owned(), Some(Limit::of(1)), 1, Spent::default());
+    /// let need = |key: &str| Need { key: key.to_owned(), limit: 2, cost: 1, until_ended: false, pace: None };
     /// assert_eq!(slots.admit("a", &[need("a"), need("b")], |_| false), Admitted::Elsewhere("b".to_owned()));
     /// assert_eq!(slots.admit("a", &[need("a")], |_| false), Admitted::Yes);
     /// assert_eq!(slots.free("a"), Some(1));
@@ -118,20 +149,22 @@ impl Slots {
         }
         for need in &takes {
             if let Some(key) = self.keys.get_mut(&need.key).filter(|key| key.limit.is_none()) {
-                (key.limit, key.is_learned) = (Some(need.limit), true);
+                (key.limit, key.is_learned) = (Some(need.limit()), true);
             }
         }
+        let now = self.now;
         // A key without any lets nobody start, not even who has his slots.
         let is_full = |need: &&Need| {
-            self.keys
-                .get(&need.key)
-                .is_some_and(|key| if holds(&need.key) { key.limit == Some(0) } else { key.is_full(need.cost) })
+            self.keys.get(&need.key).is_some_and(|key| {
+                if holds(&need.key) { key.limit.is_some_and(|limit| limit.count == 0) } else { key.is_full(need.cost, now) }
+            })
         };
-        if needs.iter().any(|need| need.key == line && is_full(&need)) {
-            return Admitted::Full;
-        }
-        if let Some(full) = needs.iter().find(is_full) {
-            return Admitted::Elsewhere(full.key.clone());
+        let full = needs.iter().find(|need| need.key == line && is_full(need)).or_else(|| needs.iter().find(is_full));
+        if let Some(full) = full {
+            if let Some(key) = self.keys.get_mut(&full.key) {
+                key.lacked(full.cost, now);
+            }
+            return if full.key == line { Admitted::Full } else { Admitted::Elsewhere(full.key.clone()) };
         }
         for need in takes {
             if let Some(key) = self.keys.get_mut(&need.key) {
@@ -144,15 +177,16 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Pace;
     use super::*;
 
     fn need(key: &str, cost: u32) -> Need {
-        Need { key: key.to_owned(), limit: 9, cost, until_ended: false }
+        Need { key: key.to_owned(), limit: 9, cost, until_ended: false, pace: None }
     }
 
     fn slots(keys: &[(&str, u32, u64)]) -> Slots {
-        let mut slots = Slots::default();
-        keys.iter().for_each(|(key, limit, used)| slots.add((*key).to_owned(), Some(*limit), *used));
+        let mut slots = Slots::at(Timestamp::from_millis(0));
+        keys.iter().for_each(|(key, limit, used)| slots.add((*key).to_owned(), Some(Limit::of(*limit)), *used, Spent::default()));
         slots
     }
 
@@ -194,11 +228,11 @@ mod tests {
 
     #[test]
     fn what_nobody_has_said_the_first_one_says() {
-        let mut slots = Slots::default();
-        slots.add("a".to_owned(), None, 8);
+        let mut slots = Slots::at(Timestamp::from_millis(0));
+        slots.add("a".to_owned(), None, 8, Spent::default());
         assert_eq!((slots.free("a"), slots.learned().next()), (None, None));
         assert_eq!(slots.admit("a", &[need("a", 1)], |_| false), Admitted::Yes);
-        assert_eq!(slots.learned().collect::<Vec<_>>(), [("a", 9)]);
+        assert_eq!(slots.learned().collect::<Vec<_>>(), [("a", Limit::of(9))]);
         assert_eq!(slots.admit("a", &[Need { limit: 90, ..need("a", 1) }], |_| false), Admitted::Full);
     }
 
@@ -224,8 +258,8 @@ mod tests {
     fn a_closed_key_lets_not_even_those_start_who_hold_it() {
         let mut slots = slots(&[("a", 0, 1), ("b", 1, 0)]);
         assert_eq!(slots.admit("a", &[need("a", 1)], |_| true), Admitted::Full);
-        let mut other = Slots::default();
-        other.add("b".to_owned(), Some(1), 0);
+        let mut other = Slots::at(Timestamp::from_millis(0));
+        other.add("b".to_owned(), Some(Limit::of(1)), 0, Spent::default());
         assert_eq!(other.admit("b", &[need("a", 1), need("b", 1)], |key| key == "a"), Admitted::Unknown, "it may be closed");
         assert_eq!(slots.admit("b", &[need("a", 1), need("b", 1)], |key| key == "a"), Admitted::Elsewhere("a".to_owned()));
     }
@@ -234,5 +268,21 @@ mod tests {
     fn a_lowered_limit_admits_nobody_until_it_has_drained() {
         let mut slots = slots(&[("a", 2, 5)]);
         assert_eq!((slots.free("a"), slots.admit("a", &[need("a", 1)], |_| false)), (Some(0), Admitted::Full));
+    }
+
+    #[test]
+    fn of_a_key_with_a_rate_it_is_known_when_to_look_again() {
+        let pace = Pace { per_ms: 1_000, most: 2, is_window: false };
+        let need = Need { limit: 10, pace: Some(pace), ..need("rate:a", 1) };
+        let mut slots = Slots::at(Timestamp::from_millis(1_000));
+        let mut spent = Spent::default();
+        spent.begun(need.limit().ruled().unwrap(), Timestamp::from_millis(1_000), 1);
+        slots.add("rate:a".to_owned(), Some(need.limit()), 0, spent);
+        slots.add("b".to_owned(), Some(Limit::of(1)), 0, Spent::default());
+        assert_eq!((slots.free("rate:a"), slots.next("rate:a")), (Some(1), None));
+        let needs = [super::super::Need { pace: None, ..self::need("b", 1) }, need.clone()];
+        assert_eq!(slots.admit("b", &needs, |_| false), Admitted::Yes);
+        assert_eq!(slots.admit("rate:a", &[need], |_| false), Admitted::Full);
+        assert_eq!((slots.next("rate:a"), slots.next("b")), (Some(Timestamp::from_millis(1_100)), None));
     }
 }

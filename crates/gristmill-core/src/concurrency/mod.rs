@@ -3,6 +3,8 @@
 
 pub mod admission;
 mod limit;
+mod rate;
+mod spent;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,7 +14,9 @@ use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-pub use limit::{Holder, KeyLimits, LimitInfo, LimitRecord, Standby};
+pub use limit::{Holder, KeyLimits, KeyState, Limit, LimitInfo, LimitRecord, Standby};
+pub use rate::{Pace, PerTime, Rate, Rates, Strategy};
+pub use spent::{Ruled, Spent, takes};
 
 use crate::limits::{CONCURRENCY_MAX, NAME_BYTES_MAX};
 use crate::{InvalidInput, Template};
@@ -26,6 +30,9 @@ pub const AFTER: &str = "after:";
 /// What stands before the name of a task type, where that is the key of all of its tasks.
 pub const OF_TYPE: &str = "type:";
 
+/// What stands before the key of a rate, or before [`OF_TYPE`] where that is of a task type.
+pub const RATE: &str = "rate:";
+
 /// A rule of a task type: how many of its tasks with one key may run at once, in all workers together. Types whose rules name the same key share
 /// its slots.
 ///
@@ -36,7 +43,7 @@ pub const OF_TYPE: &str = "type:";
 /// use serde_json::json;
 ///
 /// let rule: Concurrency = serde_json::from_value(json!({ "key": "openstack:{settings_id}", "limit": 4 }))?;
-/// let needs = Concurrency::needs(&[rule], "provision", &json!({ "settings_id": 7 }))?;
+/// let needs = Concurrency::needs(&[rule], &[], "provision", &json!({ "settings_id": 7 }))?;
 /// assert_eq!((needs[0].key.as_str(), needs[0].limit, needs[0].cost), ("openstack:7", 4, 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -209,6 +216,16 @@ pub struct Need {
     /// Whether it holds them until it has ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub until_ended: bool,
+    /// In which time there are so many, if that is a rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
+}
+
+impl Need {
+    /// The limit of its key, as the task says.
+    pub const fn limit(&self) -> Limit {
+        Limit { count: self.limit, pace: self.pace }
+    }
 }
 
 const fn one() -> u32 {
@@ -246,10 +263,12 @@ impl Concurrency {
     ///
     /// # Errors
     /// A limit or a cost of 0 or above [`CONCURRENCY_MAX`], a cost above the limit, more than [`RULES_MAX`] rules.
-    pub fn check(rules: &[Self]) -> Result<(), InvalidInput> {
-        if rules.len() > RULES_MAX {
-            return Err(InvalidInput::new("concurrency", format!("has {} rules; at most {RULES_MAX} are allowed", rules.len())));
+    pub fn check(rules: &[Self], rates: &[Rate]) -> Result<(), InvalidInput> {
+        let count = rules.len() + rates.len();
+        if count > RULES_MAX {
+            return Err(InvalidInput::new("concurrency", format!("has {count} rules; at most {RULES_MAX} are allowed")));
         }
+        rates.iter().try_for_each(Rate::check)?;
         for rule in rules {
             let of = |field, quantity: &Quantity| match quantity {
                 Quantity::Number(_) => quantity.of(field, &Value::Null).map(Some),
@@ -257,10 +276,10 @@ impl Concurrency {
             };
             let (limit, cost) = (of("concurrency limit", &rule.limit)?, of("concurrency cost", &rule.cost)?);
             if let (Some(limit), Some(cost)) = (limit, cost) {
-                fits(cost, limit)?;
+                fits("concurrency cost", cost, "limit", limit)?;
             }
             if let Some(key) = rule.key.as_ref().filter(|_| !rule.until_ended) {
-                is_of_limits(&key.to_string())?;
+                is_of_limits("concurrency key", &key.to_string())?;
             }
         }
         Ok(())
@@ -271,9 +290,10 @@ impl Concurrency {
     /// # Errors
     /// As [`check`](Self::check); a key that names an argument which is missing, null, a list or an object, or that is longer than a name may
     /// be; a number that is none; one key twice.
-    pub fn needs(rules: &[Self], kind: &str, args: &Value) -> Result<Vec<Need>, InvalidInput> {
-        Self::check(rules)?;
-        let mut needs = rules.iter().map(|rule| rule.need(kind, args)).collect::<Result<Vec<_>, _>>()?;
+    pub fn needs(rules: &[Self], rates: &[Rate], kind: &str, args: &Value) -> Result<Vec<Need>, InvalidInput> {
+        Self::check(rules, rates)?;
+        let of_rates = rates.iter().map(|rate| rate.need(kind, args));
+        let mut needs = rules.iter().map(|rule| rule.need(kind, args)).chain(of_rates).collect::<Result<Vec<_>, _>>()?;
         needs.sort_by(|one, other| one.key.cmp(&other.key));
         let mut keys = BTreeSet::new();
         match needs.iter().find(|need| !keys.insert(&need.key)) {
@@ -291,7 +311,7 @@ impl Concurrency {
             None => format!("{OF_TYPE}{kind}"),
             Some(key) if self.until_ended => format!("{SEQUENCE}{key}"),
             Some(key) => {
-                is_of_limits(&key)?;
+                is_of_limits("concurrency key", &key)?;
                 key
             }
         };
@@ -303,26 +323,26 @@ impl Concurrency {
         }
         let limit = self.limit.of("concurrency limit", args)?;
         let cost = self.cost.of("concurrency cost", args)?;
-        fits(cost, limit)?;
-        Ok(Need { key, limit, cost, until_ended: self.until_ended })
+        fits("concurrency cost", cost, "limit", limit)?;
+        Ok(Need { key, limit, cost, until_ended: self.until_ended, pace: None })
     }
 }
 
 /// An argument may say anything, and is not to lift the limit of others.
-fn is_of_limits(key: &str) -> Result<(), InvalidInput> {
-    if [SEQUENCE, AFTER, OF_TYPE].iter().any(|own| key.starts_with(own)) {
+fn is_of_limits(field: &'static str, key: &str) -> Result<(), InvalidInput> {
+    if [SEQUENCE, AFTER, OF_TYPE, RATE].iter().any(|own| key.starts_with(own)) {
         let problem = format!(
-            "begins with `{SEQUENCE}`, `{AFTER}` or `{OF_TYPE}`, as those of sequences, unique keys and whole task types do"
+            "begins with `{SEQUENCE}`, `{AFTER}`, `{OF_TYPE}` or `{RATE}`, as those of sequences, unique keys, whole task types and rates do"
         );
-        return Err(InvalidInput::new("concurrency key", problem));
+        return Err(InvalidInput::new(field, problem));
     }
     Ok(())
 }
 
-fn fits(cost: u32, limit: u32) -> Result<(), InvalidInput> {
+fn fits(field: &'static str, cost: u32, of: &str, limit: u32) -> Result<(), InvalidInput> {
     if cost > limit {
-        let problem = format!("is {cost}, and the limit is {limit}: such a task could never start");
-        return Err(InvalidInput::new("concurrency cost", problem));
+        let problem = format!("is {cost}, and the {of} is {limit}: such a task could never start");
+        return Err(InvalidInput::new(field, problem));
     }
     Ok(())
 }
@@ -338,7 +358,7 @@ mod tests {
     }
 
     fn needs(given: Value, args: &Value) -> Result<Vec<Need>, String> {
-        Concurrency::needs(&rules(given)?, "mail.send", args).map_err(|error| error.to_string())
+        Concurrency::needs(&rules(given)?, &[], "mail.send", args).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -349,7 +369,7 @@ mod tests {
             { "limit": 10 },
             { "key": "account:{account}", "limit": 1, "until_ended": true },
         ]);
-        let need = |key: &str, limit, cost, until_ended| Need { key: key.to_owned(), limit, cost, until_ended };
+        let need = |key: &str, limit, cost, until_ended| Need { key: key.to_owned(), limit, cost, until_ended, pace: None };
         let expected =
             vec![need("sequence:account:7", 1, 1, true), need("t:z", 3, 2, false), need("type:mail.send", 10, 1, false)];
         assert_eq!(needs(given.clone(), &args), Ok(expected.clone()));
@@ -382,8 +402,8 @@ mod tests {
             (json!([{ "key": "k", "limit": "{less}" }]), "`{less}` is no whole number"),
             (json!([{ "key": "k", "limit": "{half}" }]), "`{half}` is no whole number"),
             (json!([{ "key": "k", "limit": "{text}" }]), "`{text}` is no whole number"),
-            (json!([{ "key": "{kind}x", "limit": 1 }]), "concurrency key: begins with `sequence:`, `after:` or `type:`"),
-            (json!([{ "key": "{seq}", "limit": 1 }]), "concurrency key: begins with `sequence:`, `after:` or `type:`"),
+            (json!([{ "key": "{kind}x", "limit": 1 }]), "concurrency key: begins with `sequence:`, `after:`, `type:` or `rate:`"),
+            (json!([{ "key": "{seq}", "limit": 1 }]), "concurrency key: begins with `sequence:`, `after:`, `type:` or `rate:`"),
             (json!([{ "key": "{nobody}", "limit": 1 }]), "takes `nobody`, which is not there"),
             (json!([{ "key": "{list}", "limit": 1 }]), "a list or an object"),
             (json!([{ "key": "{long}{text}", "limit": 1, "until_ended": true }]), "concurrency key: has 260 bytes"),

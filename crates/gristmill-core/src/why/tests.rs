@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::concurrency::{Limit, Pace};
 use crate::workflow::{Needs, StepEnd, StepRecord, StepRow, StepSpec, StepState, Tolerance};
 use crate::{AttemptRecord, Env, TaskMeta};
 
@@ -129,7 +130,10 @@ fn what_stands_in_the_way_is_said_in_its_order() {
 #[test]
 fn who_waits_for_slots_is_told_where_he_stands() {
     let task = task(State::Waiting);
-    let standby = |before, cost, holders| Standby { key: "openstack:7".to_owned(), cost, limit: 4, used: 4, before, holders };
+    let standby = |before, cost, holders| {
+        let limit = Limit::of(4);
+        Standby { key: "openstack:7".to_owned(), cost, limit, used: 4, before, holders, expected: None }
+    };
     let here = [worker(true, "mail", "mail.send")];
     let why = |standby: Option<&Standby>| Why::of(&task, None, &[], &[queue(false, 1, 0)], &here).with_standby(standby.cloned());
     let told = |standby: Option<&Standby>| why(standby).reasons[0].to_string();
@@ -145,6 +149,14 @@ fn who_waits_for_slots_is_told_where_he_stands() {
     assert!(
         told(Some(&standby(0, 3, Vec::new())))
             .starts_with("it waits for 3 slots of the key `openstack:7`, of which 4 of 4 are taken; it is the next; `")
+    );
+    let limit = Limit { count: 600, pace: Some(Pace { per_ms: 3_600_000, most: 1, is_window: false }) };
+    let expected = Some(Timestamp::from_millis(1_000));
+    let rated = Standby { key: "rate:api".to_owned(), limit, expected, ..standby(3, 1, Vec::new()) };
+    assert_eq!(
+        told(Some(&rated)),
+        "it waits for its turn by the rate `rate:api`, 600/h; 3 stand before it; it may begin at 1970-01-01T00:00:01.000Z at the soonest; `limits show \
+         rate:api` tells more, `limits set rate:api N/s` changes it"
     );
     let json = serde_json::to_value(why(Some(&standby(2, 1, Vec::new())))).unwrap();
     assert_eq!((&json["reasons"][0]["code"], &json["reasons"][0]["key"]), (&"limited".into(), &"openstack:7".into()));

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use gristmill_core::kit::encode::{NONE, ack_from, to_json};
 use gristmill_core::kit::row::count;
 use gristmill_core::kit::served::Serves;
-use gristmill_core::{Ack, Claim, Claimed, Fence, LeaseRef, Points, TaskId, TaskMeta, Timestamp, Wanted, WorkerId, limits};
+use gristmill_core::{
+    Ack, Claim, Claimed, Fence, Flags, LeaseRef, Points, TaskId, TaskMeta, Timestamp, Wanted, WorkerId, limits,
+};
 use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -426,7 +428,7 @@ fn read(s: &Session<'_>, row: &Row, fence: Fence, queue: &Arc<str>) -> Result<Re
     };
     let Some(kind) = s.name(Sort::Kind, row.try_get(2)?) else { return Ok(Err("its task type has no name".to_owned())) };
     let (seq, retention, crashes): (i64, i64, i32) = (row.try_get(14)?, row.try_get(9)?, row.try_get(5)?);
-    let key = key(seq, meta.as_ref().is_some_and(|meta| meta.member.is_some()), retention == NONE);
+    let key = key(seq, meta.as_deref().map_or(Flags::NONE, TaskMeta::flags), retention == NONE);
     Ok(Ok(Claimed {
         lease: LeaseRef { id: TaskId::from_uuid(row.try_get(0)?), fence, key },
         kind,

@@ -3,10 +3,14 @@
 //! keys that others admit to, and tasks that somebody has in hand, are passed over and looked at again.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
-use gristmill_core::concurrency::Need;
+use gristmill_core::Timestamp;
 use gristmill_core::concurrency::admission::{Admitted, Slots};
+use gristmill_core::concurrency::{KeyState, Limit, Need, Pace, RATE, Spent};
+use gristmill_core::kit::encode::to_json;
 use gristmill_core::kit::row::int;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::limit;
@@ -35,82 +39,201 @@ pub(crate) struct Admission {
 /// One who waits.
 struct Head {
     task: Uuid,
+    seq: i64,
     needs: Vec<Need>,
     holds: Vec<String>,
 }
 
-/// A limit, and the place of arrival of the task that says it.
-type Word = (i32, i64);
+/// What a task says of a key's limit, and the place of arrival of that task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word {
+    limit: Limit,
+    said_by: i64,
+}
+
+impl Word {
+    fn of(count: Option<i32>, pace: Option<&str>, said_by: Option<i64>) -> Option<Self> {
+        Some(Self { limit: limit_of(count, pace)?, said_by: said_by? })
+    }
+
+    /// Of two words about a key that of the task that came later.
+    fn newer(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        one.into_iter().chain(other).max_by_key(|word| word.said_by)
+    }
+}
+
+fn limit_of(count: Option<i32>, pace: Option<&str>) -> Option<Limit> {
+    // What can't be read is of no key with a rate.
+    let pace = pace.and_then(|text| serde_json::from_str::<Pace>(text).ok());
+    count.map(|limit| Limit { count: u32::try_from(limit).unwrap_or_default(), pace })
+}
+
+/// What is kept of a key, in the columns of the queries that read it.
+pub(crate) fn key_state(row: &Row) -> Result<KeyState, Fault> {
+    Ok(KeyState {
+        declared: limit_of(row.try_get(1)?, row.try_get(2)?),
+        set: limit_of(row.try_get(3)?, row.try_get(4)?),
+        spent: row.try_get::<_, Option<&str>>(5)?.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
+        taken: row.try_get::<_, i64>(6)?.unsigned_abs(),
+        next: row.try_get::<_, Option<i64>>(7)?.map(Timestamp::from_millis),
+    })
+}
+
+/// A key that is locked.
+struct Held {
+    state: KeyState,
+    said_by: Option<i64>,
+    /// Whether its row has to be written.
+    is_changed: bool,
+}
 
 /// Gives slots that are free to those who wait for them, by some of what has changed. Needs a transaction.
 pub(crate) async fn admit_touched(s: &mut Session<'_>) -> Result<Admission, Fault> {
-    let rows = s.begin_with(Q::TouchedTake, &[&limit(TOUCHED_MAX)]).await?;
-    if rows.is_empty() {
-        return Ok(Admission::default());
-    }
+    let now = s.now;
+    let rows = s.begin_with(Q::TouchedTake, &[&now, &limit(TOUCHED_MAX)]).await?;
+    let Some(first) = rows.first() else { return Ok(Admission::default()) };
+    let now = Timestamp::from_millis(first.try_get(4)?);
     let mut said: BTreeMap<String, Option<Word>> = BTreeMap::new();
     for row in &rows {
-        let word = row.try_get::<_, Option<i32>>(1)?.zip(row.try_get(2)?);
+        let word = Word::of(row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
         let newest = said.entry(row.try_get(0)?).or_default();
-        *newest = newer(*newest, word);
+        *newest = Word::newer(*newest, word);
     }
-    let keys: Vec<&str> = said.keys().map(String::as_str).collect();
-    let (mut limits, mut new, mut again) = (BTreeMap::new(), Said::default(), Said::default());
-    for row in s.rows(Q::KeyHold, &[&keys]).await? {
-        let (key, before): (String, Option<Word>) = (row.try_get(0)?, row.try_get::<_, Option<i32>>(1)?.zip(row.try_get(2)?));
-        let word = newer(before, said.get(&key).copied().flatten());
-        if word != before {
-            new.add(&key, word);
-        }
-        limits.insert(key, row.try_get::<_, Option<i32>>(3)?.or(word.map(|word| word.0)));
-    }
-    for (key, word) in said.iter().filter(|(key, _)| !limits.contains_key(*key)) {
+    let mut held = hold(s, &said).await?;
+    let mut again = Touched::default();
+    for (key, word) in said.iter().filter(|(key, _)| !held.contains_key(*key)) {
         again.add(key, *word);
     }
     let is_held = !again.keys.is_empty();
-    let mut admitting = Admitting { s, slots: Slots::default(), going: Going::default(), more: BTreeSet::new() };
-    admitting.admit(&limits).await?;
+    let mut admitting = Admitting { s, slots: Slots::at(now), going: Going::default(), more: BTreeSet::new() };
+    admitting.admit(&mut held).await?;
     let Admitting { slots, going, more, .. } = admitting;
     for (key, limit) in slots.learned() {
         // Whoever says it next is newer.
-        new.add(key, Some((int(limit), 0)));
+        if let Some(held) = held.get_mut(key) {
+            (held.state.declared, held.said_by, held.is_changed) = (Some(limit), Some(0), true);
+        }
     }
     // Looked at together with what they were looked at for.
     for key in &more {
         again.add(key, None);
     }
-    new.write(s, Q::KeyDeclare).await?;
-    again.write(s, Q::TouchedInsert).await?;
+    let mut next = None;
+    for (key, held) in held.iter_mut().filter(|(key, _)| key.starts_with(RATE)) {
+        held.is_changed |= held.state.next.is_some() || slots.next(key).is_some();
+        held.state.next = slots.next(key);
+        next = next.into_iter().chain(held.state.next).min();
+    }
+    if let Some(next) = next {
+        let wait = next.since(now);
+        s.own.due = Some(s.own.due.map_or(wait, |due| due.min(wait)));
+    }
+    write_keys(s, &held, now).await?;
+    again.write(s).await?;
     going.write(s).await?;
     // Others may have passed over a key while it was locked here. But not of those that are only waited for together with one that others hold.
-    let is_any_done = limits.keys().any(|key| !more.contains(key));
+    let is_any_done = held.keys().any(|key| !more.contains(key));
     let is_any_new = more.iter().any(|key| !said.contains_key(key));
     Ok(Admission { is_more: rows.len() >= TOUCHED_MAX || is_any_done || is_any_new, is_held })
 }
 
-/// Of two words about a key that of the task that came later.
-fn newer(one: Option<Word>, other: Option<Word>) -> Option<Word> {
-    one.into_iter().chain(other).max_by_key(|word| word.1)
+/// Locks those of the keys that nobody else has, and hears what tasks say of them.
+async fn hold(s: &Session<'_>, said: &BTreeMap<String, Option<Word>>) -> Result<BTreeMap<String, Held>, Fault> {
+    let keys: Vec<&str> = said.keys().map(String::as_str).collect();
+    let mut held = BTreeMap::new();
+    for row in s.rows(Q::KeyHold, &[&keys]).await? {
+        let (mut state, said_by, key) = (key_state(&row)?, row.try_get::<_, Option<i64>>(0)?, row.try_get::<_, String>(8)?);
+        let before = state.declared.zip(said_by).map(|(limit, said_by)| Word { limit, said_by });
+        let word = Word::newer(before, said.get(&key).copied().flatten());
+        let is_changed = word != before;
+        if let Some(word) = word {
+            state.declared = Some(word.limit);
+        }
+        held.insert(key, Held { state, said_by: word.map(|word| word.said_by).or(said_by), is_changed });
+    }
+    Ok(held)
 }
 
-/// Keys with what is said of their limits.
+/// What has begun is spent of those that have a rate, and what has not is taken.
+async fn spend_begun(s: &Session<'_>, held: &mut BTreeMap<String, Held>) -> Result<(), Fault> {
+    let rates: Vec<&str> = held.keys().map(String::as_str).filter(|key| key.starts_with(RATE)).collect();
+    if rates.is_empty() {
+        return Ok(());
+    }
+    for row in s.rows(Q::SlotBegun, &[&rates]).await? {
+        let (key, at, cost): (&str, Option<i64>, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let Some(held) = held.get_mut(key) else { continue };
+        let Some(at) = at.map(Timestamp::from_millis) else {
+            held.state.taken = cost.unsigned_abs();
+            continue;
+        };
+        held.is_changed = true;
+        if let Some(rule) = held.state.limit().and_then(Limit::ruled) {
+            held.state.spent.begun(rule, at, u32::try_from(cost).unwrap_or(u32::MAX));
+        }
+    }
+    Ok(())
+}
+
+/// Writes those keys that have changed.
+async fn write_keys(s: &Session<'_>, held: &BTreeMap<String, Held>, now: Timestamp) -> Result<(), Fault> {
+    let mut columns = Columns::default();
+    held.iter().filter(|(_, held)| held.is_changed).for_each(|(key, held)| columns.push(key, held, now));
+    let Columns { keys, said_by, declared, pace, spent, spent_until, look_at } = &columns;
+    if !keys.is_empty() {
+        s.execute(Q::KeyWrite, &[keys, said_by, declared, pace, spent, spent_until, look_at]).await?;
+    }
+    Ok(())
+}
+
+/// Rows of keys, column by column.
 #[derive(Default)]
-struct Said {
+struct Columns<'k> {
+    keys: Vec<&'k str>,
+    said_by: Vec<Option<i64>>,
+    declared: Vec<Option<i32>>,
+    pace: Vec<Option<String>>,
+    spent: Vec<Option<String>>,
+    spent_until: Vec<Option<i64>>,
+    look_at: Vec<Option<i64>>,
+}
+
+impl<'k> Columns<'k> {
+    fn push(&mut self, key: &'k str, Held { state, said_by, .. }: &Held, now: Timestamp) {
+        let (spent, until) = match state.limit().and_then(Limit::ruled) {
+            Some(rule) => (state.spent.clone().pruned(rule, now), state.spent.matters_until(rule, now)),
+            None => (state.spent.clone(), state.spent.told_until()),
+        };
+        self.keys.push(key);
+        self.said_by.push(*said_by);
+        self.declared.push(state.declared.map(|limit| int(limit.count)));
+        self.pace.push(state.declared.and_then(|limit| limit.pace).map(|pace| to_json(&pace)));
+        self.spent.push((spent != Spent::default()).then(|| to_json(&spent)));
+        self.spent_until.push(until.map(Timestamp::as_millis));
+        self.look_at.push(state.next.map(Timestamp::as_millis));
+    }
+}
+
+/// Keys that have to be looked at, with what tasks say of their limits.
+#[derive(Default)]
+struct Touched {
     keys: Vec<String>,
     limits: Vec<Option<i32>>,
+    paces: Vec<Option<String>>,
     said_by: Vec<Option<i64>>,
 }
 
-impl Said {
+impl Touched {
     fn add(&mut self, key: &str, word: Option<Word>) {
         self.keys.push(key.to_owned());
-        self.limits.push(word.map(|word| word.0));
-        self.said_by.push(word.map(|word| word.1));
+        self.limits.push(word.map(|word| int(word.limit.count)));
+        self.paces.push(word.and_then(|word| word.limit.pace).map(|pace| to_json(&pace)));
+        self.said_by.push(word.map(|word| word.said_by));
     }
 
-    async fn write(&self, s: &Session<'_>, query: Q) -> Result<(), Fault> {
+    async fn write(&self, s: &Session<'_>) -> Result<(), Fault> {
         if !self.keys.is_empty() {
-            s.execute(query, &[&self.keys, &self.limits, &self.said_by]).await?;
+            s.execute(Q::TouchedInsert, &[&self.keys, &self.limits, &self.paces, &self.said_by]).await?;
         }
         Ok(())
     }
@@ -126,14 +249,15 @@ struct Admitting<'s, 'a> {
 }
 
 impl Admitting<'_, '_> {
-    async fn admit(&mut self, limits: &BTreeMap<String, Option<i32>>) -> Result<(), Fault> {
-        if limits.is_empty() {
+    async fn admit(&mut self, held: &mut BTreeMap<String, Held>) -> Result<(), Fault> {
+        if held.is_empty() {
             return Ok(());
         }
-        let keys: Vec<&str> = limits.keys().map(String::as_str).collect();
-        self.count(&keys, limits).await?;
+        self.count(held).await?;
+        let names: Vec<String> = held.keys().cloned().collect();
+        let keys: Vec<&str> = names.iter().map(String::as_str).collect();
         if self.withdraw(&keys).await? {
-            self.count(&keys, limits).await?;
+            self.count(held).await?;
         }
         // One more than there is room for, as the first may hold its slots already.
         let most = |key: &str| self.slots.free(key).unwrap_or(LINE_MAX).saturating_add(1).min(LINE_MAX);
@@ -147,11 +271,17 @@ impl Admitting<'_, '_> {
         Ok(())
     }
 
-    async fn count(&mut self, keys: &[&str], limits: &BTreeMap<String, Option<i32>>) -> Result<(), Fault> {
-        for row in self.s.rows(Q::SlotUsed, &[&keys]).await? {
-            let (key, used): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-            let limit = limits.get(&key).copied().flatten().map(|limit| u32::try_from(limit).unwrap_or_default());
-            self.slots.add(key, limit, used.unsigned_abs());
+    async fn count(&mut self, held: &mut BTreeMap<String, Held>) -> Result<(), Fault> {
+        spend_begun(self.s, held).await?;
+        let limits: Vec<&str> = held.keys().map(String::as_str).filter(|key| !key.starts_with(RATE)).collect();
+        if !limits.is_empty() {
+            for row in self.s.rows(Q::SlotUsed, &[&limits]).await? {
+                let (key, used): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
+                held.entry(key.to_owned()).and_modify(|held| held.state.taken = used.unsigned_abs());
+            }
+        }
+        for (key, Held { state, .. }) in held {
+            self.slots.add(key.clone(), state.limit(), state.taken, state.spent.clone());
         }
         Ok(())
     }
@@ -182,6 +312,7 @@ impl Admitting<'_, '_> {
                 // What can't be read needs nothing that is known, and holds nobody up.
                 needs: serde_json::from_str(needs).unwrap_or_default(),
                 holds: row.try_get::<_, Option<_>>(3)?.unwrap_or_default(),
+                seq: row.try_get(4)?,
             };
             lines.entry(row.try_get(0)?).or_default().push(head);
         }
@@ -204,7 +335,7 @@ impl Admitting<'_, '_> {
                 continue;
             }
             match self.slots.admit(key, &head.needs, |key| head.holds.iter().any(|held| held == key)) {
-                Admitted::Yes => self.going.admit(head.task, head.needs),
+                Admitted::Yes => self.going.admit(head),
                 Admitted::Elsewhere(other) => {
                     self.going.elsewhere(head.task, other);
                     is_any_sent = true;
@@ -238,6 +369,7 @@ struct Going {
     ready: Vec<Uuid>,
     keys: Vec<String>,
     tasks: Vec<Uuid>,
+    seqs: Vec<i64>,
     costs: Vec<i32>,
     until_ended: Vec<bool>,
     moved: Vec<Uuid>,
@@ -245,12 +377,13 @@ struct Going {
 }
 
 impl Going {
-    fn admit(&mut self, task: Uuid, needs: Vec<Need>) {
-        self.known.insert(task);
-        self.ready.push(task);
-        for need in needs {
+    fn admit(&mut self, head: Head) {
+        self.known.insert(head.task);
+        self.ready.push(head.task);
+        for need in head.needs {
             self.keys.push(need.key);
-            self.tasks.push(task);
+            self.tasks.push(head.task);
+            self.seqs.push(head.seq);
             self.costs.push(int(need.cost));
             self.until_ended.push(need.until_ended);
         }
@@ -273,7 +406,8 @@ impl Going {
         if self.ready.is_empty() {
             return Ok(());
         }
-        let rows = s.rows(Q::StandbyAdmit, &[&self.ready, &self.keys, &self.tasks, &self.costs, &self.until_ended]).await?;
+        let rows =
+            s.rows(Q::StandbyAdmit, &[&self.ready, &self.keys, &self.tasks, &self.seqs, &self.costs, &self.until_ended]).await?;
         for row in rows {
             let count: i64 = row.try_get(2)?;
             came(s, (row.try_get(0)?, row.try_get(1)?), u32::try_from(count).unwrap_or(u32::MAX));
@@ -287,36 +421,67 @@ impl Going {
 pub(super) struct Returns {
     tasks: Vec<Uuid>,
     ended: Vec<bool>,
+    began: Vec<Option<i64>>,
 }
 
 impl Returns {
-    /// An attempt of this one is over, or the task has ended.
-    pub(super) fn add(&mut self, task: Uuid, has_ended: bool) {
+    /// An attempt of this one that began then is over, or the task has ended with it.
+    pub(super) fn add(&mut self, task: Uuid, has_ended: bool, began: i64) {
         self.tasks.push(task);
         self.ended.push(has_ended);
+        self.began.push(Some(began));
     }
 
-    /// These have ended, whether they hold anything or not.
+    /// These have ended without an attempt, whether they hold anything or not.
     pub(super) fn of_ended(tasks: impl IntoIterator<Item = Uuid>) -> Self {
         let tasks: Vec<Uuid> = tasks.into_iter().collect();
-        Self { ended: vec![true; tasks.len()], tasks }
+        Self { ended: vec![true; tasks.len()], began: vec![None; tasks.len()], tasks }
     }
 
     pub(super) async fn write(&self, s: &mut Session<'_>) -> Result<(), Fault> {
         if !self.tasks.is_empty() {
-            s.own.touched |= s.execute(Q::SlotGiveBack, &[&self.tasks, &self.ended]).await? > 0;
+            s.own.touched |= s.execute(Q::SlotGiveBack, &[&self.tasks, &self.ended, &self.began]).await? > 0;
         }
         Ok(())
     }
 }
 
 /// An operator says how many slots a key has, or that it is again what tasks say.
-pub(crate) async fn set_limit(s: &mut Session<'_>, key: &str, limit: Option<u32>) -> Result<(), Fault> {
+pub(crate) async fn set_limit(s: &mut Session<'_>, key: &str, limit: Option<Limit>) -> Result<(), Fault> {
     s.begin().await?;
-    s.execute(Q::KeySet, &[&key, &limit.map(int)]).await?;
-    s.execute(Q::TouchedInsert, &[&vec![key], &vec![None::<i32>], &vec![None::<i64>]]).await?;
+    let pace = limit.and_then(|limit| limit.pace).map(|pace| to_json(&pace));
+    s.execute(Q::KeySet, &[&key, &limit.map(|limit| int(limit.count)), &pace]).await?;
+    touch(s, key).await
+}
+
+/// A far side has said how much it still takes. Needs a transaction.
+pub(crate) async fn set_remaining(s: &mut Session<'_>, key: &str, left: u32, within: Duration) -> Result<(), Fault> {
+    s.execute(Q::KeyMade, &[&key]).await?;
+    let now = s.now;
+    let Some(row) = s.row(Q::KeyLock, &[&now, &key]).await? else { return touch(s, key).await };
+    let (said_by, now) = (row.try_get(0)?, Timestamp::from_millis(row.try_get(9)?));
+    let mut held = BTreeMap::from([(key.to_owned(), Held { state: key_state(&row)?, said_by, is_changed: true })]);
+    // Before it is said: what has begun so far, the far side has counted.
+    spend_begun(s, &mut held).await?;
+    held.values_mut().for_each(|held| held.state.spent.told(left, now.saturating_add(within)));
+    write_keys(s, &held, now).await?;
+    touch(s, key).await
+}
+
+async fn touch(s: &mut Session<'_>, key: &str) -> Result<(), Fault> {
+    let mut touched = Touched::default();
+    touched.add(key, None);
+    touched.write(s).await?;
     (s.own.touched, s.effects.changed) = (true, true);
     Ok(())
+}
+
+/// How long it is until somebody who waits for a rate may begin; nothing, if that was before now.
+pub(crate) async fn next_rate(s: &mut Session<'_>) -> Result<Option<Duration>, Fault> {
+    let now = s.now;
+    let row = s.row(Q::KeyNext, &[&now]).await?;
+    let wait: Option<i64> = row.map_or(Ok(None), |row| row.try_get(0))?;
+    Ok(wait.map(super::wait))
 }
 
 /// How far walks have come, where they have not come to an end.
@@ -347,7 +512,7 @@ pub(crate) async fn repair_slots(s: &mut Session<'_>, walked: &SlotsWalked) -> R
         next.line = row.try_get::<_, Option<String>>(0)?.unwrap_or_default();
         s.own.touched |= row.try_get::<_, bool>(1)?;
     }
-    if let Some(row) = s.row(Q::KeyPrune, &[&walked.key, &limit(WALK)]).await? {
+    if let Some(row) = s.row(Q::KeyPrune, &[&s.now, &walked.key, &limit(WALK)]).await? {
         next.key = row.try_get::<_, Option<String>>(0)?.unwrap_or_default();
     }
     Ok(next)

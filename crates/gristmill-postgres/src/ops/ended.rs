@@ -37,7 +37,7 @@ pub(super) fn end_attempt(taken: Taken, word: &Word<'_>, writes: &mut Writes, ef
         (Next::Again { crashes, .. }, None) => (State::Failed, crashes),
     };
     if taken.flags.has(Flags::LIMITED) {
-        writes.returns.add(taken.id, state.is_final());
+        writes.returns.add(taken.id, state.is_final(), taken.claimed_at);
     }
     let ended = state.is_final().then(|| ended(state, taken.flags, retention_from(taken.retention), taken.now));
     if let Some(ended) = &ended {

@@ -1,10 +1,9 @@
 use std::collections::{HashMap, HashSet};
 
-use gristmill_core::kit::encode::{ms, to_json};
+use gristmill_core::kit::encode::ms;
 use gristmill_core::kit::row::{NewRow, int};
 use gristmill_core::unique::{UniqueKey, Until};
 use gristmill_core::{EnqueueOutcome, NewTask, Points, StoreError, StoreErrorKind, TaskId};
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::place::{arrived, place_of};
@@ -126,48 +125,51 @@ async fn take_keys(
     ending: &[Uuid],
     outcomes: &mut [Option<EnqueueOutcome>],
 ) -> Result<Vec<usize>, Fault> {
-    #[derive(Serialize)]
-    struct Asked<'a> {
-        task: TaskId,
-        kind: &'a str,
-        key: &'a str,
-        period: Option<i64>,
-        lasts: u8,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        wait: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        max_wait: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        args: Option<&'a str>,
+    let (mut asking, mut asked) = (Vec::new(), Asked::default());
+    for &n in open {
+        if let Some(unique) = tasks[n].unique() {
+            asking.push(n);
+            asked.push(tasks[n], unique);
+        }
     }
-    let of = |n: &usize| {
-        let (task, UniqueKey { key, until, debounce, .. }) = (tasks[*n], tasks[*n].unique()?);
-        let lasts = if debounce.is_some() { 2 } else { u8::from(*until == Until::Started) };
-        Some((
-            *n,
-            Asked {
-                task: task.id,
-                kind: &task.kind,
-                key,
-                period: until.period().map(ms),
-                lasts,
-                wait: debounce.map(|waits| waits.wait_ms),
-                max_wait: debounce.and_then(|waits| waits.max_wait_ms),
-                args: debounce.map(|_| task.args.as_str()),
-            },
-        ))
-    };
-    let (asking, asked): (Vec<usize>, Vec<Asked<'_>>) = open.iter().filter_map(of).unzip();
-    if asked.is_empty() {
+    if asking.is_empty() {
         return Ok(open.to_vec());
     }
-    let (asked, now) = (to_json(&asked), s.now);
-    let rows = s.begin_with(Q::TakeKeys, &[&asked, &now, &ending]).await?;
+    let Asked { tasks: of, kinds, keys, periods, lasting, waits, max_waits, args } = &asked;
+    let now = s.now;
+    let rows = s.begin_with(Q::TakeKeys, &[of, kinds, keys, periods, lasting, waits, max_waits, args, &now, &ending]).await?;
     let holders: Vec<Option<Uuid>> = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
     for (n, holder) in asking.into_iter().zip(holders) {
         outcomes[n] = holder.map(|holder| EnqueueOutcome::Exists(TaskId::from_uuid(holder)));
     }
     Ok(open.iter().copied().filter(|n| outcomes[*n].is_none()).collect())
+}
+
+/// Keys that tasks ask for, column by column.
+#[derive(Default)]
+struct Asked<'a> {
+    tasks: Vec<Uuid>,
+    kinds: Vec<&'a str>,
+    keys: Vec<&'a str>,
+    periods: Vec<Option<i64>>,
+    lasting: Vec<i16>,
+    waits: Vec<Option<i64>>,
+    max_waits: Vec<Option<i64>>,
+    args: Vec<Option<&'a str>>,
+}
+
+impl<'a> Asked<'a> {
+    fn push(&mut self, task: &'a NewTask, UniqueKey { key, until, debounce, .. }: &'a UniqueKey) {
+        let number = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        self.tasks.push(task.id.as_uuid());
+        self.kinds.push(&task.kind);
+        self.keys.push(key);
+        self.periods.push(until.period().map(ms));
+        self.lasting.push(if debounce.is_some() { 2 } else { (*until == Until::Started).into() });
+        self.waits.push(debounce.map(|waits| number(waits.wait_ms)));
+        self.max_waits.push(debounce.and_then(|waits| waits.max_wait_ms).map(number));
+        self.args.push(debounce.map(|_| task.args.as_str()));
+    }
 }
 
 /// Whether the tasks that were there before are the same.

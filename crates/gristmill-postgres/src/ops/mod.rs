@@ -29,7 +29,9 @@ mod writes;
 pub(crate) use by_hand::{bury_worker, delete, drain_worker, lose_worker, release};
 pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;
-pub(crate) use concurrency::{Admission, SlotsWalked, admit_touched, repair_slots, set_limit};
+pub(crate) use concurrency::{
+    Admission, SlotsWalked, admit_touched, key_state, next_rate, repair_slots, set_limit, set_remaining,
+};
 pub(crate) use encode::{is_alone, limit, storable, wait};
 pub(crate) use enqueue::enqueue;
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
@@ -45,7 +47,9 @@ pub(crate) use schedule::Edits;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};
 pub(crate) use settle::{note, note_free, settle, settle_free, start};
 pub(crate) use specs::{Specs, spec as step_spec};
-pub(crate) use sweep::{Rescued, expire, fill_labels, lose_the_dead, park, parked_pairs, promote, prune, rescue, served, unpark};
+pub(crate) use sweep::{
+    Promoted, Rescued, expire, fill_labels, lose_the_dead, park, parked_pairs, promote, prune, rescue, served, unpark,
+};
 pub(crate) use unique::{KeysWalked, prune_keys};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9", feature = "tokio-postgres", feature = "diesel"))]
 pub(crate) use waits::sent;

@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use gristmill_core::kit::Word;
 use gristmill_core::kit::encode::{ms, to_json};
 use gristmill_core::{
-    Ending, EnqueueOutcome, Fence, LeaseKey, LeaseRef, NewTask, Note, Points, Settled, Settlement, State, TaskId,
+    Ending, EnqueueOutcome, Fence, Flags, LeaseKey, LeaseRef, NewTask, Note, Points, Settled, Settlement, State, TaskId,
 };
 use uuid::Uuid;
 
@@ -19,11 +19,14 @@ use crate::sql::Q;
 
 const FORGET: i64 = 1;
 const MEMBER: i64 = 2;
+const LIMITED: i64 = 4;
 
-/// The key of a lease: the order of arrival, whether its task is a member of a workflow, and whether nothing is kept of a success, so that a
-/// settlement knows beforehand which statement is its.
-pub(crate) fn key(seq: i64, member: bool, forget: bool) -> LeaseKey {
-    LeaseKey::of_number((seq << 2) | if member { MEMBER } else { 0 } | if forget { FORGET } else { 0 })
+/// The key of a lease: the order of arrival, and, so that a settlement knows beforehand which statement is its, whether its task is a member of a
+/// workflow or holds slots of keys, and whether nothing is kept of a success.
+pub(crate) fn key(seq: i64, flags: Flags, forget: bool) -> LeaseKey {
+    let says = |is: bool, what: i64| if is { what } else { 0 };
+    let of_flags = says(flags.has(Flags::MEMBER), MEMBER) | says(flags.has(Flags::LIMITED), LIMITED);
+    LeaseKey::of_number((seq << 3) | of_flags | says(forget, FORGET))
 }
 
 fn says(key: LeaseKey, what: i64) -> bool {
@@ -104,13 +107,16 @@ struct Batch {
     forgotten: Vec<usize>,
     /// Those of members of workflows.
     members: Vec<usize>,
+    /// Those that hold slots of keys, and are kept.
+    limited: Vec<usize>,
     /// All others, and what those statements left over.
     long: Vec<usize>,
 }
 
 impl Batch {
     fn sort(settlements: &[Settlement]) -> Self {
-        let mut batch = Self { kept: Vec::new(), forgotten: Vec::new(), members: Vec::new(), long: Vec::new() };
+        let mut batch =
+            Self { kept: Vec::new(), forgotten: Vec::new(), members: Vec::new(), limited: Vec::new(), long: Vec::new() };
         let mut seen: HashSet<(TaskId, Fence)> = HashSet::with_capacity(settlements.len());
         for (n, settlement) in settlements.iter().enumerate() {
             // The same lease twice is settled once.
@@ -119,27 +125,30 @@ impl Batch {
             }
             let plain = settlement.ending == Ending::Succeeded && settlement.children.is_empty();
             let key = settlement.lease.key;
-            match (plain, says(key, MEMBER), says(key, FORGET)) {
-                (true, false, false) => batch.kept.push(n),
-                (true, false, true) => batch.forgotten.push(n),
-                (true, true, _) => batch.members.push(n),
-                (false, ..) => batch.long.push(n),
-            }
+            let part = match (plain, says(key, MEMBER), says(key, LIMITED), says(key, FORGET)) {
+                (true, false, false, false) => &mut batch.kept,
+                (true, false, false, true) => &mut batch.forgotten,
+                (true, true, false, _) => &mut batch.members,
+                (true, false, true, false) => &mut batch.limited,
+                _ => &mut batch.long,
+            };
+            part.push(n);
         }
-        for part in [&mut batch.kept, &mut batch.forgotten, &mut batch.members] {
+        for part in [&mut batch.kept, &mut batch.forgotten, &mut batch.members, &mut batch.limited] {
             part.sort_unstable_by_key(|n| settlements[*n].lease.id);
         }
         batch
     }
 
     fn is_one_statement(&self) -> bool {
-        let parts = [&self.kept, &self.forgotten, &self.members];
+        let parts = [&self.kept, &self.forgotten, &self.members, &self.limited];
         self.long.is_empty() && parts.iter().filter(|part| !part.is_empty()).count() == 1
     }
 
     /// Answers for what is done, and leaves the rest to the long way.
     fn divide(&mut self, done: &HashSet<Mark>, settlements: &[Settlement], answers: &mut [Settled]) {
-        for n in [&mut self.kept, &mut self.forgotten, &mut self.members].into_iter().flat_map(std::mem::take) {
+        for n in [&mut self.kept, &mut self.forgotten, &mut self.members, &mut self.limited].into_iter().flat_map(std::mem::take)
+        {
             if done.contains(&mark(&settlements[n].lease)) {
                 answers[n] = Settled::Done(State::Succeeded);
             } else {
@@ -152,7 +161,8 @@ impl Batch {
 /// Settles the plain successes, and says which. All or none of them, if they have to be `whole`.
 async fn plain(s: &mut Session<'_>, settlements: &[Settlement], batch: &Batch, whole: bool) -> Result<HashSet<Mark>, Fault> {
     let mut done = HashSet::new();
-    for (query, part) in [(Q::SettlePlain, &batch.kept), (Q::SettleMembers, &batch.members)] {
+    let parts = [(Q::SettlePlain, &batch.kept), (Q::SettleMembers, &batch.members), (Q::SettleLimited, &batch.limited)];
+    for (query, part) in parts {
         if part.is_empty() {
             continue;
         }
@@ -165,6 +175,7 @@ async fn plain(s: &mut Session<'_>, settlements: &[Settlement], batch: &Batch, w
         let params: Params<'_> = &[&s.now, &ids, &fences, &ran, &results, &logs, &progress, &whole, &s.lock_wait];
         done.extend(held(&s.rows(query, params).await?)?);
         s.own.reported |= query == Q::SettleMembers;
+        s.own.touched |= query == Q::SettleLimited;
     }
     if !batch.forgotten.is_empty() {
         let (ids, fences) = leases(batch.forgotten.iter().map(|n| &settlements[*n].lease));

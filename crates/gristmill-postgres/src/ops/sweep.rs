@@ -29,8 +29,19 @@ const NO_FLOOR: [i64; PRIORITIES] = [i64::MIN; PRIORITIES];
 /// How far a sweep looks into a queue for tasks that nobody serves.
 const HEAD: i64 = 2_000;
 
-/// Makes ready what is due. Returns how many, and how long it is until the next.
-pub(crate) async fn promote(s: &mut Session<'_>, floors: &TimeFloor, most: usize) -> Result<(usize, Option<Duration>), Fault> {
+/// What was made ready, as it was due.
+#[derive(Debug)]
+pub(crate) struct Promoted {
+    /// How many.
+    pub(crate) count: usize,
+    /// How long it is until the next.
+    pub(crate) next: Option<Duration>,
+    /// How long it is until somebody may begin who waits for a rate.
+    pub(crate) rate: Option<Duration>,
+}
+
+/// Makes ready what is due.
+pub(crate) async fn promote(s: &mut Session<'_>, floors: &TimeFloor, most: usize) -> Result<Promoted, Fault> {
     s.effects.swept = true;
     let (mut promoted, mut next) = (0, None);
     let (floor, since) = (floors.floor(), Instant::now());
@@ -39,6 +50,7 @@ pub(crate) async fn promote(s: &mut Session<'_>, floors: &TimeFloor, most: usize
         floors.raise(floor, run_at, since.elapsed());
     }
     s.own.untold_events = rows.first().map_or(Ok(false), |row| row.try_get(6))?;
+    let rate = rows.first().map_or(Ok(None), |row| row.try_get::<_, Option<i64>>(7))?.map(wait);
     for row in &rows {
         next = row.try_get::<_, Option<i64>>(4)?;
         let (Some(place), Some(count)) = (row.try_get(0)?, row.try_get::<_, Option<i64>>(3)?) else { continue };
@@ -54,7 +66,7 @@ pub(crate) async fn promote(s: &mut Session<'_>, floors: &TimeFloor, most: usize
         s.effects.points.add(Points::PROMOTE);
     }
     let next = if promoted >= most { Some(Duration::ZERO) } else { next.map(wait) };
-    Ok((promoted, next))
+    Ok(Promoted { count: promoted, next, rate })
 }
 
 /// Takes for dead who is, whatever was done to the server's clock meanwhile. Returns all that were and still have their rows.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use gristmill_core::kit::Word;
 use gristmill_core::kit::encode::{NONE, ms, to_json};
 use gristmill_core::kit::served::Serves;
-use gristmill_core::{Ending, Fence, Fleet, KindSpec, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
+use gristmill_core::{Ending, Fence, Flags, Fleet, KindSpec, LeaseRef, Points, Pulse, TaskId, WorkerId, WorkerSpec};
 use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -96,11 +96,11 @@ pub(crate) async fn cancelled(s: &Session<'_>, worker: WorkerId) -> Result<Vec<L
     s.rows(Q::LeaseCancelled, &[&worker.as_uuid()]).await?.iter().map(|row| lease_of(row, 4)).collect()
 }
 
-/// The lease of a row, in which this column says whether its task is a member of a workflow.
-fn lease_of(row: &Row, member: usize) -> Result<LeaseRef, Fault> {
+/// The lease of a row, in which this column has its flags.
+fn lease_of(row: &Row, flags: usize) -> Result<LeaseRef, Fault> {
     let (seq, retention): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
     let (id, fence) = (TaskId::from_uuid(row.try_get(0)?), Fence::from_uuid(row.try_get(1)?));
-    Ok(LeaseRef { id, fence, key: key(seq, row.try_get(member)?, retention == NONE) })
+    Ok(LeaseRef { id, fence, key: key(seq, Flags::from_bits(row.try_get(flags)?), retention == NONE) })
 }
 
 /// Records what task types declare.

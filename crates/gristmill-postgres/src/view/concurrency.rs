@@ -1,4 +1,4 @@
-use gristmill_core::concurrency::{Holder, LimitInfo, LimitRecord, Need, Standby};
+use gristmill_core::concurrency::{Holder, KeyState, LimitInfo, LimitRecord, Need, Standby};
 use gristmill_core::kit::row::count;
 use gristmill_core::limits::COUNT_MAX;
 use gristmill_core::{TaskId, Timestamp};
@@ -6,20 +6,13 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::error::Fault;
-use crate::ops::limit as most;
+use crate::ops::{key_state, limit as most};
 use crate::session::Session;
 use crate::sql::Q;
 
 fn info(row: &Row) -> Result<LimitInfo, Fault> {
-    let (declared, set) = (row.try_get::<_, Option<i32>>(1)?.map(count), row.try_get::<_, Option<i32>>(2)?.map(count));
-    Ok(LimitInfo {
-        key: row.try_get(0)?,
-        limit: set.or(declared).unwrap_or_default(),
-        declared,
-        set,
-        used: row.try_get::<_, i64>(3)?.unsigned_abs(),
-        waiting: row.try_get::<_, i64>(4)?.unsigned_abs(),
-    })
+    let now = Timestamp::from_millis(row.try_get(8)?);
+    Ok(key_state(row)?.info(row.try_get(9)?, row.try_get::<_, i64>(10)?.unsigned_abs(), now))
 }
 
 /// Keys by name.
@@ -29,17 +22,17 @@ pub(crate) async fn list_limits(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<LimitInfo>, Fault> {
-    let rows = s.rows(Q::KeyList, &[&prefix, &after.unwrap_or_default(), &most(limit), &(COUNT_MAX as i64)]).await?;
+    let rows = s.rows(Q::KeyList, &[&s.now, &prefix, &after.unwrap_or_default(), &most(limit), &(COUNT_MAX as i64)]).await?;
     rows.iter().map(info).collect()
 }
 
-async fn limit_info(s: &Session<'_>, key: &str) -> Result<Option<LimitInfo>, Fault> {
-    s.row(Q::KeyInfo, &[&key, &(COUNT_MAX as i64)]).await?.as_ref().map(info).transpose()
+async fn key_row(s: &Session<'_>, key: &str) -> Result<Option<Row>, Fault> {
+    s.row(Q::KeyInfo, &[&s.now, &key, &(COUNT_MAX as i64)]).await
 }
 
 /// One key, with those who hold its slots and those who wait.
 pub(crate) async fn limit(s: &Session<'_>, key: &str, limit: usize) -> Result<Option<LimitRecord>, Fault> {
-    let Some(info) = limit_info(s, key).await? else { return Ok(None) };
+    let Some(info) = key_row(s, key).await?.as_ref().map(info).transpose()? else { return Ok(None) };
     let line = s.rows(Q::StandbyIds, &[&key, &most(limit)]).await?;
     let line = line.iter().map(|row| Ok(TaskId::from_uuid(row.try_get(0)?))).collect::<Result<_, Fault>>()?;
     Ok(Some(LimitRecord { info, holders: holders(s, key, limit).await?, line }))
@@ -62,13 +55,13 @@ pub(crate) async fn stands_by(s: &Session<'_>, id: TaskId) -> Result<Option<Stan
     let Some(row) = s.row(Q::StandbyOf, &[&id.as_uuid(), &(COUNT_MAX as i64)]).await? else { return Ok(None) };
     let (key, needs): (String, &str) = (row.try_get(0)?, row.try_get(1)?);
     let needs: Vec<Need> = serde_json::from_str(needs).unwrap_or_default();
-    let info = limit_info(s, &key).await?;
-    Ok(Some(Standby {
-        cost: needs.iter().find(|need| need.key == key).map_or(1, |need| need.cost),
-        limit: info.as_ref().map_or(0, |info| info.limit),
-        used: info.map_or(0, |info| info.used),
-        before: row.try_get::<_, i64>(2)?.unsigned_abs(),
-        holders: holders(s, &key, Standby::HOLDERS_MAX).await?.into_iter().map(|holder| holder.task).collect(),
-        key,
-    }))
+    let cost = needs.iter().find(|need| need.key == key).map_or(1, |need| need.cost);
+    let before = row.try_get::<_, i64>(2)?.unsigned_abs();
+    let holders = holders(s, &key, Standby::HOLDERS_MAX).await?.into_iter().map(|holder| holder.task).collect();
+    let (state, now) = match key_row(s, &key).await? {
+        Some(row) => (key_state(&row)?, Timestamp::from_millis(row.try_get(8)?)),
+        // Nobody has looked at it yet.
+        None => (KeyState::default(), Timestamp::MAX),
+    };
+    Ok(Some(state.standby(key, cost, before, holders, now)))
 }

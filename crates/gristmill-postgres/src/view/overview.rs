@@ -99,14 +99,14 @@ pub(crate) async fn pending(s: &mut Session<'_>, specs: &Specs, queues: &[String
     }
     // It looks at a thousand tasks, and is asked often by whoever waits.
     if pending.is_idle() && pending.held {
-        pending.scheduled = is_to_be_admitted(s).await? || has_to_go_on(s, specs, queues).await?;
+        pending.scheduled = is_to_be_admitted(s, queues, within).await? || has_to_go_on(s, specs, queues).await?;
     }
     Ok(pending)
 }
 
-/// Whether slots are being given: those of who has just ended go on to the next by a transaction of its own, before which nobody is ready.
-async fn is_to_be_admitted(s: &Session<'_>) -> Result<bool, Fault> {
-    s.row(Q::TouchedAny, &[]).await?.map_or(Ok(false), |row| Ok(row.try_get(0)?))
+/// Whether somebody may soon begin by a rate, or slots are being given: those of who has just ended go on to the next by a transaction of its own, before which nobody is ready.
+async fn is_to_be_admitted(s: &Session<'_>, queues: &[String], within: Duration) -> Result<bool, Fault> {
+    s.row(Q::TouchedAny, &[&s.now, &queues, &ms(within)]).await?.map_or(Ok(false), |row| Ok(row.try_get(0)?))
 }
 
 /// Whether a live worker serves something that is ready in a queue.

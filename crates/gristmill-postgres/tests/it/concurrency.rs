@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill_core::concurrency::{KeyLimits as _, Need};
+use gristmill_core::concurrency::{KeyLimits as _, Limit, Need};
 use gristmill_core::{CancelOutcome, Hold, NewTask, Overrides, Source as _, State, Store as _, TaskId, TaskMeta, Wake};
 
 use crate::common::{client, task};
@@ -10,7 +10,7 @@ use crate::workflows::{House, within};
 
 impl House {
     fn keyed(&self, key: &str, limit: u32) -> NewTask {
-        let needs = vec![Need { key: key.to_owned(), limit, cost: 1, until_ended: false }];
+        let needs = vec![Need { key: key.to_owned(), limit, cost: 1, until_ended: false, pace: None }];
         let meta = Some(Box::new(TaskMeta { needs, ..TaskMeta::default() }));
         NewTask { meta, hold: Hold { limited: true, ..Hold::NONE }, ..task(&self.env, "mail", Overrides::default()) }
     }
@@ -109,7 +109,7 @@ async fn an_open_transaction_that_cancels_holds_up_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_locked_holds_up_no_other() {
     let house = House::new().await;
-    house.store.set_limit("a", Some(1)).await.unwrap();
+    house.store.set_limit("a", Some(Limit::of(1))).await.unwrap();
     let caller = house.open("SELECT FROM key WHERE key = 'a' FOR UPDATE").await;
     let other = house.keyed("b", 1);
     let ids = [house.keyed("a", 1), other];
@@ -195,7 +195,7 @@ async fn what_an_older_task_says_does_not_win() {
     let house = House::new().await;
     let tasks = [house.keyed("a", 9), house.keyed("a", 1)];
     let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
-    house.store.set_limit("a", Some(0)).await.unwrap();
+    house.store.set_limit("a", Some(Limit::of(0))).await.unwrap();
     for task in tasks {
         within(house.store.enqueue(vec![task])).await.unwrap();
     }

@@ -167,6 +167,20 @@ async fn sql_gives_a_task_the_keys_of_its_type() {
             },
         ),
         (
+            "rated",
+            Policy {
+                concurrency: vec![Concurrency::of("{host}".parse().unwrap(), 2)],
+                rate: serde_json::from_value(json!([
+                    { "key": "api:{host}", "limit": "600/h", "cost": "{size}" },
+                    { "limit": "1000/s" },
+                    { "key": "b:{host}", "limit": "7/90s", "burst": 5, "cost": 3 },
+                    { "key": "w", "limit": "5/30s", "strategy": "sliding_window" },
+                ]))
+                .unwrap(),
+                ..Policy::default()
+            },
+        ),
+        (
             "limited",
             Policy {
                 concurrency: vec![
@@ -191,6 +205,7 @@ async fn sql_gives_a_task_the_keys_of_its_type() {
         ("hour", json!({ "n": "ü" })),
         ("after", json!({ "n": true })),
         ("limited", json!({ "tenant": 18446744073709551615_u64, "size": 3 })),
+        ("rated", json!({ "host": "h", "size": 4 })),
     ] {
         let kind = kinds.iter().find(|kind| kind.name == name).unwrap();
         let ours = NewTask::of(kind, args.to_string(), Overrides::default(), env.task_id(), &Default::default()).unwrap();
@@ -210,6 +225,16 @@ async fn sql_gives_a_task_the_keys_of_its_type() {
     let again = enqueue("sync", json!({ "repo": { "id": 7 } })).await.unwrap();
     assert_eq!(enqueue("sync", json!({ "repo": { "id": "7" } })).await.unwrap(), again);
     assert_ne!(enqueue("sync", json!({ "repo": { "id": 8 } })).await.unwrap(), again);
+
+    for (args, says) in [
+        (json!({ "host": "h", "size": 601 }), "make a cost of 601, and there are 600 at most: such a task could never start"),
+        (json!({ "host": "rate:h", "size": 1 }), "make the key \"rate:h\", which no limit may have"),
+        (json!({ "host": "h", "size": 0 }), "no whole number from 1 to 100000"),
+    ] {
+        let refused = enqueue("rated", args.clone()).await.unwrap_err();
+        let refused = refused.as_db_error().expect("the function refuses").message().to_owned();
+        assert!(refused.contains(says), "{args}: {refused}");
+    }
 
     let late = enqueue("late", json!({ "n": 1, "text": "one" })).await.unwrap();
     assert_eq!(enqueue("late", json!({ "n": 1, "text": "two" })).await.unwrap(), late);

@@ -1,12 +1,13 @@
 //! Keys with a limit: who is given their slots, within the transaction of whatever freed them or brought the task.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use gristmill_core::concurrency::Need;
 use gristmill_core::concurrency::admission::{Admitted, Excess, Slots};
+use gristmill_core::concurrency::{KeyState, Limit, Need, Pace, RATE, Spent};
 use gristmill_core::kit::encode::to_json;
-use gristmill_core::{Place, TaskMeta};
-use rusqlite::{OptionalExtension, params};
+use gristmill_core::{Place, TaskMeta, Timestamp};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::budget::Budget;
 use super::facts::facts;
@@ -51,11 +52,96 @@ fn touch(tx: &mut Tx<'_>, key: &str) -> Result<(), Fault> {
     Ok(())
 }
 
+/// An attempt of a task has begun then, and is over: what it has taken of rates is spent.
+pub(super) fn spend(tx: &mut Tx<'_>, task: i64, begun: Timestamp) -> Result<(), Fault> {
+    let taken: Vec<(String, u32)> = {
+        let mut spend = tx.conn.prepare_cached(sql::SLOT_SPEND)?;
+        let rows = spend.query_map([task], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for (key, cost) in taken {
+        let mut state = state_of(tx, &key)?;
+        if let Some(rule) = state.limit().and_then(Limit::ruled) {
+            state.spent.begun(rule, begun, cost);
+        }
+        write_spent(tx, &key, &state)?;
+        touch(tx, &key)?;
+    }
+    Ok(())
+}
+
+/// What is kept of a key, in the columns of the queries that read it.
+pub(crate) fn key_state(row: &Row<'_>) -> rusqlite::Result<KeyState> {
+    // What can't be read is of no key with a rate.
+    let pace = |text: Option<String>| text.and_then(|text| serde_json::from_str::<Pace>(&text).ok());
+    let limit = |count: Option<u32>, pace| count.map(|count| Limit { count, pace });
+    let spent: Option<String> = row.get(5)?;
+    Ok(KeyState {
+        declared: limit(row.get(0)?, pace(row.get(1)?)),
+        set: limit(row.get(2)?, pace(row.get(3)?)),
+        taken: row.get::<_, i64>(4)?.unsigned_abs(),
+        spent: spent.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        next: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_millis),
+    })
+}
+
+fn state_of(tx: &Tx<'_>, key: &str) -> Result<KeyState, Fault> {
+    Ok(tx.conn.prepare_cached(sql::KEY_GET)?.query_row([key], key_state)?)
+}
+
+fn write_spent(tx: &Tx<'_>, key: &str, state: &KeyState) -> Result<(), Fault> {
+    let (spent, until) = match state.limit().and_then(Limit::ruled) {
+        Some(rule) => (state.spent.clone().pruned(rule, tx.now), state.spent.matters_until(rule, tx.now)),
+        None => (state.spent.clone(), state.spent.told_until()),
+    };
+    let text = (spent != Spent::default()).then(|| to_json(&spent));
+    tx.conn.prepare_cached(sql::KEY_SPEND)?.execute(params![key, text, until.map(Timestamp::as_millis)])?;
+    Ok(())
+}
+
 /// An operator says how many slots a key has, or that it is again what tasks say.
-pub(crate) fn set_limit(tx: &mut Tx<'_>, key: &str, limit: Option<u32>) -> Result<(), Fault> {
+pub(crate) fn set_limit(tx: &mut Tx<'_>, key: &str, limit: Option<Limit>) -> Result<(), Fault> {
     tx.effects.changed = true;
-    tx.conn.prepare_cached(sql::KEY_SET)?.execute(params![key, limit])?;
+    let pace = limit.and_then(|limit| limit.pace).map(|pace| to_json(&pace));
+    tx.conn.prepare_cached(sql::KEY_SET)?.execute(params![key, limit.map(|limit| limit.count), pace])?;
     touch(tx, key)
+}
+
+/// A far side has said how much it still takes.
+pub(crate) fn set_remaining(tx: &mut Tx<'_>, key: &str, left: u32, within: Duration) -> Result<(), Fault> {
+    tx.effects.changed = true;
+    // Before it is said: what has begun so far, the far side has counted.
+    let mut state = begun(tx, key)?;
+    state.spent.told(left, tx.now.saturating_add(within));
+    write_spent(tx, key, &state)?;
+    touch(tx, key)
+}
+
+/// What is kept of a key with a rate, once that is spent which has begun.
+fn begun(tx: &Tx<'_>, key: &str) -> Result<KeyState, Fault> {
+    let begun: Vec<(u32, i64)> = {
+        let mut begun = tx.conn.prepare_cached(sql::SLOT_BEGUN)?;
+        let rows = begun.query_map([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    let mut state = state_of(tx, key)?;
+    if let Some(rule) = state.limit().and_then(Limit::ruled) {
+        begun.iter().for_each(|(cost, at)| state.spent.begun(rule, Timestamp::from_millis(*at), *cost));
+    }
+    if !begun.is_empty() {
+        write_spent(tx, key, &state)?;
+    }
+    Ok(state)
+}
+
+/// Keys with a rate of which somebody may begin by now are looked at.
+pub(super) fn touch_due(tx: &mut Tx<'_>) -> Result<(), Fault> {
+    let due: Vec<String> = {
+        let mut due = tx.conn.prepare_cached(sql::KEY_DUE)?;
+        let rows = due.query_map(params![tx.now.as_millis(), count(KEYS_MAX)], |row| row.get(0))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    due.iter().try_for_each(|key| touch(tx, key))
 }
 
 /// Gives slots that are free to those who wait for them, if this operation may have freed or brought any.
@@ -98,7 +184,13 @@ fn admit_lines(tx: &mut Tx<'_>, keys: BTreeSet<String>, budget: &mut Budget) -> 
             more.append(&mut admit_line(tx, key, &mut slots, budget)?);
         }
         for (key, limit) in slots.learned() {
-            tx.conn.prepare_cached(sql::KEY_DECLARE)?.execute(params![key, limit])?;
+            let pace = limit.pace.map(|pace| to_json(&pace));
+            tx.conn.prepare_cached(sql::KEY_DECLARE)?.execute(params![key, limit.count, pace])?;
+        }
+        for key in looked.iter().filter(|key| key.starts_with(RATE)) {
+            let next = slots.next(key).map(Timestamp::as_millis);
+            tx.conn.prepare_cached(sql::KEY_LOOK)?.execute(params![key, next])?;
+            tx.effects.scheduled |= next.is_some_and(|next| tx.memory.is_due_sooner(next));
         }
         if more.is_subset(&looked) {
             return Ok(());
@@ -109,13 +201,10 @@ fn admit_lines(tx: &mut Tx<'_>, keys: BTreeSet<String>, budget: &mut Budget) -> 
 
 /// How many slots keys have, if anybody has said so, and how many are taken.
 fn slots_of(tx: &Tx<'_>, keys: &BTreeSet<String>) -> Result<Slots, Fault> {
-    let mut slots = Slots::default();
+    let mut slots = Slots::at(tx.now);
     for key in keys {
-        let (limit, used) = tx.conn.prepare_cached(sql::KEY_GET)?.query_row([key], |row| {
-            let (declared, set): (Option<u32>, Option<u32>) = (row.get(0)?, row.get(1)?);
-            Ok((set.or(declared), row.get::<_, i64>(2)?.unsigned_abs()))
-        })?;
-        slots.add(key.clone(), limit, used);
+        let state = if key.starts_with(RATE) { begun(tx, key)? } else { state_of(tx, key)? };
+        slots.add(key.clone(), state.limit(), state.taken, state.spent);
     }
     Ok(slots)
 }
@@ -217,6 +306,7 @@ fn admit(tx: &mut Tx<'_>, task: i64, needs: &[Need]) -> Result<(), Fault> {
 /// tasks that wait in no line.
 pub(super) fn repair(tx: &mut Tx<'_>) -> Result<(), Fault> {
     tx.touched = true;
+    touch_due(tx)?;
     free_forgotten(tx)?;
     line_up_lacking(tx)?;
     touch_idle(tx)
@@ -294,7 +384,8 @@ fn needs_of(tx: &Tx<'_>, task: i64) -> Result<Option<(String, String)>, Fault> {
 pub(super) fn prune(tx: &mut Tx<'_>) -> Result<(), Fault> {
     let walked: Vec<(String, bool)> = {
         let mut idle = tx.conn.prepare_cached(sql::KEY_IDLE)?;
-        let rows = idle.query_map(params![tx.memory.walked.key, count(WALK)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows =
+            idle.query_map(params![tx.memory.walked.key, count(WALK), tx.now.as_millis()], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect::<Result<_, _>>()?
     };
     for (key, _) in walked.iter().filter(|(_, is_idle)| *is_idle) {

@@ -28,7 +28,7 @@ pub(crate) use budget::Budget;
 pub(crate) use by_hand::{bury_worker, delete, drain_worker, lose_worker, release};
 pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;
-pub(crate) use concurrency::{Walked, admit_touched, set_limit};
+pub(crate) use concurrency::{Walked, admit_touched, key_state, set_limit, set_remaining};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
 pub(crate) use durable::rows_of_event;
 pub(crate) use durable::{checkpoint, resume_task, send_event};

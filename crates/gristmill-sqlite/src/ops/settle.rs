@@ -9,7 +9,7 @@ use gristmill_core::{
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::concurrency::give_back;
+use super::concurrency::{give_back, spend};
 use super::ended::{End, end};
 use super::enqueue;
 use super::facts::{Facts, facts};
@@ -196,6 +196,9 @@ pub(super) fn finish(tx: &mut Tx<'_>, key: i64, id: Option<TaskId>, lease: &Leas
         logs: word.logs.or(noted_logs.as_deref()),
         progress: word.progress.map(|progress| Cow::Owned(to_json(progress))).or(noted_progress.map(Cow::Owned)),
     };
+    if lease.flags.has(Flags::RATED) {
+        spend(tx, key, lease.claimed_at)?;
+    }
     let state = match (verdict.next, &facts) {
         (Next::Again { attempt: used, crashes, delay, place }, Some(facts)) => {
             attempt.crashes = crashes;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::aside::set_aside;
 use super::budget::Budget;
 use super::cancel::take_waiting;
-use super::concurrency;
+use super::concurrency::{self, admit_touched};
 use super::durable;
 use super::ended::end_unstarted;
 use super::facts::facts;
@@ -43,6 +43,7 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting], lost: &Lo
     let (expiring, expired) = expire(tx, limit, &mut ended)?;
     label::fill(tx.conn)?;
     concurrency::repair(tx)?;
+    admit_touched(tx)?;
     let is_left = durable::sweep(tx, limit, lost)? | workflow::sweep(tx, limit, quiet)? | workflow::cancel_overdue(tx, limit)?;
     if rescued.done() > 0 {
         tx.effects.points.add(Points::RESCUE);
@@ -56,6 +57,8 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, limit: usize, quiet: &[Counting], lost: &Lo
 /// The part of it that cannot wait: makes ready what is due, and what a workflow or an event lets go.
 pub(crate) fn promote(tx: &mut Tx<'_>, limit: usize) -> Result<Swept, Fault> {
     let promoted = due(tx, limit)?;
+    concurrency::touch_due(tx)?;
+    admit_touched(tx)?;
     let is_left = workflow::go_on_with_chores(tx, limit)? | workflow::cancel_overdue(tx, limit)? | durable::tell(tx, limit)?;
     let next_due = next_due(tx, is_left || promoted.is_spent())?;
     Ok(Swept { promoted: promoted.done(), next_due, ..Swept::default() })
@@ -70,7 +73,8 @@ fn next_due(tx: &mut Tx<'_>, is_spent: bool) -> Result<Option<Duration>, Fault> 
         // What is due and still there is not for this version to promote.
         let task: Option<i64> = tx.conn.prepare_cached(sql::SCHEDULED_NEXT)?.query_row([tx.now.as_millis()], |row| row.get(0))?;
         let workflow: Option<i64> = tx.conn.prepare_cached(sql::WORKFLOW_DEADLINE_NEXT)?.query_row([], |row| row.get(0))?;
-        task.into_iter().chain(workflow).min()
+        let rate: Option<i64> = tx.conn.prepare_cached(sql::KEY_NEXT)?.query_row([], |row| row.get(0))?;
+        [task, workflow, rate].into_iter().flatten().min()
     };
     tx.memory.told_next_due(next);
     Ok(next.map(|at| Timestamp::from_millis(at).since(tx.now)))

@@ -4,20 +4,12 @@ use gristmill_core::{TaskId, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::error::Fault;
-use crate::ops::count;
+use crate::ops::{count, key_state};
 use crate::reader::View;
 use crate::sql;
 
-fn info(row: &Row<'_>) -> rusqlite::Result<LimitInfo> {
-    let (declared, set): (Option<u32>, Option<u32>) = (row.get(1)?, row.get(2)?);
-    Ok(LimitInfo {
-        key: row.get(0)?,
-        limit: set.or(declared).unwrap_or_default(),
-        declared,
-        set,
-        used: row.get::<_, i64>(3)?.unsigned_abs(),
-        waiting: row.get::<_, i64>(4)?.unsigned_abs(),
-    })
+fn info(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<LimitInfo> {
+    Ok(key_state(row)?.info(row.get(7)?, row.get::<_, i64>(8)?.unsigned_abs(), now))
 }
 
 fn id(row: &Row<'_>) -> rusqlite::Result<Option<TaskId>> {
@@ -27,12 +19,17 @@ fn id(row: &Row<'_>) -> rusqlite::Result<Option<TaskId>> {
 /// Keys by name.
 pub(crate) fn list_limits(view: &View<'_>, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<LimitInfo>, Fault> {
     let mut list = view.conn.prepare_cached(sql::KEY_LIST)?;
-    let rows = list.query_map(params![prefix, after.unwrap_or_default(), count(limit), COUNT_MAX as i64], info)?;
+    let rows =
+        list.query_map(params![prefix, after.unwrap_or_default(), count(limit), COUNT_MAX as i64], |row| info(row, view.now))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn limit_info(view: &View<'_>, key: &str) -> Result<Option<LimitInfo>, Fault> {
-    Ok(view.conn.prepare_cached(sql::KEY_INFO)?.query_row(params![key, COUNT_MAX as i64], info).optional()?)
+    Ok(view
+        .conn
+        .prepare_cached(sql::KEY_INFO)?
+        .query_row(params![key, COUNT_MAX as i64], |row| info(row, view.now))
+        .optional()?)
 }
 
 /// One key, with those who hold its slots and those who wait.
@@ -63,15 +60,10 @@ pub(crate) fn stands_by(view: &View<'_>, task: TaskId) -> Result<Option<Standby>
         .query_row([seq], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?)));
     let Some((key, late, needs)) = of.optional()? else { return Ok(None) };
     let needs: Vec<Need> = serde_json::from_str(&needs).unwrap_or_default();
-    let info = limit_info(view, &key)?;
+    let state = view.conn.prepare_cached(sql::KEY_GET)?.query_row([&key], key_state)?;
     let before: i64 =
         view.conn.prepare_cached(sql::STANDBY_BEFORE)?.query_row(params![key, late, seq, COUNT_MAX as i64], |row| row.get(0))?;
-    Ok(Some(Standby {
-        cost: needs.iter().find(|need| need.key == key).map_or(1, |need| need.cost),
-        limit: info.as_ref().map_or(0, |info| info.limit),
-        used: info.map_or(0, |info| info.used),
-        before: before.unsigned_abs(),
-        holders: holders(view, &key, Standby::HOLDERS_MAX)?.into_iter().map(|holder| holder.task).collect(),
-        key,
-    }))
+    let cost = needs.iter().find(|need| need.key == key).map_or(1, |need| need.cost);
+    let holders = holders(view, &key, Standby::HOLDERS_MAX)?.into_iter().map(|holder| holder.task).collect();
+    Ok(Some(state.standby(key, cost, before.unsigned_abs(), holders, view.now)))
 }

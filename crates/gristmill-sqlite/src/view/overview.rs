@@ -137,6 +137,8 @@ pub(crate) fn pending(view: &mut View<'_>, queues: &[String], within: Duration) 
         pending.running |= any(sql::LEASE_ANY)?;
         pending.held = pending.held || any(sql::BLOCKED_ANY)? || any(sql::WAITING_ANY)?;
         pending.scheduled = pending.scheduled || has_to_go_on(conn, queue)?;
+        pending.scheduled = pending.scheduled
+            || conn.prepare_cached(sql::RATE_SOON)?.query_row(params![queue, until], |row| row.get::<_, bool>(0))?;
         if any(sql::QUEUE_PAUSED)? {
             continue;
         }

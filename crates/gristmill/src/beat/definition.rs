@@ -296,7 +296,7 @@ impl Definition {
         let args = Value::Object(self.all_args(Timestamp::default()));
         schema.check(&args)?;
         // Each of its ticks would be refused, or fail.
-        Concurrency::needs(&kind.policy.concurrency, &kind.name, &args)?;
+        Concurrency::needs(&kind.policy.concurrency, &kind.policy.rate, &kind.name, &args)?;
         kind.policy.unique.as_ref().map_or(Ok(()), |unique| unique.resolve(&kind.name, &args).map(drop))?;
         kind.policy.debounce.as_ref().map_or(Ok(()), |debounce| debounce.resolve(&args).map(drop))?;
         let key = kind.policy.batch.as_ref().and_then(|batch| batch.key.as_ref());

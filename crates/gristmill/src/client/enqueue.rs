@@ -13,7 +13,7 @@ use crate::beat::{SCHEDULE_HEADER, TICK_HEADER};
 use crate::client::draft::{self, Draft};
 use crate::client::{Client, Handle};
 use crate::context::Child;
-use crate::core::concurrency::Concurrency;
+use crate::core::concurrency::{Concurrency, Rate};
 use crate::core::unique::{Debounce, Unique, UniqueKey};
 use crate::core::{
     Ack, Backoff, EnqueueOutcome, InvalidInput, NewTask, Overrides, Retention, StoreError, StoreErrorKind, TaskId, Timestamp,
@@ -175,6 +175,23 @@ impl<'c, O, W> Enqueue<'c, O, W> {
     pub fn concurrency(mut self, rule: Concurrency) -> Self {
         let rules = if rule.until_ended { &mut self.over.sequence } else { &mut self.over.concurrency };
         rules.get_or_insert_default().push(rule);
+        self
+    }
+
+    /// Lets it begin only when its turn comes by a rate; in the stead of all rates of the task type, and beside those that were given so before.
+    ///
+    /// ```no_run
+    /// # use gristmill::options::Rate;
+    /// # use gristmill::{Client, Result, task};
+    /// # #[task(name = "fetch")] async fn fetch(host: String) -> Result<()> { Ok(()) }
+    /// # async fn example(client: Client) -> Result<()> {
+    /// let rule = Rate::of("api:{host}".parse()?, "10/s".parse()?);
+    /// client.enqueue(Fetch { host: "example.org".to_owned() }).rate(rule).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn rate(mut self, rule: Rate) -> Self {
+        self.over.rate.get_or_insert_default().push(rule);
         self
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gristmill::client::CallError;
 use gristmill::context::Stateless;
 use gristmill::error::FailureReason;
-use gristmill::options::{Ack, Backoff, OnConflict, OnError, Oversize, Policy, Retention, Unique, Until};
+use gristmill::options::{Ack, Backoff, OnConflict, OnError, Oversize, Policy, Rate, Retention, Strategy, Unique, Until};
 use gristmill::testing::MemoryStore;
 use gristmill::{App, Client, Context, Error, ResultExt, Task, task};
 use schemars::JsonSchema;
@@ -281,6 +281,7 @@ fn every_rule_of_serde_renames_fields_alike() {
     quiet,
     concurrency = [limit(4, key = "tenant:{tenant}", cost = "{size}"), limit("{most}")],
     sequence = "account:{tenant}",
+    rate(key = "api:{tenant}", limit = "600/h", burst = 5, cost = "{size}"),
     unique(key = "sync:{tenant}", until = "1h", on_conflict = reject),
 )]
 async fn all_options(tenant: u64, size: u32, most: u32) -> gristmill::Result<()> {
@@ -314,6 +315,8 @@ fn every_option_reaches_the_policy() {
                 { "key": "account:{tenant}", "limit": 1, "until_ended": true },
             ]))
             .unwrap(),
+            rate: serde_json::from_value(json!([{ "key": "api:{tenant}", "limit": "600/h", "burst": 5, "cost": "{size}" }]))
+                .unwrap(),
             unique: Some(
                 Unique::by("sync:{tenant}".parse().unwrap())
                     .until(Until::For(Duration::from_secs(3600)))
@@ -359,6 +362,11 @@ policies! {
     one_of_the_type: [unique(until = started)] => unique: Some(Unique::of_type().until(Until::Started));
     one_more_after_it: [unique(on_conflict = run_after, key = "a")] =>
         unique: Some(Unique::by("a".parse().unwrap()).on_conflict(OnConflict::RunAfter));
+    a_rate_of_the_type: [rate = "1000/s"] => rate: vec![Rate::of_type("1000/s".parse().unwrap())];
+    a_window: [rate(strategy = sliding_window, limit = "5/30s")] =>
+        rate: vec![Rate { strategy: Strategy::SlidingWindow, ..Rate::of_type("5/30s".parse().unwrap()) }];
+    computed_rates: [rate = vec![Rate::of("a".parse().unwrap(), "1/s".parse().unwrap())]] =>
+        rate: vec![Rate::of("a".parse().unwrap(), "1/s".parse().unwrap())];
     retention_for_ever: [retention = "forever"] => retention: Retention::Forever;
     words_of_the_defaults: [ack = late, large_result = fail, on_error = rollback] =>
         ack: Ack::Late, large_result: Oversize::Fail, on_error: OnError::Rollback;

@@ -278,11 +278,11 @@ impl<'a> Reader<'a> {
         let (policy, limits) = (Policy::default(), Limits::default());
         // Of any task: what it is for has no say in that.
         let rules: Vec<_> = [&options.concurrency, &options.sequence].into_iter().flatten().flatten().cloned().collect();
-        if let Err(error) = Concurrency::check(&rules) {
+        if let Err(error) = Concurrency::check(&rules, options.rate.as_deref().unwrap_or_default()) {
             self.mistakes.add(below(place, "concurrency"), error.problem);
         }
         // Keys are made of arguments, of which nothing is known here.
-        let options = Overrides { concurrency: None, sequence: None, ..options.clone() };
+        let options = Overrides { concurrency: None, sequence: None, rate: None, ..options.clone() };
         if let Err(error) = NewTask::resolve("task", &policy, "{}".to_owned(), options, TaskId::new(), &limits) {
             let name = match error.field.as_str() {
                 "delay" => "in",

@@ -1,0 +1,324 @@
+//! What has been taken of a key with a rate: as much as has to be known of the past, in a few numbers that a store keeps with the key. Pure.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Pace;
+use crate::Timestamp;
+
+/// So many moments a sliding window tells apart; those closer together than that count as long as the last of them.
+const MOMENTS_MAX: usize = 128;
+/// A look that finds nothing but what nobody has claimed yet is repeated after this at the latest.
+const LOOK_MAX_US: i64 = 1_000_000;
+const LOOK_MIN_US: i64 = 20_000;
+
+/// A rate that holds for a key: so many, in which time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ruled {
+    /// How many.
+    pub count: u32,
+    /// In which time, and how.
+    pub pace: Pace,
+}
+
+impl Ruled {
+    fn per_us(self) -> i64 {
+        i64::try_from(self.pace.per_ms).unwrap_or(i64::MAX).saturating_mul(1_000)
+    }
+
+    /// The time after which one more may start. Rounded up, so that the rate is never exceeded.
+    fn each_us(self) -> i64 {
+        let count = i64::from(self.count.max(1));
+        self.per_us() / count + i64::from(self.per_us() % count != 0)
+    }
+
+    fn most(self) -> u64 {
+        u64::from(if self.pace.is_window { self.count } else { self.pace.most })
+    }
+}
+
+/// What has been taken of a key with a rate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Of a token bucket: the moment at which it is full again, in microseconds of the clock.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    full_at: i64,
+    /// How long each token takes until then: what is lacking is counted, and not the time that it takes, or a rate that is raised would be the old one
+    /// for as long as that.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    each: i64,
+    /// Of a sliding window: when how much was taken, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    moments: Vec<(i64, u64)>,
+    /// What the far side has said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<Told>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+const fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
+/// What a far side has said of its own limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Told {
+    /// So much it still takes.
+    left: u64,
+    /// Until then.
+    until: i64,
+}
+
+const fn us(at: Timestamp) -> i64 {
+    at.as_millis().saturating_mul(1_000)
+}
+
+/// Not before the moment, so that who looks then finds what was promised.
+const fn at(us: i64) -> Timestamp {
+    Timestamp::from_millis(us.saturating_add(999).div_euclid(1_000))
+}
+
+impl Spent {
+    /// Attempts have begun then that cost so much.
+    pub fn begun(&mut self, rule: Ruled, moment: Timestamp, cost: u32) {
+        let (moment, cost) = (us(moment), u64::from(cost));
+        if let Some(told) = &mut self.told {
+            told.left = told.left.saturating_sub(cost);
+        }
+        if rule.pace.is_window {
+            let place = self.moments.partition_point(|(before, _)| *before <= moment);
+            self.moments.insert(place, (moment, cost));
+            if self.moments.len() > MOMENTS_MAX {
+                // Each two as if both were at the later one's time, so that no window is ever taken for emptier than it is.
+                let both = |two: &[(i64, u64)]| two.iter().copied().reduce(|one, other| (other.0, one.1.saturating_add(other.1)));
+                self.moments = self.moments.chunks(2).filter_map(both).collect();
+            }
+        } else {
+            let cost = i64::try_from(cost).unwrap_or(i64::MAX);
+            self.full_at = self.full_at(rule, moment).max(moment).saturating_add(rule.each_us().saturating_mul(cost));
+            self.each = rule.each_us();
+        }
+    }
+
+    /// When the bucket is full again by this rule, which may be another than before.
+    fn full_at(&self, rule: Ruled, now: i64) -> i64 {
+        if self.each == rule.each_us() || self.each <= 0 {
+            return self.full_at;
+        }
+        let lacks = self.full_at.saturating_sub(now).max(0);
+        let tokens = lacks / self.each + i64::from(lacks % self.each != 0);
+        now.saturating_add(tokens.saturating_mul(rule.each_us()))
+    }
+
+    /// The far side has said that it takes only so much more until then. What it said before counts no more.
+    pub fn told(&mut self, left: u32, until: Timestamp) {
+        self.told = Some(Told { left: left.into(), until: us(until) });
+    }
+
+    /// What the far side still takes, if it has said so and that counts now.
+    pub fn left(&self, now: Timestamp) -> Option<u64> {
+        self.told.filter(|told| told.until > us(now)).map(|told| told.left)
+    }
+
+    /// How much is there now for whoever wants to begin, where tasks that may begin and have not yet want `unclaimed`.
+    pub fn free(&self, rule: Ruled, now: Timestamp, unclaimed: u64) -> u64 {
+        let told = self.left(now).unwrap_or(u64::MAX);
+        let now = us(now);
+        let of_rate = if rule.pace.is_window {
+            let taken =
+                self.moments.iter().filter(|(moment, _)| moment.saturating_add(rule.per_us()) > now).map(|(_, cost)| cost);
+            rule.most().saturating_sub(taken.fold(0, |sum, cost| sum.saturating_add(*cost)))
+        } else {
+            let lacks = self.full_at(rule, now).saturating_sub(now).max(0);
+            let lacks = lacks / rule.each_us().max(1) + i64::from(lacks % rule.each_us().max(1) != 0);
+            rule.most().saturating_sub(lacks.unsigned_abs())
+        };
+        of_rate.min(told).saturating_sub(unclaimed)
+    }
+
+    /// When to look again for somebody who wants so much, and does not get it now.
+    pub fn next(&self, rule: Ruled, now: Timestamp, unclaimed: u64, cost: u32) -> Timestamp {
+        let wants = u64::from(cost).min(rule.most()).saturating_add(unclaimed);
+        let now = us(now);
+        let told = self.told.filter(|told| told.until > now && told.left < wants).map_or(now, |told| told.until);
+        let of_rate = if rule.pace.is_window {
+            let mut room = rule.most();
+            let mut over = now;
+            // From the newest on: those that leave no room have to be over.
+            for (moment, cost) in self.moments.iter().rev() {
+                room = room.saturating_sub(*cost);
+                if room < wants {
+                    over = moment.saturating_add(rule.per_us());
+                    break;
+                }
+            }
+            over
+        } else {
+            let lacks = i64::try_from(wants).unwrap_or(i64::MAX).saturating_sub(i64::try_from(rule.most()).unwrap_or(i64::MAX));
+            self.full_at(rule, now).max(now).saturating_add(lacks.saturating_mul(rule.each_us()))
+        };
+        // A part of a burst at a time, or each token would be a look of its own. What only waits to be claimed has no moment.
+        let together = if rule.pace.is_window { 0 } else { i64::from(rule.pace.most).saturating_mul(rule.each_us()) / 4 };
+        let soonest =
+            if told.max(of_rate) > now { together } else { together.max(rule.each_us()).clamp(LOOK_MIN_US, LOOK_MAX_US) };
+        at(told.max(of_rate).max(now.saturating_add(soonest)))
+    }
+
+    /// From when on nothing of this matters any more; `None` if nothing does now.
+    pub fn matters_until(&self, rule: Ruled, now: Timestamp) -> Option<Timestamp> {
+        let last = self.moments.last().map(|(moment, _)| moment.saturating_add(rule.per_us()));
+        let told = self.told.map(|told| told.until);
+        [Some(self.full_at(rule, us(now))), last, told].into_iter().flatten().max().filter(|until| *until > us(now)).map(at)
+    }
+
+    /// Until when it counts what the far side has said, if it has.
+    pub fn told_until(&self) -> Option<Timestamp> {
+        self.told.map(|told| at(told.until))
+    }
+
+    /// The same without what does not matter any more.
+    #[must_use]
+    pub fn pruned(mut self, rule: Ruled, now: Timestamp) -> Self {
+        let at = us(now);
+        self.moments.retain(|(moment, _)| rule.pace.is_window && moment.saturating_add(rule.per_us()) > at);
+        self.told = self.told.filter(|told| told.until > at);
+        if self.full_at(rule, at) <= at || rule.pace.is_window {
+            (self.full_at, self.each) = (0, 0);
+        }
+        self
+    }
+}
+
+/// How long it takes at least until so much has come together.
+pub fn takes(rule: Ruled, cost: u64) -> Duration {
+    let us = rule.each_us().saturating_mul(i64::try_from(cost).unwrap_or(i64::MAX));
+    Duration::from_micros(us.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bucket(count: u32, per_ms: u64, most: u32) -> Ruled {
+        Ruled { count, pace: Pace { per_ms, most, is_window: false } }
+    }
+
+    fn window(count: u32, per_ms: u64) -> Ruled {
+        Ruled { count, pace: Pace { per_ms, most: count, is_window: true } }
+    }
+
+    fn ms(ms: i64) -> Timestamp {
+        Timestamp::from_millis(ms)
+    }
+
+    #[test]
+    fn a_bucket_fills_with_time_and_no_further_than_the_burst() {
+        let (rule, mut spent) = (bucket(10, 1_000, 5), Spent::default());
+        assert_eq!(spent.free(rule, ms(1_000), 0), 5);
+        spent.begun(rule, ms(1_000), 5);
+        assert_eq!(spent.free(rule, ms(1_000), 0), 0);
+        assert_eq!((spent.free(rule, ms(1_099), 0), spent.free(rule, ms(1_100), 0)), (0, 1));
+        assert_eq!((spent.free(rule, ms(1_250), 1), spent.free(rule, ms(9_000), 0)), (1, 5));
+        assert_eq!(spent.next(rule, ms(1_050), 0, 2), ms(1_200));
+        assert_eq!(spent.matters_until(rule, ms(1_000)), Some(ms(1_500)));
+        assert_eq!(spent.clone().pruned(rule, ms(1_500)), Spent::default());
+    }
+
+    #[test]
+    fn what_is_lacking_comes_together_as_fast_as_the_rate_is_by_now() {
+        let (slow, fast, mut spent) = (bucket(1, 3_600_000, 2), bucket(10, 1_000, 2), Spent::default());
+        spent.begun(slow, ms(1_000), 2);
+        assert_eq!((spent.next(slow, ms(1_000), 0, 1), spent.free(fast, ms(1_000), 0)), (ms(3_601_000), 0));
+        assert_eq!(spent.next(fast, ms(1_000), 0, 1), ms(1_100));
+        spent.begun(fast, ms(1_200), 1);
+        assert_eq!((spent.free(fast, ms(1_300), 0), spent.free(fast, ms(1_500), 0)), (0, 2));
+    }
+
+    #[test]
+    fn a_window_has_never_more_in_it_than_its_limit() {
+        let (rule, mut spent) = (window(3, 1_000), Spent::default());
+        spent.begun(rule, ms(100), 2);
+        spent.begun(rule, ms(500), 1);
+        assert_eq!((spent.free(rule, ms(500), 0), spent.free(rule, ms(1_099), 0), spent.free(rule, ms(1_100), 0)), (0, 0, 2));
+        assert_eq!((spent.next(rule, ms(600), 0, 1), spent.next(rule, ms(600), 0, 3)), (ms(1_100), ms(1_500)));
+        assert_eq!(spent.matters_until(rule, ms(600)), Some(ms(1_500)));
+    }
+
+    #[test]
+    fn what_the_far_side_says_counts_until_its_moment() {
+        let (rule, mut spent) = (bucket(1_000, 1_000, 100), Spent::default());
+        spent.told(2, ms(5_000));
+        assert_eq!((spent.free(rule, ms(0), 0), spent.free(rule, ms(0), 1)), (2, 1));
+        spent.begun(rule, ms(10), 2);
+        assert_eq!((spent.free(rule, ms(1_000), 0), spent.next(rule, ms(1_000), 0, 1)), (0, ms(5_000)));
+        assert_eq!(spent.free(rule, ms(5_000), 0), 100);
+    }
+
+    #[test]
+    fn who_waits_only_for_others_to_begin_looks_again_soon_and_not_at_once() {
+        let (rule, spent) = (bucket(1, 60_000, 1), Spent::default());
+        assert_eq!(spent.free(rule, ms(0), 1), 0);
+        assert_eq!(spent.next(rule, ms(0), 1, 1), ms(60_000), "not before the other's minute is over");
+        let rule = window(1, 60_000);
+        assert_eq!(spent.next(rule, ms(0), 1, 1), ms(1_000));
+    }
+
+    proptest! {
+        /// Tasks begin some time after they were admitted, and are seen to have begun some time after that, in any order.
+        #[test]
+        fn no_time_has_more_starts_than_the_rate_gives(
+            count in 1_u32..20, per_ms in 1_u64..2_000, most in 1_u32..20, is_window: bool,
+            steps in prop::collection::vec((0_u64..300, 0_usize..6, 1_u32..4, any::<bool>()), 1..200),
+        ) {
+            let rule = if is_window { window(count, per_ms) } else { bucket(count, per_ms, most) };
+            let mut spent = Spent::default();
+            let mut now = 1_000_i64;
+            let mut unclaimed: Vec<u32> = Vec::new();
+            let mut unseen: Vec<(i64, u32)> = Vec::new();
+            let mut starts: Vec<(i64, u32)> = Vec::new();
+            for (wait, claims, cost, is_seen) in steps {
+                now += i64::try_from(wait).unwrap();
+                for _ in 0..claims.min(unclaimed.len()) {
+                    let cost = unclaimed.swap_remove(0);
+                    unseen.push((now, cost));
+                    starts.push((now, cost));
+                }
+                if is_seen {
+                    // The newest first, which no store does.
+                    while let Some((moment, cost)) = unseen.pop() {
+                        spent.begun(rule, ms(moment), cost);
+                    }
+                    spent = spent.pruned(rule, ms(now));
+                }
+                let cost = cost.min(u32::try_from(rule.most()).unwrap());
+                let waits: u64 = unclaimed.iter().chain(unseen.iter().map(|(_, cost)| cost)).map(|cost| u64::from(*cost)).sum();
+                if spent.free(rule, ms(now), waits) >= u64::from(cost) {
+                    unclaimed.push(cost);
+                } else {
+                    let next = spent.next(rule, ms(now), waits, cost);
+                    prop_assert!(next > ms(now), "{next:?}");
+                    // Once nobody else wants any, the wait was not for nothing.
+                    if waits == 0 {
+                        prop_assert!(spent.free(rule, next, 0) >= u64::from(cost));
+                    }
+                }
+            }
+            for (nth, (from, _)) in starts.iter().enumerate() {
+                let mut sum = 0_u64;
+                for (to, cost) in &starts[nth..] {
+                    sum += u64::from(*cost);
+                    let time = u64::try_from(to - from).unwrap();
+                    if is_window {
+                        prop_assert!(time >= per_ms || sum <= u64::from(count), "{sum} in {time} ms");
+                    } else {
+                        let given = u64::from(most) * per_ms + u64::from(count) * (time + 1);
+                        prop_assert!(sum * per_ms <= given, "{sum} in {time} ms");
+                    }
+                }
+            }
+        }
+    }
+}
