@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::concurrency::{Concurrency, Need, Rate};
+use crate::concurrency::{Concurrency, Need, RULES_MAX, Rate};
 use crate::kind::{check_counts, check_labels, check_timeout};
 use crate::unique::{Debounce, Unique, UniqueKey};
 use crate::{
@@ -176,6 +176,8 @@ pub struct Overrides {
     pub sequence: Option<Vec<Concurrency>>,
     /// In the stead of the rates of [`Policy::rate`], likewise.
     pub rate: Option<Vec<Rate>>,
+    /// How many tasks of the queue that it goes to may run at once, beside all else that holds it back.
+    pub queue_concurrency: Option<u32>,
     /// In the stead of [`Policy::unique`]; `Some(None)` is none, also where the task type has one.
     pub unique: Option<Option<Unique>>,
     /// In the stead of [`Policy::debounce`], likewise.
@@ -262,7 +264,16 @@ impl NewTask {
             delay = debounce.wait;
         }
         let rates = over.rate.as_ref().unwrap_or(&policy.rate);
-        let (needs, unique) = keys(kind, &rules(policy, over.concurrency, over.sequence), rates, unique, debounce, &args)?;
+        let (mut needs, unique) = keys(kind, &rules(policy, over.concurrency, over.sequence), rates, unique, debounce, &args)?;
+        let queue = over.queue.unwrap_or_else(|| policy.queue.clone());
+        if let Some(limit) = over.queue_concurrency {
+            needs.push(Concurrency::need_of_queue(&queue, limit)?);
+            needs.sort_by(|one, other| one.key.cmp(&other.key));
+        }
+        if needs.len() > RULES_MAX {
+            let problem = format!("has {} rules, with that of its queue; at most {RULES_MAX} are allowed", needs.len());
+            return Err(InvalidInput::new("concurrency", problem));
+        }
         let hold = Hold { limited: !needs.is_empty(), ..Hold::NONE };
         let mut tags = policy.tags.clone();
         tags.extend(over.tags);
@@ -281,7 +292,7 @@ impl NewTask {
         Ok(Self {
             id: over.id.unwrap_or(id),
             kind: kind.to_owned(),
-            queue: over.queue.unwrap_or_else(|| policy.queue.clone()),
+            queue,
             priority: over.priority.unwrap_or(policy.priority),
             max_attempts: over.max_attempts.unwrap_or(policy.max_attempts),
             max_crashes: over.max_crashes.unwrap_or(policy.max_crashes),

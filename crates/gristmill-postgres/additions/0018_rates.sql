@@ -253,7 +253,7 @@ BEGIN
     UNION ALL SELECT {s}.rule_of_rate(place, r) FROM jsonb_array_elements(coalesce(policy -> 'rate', '[]')) AS r
   LOOP
     name := CASE WHEN rule ->> 'key' IS NULL THEN 'type:' || kind ELSE {s}.fill_template(place, rule ->> 'key', args) END;
-    IF rule ->> 'key' IS NOT NULL AND rule -> 'until_ended' IS DISTINCT FROM 'true' AND name ~ '^(sequence|after|type|rate):' THEN
+    IF rule ->> 'key' IS NOT NULL AND rule -> 'until_ended' IS DISTINCT FROM 'true' AND name ~ '^(sequence|after|type|queue|rate):' THEN
       PERFORM {s}.refuse(place || 'args', format('make the key %s, which no limit may have', to_json(name)), 'Give other values.');
     END IF;
     name := CASE WHEN rule -> 'until_ended' = 'true' THEN 'sequence:' WHEN rule -> 'pace' IS NOT NULL THEN 'rate:' ELSE '' END || name;

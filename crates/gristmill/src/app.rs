@@ -274,6 +274,15 @@ impl<S: Send + Sync + 'static> App<S> {
         self
     }
 
+    /// How many tasks of this queue run at once, in all workers together, beside what limits its task types have: a [limit](crate::options::Concurrency) with the key
+    /// `queue:` and the queue's name in the store, which operators may set to another number while all runs. It is given to tasks by whoever enqueues them with
+    /// this application; how many one worker runs of a queue is said where that is started.
+    #[must_use]
+    pub fn queue_concurrency(mut self, queue: impl Into<String>, limit: u32) -> Self {
+        self.routes.set_concurrency(queue.into(), limit);
+        self
+    }
+
     /// Sets the limits on what comes from outside.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {

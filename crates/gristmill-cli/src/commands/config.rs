@@ -1,7 +1,5 @@
 //! `config`: whether the configuration can be, and what holds.
 
-use std::time::Duration;
-
 use gristmill::App;
 use gristmill::app::check_store_url;
 use gristmill::core::format_duration;
@@ -11,7 +9,9 @@ use serde_json::Value;
 
 use super::worker::{self, FromEnvironment};
 use crate::cli::Global;
-use crate::config::{Config, ConfigRoute, DEFAULT_PATH, DEFAULT_STORE, Doubt, Routing, Target, TaskType, WorkerOptions};
+use crate::config::{
+    Config, ConfigRoute, DEFAULT_PATH, DEFAULT_STORE, Doubt, QueueEntry, Routing, Target, TaskType, WorkerOptions,
+};
 use crate::exit::CliError;
 use crate::output::{self, Out, number_of};
 use crate::size::Size;
@@ -182,12 +182,19 @@ impl Show<'_> {
         let of_route = |route: &ConfigRoute| {
             row(&format!("route.{}.{}", route.number + 1, route.pattern), route.says.clone(), self.config.place_of_route(route))
         };
-        let of_queue = |(name, expires): (&String, &Duration)| {
-            let place = self.place(&["queues", name, "expires"]).unwrap_or_default();
-            row(&format!("queues.{name}.expires"), format_duration(*expires), place)
+        let of_queue = |(name, queue): (&String, &QueueEntry)| {
+            let said = [
+                ("concurrency", queue.concurrency.map(|limit| limit.to_string())),
+                ("expires", queue.expires.map(|expires| format_duration(expires.0))),
+            ];
+            let row = |(key, value): (&str, Option<String>)| {
+                let place = self.place(&["queues", name, key]).unwrap_or_default();
+                Some(row(&format!("queues.{name}.{key}"), value?, place))
+            };
+            said.into_iter().filter_map(row).collect::<Vec<_>>()
         };
         let prefix = self.place(&["queue_prefix"]).map(|place| row("queue_prefix", prefix.clone(), place));
-        routes.iter().map(of_route).chain(queues.iter().map(of_queue)).chain(prefix).collect()
+        routes.iter().map(of_route).chain(queues.iter().flat_map(of_queue)).chain(prefix).collect()
     }
 
     fn config_file(&self) -> Row {

@@ -25,7 +25,7 @@ use gristmill::options::{KindSpec, Limits, Policy};
 pub(crate) use check::Doubt;
 pub(crate) use mistake::ConfigError;
 use mistake::Source;
-pub(crate) use route::{ConfigRoute, Routing};
+pub(crate) use route::{ConfigRoute, QueueEntry, Routing};
 pub(crate) use schedule::ConfigSchedule;
 use shape::Shape;
 pub(crate) use task::Target;
@@ -299,6 +299,8 @@ catch_up = "all:5,10m"
             ("[[route]]\nmatch = \"a.*\"\nqueu = \"x\"", "g.toml:3:1:", "did you mean `queue`?"),
             ("[route]\nmatch = \"a\"", "g.toml:1:1:", "[[route]]"),
             ("[queues.mail]\nexpires = 5", "g.toml:2:11:", "a string with a duration"),
+            ("[queues.mail]\nconcurrency = 0", "g.toml:2:15:", "is no whole number from 1 to 100000"),
+            ("[queues.mail]\nconcurrency = \"4\"", "g.toml:2:15:", "concurrency"),
             ("[queues.\"\"]\nexpires = \"5s\"", "g.toml:1:9:", "is empty"),
             ("queue_prefix = \"\"", "g.toml:1:1:", "is empty"),
             ("[tasks.a]\ncommand = [\"x\"]\nmax_attempts = -1", "g.toml:3:16:", "`max_attempts = 5`"),

@@ -29,15 +29,16 @@ pub(super) struct RouteEntry {
 /// One `[queues.NAME]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct QueueEntry {
-    expires: Option<Span>,
+pub(crate) struct QueueEntry {
+    pub(crate) expires: Option<Span>,
+    pub(crate) concurrency: Option<u32>,
 }
 
 /// What the file says of where tasks go.
 #[derive(Debug, Default)]
 pub(crate) struct Routing {
     pub(crate) routes: Vec<ConfigRoute>,
-    pub(crate) queues: BTreeMap<String, std::time::Duration>,
+    pub(crate) queues: BTreeMap<String, QueueEntry>,
     pub(crate) prefix: String,
 }
 
@@ -71,11 +72,16 @@ impl Routing {
                 }
             }
         }
-        for (name, QueueEntry { expires }) in std::mem::take(&mut file.queues) {
+        for (name, entry) in std::mem::take(&mut file.queues) {
             if let Err(error) = limits::check_name("a queue's name", &name) {
                 mistakes.push(source.at(&["queues", &name], error));
             }
-            routing.queues.extend(expires.map(|Span(expires)| (name, expires)));
+            let most = limits::CONCURRENCY_MAX;
+            if entry.concurrency.is_some_and(|limit| !(1..=most).contains(&limit)) {
+                let why = format!("concurrency is no whole number from 1 to {most}; `limits set queue:{name} 0` closes a queue");
+                mistakes.push(source.at(&["queues", &name, "concurrency"], why));
+            }
+            routing.queues.insert(name, entry);
         }
         if let Some(prefix) = file.queue_prefix.take() {
             if let Err(error) = limits::check_name("queue_prefix", &prefix) {
@@ -99,7 +105,16 @@ impl Routing {
     /// Adds it to an application.
     pub(crate) fn add_to<S: Send + Sync + 'static>(self, app: App<S>) -> App<S> {
         let app = self.routes.into_iter().fold(app, |app, route| app.route(route.route));
-        let app = self.queues.into_iter().fold(app, |app, (queue, expires)| app.queue_expires(queue, expires));
+        let app = self.queues.into_iter().fold(app, |app, (queue, QueueEntry { expires, concurrency })| {
+            let app = match concurrency {
+                Some(limit) => app.queue_concurrency(queue.clone(), limit),
+                None => app,
+            };
+            match expires {
+                Some(Span(expires)) => app.queue_expires(queue, expires),
+                None => app,
+            }
+        });
         if self.prefix.is_empty() { app } else { app.queue_prefix(self.prefix) }
     }
 }

@@ -30,6 +30,8 @@ pub const AFTER: &str = "after:";
 /// What stands before the name of a task type, where that is the key of all of its tasks.
 pub const OF_TYPE: &str = "type:";
 
+/// What stands before the name of a queue, where that is the key of all of its tasks.
+pub const OF_QUEUE: &str = "queue:";
 /// What stands before the key of a rate, or before [`OF_TYPE`] where that is of a task type.
 pub const RATE: &str = "rate:";
 
@@ -254,6 +256,18 @@ impl Concurrency {
         Self { until_ended: true, ..Self::of(key, 1) }
     }
 
+    /// At most so many of all tasks of a queue at once: what each of them needs.
+    pub(crate) fn need_of_queue(queue: &str, limit: u32) -> Result<Need, InvalidInput> {
+        let key = format!("{OF_QUEUE}{queue}");
+        if key.len() > NAME_BYTES_MAX {
+            let problem =
+                format!("with a concurrency of its own has at most {} bytes in its name", NAME_BYTES_MAX - OF_QUEUE.len());
+            return Err(InvalidInput::new("queue", problem));
+        }
+        let limit = Quantity::Number(limit).of("concurrency of the queue", &Value::Null)?;
+        Ok(Need { key, limit, cost: 1, until_ended: false, pace: None })
+    }
+
     /// The names of the arguments that it takes, with the ways to their parts.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         [self.key.as_ref(), self.limit.template(), self.cost.template()].into_iter().flatten().flat_map(Template::fields)
@@ -330,9 +344,10 @@ impl Concurrency {
 
 /// An argument may say anything, and is not to lift the limit of others.
 fn is_of_limits(field: &'static str, key: &str) -> Result<(), InvalidInput> {
-    if [SEQUENCE, AFTER, OF_TYPE, RATE].iter().any(|own| key.starts_with(own)) {
+    if [SEQUENCE, AFTER, OF_TYPE, OF_QUEUE, RATE].iter().any(|own| key.starts_with(own)) {
         let problem = format!(
-            "begins with `{SEQUENCE}`, `{AFTER}`, `{OF_TYPE}` or `{RATE}`, as those of sequences, unique keys, whole task types and rates do"
+            "begins with `{SEQUENCE}`, `{AFTER}`, `{OF_TYPE}`, `{OF_QUEUE}` or `{RATE}`, as those of sequences, unique keys, whole task types, queues \
+             and rates do"
         );
         return Err(InvalidInput::new(field, problem));
     }
@@ -402,8 +417,14 @@ mod tests {
             (json!([{ "key": "k", "limit": "{less}" }]), "`{less}` is no whole number"),
             (json!([{ "key": "k", "limit": "{half}" }]), "`{half}` is no whole number"),
             (json!([{ "key": "k", "limit": "{text}" }]), "`{text}` is no whole number"),
-            (json!([{ "key": "{kind}x", "limit": 1 }]), "concurrency key: begins with `sequence:`, `after:`, `type:` or `rate:`"),
-            (json!([{ "key": "{seq}", "limit": 1 }]), "concurrency key: begins with `sequence:`, `after:`, `type:` or `rate:`"),
+            (
+                json!([{ "key": "{kind}x", "limit": 1 }]),
+                "concurrency key: begins with `sequence:`, `after:`, `type:`, `queue:` or `rate:`",
+            ),
+            (
+                json!([{ "key": "{seq}", "limit": 1 }]),
+                "concurrency key: begins with `sequence:`, `after:`, `type:`, `queue:` or `rate:`",
+            ),
             (json!([{ "key": "{nobody}", "limit": 1 }]), "takes `nobody`, which is not there"),
             (json!([{ "key": "{list}", "limit": 1 }]), "a list or an object"),
             (json!([{ "key": "{long}{text}", "limit": 1, "until_ended": true }]), "concurrency key: has 260 bytes"),

@@ -63,6 +63,7 @@ pub(crate) struct Routes {
     by: Vec<By>,
     prefix: String,
     expires: BTreeMap<String, Duration>,
+    concurrency: BTreeMap<String, u32>,
 }
 
 impl Routes {
@@ -87,6 +88,10 @@ impl Routes {
         self.expires.insert(queue, expires);
     }
 
+    pub(crate) fn set_concurrency(&mut self, queue: String, limit: u32) {
+        self.concurrency.insert(queue, limit);
+    }
+
     /// What can't be, if anything.
     pub(crate) fn mistake(&self) -> Option<String> {
         let of_prefix = (!self.prefix.is_empty()).then(|| limits::check_name("queue_prefix", &self.prefix).err()).flatten();
@@ -97,7 +102,14 @@ impl Routes {
             let (queue, _) = self.expires.iter().find(|(_, expires)| **expires > limits::DURATION_MAX)?;
             Some(format!("the default expiry of the queue {queue} is longer than 100 years"))
         };
-        of_prefix.map(|error| error.to_string()).or_else(of_rules).or_else(of_lengths).or_else(of_queues)
+        let of_limits = || {
+            let (queue, _) = self.concurrency.iter().find(|(_, limit)| !(1..=limits::CONCURRENCY_MAX).contains(*limit))?;
+            let most = limits::CONCURRENCY_MAX;
+            Some(format!(
+                "the concurrency of the queue {queue} is no whole number from 1 to {most}; `limits set queue:{queue} 0` closes it"
+            ))
+        };
+        of_prefix.map(|error| error.to_string()).or_else(of_rules).or_else(of_lengths).or_else(of_queues).or_else(of_limits)
     }
 
     /// The name by which a queue is known in the store. One that begins with the prefix has it already.
@@ -151,15 +163,20 @@ impl Routes {
         }
         let real = self.real(over.queue.as_deref().unwrap_or(&policy.queue));
         if policy.expires.is_none() && over.expires.is_none() && over.expires_at.is_none() {
-            over.expires = self.expires_in(&real);
+            over.expires = self.of_queue(&self.expires, &real);
         }
+        over.queue_concurrency = self.of_queue(&self.concurrency, &real);
         if let Cow::Owned(queue) = real {
             over.queue = Some(queue);
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.by.is_empty() && self.prefix.is_empty() && self.expires.is_empty()
+        self.rules.is_empty()
+            && self.by.is_empty()
+            && self.prefix.is_empty()
+            && self.expires.is_empty()
+            && self.concurrency.is_empty()
     }
 
     fn decide(&self, name: &str, args: &str, policy: &Policy, over: &Overrides) -> Routed {
@@ -184,9 +201,9 @@ impl Routes {
         to
     }
 
-    fn expires_in(&self, real: &str) -> Option<Duration> {
-        let of = |(queue, expires): (&String, &Duration)| (self.real(queue) == real).then_some(*expires);
-        self.expires.iter().find_map(of)
+    /// What is said of a queue, by the name that it has in the store.
+    fn of_queue<T: Copy>(&self, said: &BTreeMap<String, T>, real: &str) -> Option<T> {
+        said.iter().find_map(|(queue, value)| (self.real(queue) == real).then_some(*value))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gristmill::app::ConnectError;
 use gristmill::core::{Env, Source as _, Store as _};
-use gristmill::options::Policy;
+use gristmill::options::{Concurrency, Policy};
 use gristmill::record::{Filter, State};
 use gristmill::routing::{Route, Routed};
 use gristmill::testing::{Harness, MemoryStore};
@@ -233,6 +233,30 @@ async fn a_queue_has_a_default_expiry() {
 }
 
 #[tokio::test]
+async fn of_a_queue_so_many_run_at_once_whatever_their_types_are() {
+    let app = app().queue_prefix("test_").queue_concurrency("own", 1).queue_concurrency("test_default", 2);
+    let client = in_memory(app).await;
+    let limits = async || client.limits().list("", None).await.unwrap();
+    let own = client.enqueue(of(None)).await.unwrap().id();
+    client.enqueue(of(None)).await.unwrap();
+    client.enqueue(of(None)).queue("other").await.unwrap();
+    let rule = Concurrency::of("mine".parse().unwrap(), 5);
+    let both = client.enqueue(of(None)).queue("default").concurrency(rule).await.unwrap().id();
+    let shown: Vec<_> = limits().await.into_iter().map(|info| (info.key, info.limit.count, info.used, info.waiting)).collect();
+    let row = |key: &str, limit, used, waiting| (key.to_owned(), limit, used, waiting);
+    assert_eq!(shown, [row("mine", 5, 1, 0), row("queue:test_default", 2, 1, 0), row("queue:test_own", 1, 1, 1)]);
+    assert_eq!(client.tasks().get(own).await.unwrap().unwrap().queue, "test_own");
+    assert_eq!(client.tasks().get(both).await.unwrap().unwrap().meta.needs.len(), 2);
+    client.limits().set("queue:test_own", 2).await.unwrap();
+    assert_eq!(limits().await.iter().map(|info| info.waiting).sum::<u64>(), 0);
+    let rules = (0..8).map(|n| Concurrency::of(format!("{n}").parse().unwrap(), 1));
+    let full = rules.fold(client.enqueue(of(None)), |enqueue, rule| enqueue.concurrency(rule)).await.unwrap_err();
+    assert!(full.to_string().contains("has 9 rules, with that of its queue; at most 8"), "{full}");
+    let named = client.enqueue(of(None)).concurrency(Concurrency::of("queue:a".parse().unwrap(), 1)).await.unwrap_err();
+    assert!(named.to_string().contains("begins with"), "{named}");
+}
+
+#[tokio::test]
 async fn the_options_of_a_type_may_be_said_elsewhere() {
     let policy = Policy { queue: "elsewhere".to_owned(), max_attempts: 2, ..Notify::policy() };
     let client = in_memory(app().options(Notify::NAME, policy)).await;
@@ -256,6 +280,7 @@ async fn what_can_not_be_is_told_before_anything_is_opened() {
         (app().queue_prefix("a\n"), "control character"),
         (app().queue_prefix("a").route(Route::new("a").queue(&"x".repeat(255))), "with the prefix"),
         (app().queue_expires("a", long), "longer than 100 years"),
+        (app().queue_concurrency("a", 0), "the concurrency of the queue a is no whole number from 1"),
         (app().options("nobody", Policy::default()), "does not have it"),
         (app().options(Notify::NAME, Policy { priority: 10, ..Policy::default() }), "priority"),
     ] {
