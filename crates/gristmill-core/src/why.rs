@@ -482,7 +482,8 @@ impl fmt::Display for Reason {
                     0 => f.write_str("; it is the next")?,
                     before => write!(f, "; {before} stand before it")?,
                 }
-                if !holders.is_empty() {
+                // Of a rate they have not begun, and hold nothing up that they would give back.
+                if !holders.is_empty() && limit.pace.is_none() {
                     let more = if holders.len() == Standby::HOLDERS_MAX { " ..." } else { "" };
                     let named: Vec<_> = holders.iter().map(TaskId::to_string).collect();
                     write!(f, "; held by {}{more}", named.join(" "))?;

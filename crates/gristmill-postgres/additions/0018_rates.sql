@@ -1,7 +1,8 @@
 -- Keys with a rate: how many tasks with one key may begin in a time. What is spent of it is reckoned by gristmill-core's concurrency/spent.rs; why so
 -- is in docs/decisions/0019-rates.md. And what was done for keys row by row is done for all rows of a statement at once.
 
--- pace: in which time there are as many as declared says, if that is a rate, as JSON; set_pace: the same of set_to. spent: what has been taken of a
+-- pace: what the newest task says of a rate, as JSON; set_pace: what an operator says of it. declared and set_to are 0 of such a key, so that programs that know no
+-- rates let nobody in, and do not forget it. spent: what has been taken of a
 -- rate, as JSON, which matters until spent_until. look_at: when somebody who waits for it may begin, should nothing else happen.
 ALTER TABLE {s}.key ADD COLUMN pace text, ADD COLUMN set_pace text, ADD COLUMN spent text, ADD COLUMN spent_until bigint, ADD COLUMN look_at bigint;
 CREATE INDEX key_look ON {s}.key(look_at) WHERE look_at IS NOT NULL;
@@ -29,9 +30,12 @@ BEGIN
            AND jsonb_typeof(n -> 'limit') = 'number' AND n ->> 'limit' ~ '^([1-9][0-9]{0,4}|100000)$'
            AND coalesce(jsonb_typeof(n -> 'cost'), 'number') = 'number' AND coalesce(n ->> 'cost', '1') ~ '^([1-9][0-9]{0,4}|100000)$'
            AND coalesce(jsonb_typeof(n -> 'until_ended'), 'boolean') = 'boolean'
-           AND (n -> 'pace' IS NULL OR coalesce(n #>> '{pace,per_ms}', '') ~ '^[1-9][0-9]{0,7}$' AND (n #>> '{pace,per_ms}')::integer <= 86400000
-                AND coalesce(n #>> '{pace,most}', '') ~ '^([1-9][0-9]{0,4}|100000)$' AND coalesce(n #>> '{pace,window}', 'true') IN ('true', 'false'))
-           AND (n -> 'pace' IS NULL OR starts_with(n ->> 'key', 'rate:'))) IS NOT TRUE
+           AND (n -> 'pace' IS NOT NULL) = starts_with(n ->> 'key', 'rate:')
+           AND (n -> 'pace' IS NULL
+                OR jsonb_typeof(n #> '{pace,per_ms}') = 'number' AND n #>> '{pace,per_ms}' ~ '^[1-9][0-9]{0,7}$' AND (n #>> '{pace,per_ms}')::integer <= 86400000
+                AND jsonb_typeof(n #> '{pace,most}') = 'number' AND n #>> '{pace,most}' ~ '^([1-9][0-9]{0,4}|100000)$'
+                AND coalesce(jsonb_typeof(n #> '{pace,window}'), 'boolean') = 'boolean')
+           AND coalesce(n ->> 'cost', '1')::integer <= coalesce(n #>> '{pace,most}', n ->> 'limit')::integer) IS NOT TRUE
   )) IS NOT TRUE THEN
     RETURN NULL;
   END IF;
@@ -64,7 +68,8 @@ BEGIN
     ), said AS (
       INSERT INTO {s}.touched(key, declared, pace, said_by)
       SELECT DISTINCT ON (n.key) n.key, n.declared, n.pace, n.seq FROM (
-        SELECT n ->> 'key' AS key, CASE WHEN c.claim_no = 0 THEN (n ->> 'limit')::integer END AS declared, (n -> 'pace')::text AS pace, c.seq
+        SELECT n ->> 'key' AS key, CASE WHEN c.claim_no = 0 THEN CASE WHEN n -> 'pace' IS NULL THEN (n ->> 'limit')::integer ELSE 0 END END AS declared,
+               CASE WHEN c.claim_no = 0 THEN ((n -> 'pace') || jsonb_build_object('count', n -> 'limit'))::text END AS pace, c.seq
         FROM came c CROSS JOIN LATERAL jsonb_array_elements(c.needs) AS n
         UNION ALL SELECT chr(1), NULL, NULL, c.seq FROM came c WHERE c.needs IS NULL
       ) n
@@ -224,7 +229,7 @@ DECLARE
   slots  CONSTANT bigint := split_part(rate ->> 'limit', '/', 1);
   unit   CONSTANT text := split_part(rate ->> 'limit', '/', 2);
   per_ms CONSTANT bigint := {s}.duration_of(place || 'rate', to_jsonb(CASE WHEN unit ~ '^[0-9]' THEN unit ELSE '1' || unit END));
-  cost   CONSTANT bigint := CASE WHEN jsonb_typeof(coalesce(rate -> 'cost', '1')) = 'number' THEN coalesce(rate ->> 'cost', '1')::bigint ELSE slots END;
+  cost   CONSTANT bigint := CASE WHEN jsonb_typeof(rate -> 'cost') = 'number' THEN (rate ->> 'cost')::bigint ELSE 1 END;
   most   CONSTANT bigint := CASE WHEN rate ->> 'strategy' = 'sliding_window' THEN slots
     ELSE coalesce((rate ->> 'burst')::bigint, greatest(least(greatest(slots * 100 / per_ms, 1), 100000), least(cost, slots))) END;
 BEGIN

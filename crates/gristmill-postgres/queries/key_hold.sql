@@ -4,8 +4,8 @@ WITH held AS MATERIALIZED (
   SELECT k.* FROM (SELECT * FROM unnest($1::text[]) AS x(key) ORDER BY key) x
   CROSS JOIN LATERAL (SELECT * FROM {s}.key k WHERE k.key = x.key FOR UPDATE SKIP LOCKED) k
 ), made AS (
-  INSERT INTO {s}.key(key)
-  SELECT x.key FROM unnest($1::text[]) AS x(key) WHERE NOT EXISTS (SELECT FROM {s}.key k WHERE k.key = x.key) ORDER BY x.key
+  INSERT INTO {s}.key(key, set_to)
+  SELECT x.key, CASE WHEN starts_with(x.key, 'rate:') THEN 0 END FROM unnest($1::text[]) AS x(key) WHERE NOT EXISTS (SELECT FROM {s}.key k WHERE k.key = x.key) ORDER BY x.key
   ON CONFLICT (key) DO NOTHING
   RETURNING key
 )

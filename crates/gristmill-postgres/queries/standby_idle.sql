@@ -8,7 +8,8 @@ WITH RECURSIVE line AS (
   FROM line l CROSS JOIN LATERAL (SELECT key FROM {s}.standby b WHERE b.key > l.key ORDER BY key LIMIT 1) n WHERE l.n < $2
 ), free AS MATERIALIZED (
   SELECT l.key FROM line l LEFT JOIN {s}.key k ON k.key = l.key
-  WHERE coalesce(k.set_to, k.declared, 2147483647) > (SELECT coalesce(sum(s.cost), 0) FROM {s}.slot s WHERE s.key = l.key)
+  -- Of a rate, whatever was written of when: the clock may have been set, or somebody had the first of the line in hand.
+  WHERE starts_with(l.key, 'rate:') OR coalesce(k.set_to, k.declared, 2147483647) > (SELECT coalesce(sum(s.cost), 0) FROM {s}.slot s WHERE s.key = l.key)
 ), told AS (
   INSERT INTO {s}.touched(key) SELECT key FROM free
 )

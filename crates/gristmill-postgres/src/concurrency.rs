@@ -19,6 +19,8 @@ const TRANSACTIONS_MAX: usize = 50;
 
 /// After that it is looked again whether somebody may begin of a rate to which others admit.
 const HELD_WAIT: Duration = Duration::from_millis(5);
+/// The same where it did not come to an end.
+const FAILED_WAIT: Duration = Duration::from_millis(200);
 
 /// What a process remembers of it.
 #[derive(Debug, Default)]
@@ -109,7 +111,8 @@ impl Inner {
         self.admit_touched().await;
         let next: Result<Option<Duration>, StoreError> = run!(self, reads, Kind::Single, s => ops::next_rate(&mut s));
         // Where others have the key in hand, they look.
-        Ok(next?.map(|next| next.max(HELD_WAIT)))
+        let least = if self.admitting.is_touched() { FAILED_WAIT } else { HELD_WAIT };
+        Ok(next?.map(|next| next.max(least)))
     }
 
     /// Does what was left: gives slots that nobody has given, and mends a part of what was forgotten.

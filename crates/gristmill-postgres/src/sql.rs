@@ -109,7 +109,6 @@ queries! {
     KeyList "key_list" [INT8, TEXT, TEXT, INT8, INT8];
     KeyPrune "key_prune" [INT8, TEXT, INT8];
     KeyLock "key_lock" [INT8, TEXT];
-    KeyMade "key_made" [TEXT];
     KeyNext "key_next" [INT8];
     KeyWrite "key_write" [TEXT_ARRAY, INT8_ARRAY, INT4_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY];
     KeySet "key_set" [TEXT, INT4, TEXT];
@@ -242,6 +241,7 @@ queries! {
     SlotUsed "slot_used" [TEXT_ARRAY];
     Snapshot "snapshot" [];
     StandbyAdmit "standby_admit" [UUID_ARRAY, TEXT_ARRAY, UUID_ARRAY, INT8_ARRAY, INT4_ARRAY, BOOL_ARRAY];
+    StandbyAny "standby_any" [TEXT_ARRAY];
     StandbyFirst "standby_first" [TEXT_ARRAY, INT8_ARRAY];
     StandbyIdle "standby_idle" [TEXT, INT8];
     StandbyIds "standby_ids" [TEXT, INT8];

@@ -1,6 +1,7 @@
 -- Keys with a rate: how many tasks with one key may begin in a time. What is spent of it is reckoned by gristmill-core's concurrency/spent.rs.
 
--- pace: in which time there are as many as declared says, if that is a rate, as JSON; set_pace: the same of set_to. spent: what has been taken of a rate, as JSON, which
+-- pace: what the newest task says of a rate, as JSON; set_pace: what an operator says of it. declared and set_to are 0 of such a key, so that programs that know no rates
+-- let nobody in, and do not forget it. spent: what has been taken of a rate, as JSON, which
 -- matters until spent_until. look_at: when somebody who waits for it may begin, should nothing else happen.
 ALTER TABLE gristmill_key ADD COLUMN pace TEXT;
 ALTER TABLE gristmill_key ADD COLUMN set_pace TEXT;
@@ -17,8 +18,11 @@ CREATE TRIGGER gristmill_stand_by AFTER INSERT ON gristmill_waiting BEGIN
     FROM (SELECT json_extract(meta, '$.needs') AS needs FROM gristmill_task WHERE seq = NEW.seq AND json_valid(meta)) n
     WHERE json_type(n.needs, '$[0].key') = 'text';
   INSERT OR IGNORE INTO gristmill_touched(key) SELECT key FROM gristmill_standby WHERE task = NEW.seq;
-  INSERT INTO gristmill_key(key, declared, pace, said_by)
-    SELECT n.value ->> 'key', n.value ->> 'limit', n.value -> 'pace', NEW.seq FROM gristmill_standby s, json_each(s.needs) n
+  INSERT INTO gristmill_key(key, declared, pace, set_to, said_by)
+    SELECT n.value ->> 'key', iif(json_type(n.value, '$.pace') = 'object', 0, n.value ->> 'limit'),
+           iif(json_type(n.value, '$.pace') = 'object', json_set(n.value -> 'pace', '$.count', n.value ->> 'limit'), NULL),
+           iif(json_type(n.value, '$.pace') = 'object', 0, NULL), NEW.seq
+    FROM gristmill_standby s, json_each(s.needs) n
     WHERE s.task = NEW.seq AND NEW.claim_no = 0 AND json_type(n.value, '$.key') = 'text' AND json_type(n.value, '$.limit') = 'integer'
     ON CONFLICT(key) DO UPDATE SET declared = excluded.declared, pace = excluded.pace, said_by = excluded.said_by
     WHERE (declared IS NOT excluded.declared OR pace IS NOT excluded.pace) AND said_by < excluded.said_by;

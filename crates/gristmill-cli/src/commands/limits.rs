@@ -76,8 +76,9 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         Args::Show(Show { key }) => {
             let client = session.connect_to_look().await?;
             let Some(record) = client.limits().get(&key).await? else {
-                let problem =
-                    format!("nothing is known of the key `{key}`: no task holds or awaits a slot of it, and nobody has set it");
+                let problem = format!(
+                    "nothing is known of the key `{key}`: no task has taken of it or waits for it, and nobody has set it"
+                );
                 return Err(CliError::failed(problem));
             };
             out.value(&record, text)
@@ -89,24 +90,34 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
                 (None, _) => limit,
             };
             limit.check_for(&key).map_err(|error| CliError::usage(error.to_string()))?;
-            change(&key, Some(limit), session, out).await
+            change(&key, Some(limit), burst, session, out).await
         }
-        Args::Unset(Unset { key }) => change(&key, None, session, out).await,
+        Args::Unset(Unset { key }) => change(&key, None, None, session, out).await,
     }
 }
 
 async fn change<S: Send + Sync + 'static>(
     key: &str,
     limit: Option<Limit>,
+    burst: Option<u32>,
     session: Session<S>,
     out: &Out,
 ) -> Result<(), CliError> {
     check_name("key", key).map_err(|error| CliError::usage(error.to_string()))?;
     // Where there is no store there is nothing to limit, and mostly a slip.
     let client = session.connect_to_look().await?;
-    let is_known = client.limits().get(key).await?.is_some();
+    let known = client.limits().get(key).await?.map(|record| record.info);
+    let is_known = known.is_some();
     match limit {
         Some(limit) => {
+            // How a rate is counted stays as tasks say, unless a burst is given, which only a token bucket has.
+            let is_window = known.and_then(|info| info.declared?.pace).is_some_and(|pace| pace.is_window);
+            let limit = match limit.pace {
+                Some(pace) if is_window && burst.is_none() => {
+                    Limit { pace: Some(Pace { is_window, most: limit.count, ..pace }), ..limit }
+                }
+                _ => limit,
+            };
             if !is_known {
                 output::note(&format!("no task has said the key `{key}` so far; the limit holds for those to come"));
             }
@@ -154,8 +165,9 @@ fn text(record: &LimitRecord) -> String {
             Some(since) => format!("runs since {since}"),
             None => "does not run at this moment".to_owned(),
         };
-        let cost = if holder.cost == 1 { String::new() } else { format!(", {} slots", holder.cost) };
-        text += &format!("  held by {} ({since}{cost})\n", holder.task);
+        let cost = if holder.cost == 1 { String::new() } else { format!(", takes {}", holder.cost) };
+        let what = if info.limit.pace.is_some() { "let in" } else { "held by" };
+        text += &format!("  {what} {} ({since}{cost})\n", holder.task);
     }
     for task in line {
         text += &format!("  waits   {task}\n");

@@ -332,6 +332,8 @@ pub async fn an_operator_may_set_a_limit(bench: Bench<'_>) {
             set: Some(Limit::of(0)),
             used: 0,
             waiting: 4,
+            burst: None,
+            strategy: None,
             next: None
         }
     );

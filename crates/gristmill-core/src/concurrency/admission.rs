@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::spent::UNCLAIMED;
 use super::{Limit, Need, Spent};
 use crate::Timestamp;
 
@@ -21,6 +22,8 @@ struct Key {
     /// `None` if nobody has said it yet, or it was forgotten while nobody held a slot.
     limit: Option<Limit>,
     used: u64,
+    /// How many were taken before anybody was let in here.
+    taken: u64,
     is_learned: bool,
     spent: Spent,
     /// When somebody who found it full should look again.
@@ -46,7 +49,11 @@ impl Key {
     fn lacked(&mut self, cost: u32, now: Timestamp) {
         let Some(limit) = self.limit.filter(|limit| limit.count > 0) else { return };
         if let Some(rule) = limit.ruled() {
-            let next = self.spent.next(rule, now, self.used, cost);
+            let mut next = self.spent.next(rule, now, self.used, cost);
+            // Those that were let in before are still to be claimed, by nobody maybe.
+            if self.used == self.taken && self.spent.free(rule, now, 0) >= cost.into() {
+                next = next.max(now.saturating_add(UNCLAIMED));
+            }
             self.next = Some(self.next.map_or(next, |known| known.min(next)));
         }
     }
@@ -97,7 +104,7 @@ impl Slots {
     /// has said so far, the first task says that is asked about. Of one with a rate only those count as taken that have not begun; what has, is
     /// in `spent`.
     pub fn add(&mut self, key: String, limit: Option<Limit>, used: u64, spent: Spent) {
-        self.keys.insert(key, Key { limit, used, is_learned: false, spent, next: None });
+        self.keys.insert(key, Key { limit, used, taken: used, is_learned: false, spent, next: None });
     }
 
     /// What a lowered limit left taken: whoever has it and is not claimed yet goes back to wait. Unless nobody may start at all, one keeps his who
@@ -284,5 +291,10 @@ mod tests {
         assert_eq!(slots.admit("b", &needs, |_| false), Admitted::Yes);
         assert_eq!(slots.admit("rate:a", &[need], |_| false), Admitted::Full);
         assert_eq!((slots.next("rate:a"), slots.next("b")), (Some(Timestamp::from_millis(1_100)), None));
+        let fast =
+            Need { limit: 1_000, pace: Some(Pace { per_ms: 1_000, most: 100, is_window: false }), ..self::need("rate:c", 1) };
+        slots.add("rate:c".to_owned(), Some(fast.limit()), 100, Spent::default());
+        assert_eq!(slots.admit("rate:c", &[fast], |_| false), Admitted::Full);
+        assert_eq!(slots.next("rate:c"), Some(Timestamp::from_millis(1_250)), "a paused queue is no reason to look all the time");
     }
 }

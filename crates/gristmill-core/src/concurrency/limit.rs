@@ -3,9 +3,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Pace, PerTime, RATE, Rate, Ruled, Spent, takes};
+use super::{Pace, PerTime, RATE, Rate, Ruled, Spent, Strategy, takes};
+use crate::kit::encode::to_json;
 use crate::limits::CONCURRENCY_MAX;
 use crate::{InvalidInput, StoreError, TaskId, Timestamp};
 
@@ -43,8 +44,10 @@ impl Limit {
     /// What the key may have.
     pub fn check_for(self, key: &str) -> Result<(), InvalidInput> {
         let problem = match (key.starts_with(RATE), self.pace) {
-            (true, None) if self.count > 0 => "is of a rate: say in which time, such as 10/s, or 0, with which nobody begins",
-            (false, Some(_)) => "is of no rate: say how many at once, such as 4",
+            (true, None) if self.count > 0 => {
+                "is of a rate: say in which time, such as 10/s, or 0 alone, with which nobody begins"
+            }
+            (false, Some(_)) => "is of no rate, whose keys begin with `rate:`: say how many at once, such as 4",
             _ => return Ok(()),
         };
         Err(InvalidInput::new("limit", format!("{key:?} {problem}")))
@@ -54,6 +57,28 @@ impl Limit {
     fn per_time(self) -> Option<PerTime> {
         let pace = self.pace.filter(|_| self.count > 0)?;
         Some(PerTime { count: self.count, period: Duration::from_millis(pace.per_ms) })
+    }
+}
+
+/// A rate as a store keeps it with its key.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    count: u32,
+    #[serde(flatten)]
+    pace: Option<Pace>,
+}
+
+impl Limit {
+    /// As a store keeps the limit of a key with a rate: its number too, so that the column in which those of other keys stand may say to programs that
+    /// know no rates that nobody may begin.
+    pub fn kept_of_rate(self) -> String {
+        to_json(&Kept { count: self.count, pace: self.pace })
+    }
+
+    /// What was kept so; `None` if it can't be read.
+    pub fn of_rate_kept(text: &str) -> Option<Self> {
+        let Kept { count, pace } = serde_json::from_str(text).ok()?;
+        Some(Self { count, pace }).filter(|limit| limit.count == 0 || limit.pace.is_some())
     }
 }
 
@@ -159,7 +184,13 @@ pub struct LimitInfo {
     pub used: u64,
     /// How many tasks wait in its line.
     pub waiting: u64,
-    /// Of a rate that somebody waits for, when the next may begin.
+    /// Of a rate by token bucket, how many may begin at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
+    /// Of a rate, how it is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+    /// Of a rate that somebody waits for, when the next may begin; none where that waits for those that were let in and are not claimed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<Timestamp>,
 }
@@ -185,6 +216,20 @@ impl KeyState {
         self.set.or(self.declared)
     }
 
+    /// By what rule it is counted what begins of a rate, also while an operator lets nobody begin.
+    pub fn rule(&self) -> Option<Ruled> {
+        let of = |limit: Limit| limit.ruled().filter(|rule| rule.count > 0);
+        self.set.and_then(of).or_else(|| self.declared.and_then(of))
+    }
+
+    /// What has to be kept of what is spent, and until when.
+    pub fn kept(&self, now: Timestamp) -> (Spent, Option<Timestamp>) {
+        match self.rule() {
+            Some(rule) => (self.spent.clone().pruned(rule, now), self.spent.matters_until(rule, now)),
+            None => (self.spent.clone(), self.spent.told_until()),
+        }
+    }
+
     fn used(&self, now: Timestamp) -> u64 {
         match self.limit().filter(|limit| limit.count > 0).and_then(Limit::ruled) {
             Some(rule) => u64::from(self.limit().map_or(0, Limit::most)).saturating_sub(self.spent.free(rule, now, self.taken)),
@@ -196,7 +241,12 @@ impl KeyState {
     pub fn info(&self, key: String, waiting: u64, now: Timestamp) -> LimitInfo {
         let (declared, set) = (self.declared, self.set);
         let (limit, used) = (self.limit().unwrap_or(Limit::of(0)), self.used(now));
-        LimitInfo { key, limit, declared, set, used, waiting, next: self.next.filter(|_| waiting > 0) }
+        // One that is over says nothing: who was let in then is still to be claimed.
+        let next = self.next.filter(|next| waiting > 0 && *next > now);
+        let pace = limit.pace;
+        let burst = pace.filter(|pace| !pace.is_window).map(|pace| pace.most);
+        let strategy = pace.map(|pace| if pace.is_window { Strategy::SlidingWindow } else { Strategy::TokenBucket });
+        LimitInfo { key, limit, declared, set, used, waiting, burst, strategy, next }
     }
 
     /// As a task sees it that waits there.

@@ -283,6 +283,14 @@ impl Concurrency {
             return Err(InvalidInput::new("concurrency", format!("has {count} rules; at most {RULES_MAX} are allowed")));
         }
         rates.iter().try_for_each(Rate::check)?;
+        let twin = |(nth, rate): &(usize, &Rate)| rates[..*nth].iter().any(|other| other.key == rate.key);
+        if let Some((_, twin)) = rates.iter().enumerate().find(twin) {
+            let of =
+                twin.key.as_ref().map_or_else(|| "without a key".to_owned(), |key| format!("with the key {:?}", key.to_string()));
+            let problem =
+                format!("has two rules {of}; give each a key of its own, such as `api:{{host}}:s` and `api:{{host}}:m`");
+            return Err(InvalidInput::new("rate", problem));
+        }
         for rule in rules {
             let of = |field, quantity: &Quantity| match quantity {
                 Quantity::Number(_) => quantity.of(field, &Value::Null).map(Some),

@@ -96,7 +96,7 @@ fn wrong(text: &str) -> InvalidInput {
     InvalidInput::new(
         "rate limit",
         format!(
-            "{text:?} is no rate: write a whole number from 1 to {CONCURRENCY_MAX} and a time up to a day, such as \"10/s\", \"600/h\" or \"5/30s\""
+            "{text:?} is no rate: write a whole number from 1 to {CONCURRENCY_MAX} and a time up to a day, such as \"10/s\", \"600/h\" or \"5/30s\"; 0 alone lets nobody begin"
         ),
     )
 }
@@ -162,10 +162,10 @@ impl Rate {
                 let most = u64::from(self.limit.count) * BURST_MS / self.limit.period_ms().max(1);
                 // What one task costs must not be more than ever comes together.
                 let cost = match self.cost {
-                    Quantity::Number(cost) => cost,
-                    Quantity::Of(_) => self.limit.count,
+                    Quantity::Number(cost) => cost.min(self.limit.count),
+                    Quantity::Of(_) => 1,
                 };
-                u32::try_from(most).unwrap_or(u32::MAX).clamp(1, CONCURRENCY_MAX).max(cost.min(self.limit.count))
+                u32::try_from(most).unwrap_or(u32::MAX).clamp(1, CONCURRENCY_MAX).max(cost)
             }
         }
     }
@@ -188,6 +188,10 @@ impl Rate {
         }
         if self.burst.is_some_and(|burst| !(1..=CONCURRENCY_MAX).contains(&burst)) {
             return Err(InvalidInput::new("rate burst", format!("is no whole number from 1 to {CONCURRENCY_MAX}")));
+        }
+        if self.burst.is_none() && self.strategy == Strategy::TokenBucket && self.cost.template().is_some() {
+            let problem = "is missing: where an argument says what a task costs, it says how much of that there is at once";
+            return Err(InvalidInput::new("rate burst", problem));
         }
         if let Quantity::Number(_) = self.cost {
             let cost = self.cost.of("rate cost", &Value::Null)?;
@@ -243,7 +247,8 @@ impl<'de> Deserialize<'de> for Rates {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Rates, A::Error> {
-                Ok(Rates(Vec::deserialize(SeqAccessDeserializer::new(list))?))
+                let all: Vec<Rates> = Vec::deserialize(SeqAccessDeserializer::new(list))?;
+                Ok(Rates(all.into_iter().flat_map(|rates| rates.0).collect()))
             }
         }
         deserializer.deserialize_any(Look)
@@ -313,8 +318,8 @@ mod tests {
         let window = needs(json!([{ "key": "w", "limit": "600/h", "strategy": "sliding_window" }]), &args).unwrap();
         assert_eq!(window[0].pace, Some(Pace { per_ms: 3_600_000, most: 600, is_window: true }));
         // What costs more than a tenth of a second gives can come together all the same.
-        let sized = needs(json!([{ "key": "s", "limit": "10/s", "cost": "{size}" }]), &args).unwrap();
-        assert_eq!(sized[0].pace.unwrap().most, 10);
+        let sized = needs(json!([{ "key": "s", "limit": "10/s", "cost": 3 }]), &args).unwrap();
+        assert_eq!(sized[0].pace.unwrap().most, 3);
     }
 
     #[test]
@@ -327,6 +332,8 @@ mod tests {
                 "rate cost: is 6, and the burst is 5: such a task could never start",
             ),
             (json!([{ "limit": "10/s", "burst": 5, "cost": "{size}" }]), "rate cost: is 6, and the burst is 5"),
+            (json!([{ "limit": "10/s", "cost": "{size}" }]), "rate burst: is missing: where an argument says what a task costs"),
+            (json!([{ "limit": "10/s" }, { "limit": "20/m" }]), "rate: has two rules without a key; give each a key of its own"),
             (json!([{ "limit": "10/s", "cost": 0 }]), "rate cost: is no whole number"),
             (json!([{ "limit": "10/s", "cost": 11 }]), "rate cost: is 11, and the burst is 10"),
             (json!([{ "limit": "10/s", "burst": 5, "strategy": "sliding_window" }]), "rate burst: is of a token bucket"),
@@ -335,8 +342,9 @@ mod tests {
             (json!([{ "key": "{list}", "limit": "5/s" }]), "a list or an object"),
             (json!([{ "key": "{nobody}", "limit": "5/s" }]), "takes `nobody`, which is not there"),
             (json!([{ "key": "{long}", "limit": "5/s" }]), "rate key: has 256 bytes with `rate:`"),
-            (json!([{ "key": "a", "limit": "5/s" }, { "key": "a", "limit": "6/s" }]), "the key \"rate:a\" by two rules"),
-            (json!(vec![json!({ "limit": "1/s" }); 9]), "has 9 rules"),
+            (json!([{ "key": "a", "limit": "5/s" }, { "key": "a", "limit": "6/s" }]), "rate: has two rules with the key \"a\""),
+            (json!([{ "key": "{size}", "limit": "7/s" }, { "key": "6", "limit": "7/s" }]), "the key \"rate:6\" by two rules"),
+            (json!((0..9).map(|n| json!({ "key": n.to_string(), "limit": "1/s" })).collect::<Vec<_>>()), "has 9 rules"),
             (json!([{ "limit": "often" }]), "is no rate"),
             (json!([{ "limit": "5/s", "brust": 1 }]), "unknown field `brust`"),
         ] {

@@ -7,11 +7,16 @@ use serde::{Deserialize, Serialize};
 use super::Pace;
 use crate::Timestamp;
 
-/// So many moments a sliding window tells apart; those closer together than that count as long as the last of them.
+/// So many moments a sliding window tells apart. Beyond them, those in the same hundredth of it count until its end.
 const MOMENTS_MAX: usize = 128;
-/// A look that finds nothing but what nobody has claimed yet is repeated after this at the latest.
-const LOOK_MAX_US: i64 = 1_000_000;
-const LOOK_MIN_US: i64 = 20_000;
+const PARTS: i64 = 100;
+/// A part of a burst is waited for no longer than this.
+const TOGETHER_MAX_US: i64 = 50_000;
+/// A clock that differs by more than this was set.
+const CLOCK_US: i64 = 1_000_000;
+/// Who waits for nothing but others to be claimed looks again after so long at the soonest: they may wait for a queue that is paused.
+pub(super) const UNCLAIMED: Duration = Duration::from_millis(250);
+const UNCLAIMED_US: i64 = 250_000;
 
 /// A rate that holds for a key: so many, in which time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,9 @@ pub struct Spent {
     /// for as long as that.
     #[serde(default, skip_serializing_if = "is_zero")]
     each: i64,
+    /// The last moment at which something began, as far as is known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    last: i64,
     /// Of a sliding window: when how much was taken, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     moments: Vec<(i64, u64)>,
@@ -83,6 +91,7 @@ impl Spent {
     /// Attempts have begun then that cost so much.
     pub fn begun(&mut self, rule: Ruled, moment: Timestamp, cost: u32) {
         let (moment, cost) = (us(moment), u64::from(cost));
+        self.convert(rule, moment);
         if let Some(told) = &mut self.told {
             told.left = told.left.saturating_sub(cost);
         }
@@ -90,25 +99,67 @@ impl Spent {
             let place = self.moments.partition_point(|(before, _)| *before <= moment);
             self.moments.insert(place, (moment, cost));
             if self.moments.len() > MOMENTS_MAX {
-                // Each two as if both were at the later one's time, so that no window is ever taken for emptier than it is.
-                let both = |two: &[(i64, u64)]| two.iter().copied().reduce(|one, other| (other.0, one.1.saturating_add(other.1)));
-                self.moments = self.moments.chunks(2).filter_map(both).collect();
+                self.gather(rule);
             }
         } else {
             let cost = i64::try_from(cost).unwrap_or(i64::MAX);
-            self.full_at = self.full_at(rule, moment).max(moment).saturating_add(rule.each_us().saturating_mul(cost));
-            self.each = rule.each_us();
+            self.full_at = self.full_at.max(moment).saturating_add(rule.each_us().saturating_mul(cost));
+            self.last = self.last.max(moment);
         }
     }
 
-    /// When the bucket is full again by this rule, which may be another than before.
-    fn full_at(&self, rule: Ruled, now: i64) -> i64 {
-        if self.each == rule.each_us() || self.each <= 0 {
-            return self.full_at;
+    /// Puts moments together that are close to each other, as if all were at the last moment at which they could be: no window is taken for emptier
+    /// than it is. At the same moments each time, or what is put together would become later and later.
+    fn gather(&mut self, rule: Ruled) {
+        let part = (rule.per_us() / PARTS).max(1);
+        let last = self.moments.last().map_or(0, |(moment, _)| *moment);
+        let mut gathered: Vec<(i64, u64)> = Vec::new();
+        for (moment, cost) in self.moments.drain(..).filter(|(moment, _)| moment.saturating_add(rule.per_us()) > last) {
+            let end = moment.div_euclid(part).saturating_add(i64::from(moment.rem_euclid(part) != 0)).saturating_mul(part);
+            match gathered.last_mut() {
+                Some((before, sum)) if *before == end => *sum = sum.saturating_add(cost),
+                _ => gathered.push((end, cost)),
+            }
         }
+        self.moments = gathered;
+    }
+
+    /// What was spent by another rule is spent by this one: a rate that is changed, or counted otherwise, forgets nothing.
+    fn convert(&mut self, rule: Ruled, now: i64) {
         let lacks = self.full_at.saturating_sub(now).max(0);
-        let tokens = lacks / self.each + i64::from(lacks % self.each != 0);
-        now.saturating_add(tokens.saturating_mul(rule.each_us()))
+        let each = if self.each > 0 { self.each } else { rule.each_us() };
+        let tokens = lacks / each + i64::from(lacks % each != 0);
+        if rule.pace.is_window {
+            if tokens > 0 {
+                let place = self.moments.partition_point(|(before, _)| *before <= now);
+                self.moments.insert(place, (now, tokens.unsigned_abs()));
+            }
+            (self.full_at, self.each, self.last) = (0, 0, 0);
+        } else if each != rule.each_us() || !self.moments.is_empty() {
+            let taken = self.moments.drain(..).filter(|(moment, _)| moment.saturating_add(rule.per_us()) > now);
+            let taken = taken.fold(0_u64, |sum, (_, cost)| sum.saturating_add(cost));
+            let tokens = tokens.saturating_add(i64::try_from(taken).unwrap_or(i64::MAX));
+            (self.full_at, self.each, self.last) =
+                (now.saturating_add(tokens.saturating_mul(rule.each_us())), rule.each_us(), now);
+        } else {
+            self.each = each;
+        }
+    }
+
+    /// As it is now by this rule. What began in the future, as the clock was set back since, began now: it takes its time, and not that of the clock.
+    fn settled(&self, rule: Ruled, now: i64) -> Self {
+        let mut spent = self.clone();
+        let soon = now.saturating_add(CLOCK_US);
+        if spent.last > soon {
+            spent.full_at = now.saturating_add(spent.full_at.saturating_sub(spent.last).max(0));
+            spent.last = now;
+        }
+        for (moment, _) in spent.moments.iter_mut().filter(|(moment, _)| *moment > soon.saturating_add(rule.per_us() / PARTS)) {
+            *moment = now;
+        }
+        spent.moments.sort_unstable();
+        spent.convert(rule, now);
+        spent
     }
 
     /// The far side has said that it takes only so much more until then. What it said before counts no more.
@@ -125,13 +176,13 @@ impl Spent {
     pub fn free(&self, rule: Ruled, now: Timestamp, unclaimed: u64) -> u64 {
         let told = self.left(now).unwrap_or(u64::MAX);
         let now = us(now);
+        let spent = self.settled(rule, now);
         let of_rate = if rule.pace.is_window {
-            let taken =
-                self.moments.iter().filter(|(moment, _)| moment.saturating_add(rule.per_us()) > now).map(|(_, cost)| cost);
-            rule.most().saturating_sub(taken.fold(0, |sum, cost| sum.saturating_add(*cost)))
+            let taken = spent.moments.iter().filter(|(moment, _)| moment.saturating_add(rule.per_us()) > now);
+            rule.most().saturating_sub(taken.fold(0, |sum, (_, cost)| sum.saturating_add(*cost)))
         } else {
-            let lacks = self.full_at(rule, now).saturating_sub(now).max(0);
-            let lacks = lacks / rule.each_us().max(1) + i64::from(lacks % rule.each_us().max(1) != 0);
+            let lacks = spent.full_at.saturating_sub(now).max(0);
+            let lacks = lacks / rule.each_us() + i64::from(lacks % rule.each_us() != 0);
             rule.most().saturating_sub(lacks.unsigned_abs())
         };
         of_rate.min(told).saturating_sub(unclaimed)
@@ -141,12 +192,13 @@ impl Spent {
     pub fn next(&self, rule: Ruled, now: Timestamp, unclaimed: u64, cost: u32) -> Timestamp {
         let wants = u64::from(cost).min(rule.most()).saturating_add(unclaimed);
         let now = us(now);
+        let spent = self.settled(rule, now);
         let told = self.told.filter(|told| told.until > now && told.left < wants).map_or(now, |told| told.until);
         let of_rate = if rule.pace.is_window {
             let mut room = rule.most();
             let mut over = now;
             // From the newest on: those that leave no room have to be over.
-            for (moment, cost) in self.moments.iter().rev() {
+            for (moment, cost) in spent.moments.iter().rev() {
                 room = room.saturating_sub(*cost);
                 if room < wants {
                     over = moment.saturating_add(rule.per_us());
@@ -156,20 +208,20 @@ impl Spent {
             over
         } else {
             let lacks = i64::try_from(wants).unwrap_or(i64::MAX).saturating_sub(i64::try_from(rule.most()).unwrap_or(i64::MAX));
-            self.full_at(rule, now).max(now).saturating_add(lacks.saturating_mul(rule.each_us()))
+            spent.full_at.max(now).saturating_add(lacks.saturating_mul(rule.each_us()))
         };
         // A part of a burst at a time, or each token would be a look of its own. What only waits to be claimed has no moment.
         let together = if rule.pace.is_window { 0 } else { i64::from(rule.pace.most).saturating_mul(rule.each_us()) / 4 };
-        let soonest =
-            if told.max(of_rate) > now { together } else { together.max(rule.each_us()).clamp(LOOK_MIN_US, LOOK_MAX_US) };
-        at(told.max(of_rate).max(now.saturating_add(soonest)))
+        let least = if told.max(of_rate) > now { together.min(TOGETHER_MAX_US) } else { UNCLAIMED_US };
+        at(told.max(of_rate).max(now.saturating_add(least)))
     }
 
     /// From when on nothing of this matters any more; `None` if nothing does now.
     pub fn matters_until(&self, rule: Ruled, now: Timestamp) -> Option<Timestamp> {
-        let last = self.moments.last().map(|(moment, _)| moment.saturating_add(rule.per_us()));
+        let spent = self.settled(rule, us(now));
+        let last = spent.moments.last().map(|(moment, _)| moment.saturating_add(rule.per_us()));
         let told = self.told.map(|told| told.until);
-        [Some(self.full_at(rule, us(now))), last, told].into_iter().flatten().max().filter(|until| *until > us(now)).map(at)
+        [Some(spent.full_at), last, told].into_iter().flatten().max().filter(|until| *until > us(now)).map(at)
     }
 
     /// Until when it counts what the far side has said, if it has.
@@ -181,10 +233,11 @@ impl Spent {
     #[must_use]
     pub fn pruned(mut self, rule: Ruled, now: Timestamp) -> Self {
         let at = us(now);
-        self.moments.retain(|(moment, _)| rule.pace.is_window && moment.saturating_add(rule.per_us()) > at);
+        self = self.settled(rule, at);
+        self.moments.retain(|(moment, _)| moment.saturating_add(rule.per_us()) > at);
         self.told = self.told.filter(|told| told.until > at);
-        if self.full_at(rule, at) <= at || rule.pace.is_window {
-            (self.full_at, self.each) = (0, 0);
+        if self.full_at <= at {
+            (self.full_at, self.each, self.last) = (0, 0, 0);
         }
         self
     }
@@ -262,8 +315,70 @@ mod tests {
         let (rule, spent) = (bucket(1, 60_000, 1), Spent::default());
         assert_eq!(spent.free(rule, ms(0), 1), 0);
         assert_eq!(spent.next(rule, ms(0), 1, 1), ms(60_000), "not before the other's minute is over");
-        let rule = window(1, 60_000);
-        assert_eq!(spent.next(rule, ms(0), 1, 1), ms(1_000));
+        assert_eq!(spent.next(window(1, 60_000), ms(0), 1, 1), ms(250));
+    }
+
+    #[test]
+    fn a_burst_is_not_waited_for_where_tokens_come_slowly() {
+        let (rule, mut spent) = (bucket(600, 3_600_000, 100), Spent::default());
+        spent.begun(rule, ms(0), 100);
+        assert_eq!(spent.next(rule, ms(0), 0, 1), ms(6_000));
+    }
+
+    #[test]
+    fn a_window_with_many_starts_forgets_them_when_they_are_over() {
+        // Below its own limit nobody waits for long, however long that goes on.
+        let (rule, mut spent) = (window(1_000, 3_600_000), Spent::default());
+        for nth in 0..5_000 {
+            let now = ms(nth * 4_000);
+            assert!(spent.free(rule, now, 0) > 0, "{nth}: {spent:?}");
+            spent.begun(rule, now, 1);
+            spent = spent.pruned(rule, now);
+            assert!(spent.moments.len() <= MOMENTS_MAX);
+        }
+    }
+
+    #[test]
+    fn nothing_is_forgotten_when_it_is_counted_otherwise() {
+        let (by_window, by_bucket) = (window(60, 60_000), bucket(60, 60_000, 60));
+        let mut spent = Spent::default();
+        spent.begun(by_window, ms(1_000), 60);
+        assert_eq!(spent.free(by_bucket, ms(1_000), 0), 0);
+        let spent = spent.pruned(by_bucket, ms(2_000));
+        assert_eq!((spent.free(by_bucket, ms(2_000), 0), spent.free(by_window, ms(2_000), 0)), (0, 0));
+        let back = spent.clone().pruned(by_window, ms(3_000));
+        assert!(back.free(by_window, ms(3_000), 0) <= 1, "{back:?}");
+        assert_eq!(back.free(by_window, ms(64_000), 0), 60);
+        assert!(spent.free(window(30, 60_000), ms(3_000), 0) <= 1);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_stops_nothing_for_longer_than_a_burst() {
+        let hour = 3_600_000;
+        let (rule, mut spent) = (bucket(10, 1_000, 5), Spent::default());
+        spent.begun(rule, ms(hour), 1);
+        assert_eq!((spent.free(rule, ms(1_000), 0), spent.free(rule, ms(hour), 0)), (4, 4));
+        spent = spent.pruned(rule, ms(1_000));
+        assert_eq!(spent.free(rule, ms(1_100), 0), 5);
+        let (rule, mut spent) = (window(2, 1_000), Spent::default());
+        spent.begun(rule, ms(hour), 2);
+        assert_eq!(spent.next(rule, ms(1_000), 0, 1), ms(2_000));
+    }
+
+    #[test]
+    fn what_takes_more_than_a_burst_is_paid_for_in_full() {
+        let (rule, mut spent) = (bucket(20, 1_000, 2), Spent::default());
+        spent.begun(rule, ms(1_000), 40);
+        assert_eq!(spent.next(rule, ms(1_000), 0, 2), ms(3_000));
+    }
+
+    #[test]
+    fn a_look_in_between_puts_nobody_off() {
+        let (rule, mut spent) = (bucket(1, 3_000, 1), Spent::default());
+        spent.begun(rule, ms(0), 1);
+        for now in [0, 900, 1_800, 2_700, 2_950] {
+            assert_eq!(spent.next(rule, ms(now), 0, 1), ms(3_000));
+        }
     }
 
     proptest! {

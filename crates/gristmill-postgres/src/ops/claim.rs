@@ -88,7 +88,7 @@ async fn given(s: &mut Session<'_>, workers: &Workers, claim: &Claim) -> Result<
     let rows = s.rows(Q::LeaseGiven, &[&s.now, &ids, &key, &claim.fence.as_uuid()]).await?;
     let mut given = Vec::with_capacity(rows.len());
     for row in &rows {
-        let queue: i32 = row.try_get(16)?;
+        let queue: i32 = row.try_get(17)?;
         s.read_names(Sort::Queue, [queue].into_iter()).await?;
         s.read_names(Sort::Kind, [row.try_get(2)?].into_iter()).await?;
         let Some(queue) = s.name(Sort::Queue, queue) else { continue };
@@ -313,7 +313,7 @@ impl Claiming<'_, '_> {
         let mut rows =
             self.s.rows(query, &[&self.s.now, key, epoch, &queue, kinds, &floor, &limit(room), &fence, &error]).await?;
         let Some(first) = rows.first() else { return Ok(None) };
-        let passed_over = by_kind && first.try_get(16)?;
+        let passed_over = by_kind && first.try_get(17)?;
         rows.retain(|row| !is_alone(row, 0));
         Ok(Some(Found { rows, passed_over }))
     }
@@ -428,7 +428,7 @@ fn read(s: &Session<'_>, row: &Row, fence: Fence, queue: &Arc<str>) -> Result<Re
     };
     let Some(kind) = s.name(Sort::Kind, row.try_get(2)?) else { return Ok(Err("its task type has no name".to_owned())) };
     let (seq, retention, crashes): (i64, i64, i32) = (row.try_get(14)?, row.try_get(9)?, row.try_get(5)?);
-    let key = key(seq, meta.as_deref().map_or(Flags::NONE, TaskMeta::flags), retention == NONE);
+    let key = key(seq, Flags::from_bits(row.try_get(16)?), retention == NONE);
     Ok(Ok(Claimed {
         lease: LeaseRef { id: TaskId::from_uuid(row.try_get(0)?), fence, key },
         kind,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gristmill_core::Timestamp;
 use gristmill_core::concurrency::admission::{Admitted, Slots};
-use gristmill_core::concurrency::{KeyState, Limit, Need, Pace, RATE, Spent};
+use gristmill_core::concurrency::{KeyState, Limit, Need, RATE, Spent};
 use gristmill_core::kit::encode::to_json;
 use gristmill_core::kit::row::int;
 use tokio_postgres::Row;
@@ -24,6 +24,8 @@ const TOUCHED_MAX: usize = 1_000;
 /// So many of those who wait in one line are looked at in one transaction, and so many in all.
 const LINE_MAX: u64 = 500;
 const LINES_MAX: u64 = 2_000;
+/// A line of a rate of which nobody could be let in, and nobody was found to wait, is looked at again after this.
+const LATER: Duration = Duration::from_secs(1);
 /// So many rows of each table are looked through at once for what was forgotten.
 const WALK: usize = 1_000;
 
@@ -52,8 +54,8 @@ struct Word {
 }
 
 impl Word {
-    fn of(count: Option<i32>, pace: Option<&str>, said_by: Option<i64>) -> Option<Self> {
-        Some(Self { limit: limit_of(count, pace)?, said_by: said_by? })
+    fn of(key: &str, count: Option<i32>, rate: Option<&str>, said_by: Option<i64>) -> Option<Self> {
+        Some(Self { limit: limit_of(key, count, rate)?, said_by: said_by? })
     }
 
     /// Of two words about a key that of the task that came later.
@@ -62,17 +64,27 @@ impl Word {
     }
 }
 
-fn limit_of(count: Option<i32>, pace: Option<&str>) -> Option<Limit> {
-    // What can't be read is of no key with a rate.
-    let pace = pace.and_then(|text| serde_json::from_str::<Pace>(text).ok());
-    count.map(|limit| Limit { count: u32::try_from(limit).unwrap_or_default(), pace })
+/// A limit of two columns: the number, which is 0 of a rate, and the rate.
+fn limit_of(key: &str, count: Option<i32>, rate: Option<&str>) -> Option<Limit> {
+    match key.starts_with(RATE) {
+        true => rate.and_then(Limit::of_rate_kept),
+        false => count.map(|limit| Limit::of(u32::try_from(limit).unwrap_or_default())),
+    }
 }
 
-/// What is kept of a key, in the columns of the queries that read it.
-pub(crate) fn key_state(row: &Row) -> Result<KeyState, Fault> {
+/// The two columns.
+fn columns_of(key: &str, limit: Limit) -> (i32, Option<String>) {
+    match key.starts_with(RATE) {
+        true => (0, Some(limit.kept_of_rate())),
+        false => (int(limit.count), None),
+    }
+}
+
+/// What is kept of this key, in the columns of the queries that read it.
+pub(crate) fn key_state(key: &str, row: &Row) -> Result<KeyState, Fault> {
     Ok(KeyState {
-        declared: limit_of(row.try_get(1)?, row.try_get(2)?),
-        set: limit_of(row.try_get(3)?, row.try_get(4)?),
+        declared: limit_of(key, row.try_get(1)?, row.try_get(2)?),
+        set: limit_of(key, row.try_get(3)?, row.try_get(4)?),
         spent: row.try_get::<_, Option<&str>>(5)?.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
         taken: row.try_get::<_, i64>(6)?.unsigned_abs(),
         next: row.try_get::<_, Option<i64>>(7)?.map(Timestamp::from_millis),
@@ -95,8 +107,9 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>) -> Result<Admission, Faul
     let now = Timestamp::from_millis(first.try_get(4)?);
     let mut said: BTreeMap<String, Option<Word>> = BTreeMap::new();
     for row in &rows {
-        let word = Word::of(row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-        let newest = said.entry(row.try_get(0)?).or_default();
+        let key: String = row.try_get(0)?;
+        let word = Word::of(&key, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        let newest = said.entry(key).or_default();
         *newest = Word::newer(*newest, word);
     }
     let mut held = hold(s, &said).await?;
@@ -105,9 +118,10 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>) -> Result<Admission, Faul
         again.add(key, *word);
     }
     let is_held = !again.keys.is_empty();
-    let mut admitting = Admitting { s, slots: Slots::at(now), going: Going::default(), more: BTreeSet::new() };
+    let mut admitting =
+        Admitting { s, slots: Slots::at(now), going: Going::default(), more: BTreeSet::new(), unfinished: BTreeSet::new() };
     admitting.admit(&mut held).await?;
-    let Admitting { slots, going, more, .. } = admitting;
+    let Admitting { slots, going, more, unfinished, .. } = admitting;
     for (key, limit) in slots.learned() {
         // Whoever says it next is newer.
         if let Some(held) = held.get_mut(key) {
@@ -115,13 +129,18 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>) -> Result<Admission, Faul
         }
     }
     // Looked at together with what they were looked at for.
-    for key in &more {
+    for key in more.iter().chain(&unfinished) {
         again.add(key, None);
     }
+    going.write(s).await?;
     let mut next = None;
+    let waited = waited_for(s, held.keys().filter(|key| key.starts_with(RATE) && slots.next(key).is_none())).await?;
     for (key, held) in held.iter_mut().filter(|(key, _)| key.starts_with(RATE)) {
-        held.is_changed |= held.state.next.is_some() || slots.next(key).is_some();
-        held.state.next = slots.next(key);
+        // Somebody has the first of the line in hand, or there were more than are looked at together.
+        let later = waited.contains(key).then(|| now.saturating_add(LATER));
+        let looked = slots.next(key).or(later);
+        held.is_changed |= held.state.next.is_some() || looked.is_some();
+        held.state.next = looked;
         next = next.into_iter().chain(held.state.next).min();
     }
     if let Some(next) = next {
@@ -130,11 +149,19 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>) -> Result<Admission, Faul
     }
     write_keys(s, &held, now).await?;
     again.write(s).await?;
-    going.write(s).await?;
     // Others may have passed over a key while it was locked here. But not of those that are only waited for together with one that others hold.
     let is_any_done = held.keys().any(|key| !more.contains(key));
     let is_any_new = more.iter().any(|key| !said.contains_key(key));
     Ok(Admission { is_more: rows.len() >= TOUCHED_MAX || is_any_done || is_any_new, is_held })
+}
+
+/// Those of the keys that somebody waits for.
+async fn waited_for(s: &Session<'_>, keys: impl Iterator<Item = &String>) -> Result<HashSet<String>, Fault> {
+    let keys: Vec<&str> = keys.map(String::as_str).collect();
+    if keys.is_empty() {
+        return Ok(HashSet::new());
+    }
+    s.rows(Q::StandbyAny, &[&keys]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// Locks those of the keys that nobody else has, and hears what tasks say of them.
@@ -142,7 +169,8 @@ async fn hold(s: &Session<'_>, said: &BTreeMap<String, Option<Word>>) -> Result<
     let keys: Vec<&str> = said.keys().map(String::as_str).collect();
     let mut held = BTreeMap::new();
     for row in s.rows(Q::KeyHold, &[&keys]).await? {
-        let (mut state, said_by, key) = (key_state(&row)?, row.try_get::<_, Option<i64>>(0)?, row.try_get::<_, String>(8)?);
+        let (key, said_by): (String, Option<i64>) = (row.try_get(8)?, row.try_get(0)?);
+        let mut state = key_state(&key, &row)?;
         let before = state.declared.zip(said_by).map(|(limit, said_by)| Word { limit, said_by });
         let word = Word::newer(before, said.get(&key).copied().flatten());
         let is_changed = word != before;
@@ -156,7 +184,9 @@ async fn hold(s: &Session<'_>, said: &BTreeMap<String, Option<Word>>) -> Result<
 
 /// What has begun is spent of those that have a rate, and what has not is taken.
 async fn spend_begun(s: &Session<'_>, held: &mut BTreeMap<String, Held>) -> Result<(), Fault> {
-    let rates: Vec<&str> = held.keys().map(String::as_str).filter(|key| key.starts_with(RATE)).collect();
+    // What has begun of a key whose rule nobody has said stays where it is until somebody does.
+    let ruled = |(key, held): &(&String, &Held)| key.starts_with(RATE) && held.state.rule().is_some();
+    let rates: Vec<&str> = held.iter().filter(ruled).map(|(key, _)| key.as_str()).collect();
     if rates.is_empty() {
         return Ok(());
     }
@@ -168,7 +198,7 @@ async fn spend_begun(s: &Session<'_>, held: &mut BTreeMap<String, Held>) -> Resu
             continue;
         };
         held.is_changed = true;
-        if let Some(rule) = held.state.limit().and_then(Limit::ruled) {
+        if let Some(rule) = held.state.rule() {
             held.state.spent.begun(rule, at, u32::try_from(cost).unwrap_or(u32::MAX));
         }
     }
@@ -200,14 +230,12 @@ struct Columns<'k> {
 
 impl<'k> Columns<'k> {
     fn push(&mut self, key: &'k str, Held { state, said_by, .. }: &Held, now: Timestamp) {
-        let (spent, until) = match state.limit().and_then(Limit::ruled) {
-            Some(rule) => (state.spent.clone().pruned(rule, now), state.spent.matters_until(rule, now)),
-            None => (state.spent.clone(), state.spent.told_until()),
-        };
+        let (spent, until) = state.kept(now);
+        let (declared, rate) = state.declared.map(|limit| columns_of(key, limit)).unzip();
         self.keys.push(key);
         self.said_by.push(*said_by);
-        self.declared.push(state.declared.map(|limit| int(limit.count)));
-        self.pace.push(state.declared.and_then(|limit| limit.pace).map(|pace| to_json(&pace)));
+        self.declared.push(declared);
+        self.pace.push(rate.flatten());
         self.spent.push((spent != Spent::default()).then(|| to_json(&spent)));
         self.spent_until.push(until.map(Timestamp::as_millis));
         self.look_at.push(state.next.map(Timestamp::as_millis));
@@ -225,9 +253,10 @@ struct Touched {
 
 impl Touched {
     fn add(&mut self, key: &str, word: Option<Word>) {
+        let (limit, rate) = word.map(|word| columns_of(key, word.limit)).unzip();
         self.keys.push(key.to_owned());
-        self.limits.push(word.map(|word| int(word.limit.count)));
-        self.paces.push(word.and_then(|word| word.limit.pace).map(|pace| to_json(&pace)));
+        self.limits.push(limit);
+        self.paces.push(rate.flatten());
         self.said_by.push(word.map(|word| word.said_by));
     }
 
@@ -246,6 +275,8 @@ struct Admitting<'s, 'a> {
     going: Going,
     /// Keys that have to be looked at together with these.
     more: BTreeSet<String>,
+    /// Keys that have to be looked at once more, as there were more than are looked at together.
+    unfinished: BTreeSet<String>,
 }
 
 impl Admitting<'_, '_> {
@@ -273,7 +304,8 @@ impl Admitting<'_, '_> {
 
     async fn count(&mut self, held: &mut BTreeMap<String, Held>) -> Result<(), Fault> {
         spend_begun(self.s, held).await?;
-        let limits: Vec<&str> = held.keys().map(String::as_str).filter(|key| !key.starts_with(RATE)).collect();
+        let others = |(key, held): &(&String, &Held)| !key.starts_with(RATE) || held.state.rule().is_none();
+        let limits: Vec<&str> = held.iter().filter(others).map(|(key, _)| key.as_str()).collect();
         if !limits.is_empty() {
             for row in self.s.rows(Q::SlotUsed, &[&limits]).await? {
                 let (key, used): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
@@ -320,8 +352,12 @@ impl Admitting<'_, '_> {
         for (key, most) in asked {
             let Some(line) = lines.remove(*key) else { continue };
             let is_all = (line.len() as u64) < *most;
-            if self.admit_line(key, line) && !is_all {
+            let is_any_sent = self.admit_line(key, line);
+            if is_any_sent && !is_all {
                 unfinished.push((*key).to_owned());
+            } else if !is_all && self.slots.free(key).is_none_or(|free| free > 0) && self.slots.next(key).is_none() {
+                // As many as are looked at together were let in, and there is room for more.
+                self.unfinished.insert((*key).to_owned());
             }
         }
         Ok(unfinished)
@@ -449,18 +485,18 @@ impl Returns {
 /// An operator says how many slots a key has, or that it is again what tasks say.
 pub(crate) async fn set_limit(s: &mut Session<'_>, key: &str, limit: Option<Limit>) -> Result<(), Fault> {
     s.begin().await?;
-    let pace = limit.and_then(|limit| limit.pace).map(|pace| to_json(&pace));
-    s.execute(Q::KeySet, &[&key, &limit.map(|limit| int(limit.count)), &pace]).await?;
+    let (count, rate) = limit.map(|limit| columns_of(key, limit)).unzip();
+    let count = if key.starts_with(RATE) { Some(0) } else { count };
+    s.execute(Q::KeySet, &[&key, &count, &rate.flatten()]).await?;
     touch(s, key).await
 }
 
 /// A far side has said how much it still takes. Needs a transaction.
 pub(crate) async fn set_remaining(s: &mut Session<'_>, key: &str, left: u32, within: Duration) -> Result<(), Fault> {
-    s.execute(Q::KeyMade, &[&key]).await?;
     let now = s.now;
     let Some(row) = s.row(Q::KeyLock, &[&now, &key]).await? else { return touch(s, key).await };
     let (said_by, now) = (row.try_get(0)?, Timestamp::from_millis(row.try_get(9)?));
-    let mut held = BTreeMap::from([(key.to_owned(), Held { state: key_state(&row)?, said_by, is_changed: true })]);
+    let mut held = BTreeMap::from([(key.to_owned(), Held { state: key_state(key, &row)?, said_by, is_changed: true })]);
     // Before it is said: what has begun so far, the far side has counted.
     spend_begun(s, &mut held).await?;
     held.values_mut().for_each(|held| held.state.spent.told(left, now.saturating_add(within)));

@@ -12,7 +12,8 @@ use crate::sql::Q;
 
 fn info(row: &Row) -> Result<LimitInfo, Fault> {
     let now = Timestamp::from_millis(row.try_get(8)?);
-    Ok(key_state(row)?.info(row.try_get(9)?, row.try_get::<_, i64>(10)?.unsigned_abs(), now))
+    let key: String = row.try_get(9)?;
+    Ok(key_state(&key, row)?.info(key, row.try_get::<_, i64>(10)?.unsigned_abs(), now))
 }
 
 /// Keys by name.
@@ -59,7 +60,7 @@ pub(crate) async fn stands_by(s: &Session<'_>, id: TaskId) -> Result<Option<Stan
     let before = row.try_get::<_, i64>(2)?.unsigned_abs();
     let holders = holders(s, &key, Standby::HOLDERS_MAX).await?.into_iter().map(|holder| holder.task).collect();
     let (state, now) = match key_row(s, &key).await? {
-        Some(row) => (key_state(&row)?, Timestamp::from_millis(row.try_get(8)?)),
+        Some(row) => (key_state(&key, &row)?, Timestamp::from_millis(row.try_get(8)?)),
         // Nobody has looked at it yet.
         None => (KeyState::default(), Timestamp::MAX),
     };

@@ -171,8 +171,8 @@ async fn sql_gives_a_task_the_keys_of_its_type() {
             Policy {
                 concurrency: vec![Concurrency::of("{host}".parse().unwrap(), 2)],
                 rate: serde_json::from_value(json!([
-                    { "key": "api:{host}", "limit": "600/h", "cost": "{size}" },
-                    { "limit": "1000/s" },
+                    { "key": "api:{host}", "limit": "600/h", "cost": "{size}", "burst": 600 },
+                    { "limit": "1000/s", "cost": 2 },
                     { "key": "b:{host}", "limit": "7/90s", "burst": 5, "cost": 3 },
                     { "key": "w", "limit": "5/30s", "strategy": "sliding_window" },
                 ]))

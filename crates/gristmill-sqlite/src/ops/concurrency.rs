@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gristmill_core::concurrency::admission::{Admitted, Excess, Slots};
-use gristmill_core::concurrency::{KeyState, Limit, Need, Pace, RATE, Spent};
+use gristmill_core::concurrency::{KeyState, Limit, Need, RATE, Spent};
 use gristmill_core::kit::encode::to_json;
 use gristmill_core::{Place, TaskMeta, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -61,7 +61,7 @@ pub(super) fn spend(tx: &mut Tx<'_>, task: i64, begun: Timestamp) -> Result<(), 
     };
     for (key, cost) in taken {
         let mut state = state_of(tx, &key)?;
-        if let Some(rule) = state.limit().and_then(Limit::ruled) {
+        if let Some(rule) = state.rule() {
             state.spent.begun(rule, begun, cost);
         }
         write_spent(tx, &key, &state)?;
@@ -70,30 +70,36 @@ pub(super) fn spend(tx: &mut Tx<'_>, task: i64, begun: Timestamp) -> Result<(), 
     Ok(())
 }
 
-/// What is kept of a key, in the columns of the queries that read it.
-pub(crate) fn key_state(row: &Row<'_>) -> rusqlite::Result<KeyState> {
-    // What can't be read is of no key with a rate.
-    let pace = |text: Option<String>| text.and_then(|text| serde_json::from_str::<Pace>(&text).ok());
-    let limit = |count: Option<u32>, pace| count.map(|count| Limit { count, pace });
+/// What is kept of this key, in the columns of the queries that read it.
+pub(crate) fn key_state(key: &str, row: &Row<'_>) -> rusqlite::Result<KeyState> {
+    let limit = |count: Option<u32>, rate: Option<String>| match key.starts_with(RATE) {
+        true => rate.as_deref().and_then(Limit::of_rate_kept),
+        false => count.map(Limit::of),
+    };
     let spent: Option<String> = row.get(5)?;
     Ok(KeyState {
-        declared: limit(row.get(0)?, pace(row.get(1)?)),
-        set: limit(row.get(2)?, pace(row.get(3)?)),
+        declared: limit(row.get(0)?, row.get(1)?),
+        set: limit(row.get(2)?, row.get(3)?),
         taken: row.get::<_, i64>(4)?.unsigned_abs(),
         spent: spent.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
         next: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_millis),
     })
 }
 
+/// A limit in two columns: the number, which is 0 of a rate, and the rate.
+fn columns(key: &str, limit: Limit) -> (u32, Option<String>) {
+    match key.starts_with(RATE) {
+        true => (0, Some(limit.kept_of_rate())),
+        false => (limit.count, None),
+    }
+}
+
 fn state_of(tx: &Tx<'_>, key: &str) -> Result<KeyState, Fault> {
-    Ok(tx.conn.prepare_cached(sql::KEY_GET)?.query_row([key], key_state)?)
+    Ok(tx.conn.prepare_cached(sql::KEY_GET)?.query_row([key], |row| key_state(key, row))?)
 }
 
 fn write_spent(tx: &Tx<'_>, key: &str, state: &KeyState) -> Result<(), Fault> {
-    let (spent, until) = match state.limit().and_then(Limit::ruled) {
-        Some(rule) => (state.spent.clone().pruned(rule, tx.now), state.spent.matters_until(rule, tx.now)),
-        None => (state.spent.clone(), state.spent.told_until()),
-    };
+    let (spent, until) = state.kept(tx.now);
     let text = (spent != Spent::default()).then(|| to_json(&spent));
     tx.conn.prepare_cached(sql::KEY_SPEND)?.execute(params![key, text, until.map(Timestamp::as_millis)])?;
     Ok(())
@@ -102,8 +108,9 @@ fn write_spent(tx: &Tx<'_>, key: &str, state: &KeyState) -> Result<(), Fault> {
 /// An operator says how many slots a key has, or that it is again what tasks say.
 pub(crate) fn set_limit(tx: &mut Tx<'_>, key: &str, limit: Option<Limit>) -> Result<(), Fault> {
     tx.effects.changed = true;
-    let pace = limit.and_then(|limit| limit.pace).map(|pace| to_json(&pace));
-    tx.conn.prepare_cached(sql::KEY_SET)?.execute(params![key, limit.map(|limit| limit.count), pace])?;
+    let (count, rate) = limit.map(|limit| columns(key, limit)).unzip();
+    let count = if key.starts_with(RATE) { Some(0) } else { count };
+    tx.conn.prepare_cached(sql::KEY_SET)?.execute(params![key, count, rate.flatten()])?;
     touch(tx, key)
 }
 
@@ -125,7 +132,7 @@ fn begun(tx: &Tx<'_>, key: &str) -> Result<KeyState, Fault> {
         rows.collect::<Result<_, _>>()?
     };
     let mut state = state_of(tx, key)?;
-    if let Some(rule) = state.limit().and_then(Limit::ruled) {
+    if let Some(rule) = state.rule() {
         begun.iter().for_each(|(cost, at)| state.spent.begun(rule, Timestamp::from_millis(*at), *cost));
     }
     if !begun.is_empty() {
@@ -184,8 +191,9 @@ fn admit_lines(tx: &mut Tx<'_>, keys: BTreeSet<String>, budget: &mut Budget) -> 
             more.append(&mut admit_line(tx, key, &mut slots, budget)?);
         }
         for (key, limit) in slots.learned() {
-            let pace = limit.pace.map(|pace| to_json(&pace));
-            tx.conn.prepare_cached(sql::KEY_DECLARE)?.execute(params![key, limit.count, pace])?;
+            let (count, rate) = columns(key, limit);
+            let set = rate.as_ref().map(|_| 0);
+            tx.conn.prepare_cached(sql::KEY_DECLARE)?.execute(params![key, count, rate, set])?;
         }
         for key in looked.iter().filter(|key| key.starts_with(RATE)) {
             let next = slots.next(key).map(Timestamp::as_millis);

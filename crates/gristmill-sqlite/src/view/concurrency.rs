@@ -9,7 +9,8 @@ use crate::reader::View;
 use crate::sql;
 
 fn info(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<LimitInfo> {
-    Ok(key_state(row)?.info(row.get(7)?, row.get::<_, i64>(8)?.unsigned_abs(), now))
+    let key: String = row.get(7)?;
+    Ok(key_state(&key, row)?.info(key, row.get::<_, i64>(8)?.unsigned_abs(), now))
 }
 
 fn id(row: &Row<'_>) -> rusqlite::Result<Option<TaskId>> {
@@ -60,7 +61,7 @@ pub(crate) fn stands_by(view: &View<'_>, task: TaskId) -> Result<Option<Standby>
         .query_row([seq], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?)));
     let Some((key, late, needs)) = of.optional()? else { return Ok(None) };
     let needs: Vec<Need> = serde_json::from_str(&needs).unwrap_or_default();
-    let state = view.conn.prepare_cached(sql::KEY_GET)?.query_row([&key], key_state)?;
+    let state = view.conn.prepare_cached(sql::KEY_GET)?.query_row([&key], |row| key_state(&key, row))?;
     let before: i64 =
         view.conn.prepare_cached(sql::STANDBY_BEFORE)?.query_row(params![key, late, seq, COUNT_MAX as i64], |row| row.get(0))?;
     let cost = needs.iter().find(|need| need.key == key).map_or(1, |need| need.cost);

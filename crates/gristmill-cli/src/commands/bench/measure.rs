@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::usage::{cpu_seconds, peak_rss_mb};
-use super::{Args, Report, server};
+use super::{Args, Report, limited, server};
 use crate::exit::CliError;
 use crate::stores::{self, Raw};
 
@@ -68,6 +68,10 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
     let raw_of = |rate: fn(&Raw) -> f64| (!raws.is_empty()).then(|| median(raws.iter().map(rate).collect()));
     let (raw_enqueue_bulk_per_s, raw_drain_per_s) = (raw_of(Raw::enqueue_per_s), raw_of(Raw::drain_per_s));
 
+    let limited = match bench.limits {
+        true => Some(limited::measure(&client, bench, &mut started).await?),
+        false => None,
+    };
     let peak_rss_mb = peak_rss_mb();
     let (latency_p50_ms, latency_p99_ms) = latency_within(&client, bench, &mut started).await?;
     let (latency_across_p50_ms, latency_across_p99_ms) = latency_across(&client, url, bench).await?;
@@ -95,6 +99,7 @@ pub(super) async fn all(url: &str, bench: &Args) -> Result<Report> {
             LIMITS.into_iter().map(name).zip(keyed.map(median)).collect()
         }),
         enqueue_unique_bulk_per_s: bench.limits.then(|| median(uniques)),
+        limited,
         drain_batches_per_s: bench.batches.then(|| median(batches)),
         latency_p50_ms,
         latency_p99_ms,

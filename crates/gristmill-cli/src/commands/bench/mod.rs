@@ -2,6 +2,7 @@
 //! the same run, so that the engine's share is a ratio and not a number that depends on the machine.
 
 mod fleet;
+mod limited;
 mod lists;
 mod measure;
 mod server;
@@ -96,6 +97,8 @@ struct Report {
     /// The same enqueue in bulk with a unique key for each task.
     #[serde(skip_serializing_if = "Option::is_none")]
     enqueue_unique_bulk_per_s: Option<f64>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    limited: Option<limited::Limited>,
     /// Enqueue call to handler start, idle worker in this process.
     latency_p50_ms: f64,
     latency_p99_ms: f64,
