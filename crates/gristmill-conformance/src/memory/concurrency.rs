@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gristmill_core::concurrency::admission::{Admitted, Excess, Slots};
-use gristmill_core::concurrency::{Holder, KeyState, Limit, LimitInfo, LimitRecord, Need, Ruled, Spent, Standby};
+use gristmill_core::concurrency::{Holder, KeyState, Limit, LimitInfo, LimitRecord, Need, Spent, Standby};
 use gristmill_core::limits::COUNT_MAX;
 use gristmill_core::{State, TaskId, Timestamp};
 
@@ -35,10 +35,6 @@ impl Key {
         self.set.or(self.declared)
     }
 
-    fn ruled(&self) -> Option<Ruled> {
-        self.limit().and_then(Limit::ruled)
-    }
-
     fn used(&self) -> u64 {
         self.held.values().map(|need| u64::from(need.cost)).sum()
     }
@@ -49,7 +45,7 @@ impl Key {
     }
 
     fn is_idle(&self, now: Timestamp) -> bool {
-        let is_spent = self.ruled().is_some_and(|rule| self.spent.matters_until(rule, now).is_some());
+        let is_spent = self.state().kept(now).1.is_some_and(|until| until > now);
         self.set.is_none() && self.held.is_empty() && self.line.is_empty() && !is_spent
     }
 }
@@ -110,7 +106,7 @@ impl Limited {
     fn begun(&mut self, seq: i64, need: &Need, at: Timestamp) {
         let Some(key) = self.keys.get_mut(&need.key).filter(|key| key.held.contains_key(&seq)) else { return };
         key.held.remove(&seq);
-        if let Some(rule) = key.ruled() {
+        if let Some(rule) = key.state().rule() {
             key.spent.begun(rule, at, need.cost);
         }
         self.touched.insert(need.key.clone());

@@ -1,6 +1,6 @@
 //! Cancelling: what had not started never starts, and what runs is told.
 
-use gristmill_core::{AttemptState, CancelOutcome, Ending, FailureReason, NewTask, Pulse, Settled, State, TaskId};
+use gristmill_core::{AttemptState, CancelOutcome, Ending, FailureReason, Hold, NewTask, Pulse, Settled, State, TaskId};
 
 use super::bench::{ALL, Bench, LEASE, secs};
 use super::list;
@@ -9,6 +9,7 @@ list![
     what_waits_never_starts,
     what_is_scheduled_never_starts,
     what_runs_is_told_with_the_next_heartbeat,
+    what_was_let_in_by_hand_is_told_like_any,
     a_request_wins_over_every_ending_but_success,
     a_request_survives_the_worker,
     a_request_survives_a_clean_stop,
@@ -55,6 +56,19 @@ pub async fn what_runs_is_told_with_the_next_heartbeat(bench: Bench<'_>) {
     }
     let nothing = Pulse { alive: true, ..Pulse::default() };
     assert_eq!(bench.store.heartbeat(other, LEASE).await.ok(), Some(nothing));
+}
+
+/// The worker knows it by the lease that its claim brought.
+pub async fn what_was_let_in_by_hand_is_told_like_any(bench: Bench<'_>) {
+    let by_hand = NewTask { hold: Hold { limited: true, ..Hold::NONE }, ..bench.task() };
+    let id = bench.enqueue(by_hand).await;
+    assert_eq!(bench.store.admit(&[id]).await.expect("admit"), [Some(State::Ready)]);
+    let worker = bench.worker().await;
+    let claimed = bench.claim_one(worker).await;
+    assert_eq!(cancel(&bench, id).await, CancelOutcome::CancelRequested);
+    let told = bench.store.heartbeat(worker, LEASE).await.expect("heartbeat").cancel;
+    assert_eq!(told, [claimed.lease]);
+    assert_eq!(bench.settle(claimed.lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
 }
 
 /// However a task ends whose cancellation was asked for, it is not run again; if it succeeded after all, it succeeded.

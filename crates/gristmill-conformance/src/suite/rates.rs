@@ -23,6 +23,8 @@ list![
     a_far_side_may_say_what_is_left,
     somebody_looks_when_the_next_may_begin,
     what_has_begun_is_remembered,
+    what_has_begun_counts_though_the_rate_is_changed,
+    what_begins_while_a_rate_is_closed_counts,
     another_process_knows_what_has_begun,
     a_rate_is_shown_with_its_line,
     a_success_that_leaves_nothing_counts,
@@ -276,6 +278,55 @@ pub async fn what_has_begun_is_remembered(bench: Bench<'_>) {
     bench.wait(worker, secs(20)).await;
     bench.wait(worker, secs(20)).await;
     assert_eq!(ids(&bench.claim_all(worker).await), more);
+}
+
+/// By an operator, by newer tasks, in another way: none forgets anything.
+pub async fn what_has_begun_counts_though_the_rate_is_changed(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let by_window = [window("a", 5, 60_000)];
+    let all = bench.several(12, &by_window).await;
+    let claimed = bench.claim_all(worker).await;
+    assert_eq!(ids(&claimed), all[..5]);
+    bench.settle_all(claimed).await;
+    let set = |limit: Option<Limit>| bench.store.set_limit("rate:a", limit);
+    for limit in [Some(window("a", 4, 60_000).limit()), None, Some(rate("a", 1, 4).limit()), None] {
+        set(limit).await.expect("set_limit");
+        bench.wait(worker, ms(10)).await;
+        assert!(bench.claim_all(worker).await.is_empty(), "{limit:?}");
+    }
+    // Tasks of two types with one key, which count it in two ways.
+    let by_bucket = [Need { limit: 5, pace: Some(Pace { per_ms: 60_000, most: 1, is_window: false }), ..window("a", 5, 60_000) }];
+    let mut begun = 0;
+    for _ in 0..6 {
+        bench.limited(&by_bucket).await;
+        begun += bench.claim_all(worker).await.len();
+        bench.limited(&by_window).await;
+        begun += bench.claim_all(worker).await.len();
+        bench.wait(worker, ms(10)).await;
+    }
+    assert_eq!(begun, 0, "not a moment of the minute is over");
+    bench.wait(worker, secs(30)).await;
+    bench.wait(worker, secs(30)).await;
+    assert!(!bench.claim_all(worker).await.is_empty());
+}
+
+/// Whoever runs goes on, and has begun.
+pub async fn what_begins_while_a_rate_is_closed_counts(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let all = bench.several(2, &[window("a", 1, 60_000)]).await;
+    let claimed = bench.claim_all(worker).await;
+    assert_eq!(ids(&claimed), all[..1]);
+    bench.store.set_limit("rate:a", Some(Limit::of(0))).await.expect("set_limit");
+    bench.sweep().await;
+    bench.settle_all(claimed).await;
+    assert_eq!(bench.states(&all).await, [Succeeded, Waiting]);
+    bench.store.prune(ALL).await.expect("prune");
+    bench.store.set_limit("rate:a", None).await.expect("set_limit");
+    bench.wait(worker, secs(20)).await;
+    assert!(bench.claim_all(worker).await.is_empty());
+    bench.wait(worker, secs(20)).await;
+    bench.wait(worker, secs(20)).await;
+    assert_eq!(ids(&bench.claim_all(worker).await), all[1..]);
 }
 
 /// Whoever lets in.

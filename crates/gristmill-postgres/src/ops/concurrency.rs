@@ -134,7 +134,10 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>) -> Result<Admission, Faul
     }
     going.write(s).await?;
     let mut next = None;
-    let waited = waited_for(s, held.keys().filter(|key| key.starts_with(RATE) && slots.next(key).is_none())).await?;
+    // Where nobody may begin at all, no time changes that.
+    let is_open = |held: &Held| held.state.limit().is_none_or(|limit| limit.count > 0);
+    let still = held.iter().filter(|(key, held)| key.starts_with(RATE) && slots.next(key).is_none() && is_open(held));
+    let waited = waited_for(s, still.map(|(key, _)| key)).await?;
     for (key, held) in held.iter_mut().filter(|(key, _)| key.starts_with(RATE)) {
         // Somebody has the first of the line in hand, or there were more than are looked at together.
         let later = waited.contains(key).then(|| now.saturating_add(LATER));

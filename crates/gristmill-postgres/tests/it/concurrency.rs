@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill_core::concurrency::{KeyLimits as _, Limit, Need};
+use gristmill_core::concurrency::{KeyLimits as _, Limit, Need, Pace};
 use gristmill_core::{CancelOutcome, Hold, NewTask, Overrides, Source as _, State, Store as _, TaskId, TaskMeta, Wake};
 
 use crate::common::{client, task};
@@ -219,4 +219,48 @@ async fn while_slots_are_to_be_given_something_is_left() {
     assert!(pending().await.is_idle(), "it waits for somebody who gives nothing back");
     house.run("INSERT INTO touched(key) VALUES ('b')").await;
     assert!(!pending().await.is_idle());
+}
+
+/// A handler that settles in its own transaction ends without anybody looking at the key; then it is a sweep's turn, which forgets keys that nobody has.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_begun_is_gathered_before_its_key_is_forgotten() {
+    let house = House::new().await;
+    let mut rated = house.keyed("rate:k", 1);
+    let pace = Some(Pace { per_ms: 3_600_000, most: 1, is_window: true });
+    for need in &mut rated.meta.as_mut().unwrap().needs {
+        need.pace = pace;
+    }
+    let (id, again) = (rated.id, NewTask { id: house.env.task_id(), ..rated.clone() });
+    let second = again.id;
+    house.store.enqueue(vec![rated]).await.unwrap();
+    house.sweep().await;
+    assert_eq!(house.standing(&[id]).await, [State::Ready]);
+    // As settle_succeeded leaves it.
+    let now = house.env.now().as_millis();
+    house.run("DELETE FROM slot").await;
+    house.run("DELETE FROM ready").await;
+    house.run(&format!("INSERT INTO begun(key, at, cost) VALUES ('rate:k', {now}, 1)")).await;
+    for _ in 0..2 {
+        house.sweep().await;
+    }
+    house.store.enqueue(vec![again]).await.unwrap();
+    house.sweep().await;
+    assert_eq!(house.standing(&[second]).await, [State::Waiting]);
+}
+
+/// Programs that know no rates read there that nobody may begin, and that an operator has said so, so that they forget nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_reads_closed_for_who_knows_none() {
+    let house = House::new().await;
+    let mut rated = house.keyed("rate:k", 600);
+    for need in &mut rated.meta.as_mut().unwrap().needs {
+        need.pace = Some(Pace { per_ms: 3_600_000, most: 2, is_window: false });
+    }
+    house.store.enqueue(vec![rated]).await.unwrap();
+    house.sweep().await;
+    for limit in [Some("5/s".parse().unwrap()), None] {
+        house.store.set_limit("rate:k", limit).await.unwrap();
+        let row = house.sql.query_one("SELECT declared, set_to FROM key", &[]).await.unwrap();
+        assert_eq!((row.get(0), row.get(1)), (Some(0_i32), Some(0_i32)));
+    }
 }
