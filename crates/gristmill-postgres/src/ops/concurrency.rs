@@ -355,20 +355,20 @@ impl Admitting<'_, '_> {
         for (key, most) in asked {
             let Some(line) = lines.remove(*key) else { continue };
             let is_all = (line.len() as u64) < *most;
-            let is_any_sent = self.admit_line(key, line);
-            if is_any_sent && !is_all {
-                unfinished.push((*key).to_owned());
-            } else if !is_all && self.slots.free(key).is_none_or(|free| free > 0) && self.slots.next(key).is_none() {
-                // As many as are looked at together were let in, and there is room for more.
-                self.unfinished.insert((*key).to_owned());
+            match self.admit_line(key, line) {
+                LineEnd::Sent if !is_all => unfinished.push((*key).to_owned()),
+                // As many as are looked at together were let in, and there may be room for more.
+                LineEnd::In if !is_all => {
+                    self.unfinished.insert((*key).to_owned());
+                }
+                LineEnd::Sent | LineEnd::In | LineEnd::Waits => {}
             }
         }
         Ok(unfinished)
     }
 
-    /// Whether somebody was sent away, and the line has room left.
-    fn admit_line(&mut self, key: &str, line: Vec<Head>) -> bool {
-        let mut is_any_sent = false;
+    fn admit_line(&mut self, key: &str, line: Vec<Head>) -> LineEnd {
+        let mut end = LineEnd::In;
         for head in line {
             if self.going.knows(head.task) {
                 continue;
@@ -377,17 +377,27 @@ impl Admitting<'_, '_> {
                 Admitted::Yes => self.going.admit(head),
                 Admitted::Elsewhere(other) => {
                     self.going.elsewhere(head.task, other);
-                    is_any_sent = true;
+                    end = LineEnd::Sent;
                 }
-                Admitted::Full => return false,
+                Admitted::Full => return LineEnd::Waits,
                 Admitted::Unknown => {
                     self.more.extend(head.needs.into_iter().map(|need| need.key));
-                    return false;
+                    return LineEnd::Waits;
                 }
             }
         }
-        is_any_sent
+        end
     }
+}
+
+/// What became of the first of a line.
+enum LineEnd {
+    /// All were let in.
+    In,
+    /// None waits on here, but some wait elsewhere.
+    Sent,
+    /// Somebody waits on, and all behind him.
+    Waits,
 }
 
 /// How many of each line are looked at, where so many are wanted: all of them together are bounded, and one of each is looked at in any case.

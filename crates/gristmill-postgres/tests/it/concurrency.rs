@@ -264,3 +264,20 @@ async fn a_rate_reads_closed_for_who_knows_none() {
         assert_eq!((row.get(0), row.get(1)), (Some(0_i32), Some(0_i32)));
     }
 }
+
+/// The room that is left is too little for the first of the line, and nothing changes that but an end.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_needs_more_than_there_is_keeps_nobody_busy() {
+    let house = House::new().await;
+    let of = |cost| {
+        let mut task = house.keyed("a", 4);
+        task.meta.as_mut().unwrap().needs[0].cost = cost;
+        task
+    };
+    let tasks: Vec<_> = [3, 2, 2, 2].map(of).into();
+    let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
+    house.store.enqueue(tasks).await.unwrap();
+    house.sweep().await;
+    assert_eq!(house.standing(&ids).await, [State::Ready, State::Waiting, State::Waiting, State::Waiting]);
+    assert_eq!(house.sql.query_one("SELECT count(*) FROM touched", &[]).await.unwrap().get::<_, i64>(0), 0);
+}
