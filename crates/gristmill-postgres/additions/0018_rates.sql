@@ -98,6 +98,9 @@ CREATE OR REPLACE TRIGGER stand_by AFTER INSERT ON {s}.waiting REFERENCING NEW T
 CREATE FUNCTION {s}.stand_down_together() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $gristmill$
 BEGIN
+  IF NOT EXISTS (SELECT FROM left_it) THEN
+    RETURN NULL;
+  END IF;
   WITH gone AS (DELETE FROM {s}.standby WHERE task = ANY (ARRAY(SELECT id FROM left_it)) RETURNING key)
   INSERT INTO {s}.touched(key) SELECT DISTINCT key FROM gone;
   IF FOUND THEN

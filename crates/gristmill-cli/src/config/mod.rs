@@ -299,7 +299,7 @@ catch_up = "all:5,10m"
             ("[[route]]\nmatch = \"a.*\"\nqueu = \"x\"", "g.toml:3:1:", "did you mean `queue`?"),
             ("[route]\nmatch = \"a\"", "g.toml:1:1:", "[[route]]"),
             ("[queues.mail]\nexpires = 5", "g.toml:2:11:", "a string with a duration"),
-            ("[queues.mail]\nconcurrency = 0", "g.toml:2:15:", "is no whole number from 1 to 100000"),
+            ("[queues.mail]\nconcurrency = 0", "g.toml:2:1:", "is no whole number from 1 to 100000"),
             ("[queues.mail]\nconcurrency = \"4\"", "g.toml:2:15:", "concurrency"),
             ("[queues.\"\"]\nexpires = \"5s\"", "g.toml:1:9:", "is empty"),
             ("queue_prefix = \"\"", "g.toml:1:1:", "is empty"),

@@ -428,7 +428,9 @@ fn read(s: &Session<'_>, row: &Row, fence: Fence, queue: &Arc<str>) -> Result<Re
     };
     let Some(kind) = s.name(Sort::Kind, row.try_get(2)?) else { return Ok(Err("its task type has no name".to_owned())) };
     let (seq, retention, crashes): (i64, i64, i32) = (row.try_get(14)?, row.try_get(9)?, row.try_get(5)?);
-    let key = key(seq, Flags::from_bits(row.try_get(16)?), retention == NONE);
+    // A member that a program has brought back which knows no workflows has lost its flag, and not what its body says.
+    let of_body = if meta.as_deref().is_some_and(|meta| meta.member.is_some()) { Flags::MEMBER } else { Flags::NONE };
+    let key = key(seq, Flags::from_bits(row.try_get(16)?).with(of_body), retention == NONE);
     Ok(Ok(Claimed {
         lease: LeaseRef { id: TaskId::from_uuid(row.try_get(0)?), fence, key },
         kind,

@@ -544,7 +544,7 @@ async fn what_no_driver_sends_is_refused() {
         (r#""of_place":0"#, r#""of_place":1"#, "members: are of no step"),
         (r#""of_step":0"#, r#""of_step":1"#, "members: are of no step"),
         (r#""flags":4"#, r#""flags":0"#, "task 1: flags"),
-        (r#""flags":4"#, r#""flags":12"#, "has flags that this version"),
+        (r#""flags":4"#, r#""flags":20"#, "has flags that this version"),
         (r#""priority":4"#, r#""priority":12"#, "task 1: priority"),
         (r#"{\"workflow\":\"#, r#"{\"other\":\"#, "task 1: flags"),
     ] {
