@@ -15,7 +15,7 @@ const TOGETHER_MAX_US: i64 = 50_000;
 /// A clock that differs by more than this was set.
 const CLOCK_US: i64 = 1_000_000;
 /// Who waits for nothing but others to be claimed looks again after so long at the soonest: they may wait for a queue that is paused.
-pub(super) const UNCLAIMED: Duration = Duration::from_millis(250);
+pub(super) const UNCLAIMED: Duration = Duration::from_micros(UNCLAIMED_US.unsigned_abs());
 const UNCLAIMED_US: i64 = 250_000;
 
 /// A rate that holds for a key: so many, in which time.
@@ -32,10 +32,11 @@ impl Ruled {
         i64::try_from(self.pace.per_ms).unwrap_or(i64::MAX).saturating_mul(1_000)
     }
 
-    /// The time after which one more may start. Rounded up, so that the rate is never exceeded.
+    /// The time after which one more may start. Rounded up, so that the rate is never exceeded; some time in any case, as it is divided by, and a row
+    /// of somebody else's may say none.
     fn each_us(self) -> i64 {
         let count = i64::from(self.count.max(1));
-        self.per_us() / count + i64::from(self.per_us() % count != 0)
+        (self.per_us() / count + i64::from(self.per_us() % count != 0)).max(1)
     }
 
     fn most(self) -> u64 {
@@ -370,6 +371,29 @@ mod tests {
         let (rule, mut spent) = (bucket(20, 1_000, 2), Spent::default());
         spent.begun(rule, ms(1_000), 40);
         assert_eq!(spent.next(rule, ms(1_000), 0, 2), ms(3_000));
+    }
+
+    /// As a damaged row may have them, or one that somebody wrote by hand.
+    #[test]
+    fn numbers_out_of_all_range_are_no_panic() {
+        let ends = [i64::MIN, -1, 0, 1, i64::MAX];
+        for (count, per_ms, most) in
+            [(0, 0, 0), (1, 0, 1), (1, u64::MAX, u32::MAX), (u32::MAX, 1, 0), (u32::MAX, u64::MAX, u32::MAX)]
+        {
+            for (is_window, end) in [false, true].into_iter().flat_map(|window| ends.map(|end| (window, end))) {
+                let rule = Ruled { count, pace: Pace { per_ms, most, is_window } };
+                let mut spent = Spent { full_at: end, each: end, last: end, moments: vec![(end, u64::MAX); 130], told: None };
+                spent.told(u32::MAX, ms(end));
+                for at in ends.map(ms) {
+                    spent.begun(rule, at, u32::MAX);
+                    spent.free(rule, at, u64::MAX);
+                    spent.next(rule, at, u64::MAX, u32::MAX);
+                    spent.matters_until(rule, at);
+                    spent = spent.pruned(rule, at);
+                    takes(rule, u64::MAX);
+                }
+            }
+        }
     }
 
     #[test]
