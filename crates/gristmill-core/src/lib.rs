@@ -39,6 +39,7 @@ mod template;
 mod time;
 mod transact;
 pub mod unique;
+pub mod version;
 mod why;
 mod within;
 mod words;

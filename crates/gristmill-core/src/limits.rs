@@ -68,6 +68,8 @@ pub const MEMORIES_MAX: usize = 10_000;
 pub const MEMORIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The most locks that one attempt holds at once.
 pub const LOCKS_MAX: usize = 100;
+/// The highest version of a task type's arguments: a worker serves all of them, each under a name of its own.
+pub const VERSION_MAX: u32 = 100;
 
 /// The configurable limits, in bytes. `Limits::default()` is what an application has that says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

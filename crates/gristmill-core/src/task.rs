@@ -8,7 +8,7 @@ use crate::kind::{check_counts, check_labels, check_timeout};
 use crate::unique::{Debounce, Unique, UniqueKey};
 use crate::{
     Ack, AttemptState, Backoff, Failure, Flags, Hold, InvalidInput, KindSpec, Limits, Policy, Retention, State, TaskId,
-    Timestamp, WorkflowId, limits,
+    Timestamp, WorkflowId, limits, version,
 };
 
 /// A task on its way into a store: everything is decided, nothing is yet kept.
@@ -347,6 +347,8 @@ fn keys(
     if rules.is_empty() && rates.is_empty() && unique.is_none() && debounce.is_none() {
         return Ok((Vec::new(), None));
     }
+    // All versions of a type share what it may have at once.
+    let (kind, _) = version::split(kind);
     let args = serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are no JSON: {error}")))?;
     let mut needs = Concurrency::needs(rules, rates, kind, &args)?;
     if let Some(unique) = &unique {
@@ -445,6 +447,7 @@ pub struct AttemptRecord {
 mod tests {
     use super::*;
     use crate::Env;
+    use crate::unique::OnConflict;
 
     #[test]
     fn what_headers_and_a_backoff_may_have_is_bounded() {
@@ -474,5 +477,24 @@ mod tests {
             error.to_string(),
             "expires: says until when it is worth starting, and so does `expires_at`; give one of them"
         );
+    }
+
+    #[test]
+    fn versions_of_a_type_share_what_it_may_have_at_once() {
+        let policy = Policy {
+            concurrency: vec![Concurrency::of_type(4)],
+            rate: vec![Rate::of_type("10/s".parse().unwrap())],
+            unique: Some(Unique::of_type().on_conflict(OnConflict::RunAfter)),
+            ..Policy::default()
+        };
+        let needs = |kind| {
+            let id = Env::system().task_id();
+            let task = NewTask::resolve(kind, &policy, "{}".into(), Overrides::default(), id, &Limits::default()).unwrap();
+            assert_eq!(task.kind, kind);
+            task.meta.unwrap().needs.into_iter().map(|need| need.key).collect::<Vec<_>>()
+        };
+        assert_eq!(needs("mail"), ["after:mail:", "rate:type:mail", "type:mail"]);
+        assert_eq!(needs("mail@2"), needs("mail"));
+        assert_eq!(needs("mail@x")[2], "type:mail@x");
     }
 }

@@ -4,14 +4,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::batch::{BatchHandler, BatchTask, DynamicMany, TypedMany};
+use crate::batch::{BatchHandler, BatchTask, DynamicMany, RunMany, TypedMany};
 use crate::beat::{self, Definition, ScheduleError};
 use crate::client::{Client, Program};
 use crate::core::{Env, InvalidInput, KindInfo, KindSpec, Limits, Policy, Source, Store, StoreError, StoreErrorKind, limits};
-use crate::handler::{Dynamic, Run, Typed};
+use crate::handler::{Dynamic, Typed};
 use crate::hooks::{EndedTask, FailedAttempt, Hooks, SucceededTask};
 use crate::middleware::Layers;
-use crate::registry::Registry;
+use crate::registry::{Code, Registry};
 use crate::routing::{Route, Routed, Routes, Routing};
 use crate::runtime::{Ground, Runtime};
 use crate::worker::WorkerBuilder;
@@ -87,36 +87,30 @@ impl<S: Send + Sync + 'static> App<S> {
             let problem = "its code is in another program, so that no worker here can run it; add it with `App::declare`";
             return self.mistaken(RegisterError { name: T::NAME.to_owned(), problem: problem.to_owned() });
         }
-        let run = Typed::<T, S> { state: self.state.clone(), task: PhantomData };
-        self.add(T::kind(), Box::new(run), true)
+        let state = self.state.clone();
+        self.added(|registry| registry.add_task::<T>(|| Code::one(Typed::<T, S> { state: state.clone(), task: PhantomData })))
     }
 
     /// Adds a task type that is known only at run time.
     #[must_use]
     pub fn register_handler(self, kind: KindSpec, handler: impl Handler) -> Self {
-        self.add(kind, Box::new(Dynamic(handler)), false)
+        self.added(|registry| registry.add(kind, Code::one(Dynamic(handler))))
     }
 
     /// Adds a task type whose handler takes many tasks in one call: see [`batch`](crate::batch).
     #[must_use]
-    pub fn register_batch<T: BatchTask>(mut self) -> Self
+    pub fn register_batch<T: BatchTask>(self) -> Self
     where
         T::State: FromRef<S>,
     {
-        let many = TypedMany::<T, S> { state: self.state.clone(), task: PhantomData };
-        match self.registry.add_many(T::kind(), Arc::new(many), true) {
-            Ok(()) => self,
-            Err(mistake) => self.mistaken(mistake),
-        }
+        let many: Arc<dyn RunMany> = Arc::new(TypedMany::<T, S> { state: self.state.clone(), task: PhantomData });
+        self.added(|registry| registry.add_task::<T>(|| Code::many(many.clone())))
     }
 
     /// Adds a task type that is known only at run time, and takes many tasks in one call.
     #[must_use]
-    pub fn register_batch_handler(mut self, kind: KindSpec, handler: impl BatchHandler) -> Self {
-        match self.registry.add_many(kind, Arc::new(DynamicMany(handler)), false) {
-            Ok(()) => self,
-            Err(mistake) => self.mistaken(mistake),
-        }
+    pub fn register_batch_handler(self, kind: KindSpec, handler: impl BatchHandler) -> Self {
+        self.added(|registry| registry.add(kind, Code::many(Arc::new(DynamicMany(handler)))))
     }
 
     /// Makes a task type known that another program runs, so that this one can enqueue its tasks. One that is registered, too, is
@@ -132,11 +126,8 @@ impl<S: Send + Sync + 'static> App<S> {
     /// # }
     /// ```
     #[must_use]
-    pub fn declare<T: Task>(mut self) -> Self {
-        if let Err(mistake) = self.registry.borrow(T::kind(), Box::new(Dynamic(Elsewhere))) {
-            self.mistake.get_or_insert(mistake);
-        }
-        self
+    pub fn declare<T: Task>(self) -> Self {
+        self.added(|registry| registry.borrow_task::<T>(Code::one(Dynamic(Elsewhere))))
     }
 
     /// Defines a schedule that makes a task like this one at the times of a cron expression, by the clock of
@@ -220,7 +211,8 @@ impl<S: Send + Sync + 'static> App<S> {
         self
     }
 
-    /// Takes the place of the options that a task type of this application has by its code, as an operator's file does. What can't be, and a
+    /// Takes the place of the options that a task type of this application has by its code, as an operator's file does, for all
+    /// [versions](Task::VERSION) that it runs. What can't be, and a
     /// type that is not there, is told when the application connects.
     ///
     /// ```
@@ -410,12 +402,12 @@ impl<S: Send + Sync + 'static> App<S> {
         let store = open_store(url, checked.runtime.env.clone()).await?;
         let registry = &mut checked.runtime.registry;
         // Before it borrows others', whose newer declarations must not be overwritten with what was read here.
-        store.declare(&registry.specs()).await?;
+        store.declare(&registry.specs_for(&*store).await?).await?;
         for kind in store.kinds().await? {
             if let KindInfo { name, schema: Some(schema), policy: Some(policy), .. } = kind {
                 let spec = KindSpec { name, schema, fields: Vec::new(), policy };
                 // A newer version may have declared what this one can't read; that type stays unknown.
-                let _ = registry.borrow(spec, Box::new(Dynamic(Elsewhere)));
+                let _ = registry.borrow(spec, Code::one(Dynamic(Elsewhere)));
             }
         }
         Ok(checked.on(store))
@@ -488,10 +480,10 @@ impl<S: Send + Sync + 'static> App<S> {
         }
         let zone = self.zones.pop();
         for (task, mut definition) in std::mem::take(&mut self.by_type) {
-            if self.registry.get(task).is_none() {
+            if self.registry.get(&definition.task).is_none() {
                 let problem = "a schedule makes its tasks, but this program does not have it; add it with `App::register`, or, if \
                                another program runs it, with `App::declare`";
-                return Err(RegisterError { name: task.to_owned(), problem: problem.to_owned() }.into());
+                return Err(RegisterError { name: definition.task, problem: problem.to_owned() }.into());
             }
             if let Some(zone) = &zone {
                 definition = definition.tz(zone);
@@ -515,8 +507,8 @@ impl<S: Send + Sync + 'static> App<S> {
         self
     }
 
-    fn add(mut self, kind: KindSpec, run: Box<dyn Run>, typed: bool) -> Self {
-        match self.registry.add(kind, run, typed) {
+    fn added(mut self, add: impl FnOnce(&mut Registry) -> Result<(), RegisterError>) -> Self {
+        match add(&mut self.registry) {
             Ok(()) => self,
             Err(mistake) => self.mistaken(mistake),
         }
@@ -549,7 +541,7 @@ struct Checked {
 
 impl Checked {
     async fn declare_in(self, store: Arc<dyn Store>) -> Result<Client, ConnectError> {
-        let specs = self.runtime.registry.specs();
+        let specs = self.runtime.registry.specs_for(&*store).await?;
         // Who has nothing to declare only looks, and is held up by nobody who writes.
         if !specs.is_empty() {
             store.declare(&specs).await?;

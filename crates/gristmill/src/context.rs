@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Attempt;
 use crate::client::{Enqueue, EnqueueMany, InAttempt, IntoEnqueue};
+use crate::core::version::split;
 use crate::core::{InvalidInput, Progress, TaskId, TaskMeta, Timestamp, limits};
 use crate::{Result, Task, panics};
 
@@ -36,9 +37,14 @@ impl<S> Context<S> {
         self.attempt.id
     }
 
-    /// The name of the task type.
+    /// The name of the task type, whatever the version.
     pub fn name(&self) -> &str {
-        &self.attempt.kind
+        split(&self.attempt.kind).0
+    }
+
+    /// The [version](crate::Task::VERSION) of its arguments under which it was enqueued; the handler gets those of the current one.
+    pub fn version(&self) -> u32 {
+        split(&self.attempt.kind).1
     }
 
     /// The queue that it came from.

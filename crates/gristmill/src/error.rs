@@ -9,6 +9,7 @@ use crate::core::{Ending, TaskId, Timestamp};
 use crate::panics;
 
 pub use crate::core::{Failure, FailureReason, InvalidInput, StoreError, StoreErrorKind, TimestampError};
+pub use crate::older::UpgradeError;
 
 /// Any error that can be kept with an attempt.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;

@@ -84,6 +84,7 @@ pub mod log_capture;
 pub mod middleware;
 #[doc(hidden)]
 pub mod near;
+mod older;
 pub mod options;
 mod panics;
 #[cfg(feature = "postgres")]

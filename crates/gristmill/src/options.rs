@@ -3,3 +3,4 @@
 pub use crate::core::concurrency::{Concurrency, Limit, OnExcess, PerTime, Quantity, Rate, Strategy};
 pub use crate::core::unique::{Debounce, OnConflict, Unique, Until};
 pub use crate::core::{Ack, Backoff, Batching, KindSpec, Limits, OnError, Oversize, Policy, Retention, Template, parse_duration};
+pub use crate::task::Upgrade;

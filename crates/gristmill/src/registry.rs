@@ -7,12 +7,15 @@ use serde_json::Value;
 use crate::batch::{Alone, RunMany};
 use crate::core::concurrency::{Concurrency, Rate};
 use crate::core::unique::{Debounce, Unique};
-use crate::core::{InvalidInput, KindSpec, Limits, Policy, ServedKind, limits};
+use crate::core::version::{self, stored_name};
+use crate::core::{FailureReason, InvalidInput, KindSpec, Limits, Policy, ServedKind, Store, StoreError, limits};
+use crate::error::What;
 use crate::handler::{Dynamic, Run};
 use crate::near::nearest;
+use crate::older::{self, Older};
 use crate::routing::Routes;
 use crate::schema::Schema;
-use crate::workflow;
+use crate::{Error, Task, workflow};
 
 /// The task types of an application: fixed at start, read by clients and workers.
 #[derive(Default)]
@@ -30,43 +33,86 @@ pub(crate) struct Registered {
     pub(crate) typed: bool,
     /// Whether its code is in another program, which has declared it: it is enqueued here and never served.
     borrowed: bool,
+    /// Whether it is one of the versions of a task type that has several.
+    versioned: bool,
+    /// How its arguments are upgraded, if it is of an older version than its code; `schema` is that of the code then.
+    older: Option<Older>,
+}
+
+/// The code of a task type.
+pub(crate) struct Code {
+    run: Box<dyn Run>,
+    many: Option<Arc<dyn RunMany>>,
+}
+
+impl Code {
+    /// That of one task at a time.
+    pub(crate) fn one(run: impl Run) -> Self {
+        Self { run: Box::new(run), many: None }
+    }
+
+    /// That of many tasks in one call.
+    pub(crate) fn many(many: Arc<dyn RunMany>) -> Self {
+        Self { run: Box::new(Alone(many.clone())), many: Some(many) }
+    }
 }
 
 impl Registry {
-    pub(crate) fn add(&mut self, spec: KindSpec, run: Box<dyn Run>, typed: bool) -> Result<(), RegisterError> {
-        check_batch(&spec.name, &spec.policy, false)?;
-        self.insert(spec, run, None, typed, false)
+    /// Adds a task type that is known only at run time.
+    pub(crate) fn add(&mut self, spec: KindSpec, code: Code) -> Result<(), RegisterError> {
+        check_batch(&spec.name, &spec.policy, code.many.is_some())?;
+        self.insert(spec, code, false, false, false)
     }
 
-    /// Adds a task type whose handler takes many tasks in one call.
-    pub(crate) fn add_many(&mut self, spec: KindSpec, many: Arc<dyn RunMany>, typed: bool) -> Result<(), RegisterError> {
-        check_batch(&spec.name, &spec.policy, true)?;
-        self.insert(spec, Box::new(Alone(many.clone())), Some(many), typed, false)
+    /// Adds a task type of Rust, under the names of all versions that it runs.
+    pub(crate) fn add_task<T: Task>(&mut self, code: impl Fn() -> Code) -> Result<(), RegisterError> {
+        check_version::<T>()?;
+        let (spec, now) = (T::kind(), code());
+        check_batch(&spec.name, &spec.policy, now.many.is_some())?;
+        for older in Older::all::<T>() {
+            let name = stored_name(T::NAME, older.from).into_owned();
+            self.insert(KindSpec { name: name.clone(), ..spec.clone() }, code(), true, false, true)?;
+            if let Some(kind) = self.kinds.get_mut(&*name) {
+                kind.spec.schema = older.schema();
+                kind.spec.fields.clear();
+                kind.older = Some(older);
+            }
+        }
+        self.insert(spec, now, true, false, T::VERSION > 1)
     }
 
     /// Makes a task type known whose code is in another program, unless it is known: then nothing is new.
-    pub(crate) fn borrow(&mut self, spec: KindSpec, run: Box<dyn Run>) -> Result<(), RegisterError> {
-        if self.get(&spec.name).is_some() { Ok(()) } else { self.insert(spec, run, None, false, true) }
+    pub(crate) fn borrow(&mut self, spec: KindSpec, code: Code) -> Result<(), RegisterError> {
+        if self.get(&spec.name).is_some() { Ok(()) } else { self.insert(spec, code, false, true, false) }
     }
 
-    fn insert(
-        &mut self,
-        spec: KindSpec,
-        run: Box<dyn Run>,
-        many: Option<Arc<dyn RunMany>>,
-        typed: bool,
-        borrowed: bool,
-    ) -> Result<(), RegisterError> {
+    /// The same of a task type of Rust.
+    pub(crate) fn borrow_task<T: Task>(&mut self, code: Code) -> Result<(), RegisterError> {
+        check_version::<T>()?;
+        self.borrow(T::kind(), code)
+    }
+
+    fn insert(&mut self, spec: KindSpec, code: Code, typed: bool, borrowed: bool, versioned: bool) -> Result<(), RegisterError> {
         let name = spec.name.clone();
         let fail = |problem: String| RegisterError { name: name.clone(), problem };
         limits::check_name("name", &spec.name).map_err(|error| fail(error.to_string()))?;
         spec.policy.check().map_err(|error| fail(error.to_string()))?;
         check_rules(&spec.policy, &spec.fields).map_err(&fail)?;
         let schema = Schema::compile(&spec.schema).map_err(|error| fail(format!("its JSON Schema is wrong: {error}")))?;
-        if self.get(&name).is_some_and(|known| !known.borrowed) {
-            return Err(fail("two task types have this name; give each its own".to_owned()));
+        match self.get(&name).filter(|known| !known.borrowed) {
+            Some(known) if versioned || known.versioned => {
+                let (plain, version) = version::split(&name);
+                return Err(fail(format!(
+                    "version {version} of `{plain}` has this name, and so has another task type of this program: give that one \
+                     another, or, if it is the code of that version, leave it to it by `upgrade = none`"
+                )));
+            }
+            Some(_) => return Err(fail("two task types have this name; give each its own".to_owned())),
+            None => {}
         }
-        self.kinds.insert(name.as_str().into(), Registered { spec, schema, run, many, typed, borrowed });
+        let Code { run, many } = code;
+        let kind = Registered { spec, schema, run, many, typed, borrowed, versioned, older: None };
+        self.kinds.insert(name.as_str().into(), kind);
         Ok(())
     }
 
@@ -78,24 +124,28 @@ impl Registry {
     pub(crate) fn add_built_in(&mut self) {
         let runs = self.kinds.values().any(|kind| !kind.borrowed);
         if runs && self.get(workflow::NESTED).is_none_or(|known| known.borrowed) {
-            let added = self.add(workflow::built_in(), Box::new(Dynamic(workflow::OfForm)), false);
+            let added = self.add(workflow::built_in(), Code::one(Dynamic(workflow::OfForm)));
             debug_assert!(added.is_ok(), "{added:?}");
         }
     }
 
-    /// Takes the place of the options of a task type.
+    /// Takes the place of the options of a task type, in all of its versions.
     pub(crate) fn set_policy(&mut self, name: &str, policy: Policy) -> Result<(), RegisterError> {
         let fail = |problem: String| RegisterError { name: name.to_owned(), problem };
         policy.check().map_err(|error| fail(error.to_string()))?;
-        let Some(kind) = self.kinds.get_mut(name) else {
-            return Err(fail("its options are given, but this program does not have it; register it first".to_owned()));
-        };
-        if !kind.borrowed {
-            check_batch(name, &policy, kind.many.is_some())?;
+        let is_meant =
+            |kind: &&mut Registered| kind.spec.name == name || kind.versioned && version::split(&kind.spec.name).0 == name;
+        let mut is_there = false;
+        for kind in self.kinds.values_mut().filter(is_meant) {
+            if !kind.borrowed {
+                check_batch(name, &policy, kind.many.is_some())?;
+            }
+            check_rules(&policy, &kind.spec.fields).map_err(fail)?;
+            kind.spec.policy = policy.clone();
+            is_there = true;
         }
-        check_rules(&policy, &kind.spec.fields).map_err(fail)?;
-        kind.spec.policy = policy;
-        Ok(())
+        let missing = "its options are given, but this program does not have it; register it first";
+        if is_there { Ok(()) } else { Err(fail(missing.to_owned())) }
     }
 
     /// Lets the program's own task types declare what routes say of all of their tasks.
@@ -108,6 +158,20 @@ impl Registry {
         let mut specs: Vec<_> = self.kinds.values().filter(|kind| !kind.borrowed).map(|kind| kind.spec.clone()).collect();
         specs.sort_by(|a, b| a.name.cmp(&b.name));
         specs
+    }
+
+    /// The same for this store: what is said there of the arguments of older versions stays, as their own programs said it.
+    pub(crate) async fn specs_for(&self, store: &dyn Store) -> Result<Vec<KindSpec>, StoreError> {
+        let mut specs = self.specs();
+        let is_older = |spec: &&mut KindSpec| self.get(&spec.name).is_some_and(Registered::is_older);
+        if specs.iter_mut().any(|spec| is_older(&spec)) {
+            let known = store.kinds().await?;
+            for spec in specs.iter_mut().filter(is_older) {
+                let said = known.iter().find(|kind| kind.name == spec.name).and_then(|kind| kind.schema.as_ref());
+                said.into_iter().for_each(|schema| spec.schema.clone_from(schema));
+            }
+        }
+        Ok(specs)
     }
 
     /// Whether there are task types, and none of them is the program's own.
@@ -137,13 +201,43 @@ impl Registry {
 }
 
 impl Registered {
-    /// Checks the arguments of a caller whose types nobody checked.
+    /// Whether it is of an older version than its code.
+    pub(crate) fn is_older(&self) -> bool {
+        self.older.is_some()
+    }
+
+    /// Checks the arguments of a caller whose types nobody checked. Of those of an older version it is seen when they are upgraded
+    /// whether they fit.
     pub(crate) fn check_args(&self, args: &str, max: &Limits) -> Result<(), InvalidInput> {
-        self.schema.check(&object(args, max)?)
+        let args = object(args, max)?;
+        if self.is_older() { Ok(()) } else { self.schema.check(&args) }
+    }
+
+    /// The same of arguments in which something else will stand at these places.
+    pub(crate) fn check_around(&self, args: &Value, open: &[String]) -> Result<(), InvalidInput> {
+        if self.is_older() { Ok(()) } else { self.schema.check_around(args, open) }
+    }
+
+    /// Arguments as those of the version of the code.
+    pub(crate) fn upgraded(&self, args: String) -> Result<String, Error> {
+        match &self.older {
+            Some(older) => older.upgrade(&args),
+            None => Ok(args),
+        }
+    }
+
+    /// The same, checked, as a handler gets them.
+    pub(crate) fn whole(&self, args: String, max: &Limits) -> Result<String, Error> {
+        let args = self.upgraded(args)?;
+        if !self.typed || self.schema.is_demanding {
+            let invalid = |invalid| Error::new(What::Fail, FailureReason::InvalidArgs, invalid);
+            self.check_kept(&args, max).map_err(invalid)?;
+        }
+        Ok(args)
     }
 
     /// The same of arguments that were kept: the error is kept, too, and says nothing that only they say.
-    pub(crate) fn check_kept(&self, args: &str, max: &Limits) -> Result<(), InvalidInput> {
+    fn check_kept(&self, args: &str, max: &Limits) -> Result<(), InvalidInput> {
         self.schema.check_kept(&object(args, max)?)
     }
 }
@@ -162,6 +256,10 @@ pub(crate) fn object(args: &str, max: &Limits) -> Result<Value, InvalidInput> {
         return Err(InvalidInput::new("args", "are not a JSON object such as {\"name\": \"value\"}"));
     }
     Ok(value)
+}
+
+fn check_version<T: Task>() -> Result<(), RegisterError> {
+    older::mistake::<T>().map_or(Ok(()), |problem| Err(RegisterError { name: T::NAME.to_owned(), problem }))
 }
 
 /// Checks that a type says how many tasks it takes at once, if its code takes many, and only then.

@@ -76,6 +76,7 @@ use crate::core::{
     VirtualTime, limits,
 };
 use crate::runtime::Runtime;
+use crate::task::stored_name;
 use crate::worker::execute;
 use crate::{App, Task, Timestamp};
 pub use crate::{assert_enqueued, assert_scheduled};
@@ -257,13 +258,13 @@ impl Harness {
         Perform { harness: self, task, attempt: 1, meta: TaskMeta::default() }
     }
 
-    /// The arguments of all tasks of a type that wait to be run, oldest first.
+    /// The arguments of all tasks of a type that wait to be run, oldest first; those of its current version.
     ///
     /// # Errors
     /// As [`drain`](Self::drain).
     pub async fn enqueued<T: Task>(&self) -> Result<Vec<Value>, HarnessError> {
         let waiting = [State::Blocked, State::Scheduled, State::Waiting, State::Ready].to_vec();
-        let filter = Filter { states: waiting, kind: Some(T::NAME.to_owned()), ..Filter::default() };
+        let filter = Filter { states: waiting, kind: Some(stored_name::<T>().into_owned()), ..Filter::default() };
         let (mut found, mut after) = (Vec::new(), None);
         loop {
             let page = self.client.tasks().list(&filter, after, limits::PAGE_ITEMS_MAX).await?;
@@ -365,7 +366,7 @@ impl<'h, T: Task + Sync> IntoFuture for Perform<'h, T> {
             };
             let mut claimed = Claimed {
                 lease: LeaseRef { id, fence: env.fence(), key: LeaseKey::default() },
-                kind: T::NAME.into(),
+                kind: stored_name::<T>().into(),
                 queue: task.queue.into(),
                 attempt: self.attempt,
                 claim_no: self.attempt,

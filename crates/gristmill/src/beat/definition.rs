@@ -10,6 +10,7 @@ use crate::core::concurrency::Concurrency;
 use crate::core::{Ack, InvalidInput, KindSpec, Overrides, Retention, Timestamp, limits};
 use crate::schedule::{Rule, Timing};
 use crate::schema::Schema;
+use crate::task::stored_name;
 use crate::{Task, twins};
 
 /// The longest description of a schedule.
@@ -149,7 +150,7 @@ impl Definition {
     ///
     /// Arguments that can't be written as a JSON object are told by whoever is given the definition.
     pub fn of<T: Task>(timing: impl Into<Timing>, task: T) -> Self {
-        Self::named(timing, T::NAME, task)
+        Self::named(timing, stored_name::<T>(), task)
     }
 
     /// The same of a task type that is known only by its name, with arguments that are written as JSON.

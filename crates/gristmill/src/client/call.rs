@@ -15,6 +15,7 @@ use crate::attempt::Attempt;
 use crate::client::{Client, draft};
 use crate::core::{EnqueueOutcome, Failure, FailureReason, InvalidInput, NewTask, Overrides, StoreError, TaskId, limits};
 use crate::registry::Registered;
+use crate::task::stored_name;
 use crate::worker::execute;
 
 /// A task about to be run in the caller: set options, then `.await`. Made by [`Client::call`] and [`Client::call_named`].
@@ -34,7 +35,7 @@ pub struct Call<'c, O> {
 
 impl<'c, O: DeserializeOwned> Call<'c, O> {
     pub(crate) fn typed<T: Task<Output = O>>(client: &'c Client, task: &T) -> Self {
-        let task = draft::json(task).map(|args| (T::NAME.into(), args));
+        let task = draft::json(task).map(|args| (stored_name::<T>(), args));
         Self { client, task, typed: true, over: Overrides::default(), output: PhantomData }
     }
 }
@@ -113,7 +114,8 @@ async fn run(client: &Client, kind: &Registered, args: String, mut over: Overrid
     let mut task = NewTask::of(&kind.spec, args, over, client.runtime().env.task_id(), client.size_limits())?;
     let args = std::mem::take(&mut task.args);
     let attempt = Arc::new(Attempt::of_call(task, timeout, client.ground()));
-    let result = execute::run_handler(kind, &attempt, Ok(args)).await.map_err(|error| match error.failure() {
+    let args = if kind.is_older() { kind.whole(args, client.size_limits()) } else { Ok(args) };
+    let result = execute::run_handler(kind, &attempt, args).await.map_err(|error| match error.failure() {
         Some(failure) if !error.is_no_failure() => CallError::Failed(Box::new(failure)),
         _ => CallError::Snoozed,
     })?;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::client::EnqueueError;
 use crate::core::{InvalidInput, Policy};
 use crate::runtime::Runtime;
+use crate::task::stored_name;
 use crate::{Error, Task, panics, twins};
 
 /// The name and the arguments; whether they fit the schema is known.
@@ -32,7 +33,8 @@ enum Kind<'c> {
 impl<'c> Draft<'c> {
     pub(super) fn typed<T: Task>(runtime: &'c Runtime, task: &T) -> Result<Self, InvalidInput> {
         let args = json(task)?;
-        let kind = match runtime.registry.get(T::NAME) {
+        let name = stored_name::<T>();
+        let kind = match runtime.registry.get(&name) {
             None => Kind::Unregistered(Box::new(T::policy())),
             Some(kind) => {
                 // Rust's types have checked the rest.
@@ -46,7 +48,7 @@ impl<'c> Draft<'c> {
             tracing::warn!(kind = T::NAME, error = %Error::from(panicked), "the title of a task can't be made");
             None
         });
-        Ok(Self { name: T::NAME.to_owned(), args, kind, title })
+        Ok(Self { name: name.into_owned(), args, kind, title })
     }
 
     pub(super) fn named(runtime: &'c Runtime, name: &str, args: String) -> Result<Self, InvalidInput> {

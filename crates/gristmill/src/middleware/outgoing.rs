@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use crate::core::version::split;
 use crate::core::{InvalidInput, NewTask, Overrides, Policy, TaskId};
 use crate::runtime::Runtime;
 use crate::{Error, panics};
@@ -13,9 +14,14 @@ pub struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    /// The name of the task type.
+    /// The name of the task type, whatever the version.
     pub fn name(&self) -> &str {
-        self.name
+        split(self.name).0
+    }
+
+    /// The [version](crate::Task::VERSION) of its arguments.
+    pub fn version(&self) -> u32 {
+        split(self.name).1
     }
 
     /// The arguments as JSON text, before any [`Codec`](crate::codec::Codec).

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use crate::Context;
 use crate::codec::Codec;
 use crate::core::InvalidInput;
+use crate::core::version::split;
 use crate::handler::HandlerFuture;
 use crate::middleware::{Middleware, Next, Outgoing};
 
@@ -42,7 +43,7 @@ impl<M: ?Sized> Stack<M> {
         &self.0
     }
 
-    /// Those that apply to this task type, the outermost first.
+    /// Those that apply to the task type of this name in a store, the outermost first.
     pub(crate) fn of(&self, name: &str) -> impl DoubleEndedIterator<Item = &M> {
         self.0.iter().filter(move |layer| layer.applies_to(name)).map(|layer| &*layer.inner)
     }
@@ -52,8 +53,8 @@ impl<M: ?Sized> Layer<M> {
     pub(crate) fn applies_to(&self, name: &str) -> bool {
         match &self.applies {
             Applies::ToAll => true,
-            Applies::To(one) => *one == name,
-            Applies::If(applies) => applies(name),
+            Applies::To(one) => *one == split(name).0,
+            Applies::If(applies) => applies(split(name).0),
         }
     }
 }

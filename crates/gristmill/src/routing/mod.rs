@@ -32,6 +32,8 @@
 //! # }
 //! ```
 //!
+//! A route of a task type is of all [versions](crate::Task::VERSION) of its arguments; one of version 2 alone is written `email.send@2`.
+//!
 //! Tasks that SQL enqueues, and those of programs in which the routes are not set, have what was declared with the type: what the first
 //! route says that fits all tasks of the type. Conditions, functions, the prefix and defaults of queues are not for them.
 
@@ -49,6 +51,7 @@ use serde_json::Value;
 pub use pattern::Pattern;
 pub use route::{Route, Routed};
 
+use crate::core::version::split;
 use crate::core::{KindSpec, Overrides, Policy, limits};
 use crate::{Error, panics};
 
@@ -134,7 +137,7 @@ impl Routes {
 
     /// What is said of all tasks of a type.
     fn always(&self, name: &str) -> Option<Routed> {
-        let mut fitting = self.rules.iter().filter(|rule| rule.pattern().fits(name));
+        let mut fitting = self.rules.iter().filter(|rule| rule.fits(name));
         fitting.find_map(Route::always).map(|to| to.checked(name))
     }
 
@@ -220,6 +223,7 @@ impl fmt::Debug for Routes {
 /// A task that is about to be enqueued, as a function of routes sees it.
 #[derive(Debug)]
 pub struct Routing<'a> {
+    /// In the store.
     name: &'a str,
     args: &'a str,
     headers: &'a BTreeMap<String, String>,
@@ -229,9 +233,14 @@ pub struct Routing<'a> {
 }
 
 impl Routing<'_> {
-    /// The name of the task type.
+    /// The name of the task type, whatever the version.
     pub fn name(&self) -> &str {
-        self.name
+        split(self.name).0
+    }
+
+    /// The [version](crate::Task::VERSION) of its arguments.
+    pub fn version(&self) -> u32 {
+        split(self.name).1
     }
 
     /// The queue to which it would go, without the prefix of the environment.

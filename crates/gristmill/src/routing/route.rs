@@ -4,6 +4,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Pattern, Routing};
+use crate::core::version::split;
 use crate::core::{InvalidInput, Template, limits};
 
 /// Where tasks of some types go, and with which limits in time. See the [module](super).
@@ -111,6 +112,12 @@ impl Route {
         self.pattern.as_ref().unwrap_or(&NONE)
     }
 
+    /// Whether it is of the tasks of this name in a store: by that of their type, or of this version alone.
+    pub(super) fn fits(&self, name: &str) -> bool {
+        let (plain, version) = split(name);
+        self.pattern().fits(plain) || version > 1 && self.pattern().fits(name)
+    }
+
     /// What it says of all tasks that it is of, if it says the same of all.
     pub(super) fn always(&self) -> Option<Routed> {
         let is_known = self.queue.is_none() || self.known_queue().is_some();
@@ -119,7 +126,7 @@ impl Route {
 
     /// What it says of a task, if it is of it.
     pub(super) fn lead(&self, task: &Routing<'_>) -> Option<Routed> {
-        if !self.pattern().fits(task.name()) {
+        if !self.fits(task.name) {
             return None;
         }
         let own = Own::of(task);

@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use crate::attempt::{Attempt, Why};
 use crate::batch::{Call, RunMany, Seat, Table, Taken};
+use crate::core::version::split;
 use crate::core::{Claimed, Ending, FailureReason, LeaseRef, failpoint, limits};
 use crate::error::What;
 use crate::from_ref::Stateless;
@@ -310,8 +311,7 @@ async fn answer(many: &dyn RunMany, call: &Arc<Call>, attempts: &[Arc<Attempt>],
         waiting.push(outcome);
     }
     let Some((first, _)) = tasks.first() else { return };
-    let span =
-        tracing::info_span!("batch", kind = %first.kind, tasks = tasks.len(), key = call.key.as_deref().unwrap_or_default());
+    let span = tracing::info_span!("batch", kind = %split(&first.kind).0, tasks = tasks.len(), key = call.key.as_deref().unwrap_or_default());
     let outcomes = match panics::caught(pin!(many.run_many(call.clone(), tasks).instrument(span))).await {
         Ok(outcomes) => outcomes,
         Err(panicked) => {

@@ -232,11 +232,7 @@ async fn whole_args(kind: &Registered, attempt: &Attempt, mut args: String) -> R
         args = Box::pin(refer::put_results(attempt, of, &args)).await?;
         limits.args_bytes += RESULTS_BYTES_MAX;
     }
-    if !kind.typed || kind.schema.is_demanding {
-        let invalid = |invalid| Error::new(What::Fail, FailureReason::InvalidArgs, invalid);
-        kind.check_kept(&args, &limits).map_err(invalid)?;
-    }
-    Ok(args)
+    kind.whole(args, &limits)
 }
 
 /// Runs a handler, and what stands around it, until it ends or has to: a panic is an error, and whoever is asked to end gets a

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use crate::batch::key_of;
 use crate::codec::{Part, Payload};
 use crate::core::{Batching, Claimed, limits};
+use crate::registry::Registered;
 use crate::runtime::Runtime;
 use crate::worker::lane::Buffered;
 use crate::worker::shared::Shared;
@@ -59,9 +60,9 @@ pub(crate) fn sorted(runtime: &Runtime, all: Vec<Buffered>) -> (Vec<Element<'_>>
     let (mut elements, mut others) = (Vec::new(), Vec::new());
     for task in all {
         let kind = runtime.registry.get(&task.claimed.kind).filter(|kind| kind.many.is_some());
-        match kind.and_then(|kind| kind.spec.policy.batch.as_ref()) {
+        match kind.and_then(|kind| Some((kind, kind.spec.policy.batch.as_ref()?))) {
             None => others.push(task),
-            Some(batching) => match key_before(runtime, batching, &task.claimed) {
+            Some((kind, batching)) => match key_before(runtime, kind, batching, &task.claimed) {
                 Some(key) => elements.push(Element { batching, key, task }),
                 None => others.push(task),
             },
@@ -71,13 +72,13 @@ pub(crate) fn sorted(runtime: &Runtime, all: Vec<Buffered>) -> (Vec<Element<'_>>
 }
 
 /// `None` if it can't be told.
-fn key_before(runtime: &Runtime, batching: &Batching, claimed: &Claimed) -> Option<Option<Arc<str>>> {
+fn key_before(runtime: &Runtime, kind: &Registered, batching: &Batching, claimed: &Claimed) -> Option<Option<Arc<str>>> {
     let Some(key) = &batching.key else { return Some(None) };
     if claimed.meta.as_ref().is_some_and(|meta| meta.member.as_ref().is_some_and(|of| of.refers)) {
         return None;
     }
     let payload = Payload { id: claimed.lease.id, name: &claimed.kind, part: Part::Args };
-    let args = runtime.decode(&payload, claimed.args.clone()).ok()?;
+    let args = runtime.decode(&payload, claimed.args.clone()).and_then(|args| kind.upgraded(args)).ok()?;
     Some(Some(key_of(key, &args).ok()?.into()))
 }
 

@@ -13,6 +13,7 @@ use crate::Task;
 use crate::client::{Client, Own};
 use crate::core::workflow::{Draft, Needs, Role, StepDraft};
 use crate::core::{InvalidInput, Overrides, Retention, Timestamp};
+use crate::task::stored_name;
 
 /// A workflow that is being written: steps, what each of them takes of others, and what runs when all is over. Made by
 /// [`Client::workflow`]; nothing is kept before it is [started](Self::start). See the [module](super).
@@ -167,7 +168,7 @@ impl<'c, W> Workflow<'c, W> {
     where
         I: IntoIterator<Item: IntoSignature, IntoIter: Send + 'c>,
     {
-        let kind = <<I::Item as IntoSignature>::Task as Task>::NAME;
+        let kind = stored_name::<<I::Item as IntoSignature>::Task>();
         let group = Step::of(&self.plan, StepDraft::group(name, kind, Vec::new()));
         self.members.insert(group.number(), Box::new(tasks.into_iter().map(|task| task.into_signature().member())));
         group

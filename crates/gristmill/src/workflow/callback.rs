@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::Task;
 use crate::core::InvalidInput;
+use crate::task::stored_name;
 
 /// A task with its arguments as a value: an argument of another task, which enqueues it when the time has come. It is still one when it
 /// arrives, wherever it was stored; as JSON it is `{"task": NAME, "args": {...}}`.
@@ -47,10 +48,10 @@ impl Callback {
     pub fn of<T: Task>(task: &T) -> Result<Self, InvalidInput> {
         let args = serde_json::to_value(task);
         let args = args.map_err(|error| InvalidInput::new("args", format!("can't be written as JSON: {error}")))?;
-        Ok(Self { task: T::NAME.to_owned(), args })
+        Ok(Self { task: stored_name::<T>().into_owned(), args })
     }
 
-    /// The name of the task type.
+    /// The name of the task type, with the version of the arguments behind it if that is not the first.
     pub fn name(&self) -> &str {
         &self.task
     }

@@ -1,8 +1,8 @@
 use super::known::Known;
 use super::start::{More, Rest};
 use super::{IntoSignature, StartError, WorkflowHandle};
-use crate::Task;
 use crate::core::workflow::{Extended, Extension, StepRecord};
+use crate::task::stored_name;
 
 impl<O> WorkflowHandle<O> {
     /// Adds members to a group that was left [open](super::Step::open), in batches of up to 1,000: they are made as they are needed. The
@@ -28,7 +28,8 @@ impl<O> WorkflowHandle<O> {
     /// ```
     ///
     /// # Errors
-    /// If a member is refused; if there is no such step, or its tasks are of another type; if it is closed, or takes no more as it has ended or was
+    /// If a member is refused; if there is no such step, or its tasks are of another type, or of another
+    /// version of it; if it is closed, or takes no more as it has ended or was
     /// cancelled; if the store can't be read or written. Those batches that were added before stay.
     ///
     /// # Cancel safety
@@ -38,7 +39,7 @@ impl<O> WorkflowHandle<O> {
         I: IntoIterator<Item: IntoSignature, IntoIter: Send>,
     {
         let members: More<'_> = Box::new(tasks.into_iter().map(|task| task.into_signature().member()));
-        self.extend_by(step.as_ref(), <<I::Item as IntoSignature>::Task as Task>::NAME, members).await
+        self.extend_by(step.as_ref(), &stored_name::<<I::Item as IntoSignature>::Task>(), members).await
     }
 
     /// Closes a group that was left open: it has all of its members, and ends when they have. One that is closed stays so.

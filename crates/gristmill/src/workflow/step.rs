@@ -9,6 +9,7 @@ use super::{Failed, IntoSignature, Output, Results};
 use crate::Task;
 use crate::core::workflow::{Needs, Role, StepDraft, Tolerance};
 use crate::core::{Overrides, Timestamp};
+use crate::task::stored_name;
 
 /// A step of a workflow that is being written: what it gives, what it waits for, and its options. It may be kept, cloned and given away;
 /// once the workflow was started, it only names its step.
@@ -139,7 +140,7 @@ impl<O, S: Many> Step<O, S> {
 
 impl<O, S> Step<O, S> {
     pub(super) fn add<M: IntoSignature<Task: Task<Output = O>>>(plan: &Plan, name: String, task: M, role: Role) -> Self {
-        let draft = StepDraft::one(name, M::Task::NAME, task.into_signature().member());
+        let draft = StepDraft::one(name, stored_name::<M::Task>(), task.into_signature().member());
         Self::of(plan, StepDraft { role, ..draft })
     }
 

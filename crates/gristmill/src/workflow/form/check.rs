@@ -98,7 +98,7 @@ pub(super) fn against_types(form: &Form, runtime: &Runtime) -> Result<(), FormEr
             let bytes = member.args.to_string().len();
             if bytes > most {
                 mistakes.add(&at, format!("are {bytes} bytes of JSON; at most {most} are allowed"));
-            } else if let Err(error) = kind.schema.check_around(&member.args, &open) {
+            } else if let Err(error) = kind.check_around(&member.args, &open) {
                 mistakes.add_args(&at, &error);
             }
         }
