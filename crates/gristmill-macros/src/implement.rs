@@ -31,7 +31,8 @@ pub(crate) struct Implementation<'a> {
 impl Implementation<'_> {
     pub(crate) fn write(self) -> TokenStream {
         let Self { options, ty, cfgs, state, output, members, fields, with, cx, body, batch } = self;
-        let Options { krate, name, policy, title, elsewhere, .. } = options;
+        let Options { krate, name, policy, title, elsewhere, version, .. } = options;
+        let version = version.write(krate);
         let elsewhere = elsewhere.then(|| {
             quote!(
                 const ELSEWHERE: bool = true;
@@ -91,6 +92,7 @@ impl Implementation<'_> {
             impl #krate::Task for #ty {
                 const NAME: &'static str = #name;
                 #elsewhere
+                #version
                 type State = #state;
                 type Output = #output;
                 #policy

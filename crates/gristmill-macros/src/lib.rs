@@ -10,6 +10,7 @@ mod implement;
 mod options;
 mod signature;
 mod value;
+mod version;
 mod wire;
 mod with;
 
@@ -88,6 +89,8 @@ mod with;
 /// | `quiet` | A flag: log a success at debug level only. | off |
 /// | `concurrency` | How many of its tasks run at once, in all workers together; see below. | no limit |
 /// | `rate` | How many of its tasks begin in a time, in all workers together; see below. | no limit |
+/// | `version` | The version of the arguments, `1` to `100`: one more when they change in a way that older programs can't read; see below. | `1` |
+/// | `upgrade` | The path of a function that makes arguments of an older version into those of this one, or `none`. | required from version 2 on |
 /// | `sequence` | A text with arguments in braces: of the tasks for which it says the same, each starts when the one before has ended. | none |
 /// | `crate` | Where the crate `gristmill` is found, if it is renamed or re-exported: `crate = my::gristmill`. | `::gristmill` |
 ///
@@ -109,6 +112,30 @@ mod with;
 /// `rate` is a rate of all tasks of the type, `rate = "10/s"`, or one by key: `rate(key = "api:{host}", limit = "600/h", burst = 5, cost = "{size}")`. `burst`
 /// is how many may begin at once after a pause; with `strategy = sliding_window` any hour has 600 at most, all of which may begin at once.
 /// For several rates an expression of type `Vec<gristmill::options::Rate>` stands there.
+///
+/// `version` is for a change of the arguments that no default makes good: a field with another name, type or meaning. Tasks of version 2 are stored
+/// as `email.send@2`, so that programs of the version before leave them alone. `upgrade = function` runs those of all versions before, too: it is
+/// called as `function(from: u32, args: serde_json::Value)` and returns `Result<serde_json::Value, E>`, of which all errors fail the task
+/// for good (`gristmill::options::Upgrade`). `upgrade = none` leaves them to programs that have their code, which may be this one:
+/// as a task type of the same name without a version.
+///
+/// ```
+/// use gristmill::{Result, Task, task};
+/// use serde_json::{Value, json};
+///
+/// #[task(name = "email.send", version = 2, upgrade = to_many)]
+/// async fn send_email(to: Vec<String>) -> Result<usize> {
+///     Ok(to.len())
+/// }
+///
+/// /// Version 1 had one recipient.
+/// fn to_many(_from: u32, mut args: Value) -> Result<Value> {
+///     args["to"] = json!([args["to"].take()]);
+///     Ok(args)
+/// }
+///
+/// assert_eq!((SendEmail::NAME, SendEmail::VERSION), ("email.send", 2));
+/// ```
 ///
 /// Literals are checked when the task is compiled. An expression may stand for any value but that of `name`: of type
 /// `Duration` for a duration, `gristmill::options::Backoff` for a backoff (a call is written with its path:
@@ -177,7 +204,7 @@ pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
 /// | --- | --- | --- |
 /// | `state` | The state type of the context that `handle` takes. | `gristmill::context::Stateless` |
 /// | `output` | What `handle` returns within its `Result`. | `()` |
-/// | `elsewhere` | A flag: the code is in another program, and there is no `handle`; the type is added with `App::declare`. | off |
+/// | `elsewhere` | A flag: the code is in another program, and there is no `handle` and no `upgrade`; the type is added with `App::declare`. | off |
 /// | `batch` | `batch(size = 1000, wait = "200ms")`: the handler takes up to so many tasks in one call, of which the first waits so long for others; with `key = "{tenant}"` only those whose arguments make the same text of it. It is `async fn handle(cx: &Batch<State>, tasks: Vec<Self>) -> Result<Vec<Result<Output>>>` then, and the type is added with `App::register_batch`: see `gristmill::batch`. | off |
 ///
 /// The struct gets a function `with` for steps of workflows, as one of [`macro@task`] does, unless serde writes it otherwise than field by

@@ -8,6 +8,7 @@ use syn::token::Paren;
 use syn::{Error, Expr, Ident, LitStr, Path, Result, Token, Type, parenthesized};
 
 use crate::value;
+use crate::version::Version;
 
 /// What stands between the brackets of `#[task(...)]`.
 pub(crate) struct Options {
@@ -23,12 +24,13 @@ pub(crate) struct Options {
     pub(crate) elsewhere: bool,
     /// Whether the handler takes many tasks in one call; only `#[derive(Task)]` takes it.
     pub(crate) batch: bool,
+    pub(crate) version: Version,
     /// Fields of `Policy` with their values; what is not given keeps the default.
     pub(crate) policy: Vec<(Ident, TokenStream)>,
 }
 
 /// Every option, with an example that an error can show.
-const OPTIONS: [(&str, &str); 26] = [
+const OPTIONS: [(&str, &str); 28] = [
     ("name", "name = \"mail.send\""),
     ("queue", "queue = \"mail\""),
     ("priority", "priority = 5"),
@@ -50,6 +52,8 @@ const OPTIONS: [(&str, &str); 26] = [
     ("rate", "rate(key = \"api:{host}\", limit = \"10/s\", burst = 5)"),
     ("unique", "unique = \"sync:{repo}\""),
     ("debounce", "debounce(key = \"notify:{user}\", wait = \"5s\")"),
+    ("version", "version = 2"),
+    ("upgrade", "upgrade = from_older"),
     ("crate", "crate = gristmill"),
     ("state", "state = Mailer"),
     ("output", "output = Receipt"),
@@ -91,6 +95,7 @@ impl Options {
         };
         let (mut name, mut state, mut output, mut title) = (None, None, None, None);
         let (mut elsewhere, mut batch, mut policy, mut rules) = (false, false, Vec::new(), Vec::new());
+        let mut version = Version::default();
         for Given { key, value } in given {
             match (key.to_string().as_str(), &value) {
                 ("crate", _) => {}
@@ -98,6 +103,8 @@ impl Options {
                 ("output", Value::Type(ty)) => output = Some(ty.clone()),
                 ("name", value) => name = Some(value::name(&key, expression(&key, value)?)?),
                 ("title", value) => title = Some(value::title(&key, expression(&key, value)?)?),
+                ("version", value) => version.read(&key, expression(&key, value)?)?,
+                ("upgrade", value) => version.read_upgrade(&key, expression(&key, value)?)?,
                 ("elsewhere", Value::None) => elsewhere = true,
                 ("elsewhere", Value::Type(_) | Value::Expr(_) | Value::Named(_)) => {
                     return Err(Error::new(key.span(), "`elsewhere` has no value: write it alone"));
@@ -146,7 +153,8 @@ impl Options {
         let name = name.ok_or_else(|| {
             Error::new(at, format!("a task needs a name that never changes: write `#[task(name = \"{example}\")]`"))
         })?;
-        Ok(Self { krate, name, state, output, title, elsewhere, batch, policy })
+        version.check(&name, elsewhere)?;
+        Ok(Self { krate, name, state, output, title, elsewhere, batch, version, policy })
     }
 }
 

@@ -459,7 +459,7 @@ fn one_of(words: &[(&str, &str)]) -> String {
 }
 
 /// An expression without the invisible brackets that `macro_rules` puts around what it passes on.
-fn bare(value: &Expr) -> &Expr {
+pub(crate) fn bare(value: &Expr) -> &Expr {
     match value {
         Expr::Group(group) => bare(&group.expr),
         Expr::Paren(paren) => bare(&paren.expr),
@@ -467,7 +467,7 @@ fn bare(value: &Expr) -> &Expr {
     }
 }
 
-fn literal(value: &Expr) -> Option<&Lit> {
+pub(crate) fn literal(value: &Expr) -> Option<&Lit> {
     match bare(value) {
         Expr::Lit(literal) => Some(&literal.lit),
         _ => None,

@@ -44,6 +44,10 @@ impl Older {
                 let text = error.to_string();
                 (text.clone(), error.source.unwrap_or_else(|| text.into()))
             })?;
+            // A list would be read as a struct's fields in their order.
+            if !args.is_object() {
+                return Err(told("it gave what is no JSON object".into()));
+            }
             Ok(args.to_string())
         };
         // The application's code, also where it says what was wrong.

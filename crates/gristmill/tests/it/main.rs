@@ -43,5 +43,6 @@ mod supervision;
 mod support;
 #[cfg(all(unix, feature = "postgres", feature = "sqlx-0_8", feature = "tokio-postgres"))]
 mod transactions;
+mod versions;
 mod worker;
 mod workflows;
