@@ -14,6 +14,7 @@ mod routing;
 mod schedules;
 mod tasks;
 mod unique;
+mod versions;
 mod workflows;
 
 fn main() {}
