@@ -22,6 +22,7 @@ mod moving;
 mod operate;
 mod pages;
 mod pathways;
+mod payload_versions;
 mod rates;
 mod reruns;
 mod roles;
