@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::concurrency::{Concurrency, Rate};
-use crate::unique::{Debounce, OnConflict, Unique};
+use crate::unique::{Debounce, Unique};
 use crate::{Backoff, Batching, limits, parse_duration};
 
 /// What a task type declares about itself: its name, its arguments, and what holds unless an enqueue says otherwise.
@@ -120,7 +120,7 @@ impl Policy {
         self.unique.as_ref().map_or(Ok(()), |unique| unique.check_beside(self.concurrency.len() + self.rate.len()))?;
         self.debounce.as_ref().map_or(Ok(()), |debounce| debounce.check_beside(self.unique.as_ref()))?;
         self.batch.as_ref().map_or(Ok(()), Batching::check)?;
-        let is_after = self.unique.as_ref().is_some_and(|unique| unique.on_conflict == OnConflict::RunAfter);
+        let is_after = self.unique.as_ref().is_some_and(|unique| unique.on_conflict.takes_turns());
         if self.batch.is_some() && (is_after || self.concurrency.iter().any(|rule| rule.until_ended)) {
             let problem = "gathers many tasks for one call, and a sequence lets one run after the other; take one of them";
             return Err(limits::InvalidInput::new("batch", problem));

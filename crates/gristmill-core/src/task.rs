@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::concurrency::{Concurrency, Need, RULES_MAX, Rate};
+use crate::concurrency::{Concurrency, FairBy, Need, RULES_MAX, Rate};
 use crate::kind::{check_counts, check_labels, check_timeout};
 use crate::unique::{Debounce, Unique, UniqueKey};
 use crate::{
@@ -178,6 +179,8 @@ pub struct Overrides {
     pub rate: Option<Vec<Rate>>,
     /// How many tasks of the queue that it goes to may run at once, beside all else that holds it back.
     pub queue_concurrency: Option<u32>,
+    /// Between which keys the queue that it goes to is fair.
+    pub queue_fair_by: Option<FairBy>,
     /// In the stead of [`Policy::unique`]; `Some(None)` is none, also where the task type has one.
     pub unique: Option<Option<Unique>>,
     /// In the stead of [`Policy::debounce`], likewise.
@@ -268,10 +271,16 @@ impl NewTask {
         let queue = over.queue.unwrap_or_else(|| policy.queue.clone());
         if let Some(limit) = over.queue_concurrency {
             needs.push(Concurrency::need_of_queue(&queue, limit)?);
+        }
+        let priority = over.priority.unwrap_or(policy.priority);
+        if let Some(fair) = &over.queue_fair_by {
+            needs.push(fair.need(&queue, priority, &read_args(&args)?)?);
+        }
+        if over.queue_concurrency.is_some() || over.queue_fair_by.is_some() {
             needs.sort_by(|one, other| one.key.cmp(&other.key));
         }
         if needs.len() > RULES_MAX {
-            let problem = format!("has {} rules, with that of its queue; at most {RULES_MAX} are allowed", needs.len());
+            let problem = format!("has {} rules, with those of its queue; at most {RULES_MAX} are allowed", needs.len());
             return Err(InvalidInput::new("concurrency", problem));
         }
         let hold = Hold { limited: !needs.is_empty(), ..Hold::NONE };
@@ -293,7 +302,7 @@ impl NewTask {
             id: over.id.unwrap_or(id),
             kind: kind.to_owned(),
             queue,
-            priority: over.priority.unwrap_or(policy.priority),
+            priority,
             max_attempts: over.max_attempts.unwrap_or(policy.max_attempts),
             max_crashes: over.max_crashes.unwrap_or(policy.max_crashes),
             ack: over.ack.unwrap_or(policy.ack),
@@ -335,6 +344,10 @@ fn rules(policy: &Policy, limits: Option<Vec<Concurrency>>, sequences: Option<Ve
     limits.into_iter().chain(sequences.unwrap_or_else(|| of_type(true).collect())).collect()
 }
 
+fn read_args(args: &str) -> Result<Value, InvalidInput> {
+    serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are no JSON: {error}")))
+}
+
 fn keys(
     kind: &str,
     rules: &[Concurrency],
@@ -349,7 +362,7 @@ fn keys(
     }
     // All versions of a type share what it may have at once.
     let (kind, _) = version::split(kind);
-    let args = serde_json::from_str(args).map_err(|error| InvalidInput::new("args", format!("are no JSON: {error}")))?;
+    let args = read_args(args)?;
     let mut needs = Concurrency::needs(rules, rates, kind, &args)?;
     if let Some(unique) = &unique {
         unique.check_beside(rules.len() + rates.len())?;

@@ -38,6 +38,9 @@ pub struct Unique {
     /// What becomes of an enqueue whose key another task has.
     #[serde(skip_serializing_if = "OnConflict::is_existing")]
     pub on_conflict: OnConflict,
+    /// The argument whose lists are put together, with [`OnConflict::Collect`], and with no other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
 }
 
 /// How long a task has its key.
@@ -64,6 +67,35 @@ pub enum OnConflict {
     /// If that task has begun, one more runs once it has ended; if it has not, it stands for this one. So whatever was true at the enqueue, a run that
     /// begins after it sees it, and there are never two at once.
     RunAfter,
+    /// If that task has not begun, it has this one's arguments from then on; if it has, this one is made.
+    Replace,
+    /// As `RunAfter`, and the task that stands for this one gets its list beside those of all others: one run sees what all of them brought. Which
+    /// argument is the list says [`Unique::list`]; of the others those of the last enqueue count.
+    Collect,
+}
+
+/// What an enqueue whose key another task has writes into that one, if it has not begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Merge {
+    /// Its arguments in place of those.
+    Replace,
+    /// The same, but the list with this name is that of both, one behind the other. If that is more than [`COLLECTED_BYTES_MAX`], or one of them is no list, the
+    /// enqueue makes a task of its own, which has the key from then on.
+    Collect(String),
+}
+
+/// As large do arguments become of which lists are collected, in bytes.
+pub const COLLECTED_BYTES_MAX: usize = 256 * 1024;
+
+impl Merge {
+    /// The name of the list whose parts are put together; empty if nothing is kept of the arguments of before.
+    pub fn list(&self) -> &str {
+        match self {
+            Self::Replace => "",
+            Self::Collect(list) => list,
+        }
+    }
 }
 
 /// The key of one task.
@@ -80,6 +112,9 @@ pub struct UniqueKey {
     /// If it is debounced, it has its key until it is due, whatever `until` says, and another enqueue with the key gives it that one's arguments and puts it off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debounce: Option<Waits>,
+    /// If another enqueue with the key writes into its task. Programs of before this was there read it past, and let that task stand as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<Merge>,
 }
 
 /// How a debounced task waits, in milliseconds.
@@ -168,7 +203,7 @@ impl Debounce {
         let key = self.key.as_ref().map(|key| key.fill(|name| args.get(name))).transpose()?.unwrap_or_default();
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let debounce = Some(Waits { wait_ms: ms(self.wait), max_wait_ms: self.max_wait.map(ms) });
-        Ok(UniqueKey { key, until: Until::Ended, on_conflict: OnConflict::Existing, debounce })
+        Ok(UniqueKey { key, until: Until::Ended, on_conflict: OnConflict::Existing, debounce, merge: None })
     }
 }
 
@@ -215,6 +250,22 @@ impl UniqueKey {
 }
 
 impl OnConflict {
+    /// Whether its tasks take turns: whoever is made begins when the one before has ended.
+    pub fn takes_turns(self) -> bool {
+        matches!(self, Self::RunAfter | Self::Collect)
+    }
+
+    /// As it stands in rules.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Existing => "existing",
+            Self::Reject => "reject",
+            Self::RunAfter => "run_after",
+            Self::Replace => "replace",
+            Self::Collect => "collect",
+        }
+    }
+
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
     fn is_existing(&self) -> bool {
         *self == Self::Existing
@@ -284,6 +335,7 @@ impl<'de> Deserialize<'de> for Unique {
             until: Until,
             #[serde(default)]
             on_conflict: OnConflict,
+            list: Option<String>,
         }
         struct Look;
         impl<'de> Visitor<'de> for Look {
@@ -300,8 +352,8 @@ impl<'de> Deserialize<'de> for Unique {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Unique, A::Error> {
-                let Written { key, until, on_conflict } = Written::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Unique { key, until, on_conflict })
+                let Written { key, until, on_conflict, list } = Written::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Unique { key, until, on_conflict, list })
             }
         }
         deserializer.deserialize_any(Look)
@@ -316,7 +368,7 @@ impl Unique {
 
     /// One task of the type.
     pub fn of_type() -> Self {
-        Self { key: None, until: Until::Ended, on_conflict: OnConflict::Existing }
+        Self { key: None, until: Until::Ended, on_conflict: OnConflict::Existing, list: None }
     }
 
     /// See [`Unique::until`].
@@ -331,19 +383,49 @@ impl Unique {
         Self { on_conflict, ..self }
     }
 
-    /// The names of the arguments that its key takes, with the ways to their parts.
+    /// One run of all that many enqueues bring: [`OnConflict::Collect`], with the lists in this argument.
+    #[must_use]
+    pub fn collect(self, list: impl Into<String>) -> Self {
+        Self { on_conflict: OnConflict::Collect, list: Some(list.into()), ..self }
+    }
+
+    /// The names of the arguments that it takes, with the ways to their parts.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
-        self.key.iter().flat_map(Template::fields)
+        self.key.iter().flat_map(Template::fields).chain(self.list.as_deref())
     }
 
     /// Checks what does not depend on arguments.
     ///
     /// # Errors
-    /// A period that is out of range, or `run_after` with another time than [`Until::Ended`].
+    /// A period that is out of range; `run_after`, `replace` or `collect` with a time of another sort; `collect` without the name of an argument, or that
+    /// without `collect`.
     pub fn check(&self) -> Result<(), InvalidInput> {
-        if self.on_conflict == OnConflict::RunAfter && self.until != Until::Ended {
-            let problem = "`run_after` has one run after the other ended, so that its `until` is `ended`; leave `until` out";
-            return Err(InvalidInput::new("unique", problem));
+        let problem = match self.on_conflict {
+            OnConflict::RunAfter | OnConflict::Collect if self.until != Until::Ended => {
+                Some("has one run after the other ended, so that its `until` is `ended`; leave `until` out")
+            }
+            OnConflict::Replace if !matches!(self.until, Until::Ended | Until::Started) => {
+                Some("writes into a task that has not begun, so that its `until` is `started`; leave `until` out")
+            }
+            _ => None,
+        };
+        if let Some(problem) = problem {
+            return Err(InvalidInput::new("unique", format!("`{}` {problem}", self.on_conflict.word())));
+        }
+        match (&self.list, self.on_conflict == OnConflict::Collect) {
+            (None, true) => {
+                let problem = "`collect` puts lists together; say in which argument they are, as in `list = \"items\"`";
+                return Err(InvalidInput::new("unique", problem));
+            }
+            (Some(_), false) => {
+                return Err(InvalidInput::new("unique", "has a `list`, which only `on_conflict = \"collect\"` puts together"));
+            }
+            // It stands in paths of several dialects.
+            (Some(list), true) if list.is_empty() || !list.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
+                let problem = format!("has the list {list:?}; it is the name of an argument, of letters, digits and underscores");
+                return Err(InvalidInput::new("unique", problem));
+            }
+            _ => {}
         }
         match self.until.period() {
             Some(period) if period.is_zero() || period > DURATION_MAX => {
@@ -356,11 +438,12 @@ impl Unique {
     /// Checks it beside so many rules of how many may run at once.
     ///
     /// # Errors
-    /// As [`check`](Self::check); one rule too many, as `run_after` takes its turn by one more.
+    /// As [`check`](Self::check); one rule too many, as tasks that take turns do so by one more.
     pub fn check_beside(&self, rules: usize) -> Result<(), InvalidInput> {
         self.check()?;
-        if self.on_conflict == OnConflict::RunAfter && rules >= RULES_MAX {
-            let problem = format!("with `run_after` takes its turn as if by one rule more, and there are {RULES_MAX} already");
+        if self.on_conflict.takes_turns() && rules >= RULES_MAX {
+            let word = self.on_conflict.word();
+            let problem = format!("with `{word}` takes its turn as if by one rule more, and there are {RULES_MAX} already");
             return Err(InvalidInput::new("unique", problem));
         }
         Ok(())
@@ -369,24 +452,42 @@ impl Unique {
     /// The key of a task of this type with these arguments, and the slot that it needs to run after the one before.
     ///
     /// # Errors
-    /// As [`check`](Self::check); a key that names an argument which is missing, null, a list or an object, or that is longer than a name may be.
+    /// As [`check`](Self::check); a key that names an argument which is missing, null, a list or an object, or that is longer than a name may be; no
+    /// list where one is to be collected.
     pub fn resolve(&self, kind: &str, args: &Value) -> Result<(UniqueKey, Option<Need>), InvalidInput> {
         self.check()?;
         let key = self.key.as_ref().map(|key| key.fill(|name| args.get(name))).transpose()?.unwrap_or_default();
-        if self.on_conflict != OnConflict::RunAfter {
-            return Ok((UniqueKey { key, until: self.until, on_conflict: self.on_conflict, debounce: None }, None));
+        let merge = match (self.on_conflict, &self.list) {
+            (OnConflict::Replace, _) => Some(Merge::Replace),
+            (OnConflict::Collect, Some(list)) => {
+                if !args.get(list).is_some_and(Value::is_array) {
+                    let problem =
+                        format!("have no list in {list:?}, where `collect` puts lists together; give one, if of one element");
+                    return Err(InvalidInput::new("args", problem));
+                }
+                Some(Merge::Collect(list.clone()))
+            }
+            _ => None,
+        };
+        // Whoever waits stands for all who come until he begins.
+        let until = if merge.is_some() || self.on_conflict.takes_turns() { Until::Started } else { self.until };
+        let on_conflict = if merge.is_some() { OnConflict::Existing } else { self.on_conflict };
+        let taken = UniqueKey { key, until, on_conflict, debounce: None, merge };
+        if !self.on_conflict.takes_turns() {
+            return Ok((taken, None));
         }
-        let line = format!("{AFTER}{kind}:{key}");
+        let line = format!("{AFTER}{kind}:{}", taken.key);
         if line.len() > NAME_BYTES_MAX {
             let problem = format!(
-                "has {} bytes with the task type's name, as `run_after` needs it; at most {NAME_BYTES_MAX} are allowed",
-                line.len()
+                "has {} bytes with the task type's name, as `{}` needs it; at most {NAME_BYTES_MAX} are allowed",
+                line.len(),
+                self.on_conflict.word()
             );
             return Err(InvalidInput::new("unique key", problem));
         }
-        // Whoever waits stands for all who come until he begins; he begins when the one before has ended.
+        // He begins when the one before has ended.
         let after = Need { key: line, limit: 1, cost: 1, until_ended: true, pace: None };
-        Ok((UniqueKey { key, until: Until::Started, on_conflict: OnConflict::RunAfter, debounce: None }, Some(after)))
+        Ok((taken, Some(after)))
     }
 }
 
@@ -415,6 +516,10 @@ mod tests {
                 json!({ "key": "a", "until": "1h", "on_conflict": "reject" }),
             ),
             (
+                json!({ "key": "a", "on_conflict": "collect", "list": "items" }),
+                json!({ "key": "a", "on_conflict": "collect", "list": "items" }),
+            ),
+            (
                 json!({ "key": "a", "until": "ended", "on_conflict": "run_after" }),
                 json!({ "key": "a", "on_conflict": "run_after" }),
             ),
@@ -427,12 +532,24 @@ mod tests {
 
     #[test]
     fn a_task_has_a_key_and_whoever_runs_after_another_waits_for_him() {
-        let key = |key: &str, until, on_conflict| UniqueKey { key: key.to_owned(), until, on_conflict, debounce: None };
+        let key =
+            |key: &str, until, on_conflict| UniqueKey { key: key.to_owned(), until, on_conflict, debounce: None, merge: None };
         assert_eq!(resolve(json!("s:{a}"), json!({ "a": 7 })), Ok((key("s:7", Until::Ended, OnConflict::Existing), None)));
         assert_eq!(resolve(json!({}), json!({})), Ok((key("", Until::Ended, OnConflict::Existing), None)));
         let (taken, after) = resolve(json!({ "key": "s:{a}", "on_conflict": "run_after" }), json!({ "a": 7 })).unwrap();
         assert_eq!(taken, key("s:7", Until::Started, OnConflict::RunAfter));
         assert_eq!(after, Some(Need { key: "after:mail:s:7".to_owned(), limit: 1, cost: 1, until_ended: true, pace: None }));
+    }
+
+    #[test]
+    fn what_is_written_into_the_task_that_waits_goes_along_in_words_that_others_read_past() {
+        let args = json!({ "a": 7, "items": [1] });
+        let (taken, after) = resolve(json!({ "key": "s:{a}", "on_conflict": "replace" }), args.clone()).unwrap();
+        assert_eq!((taken.merge.clone(), taken.until, after), (Some(Merge::Replace), Until::Started, None));
+        assert_eq!(serde_json::to_value(&taken).unwrap(), json!({ "key": "s:7", "until": "started", "merge": "replace" }));
+        let (taken, after) = resolve(json!({ "key": "s:{a}", "on_conflict": "collect", "list": "items" }), args).unwrap();
+        let written = json!({ "key": "s:7", "until": "started", "merge": { "collect": "items" } });
+        assert_eq!((serde_json::to_value(&taken).unwrap(), after.unwrap().key), (written, "after:mail:s:7".to_owned()));
     }
 
     #[test]
@@ -492,6 +609,13 @@ mod tests {
             (json!(7), json!({}), "a key such as"),
             (json!(""), json!({}), "is empty"),
             (json!({ "key": "a", "until": "1h", "on_conflict": "run_after" }), json!({}), "leave `until` out"),
+            (json!({ "on_conflict": "collect" }), json!({ "items": [] }), "say in which argument"),
+            (json!({ "list": "items" }), json!({ "items": [] }), "only `on_conflict = \"collect\"`"),
+            (json!({ "on_conflict": "collect", "list": "a.b" }), json!({}), "the name of an argument"),
+            (json!({ "on_conflict": "collect", "list": "items" }), json!({ "items": 7 }), "have no list in \"items\""),
+            (json!({ "on_conflict": "collect", "list": "items" }), json!({}), "have no list in \"items\""),
+            (json!({ "on_conflict": "collect", "list": "items", "until": "1h" }), json!({ "items": [] }), "leave `until` out"),
+            (json!({ "on_conflict": "replace", "until": "1h" }), json!({}), "its `until` is `started`"),
             (json!("{a}"), json!({}), "takes `a`, which is not there"),
             (json!("{a}"), json!({ "a": null }), "which is null"),
             (json!("{a}"), json!({ "a": [1] }), "a list or an object"),

@@ -248,7 +248,7 @@ pub(crate) fn sequence(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenS
 }
 
 const UNIQUE: &str = "is a key such as \"sync:{repo}\", or `unique(key = \"sync:{repo}\", until = ended, on_conflict = existing)`: \
-                      until is `ended`, `started` or a duration such as \"1h\", on_conflict is `existing`, `reject` or `run_after`";
+                      until is `ended`, `started` or a duration such as \"1h\", on_conflict is `existing`, `reject`, `run_after`, `replace` or `collect`, with `list = \"items\"`";
 
 /// A key that one task has at once.
 pub(crate) fn unique(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
@@ -287,9 +287,18 @@ pub(crate) fn unique_of(krate: &Path, key: &Ident, named: &[(Ident, Expr)]) -> R
                 quote!(#rule.until(#until))
             }
             "on_conflict" => {
-                let forms = [("existing", "Existing"), ("reject", "Reject"), ("run_after", "RunAfter")];
+                let forms = [
+                    ("existing", "Existing"),
+                    ("reject", "Reject"),
+                    ("run_after", "RunAfter"),
+                    ("replace", "Replace"),
+                    ("collect", "Collect"),
+                ];
                 let on_conflict = choice(&quote!(#krate::options::OnConflict), key, value, &forms)?;
                 quote!(#rule.on_conflict(#on_conflict))
+            }
+            "list" => {
+                quote!(#unique { list: ::core::option::Option::Some(::std::string::ToString::to_string(#value)), ..#rule })
             }
             _ => return wrong(name, key, UNIQUE),
         };

@@ -9,5 +9,5 @@ WITH held AS MATERIALIZED (
   ON CONFLICT (key) DO NOTHING
   RETURNING key
 )
-SELECT said_by, declared, pace, set_to, set_pace, spent, 0::bigint, look_at, key FROM held
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, key FROM made
+SELECT said_by, declared, pace, set_to, set_pace, spent, 0::bigint, look_at, key, turn FROM held
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, key, NULL FROM made

@@ -1,11 +1,12 @@
 -- Index: the primary keys of standby and waiting.
--- Tasks ($1) get slots and become ready, in the order in which they came, behind all that are ready; of each slot its key, task, the task's seq, and what
--- it costs. The rows of waiting are locked, and moved by whoever knows their flags. Joined with nothing: sessions of ours join row by row.
+-- Tasks ($1) get slots and become ready, in the order in which they came, behind all that are ready, or by their turns ($7); of each slot its key, task, the
+-- task's seq, and what it costs. The rows of waiting are locked, and moved by whoever knows their flags. Each is looked for by its id: sessions of ours join
+-- row by row.
 WITH admitted AS (
   DELETE FROM {s}.standby WHERE task = ANY($1)
 ), gone AS (
-  DELETE FROM {s}.waiting WHERE id = ANY($1) RETURNING {columns}
-), turn AS MATERIALIZED (
+  DELETE FROM {s}.waiting w USING unnest($1::uuid[], $7::bigint[]) AS x(id, turn) WHERE w.id = x.id RETURNING w.id, w.seq, w.expires_at, w.queue, w.kind, w.attempt, w.claim_no, w.crashes, w.priority, w.flags, x.turn
+), in_order AS MATERIALIZED (
   SELECT g.*, nextval('{l}.arrival') AS line FROM (SELECT * FROM gone ORDER BY seq) g
 ), taken AS (
   INSERT INTO {s}.slot(key, task, seq, cost, until_ended)
@@ -13,6 +14,7 @@ WITH admitted AS (
   ON CONFLICT (key, task) DO NOTHING
 ), into_ready AS (
   INSERT INTO {s}.ready({columns})
-  SELECT id, line, expires_at, queue, kind, attempt, claim_no, crashes, priority, flags | {moved} FROM turn
+  SELECT id, CASE WHEN turn IS NULL THEN line ELSE (turn << $8) | (line & ((1::bigint << $8) - 1)) END,
+         expires_at, queue, kind, attempt, claim_no, crashes, priority, flags | {moved} FROM in_order
 )
-SELECT queue, kind, count(*) FROM turn GROUP BY queue, kind
+SELECT queue, kind, count(*) FROM in_order GROUP BY queue, kind

@@ -1,12 +1,12 @@
 -- Index: standby_line, in its order; the primary key of waiting; slot_task.
 -- The first of the lines of the keys $1, of each so many as $2 says: with what each says that it needs, and what it holds already. Their rows of
 -- waiting are locked; those that somebody has in hand, or that are not for this program to move, are passed over, up to a bound.
-SELECT x.key, h.task, h.needs, CASE WHEN NOT h.late THEN ARRAY(SELECT s.key FROM {s}.slot s WHERE s.task = h.task) END, h.seq
+SELECT x.key, h.task, h.needs, CASE WHEN NOT h.late THEN ARRAY(SELECT s.key FROM {s}.slot s WHERE s.task = h.task) END, h.seq, h.queue, h.priority
 FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS x(key, most, nth)
 CROSS JOIN LATERAL (
-  SELECT b.task, b.late, b.seq, b.needs
+  SELECT b.task, b.late, b.seq, b.needs, w.queue, w.priority
   FROM (SELECT * FROM {s}.standby s WHERE s.key = x.key ORDER BY s.late, s.seq LIMIT x.most + 500) b
-  CROSS JOIN LATERAL (SELECT id FROM {s}.waiting w WHERE w.id = b.task AND w.flags & {unknown} = 0 OFFSET 0 FOR UPDATE SKIP LOCKED) w
+  CROSS JOIN LATERAL (SELECT id, queue, priority FROM {s}.waiting w WHERE w.id = b.task AND w.flags & {unknown} = 0 OFFSET 0 FOR UPDATE SKIP LOCKED) w
   LIMIT x.most
 ) h
 ORDER BY x.nth, h.late, h.seq

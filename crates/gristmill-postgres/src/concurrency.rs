@@ -28,6 +28,7 @@ pub(crate) struct Admitting {
     touched: AtomicBool,
     turn: Arc<tokio::sync::Mutex<()>>,
     walked: Mutex<ops::SlotsWalked>,
+    firsts: ops::Firsts,
 }
 
 impl Admitting {
@@ -95,7 +96,7 @@ impl Inner {
     }
 
     async fn admit_once(self: &Arc<Self>) -> Result<ops::Admission, StoreError> {
-        run!(self, pool, Kind::SingleBriefly, s => ops::admit_touched(&mut s))
+        run!(self, pool, Kind::SingleBriefly, s => ops::admit_touched(&mut s, &self.admitting.firsts))
     }
 
     async fn mend(self: &Arc<Self>, walked: &ops::SlotsWalked) -> Result<ops::SlotsWalked, StoreError> {

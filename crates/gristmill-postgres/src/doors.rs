@@ -4,6 +4,7 @@
 //! the placeholders of [`sql`](crate::sql).
 
 use gristmill_core::kit::encode::{ended_of, retention_of};
+use gristmill_core::unique::COLLECTED_BYTES_MAX;
 use gristmill_core::{Flags, Place, Retention, State};
 
 /// What a task takes along from place to place.
@@ -14,7 +15,7 @@ const KEPT_MS_MAX: i64 = 3_153_600_000_000;
 /// Puts the text of the doors into a statement.
 pub(crate) fn fill(text: &str) -> String {
     type Part = (&'static str, fn() -> String);
-    let parts: [Part; 26] = [
+    let parts: [Part; 28] = [
         ("{placed}", placed),
         ("{placed_new}", placed_new),
         ("{placed_free}", placed_free),
@@ -26,6 +27,8 @@ pub(crate) fn fill(text: &str) -> String {
         ("{standing}", standing),
         ("{unclaimed}", unclaimed),
         ("{hold_unclaimed}", hold_unclaimed),
+        ("{renew_unclaimed}", renew_unclaimed),
+        ("{collected_max}", || COLLECTED_BYTES_MAX.to_string()),
         ("{ids_of_day}", ids_of_day),
         ("{keep}", keep),
         ("{keep_one}", keep_one),
@@ -199,6 +202,25 @@ fn hold_unclaimed() -> String {
             "PERFORM FROM {{s}}.{} p WHERE {spot} AND p.claim_no = 0 FOR SHARE;\nIF FOUND THEN RETURN true; END IF;",
             table(place)
         )
+    };
+    let looks: Vec<_> = Place::ALL.iter().flat_map(|place| spots(*place).iter().map(|spot| look(*place, spot))).collect();
+    looks.join("\n")
+}
+
+/// `{renew_unclaimed}`: the same, but a row of those that claims look at is taken out and written again, as `renewed`.
+fn renew_unclaimed() -> String {
+    let look = |place: Place, spot: &str| {
+        let table = table(place);
+        let hold = match place {
+            Place::Ready => format!(
+                "DELETE FROM {{s}}.{table} p WHERE {spot} AND p.claim_no = 0 RETURNING p.* INTO renewed;\n\
+                 IF FOUND THEN INSERT INTO {{s}}.{table} SELECT (renewed).*; RETURN true; END IF;"
+            ),
+            Place::Scheduled | Place::Waiting | Place::Blocked | Place::Parked => format!(
+                "PERFORM FROM {{s}}.{table} p WHERE {spot} AND p.claim_no = 0 FOR SHARE;\nIF FOUND THEN RETURN true; END IF;"
+            ),
+        };
+        hold
     };
     let looks: Vec<_> = Place::ALL.iter().flat_map(|place| spots(*place).iter().map(|spot| look(*place, spot))).collect();
     looks.join("\n")

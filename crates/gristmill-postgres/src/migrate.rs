@@ -41,6 +41,8 @@ const STEPS: &[Step] = &[
     Step::adds(16, "locks", include_str!("../additions/0016_locks.sql")),
     Step::adds(17, "unique", include_str!("../additions/0017_unique.sql")),
     Step::adds(18, "rates", include_str!("../additions/0018_rates.sql")),
+    Step::adds(19, "merge", include_str!("../additions/0019_merge.sql")),
+    Step::adds(20, "fair", include_str!("../additions/0020_fair.sql")),
 ];
 
 const MIGRATION_CREATE: &str = include_str!("../queries/migration_create.sql");

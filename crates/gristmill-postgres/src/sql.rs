@@ -110,7 +110,7 @@ queries! {
     KeyPrune "key_prune" [INT8, TEXT, INT8];
     KeyLock "key_lock" [INT8, TEXT];
     KeyNext "key_next" [INT8];
-    KeyWrite "key_write" [TEXT_ARRAY, INT8_ARRAY, INT4_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY];
+    KeyWrite "key_write" [TEXT_ARRAY, INT8_ARRAY, INT4_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY];
     KeySet "key_set" [TEXT, INT4, TEXT];
     KindDeclare "kind_declare" [TEXT_ARRAY, TEXT_ARRAY, TEXT];
     KindFind "kind_find" [TEXT_ARRAY];
@@ -240,7 +240,7 @@ queries! {
     SlotRepair "slot_repair" [TEXT, UUID, INT8];
     SlotUsed "slot_used" [TEXT_ARRAY];
     Snapshot "snapshot" [];
-    StandbyAdmit "standby_admit" [UUID_ARRAY, TEXT_ARRAY, UUID_ARRAY, INT8_ARRAY, INT4_ARRAY, BOOL_ARRAY];
+    StandbyAdmit "standby_admit" [UUID_ARRAY, TEXT_ARRAY, UUID_ARRAY, INT8_ARRAY, INT4_ARRAY, BOOL_ARRAY, INT8_ARRAY, INT4];
     StandbyAny "standby_any" [TEXT_ARRAY];
     StandbyFirst "standby_first" [TEXT_ARRAY, INT8_ARRAY];
     StandbyIdle "standby_idle" [TEXT, INT8];
@@ -254,7 +254,7 @@ queries! {
     StepSpecs "step_specs" [UUID_ARRAY];
     StepTolerate "step_tolerate" [UUID, INT4, INT8];
     StepWaiting "step_waiting" [UUID_ARRAY, INT4_ARRAY];
-    TakeKeys "take_keys" [UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, INT8, UUID_ARRAY];
+    TakeKeys "take_keys" [UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT2_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8, UUID_ARRAY];
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
     TaskDue "task_due" [UUID_ARRAY, INT8];
@@ -274,6 +274,8 @@ queries! {
     TouchedAny "touched_any" [INT8, TEXT_ARRAY, INT8];
     TouchedInsert "touched_insert" [TEXT_ARRAY, INT4_ARRAY, TEXT_ARRAY, INT8_ARRAY];
     TouchedTake "touched_take" [INT8, INT8];
+    TurnFirst "turn_first" [INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, TEXT_ARRAY];
+    TurnKeep "turn_keep" [INT8, TEXT_ARRAY, INT8_ARRAY, INT8];
     Unblock "unblock" [INT8, UUID_ARRAY];
     UniquePrune "unique_prune" [INT8, TEXT, TEXT, INT8];
     Unkeep "unkeep" [UUID_ARRAY];
@@ -289,6 +291,7 @@ queries! {
     WaitingCount "waiting_count" [INT4, INT8];
     WaitingExpire "expire" [INT8, INT8, INT8];
     WitnessLook "witness_look" [UUID_ARRAY];
+    WriteIntoNew "write_into_new" [UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY];
     WorkerBeat "worker_beat" [INT8, UUID, INT8, BOOL];
     WorkerDrain "worker_drain" [UUID];
     WorkerEnter "worker_enter" [INT8, UUID, TEXT, TEXT, TEXT, INT8];

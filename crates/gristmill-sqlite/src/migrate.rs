@@ -24,6 +24,7 @@ const STEPS: &[Step] = &[
     Step::adds(9, "locks", include_str!("../additions/0009_locks.sql")),
     Step::adds(10, "unique", include_str!("../additions/0010_unique.sql")),
     Step::adds(11, "rates", include_str!("../additions/0011_rates.sql")),
+    Step::adds(12, "fair", include_str!("../additions/0012_fair.sql")),
 ];
 
 /// Brings the file's tables up to date, making them if there are none, and returns every migration.

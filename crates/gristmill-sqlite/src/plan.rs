@@ -1,7 +1,7 @@
 use gristmill_core::kit::encode::ms;
 use gristmill_core::kit::list::labels_of;
 use gristmill_core::kit::row::NewRow;
-use gristmill_core::unique::{UniqueKey, Until};
+use gristmill_core::unique::{COLLECTED_BYTES_MAX, Merge, UniqueKey, Until};
 use gristmill_core::{EnqueueOutcome, Flags, Membership, NewTask, Place, TaskId, Timestamp};
 
 use crate::names::{Names, Naming};
@@ -35,6 +35,7 @@ enum Stage {
     Kind(Naming),
     Holder,
     Debounce(Statement),
+    Merge,
     Body,
     Same,
     Label,
@@ -112,8 +113,12 @@ impl<'a> Plan<'a> {
                         self.stage = Stage::Body;
                         return Next::Run(self.body());
                     };
-                    if self.unique.is_none_or(|unique| unique.debounce.is_none()) {
+                    let Some(unique) = self.unique.filter(|unique| unique.debounce.is_some() || unique.merge.is_some()) else {
                         return Next::Done(EnqueueOutcome::Exists(holder));
+                    };
+                    if let Some(merge) = &unique.merge {
+                        (self.holder, self.stage) = (holder, Stage::Merge);
+                        return Next::Run(self.merge(unique, merge));
                     }
                     // In this order, as the first two go by what the last one changes.
                     self.holder = holder;
@@ -129,6 +134,11 @@ impl<'a> Plan<'a> {
                     self.stage = Stage::Debounce(next);
                     return Next::Run(self.debounce(next));
                 }
+                Stage::Merge if answer.changed == 0 => {
+                    self.stage = Stage::Body;
+                    return Next::Run(self.body());
+                }
+                Stage::Merge => return Next::Done(EnqueueOutcome::Exists(self.holder)),
                 Stage::Body if answer.changed == 0 => {
                     self.stage = Stage::Same;
                     let values = [Value::Blob(self.row.id.as_bytes()), Value::Int(self.kind), Value::Text(self.row.args)];
@@ -203,6 +213,14 @@ impl<'a> Plan<'a> {
         let values = [Value::Blob(self.holder.as_bytes()), Value::Int(due), most.into()];
         let step = Step::new(statement, values);
         if statement == Statement::DebounceTask { step.and(statement, [Value::Text(self.row.args)]) } else { step }
+    }
+
+    /// Writes into the task that has the key.
+    fn merge<'s>(&'s self, unique: &'s UniqueKey, merge: &'s Merge) -> Step<'s> {
+        let most = i64::try_from(COLLECTED_BYTES_MAX).unwrap_or(i64::MAX);
+        let key = [Value::Int(self.kind), Value::Text(&unique.key)];
+        let args = [Value::Text(self.row.args), Value::Text(merge.list()), Value::Int(most)];
+        Step::new(Statement::UniqueMerge, key).and(Statement::UniqueMerge, args)
     }
 
     fn take<'s>(&'s self, unique: &'s UniqueKey) -> Step<'s> {

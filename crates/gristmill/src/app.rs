@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::batch::{BatchHandler, BatchTask, DynamicMany, RunMany, TypedMany};
 use crate::beat::{self, Definition, ScheduleError};
 use crate::client::{Client, Program};
+use crate::core::concurrency::FairBy;
 use crate::core::{Env, InvalidInput, KindInfo, KindSpec, Limits, Policy, Source, Store, StoreError, StoreErrorKind, limits};
 use crate::handler::{Dynamic, Typed};
 use crate::hooks::{EndedTask, FailedAttempt, Hooks, SucceededTask};
@@ -272,6 +273,23 @@ impl<S: Send + Sync + 'static> App<S> {
     #[must_use]
     pub fn queue_concurrency(mut self, queue: impl Into<String>, limit: u32) -> Self {
         self.routes.set_concurrency(queue.into(), limit);
+        self
+    }
+
+    /// Has the keys of this queue take turns, however many tasks one of them has there: one tenant's ten thousand do not delay the next tenant's first.
+    /// Whoever enqueues with this application gives its tasks their turns; nothing is held back, and of each priority keys take turns apart.
+    ///
+    /// ```
+    /// use gristmill::App;
+    /// use gristmill::options::FairBy;
+    ///
+    /// let app = App::new(()).queue_fair_by("imports", FairBy::by("{tenant}".parse()?));
+    /// # let _: App<()> = app;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn queue_fair_by(mut self, queue: impl Into<String>, rule: FairBy) -> Self {
+        self.routes.set_fair_by(queue.into(), rule);
         self
     }
 

@@ -163,6 +163,11 @@ impl Runtime {
             return Ok(());
         }
         let refused = |problem: String| InvalidInput::new("args", problem);
+        // They would stand in a task for which they were not encoded, and be no lists for the store.
+        if task.unique().is_some_and(|unique| unique.merge.is_some()) {
+            let problem = "writes arguments into another task, and those of this type are encoded for one task each; take `existing` or `run_after`";
+            return Err(InvalidInput::new("unique", problem));
+        }
         let payload = Payload { id: task.id, name: &task.kind, part: Part::Args };
         let encoded = self.encode(&payload, std::mem::take(&mut task.args));
         task.args = encoded.map_err(|error| refused(format!("can't be encoded: {error}")))?;

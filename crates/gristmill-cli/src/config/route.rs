@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use gristmill::App;
+use gristmill::core::concurrency::FairBy;
 use gristmill::core::format_duration;
 use gristmill::core::limits::{self, DURATION_MAX};
 use gristmill::routing::{Pattern, Route};
@@ -32,6 +33,7 @@ pub(super) struct RouteEntry {
 pub(crate) struct QueueEntry {
     pub(crate) expires: Option<Span>,
     pub(crate) concurrency: Option<u32>,
+    pub(crate) fair_by: Option<FairBy>,
 }
 
 /// What the file says of where tasks go.
@@ -81,6 +83,9 @@ impl Routing {
                 let why = format!("concurrency is no whole number from 1 to {most}; `limits set queue:{name} 0` closes a queue");
                 mistakes.push(source.at(&["queues", &name, "concurrency"], why));
             }
+            if let Some(Err(error)) = entry.fair_by.as_ref().map(FairBy::check) {
+                mistakes.push(source.at(&["queues", &name, "fair_by"], error));
+            }
             routing.queues.insert(name, entry);
         }
         if let Some(prefix) = file.queue_prefix.take() {
@@ -105,7 +110,11 @@ impl Routing {
     /// Adds it to an application.
     pub(crate) fn add_to<S: Send + Sync + 'static>(self, app: App<S>) -> App<S> {
         let app = self.routes.into_iter().fold(app, |app, route| app.route(route.route));
-        let app = self.queues.into_iter().fold(app, |app, (queue, QueueEntry { expires, concurrency })| {
+        let app = self.queues.into_iter().fold(app, |app, (queue, QueueEntry { expires, concurrency, fair_by })| {
+            let app = match fair_by {
+                Some(rule) => app.queue_fair_by(queue.clone(), rule),
+                None => app,
+            };
             let app = match concurrency {
                 Some(limit) => app.queue_concurrency(queue.clone(), limit),
                 None => app,

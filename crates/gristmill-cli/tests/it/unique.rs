@@ -21,6 +21,14 @@ unique = { key = "{repo}", on_conflict = "reject" }
 command = ["sh", "sync.sh"]
 unique = { key = "{repo}", on_conflict = "run_after" }
 
+[tasks.collect]
+command = ["sh", "sync.sh"]
+unique = { key = "{repo}", on_conflict = "collect", list = "items" }
+
+[tasks.replace]
+command = ["cat"]
+unique = { key = "{repo}", on_conflict = "replace" }
+
 [tasks.hourly]
 command = ["cat"]
 unique = { until = "1h" }
@@ -31,7 +39,7 @@ debounce = { key = "{user}", wait = "1h", max_wait = "2h" }
 "#;
 
 /// Goes on once it may.
-const SYNC: &str = "cat > /dev/null; echo run >> runs; while [ ! -e go ]; do sleep 0.02; done; echo null";
+const SYNC: &str = "cat >> given; echo >> given; echo run >> runs; while [ ! -e go ]; do sleep 0.02; done; echo null";
 
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new(CONFIG);
@@ -111,6 +119,39 @@ fn after(sandbox: &Sandbox) {
     let (status, said) = worker.ended();
     assert!(status.success(), "{said}");
     assert_eq!((state(&first), state(&second), runs()), (json!("succeeded"), json!("succeeded"), 2));
+}
+
+#[test]
+fn one_run_has_all_that_came_before_it() {
+    collected(&sandbox());
+}
+
+#[test]
+fn one_run_has_all_that_came_before_it_on_postgres() {
+    let schema = Schema::new();
+    collected(&sandbox().env("GRISTMILL_STORE", &schema.url()));
+}
+
+fn collected(sandbox: &Sandbox) {
+    let first = sandbox.enqueue("collect", r#"{"repo":1,"items":[1]}"#);
+    assert_eq!(sandbox.enqueue("collect", r#"{"repo":1,"items":["two",3]}"#), first);
+    let refused = sandbox.run(&["enqueue", "collect", "--args", r#"{"repo":1,"items":4}"#]);
+    assert!(refused.code == Some(2) && refused.stderr.contains("have no list in \"items\""), "{refused:?}");
+    let late = sandbox.enqueue("replace", r#"{"repo":1,"n":1}"#);
+    assert_eq!(sandbox.enqueue("replace", r#"{"repo":1,"n":2}"#), late);
+    assert_eq!(sandbox.json(&["tasks", "show", &late])["args"], json!({ "repo": 1, "n": 2 }));
+    let worker = Worker::spawn(sandbox.command(&["worker", "--no-beat", "--drain", "--queues", "default=4"]));
+    until("it runs", || sandbox.path("runs").exists());
+    let second = sandbox.enqueue("collect", r#"{"repo":1,"items":[5]}"#);
+    assert_ne!(second, first);
+    assert_eq!(sandbox.enqueue("collect", r#"{"repo":1,"items":[6]}"#), second);
+    sandbox.write("go", String::new());
+    let (status, said) = worker.ended();
+    assert!(status.success(), "{said}");
+    let given = std::fs::read_to_string(sandbox.path("given")).unwrap();
+    let given: Vec<Value> =
+        given.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(given, [json!({ "repo": 1, "items": [1, "two", 3] }), json!({ "repo": 1, "items": [5, 6] })]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gristmill_core::concurrency::admission::{Admitted, Excess, Slots};
+use gristmill_core::concurrency::fair::{PLACE_MIN, Turns};
 use gristmill_core::concurrency::{Holder, KeyState, Limit, LimitInfo, LimitRecord, Need, Spent, Standby};
 use gristmill_core::limits::COUNT_MAX;
 use gristmill_core::{State, TaskId, Timestamp};
@@ -15,6 +16,8 @@ pub(super) struct Limited {
     lines: HashMap<i64, String>,
     /// Keys of which something has changed.
     touched: BTreeSet<String>,
+    /// The highest turn of each line of a fair queue.
+    turns: BTreeMap<(String, u8), i64>,
 }
 
 #[derive(Debug, Default)]
@@ -24,6 +27,8 @@ struct Key {
     set: Option<Limit>,
     spent: Spent,
     next: Option<Timestamp>,
+    /// Of a fair queue, the turn of the last that was given one.
+    turn: Option<i64>,
     /// What each holder has taken of it.
     held: BTreeMap<i64, Need>,
     /// Those who hold some of it already come first; then those who came first.
@@ -46,7 +51,7 @@ impl Key {
 
     fn is_idle(&self, now: Timestamp) -> bool {
         let is_spent = self.state().kept(now).1.is_some_and(|until| until > now);
-        self.set.is_none() && self.held.is_empty() && self.line.is_empty() && !is_spent
+        self.turn.is_none() && self.set.is_none() && self.held.is_empty() && self.line.is_empty() && !is_spent
     }
 }
 
@@ -157,7 +162,7 @@ impl Tables {
             // Those who wait again have given back what they had of other keys, too.
             looked.append(&mut self.limited.touched);
             let mut slots = self.slots(&looked, now);
-            let more: BTreeSet<String> = looked.iter().flat_map(|key| self.admit_line(key, &mut slots)).collect();
+            let more: BTreeSet<String> = looked.iter().flat_map(|key| self.admit_line(key, &mut slots, now)).collect();
             for (name, limit) in slots.learned() {
                 self.limited.keys.entry(name.to_owned()).or_default().declared = Some(limit);
             }
@@ -194,17 +199,17 @@ impl Tables {
     }
 
     /// Admits from one line what may be; returns the keys that have to be looked at together with it.
-    fn admit_line(&mut self, key: &str, slots: &mut Slots) -> Vec<String> {
+    fn admit_line(&mut self, key: &str, slots: &mut Slots, now: Timestamp) -> Vec<String> {
         let line: Vec<i64> = self.limited.keys.get(key).into_iter().flat_map(|key| &key.line).map(|(_, seq)| *seq).collect();
         for seq in line {
             let needs: Vec<Need> = self.tasks.get(&seq).map(|task| needs(task).to_vec()).unwrap_or_default();
             match slots.admit(key, &needs, |key| self.limited.holds(seq, key)) {
                 Admitted::Yes => {
-                    for need in needs {
+                    let line = self.turn(seq, &needs, now).unwrap_or_else(|| self.next_line());
+                    for need in needs.into_iter().filter(|need| !need.is_turn()) {
                         self.limited.keys.entry(need.key.clone()).or_default().held.insert(seq, need);
                     }
                     self.limited.leave_line(seq);
-                    let line = self.next_line();
                     self.update(seq, |task| {
                         task.line = line;
                         task.place = Place::Ready;
@@ -219,6 +224,27 @@ impl Tables {
             }
         }
         Vec::new()
+    }
+
+    /// The place in line of a task that takes its turn there.
+    fn turn(&mut self, seq: i64, needs: &[Need], now: Timestamp) -> Option<i64> {
+        let need = needs.iter().find(|need| need.is_turn())?;
+        let task = self.tasks.get(&seq)?;
+        let in_line = |other: &&Task| {
+            matches!(other.place, Place::Ready)
+                && (&other.new.queue, other.new.priority, other.line >= PLACE_MIN) == (&task.new.queue, task.new.priority, true)
+        };
+        let first = self.tasks.values().filter(in_line).map(|task| task.line).min();
+        let line = (task.new.queue.clone(), task.new.priority);
+        let key = self.limited.keys.get(&need.key)?;
+        let mut turns = Turns::at(now);
+        turns.look((0, 0), first, self.limited.turns.get(&line).copied());
+        turns.remember(&need.key, key.turn);
+        let place = turns.next((0, 0), need, seq);
+        let turn = turns.given().next().map(|(_, turn)| turn);
+        self.limited.keys.entry(need.key.clone()).and_modify(|key| key.turn = turn);
+        self.limited.turns.extend(turns.lines().map(|(_, _, highest)| (line.clone(), highest)));
+        Some(place)
     }
 
     pub(super) fn set_limit(&mut self, key: &str, limit: Option<Limit>) {

@@ -1,4 +1,4 @@
-use gristmill_core::unique::{UniqueKey, Until};
+use gristmill_core::unique::{COLLECTED_BYTES_MAX, Merge, UniqueKey, Until};
 use gristmill_core::{EnqueueOutcome, KindSpec, NewTask, StoreError, TaskId, Timestamp, limits};
 
 use super::tables::{Place, Tables, Task};
@@ -25,8 +25,17 @@ impl Tables {
             return if same { EnqueueOutcome::Exists(new.id) } else { EnqueueOutcome::Conflict };
         }
         if let Some(holder) = self.holder(&new, now) {
-            self.debounce(holder, new, now);
-            return EnqueueOutcome::Exists(holder);
+            match new.unique().and_then(|unique| unique.merge.clone()) {
+                Some(merge) => {
+                    if self.merge(holder, &new, &merge) {
+                        return EnqueueOutcome::Exists(holder);
+                    }
+                }
+                None => {
+                    self.debounce(holder, new, now);
+                    return EnqueueOutcome::Exists(holder);
+                }
+            }
         }
         let task = new.id;
         let unique = new.unique().map(|unique| (new.kind.clone(), unique.clone()));
@@ -82,9 +91,35 @@ impl Tables {
         });
     }
 
+    /// Writes into a task that waits, if that has its key until it starts; whether it did.
+    fn merge(&mut self, holder: TaskId, new: &NewTask, merge: &Merge) -> bool {
+        let until_started = |held: &Unique| held.task == holder && held.until == Until::Started;
+        let key = new.unique().map(|unique| (new.kind.clone(), unique.key.clone()));
+        if !key.and_then(|key| self.unique.get(&key)).is_some_and(until_started) {
+            return false;
+        }
+        let Some((seq, task)) = self.by_id(holder) else { return false };
+        let Some(args) = merged(&task.new.args, &new.args, merge) else { return false };
+        self.update(seq, |task| task.new.args = args);
+        true
+    }
+
     pub(super) fn declare(&mut self, kinds: &[KindSpec]) {
         for kind in kinds {
             self.kinds.insert(kind.name.clone(), Some(kind.clone()));
         }
     }
+}
+
+/// The arguments of a task into which another is written; `None` if they can't be put together.
+fn merged(old: &str, new: &str, merge: &Merge) -> Option<String> {
+    let Merge::Collect(list) = merge else { return Some(new.to_owned()) };
+    if old.len() + new.len() > COLLECTED_BYTES_MAX {
+        return None;
+    }
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+    let (old, mut new) = (read(old)?, read(new)?);
+    let all = [old.get(list)?.as_array()?.as_slice(), new.get(list)?.as_array()?].concat();
+    *new.get_mut(list)? = all.into();
+    Some(new.to_string())
 }

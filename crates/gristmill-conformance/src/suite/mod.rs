@@ -15,6 +15,7 @@ pub mod durability;
 pub mod durable;
 pub mod enqueue;
 pub mod expiry;
+pub mod fair;
 pub mod lease;
 pub mod limits;
 pub mod listing;
@@ -135,6 +136,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         places::CHECKS,
         concurrency::CHECKS,
         rates::CHECKS,
+        fair::CHECKS,
         unique::CHECKS,
         notes::CHECKS,
         children::CHECKS,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_core::unique::{OnConflict, UniqueKey, Until, Waits};
+use gristmill_core::unique::{COLLECTED_BYTES_MAX, Merge, OnConflict, UniqueKey, Until, Waits};
 use gristmill_core::{Ending, EnqueueOutcome, NewTask, Retention, RetryOutcome, Settled, Settlement, State, TaskId, TaskMeta};
 
 use super::bench::{ALL, Bench, secs};
@@ -27,10 +27,15 @@ list![
     of_debounced_enqueues_the_last_one_counts,
     a_debounced_task_is_put_off_so_long_and_no_longer,
     once_it_is_due_a_debounced_task_is_left_alone,
+    a_task_that_has_not_begun_gets_other_arguments,
+    one_run_sees_what_many_enqueues_brought,
+    what_comes_while_it_runs_is_collected_for_the_next,
+    what_comes_in_one_call_is_collected,
+    what_can_not_be_collected_is_a_task_of_its_own,
 ];
 
 fn key(key: &str, until: Until) -> UniqueKey {
-    UniqueKey { key: key.to_owned(), until, on_conflict: OnConflict::Existing, debounce: None }
+    UniqueKey { key: key.to_owned(), until, on_conflict: OnConflict::Existing, debounce: None, merge: None }
 }
 
 fn with(task: NewTask, unique: UniqueKey) -> NewTask {
@@ -376,4 +381,152 @@ pub async fn one_lives_at_a_time_whatever_happens(bench: Bench<'_>) {
             }
         }
     }
+}
+
+fn writes(key: &str, merge: Merge) -> UniqueKey {
+    UniqueKey {
+        key: key.to_owned(),
+        until: Until::Started,
+        on_conflict: OnConflict::Existing,
+        debounce: None,
+        merge: Some(merge),
+    }
+}
+
+impl Bench<'_> {
+    fn replacing(&self, args: &str) -> NewTask {
+        NewTask { args: args.to_owned(), ..with(self.task(), writes("a", Merge::Replace)) }
+    }
+
+    fn collecting(&self, args: &str) -> NewTask {
+        NewTask { args: args.to_owned(), ..with(self.task(), writes("a", Merge::Collect("items".to_owned()))) }
+    }
+
+    async fn args(&self, id: TaskId) -> serde_json::Value {
+        let task = self.find(id).await.expect("it is there");
+        serde_json::from_str(&task.args).expect("its arguments are JSON")
+    }
+}
+
+/// Wherever it waits; and what has begun keeps its own.
+pub async fn a_task_that_has_not_begun_gets_other_arguments(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let first = NewTask { delay: secs(5), ..bench.replacing(r#"{"n":1}"#) };
+    let id = first.id;
+    assert_eq!(bench.keep(first).await, Created);
+    assert_eq!(bench.keep(bench.replacing(r#"{"n":2,"x":[1.50,"a\u0000b"]}"#)).await, Exists(id));
+    assert_eq!(bench.args(id).await, serde_json::json!({ "n": 2, "x": [1.5, "a\0b"] }));
+    bench.pass(secs(5));
+    bench.beat(worker).await;
+    bench.sweep().await;
+    assert_eq!(bench.find(id).await.map(|task| task.state), Some(Ready));
+    assert_eq!(bench.keep(bench.replacing(r#"{"n":3}"#)).await, Exists(id));
+    let claimed = bench.claim(worker, ALL).await;
+    assert_eq!((claimed.len(), claimed[0].args.as_str()), (1, r#"{"n":3}"#));
+    let next = bench.replacing(r#"{"n":4}"#);
+    let later = next.id;
+    assert_eq!(bench.keep(next).await, Created, "it has begun");
+    assert_eq!(bench.args(id).await, serde_json::json!({ "n": 3 }));
+    bench.settle(claimed[0].lease, Ending::Retry { delay: secs(1) }).await;
+    assert_eq!(bench.keep(bench.replacing(r#"{"n":5}"#)).await, Exists(later));
+    assert_eq!(bench.args(id).await, serde_json::json!({ "n": 3 }));
+    // Whose key another rule gave is left alone.
+    let other = with(bench.task(), key("b", Until::Ended));
+    let of_other = other.id;
+    assert_eq!(bench.keep(other).await, Created);
+    let own = NewTask { args: r#"{"n":6}"#.to_owned(), ..with(bench.task(), writes("b", Merge::Replace)) };
+    assert_eq!(bench.keep(own).await, Created);
+    assert_ne!(bench.args(of_other).await, serde_json::json!({ "n": 6 }));
+}
+
+/// In the order of the enqueues, each value as it was written; of what is no list the last counts.
+pub async fn one_run_sees_what_many_enqueues_brought(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let first = bench.collecting(r#"{"items":[{"k":"a, [b]"}],"by":"one"}"#);
+    let id = first.id;
+    assert_eq!(bench.keep(first).await, Created);
+    assert_eq!(bench.keep(bench.collecting(r#"{ "items" : [ ] , "by":"two"}"#)).await, Exists(id));
+    assert_eq!(
+        bench.keep(bench.collecting(r#"{"items":[2, "\u0000", 18446744073709551615],"by":"three","\"":null}"#)).await,
+        Exists(id)
+    );
+    assert_eq!(bench.keep(bench.collecting(r#"{"by":"last","items":[[3]]}"#)).await, Exists(id));
+    let claimed = bench.claim(worker, ALL).await;
+    assert_eq!(claimed.len(), 1);
+    let expected = serde_json::json!({ "items": [{ "k": "a, [b]" }, 2, "\0", u64::MAX, [3]], "by": "last" });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&claimed[0].args).expect("JSON"), expected);
+}
+
+/// Nothing is lost between a claim and what comes beside it.
+pub async fn what_comes_while_it_runs_is_collected_for_the_next(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let mut brought = Vec::new();
+    let mut seen = Vec::new();
+    let mut dice = Dice::new(11);
+    for n in 0..200 {
+        brought.push(n);
+        bench.keep(bench.collecting(&format!(r#"{{"items":[{n}]}}"#))).await;
+        if dice.below(3) == 0 {
+            for task in bench.claim(worker, ALL).await {
+                let args: serde_json::Value = serde_json::from_str(&task.args).expect("JSON");
+                seen.extend(args["items"].as_array().expect("a list").iter().filter_map(serde_json::Value::as_u64));
+                bench.settle(task.lease, Ending::Succeeded).await;
+            }
+        }
+    }
+    for task in bench.claim(worker, ALL).await {
+        let args: serde_json::Value = serde_json::from_str(&task.args).expect("JSON");
+        seen.extend(args["items"].as_array().expect("a list").iter().filter_map(serde_json::Value::as_u64));
+    }
+    assert_eq!(seen, brought);
+}
+
+/// Some of which meet one that is there, and some one another.
+pub async fn what_comes_in_one_call_is_collected(bench: Bench<'_>) {
+    let all = |range: std::ops::Range<u32>| range.map(|n| bench.collecting(&format!(r#"{{"items":[{n}]}}"#))).collect::<Vec<_>>();
+    let first = all(0..4);
+    let id = first[0].id;
+    assert_eq!(bench.enqueue_all(first).await, [Created, Exists(id), Exists(id), Exists(id)]);
+    assert_eq!(bench.enqueue_all(all(4..7)).await, [Exists(id); 3]);
+    assert_eq!(bench.args(id).await, serde_json::json!({ "items": [0, 1, 2, 3, 4, 5, 6] }));
+    bench.store.cancel(&[id]).await.expect("cancel");
+    let replacing: Vec<_> = (0..3).map(|n| bench.replacing(&format!(r#"{{"n":{n}}}"#))).collect();
+    let id = replacing[0].id;
+    assert_eq!(bench.enqueue_all(replacing).await, [Created, Exists(id), Exists(id)]);
+    assert_eq!(bench.args(id).await, serde_json::json!({ "n": 2 }));
+}
+
+/// What is too much, or no list: it has the key from then on, and nothing is lost of either.
+pub async fn what_can_not_be_collected_is_a_task_of_its_own(bench: Bench<'_>) {
+    let large = format!(r#"{{"items":["{}"]}}"#, "x".repeat(COLLECTED_BYTES_MAX / 2));
+    let tasks = [
+        bench.collecting(&large),
+        bench.collecting(r#"{"items":[1]}"#),
+        bench.collecting(&large),
+        bench.collecting(r#"{"items":[2]}"#),
+    ];
+    let [first, _, second, _] = [0, 1, 2, 3].map(|n| tasks[n].id);
+    let mut outcomes = Vec::new();
+    for task in tasks.clone() {
+        outcomes.push(bench.keep(task).await);
+    }
+    assert_eq!(outcomes, [Created, Exists(first), Created, Exists(second)]);
+    assert_eq!(bench.args(second).await["items"][1], 2);
+    bench.store.cancel(&[first, second]).await.expect("cancel");
+    let again: Vec<_> = tasks.into_iter().map(|task| NewTask { id: bench.task().id, ..task }).collect();
+    let (first, second) = (again[0].id, again[2].id);
+    assert_eq!(bench.enqueue_all(again).await, [Created, Exists(first), Created, Exists(second)], "in one call as well");
+    assert_eq!((bench.args(first).await["items"][1].clone(), bench.args(second).await["items"][1].clone()), (1.into(), 2.into()));
+    bench.store.cancel(&[first, second]).await.expect("cancel");
+    let none = bench.collecting(r#"{"items":7}"#);
+    let id = none.id;
+    assert_eq!(bench.keep(none).await, Created);
+    let list = bench.collecting(r#"{"items":[1]}"#);
+    let next = list.id;
+    assert_eq!(bench.keep(list).await, Created);
+    assert_eq!(bench.keep(bench.collecting(r#"{"items":7}"#)).await, Created);
+    assert_eq!(
+        (bench.args(id).await, bench.args(next).await),
+        (serde_json::json!({ "items": 7 }), serde_json::json!({ "items": [1] }))
+    );
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::spent::UNCLAIMED;
-use super::{Limit, Need, Spent};
+use super::{FAIR, Limit, Need, Spent};
 use crate::Timestamp;
 
 /// How many slots the keys have whose lines are looked at, and how many are taken.
@@ -104,6 +104,8 @@ impl Slots {
     /// has said so far, the first task says that is asked about. Of one with a rate only those count as taken that have not begun; what has, is
     /// in `spent`.
     pub fn add(&mut self, key: String, limit: Option<Limit>, used: u64, spent: Spent) {
+        // Of turns there are always some; programs that know none write slots of them.
+        let used = if key.starts_with(FAIR) { 0 } else { used };
         self.keys.insert(key, Key { limit, used, taken: used, is_learned: false, spent, next: None });
     }
 
@@ -173,7 +175,7 @@ impl Slots {
             }
             return if full.key == line { Admitted::Full } else { Admitted::Elsewhere(full.key.clone()) };
         }
-        for need in takes {
+        for need in takes.into_iter().filter(|need| !need.is_turn()) {
             if let Some(key) = self.keys.get_mut(&need.key) {
                 key.used = key.used.saturating_add(need.cost.into());
             }

@@ -2,6 +2,7 @@
 //! ([`Need`]): slots of keys. A task that needs some waits until [`admission`] gives it all of them, and holds them until its attempt is over.
 
 pub mod admission;
+pub mod fair;
 mod limit;
 mod rate;
 mod spent;
@@ -14,6 +15,7 @@ use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+pub use fair::FairBy;
 pub use limit::{Holder, KeyLimits, KeyState, Limit, LimitInfo, LimitRecord, Standby};
 pub use rate::{Pace, PerTime, Rate, Rates, Strategy};
 pub use spent::{Ruled, Spent, takes};
@@ -34,6 +36,9 @@ pub const OF_TYPE: &str = "type:";
 pub const OF_QUEUE: &str = "queue:";
 /// What stands before the key of a rate, or before [`OF_TYPE`] where that is of a task type.
 pub const RATE: &str = "rate:";
+
+/// What stands before the key by which a queue is fair: behind it the priority, and the queue's name.
+pub const FAIR: &str = "fair:";
 
 /// A rule of a task type: how many of its tasks with one key may run at once, in all workers together. Types whose rules name the same key share
 /// its slots.
@@ -178,6 +183,18 @@ impl Default for Quantity {
     }
 }
 
+impl From<u32> for Quantity {
+    fn from(number: u32) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<Template> for Quantity {
+    fn from(template: Template) -> Self {
+        Self::Of(template)
+    }
+}
+
 impl Quantity {
     fn is_one(&self) -> bool {
         *self == Self::Number(1)
@@ -224,6 +241,11 @@ pub struct Need {
 }
 
 impl Need {
+    /// Whether it is a turn in a fair queue, of which there is always one.
+    pub fn is_turn(&self) -> bool {
+        self.key.starts_with(FAIR)
+    }
+
     /// The limit of its key, as the task says.
     pub const fn limit(&self) -> Limit {
         Limit { count: self.limit, pace: self.pace }
@@ -352,10 +374,10 @@ impl Concurrency {
 
 /// An argument may say anything, and is not to lift the limit of others.
 fn is_of_limits(field: &'static str, key: &str) -> Result<(), InvalidInput> {
-    if [SEQUENCE, AFTER, OF_TYPE, OF_QUEUE, RATE].iter().any(|own| key.starts_with(own)) {
+    if [SEQUENCE, AFTER, OF_TYPE, OF_QUEUE, RATE, FAIR].iter().any(|own| key.starts_with(own)) {
         let problem = format!(
-            "begins with `{SEQUENCE}`, `{AFTER}`, `{OF_TYPE}`, `{OF_QUEUE}` or `{RATE}`, as those of sequences, unique keys, whole task types, queues \
-             and rates do"
+            "begins with `{SEQUENCE}`, `{AFTER}`, `{OF_TYPE}`, `{OF_QUEUE}`, `{RATE}` or `{FAIR}`, as those of sequences, unique keys, whole task \
+             types, queues, rates and fair queues do"
         );
         return Err(InvalidInput::new(field, problem));
     }
@@ -427,11 +449,11 @@ mod tests {
             (json!([{ "key": "k", "limit": "{text}" }]), "`{text}` is no whole number"),
             (
                 json!([{ "key": "{kind}x", "limit": 1 }]),
-                "concurrency key: begins with `sequence:`, `after:`, `type:`, `queue:` or `rate:`",
+                "concurrency key: begins with `sequence:`, `after:`, `type:`, `queue:`, `rate:` or `fair:`",
             ),
             (
                 json!([{ "key": "{seq}", "limit": 1 }]),
-                "concurrency key: begins with `sequence:`, `after:`, `type:`, `queue:` or `rate:`",
+                "concurrency key: begins with `sequence:`, `after:`, `type:`, `queue:`, `rate:` or `fair:`",
             ),
             (json!([{ "key": "{nobody}", "limit": 1 }]), "takes `nobody`, which is not there"),
             (json!([{ "key": "{list}", "limit": 1 }]), "a list or an object"),

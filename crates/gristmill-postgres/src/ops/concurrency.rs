@@ -2,11 +2,13 @@
 //! whoever has committed that, or finds it, admits in a transaction of his own, under the locks of the keys. Nobody waits here for somebody's lock:
 //! keys that others admit to, and tasks that somebody has in hand, are passed over and looked at again.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use gristmill_core::Timestamp;
 use gristmill_core::concurrency::admission::{Admitted, Slots};
+use gristmill_core::concurrency::fair::{self, Line, PLACE_MIN, Turns};
 use gristmill_core::concurrency::{KeyState, Limit, Need, RATE, Spent};
 use gristmill_core::kit::encode::to_json;
 use gristmill_core::kit::row::int;
@@ -44,6 +46,22 @@ struct Head {
     seq: i64,
     needs: Vec<Need>,
     holds: Vec<String>,
+    line: Line,
+}
+
+/// Where the lines began in which tasks take turns, when this process last looked. What has been claimed there since an old transaction began is in the way of a look.
+#[derive(Debug, Default)]
+pub(crate) struct Firsts(Mutex<HashMap<Line, i64>>);
+
+impl Firsts {
+    fn of(&self, line: Line) -> Option<i64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&line).copied()
+    }
+
+    fn are(&self, turns: &Turns) {
+        let firsts = turns.lines().map(|(line, first, _)| (line, first));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(firsts);
+    }
 }
 
 /// What a task says of a key's limit, and the place of arrival of that task.
@@ -95,12 +113,14 @@ pub(crate) fn key_state(key: &str, row: &Row) -> Result<KeyState, Fault> {
 struct Held {
     state: KeyState,
     said_by: Option<i64>,
+    /// Of a fair queue, the turn of the last task that was given one.
+    turn: Option<i64>,
     /// Whether its row has to be written.
     is_changed: bool,
 }
 
 /// Gives slots that are free to those who wait for them, by some of what has changed. Needs a transaction.
-pub(crate) async fn admit_touched(s: &mut Session<'_>) -> Result<Admission, Fault> {
+pub(crate) async fn admit_touched(s: &mut Session<'_>, firsts: &Firsts) -> Result<Admission, Fault> {
     let now = s.now;
     let rows = s.begin_with(Q::TouchedTake, &[&now, &limit(TOUCHED_MAX)]).await?;
     let Some(first) = rows.first() else { return Ok(Admission::default()) };
@@ -132,7 +152,8 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>) -> Result<Admission, Faul
     for key in more.iter().chain(&unfinished) {
         again.add(key, None);
     }
-    going.write(s).await?;
+    let turns = take_turns(s, &going, &mut held, now, firsts).await?;
+    going.write(s, &turns).await?;
     let mut next = None;
     // Where nobody may begin at all, no time changes that.
     let is_open = |held: &Held| held.state.limit().is_none_or(|limit| limit.count > 0);
@@ -158,6 +179,42 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>) -> Result<Admission, Faul
     Ok(Admission { is_more: rows.len() >= TOUCHED_MAX || is_any_done || is_any_new, is_held })
 }
 
+/// The turns of those that become ready, in their order; nothing for those whose queue is not fair.
+async fn take_turns(
+    s: &Session<'_>,
+    going: &Going,
+    held: &mut BTreeMap<String, Held>,
+    now: Timestamp,
+    firsts: &Firsts,
+) -> Result<Vec<Option<i64>>, Fault> {
+    let lines: Vec<Line> = going.turns.iter().flatten().map(|(line, _)| *line).collect::<BTreeSet<_>>().into_iter().collect();
+    if lines.is_empty() {
+        return Ok(vec![None; going.turns.len()]);
+    }
+    let mut turns = Turns::at(now);
+    let queues: Vec<i32> = lines.iter().map(|(queue, _)| i32::try_from(*queue).unwrap_or_default()).collect();
+    let priorities: Vec<i16> = lines.iter().map(|(_, priority)| i16::try_from(*priority).unwrap_or_default()).collect();
+    let least: Vec<i64> = lines.iter().map(|line| firsts.of(*line).unwrap_or(PLACE_MIN)).collect();
+    let names: Vec<String> = lines.iter().map(|line| fair::key_of(*line)).collect();
+    let rows = s.rows(Q::TurnFirst, &[&queues, &priorities, &least, &names]).await?;
+    for (line, row) in lines.iter().zip(&rows) {
+        turns.look(*line, row.try_get(0)?, row.try_get(1)?);
+    }
+    firsts.are(&turns);
+    let keys: BTreeSet<&str> = going.turns.iter().flatten().map(|(_, need)| need.key.as_str()).collect();
+    keys.iter().for_each(|key| turns.remember(key, held.get(*key).and_then(|held| held.turn)));
+    let taken = going.turns.iter().map(|turn| turn.as_ref().map(|(line, need)| turns.turn(*line, need))).collect();
+    for (key, turn) in turns.given() {
+        if let Some(held) = held.get_mut(key) {
+            (held.turn, held.is_changed) = (Some(turn), true);
+        }
+    }
+    let highest: Vec<i64> = turns.lines().map(|(_, _, highest)| highest).collect();
+    let kept = i64::try_from(fair::KEPT.as_millis()).unwrap_or(i64::MAX);
+    s.execute(Q::TurnKeep, &[&s.now, &names, &highest, &kept]).await?;
+    Ok(taken)
+}
+
 /// Those of the keys that somebody waits for.
 async fn waited_for(s: &Session<'_>, keys: impl Iterator<Item = &String>) -> Result<HashSet<String>, Fault> {
     let keys: Vec<&str> = keys.map(String::as_str).collect();
@@ -180,7 +237,8 @@ async fn hold(s: &Session<'_>, said: &BTreeMap<String, Option<Word>>) -> Result<
         if let Some(word) = word {
             state.declared = Some(word.limit);
         }
-        held.insert(key, Held { state, said_by: word.map(|word| word.said_by).or(said_by), is_changed });
+        let turn = row.try_get(9)?;
+        held.insert(key, Held { state, said_by: word.map(|word| word.said_by).or(said_by), turn, is_changed });
     }
     Ok(held)
 }
@@ -212,9 +270,9 @@ async fn spend_begun(s: &Session<'_>, held: &mut BTreeMap<String, Held>) -> Resu
 async fn write_keys(s: &Session<'_>, held: &BTreeMap<String, Held>, now: Timestamp) -> Result<(), Fault> {
     let mut columns = Columns::default();
     held.iter().filter(|(_, held)| held.is_changed).for_each(|(key, held)| columns.push(key, held, now));
-    let Columns { keys, said_by, declared, pace, spent, spent_until, look_at } = &columns;
+    let Columns { keys, said_by, declared, pace, spent, spent_until, look_at, turns } = &columns;
     if !keys.is_empty() {
-        s.execute(Q::KeyWrite, &[keys, said_by, declared, pace, spent, spent_until, look_at]).await?;
+        s.execute(Q::KeyWrite, &[keys, said_by, declared, pace, spent, spent_until, look_at, turns]).await?;
     }
     Ok(())
 }
@@ -229,11 +287,13 @@ struct Columns<'k> {
     spent: Vec<Option<String>>,
     spent_until: Vec<Option<i64>>,
     look_at: Vec<Option<i64>>,
+    turns: Vec<Option<i64>>,
 }
 
 impl<'k> Columns<'k> {
-    fn push(&mut self, key: &'k str, Held { state, said_by, .. }: &Held, now: Timestamp) {
+    fn push(&mut self, key: &'k str, Held { state, said_by, turn, .. }: &Held, now: Timestamp) {
         let (spent, until) = state.kept(now);
+        let until = if turn.is_some() { Some(now.saturating_add(fair::KEPT)) } else { until };
         let (declared, rate) = state.declared.map(|limit| columns_of(key, limit)).unzip();
         self.keys.push(key);
         self.said_by.push(*said_by);
@@ -242,6 +302,7 @@ impl<'k> Columns<'k> {
         self.spent.push((spent != Spent::default()).then(|| to_json(&spent)));
         self.spent_until.push(until.map(Timestamp::as_millis));
         self.look_at.push(state.next.map(Timestamp::as_millis));
+        self.turns.push(*turn);
     }
 }
 
@@ -348,6 +409,7 @@ impl Admitting<'_, '_> {
                 needs: serde_json::from_str(needs).unwrap_or_default(),
                 holds: row.try_get::<_, Option<_>>(3)?.unwrap_or_default(),
                 seq: row.try_get(4)?,
+                line: (row.try_get::<_, i32>(5)?.into(), row.try_get::<_, i16>(6)?.into()),
             };
             lines.entry(row.try_get(0)?).or_default().push(head);
         }
@@ -421,6 +483,8 @@ struct Going {
     seqs: Vec<i64>,
     costs: Vec<i32>,
     until_ended: Vec<bool>,
+    /// Of those that become ready in a fair queue, in which line, and what they need to take their turn there.
+    turns: Vec<Option<(Line, Need)>>,
     moved: Vec<Uuid>,
     moved_to: Vec<String>,
 }
@@ -429,7 +493,8 @@ impl Going {
     fn admit(&mut self, head: Head) {
         self.known.insert(head.task);
         self.ready.push(head.task);
-        for need in head.needs {
+        self.turns.push(head.needs.iter().find(|need| need.is_turn()).map(|need| (head.line, need.clone())));
+        for need in head.needs.into_iter().filter(|need| !need.is_turn()) {
             self.keys.push(need.key);
             self.tasks.push(head.task);
             self.seqs.push(head.seq);
@@ -448,15 +513,16 @@ impl Going {
         self.moved_to.push(key);
     }
 
-    async fn write(&self, s: &mut Session<'_>) -> Result<(), Fault> {
+    async fn write(&self, s: &mut Session<'_>, turns: &[Option<i64>]) -> Result<(), Fault> {
         if !self.moved.is_empty() {
             s.execute(Q::StandbyMove, &[&self.moved, &self.moved_to]).await?;
         }
         if self.ready.is_empty() {
             return Ok(());
         }
-        let rows =
-            s.rows(Q::StandbyAdmit, &[&self.ready, &self.keys, &self.tasks, &self.seqs, &self.costs, &self.until_ended]).await?;
+        let Self { ready, keys, tasks, seqs, costs, until_ended, .. } = self;
+        let bits = int(fair::number_bits());
+        let rows = s.rows(Q::StandbyAdmit, &[ready, keys, tasks, seqs, costs, until_ended, &turns, &bits]).await?;
         for row in rows {
             let count: i64 = row.try_get(2)?;
             came(s, (row.try_get(0)?, row.try_get(1)?), u32::try_from(count).unwrap_or(u32::MAX));
@@ -509,7 +575,8 @@ pub(crate) async fn set_remaining(s: &mut Session<'_>, key: &str, left: u32, wit
     let now = s.now;
     let Some(row) = s.row(Q::KeyLock, &[&now, &key]).await? else { return touch(s, key).await };
     let (said_by, now) = (row.try_get(0)?, Timestamp::from_millis(row.try_get(9)?));
-    let mut held = BTreeMap::from([(key.to_owned(), Held { state: key_state(key, &row)?, said_by, is_changed: true })]);
+    let mut held =
+        BTreeMap::from([(key.to_owned(), Held { state: key_state(key, &row)?, said_by, turn: None, is_changed: true })]);
     // Before it is said: what has begun so far, the far side has counted.
     spend_begun(s, &mut held).await?;
     held.values_mut().for_each(|held| held.state.spent.told(left, now.saturating_add(within)));

@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 
 use gristmill_core::kit::encode::ms;
 use gristmill_core::kit::row::{NewRow, int};
-use gristmill_core::unique::{UniqueKey, Until};
+use gristmill_core::unique::{Merge, UniqueKey, Until};
 use gristmill_core::{EnqueueOutcome, NewTask, Points, StoreError, StoreErrorKind, TaskId};
 use uuid::Uuid;
 
@@ -98,6 +98,7 @@ async fn insert(
     }
     if !created.is_empty() {
         s.effects.points.add(Points::ENQUEUE);
+        write_into(s, tasks, outcomes, &created).await?;
     }
     let mut taken = Vec::new();
     for &n in &open {
@@ -115,6 +116,29 @@ async fn insert(
         }
     }
     compare(s, tasks, &taken, outcomes).await
+}
+
+/// Writes into those at `created` what others of the same call bring for them.
+async fn write_into(
+    s: &mut Session<'_>,
+    tasks: &[&NewTask],
+    outcomes: &[Option<EnqueueOutcome>],
+    created: &HashSet<Uuid>,
+) -> Result<(), Fault> {
+    let (mut into, mut args, mut merges) = (Vec::new(), Vec::new(), Vec::new());
+    for (task, outcome) in tasks.iter().zip(outcomes) {
+        let Some(merge) = task.unique().and_then(|unique| unique.merge.as_ref()) else { continue };
+        let Some(EnqueueOutcome::Exists(holder)) = outcome else { continue };
+        if *holder != task.id && created.contains(&holder.as_uuid()) {
+            into.push(holder.as_uuid());
+            args.push(task.args.as_str());
+            merges.push(merge.list());
+        }
+    }
+    if !into.is_empty() {
+        s.rows(Q::WriteIntoNew, &[&into, &args, &merges]).await?;
+    }
+    Ok(())
 }
 
 /// Takes the keys of those that have one of their own, in the transaction in which they are written; those at `open` whose keys nobody else has.
@@ -135,9 +159,10 @@ async fn take_keys(
     if asking.is_empty() {
         return Ok(open.to_vec());
     }
-    let Asked { tasks: of, kinds, keys, periods, lasting, waits, max_waits, args } = &asked;
+    let Asked { tasks: of, kinds, keys, periods, lasting, waits, max_waits, args, merges } = &asked;
     let now = s.now;
-    let rows = s.begin_with(Q::TakeKeys, &[of, kinds, keys, periods, lasting, waits, max_waits, args, &now, &ending]).await?;
+    let rows =
+        s.begin_with(Q::TakeKeys, &[of, kinds, keys, periods, lasting, waits, max_waits, args, merges, &now, &ending]).await?;
     let holders: Vec<Option<Uuid>> = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
     for (n, holder) in asking.into_iter().zip(holders) {
         outcomes[n] = holder.map(|holder| EnqueueOutcome::Exists(TaskId::from_uuid(holder)));
@@ -156,10 +181,11 @@ struct Asked<'a> {
     waits: Vec<Option<i64>>,
     max_waits: Vec<Option<i64>>,
     args: Vec<Option<&'a str>>,
+    merges: Vec<Option<&'a str>>,
 }
 
 impl<'a> Asked<'a> {
-    fn push(&mut self, task: &'a NewTask, UniqueKey { key, until, debounce, .. }: &'a UniqueKey) {
+    fn push(&mut self, task: &'a NewTask, UniqueKey { key, until, debounce, merge, .. }: &'a UniqueKey) {
         let number = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         self.tasks.push(task.id.as_uuid());
         self.kinds.push(&task.kind);
@@ -168,7 +194,8 @@ impl<'a> Asked<'a> {
         self.lasting.push(if debounce.is_some() { 2 } else { (*until == Until::Started).into() });
         self.waits.push(debounce.map(|waits| number(waits.wait_ms)));
         self.max_waits.push(debounce.and_then(|waits| waits.max_wait_ms).map(number));
-        self.args.push(debounce.map(|_| task.args.as_str()));
+        self.args.push((debounce.is_some() || merge.is_some()).then_some(task.args.as_str()));
+        self.merges.push(merge.as_ref().map(Merge::list));
     }
 }
 

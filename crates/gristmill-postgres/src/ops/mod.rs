@@ -30,7 +30,7 @@ pub(crate) use by_hand::{bury_worker, delete, drain_worker, lose_worker, release
 pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;
 pub(crate) use concurrency::{
-    Admission, SlotsWalked, admit_touched, key_state, next_rate, repair_slots, set_limit, set_remaining,
+    Admission, Firsts, SlotsWalked, admit_touched, key_state, next_rate, repair_slots, set_limit, set_remaining,
 };
 pub(crate) use encode::{is_alone, limit, storable, wait};
 pub(crate) use enqueue::enqueue;

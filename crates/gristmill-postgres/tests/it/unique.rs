@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gristmill_core::concurrency::Concurrency;
-use gristmill_core::unique::{OnConflict, Unique, UniqueKey, Until};
+use gristmill_core::unique::{Merge, OnConflict, Unique, UniqueKey, Until};
 use gristmill_core::{
     EnqueueOutcome, Env, KindSpec, NewTask, Overrides, Policy, Source as _, State, Store as _, TaskId, TaskMeta,
 };
@@ -21,7 +21,8 @@ use crate::workflows::{House, within};
 use EnqueueOutcome::{Created, Exists};
 
 pub(crate) fn keyed(env: &Env, key: &str) -> NewTask {
-    let unique = UniqueKey { key: key.to_owned(), until: Until::Ended, on_conflict: OnConflict::Existing, debounce: None };
+    let unique =
+        UniqueKey { key: key.to_owned(), until: Until::Ended, on_conflict: OnConflict::Existing, debounce: None, merge: None };
     let meta = Some(Box::new(TaskMeta { unique: Some(unique), ..TaskMeta::default() }));
     NewTask { meta, ..task(env, "mail", Overrides::default()) }
 }
@@ -94,7 +95,13 @@ async fn an_open_transaction_delays_only_callers_with_its_key() {
 async fn a_task_that_stands_for_an_open_transactions_begins_after_its_end() {
     let house = House::new().await;
     let new = || {
-        let unique = UniqueKey { key: "a".to_owned(), until: Until::Started, on_conflict: OnConflict::Existing, debounce: None };
+        let unique = UniqueKey {
+            key: "a".to_owned(),
+            until: Until::Started,
+            on_conflict: OnConflict::Existing,
+            debounce: None,
+            merge: None,
+        };
         let meta = Some(Box::new(TaskMeta { unique: Some(unique), ..TaskMeta::default() }));
         NewTask { meta, ..task(&house.env, "mail", Overrides::default()) }
     };
@@ -114,6 +121,68 @@ async fn a_task_that_stands_for_an_open_transactions_begins_after_its_end() {
     assert_eq!(within(house.store.enqueue(vec![new()])).await.unwrap(), [Created]);
 }
 
+/// Nothing is lost between them: each element is seen by one claim, or is in a task that is still there. A claim that began before an enqueue has committed would else
+/// take the task with the arguments of before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_callers_at_once_bring_is_seen_by_claims_at_once() {
+    let house = House::new().await;
+    let (callers, each) = (6, 40);
+    let mut bringing = JoinSet::new();
+    for caller in 0..callers {
+        let (store, env) = (house.store.clone(), house.env.clone());
+        bringing.spawn(async move {
+            for n in 0..each {
+                let unique = UniqueKey {
+                    key: "a".to_owned(),
+                    until: Until::Started,
+                    on_conflict: OnConflict::Existing,
+                    debounce: None,
+                    merge: Some(Merge::Collect("items".to_owned())),
+                };
+                let meta = Some(Box::new(TaskMeta { unique: Some(unique), ..TaskMeta::default() }));
+                let args = format!(r#"{{"items":[{}]}}"#, caller * each + n);
+                store.enqueue(vec![NewTask { meta, args, ..task(&env, "mail", Overrides::default()) }]).await.unwrap();
+            }
+        });
+    }
+    let mut seen: Vec<u64> = Vec::new();
+    let seeing = async {
+        while seen.len() < usize::try_from(callers * each).unwrap() {
+            for claimed in house.claim(10).await {
+                let args: Value = serde_json::from_str(&claimed.args).unwrap();
+                seen.extend(args["items"].as_array().unwrap().iter().filter_map(Value::as_u64));
+            }
+        }
+    };
+    within(seeing).await;
+    within(bringing.join_all()).await;
+    assert!(house.claim(10).await.is_empty(), "nothing is seen twice");
+    seen.sort_unstable();
+    assert_eq!(seen, (0..callers * each).collect::<Vec<u64>>());
+}
+
+/// As it was if that is rolled back; and no claim takes it meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_open_transaction_writes_into_a_task_lives_and_dies_with_it() {
+    let house = House::new().await;
+    let row = |n: u32| {
+        json!([{
+            "id": Uuid::now_v7(), "queue": "default", "kind": "mail", "priority": 5, "max_attempts": 5, "max_crashes": 3, "ack": 0, "retention": -1,
+            "delay": 0, "args": format!(r#"{{"items":[{n}]}}"#),
+            "meta": json!({ "unique": { "key": "a", "until": "started", "merge": { "collect": "items" } } }).to_string(),
+        }])
+    };
+    let kept = house.sql.query_one(&format!("SELECT insert_unique('{}')::text", row(1)), &[]).await.unwrap();
+    assert_eq!(kept.get::<_, String>(0), "[0]");
+    for ends in ["ROLLBACK", "COMMIT"] {
+        let other = house.open(&format!("SELECT insert_unique('{}')", row(2))).await;
+        assert!(house.claim(10).await.is_empty(), "it would not see what is not committed yet");
+        other.batch_execute(ends).await.unwrap();
+    }
+    let claimed = house.claim(10).await;
+    assert_eq!((claimed.len(), claimed[0].args.as_str()), (1, r#"{"items":[1,2]}"#));
+}
+
 /// Whoever may only enqueue gives these numbers, and they are added to clocks.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_out_of_range_takes_no_key() {
@@ -123,6 +192,7 @@ async fn what_is_out_of_range_takes_no_key() {
         (json!({ "key": "a" }), -1),
         (json!({ "key": "a".repeat(256) }), 1),
         (json!({ "key": "a", "debounce": { "wait_ms": i64::MAX } }), 0),
+        (json!({ "key": "a", "merge": { "collect": "a.b" } }), 0),
     ] {
         let row = json!([{
             "id": Uuid::now_v7(), "queue": "default", "kind": "mail", "priority": 5, "max_attempts": 5, "max_crashes": 3, "ack": 0, "retention": -1,
@@ -159,6 +229,9 @@ async fn sql_gives_a_task_the_keys_of_its_type() {
                 ..Policy::default()
             },
         ),
+        ("limited@2", Policy { concurrency: vec![Concurrency::of_type(9)], ..Policy::default() }),
+        ("replace", Policy { unique: Some(unique("{n}").on_conflict(OnConflict::Replace)), ..Policy::default() }),
+        ("collect", Policy { unique: Some(unique("{n}").collect("items")), ..Policy::default() }),
         (
             "late",
             Policy {
@@ -204,6 +277,9 @@ async fn sql_gives_a_task_the_keys_of_its_type() {
         ("sync", json!({ "repo": { "id": 7 } })),
         ("hour", json!({ "n": "ü" })),
         ("after", json!({ "n": true })),
+        ("limited@2", json!({})),
+        ("replace", json!({ "n": 1 })),
+        ("collect", json!({ "n": 1, "items": [] })),
         ("limited", json!({ "tenant": 18446744073709551615_u64, "size": 3 })),
         ("rated", json!({ "host": "h", "size": 4 })),
     ] {
@@ -235,6 +311,17 @@ async fn sql_gives_a_task_the_keys_of_its_type() {
         let refused = refused.as_db_error().expect("the function refuses").message().to_owned();
         assert!(refused.contains(says), "{args}: {refused}");
     }
+
+    for (name, first, second, both) in [
+        ("replace", json!({ "n": 2, "text": "one" }), json!({ "n": 2, "text": "two" }), json!({ "n": 2, "text": "two" })),
+        ("collect", json!({ "n": 2, "items": [1] }), json!({ "n": 2, "items": ["2"] }), json!({ "n": 2, "items": [1, "2"] })),
+    ] {
+        let id = enqueue(name, first).await.unwrap();
+        assert_eq!(enqueue(name, second).await.unwrap(), id);
+        assert_eq!(serde_json::from_str::<Value>(&store.get(id).await.unwrap().unwrap().args).unwrap(), both);
+    }
+    let refused = enqueue("collect", json!({ "n": 1, "items": 7 })).await.unwrap_err();
+    assert!(refused.as_db_error().unwrap().message().contains("have no list in \"items\""), "{refused:?}");
 
     let late = enqueue("late", json!({ "n": 1, "text": "one" })).await.unwrap();
     assert_eq!(enqueue("late", json!({ "n": 1, "text": "two" })).await.unwrap(), late);

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gristmill_core::concurrency::admission::{Admitted, Excess, Slots};
+use gristmill_core::concurrency::fair::{self, Turns};
 use gristmill_core::concurrency::{KeyState, Limit, Need, RATE, Spent};
 use gristmill_core::kit::encode::to_json;
-use gristmill_core::{Place, TaskMeta, Timestamp};
+use gristmill_core::{Flags, Place, TaskMeta, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::budget::Budget;
@@ -16,7 +17,7 @@ use super::sweep::count;
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
-use crate::whereabouts::{self, Address};
+use crate::whereabouts::{self, Address, Line, Waiter};
 
 /// So many tasks one operation admits, or sends to another line; the next operations go on.
 const ADMITTED_MAX: usize = 1_000;
@@ -301,13 +302,44 @@ fn admit(tx: &mut Tx<'_>, task: i64, needs: &[Need]) -> Result<(), Fault> {
     // One without a body is for whoever claims it to set aside; it would wait for ever here.
     let address = facts(tx.conn, task)?.map_or(Address { key: task, queue: 0, kind: 0, priority: 0 }, |facts| facts.address());
     let Some(waiter) = whereabouts::look(tx.conn, Place::Waiting, &address)? else { return Ok(()) };
-    for Need { key, cost, until_ended, .. } in needs {
+    for Need { key, cost, until_ended, .. } in needs.iter().filter(|need| !need.is_turn()) {
         tx.conn.prepare_cached(sql::SLOT_INSERT)?.execute(params![key, task, cost, until_ended])?;
     }
     whereabouts::remove(tx.conn, Place::Waiting, &waiter)?;
-    let waiter = behind(tx, waiter)?;
+    let waiter = match needs.iter().find(|need| need.is_turn()) {
+        Some(need) => by_turn(tx, waiter, need)?,
+        None => behind(tx, waiter)?,
+    };
     place(tx, Place::Ready, &waiter)?;
     Ok(())
+}
+
+/// A task takes its turn in the line of its queue.
+fn by_turn(tx: &mut Tx<'_>, waiter: Waiter, need: &Need) -> Result<Waiter, Fault> {
+    let (queue, priority) = (waiter.queue, waiter.priority);
+    let of_line = fair::key_of((queue, priority));
+    let (last, highest, first): (Option<i64>, Option<i64>, Option<i64>) = tx
+        .conn
+        .prepare_cached(sql::KEY_TURN)?
+        .query_row(params![need.key, queue, priority, fair::PLACE_MIN, of_line], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    let mut turns = Turns::at(tx.now);
+    turns.look((queue, priority), first, highest);
+    turns.remember(&need.key, last);
+    let turn = turns.turn((queue, priority), need);
+    let until = tx.now.saturating_add(fair::KEPT).as_millis();
+    let mut took = tx.conn.prepare_cached(sql::KEY_TOOK_TURN)?;
+    took.execute(params![need.key, turn, until])?;
+    if highest.is_none_or(|highest| highest < turn) {
+        took.execute(params![of_line, turn, until])?;
+    }
+    drop(took);
+    // Whoever comes late looks anew who is the last.
+    tx.lasts.remove(&(queue, priority));
+    // No two tasks have one key, so that none takes another's place.
+    let line = Line { seq: fair::place(turn, 0), turn: waiter.key };
+    Ok(Waiter { line, flags: waiter.flags.with(Flags::MOVED), ..waiter })
 }
 
 /// Mends what was forgotten, a part of it a sweep: slots of tasks that hold none any more, as a program of an earlier version has ended them, and

@@ -51,6 +51,7 @@ use serde_json::Value;
 pub use pattern::Pattern;
 pub use route::{Route, Routed};
 
+use crate::core::concurrency::FairBy;
 use crate::core::version::split;
 use crate::core::{KindSpec, Overrides, Policy, limits};
 use crate::{Error, panics};
@@ -67,6 +68,7 @@ pub(crate) struct Routes {
     prefix: String,
     expires: BTreeMap<String, Duration>,
     concurrency: BTreeMap<String, u32>,
+    fair_by: BTreeMap<String, FairBy>,
 }
 
 impl Routes {
@@ -95,6 +97,10 @@ impl Routes {
         self.concurrency.insert(queue, limit);
     }
 
+    pub(crate) fn set_fair_by(&mut self, queue: String, fair_by: FairBy) {
+        self.fair_by.insert(queue, fair_by);
+    }
+
     /// What can't be, if anything.
     pub(crate) fn mistake(&self) -> Option<String> {
         let of_prefix = (!self.prefix.is_empty()).then(|| limits::check_name("queue_prefix", &self.prefix).err()).flatten();
@@ -112,7 +118,10 @@ impl Routes {
                 "the concurrency of the queue {queue} is no whole number from 1 to {most}; `limits set queue:{queue} 0` closes it"
             ))
         };
-        of_prefix.map(|error| error.to_string()).or_else(of_rules).or_else(of_lengths).or_else(of_queues).or_else(of_limits)
+        let of_turns =
+            || self.fair_by.iter().find_map(|(queue, rule)| Some(format!("the queue {queue}: {}", rule.check().err()?)));
+        let of_names = || of_rules().or_else(of_lengths).or_else(of_queues);
+        of_prefix.map(|error| error.to_string()).or_else(of_names).or_else(of_limits).or_else(of_turns)
     }
 
     /// The name by which a queue is known in the store. One that begins with the prefix has it already.
@@ -169,6 +178,7 @@ impl Routes {
             over.expires = self.of_queue(&self.expires, &real);
         }
         over.queue_concurrency = self.of_queue(&self.concurrency, &real);
+        over.queue_fair_by = self.of_queue(&self.fair_by, &real);
         if let Cow::Owned(queue) = real {
             over.queue = Some(queue);
         }
@@ -180,6 +190,7 @@ impl Routes {
             && self.prefix.is_empty()
             && self.expires.is_empty()
             && self.concurrency.is_empty()
+            && self.fair_by.is_empty()
     }
 
     fn decide(&self, name: &str, args: &str, policy: &Policy, over: &Overrides) -> Routed {
@@ -205,8 +216,8 @@ impl Routes {
     }
 
     /// What is said of a queue, by the name that it has in the store.
-    fn of_queue<T: Copy>(&self, said: &BTreeMap<String, T>, real: &str) -> Option<T> {
-        said.iter().find_map(|(queue, value)| (self.real(queue) == real).then_some(*value))
+    fn of_queue<T: Clone>(&self, said: &BTreeMap<String, T>, real: &str) -> Option<T> {
+        said.iter().find_map(|(queue, value)| (self.real(queue) == real).then(|| value.clone()))
     }
 }
 

@@ -111,6 +111,7 @@ pub(super) fn under(own: Overrides, common: &Overrides) -> Overrides {
         concurrency: own.concurrency.or_else(|| common.concurrency.clone()),
         sequence: own.sequence.or_else(|| common.sequence.clone()),
         queue_concurrency: own.queue_concurrency.or(common.queue_concurrency),
+        queue_fair_by: own.queue_fair_by.or_else(|| common.queue_fair_by.clone()),
         rate: own.rate.or_else(|| common.rate.clone()),
         unique: own.unique.or_else(|| common.unique.clone()),
         debounce: own.debounce.or_else(|| common.debounce.clone()),

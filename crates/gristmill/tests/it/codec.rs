@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gristmill::codec::{Codec, Part, Payload};
 use gristmill::core::{Env, FailureReason, NewTask, Overrides, State};
+use gristmill::options::{OnConflict, Unique};
 use gristmill::testing::{Harness, assert_enqueued};
 use gristmill::{App, Context, Error, Result, ResultExt, Task, task};
 use serde_json::{Value, json};
@@ -275,4 +276,14 @@ async fn what_has_no_codec_is_left_as_it_is() {
     assert_eq!(worker.ended().await.failed, 1, "this one is strict");
     let error = client.store().get(id).await.unwrap().unwrap().error.unwrap();
     assert!(error.message.starts_with("this is not a work args"), "{error:?}");
+}
+
+/// They would stand in a task for which they were not encoded.
+#[tokio::test]
+async fn encoded_arguments_are_written_into_no_other_task() {
+    let client = in_memory(wrapped(&Probe::default())).await;
+    let rule = Unique::by("a".parse().unwrap()).on_conflict(OnConflict::Replace);
+    let refused = client.enqueue(Work { text: "one".into() }).unique(rule.clone()).await.unwrap_err();
+    assert!(refused.to_string().contains("are encoded for one task each"), "{refused}");
+    client.enqueue(Plain { text: "one".into() }).unique(rule).await.unwrap();
 }

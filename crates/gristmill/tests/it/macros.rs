@@ -360,6 +360,8 @@ policies! {
     no_retention: [retention = "none"] => retention: Retention::None;
     a_unique_key: [unique = "night"] => unique: Some(Unique::by("night".parse().unwrap()));
     one_of_the_type: [unique(until = started)] => unique: Some(Unique::of_type().until(Until::Started));
+    one_run_of_all: [unique(on_conflict = collect, key = "a", list = "items")] =>
+        unique: Some(Unique::by("a".parse().unwrap()).collect("items"));
     one_more_after_it: [unique(on_conflict = run_after, key = "a")] =>
         unique: Some(Unique::by("a".parse().unwrap()).on_conflict(OnConflict::RunAfter));
     a_rate_of_the_type: [rate = "1000/s"] => rate: vec![Rate::of_type("1000/s".parse().unwrap())];

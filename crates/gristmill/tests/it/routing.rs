@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gristmill::app::ConnectError;
 use gristmill::core::{Env, Source as _, Store as _};
-use gristmill::options::{Concurrency, Policy};
+use gristmill::options::{Concurrency, FairBy, Policy};
 use gristmill::record::{Filter, State};
 use gristmill::routing::{Route, Routed};
 use gristmill::testing::{Harness, MemoryStore};
@@ -251,8 +251,22 @@ async fn of_a_queue_so_many_run_at_once_whatever_their_types_are() {
     assert_eq!(limits().await.iter().map(|info| info.waiting).sum::<u64>(), 0);
     let rules = (0..8).map(|n| Concurrency::of(format!("{n}").parse().unwrap(), 1));
     let full = rules.fold(client.enqueue(of(None)), |enqueue, rule| enqueue.concurrency(rule)).await.unwrap_err();
-    assert!(full.to_string().contains("has 9 rules, with that of its queue; at most 8"), "{full}");
+    assert!(full.to_string().contains("has 9 rules, with those of its queue; at most 8"), "{full}");
     let named = client.enqueue(of(None)).concurrency(Concurrency::of("queue:a".parse().unwrap(), 1)).await.unwrap_err();
+    assert!(named.to_string().contains("begins with"), "{named}");
+}
+
+#[tokio::test]
+async fn tasks_of_a_fair_queue_take_turns_by_their_arguments() {
+    let rule = FairBy::by("{repo}".parse().unwrap()).weight(2);
+    let client = in_memory(app().queue_prefix("test_").queue_fair_by("own", rule)).await;
+    let needs = async |id| client.tasks().get(id).await.unwrap().unwrap().meta.needs;
+    let id = client.enqueue(of(None)).priority(3).await.unwrap().id();
+    let own = needs(id).await;
+    assert_eq!((own[0].key.as_str(), own[0].cost, own.len()), ("fair:3:test_own:7", 30, 1));
+    let id = client.enqueue(of(None)).queue("other").await.unwrap().id();
+    assert!(needs(id).await.is_empty());
+    let named = client.enqueue(of(None)).concurrency(Concurrency::of("fair:a".parse().unwrap(), 1)).await.unwrap_err();
     assert!(named.to_string().contains("begins with"), "{named}");
 }
 
@@ -280,6 +294,7 @@ async fn what_can_not_be_is_told_before_anything_is_opened() {
         (app().queue_prefix("a\n"), "control character"),
         (app().queue_prefix("a").route(Route::new("a").queue(&"x".repeat(255))), "with the prefix"),
         (app().queue_expires("a", long), "longer than 100 years"),
+        (app().queue_fair_by("a", FairBy::by("all".parse().unwrap())), "the queue a: fair_by: names no argument"),
         (app().queue_concurrency("a", 0), "the concurrency of the queue a is no whole number from 1"),
         (app().options("nobody", Policy::default()), "does not have it"),
         (app().options(Notify::NAME, Policy { priority: 10, ..Policy::default() }), "priority"),

@@ -49,7 +49,13 @@ async fn a_key_of_its_own_lives_and_dies_with_the_callers_transaction() {
     let fixture = Fixture::new();
     let mut conn = SqliteConnection::connect(&format!("sqlite:{}", fixture.store.path().display())).await.unwrap();
     let keyed = || {
-        let unique = UniqueKey { key: "a".to_owned(), until: Until::Ended, on_conflict: OnConflict::Existing, debounce: None };
+        let unique = UniqueKey {
+            key: "a".to_owned(),
+            until: Until::Ended,
+            on_conflict: OnConflict::Existing,
+            debounce: None,
+            merge: None,
+        };
         let meta = Some(Box::new(TaskMeta { unique: Some(unique), ..TaskMeta::default() }));
         NewTask { meta, ..fixture.task("mail") }
     };

@@ -1,0 +1,172 @@
+//! Queues in which keys take turns, however many tasks one of them has.
+
+use gristmill_core::concurrency::Need;
+use gristmill_core::concurrency::fair::WEIGHT_MAX;
+use gristmill_core::{Ending, NewTask, State, TaskId};
+
+use super::bench::{ALL, Bench, secs};
+use super::concurrency::{ids, need, with};
+use super::list;
+use crate::graphs::Dice;
+use State::{Ready, Scheduled, Waiting};
+
+list![
+    keys_take_turns,
+    who_comes_later_is_served_next,
+    those_of_a_key_keep_their_order,
+    a_key_of_more_weight_is_served_more_often,
+    priorities_come_before_turns,
+    a_limit_holds_back_its_key_and_nobody_else,
+    whoever_comes_back_takes_a_turn_anew,
+    who_has_no_turn_is_not_forgotten,
+    an_operator_may_close_a_key_of_a_fair_queue,
+    turns_are_taken_whatever_happens,
+];
+
+fn turn(key: &str, weight: u32) -> Need {
+    Need { cost: WEIGHT_MAX / weight, ..need(&format!("fair:5:q:{key}"), 100_000) }
+}
+
+impl Bench<'_> {
+    async fn served(&self, claims: usize) -> Vec<TaskId> {
+        let worker = self.worker().await;
+        let mut served = Vec::new();
+        for _ in 0..claims {
+            served.extend(self.claim_ids(worker, 1).await);
+        }
+        served
+    }
+}
+
+fn count(of: &[TaskId], among: &[TaskId]) -> usize {
+    among.iter().filter(|id| of.contains(id)).count()
+}
+
+/// However many tasks one of them has.
+pub async fn keys_take_turns(bench: Bench<'_>) {
+    let a = bench.several(50, &[turn("a", 1)]).await;
+    let b = bench.several(5, &[turn("b", 1)]).await;
+    let c = bench.several(5, &[turn("c", 1)]).await;
+    assert_eq!(bench.states(&a).await, vec![Ready; 50], "nothing is held back");
+    let served = bench.served(17).await;
+    assert_eq!((count(&b, &served[..16]), count(&c, &served[..16])), (5, 5), "{served:?}");
+    let rest = bench.served(60).await;
+    assert_eq!(rest.len(), 43, "and all of them are served");
+}
+
+/// And not with all that it has at once.
+pub async fn who_comes_later_is_served_next(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let a = bench.several(40, &[turn("a", 1)]).await;
+    bench.sweep().await;
+    assert_eq!(bench.claim_ids(worker, 10).await, a[..10]);
+    let b = bench.several(20, &[turn("b", 1)]).await;
+    bench.sweep().await;
+    let served = bench.claim_ids(worker, 3).await;
+    assert!(served.contains(&b[0]), "{served:?}");
+    let served = bench.claim_ids(worker, 20).await;
+    assert!((9..=11).contains(&count(&b, &served)), "it has saved nothing up: {served:?}");
+}
+
+/// Also those that came later.
+pub async fn those_of_a_key_keep_their_order(bench: Bench<'_>) {
+    let mut a = bench.several(5, &[turn("a", 1)]).await;
+    bench.several(3, &[turn("b", 2)]).await;
+    a.extend(bench.several(5, &[turn("a", 1)]).await);
+    bench.pass(secs(100));
+    a.extend(bench.several(5, &[turn("a", 1)]).await);
+    let served: Vec<TaskId> = bench.served(20).await.into_iter().filter(|id| a.contains(id)).collect();
+    assert_eq!(served, a);
+}
+
+/// As often as its weight says.
+pub async fn a_key_of_more_weight_is_served_more_often(bench: Bench<'_>) {
+    bench.several(40, &[turn("a", 1)]).await;
+    let b = bench.several(40, &[turn("b", 3)]).await;
+    let served = bench.served(24).await;
+    assert!((17..=19).contains(&count(&b, &served)), "{}", count(&b, &served));
+}
+
+/// Of each priority turns are taken apart.
+pub async fn priorities_come_before_turns(bench: Bench<'_>) {
+    bench.several(3, &[turn("a", 1)]).await;
+    let urgent = NewTask { priority: 1, ..with(bench.task(), &[Need { key: "fair:1:q:a".to_owned(), ..turn("a", 1) }]) };
+    let urgent = bench.enqueue(urgent).await;
+    bench.several(3, &[turn("b", 1)]).await;
+    assert_eq!(bench.served(1).await, [urgent]);
+}
+
+/// Who waits for a slot has no place in line yet.
+pub async fn a_limit_holds_back_its_key_and_nobody_else(bench: Bench<'_>) {
+    let a = bench.several(10, &[turn("a", 1), need("one", 1)]).await;
+    let b = bench.several(4, &[turn("b", 1)]).await;
+    assert_eq!(bench.states(&a[..2]).await, [Ready, Waiting]);
+    let served = bench.served(10).await;
+    assert_eq!((served.len(), count(&b, &served), count(&a, &served)), (5, 4, 1));
+}
+
+/// Behind those of its key that came meanwhile.
+pub async fn whoever_comes_back_takes_a_turn_anew(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let a = bench.several(3, &[turn("a", 1)]).await;
+    bench.sweep().await;
+    let claimed = bench.claim_one(worker).await;
+    bench.settle(claimed.lease, Ending::Retry { delay: secs(1) }).await;
+    assert_eq!(bench.states(&a[..1]).await, [Scheduled]);
+    bench.pass(secs(1));
+    bench.beat(worker).await;
+    bench.sweep().await;
+    assert_eq!(bench.claim_ids(worker, 5).await, [a[1], a[2], a[0]]);
+}
+
+/// One that an older program enqueued, or that came by SQL.
+pub async fn who_has_no_turn_is_not_forgotten(bench: Bench<'_>) {
+    bench.several(3, &[turn("a", 1)]).await;
+    let plain = bench.add().await;
+    bench.several(3, &[turn("b", 1)]).await;
+    let served = bench.served(7).await;
+    assert_eq!((served.len(), served.contains(&plain)), (7, true));
+}
+
+/// Until he opens it.
+pub async fn an_operator_may_close_a_key_of_a_fair_queue(bench: Bench<'_>) {
+    bench.store.set_limit("fair:5:q:a", Some(gristmill_core::concurrency::Limit::of(0))).await.expect("set");
+    let a = bench.several(2, &[turn("a", 1)]).await;
+    let b = bench.several(2, &[turn("b", 1)]).await;
+    assert_eq!((bench.states(&a).await, bench.states(&b).await), (vec![Waiting; 2], vec![Ready; 2]));
+    bench.store.set_limit("fair:5:q:a", None).await.expect("set");
+    assert_eq!(bench.states(&a).await, [Ready; 2]);
+}
+
+/// No key that has something to do is passed by for longer than the others have turns.
+pub async fn turns_are_taken_whatever_happens(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let mut dice = Dice::new(5);
+    let mut queued: Vec<Vec<TaskId>> = vec![Vec::new(); 4];
+    let mut waits = [0_usize; 4];
+    for _ in 0..400 {
+        let key = dice.below(4);
+        if dice.below(3) > 0 {
+            let many = if key == 0 { 8 } else { 1 };
+            let ids = bench.several(many, &[turn(&key.to_string(), 1)]).await;
+            queued[key].extend(ids);
+        }
+        bench.sweep().await;
+        let Some(claimed) = bench.claim(worker, 1).await.pop() else { continue };
+        let id = ids(std::slice::from_ref(&claimed))[0];
+        let of = queued.iter().position(|ids| ids.first() == Some(&id)).expect("it is the first of its key");
+        queued[of].remove(0);
+        for (other, wait) in waits.iter_mut().enumerate() {
+            *wait = if other == of || queued[other].is_empty() { 0 } else { *wait + 1 };
+            assert!(*wait <= 6, "the key {other} was passed by {wait} times");
+        }
+        bench.settle(claimed.lease, Ending::Succeeded).await;
+        if dice.below(20) == 0 {
+            bench.pass(secs(3));
+            bench.beat(worker).await;
+            bench.sweep().await;
+        }
+    }
+    bench.sweep().await;
+    assert!(bench.claim(worker, ALL).await.len() > 20, "one key has a backlog");
+}
