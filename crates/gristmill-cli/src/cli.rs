@@ -8,8 +8,8 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    bench, completions, config, dev, enqueue, events, init, limits, locks, migrate, names, queues, schedules, tasks, worker,
-    workers, workflows,
+    bench, completions, config, dev, enqueue, events, init, kinds, limits, locks, migrate, names, queues, schedules, tasks,
+    worker, workers, workflows,
 };
 use crate::output::Format;
 use crate::{synonyms, visible};
@@ -98,8 +98,8 @@ pub(crate) enum Command {
     Limits(limits::Args),
     /// List the workers, ask one to end, or forget one
     Workers(workers::Args),
-    /// List the task types that the store knows
-    Kinds,
+    /// List the task types that the store knows, pause and resume them
+    Kinds(kinds::Args),
     /// What completions ask for
     #[command(hide = true)]
     Names(names::Args),

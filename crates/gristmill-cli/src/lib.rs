@@ -145,7 +145,7 @@ fn dispatch<S: Send + Sync + 'static>(app: App<S>, mut cli: Cli, out: &Out) -> R
             Command::Queues(args) => queues::run(args, session, out).await,
             Command::Limits(args) => limits::run(args, session, out).await,
             Command::Workers(args) => workers::run(args, session, out).await,
-            Command::Kinds => kinds_command::run(session, out).await,
+            Command::Kinds(args) => kinds_command::run(args, session, out).await,
             Command::Names(args) => names::run(args, session, out).await,
             Command::Migrate(args) => migrate::run(&args, session, out).await,
             Command::Doctor => doctor::run(session, out).await,

@@ -71,7 +71,7 @@ pub trait Source: Send + Sync + 'static {
     }
 
     /// Takes tasks for a worker: for each wanted queue, lowest priority number first, then in the order of arrival; only
-    /// task types that the worker serves; nothing from a paused queue. A task past its expiry ends instead as `expired`.
+    /// task types that the worker serves; nothing from a paused queue, and nothing of a paused type. A task past its expiry ends instead as `expired`.
     /// The attempt is counted with the claim, so that a crash counts.
     ///
     /// After an error the same claim is to be repeated with [`Claim::again`], or what a lost reply took stays with the
@@ -462,7 +462,7 @@ impl Pending {
 /// What [`Source::wait`] waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// A task became ready, a queue was resumed.
+    /// A task became ready, a queue or a task type was resumed.
     Ready,
     /// A task was scheduled or a schedule edited, so that the next due time may have moved.
     Scheduled,

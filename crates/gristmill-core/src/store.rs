@@ -145,6 +145,14 @@ pub trait Store: Source + Schedules + Workflows + Durable + KeyLimits {
     /// If the store can't be written.
     async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError>;
 
+    /// Stops or resumes the claims of a task type, in all queues: a claim that begins after this has returned takes none, whoever makes it, and
+    /// passes them over in their line. What runs goes on. The type need not be known yet. Workers of versions that know nothing of it
+    /// take its tasks as ever.
+    ///
+    /// # Errors
+    /// If the store can't be written. It may hold for some workers then; a repetition is safe.
+    async fn pause_kind(&self, kind: &str, paused: bool) -> Result<(), StoreError>;
+
     /// All queues that were ever used or paused, by name.
     ///
     /// # Errors
@@ -326,6 +334,8 @@ pub struct KindInfo {
     pub policy: Option<Policy>,
     /// How many live workers serve it.
     pub workers: u64,
+    /// Whether claims of it are stopped.
+    pub paused: bool,
 }
 
 /// One thing that [`Store::check`] found.
@@ -417,8 +427,8 @@ mod tests {
             r#""expires_at":"1970-01-01T00:00:02.000Z","queues":{"mail":8},"kinds":["mail.send"],"running":0,"buffered":0}"#
         );
         assert_eq!(serde_json::to_string(&worker).unwrap(), expected);
-        let kind = KindInfo { name: "mail.send".to_owned(), schema: None, policy: None, workers: 2 };
-        let expected = r#"{"name":"mail.send","schema":null,"policy":null,"workers":2}"#;
+        let kind = KindInfo { name: "mail.send".to_owned(), schema: None, policy: None, workers: 2, paused: false };
+        let expected = r#"{"name":"mail.send","schema":null,"policy":null,"workers":2,"paused":false}"#;
         assert_eq!(serde_json::to_string(&kind).unwrap(), expected);
     }
 }

@@ -159,6 +159,11 @@ pub enum Reason {
         /// The queue.
         queue: String,
     },
+    /// Nobody takes anything of its task type.
+    KindPaused {
+        /// The task type.
+        kind: String,
+    },
     /// No worker that lives serves its type in its queue.
     NoWorker {
         /// The queue.
@@ -270,6 +275,19 @@ impl Why {
             reasons.push(turn(task, here, workers));
         }
         Self { id: task.id, state: task.state, reasons }
+    }
+
+    /// The same of a task whose type is paused, if it is still to be claimed.
+    #[must_use]
+    pub fn with_paused_kind(mut self, kind: &str) -> Self {
+        if self.state.is_final() || self.state == State::Running {
+            return self;
+        }
+        self.reasons.retain(|reason| !matches!(reason, Reason::Busy { .. } | Reason::Next { .. }));
+        let is_no_worker = |reason: &Reason| matches!(reason, Reason::NoWorker { .. });
+        let at = self.reasons.iter().position(is_no_worker).unwrap_or(self.reasons.len());
+        self.reasons.insert(at, Reason::KindPaused { kind: kind.to_owned() });
+        self
     }
 
     /// The same with the locks that its running attempt holds.
@@ -495,6 +513,7 @@ impl fmt::Display for Reason {
                 write!(f, "; `limits show {key}` tells more, `limits set {key} {set}` changes it")
             }
             Self::QueuePaused { queue } => write!(f, "the queue `{queue}` is paused; `queues resume {queue}` lets it go on"),
+            Self::KindPaused { kind } => write!(f, "the task type `{kind}` is paused; `kinds resume {kind}` lets it go on"),
             Self::NoWorker { queue, living: 0, .. } => write!(f, "no worker lives; start one that serves the queue `{queue}`"),
             Self::NoWorker { queue, kind, of_queue: 0, .. } => {
                 write!(f, "no living worker serves the queue `{queue}`; start one for it, with the task type `{kind}`")

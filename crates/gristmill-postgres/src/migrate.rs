@@ -43,6 +43,7 @@ const STEPS: &[Step] = &[
     Step::adds(18, "rates", include_str!("../additions/0018_rates.sql")),
     Step::adds(19, "merge", include_str!("../additions/0019_merge.sql")),
     Step::adds(20, "fair", include_str!("../additions/0020_fair.sql")),
+    Step::adds(21, "queues", include_str!("../additions/0021_queues.sql")),
 ];
 
 const MIGRATION_CREATE: &str = include_str!("../queries/migration_create.sql");

@@ -117,6 +117,8 @@ queries! {
     KindIntern "kind_intern" [TEXT_ARRAY, BOOL, TEXT];
     KindList "kind_list" [];
     KindNames "kind_names" [INT4_ARRAY];
+    KindPause "kind_pause" [TEXT, BOOL];
+    KindPaused "kind_paused" [];
     LabelDayDrop "label_day_drop" [];
     LabelFill "label_fill" [INT8];
     LabelGap "label_gap" [];
@@ -296,6 +298,7 @@ queries! {
     WorkerDrain "worker_drain" [UUID];
     WorkerEnter "worker_enter" [INT8, UUID, TEXT, TEXT, TEXT, INT8];
     WorkerEpoch "worker_epoch" [INT8];
+    WorkerEpochs "worker_epochs" [];
     WorkerGet "worker_get" [INT8, UUID];
     WorkerLeave "worker_leave" [UUID];
     WorkerList "worker_list" [INT8];

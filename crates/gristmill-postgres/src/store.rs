@@ -487,6 +487,10 @@ impl Store for PostgresStore {
         run!(&self.inner, pool, Kind::Single, s => ops::pause(&mut s, queue, paused))
     }
 
+    async fn pause_kind(&self, kind: &str, paused: bool) -> Result<(), StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => ops::pause_kind(&mut s, kind, paused))
+    }
+
     async fn queues(&self) -> Result<Vec<QueueInfo>, StoreError> {
         run!(&self.inner, reads, Kind::Single, s => view::queues(&mut s))
     }

@@ -187,9 +187,14 @@ impl Workers {
 
     pub(crate) fn forget(&self, id: WorkerId) {
         if let Some((_, server)) = lock(&self.servers).remove(&id) {
-            lock(&self.floors).retain(|(worker, _), _| *worker != server.key);
-            lock(&self.crowds).retain(|(worker, _), _| *worker != server.key);
+            self.look_anew(server.key);
         }
+    }
+
+    /// A worker takes other types than before.
+    pub(crate) fn look_anew(&self, key: i64) {
+        lock(&self.floors).retain(|(worker, _), _| *worker != key);
+        lock(&self.crowds).retain(|(worker, _), _| *worker != key);
     }
 
     /// Whether a look at the heads of queues is worth its while: one that took long, through dead rows that something holds there, is

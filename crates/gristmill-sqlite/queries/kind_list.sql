@@ -1,2 +1,2 @@
 -- Index: none: one row a task type, all of them wanted.
-SELECT name, spec FROM gristmill_kind ORDER BY name
+SELECT name, spec, paused FROM gristmill_kind ORDER BY name

@@ -1,2 +1,2 @@
 -- Index: the unique index on id.
-SELECT key, name, serves, expires_at, lost FROM gristmill_worker WHERE id = ?1
+SELECT key, name, serves, expires_at, lost, epoch FROM gristmill_worker WHERE id = ?1

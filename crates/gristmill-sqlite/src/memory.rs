@@ -40,6 +40,8 @@ pub(crate) struct Memory {
 pub(crate) struct Server {
     pub(crate) key: i64,
     text: String,
+    epoch: i64,
+    /// Without those that are paused.
     kinds: HashSet<String>,
 }
 
@@ -91,12 +93,17 @@ impl Memory {
         if row.get::<_, i64>(3)? <= now.as_millis() || row.get(4)? {
             return Ok(None);
         }
-        let (key, Lossy(text)) = (row.get::<_, i64>(0)?, row.get(2)?);
-        if let Some(known) = self.workers.get(&id).filter(|known| known.key == key && known.text == text) {
+        let (key, Lossy(text), epoch) = (row.get::<_, i64>(0)?, row.get(2)?, row.get(5)?);
+        let is_it = |known: &&Arc<Server>| known.key == key && known.epoch == epoch && known.text == text;
+        if let Some(known) = self.workers.get(&id).filter(is_it) {
             return Ok(Some(known.clone()));
         }
         let serves: Serves = serde_json::from_str(&text).unwrap_or_default();
-        let server = Arc::new(Server { key, text, kinds: serves.kinds.into_iter().collect() });
+        let mut kinds: HashSet<String> = serves.kinds.into_iter().collect();
+        for paused in paused_kinds(conn)? {
+            kinds.remove(&paused);
+        }
+        let server = Arc::new(Server { key, text, epoch, kinds });
         if self.workers.len() > 1_000 {
             self.workers.clear();
         }
@@ -155,6 +162,13 @@ impl Memory {
         self.living = Some((texts, living.clone()));
         Ok(living)
     }
+}
+
+/// The task types that are paused, by name.
+pub(crate) fn paused_kinds(conn: &Connection) -> rusqlite::Result<HashSet<String>> {
+    let mut list = conn.prepare_cached(sql::KIND_PAUSED)?;
+    let all = list.query_map([], |row| row.get(0).map(|Lossy(name)| name))?;
+    all.collect()
 }
 
 /// What live workers serve.

@@ -25,6 +25,7 @@ const STEPS: &[Step] = &[
     Step::adds(10, "unique", include_str!("../additions/0010_unique.sql")),
     Step::adds(11, "rates", include_str!("../additions/0011_rates.sql")),
     Step::adds(12, "fair", include_str!("../additions/0012_fair.sql")),
+    Step::adds(13, "queues", include_str!("../additions/0013_queues.sql")),
 ];
 
 /// Brings the file's tables up to date, making them if there are none, and returns every migration.

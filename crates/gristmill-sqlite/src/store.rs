@@ -453,6 +453,11 @@ impl Store for SqliteStore {
         self.write(1, move |tx| ops::pause(tx, &queue, paused)).await
     }
 
+    async fn pause_kind(&self, kind: &str, paused: bool) -> Result<(), StoreError> {
+        let kind = kind.to_owned();
+        self.write(1, move |tx| ops::pause_kind(tx, &kind, paused)).await
+    }
+
     async fn queues(&self) -> Result<Vec<QueueInfo>, StoreError> {
         self.read(view::queues).await
     }

@@ -19,7 +19,9 @@ impl Tables {
                 return Ok(given.into_iter().map(|(_, claimed)| claimed).collect());
             }
         }
-        let (name, kinds) = (worker.spec.name.clone(), worker.spec.kind_names().map(str::to_owned).collect::<Vec<_>>());
+        let is_active = |kind: &&str| !self.paused_kinds.contains(*kind);
+        let kinds: Vec<_> = worker.spec.kind_names().filter(is_active).map(str::to_owned).collect();
+        let name = worker.spec.name.clone();
         let mut claimed = Vec::new();
         for wanted in &claim.wanted {
             if self.queues.get(&*wanted.queue) == Some(&true) {

@@ -350,6 +350,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn pause_kind(&self, kind: &str, paused: bool) -> Result<(), StoreError> {
+        self.run(|tables, _| tables.pause_kind(kind, paused));
+        Ok(())
+    }
+
     async fn queues(&self) -> Result<Vec<QueueInfo>, StoreError> {
         Ok(self.run(|tables, now| tables.queue_infos(now)))
     }

@@ -105,6 +105,17 @@ impl Tables {
         self.tasks.get(&seq).map_or(State::Ready, super::tables::Task::state)
     }
 
+    pub(super) fn pause_kind(&mut self, kind: &str, paused: bool) {
+        self.kinds.entry(kind.to_owned()).or_default();
+        if paused {
+            self.paused_kinds.insert(kind.to_owned());
+        } else {
+            self.paused_kinds.remove(kind);
+        }
+        self.news.ready |= !paused;
+        self.news.changed = true;
+    }
+
     pub(super) fn pause(&mut self, queue: &str, paused: bool) {
         self.queues.insert(queue.to_owned(), paused);
         self.news.ready |= !paused;

@@ -40,6 +40,7 @@ pub(super) struct Tables {
     pub(super) queues: BTreeMap<String, bool>,
     /// Every task type that was ever enqueued or declared.
     pub(super) kinds: BTreeMap<String, Option<KindSpec>>,
+    pub(super) paused_kinds: BTreeSet<String>,
     /// Schedules and their ticks.
     pub(super) book: Book,
     pub(super) news: News,

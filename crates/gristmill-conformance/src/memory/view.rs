@@ -64,8 +64,9 @@ impl Tables {
 
     pub(super) fn pending(&self, queues: &[String], within: Duration, now: Timestamp) -> Pending {
         let asked = |queue: &String| queues.contains(queue);
-        let claimable =
-            |queue: &String, kind: &String| self.queues.get(queue) == Some(&false) && self.is_served(queue, kind, now);
+        let claimable = |queue: &String, kind: &String| {
+            self.queues.get(queue) == Some(&false) && !self.paused_kinds.contains(kind) && self.is_served(queue, kind, now)
+        };
         let asked_of = |seq: &i64| self.tasks.get(seq).is_some_and(|task| asked(&task.new.queue));
         let horizon = now.saturating_add(within);
         Pending {
@@ -170,6 +171,7 @@ impl Tables {
             schema: spec.as_ref().map(|spec| spec.schema.clone()),
             policy: spec.as_ref().map(|spec| spec.policy.clone()),
             workers: serving(name),
+            paused: self.paused_kinds.contains(name),
         };
         self.kinds.iter().map(info).collect()
     }

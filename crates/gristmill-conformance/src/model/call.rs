@@ -47,6 +47,7 @@ pub(super) enum Call {
     Unblock(Vec<TaskId>),
     Admit(Vec<TaskId>),
     Pause(&'static str, bool),
+    PauseKind(&'static str, bool),
     Sweep(usize),
 }
 
@@ -125,6 +126,10 @@ impl Call {
             Self::Admit(ids) => Answer::WentOn(store.admit(ids).await?),
             Self::Pause(queue, paused) => {
                 store.pause(queue, *paused).await?;
+                Answer::Done
+            }
+            Self::PauseKind(kind, paused) => {
+                store.pause_kind(kind, *paused).await?;
                 Answer::Done
             }
             Self::Sweep(limit) => Answer::Swept(store.sweep(*limit).await?),

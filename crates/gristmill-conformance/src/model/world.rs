@@ -87,6 +87,7 @@ impl World {
             Op::Unblock(tasks) => Call::Unblock(self.some_tasks(tasks)?),
             Op::Admit(tasks) => Call::Admit(self.some_tasks(tasks)?),
             Op::Pause { queue, paused } => Call::Pause(NAMES[*queue], *paused),
+            Op::PauseKind { kind, paused } => Call::PauseKind(NAMES[*kind], *paused),
             // These are no single call; see `Case::step`.
             Op::Advance(_)
             | Op::SetBack(_)

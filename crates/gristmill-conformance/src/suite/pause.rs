@@ -1,11 +1,23 @@
-//! Queues that are stopped.
+//! Queues and task types that are stopped.
 
-use gristmill_core::{Claim, Ending, NewTask, Settled, State, Wanted};
+use std::time::Duration;
 
-use super::bench::{ALL, Bench, QUEUE};
+use gristmill_core::{Claim, Ending, NewTask, Settled, State, TaskId, Wanted};
+
+use super::bench::{ALL, Bench, KIND, QUEUE};
 use super::list;
 
-list![nothing_is_claimed_from_a_paused_queue, what_runs_goes_on, other_queues_go_on, a_queue_may_be_paused_before_it_is_used,];
+list![
+    nothing_is_claimed_from_a_paused_queue,
+    what_runs_goes_on,
+    other_queues_go_on,
+    a_queue_may_be_paused_before_it_is_used,
+    nothing_of_a_paused_type_is_claimed,
+    what_runs_of_a_paused_type_goes_on,
+    others_pass_by_a_paused_type,
+    a_paused_type_is_paused_for_who_comes_later,
+    a_worker_that_serves_nothing_else_is_not_kept_by_a_paused_type,
+];
 
 /// While it is paused a queue takes tasks and gives none; resumed, it gives them in their order.
 pub async fn nothing_is_claimed_from_a_paused_queue(bench: Bench<'_>) {
@@ -57,4 +69,94 @@ pub async fn a_queue_may_be_paused_before_it_is_used(bench: Bench<'_>) {
 
 async fn pause(bench: &Bench<'_>, queue: &str, paused: bool) {
     bench.store.pause(queue, paused).await.expect("the store answers");
+}
+
+/// From the moment at which its type is paused none of its tasks is claimed, also by a worker that has claimed some before; resumed, they come in their order.
+pub async fn nothing_of_a_paused_type_is_claimed(bench: Bench<'_>) {
+    let worker = bench.worker_for(&[QUEUE], &["a", "b"]).await;
+    let first = of(&bench, "a").await;
+    assert_eq!(bench.claim_ids(worker, 1).await, [first]);
+    let second = of(&bench, "a").await;
+    pause_kind(&bench, "a", true).await;
+    pause_kind(&bench, "a", true).await;
+    let third = of(&bench, "a").await;
+    let other = of(&bench, "b").await;
+    assert_eq!(bench.claim_ids(worker, ALL).await, [other], "what is behind a paused type is not held up");
+    assert_eq!(bench.claim_ids(worker, ALL).await, []);
+    bench.sweep().await;
+    assert_eq!(bench.claim_ids(worker, ALL).await, []);
+    assert_eq!(bench.state(second).await, State::Ready);
+    pause_kind(&bench, "a", false).await;
+    assert_eq!(bench.claim_ids(worker, ALL).await, [second, third], "resumed, they are claimed at once");
+}
+
+/// As of a paused queue.
+pub async fn what_runs_of_a_paused_type_goes_on(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    bench.add().await;
+    bench.add().await;
+    let claimed = bench.claim(worker, ALL).await;
+    pause_kind(&bench, KIND, true).await;
+    assert_eq!(bench.settle(claimed[0].lease, Ending::Succeeded).await, Settled::Done(State::Succeeded));
+    assert_eq!(bench.settle(claimed[1].lease, Ending::Released).await, Settled::Done(State::Ready));
+    assert_eq!(bench.claim_ids(worker, ALL).await, []);
+    pause_kind(&bench, KIND, false).await;
+    assert_eq!(bench.claim_ids(worker, ALL).await, [claimed[1].lease.id]);
+}
+
+/// A thousand tasks of a paused type, more urgent than all others, keep no other from being claimed, and come in their order when it is resumed.
+pub async fn others_pass_by_a_paused_type(bench: Bench<'_>) {
+    pause_kind(&bench, "a", true).await;
+    let worker = bench.worker_for(&[QUEUE], &["a", "b"]).await;
+    let crowd: Vec<_> = (0..ALL).map(|_| NewTask { kind: "a".to_owned(), priority: 0, ..bench.task() }).collect();
+    let ids: Vec<_> = crowd.iter().map(|task| task.id).collect();
+    bench.enqueue_all(crowd).await;
+    for _ in 0..3 {
+        let other = of(&bench, "b").await;
+        assert_eq!(bench.claim_ids(worker, ALL).await, [other]);
+        bench.sweep().await;
+    }
+    pause_kind(&bench, "a", false).await;
+    let last = of(&bench, "b").await;
+    assert_eq!(bench.claim_ids(worker, 2 * ALL).await, ids.into_iter().chain([last]).collect::<Vec<_>>());
+}
+
+/// It is kept: a worker that enters later, and another process, claim none either, and whoever lists the types sees it.
+pub async fn a_paused_type_is_paused_for_who_comes_later(bench: Bench<'_>) {
+    pause_kind(&bench, KIND, true).await;
+    let bench = bench.reopen().await;
+    let id = bench.add().await;
+    let worker = bench.worker().await;
+    assert_eq!(bench.claim_ids(worker, ALL).await, []);
+    let paused = || async {
+        let kinds = bench.store.kinds().await.expect("the store answers");
+        kinds.iter().filter(|kind| kind.paused).map(|kind| kind.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(paused().await, [KIND]);
+    bench.other().await.pause_kind(KIND, false).await.expect("the store answers");
+    assert_eq!(bench.claim_ids(worker, ALL).await, [id], "whoever resumes it, it is resumed for all");
+    bench.other().await.pause_kind(KIND, true).await.expect("the store answers");
+    bench.add().await;
+    assert_eq!(bench.claim_ids(worker, ALL).await, [], "and so it is with a pause");
+    assert_eq!(paused().await, [KIND]);
+}
+
+/// Whoever waits for all to be done does not wait for what is paused.
+pub async fn a_worker_that_serves_nothing_else_is_not_kept_by_a_paused_type(bench: Bench<'_>) {
+    bench.worker().await;
+    bench.add().await;
+    let pending = || async { bench.store.pending(&[QUEUE.to_owned()], Duration::ZERO).await.expect("the store answers") };
+    assert!(pending().await.ready);
+    pause_kind(&bench, KIND, true).await;
+    assert!(!pending().await.ready);
+    pause_kind(&bench, KIND, false).await;
+    assert!(pending().await.ready);
+}
+
+async fn of(bench: &Bench<'_>, kind: &str) -> TaskId {
+    bench.enqueue(NewTask { kind: kind.to_owned(), ..bench.task() }).await
+}
+
+async fn pause_kind(bench: &Bench<'_>, kind: &str, paused: bool) {
+    bench.store.pause_kind(kind, paused).await.expect("the store answers");
 }

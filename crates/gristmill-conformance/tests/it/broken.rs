@@ -33,6 +33,7 @@ enum Fault {
     CannotCancelWhatRuns,
     DropsNotes,
     ClaimsFromPausedQueues,
+    IgnoresPausedKinds,
     ForgetsDelays,
     ListsOnlyTheFirstPage,
     PruneChangesWhatIsKept,
@@ -178,6 +179,7 @@ fn notes_that_are_dropped_are_noticed() {
 #[test]
 fn pauses_that_are_ignored_are_noticed() {
     noticed(Fault::ClaimsFromPausedQueues, "pause::nothing_is_claimed_from_a_paused_queue");
+    noticed(Fault::IgnoresPausedKinds, "pause::nothing_of_a_paused_type_is_claimed");
 }
 
 #[test]
@@ -658,6 +660,13 @@ impl Store for Broken {
 
     async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {
         self.inner.pause(queue, paused).await
+    }
+
+    async fn pause_kind(&self, kind: &str, paused: bool) -> Result<(), StoreError> {
+        if self.has(Fault::IgnoresPausedKinds) {
+            return Ok(());
+        }
+        self.inner.pause_kind(kind, paused).await
     }
 
     async fn queues(&self) -> Result<Vec<QueueInfo>, StoreError> {

@@ -20,6 +20,15 @@ pub struct PausedJson {
     pub paused: bool,
 }
 
+/// How a task type stands after it was paused or resumed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PausedKindJson {
+    /// The task type.
+    pub kind: String,
+    /// Whether claims of it are stopped.
+    pub paused: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,5 +44,7 @@ mod tests {
         assert!(retried.ends_with(r#""outcome":"not_ended"}"#), "{retried}");
         let paused = PausedJson { queue: "mail".to_owned(), paused: true };
         assert_eq!(serde_json::to_string(&paused).unwrap(), r#"{"queue":"mail","paused":true}"#);
+        let paused = PausedKindJson { kind: "mail.send".to_owned(), paused: true };
+        assert_eq!(serde_json::to_string(&paused).unwrap(), r#"{"kind":"mail.send","paused":true}"#);
     }
 }

@@ -11,7 +11,7 @@ mod task;
 mod tick;
 mod workflow;
 
-pub use answer::{OutcomeJson, PausedJson};
+pub use answer::{OutcomeJson, PausedJson, PausedKindJson};
 pub use page::{ListJson, PageJson};
 pub use task::{AttemptJson, FailureJson, TaskJson};
 pub use tick::TickJson;

@@ -112,7 +112,9 @@ async fn server(s: &mut Session<'_>, workers: &Workers, id: WorkerId) -> Result<
     };
     let serves: Serves = serde_json::from_str(row.try_get(3)?).unwrap_or_default();
     let is_whole = intern_kinds(s, &serves).await?;
+    let paused: Vec<i32> = row.try_get(4)?;
     let mut kinds: Vec<i32> = serves.kinds.iter().filter_map(|kind| s.id(Sort::Kind, kind)).collect();
+    kinds.retain(|kind| !paused.contains(kind));
     kinds.sort_unstable();
     kinds.dedup();
     let server = Arc::new(Server { key: row.try_get(0)?, epoch: row.try_get(1)?, kinds });
@@ -288,9 +290,12 @@ impl Claiming<'_, '_> {
             self.in_one_step(by_kind, queue, &floor, room).await?
         };
         if found.is_none() {
-            let before = self.server.epoch;
-            self.server = server(self.s, self.workers, self.claim.worker).await?;
-            if self.server.epoch == before {
+            let before = std::mem::replace(&mut self.server, server(self.s, self.workers, self.claim.worker).await?);
+            if self.server.kinds != before.kinds {
+                // Below its floors may be what it takes from now on.
+                self.workers.look_anew(self.server.key);
+            }
+            if self.server.epoch == before.epoch {
                 // Its lease runs out just now, as two statements see two times.
                 return Err(dead(self.claim.worker));
             }

@@ -57,5 +57,5 @@ pub(crate) use waits::{
     Awaited, Child, Children, Stop, Telling, WALKS, Walk, Walked, awaited_workflows, came, cancel_child, children, events_untold,
     forget_children, let_go, send_event, tell, walk,
 };
-pub(crate) use worker::{Which, cancelled, declare, enter, heartbeat, leave, pause};
+pub(crate) use worker::{Which, cancelled, declare, enter, heartbeat, leave, pause, pause_kind};
 pub(crate) use workflow::{Conducted, Starting, conduct, conduct_told, extend, order, reported, start_workflow};

@@ -137,3 +137,16 @@ pub(crate) async fn pause(s: &mut Session<'_>, queue: &str, paused: bool) -> Res
     s.effects.readied |= !paused;
     Ok(())
 }
+
+/// Stops or resumes the claims of a task type. Two transactions: a worker that does not hear of the second has read what is paused after the first.
+pub(crate) async fn pause_kind(s: &mut Session<'_>, kind: &str, paused: bool) -> Result<(), Fault> {
+    s.effects.changed = true;
+    if kind.contains('\0') {
+        return Err(Fault::invalid("a task type's name holds a NUL character, which PostgreSQL can't keep"));
+    }
+    s.execute(Q::KindPause, &[&kind, &paused]).await?;
+    s.execute(Q::WorkerEpochs, &[]).await?;
+    s.find(Sort::Kind, kind).await?;
+    s.effects.readied |= !paused;
+    Ok(())
+}

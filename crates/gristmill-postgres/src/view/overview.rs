@@ -120,6 +120,10 @@ async fn something_to_claim(s: &mut Session<'_>, served: &Served, queue: i32, na
         }
     }
     kinds.extend(parked_pairs(s).await?.into_iter().filter(|pair| pair.0 == queue).map(|pair| pair.1));
+    for row in s.rows(Q::KindPaused, &[]).await? {
+        let paused: i32 = row.try_get(0)?;
+        kinds.retain(|kind| *kind != paused);
+    }
     s.read_names(Sort::Kind, kinds.iter().copied()).await?;
     Ok(kinds.into_iter().any(|kind| s.name(Sort::Kind, kind).is_some_and(|kind| served.covers(name, &kind))))
 }
@@ -162,7 +166,8 @@ pub(crate) async fn kinds(s: &mut Session<'_>) -> Result<Vec<KindInfo>, Fault> {
         // Options that a newer version wrote must not hide the type.
         let spec: Option<&str> = row.try_get(1)?;
         let spec: Spec = spec.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        Ok(KindInfo { schema: spec.schema, policy: spec.policy, workers: served.workers_of(&name), name })
+        let (workers, paused) = (served.workers_of(&name), row.try_get(2)?);
+        Ok(KindInfo { schema: spec.schema, policy: spec.policy, workers, paused, name })
     };
     rows.iter().map(kind).collect()
 }

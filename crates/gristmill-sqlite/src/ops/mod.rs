@@ -41,7 +41,7 @@ pub(crate) use schedule::standing;
 pub(crate) use schedule::{advance_schedules, edit_schedules, lead_beats, resign_beat};
 pub(crate) use settle::{mark, note, settle, settle_within, start};
 pub(crate) use sweep::{RESCUED_AT_ONCE, UNKNOWN, count, promote, prune, rescue_for_hand, sweep};
-pub(crate) use worker::{cancelled, declare, enter, heartbeat, leave, pause};
+pub(crate) use worker::{cancelled, declare, enter, heartbeat, leave, pause, pause_kind};
 pub(crate) use workflow::{Report, Specs, extend_workflow, follow, order_workflow, retry_workflow, start_workflow, tolerate};
 #[cfg(any(feature = "sqlx-0_8", feature = "sqlx-0_9"))]
 pub(crate) use workflow::{Start, are_new};

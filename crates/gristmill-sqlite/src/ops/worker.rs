@@ -105,6 +105,16 @@ pub(crate) fn pause(tx: &mut Tx<'_>, queue: &str, paused: bool) -> Result<(), Fa
     Ok(())
 }
 
+/// Stops or resumes the claims of a task type. The writer is alone, so that no worker enters between the two.
+pub(crate) fn pause_kind(tx: &mut Tx<'_>, kind: &str, paused: bool) -> Result<(), Fault> {
+    tx.effects.changed = true;
+    let id = Driver::new(tx.conn).name(&mut tx.memory.names.kinds, kind)?;
+    tx.conn.prepare_cached(sql::KIND_PAUSE)?.execute(params![id, paused])?;
+    tx.conn.prepare_cached(sql::WORKER_EPOCH)?.execute([])?;
+    tx.effects.readied |= !paused;
+    Ok(())
+}
+
 pub(super) fn key(conn: &Connection, worker: WorkerId) -> Result<Option<i64>, Fault> {
     let mut get = conn.prepare_cached(sql::WORKER_GET)?;
     Ok(get.query_row([worker.as_bytes().as_slice()], |row| row.get(0)).optional()?)

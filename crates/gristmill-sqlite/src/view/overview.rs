@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::durable::has_untold;
 use super::workflow::steps;
 use crate::error::Fault;
-use crate::memory::served;
+use crate::memory::{paused_kinds, served};
 use crate::ops::UNKNOWN;
 use crate::reader::View;
 use crate::sql;
@@ -168,15 +168,16 @@ fn has_to_go_on(conn: &Connection, queue: i64) -> Result<bool, Fault> {
 /// Whether a live worker serves something that is ready in a queue; looks no further than the first such task.
 fn something_to_claim(view: &mut View<'_>, served: &Served, queue: i64, name: &str) -> Result<bool, Fault> {
     let mut kinds = HashSet::new();
+    let paused = paused_kinds(view.conn)?;
+    let is_claimed = |kind: Arc<str>| !paused.contains(&*kind) && served.covers(name, &kind);
     let mut ready = view.conn.prepare_cached(sql::READY_SCAN)?;
     let mut rows = ready.query([queue])?;
     let mut seen = 0;
     while let Some(row) = rows.next()? {
         let kind: i64 = row.get(2)?;
-        let is_served = |kind: Arc<str>| served.covers(name, &kind);
         // What only newer versions can claim is not for those that ask here.
         let known = Flags::from_bits(row.get(6)?).unknown().is_none();
-        if known && kinds.insert(kind) && view.names.kinds.name(view.conn, kind)?.is_some_and(is_served) {
+        if known && kinds.insert(kind) && view.names.kinds.name(view.conn, kind)?.is_some_and(is_claimed) {
             return Ok(true);
         }
         seen += 1;
@@ -186,8 +187,8 @@ fn something_to_claim(view: &mut View<'_>, served: &Served, queue: i64, name: &s
         }
     }
     for kind in parked(view)?.remove(&queue).unwrap_or_default() {
-        let is_served = view.names.kinds.name(view.conn, kind)?.is_some_and(|kind| served.covers(name, &kind));
-        if is_served && view.conn.prepare_cached(sql::PARKED_SCAN)?.exists(params![queue, kind, 1, UNKNOWN])? {
+        let is_claimed = view.names.kinds.name(view.conn, kind)?.is_some_and(is_claimed);
+        if is_claimed && view.conn.prepare_cached(sql::PARKED_SCAN)?.exists(params![queue, kind, 1, UNKNOWN])? {
             return Ok(true);
         }
     }
@@ -234,7 +235,8 @@ pub(crate) fn kinds(view: &mut View<'_>) -> Result<Vec<KindInfo>, Fault> {
         let (Lossy(name), text) = (row.get(0)?, row.get::<_, Option<Lossy>>(1)?);
         // Options that a newer version wrote must not hide the type.
         let spec: Spec = text.and_then(|Lossy(text)| serde_json::from_str(&text).ok()).unwrap_or_default();
-        Ok(KindInfo { schema: spec.schema, policy: spec.policy, workers: served.workers_of(&name), name })
+        let (workers, paused) = (served.workers_of(&name), row.get(2)?);
+        Ok(KindInfo { schema: spec.schema, policy: spec.policy, workers, paused, name })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

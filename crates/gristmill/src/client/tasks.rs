@@ -64,6 +64,10 @@ impl<'c> Tasks<'c> {
         if let Some(batching) = self.client.registry().get(&task.kind).and_then(|kind| kind.spec.policy.batch.as_ref()) {
             why.in_batches(batching);
         }
+        let waits = !task.state.is_final() && task.state != State::Running;
+        if waits && store.kinds().await?.iter().any(|kind| kind.name == task.kind && kind.paused) {
+            why = why.with_paused_kind(&task.kind);
+        }
         Ok(Some(match task.state {
             State::Running => why.with_locks(store.locks_of(id).await?),
             State::Waiting => why.with_standby(store.stands_by(id).await?),
