@@ -90,7 +90,7 @@ pub(crate) enum Command {
     /// List, show, make, edit, pause, resume, reset, run and delete schedules
     #[command(subcommand)]
     Schedules(schedules::Args),
-    /// List, pause and resume queues
+    /// List, pause, resume, empty and set queues, and move what waits in them
     #[command(subcommand)]
     Queues(queues::Args),
     /// List and show the keys of which only so many tasks run at once, and say how many

@@ -67,6 +67,7 @@ const COMMANDS: &[(&str, &[&str], &str)] = &[
     ("workflows", &["tasks", "results", "steps"], "members"),
     ("queues", &["ls", "show", "stats"], "list"),
     ("queues", &["clear", "empty", "flush", "drain", "delete"], "purge"),
+    ("queues", &["transfer", "requeue", "mv", "rename", "drain-to"], "move"),
     ("queues", &["stop", "disable", "suspend"], "pause"),
     ("queues", &["start", "enable", "unpause", "continue"], "resume"),
     ("", &["limit", "concurrency", "semaphores", "slots"], "limits"),

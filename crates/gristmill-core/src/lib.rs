@@ -68,11 +68,11 @@ pub use schedule::{
 };
 pub use settlement::{Ending, Held, Next, Settled, Settlement, Verdict, judge};
 pub use signals::{Signals, Waiter};
-pub use source::{Claim, Claimed, Fleet, Note, Pending, Pulse, ServedKind, Source, Swept, Wake, Wanted, WorkerSpec};
+pub use source::{Aging, Claim, Claimed, Fleet, Note, Pending, Pulse, ServedKind, Source, Swept, Wake, Wanted, WorkerSpec};
 pub use state::{AttemptState, Event, Illegal, State, step};
 pub use store::{
-    CancelOutcome, DeleteOutcome, Drain, EnqueueOutcome, Finding, KindInfo, QueueInfo, ReleaseOutcome, RetryOutcome, Severity,
-    Store, WorkerInfo,
+    CancelOutcome, DeleteOutcome, Drain, EnqueueOutcome, Finding, KindInfo, MoveOutcome, QueueInfo, ReleaseOutcome, RetryOutcome,
+    Severity, Store, WorkerInfo,
 };
 pub use task::{AttemptRecord, Membership, NewTask, Overrides, Progress, TaskMeta, TaskRecord};
 pub use template::Template;

@@ -139,6 +139,18 @@ pub trait Source: Send + Sync + 'static {
         self.sweep(limit).await
     }
 
+    /// Lets tasks go first that have been ready for too long: of each of these queues those that were enqueued, and due at first, that long ago come to the most
+    /// urgent line, at their places in the order of arrival, and have the priority 0 from then on. It looks at the first of each line, and no further than at `limit` tasks
+    /// of it; at most about `limit` in all, returns how many. Called as often as [`sweep`](Self::sweep), where a program says that its queues age.
+    ///
+    /// By default nothing ages.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    async fn age(&self, _aging: &[Aging], _limit: usize) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+
     /// With how many others the housekeeping of this source is shared, as the last heartbeat has told: each then sweeps as much more
     /// seldom, and the first of them alone does what must be done in time.
     ///
@@ -251,6 +263,15 @@ pub trait Source: Send + Sync + 'static {
     /// Resolves when what is waited for may have happened, and at the latest after `timeout`. May resolve early and for
     /// no reason: callers look again.
     async fn wait(&self, wake: Wake, timeout: Duration);
+}
+
+/// A queue whose tasks go before all others of it once they have been ready for long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aging {
+    /// Its name in the store.
+    pub queue: String,
+    /// After what time.
+    pub after: Duration,
 }
 
 /// What a worker says of itself when it enters.

@@ -139,6 +139,13 @@ pub trait Store: Source + Schedules + Workflows + Durable + KeyLimits {
     /// If the store can't be written; then nothing has moved.
     async fn admit(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError>;
 
+    /// Moves tasks that wait, wherever they do, to another queue: they keep their priorities, their places in line and their limits, and may be claimed from
+    /// there. What runs stays in its queue, its later attempts with it. The queue need not exist yet. One answer each.
+    ///
+    /// # Errors
+    /// If the store can't be written; then nothing has moved.
+    async fn move_to(&self, ids: &[TaskId], queue: &str) -> Result<Vec<MoveOutcome>, StoreError>;
+
     /// Stops or resumes the claims from a queue; what runs goes on. The queue need not exist yet.
     ///
     /// # Errors
@@ -256,6 +263,18 @@ pub enum ReleaseOutcome {
     Waits,
     /// It had ended before.
     AlreadyEnded,
+    /// There is no such task.
+    NotFound,
+}
+
+/// What became of one task that was to be moved to another queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveOutcome {
+    /// It waits in that queue now.
+    Moved,
+    /// It runs, has ended, waits in that queue already, or somebody else has it in hand; nothing changed.
+    Unchanged,
     /// There is no such task.
     NotFound,
 }

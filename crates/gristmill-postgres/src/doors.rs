@@ -15,7 +15,7 @@ const KEPT_MS_MAX: i64 = 3_153_600_000_000;
 /// Puts the text of the doors into a statement.
 pub(crate) fn fill(text: &str) -> String {
     type Part = (&'static str, fn() -> String);
-    let parts: [Part; 28] = [
+    let parts: [Part; 29] = [
         ("{placed}", placed),
         ("{placed_new}", placed_new),
         ("{placed_free}", placed_free),
@@ -25,6 +25,7 @@ pub(crate) fn fill(text: &str) -> String {
         ("{enter_one}", enter_one),
         ("{take_one}", take_one),
         ("{standing}", standing),
+        ("{requeued}", requeued),
         ("{unclaimed}", unclaimed),
         ("{hold_unclaimed}", hold_unclaimed),
         ("{renew_unclaimed}", renew_unclaimed),
@@ -185,6 +186,33 @@ pub(crate) fn standing() -> String {
         }
     }
     format!("LEFT JOIN LATERAL (\n{}\nLIMIT 1) p ON true", looks.join("\nUNION ALL\n"))
+}
+
+/// `{requeued}`: parts of a WITH that give the tasks of `asked` (id, queue, kind, priority, seq) the queue $2 wherever they wait, unless
+/// somebody has them in hand; rows of `requeued` say which, where, and of what type.
+fn requeued() -> String {
+    let mut parts = Vec::new();
+    let mut all = Vec::new();
+    for place in Place::ALL {
+        let (table, unknown) = (table(place), unknown());
+        let look = |spot: &&str| {
+            format!(
+                "SELECT p.at FROM asked t CROSS JOIN LATERAL (SELECT ctid AS at FROM {{s}}.{table} p WHERE {spot} AND p.flags & {unknown} = 0 \
+                 FOR UPDATE SKIP LOCKED) p"
+            )
+        };
+        let looks: Vec<_> =
+            spots(place).iter().enumerate().map(|(n, spot)| format!("{table}_{n} AS MATERIALIZED ({})", look(&spot))).collect();
+        let found: Vec<_> = (0..looks.len()).map(|n| format!("SELECT at FROM {table}_{n}")).collect();
+        parts.extend(looks);
+        parts.push(format!(
+            "requeued_{table} AS (UPDATE {{s}}.{table} SET queue = $2 WHERE ctid = ANY (ARRAY({})) RETURNING id, kind)",
+            found.join(" UNION ALL ")
+        ));
+        all.push(format!("SELECT id, {}::smallint AS place, kind FROM requeued_{table}", code(place)));
+    }
+    parts.push(format!("requeued AS ({})", all.join(" UNION ALL ")));
+    parts.join(",\n")
 }
 
 /// `{unclaimed}`: whether the task of `t` waits somewhere and was never claimed.

@@ -33,6 +33,7 @@ queries! {
     AdditionInsert "addition_insert" [INT8, INT8, TEXT, TEXT];
     AdditionList "addition_list" [];
     Admit "admit" [UUID_ARRAY];
+    Age "age" [INT4, INT2_ARRAY, INT8_ARRAY];
     AsideCount "aside_count" [];
     AsideInsert "aside_insert" [INT8, UUID, TEXT, TEXT];
     BeatLead "beat_lead" [INT8, UUID, INT8];
@@ -136,6 +137,7 @@ queries! {
     LeaseStart "lease_start" [UUID_ARRAY, UUID_ARRAY, TEXT];
     LeaseTake "lease_take" [INT8, UUID_ARRAY, UUID_ARRAY];
     LetGo "let_go" [INT8, UUID_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID];
+    LineHeads "line_heads" [INT4, INT2_ARRAY, INT8];
     ListBlocked "list_blocked" [INT8, INT8, INT8, INT4, INT4_ARRAY];
     ListEnded "list_ended" [INT8, INT8, INT8, INT2];
     ListKinds "list_kinds" [];
@@ -221,6 +223,7 @@ queries! {
     ReportLook "report_look" [UUID_ARRAY, INT8];
     ReportOrphans "report_orphans" [INT8];
     ReportTake "report_take" [UUID_ARRAY];
+    Requeue "requeue" [UUID_ARRAY, INT4];
     RestLook "rest_look" [INT8_ARRAY, TEXT_ARRAY];
     ScheduleAdvance "schedule_advance" [TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY];
     ScheduleDue "schedule_due" [INT8, INT8];
@@ -260,7 +263,10 @@ queries! {
     TaskCreated "task_created" [INT8];
     TaskDelete "task_delete" [UUID_ARRAY];
     TaskDue "task_due" [UUID_ARRAY, INT8];
+    TaskAge "task_age" [UUID_ARRAY];
+    TaskAged "task_aged" [INT8, UUID_ARRAY, INT8];
     TaskFacts "task_facts" [UUID_ARRAY];
+    TaskRequeue "task_requeue" [UUID_ARRAY, INT4];
     TaskOpen "task_open" [UUID];
     TaskSame "task_same" [UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY];
     TaskSameOfDays "task_same" [UUID_ARRAY, INT4_ARRAY, TEXT_ARRAY];

@@ -5,10 +5,10 @@ use std::time::Duration;
 use gristmill_core::durable::{Checkpoint, Memories};
 use gristmill_core::workflow::Member;
 use gristmill_core::{
-    CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, Effects, EnqueueOutcome, Env, Filter, Finding, Fleet,
-    KindInfo, KindSpec, LeaseRef, LockInfo, LockOutcome, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome,
-    RetryOutcome, Settled, Settlement, Source, State, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord, Wake,
-    WorkerId, WorkerInfo, WorkerSpec, WorkflowId, async_trait, check_lock, limits,
+    Aging, CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, Effects, EnqueueOutcome, Env, Filter, Finding, Fleet,
+    KindInfo, KindSpec, LeaseRef, LockInfo, LockOutcome, Mark, MoveOutcome, NewTask, Note, Page, Pending, Pulse, QueueInfo,
+    ReleaseOutcome, RetryOutcome, Settled, Settlement, Source, State, Store, StoreError, StoreErrorKind, Swept, TaskId,
+    TaskRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, WorkflowId, async_trait, check_lock, limits,
 };
 use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
@@ -289,6 +289,16 @@ impl Source for PostgresStore {
         Ok(Swept { next_due: promoted.next_due.into_iter().chain(workflows).min(), ..promoted })
     }
 
+    async fn age(&self, aging: &[Aging], limit: usize) -> Result<usize, StoreError> {
+        let mut moved = 0;
+        for aging in aging {
+            let of_queue: Result<usize, StoreError> =
+                run!(&self.inner, pool, Kind::Single, s => ops::age(&mut s, aging, limit.saturating_sub(moved)));
+            moved += of_queue?;
+        }
+        Ok(moved)
+    }
+
     async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
         // Those that go with their whole day are not counted: it costs the same whatever the day held.
         self.inner.drop_days().await;
@@ -481,6 +491,10 @@ impl Store for PostgresStore {
 
     async fn admit(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
         run!(&self.inner, pool, Kind::Single, s => ops::admit(&mut s, ids))
+    }
+
+    async fn move_to(&self, ids: &[TaskId], queue: &str) -> Result<Vec<MoveOutcome>, StoreError> {
+        run!(&self.inner, pool, Kind::Single, s => ops::move_to(&mut s, ids, queue))
     }
 
     async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {

@@ -8,13 +8,14 @@ use std::time::Duration;
 use gristmill_core::durable::{Checkpoint, Memories};
 use gristmill_core::workflow::Member;
 use gristmill_core::{
-    CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec,
-    LeaseRef, LockInfo, LockOutcome, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled,
-    Settlement, Signals, Source, State, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord, Wake, WorkerId, WorkerInfo,
-    WorkerSpec, WorkflowId, async_trait, check_lock, limits,
+    Aging, CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, EnqueueOutcome, Env, Filter, Finding, KindInfo,
+    KindSpec, LeaseRef, LockInfo, LockOutcome, Mark, MoveOutcome, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome,
+    RetryOutcome, Settled, Settlement, Signals, Source, State, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskRecord,
+    Wake, WorkerId, WorkerInfo, WorkerSpec, WorkflowId, async_trait, check_lock, limits,
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use crate::driver::Driver;
 use crate::error::{Fault, explain};
 use crate::identity::Identity;
 use crate::options::SqliteOptions;
@@ -283,6 +284,18 @@ impl Source for SqliteStore {
         self.write(limit, move |tx| ops::promote(tx, limit)).await
     }
 
+    async fn age(&self, aging: &[Aging], limit: usize) -> Result<usize, StoreError> {
+        let aging = aging.to_vec();
+        let work = move |tx: &mut Tx<'_>| {
+            let mut moved = 0;
+            for aging in &aging {
+                moved += ops::age(tx, aging, limit.saturating_sub(moved))?;
+            }
+            Ok(moved)
+        };
+        self.write(limit, work).await
+    }
+
     async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
         // Each in a transaction of its own, so that others write in between. They are no tasks, and come in any number.
         for _ in 0..LOCKS_PRUNED {
@@ -446,6 +459,15 @@ impl Store for SqliteStore {
     async fn admit(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
         let ids = ids.to_vec();
         self.write(ids.len(), move |tx| ids.iter().map(|id| ops::admit(tx, *id)).collect()).await
+    }
+
+    async fn move_to(&self, ids: &[TaskId], queue: &str) -> Result<Vec<MoveOutcome>, StoreError> {
+        let (count, ids, queue) = (ids.len(), ids.to_vec(), queue.to_owned());
+        let work = move |tx: &mut Tx<'_>| {
+            let queue = Driver::new(tx.conn).name(&mut tx.memory.names.queues, &queue)?;
+            ids.iter().map(|id| ops::move_to(tx, *id, queue)).collect()
+        };
+        self.write(count, work).await
     }
 
     async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {

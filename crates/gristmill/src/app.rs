@@ -293,6 +293,21 @@ impl<S: Send + Sync + 'static> App<S> {
         self
     }
 
+    /// After what time a ready task of this queue goes before all others of it, whatever its priority, so that the least urgent ones have their turn under any
+    /// stream of urgent ones. Workers of this application see to that, about once a second. The time counts from the enqueue, or from when the task was due
+    /// at first. Its priority is 0 from then on, the most urgent one.
+    ///
+    /// ```
+    /// # use gristmill::App;
+    /// # use std::time::Duration;
+    /// let app = App::new(()).queue_aging("default", Duration::from_secs(600));
+    /// ```
+    #[must_use]
+    pub fn queue_aging(mut self, queue: impl Into<String>, after: Duration) -> Self {
+        self.routes.set_aging(queue.into(), after);
+        self
+    }
+
     /// Sets the limits on what comes from outside.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {

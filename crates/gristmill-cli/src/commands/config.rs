@@ -185,6 +185,7 @@ impl Show<'_> {
         let of_queue = |(name, queue): (&String, &QueueEntry)| {
             let said = [
                 ("concurrency", queue.concurrency.map(|limit| limit.to_string())),
+                ("aging", queue.aging.map(|after| format_duration(after.0))),
                 ("expires", queue.expires.map(|expires| format_duration(expires.0))),
             ];
             let row = |(key, value): (&str, Option<String>)| {

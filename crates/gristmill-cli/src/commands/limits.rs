@@ -96,7 +96,8 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
     }
 }
 
-async fn change<S: Send + Sync + 'static>(
+/// Sets or unsets a key.
+pub(super) async fn change<S: Send + Sync + 'static>(
     key: &str,
     limit: Option<Limit>,
     burst: Option<u32>,

@@ -1,13 +1,15 @@
+use gristmill::Client;
+use gristmill::core::concurrency::{Limit, OF_QUEUE};
 use gristmill::core::json::PausedJson;
-use gristmill::core::limits::{COUNT_MAX, check_name};
+use gristmill::core::limits::{CONCURRENCY_MAX, COUNT_MAX, check_name};
 use gristmill::near::did_you_mean;
 
 use super::confirm::Confirm;
-use super::tasks;
-use super::unserved::tell_new_queues;
+use super::unserved::{tell_new_queues, tell_whole_queue};
+use super::{limits, tasks};
 use crate::connect::Session;
 use crate::exit::CliError;
-use crate::output::Out;
+use crate::output::{self, Out};
 
 /// Arguments of `queues`.
 #[derive(Debug, clap::Subcommand)]
@@ -20,6 +22,48 @@ pub(crate) enum Args {
     Resume(Names),
     /// Cancel all that waits in a queue; what runs goes on
     Purge(Purge),
+    /// Move all that waits in a queue to another one; what runs goes on
+    Move(Move),
+    /// Say how many tasks of a queue may run at once, over what the configuration says
+    Set(Set),
+}
+
+/// Arguments of `queues set`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Set {
+    /// The queue
+    #[arg(value_name = "QUEUE")]
+    name: String,
+    #[command(flatten)]
+    to: SetTo,
+}
+
+/// One of them.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct SetTo {
+    /// So many of its tasks at once, in all workers together; 0 lets none start
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(CONCURRENCY_MAX)))]
+    concurrency: Option<u32>,
+    /// As many as the configuration says, again
+    #[arg(long)]
+    no_concurrency: bool,
+}
+
+/// Arguments of `queues move`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Move {
+    /// The queue
+    #[arg(value_name = "FROM")]
+    from: String,
+    /// The queue to which it goes
+    #[arg(value_name = "TO")]
+    to: String,
+    /// Only what is of this task type
+    #[arg(long, value_name = "TYPE")]
+    kind: Option<String>,
+    #[command(flatten)]
+    confirm: Confirm,
 }
 
 /// Arguments of `queues purge`.
@@ -64,6 +108,8 @@ pub(crate) async fn run<S: Send + Sync + 'static>(args: Args, session: Session<S
         Args::Pause(names) => pause(names, true, session, out).await,
         Args::Resume(names) => pause(names, false, session, out).await,
         Args::Purge(args) => purge(&args, session, out).await,
+        Args::Move(args) => move_to(&args, session, out).await,
+        Args::Set(args) => set(&args, session, out).await,
     }
 }
 
@@ -71,12 +117,42 @@ async fn purge<S: Send + Sync + 'static>(args: &Purge, session: Session<S>, out:
     check_name("queue", &args.name).map_err(|error| CliError::usage(error.to_string()))?;
     args.confirm.check("to purge a queue")?;
     let client = session.connect_to_look().await?;
-    let known = client.queues().list().await?;
-    if !known.iter().any(|queue| queue.name == args.name) {
-        let near = did_you_mean(&args.name, known.iter().map(|queue| queue.name.as_str()));
-        return Err(CliError::failed(format!("there is no queue `{}` in this store{near}", args.name)));
-    }
+    find(&args.name, &client).await?;
     tasks::purge(&args.name, &args.confirm, &client, out).await
+}
+
+async fn move_to<S: Send + Sync + 'static>(args: &Move, session: Session<S>, out: &Out) -> Result<(), CliError> {
+    let Move { from, to, kind, confirm } = args;
+    let names = [("queue", Some(from)), ("queue", Some(to)), ("task type", kind.as_ref())];
+    for (what, name) in names.iter().filter_map(|(what, name)| Some((what, (*name)?))) {
+        check_name(what, name).map_err(|error| CliError::usage(error.to_string()))?;
+    }
+    if from == to {
+        return Err(CliError::usage(format!("`{from}` is both the queue from which and the one to which tasks are to be moved")));
+    }
+    confirm.check("to move a queue's tasks")?;
+    let client = session.connect_to_look().await?;
+    find(from, &client).await?;
+    tell_whole_queue(to, &client).await;
+    tasks::move_to((from, to), kind.as_deref(), confirm, &client, out).await
+}
+
+/// The limit of the key that a queue has, by the queue's name.
+async fn set<S: Send + Sync + 'static>(args: &Set, session: Session<S>, out: &Out) -> Result<(), CliError> {
+    check_name("queue", &args.name).map_err(|error| CliError::usage(error.to_string()))?;
+    let key = format!("{OF_QUEUE}{}", args.name);
+    output::note(&format!("the concurrency of a queue is the limit of its key, `{key}`; `limits show {key}` tells more"));
+    limits::change(&key, args.to.concurrency.map(Limit::from), None, session, out).await
+}
+
+/// Refuses a queue that the store does not know.
+async fn find(name: &str, client: &Client) -> Result<(), CliError> {
+    let known = client.queues().list().await?;
+    if known.iter().any(|queue| queue.name == name) {
+        return Ok(());
+    }
+    let near = did_you_mean(name, known.iter().map(|queue| queue.name.as_str()));
+    Err(CliError::failed(format!("there is no queue `{name}` in this store{near}")))
 }
 
 async fn pause<S: Send + Sync + 'static>(names: Names, paused: bool, session: Session<S>, out: &Out) -> Result<(), CliError> {

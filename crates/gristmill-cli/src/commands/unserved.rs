@@ -44,8 +44,19 @@ pub(super) async fn tell_queues<'a>(queues: impl IntoIterator<Item = &'a str>, c
         return;
     }
     let Some(there) = There::of(client).await else { return };
-    for queue in queues.into_iter().map(|queue| client.real_queue(queue)).filter(|queue| !there.served.contains(queue)) {
-        let near = did_you_mean(&queue, there.served.iter().map(String::as_str));
+    queues.into_iter().for_each(|queue| tell_queue(&client.real_queue(queue), &there));
+}
+
+/// Says if no live worker serves the queue of this whole name, to which tasks are moved.
+pub(super) async fn tell_whole_queue(queue: &str, client: &Client) {
+    if let Some(there) = There::of(client).await {
+        tell_queue(queue, &there);
+    }
+}
+
+fn tell_queue(queue: &str, there: &There) {
+    if !there.served.contains(queue) {
+        let near = did_you_mean(queue, there.served.iter().map(String::as_str));
         output::note(&format!("no live worker serves the queue `{queue}`, and no task type waits there by itself{near}"));
     }
 }

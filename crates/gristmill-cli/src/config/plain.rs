@@ -58,7 +58,7 @@ fn example(path: &[String]) -> Option<&'static str> {
         ["worker"] => return Some("[worker]` with `queues = { default = 8 }"),
         ["limits"] => return Some("[limits]` with `args_bytes = 262144"),
         ["route"] => return Some("[[route]]` with `match = \"app.tasks.*\"` and `queue = \"tasks\""),
-        ["queues", ..] => return Some("[queues.mail]` with `expires = \"1h\"` or `concurrency = 4"),
+        ["queues", ..] => return Some("[queues.mail]` with `expires = \"1h\"`, `aging = \"10m\"` or `concurrency = 4"),
         ["schedule"] => return Some("[[schedule]]` with `name`, `task` and a rule such as `cron = \"@daily\""),
         ["tasks", _, "http", key, ..]
         | ["tasks", _, key, ..]

@@ -34,6 +34,7 @@ pub(crate) struct QueueEntry {
     pub(crate) expires: Option<Span>,
     pub(crate) concurrency: Option<u32>,
     pub(crate) fair_by: Option<FairBy>,
+    pub(crate) aging: Option<Span>,
 }
 
 /// What the file says of where tasks go.
@@ -86,6 +87,9 @@ impl Routing {
             if let Some(Err(error)) = entry.fair_by.as_ref().map(FairBy::check) {
                 mistakes.push(source.at(&["queues", &name, "fair_by"], error));
             }
+            if entry.aging.is_some_and(|Span(after)| after.as_millis() == 0 || after > DURATION_MAX) {
+                mistakes.push(source.at(&["queues", &name, "aging"], "aging is at least 1ms and at most 100 years"));
+            }
             routing.queues.insert(name, entry);
         }
         if let Some(prefix) = file.queue_prefix.take() {
@@ -110,9 +114,13 @@ impl Routing {
     /// Adds it to an application.
     pub(crate) fn add_to<S: Send + Sync + 'static>(self, app: App<S>) -> App<S> {
         let app = self.routes.into_iter().fold(app, |app, route| app.route(route.route));
-        let app = self.queues.into_iter().fold(app, |app, (queue, QueueEntry { expires, concurrency, fair_by })| {
+        let app = self.queues.into_iter().fold(app, |app, (queue, QueueEntry { expires, concurrency, fair_by, aging })| {
             let app = match fair_by {
                 Some(rule) => app.queue_fair_by(queue.clone(), rule),
+                None => app,
+            };
+            let app = match aging {
+                Some(Span(after)) => app.queue_aging(queue.clone(), after),
                 None => app,
             };
             let app = match concurrency {

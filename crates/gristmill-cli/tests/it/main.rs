@@ -24,6 +24,7 @@ mod operate;
 mod pages;
 mod pathways;
 mod payload_versions;
+mod queues;
 mod rates;
 mod reruns;
 mod roles;

@@ -26,49 +26,6 @@ fn paused_queues_are_not_claimed_from() {
 }
 
 #[test]
-fn paused_types_are_not_claimed_and_others_pass_them_by() {
-    paused_types(&Sandbox::new(TWO_TYPES));
-}
-
-#[test]
-fn paused_types_are_not_claimed_on_postgresql() {
-    let schema = Schema::new();
-    paused_types(&Sandbox::new(TWO_TYPES).env("GRISTMILL_STORE", &schema.url()));
-}
-
-const TWO_TYPES: &str = "[tasks.a]\ncommand = [\"true\"]\n[tasks.b]\ncommand = [\"true\"]";
-
-fn paused_types(sandbox: &Sandbox) {
-    let _worker = sandbox.worker(&[]);
-    let first = sandbox.enqueue("a", "{}");
-    sandbox.until_state(&first, "succeeded");
-    assert_eq!(sandbox.json(&["kinds", "pause", "a"]), json!({ "items": [{ "kind": "a", "paused": true }] }));
-    let waits = sandbox.enqueue("a", "{}");
-    let other = sandbox.enqueue("b", "{}");
-    sandbox.until_state(&other, "succeeded");
-    assert_eq!(sandbox.show(&waits)["state"], "ready");
-    let why = sandbox.json(&["tasks", "why", &waits])["reasons"].clone();
-    assert_eq!((&why[0]["code"], &why[0]["kind"], &why[1]), (&json!("kind_paused"), &json!("a"), &Value::Null), "{why}");
-    assert!(why[0]["text"].as_str().unwrap().contains("kinds resume a"), "{why}");
-    let kinds = sandbox.json(&["kinds", "list"])["items"].clone();
-    assert_eq!((&kinds[0]["name"], &kinds[0]["paused"], &kinds[1]["paused"]), (&json!("a"), &json!(true), &json!(false)));
-    assert!(sandbox.ok(&["kinds"]).contains("paused"));
-    // One that starts later holds to it, too, and does not wait for it.
-    let drained = sandbox.run(&["worker", "--drain"]);
-    assert_eq!((drained.code, &sandbox.show(&waits)["state"]), (Some(0), &json!("ready")), "{drained:?}");
-    sandbox.ok(&["kinds", "resume", "a"]);
-    sandbox.until_state(&waits, "succeeded");
-    let new = sandbox.run(&["kinds", "pause", "aa"]);
-    assert!(new.code == Some(0) && new.stderr.contains("`aa` is new"), "{new:?}");
-    for name in ["", "a\nb"] {
-        sandbox.fails(2, &["kinds", "pause", name]);
-    }
-    sandbox.fails(2, &["kinds", "pause"]);
-    let typo = sandbox.run(&["kinds", "stop", "a"]);
-    assert!(typo.code == Some(2) && typo.stderr.contains("pause"), "{typo:?}");
-}
-
-#[test]
 fn workers_and_kinds_are_listed() {
     let sandbox =
         Sandbox::new("[tasks.a]\ncommand = [\"cat\"]\nqueue = \"q\"\nschema = { type = \"object\", properties = { x = {} } }");

@@ -29,10 +29,10 @@ use gristmill_core::workflow::{
     WorkflowRecord, Workflows,
 };
 use gristmill_core::{
-    CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, EnqueueOutcome, Env, Filter, Finding, KindInfo, KindSpec,
-    LeaseRef, LockInfo, LockOutcome, Mark, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Settled,
-    Settlement, Severity, Source, State, Store, StoreError, Swept, TaskId, TaskRecord, Timestamp, Wake, WorkerId, WorkerInfo,
-    WorkerSpec, WorkflowId,
+    Aging, CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, EnqueueOutcome, Env, Filter, Finding, KindInfo,
+    KindSpec, LeaseRef, LockInfo, LockOutcome, Mark, MoveOutcome, NewTask, Note, Page, Pending, Pulse, QueueInfo, ReleaseOutcome,
+    RetryOutcome, Settled, Settlement, Severity, Source, State, Store, StoreError, Swept, TaskId, TaskRecord, Timestamp, Wake,
+    WorkerId, WorkerInfo, WorkerSpec, WorkflowId,
 };
 
 use signal::Signals;
@@ -146,6 +146,10 @@ impl Source for MemoryStore {
     async fn sweep(&self, limit: usize) -> Result<Swept, StoreError> {
         self.signals.scheduled.looked();
         Ok(self.run(|tables, now| tables.sweep(limit, now, self.env.monotonic())))
+    }
+
+    async fn age(&self, aging: &[Aging], limit: usize) -> Result<usize, StoreError> {
+        Ok(self.run(|tables, now| tables.age(aging, limit, now)))
     }
 
     async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
@@ -343,6 +347,10 @@ impl Store for MemoryStore {
 
     async fn admit(&self, ids: &[TaskId]) -> Result<Vec<Option<State>>, StoreError> {
         Ok(self.run(|tables, _| ids.iter().map(|id| tables.admit(*id)).collect()))
+    }
+
+    async fn move_to(&self, ids: &[TaskId], queue: &str) -> Result<Vec<MoveOutcome>, StoreError> {
+        Ok(self.run(|tables, _| ids.iter().map(|id| tables.move_to(*id, queue)).collect()))
     }
 
     async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 use gristmill_core::{
-    AttemptState, CancelOutcome, DeleteOutcome, Ending, Failure, FailureReason, LeaseKey, LeaseRef, ReleaseOutcome, RetryOutcome,
-    Standing, State, TaskId, Timestamp,
+    AttemptState, CancelOutcome, DeleteOutcome, Ending, Failure, FailureReason, LeaseKey, LeaseRef, MoveOutcome, ReleaseOutcome,
+    RetryOutcome, Standing, State, TaskId, Timestamp,
 };
 
 use super::tables::{Place, Tables};
@@ -103,6 +103,18 @@ impl Tables {
             task.place = place;
         });
         self.tasks.get(&seq).map_or(State::Ready, super::tables::Task::state)
+    }
+
+    /// Moves a task that waits to another queue, at its place in line.
+    pub(super) fn move_to(&mut self, id: TaskId, queue: &str) -> MoveOutcome {
+        self.queues.entry(queue.to_owned()).or_default();
+        let Some((seq, task)) = self.by_id(id) else { return MoveOutcome::NotFound };
+        let waits = !matches!(task.place, Place::Running(_) | Place::Ended(_));
+        if !waits || task.new.queue == queue {
+            return MoveOutcome::Unchanged;
+        }
+        self.update(seq, |task| queue.clone_into(&mut task.new.queue));
+        MoveOutcome::Moved
     }
 
     pub(super) fn pause_kind(&mut self, kind: &str, paused: bool) {

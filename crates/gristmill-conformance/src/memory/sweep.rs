@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use gristmill_core::{AttemptState, Ending, Failure, FailureReason, Standing, State, Swept, Timestamp};
+use gristmill_core::{Aging, AttemptState, Ending, Failure, FailureReason, Standing, State, Swept, Timestamp};
 
 use super::settle::keep_until;
 use super::tables::{End, Place, Tables};
@@ -25,6 +25,25 @@ impl Tables {
             unparked: 0,
             next_due: if more { Some(Duration::ZERO) } else { self.next_due().map(|at| at.since(now)) },
         }
+    }
+
+    /// Puts what has been ready for too long into the most urgent line, at its place.
+    pub(super) fn age(&mut self, aging: &[Aging], limit: usize, now: Timestamp) -> usize {
+        let mut old: Vec<(i64, i64)> = Vec::new();
+        for Aging { queue, after } in aging {
+            let lines = self.ready.iter().filter(|((of, _), _)| of == queue).flat_map(|(_, line)| line);
+            let is_old = |seq: &i64| {
+                let since = self.tasks.get(seq).map(|task| task.created_at.max(task.due));
+                since.is_some_and(|since| since.saturating_add(*after) <= now)
+            };
+            old.extend(lines.filter(|(priority, _, seq)| *priority > 0 && is_old(seq)).map(|(_, line, seq)| (*line, *seq)));
+        }
+        old.sort_unstable();
+        old.truncate(limit);
+        for (_, seq) in &old {
+            self.update(*seq, |task| task.new.priority = 0);
+        }
+        old.len()
     }
 
     /// When the next task is ready, or the next workflow has to end.

@@ -1,9 +1,9 @@
 use std::fmt;
 
 use gristmill_core::{
-    CancelOutcome, Claim, Claimed, DeleteOutcome, EnqueueOutcome, Fence, LeaseKey, LeaseRef, LockOutcome, NewTask, Note, Pulse,
-    ReleaseOutcome, RetryOutcome, Settled, Settlement, State, Store, StoreError, StoreErrorKind, Swept, TaskId, WorkerId,
-    WorkerSpec,
+    CancelOutcome, Claim, Claimed, DeleteOutcome, EnqueueOutcome, Fence, LeaseKey, LeaseRef, LockOutcome, MoveOutcome, NewTask,
+    Note, Pulse, ReleaseOutcome, RetryOutcome, Settled, Settlement, State, Store, StoreError, StoreErrorKind, Swept, TaskId,
+    WorkerId, WorkerSpec,
 };
 
 use super::op::LEASE;
@@ -48,6 +48,7 @@ pub(super) enum Call {
     Admit(Vec<TaskId>),
     Pause(&'static str, bool),
     PauseKind(&'static str, bool),
+    Move(Vec<TaskId>, &'static str),
     Sweep(usize),
 }
 
@@ -67,6 +68,7 @@ pub(super) enum Answer {
     Deleted(Vec<DeleteOutcome>),
     Forgot(Option<u64>),
     Asked(bool),
+    Moved(Vec<MoveOutcome>),
     WentOn(Vec<Option<State>>),
     Swept(Swept),
     Error(StoreErrorKind, String),
@@ -124,6 +126,7 @@ impl Call {
             Self::Drain(worker) => Answer::Asked(store.drain_worker(*worker).await?),
             Self::Unblock(ids) => Answer::WentOn(store.unblock(ids).await?),
             Self::Admit(ids) => Answer::WentOn(store.admit(ids).await?),
+            Self::Move(ids, queue) => Answer::Moved(store.move_to(ids, queue).await?),
             Self::Pause(queue, paused) => {
                 store.pause(queue, *paused).await?;
                 Answer::Done
@@ -163,6 +166,7 @@ impl fmt::Display for Answer {
             Self::Released(outcomes) => write!(f, "{outcomes:?}"),
             Self::Deleted(outcomes) => write!(f, "{outcomes:?}"),
             Self::Forgot(held) => write!(f, "{held:?}"),
+            Self::Moved(outcomes) => write!(f, "{outcomes:?}"),
             Self::Asked(is_there) => write!(f, "{is_there}"),
             Self::WentOn(states) => write!(f, "{states:?}"),
             // Which expiries a claim had found before is each store's own affair; the suite looks at what is told.

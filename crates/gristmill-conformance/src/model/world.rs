@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 
 use gristmill_core::{
-    Claim, Ending, Env, Failure, FailureReason, LeaseKey, LeaseRef, NewTask, Note, Progress, SCHEDULE_HEADER, Settlement, TaskId,
-    TaskMeta, Timestamp, Wanted, WorkerId, WorkerSpec,
+    Claim, Ending, Env, Failure, FailureReason, Hold, LeaseKey, LeaseRef, NewTask, Note, Progress, SCHEDULE_HEADER, Settlement,
+    TaskId, TaskMeta, Timestamp, Wanted, WorkerId, WorkerSpec,
 };
 
 use super::call::{Answer, Call, Held};
@@ -87,6 +87,7 @@ impl World {
             Op::Unblock(tasks) => Call::Unblock(self.some_tasks(tasks)?),
             Op::Admit(tasks) => Call::Admit(self.some_tasks(tasks)?),
             Op::Pause { queue, paused } => Call::Pause(NAMES[*queue], *paused),
+            Op::Move { tasks, queue } => Call::Move(self.some_plain_tasks(tasks)?, NAMES[*queue]),
             Op::PauseKind { kind, paused } => Call::PauseKind(NAMES[*kind], *paused),
             // These are no single call; see `Case::step`.
             Op::Advance(_)
@@ -221,6 +222,13 @@ impl World {
 
     fn some_worker(&self, n: usize) -> Option<&WorkerSpec> {
         some(&self.workers, &self.live_workers, n)
+    }
+
+    /// Of those that nothing but their time has ever held back: they stand in line at the places of their arrival, which are the same in every queue. Where
+    /// others stand that come to another line, each store says.
+    fn some_plain_tasks(&self, picks: &[usize]) -> Option<Vec<TaskId>> {
+        let plain: Vec<_> = self.tasks.iter().filter(|task| task.hold == Hold::default()).collect();
+        picks.iter().map(|n| pick(&plain, *n).map(|task| task.id)).collect()
     }
 
     pub(super) fn some_tasks(&self, picks: &[usize]) -> Option<Vec<TaskId>> {

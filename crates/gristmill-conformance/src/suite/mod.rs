@@ -3,6 +3,7 @@
 //! Run all of them with [`exercise`], or each as a test of its own with [`checks`]. A check works on a fresh store and in
 //! virtual time; it fails by panicking with its name, and none takes longer than its deadline.
 
+pub mod aging;
 pub mod at_most_once;
 pub mod by_hand;
 pub mod cancel;
@@ -20,6 +21,7 @@ pub mod lease;
 pub mod limits;
 pub mod listing;
 pub mod locks;
+pub mod moves;
 pub mod notes;
 pub mod operators;
 pub mod pause;
@@ -131,6 +133,8 @@ pub fn checks() -> impl Iterator<Item = Check> {
         expiry::CHECKS,
         retention::CHECKS,
         pause::CHECKS,
+        aging::CHECKS,
+        moves::CHECKS,
         unknown_types::CHECKS,
         pending::CHECKS,
         places::CHECKS,

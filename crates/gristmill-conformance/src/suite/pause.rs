@@ -15,6 +15,7 @@ list![
     nothing_of_a_paused_type_is_claimed,
     what_runs_of_a_paused_type_goes_on,
     others_pass_by_a_paused_type,
+    a_paused_type_is_paused_in_all_queues,
     a_paused_type_is_paused_for_who_comes_later,
     a_worker_that_serves_nothing_else_is_not_kept_by_a_paused_type,
 ];
@@ -119,6 +120,27 @@ pub async fn others_pass_by_a_paused_type(bench: Bench<'_>) {
     pause_kind(&bench, "a", false).await;
     let last = of(&bench, "b").await;
     assert_eq!(bench.claim_ids(worker, 2 * ALL).await, ids.into_iter().chain([last]).collect::<Vec<_>>());
+}
+
+/// And of each of them its tasks are claimed again at once.
+pub async fn a_paused_type_is_paused_in_all_queues(bench: Bench<'_>) {
+    let worker = bench.worker_for(&["a", "b"], &["x", "y"]).await;
+    let claim = async || {
+        let wanted = ["a", "b"].map(|queue| Wanted::new(queue, ALL)).to_vec();
+        let claim = Claim { worker, fence: bench.env.fence(), wanted, again: false };
+        let claimed = bench.store.claim(&claim).await.expect("the store answers");
+        claimed.iter().map(|claimed| claimed.lease.id).collect::<Vec<_>>()
+    };
+    let task = |queue: &str, kind: &str| NewTask { queue: queue.to_owned(), kind: kind.to_owned(), ..bench.task() };
+    let paused = [bench.enqueue(task("a", "x")).await, bench.enqueue(task("b", "x")).await];
+    pause_kind(&bench, "x", true).await;
+    let other = bench.enqueue(task("b", "y")).await;
+    assert_eq!(claim().await, [other]);
+    assert_eq!(claim().await, []);
+    let other = bench.enqueue(task("a", "y")).await;
+    assert_eq!(claim().await, [other]);
+    pause_kind(&bench, "x", false).await;
+    assert_eq!(claim().await, paused);
 }
 
 /// It is kept: a worker that enters later, and another process, claim none either, and whoever lists the types sees it.

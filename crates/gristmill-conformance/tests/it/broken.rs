@@ -16,10 +16,11 @@ use gristmill_core::workflow::{
     WorkflowFilter, WorkflowRecord, Workflows,
 };
 use gristmill_core::{
-    Advance, Advanced, CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, DueSchedules, Edit, EnqueueOutcome, Env,
-    Fence, Filter, Finding, KindInfo, KindSpec, Lead, LeaseRef, LockInfo, LockOutcome, Mark, NewTask, Note, Page, Pending, Pulse,
-    QueueInfo, ReleaseOutcome, RetryOutcome, Schedule, ScheduleEdit, Schedules, Settled, Settlement, Source, State, Store,
-    StoreError, Swept, TaskId, TaskRecord, TickRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, WorkflowId, async_trait,
+    Advance, Advanced, Aging, CancelOutcome, Changes, Claim, Claimed, Cursor, DeleteOutcome, DueSchedules, Edit, EnqueueOutcome,
+    Env, Fence, Filter, Finding, KindInfo, KindSpec, Lead, LeaseRef, LockInfo, LockOutcome, Mark, MoveOutcome, NewTask, Note,
+    Page, Pending, Pulse, QueueInfo, ReleaseOutcome, RetryOutcome, Schedule, ScheduleEdit, Schedules, Settled, Settlement,
+    Source, State, Store, StoreError, Swept, TaskId, TaskRecord, TickRecord, Wake, WorkerId, WorkerInfo, WorkerSpec, WorkflowId,
+    async_trait,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,8 @@ enum Fault {
     DropsNotes,
     ClaimsFromPausedQueues,
     IgnoresPausedKinds,
+    MovesOnlyWhatIsReady,
+    NothingAges,
     ForgetsDelays,
     ListsOnlyTheFirstPage,
     PruneChangesWhatIsKept,
@@ -180,6 +183,16 @@ fn notes_that_are_dropped_are_noticed() {
 fn pauses_that_are_ignored_are_noticed() {
     noticed(Fault::ClaimsFromPausedQueues, "pause::nothing_is_claimed_from_a_paused_queue");
     noticed(Fault::IgnoresPausedKinds, "pause::nothing_of_a_paused_type_is_claimed");
+}
+
+#[test]
+fn tasks_that_are_not_moved_are_noticed() {
+    noticed(Fault::MovesOnlyWhatIsReady, "moves::whatever_waits_is_moved");
+}
+
+#[test]
+fn tasks_that_never_age_are_noticed() {
+    checked(Fault::NothingAges, "aging::what_has_been_ready_for_long_goes_first");
 }
 
 #[test]
@@ -363,6 +376,10 @@ impl Source for Broken {
             }
         }
         self.inner.sweep(limit).await
+    }
+
+    async fn age(&self, aging: &[Aging], limit: usize) -> Result<usize, StoreError> {
+        if self.has(Fault::NothingAges) { Ok(0) } else { self.inner.age(aging, limit).await }
     }
 
     async fn prune(&self, limit: usize) -> Result<usize, StoreError> {
@@ -656,6 +673,18 @@ impl Store for Broken {
             self.inner.unblock(ids).await?;
         }
         self.inner.admit(ids).await
+    }
+
+    async fn move_to(&self, ids: &[TaskId], queue: &str) -> Result<Vec<MoveOutcome>, StoreError> {
+        if self.has(Fault::MovesOnlyWhatIsReady) {
+            let mut outcomes = Vec::new();
+            for id in ids {
+                let ready = self.inner.get(*id).await?.is_some_and(|task| task.state == State::Ready);
+                outcomes.push(if ready { self.inner.move_to(&[*id], queue).await?[0] } else { MoveOutcome::Unchanged });
+            }
+            return Ok(outcomes);
+        }
+        self.inner.move_to(ids, queue).await
     }
 
     async fn pause(&self, queue: &str, paused: bool) -> Result<(), StoreError> {

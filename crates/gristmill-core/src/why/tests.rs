@@ -173,6 +173,22 @@ fn as_json_a_reason_has_its_code_and_its_text() {
     assert!(json["reasons"][0]["text"].as_str().unwrap().contains("queues resume mail"), "{json}");
 }
 
+#[test]
+fn a_paused_type_is_told_of_what_waits_and_of_nothing_else() {
+    let codes = |state, paused, workers: &[WorkerInfo]| {
+        let why = Why::of(&task(state), None, &[], &[queue(paused, 1, 0)], workers).with_paused_kind("mail.send");
+        let json = serde_json::to_value(&why).unwrap();
+        json["reasons"].as_array().unwrap().iter().map(|reason| reason["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let served = [worker(true, "mail", "mail.send")];
+    assert_eq!(codes(State::Ready, false, &served), ["kind_paused"], "it is not the next, then");
+    assert_eq!(codes(State::Ready, true, &served), ["queue_paused", "kind_paused"]);
+    assert_eq!(codes(State::Ready, false, &[]), ["kind_paused", "no_worker"]);
+    assert_eq!(codes(State::Scheduled, false, &served), ["due", "kind_paused"]);
+    assert!(!codes(State::Running, false, &served).contains(&"kind_paused".to_owned()));
+    assert_eq!(codes(State::Succeeded, false, &served), ["ended"]);
+}
+
 /// `process` (0), `merge` after it (1), and a handler of failures (2); a task of one of them.
 fn member(number: u32, state: State, states: [StepState; 3], workflow: WorkflowState) -> Vec<Reason> {
     member_of(number, state, states, workflow, false)

@@ -1,14 +1,16 @@
 use std::collections::{HashMap, HashSet};
 
 use gristmill_core::kit::Word;
-use gristmill_core::{DeleteOutcome, Ending, Points, ReleaseOutcome, State, TaskId, WorkerId};
+use gristmill_core::{DeleteOutcome, Ending, MoveOutcome, Points, ReleaseOutcome, State, TaskId, WorkerId};
 use uuid::Uuid;
 
 use super::ended::end_attempt;
-use super::place::{arrived_somewhere, place_of};
+use super::place::{arrived_somewhere, place_of, went};
+use super::sweep::unpark;
 use super::taken::Taken;
 use super::writes::Writes;
 use crate::error::Fault;
+use crate::names::Sort;
 use crate::session::Session;
 use crate::sql::Q;
 use crate::view;
@@ -52,6 +54,44 @@ pub(crate) async fn release(s: &mut Session<'_>, ids: &[TaskId]) -> Result<Vec<R
         (None, None) => ReleaseOutcome::NotFound,
         (None, Some(state)) if state.is_final() => ReleaseOutcome::AlreadyEnded,
         (None, Some(_)) => ReleaseOutcome::Waits,
+    };
+    Ok(ids.iter().zip(states).map(answer).collect())
+}
+
+/// Moves tasks that wait to another queue.
+pub(crate) async fn move_to(s: &mut Session<'_>, ids: &[TaskId], queue: &str) -> Result<Vec<MoveOutcome>, Fault> {
+    s.effects.changed = true;
+    if queue.contains('\0') {
+        return Err(Fault::invalid("a queue's name holds a NUL character, which PostgreSQL can't keep"));
+    }
+    // By itself: whoever else wants this name is not to wait for all of them to be moved.
+    s.intern(Sort::Queue, [queue].into_iter(), true).await?;
+    let Some(number) = s.find(Sort::Queue, queue).await? else { return Err(Fault::invalid("a queue has no number")) };
+    s.begin().await?;
+    s.spare_days().await?;
+    let mut asked: Vec<Uuid> = ids.iter().map(TaskId::as_uuid).collect();
+    asked.sort_unstable();
+    asked.dedup();
+    let mut moved = HashSet::new();
+    // A statement for no ids opens all days.
+    let rows = if asked.is_empty() { Vec::new() } else { s.rows(Q::Requeue, &[&asked, &number]).await? };
+    for row in rows {
+        moved.insert(row.try_get::<_, Uuid>(0)?);
+        went(s, place_of(row.try_get(1)?), (number, row.try_get(2)?), 1);
+    }
+    if !moved.is_empty() {
+        let all: Vec<Uuid> = moved.iter().copied().collect();
+        s.execute(Q::TaskRequeue, &[&all, &number]).await?;
+        s.own.returned_somewhere = true;
+        // What nobody served there somebody may serve here.
+        unpark(s, ids.len()).await?;
+    }
+    let states = view::task_states(s, ids).await?;
+    let answer = |(id, state): (&TaskId, Option<State>)| match state {
+        // A second time in one call it is there already.
+        _ if moved.remove(&id.as_uuid()) => MoveOutcome::Moved,
+        Some(_) => MoveOutcome::Unchanged,
+        None => MoveOutcome::NotFound,
     };
     Ok(ids.iter().zip(states).map(answer).collect())
 }

@@ -1,5 +1,6 @@
 //! What is done to tasks, each operation on one connection.
 
+mod aging;
 mod by_hand;
 mod cancel;
 mod chores;
@@ -26,7 +27,8 @@ mod worker;
 mod workflow;
 mod writes;
 
-pub(crate) use by_hand::{bury_worker, delete, drain_worker, lose_worker, release};
+pub(crate) use aging::age;
+pub(crate) use by_hand::{bury_worker, delete, drain_worker, lose_worker, move_to, release};
 pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;
 pub(crate) use concurrency::{

@@ -1,11 +1,12 @@
 use gristmill_core::kit::Word;
 use gristmill_core::kit::encode::ended_from;
-use gristmill_core::{DeleteOutcome, Ending, Flags, Points, ReleaseOutcome, State, TaskId, WorkerId};
+use gristmill_core::{DeleteOutcome, Ending, Flags, MoveOutcome, Place, Points, ReleaseOutcome, State, TaskId, WorkerId};
 use rusqlite::{OptionalExtension, params};
 
 use super::durable;
 use super::facts::facts_of;
 use super::label;
+use super::place::{beside, place};
 use super::release::make_due;
 use super::settle::{finish, take_lease};
 use super::sweep::UNKNOWN;
@@ -14,6 +15,7 @@ use super::workflow;
 use crate::error::Fault;
 use crate::sql;
 use crate::tx::Tx;
+use crate::whereabouts::{self, Waiter};
 
 /// Takes a running task from its worker, or a scheduled one from its time.
 pub(crate) fn release(tx: &mut Tx<'_>, id: TaskId) -> Result<ReleaseOutcome, Fault> {
@@ -34,6 +36,21 @@ pub(crate) fn release(tx: &mut Tx<'_>, id: TaskId) -> Result<ReleaseOutcome, Fau
     }
     let ended = tx.conn.prepare_cached(sql::OUTCOME_FINAL)?.exists([facts.key])?;
     Ok(if ended { ReleaseOutcome::AlreadyEnded } else { ReleaseOutcome::Waits })
+}
+
+/// Moves a task that waits to another queue.
+pub(crate) fn move_to(tx: &mut Tx<'_>, id: TaskId, queue: i64) -> Result<MoveOutcome, Fault> {
+    tx.effects.changed = true;
+    let Some(facts) = facts_of(tx.conn, id)? else { return Ok(MoveOutcome::NotFound) };
+    let found = whereabouts::find(tx.conn, &facts.address())?.filter(|(_, waiter)| waiter.flags.unknown().is_none());
+    let Some((from, waiter)) = found.filter(|_| facts.queue != queue) else { return Ok(MoveOutcome::Unchanged) };
+    whereabouts::remove(tx.conn, from, &waiter)?;
+    tx.conn.prepare_cached(sql::TASK_REQUEUE)?.execute([facts.key, queue])?;
+    // What nobody served there somebody may serve here.
+    let to = if from == Place::Parked { Place::Ready } else { from };
+    let waiter = beside(tx, to, Waiter { queue, ..waiter })?;
+    place(tx, to, &waiter)?;
+    Ok(MoveOutcome::Moved)
 }
 
 /// Deletes an ended task with all that is kept of it.

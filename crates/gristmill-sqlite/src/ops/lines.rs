@@ -36,6 +36,16 @@ pub(super) fn first(conn: &Connection, queue: i64, own: &BTreeSet<i64>, room: us
     Ok(first)
 }
 
+/// The types of the lines of a queue.
+pub(super) fn kinds(conn: &Connection, queue: i64) -> Result<Vec<i64>, Fault> {
+    let (mut kinds, mut after) = (Vec::new(), i64::MIN);
+    while let Some(kind) = next(conn, queue, after)? {
+        kinds.push(kind);
+        after = kind;
+    }
+    Ok(kinds)
+}
+
 /// The type of the next line of a queue.
 fn next(conn: &Connection, queue: i64, after: i64) -> Result<Option<i64>, Fault> {
     let mut next = conn.prepare_cached(sql::PARKED_NEXT)?;

@@ -1,6 +1,7 @@
 //! What is done to tasks inside one write transaction. A task comes to wherever it waits through [`place`], and ends through
 //! [`ended`]; what its end means for a workflow is in [`workflow`], and what it remembers of its steps and waits for in [`durable`].
 
+mod aging;
 mod aside;
 mod budget;
 mod by_hand;
@@ -24,8 +25,9 @@ mod unique;
 mod worker;
 mod workflow;
 
+pub(crate) use aging::age;
 pub(crate) use budget::Budget;
-pub(crate) use by_hand::{bury_worker, delete, drain_worker, lose_worker, release};
+pub(crate) use by_hand::{bury_worker, delete, drain_worker, lose_worker, move_to, release};
 pub(crate) use cancel::{cancel, retry};
 pub(crate) use claim::claim;
 pub(crate) use concurrency::{Walked, admit_touched, key_state, set_limit, set_remaining};

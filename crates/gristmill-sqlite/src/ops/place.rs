@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use gristmill_core::{Flags, Place, State};
-use rusqlite::{OptionalExtension, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params_from_iter};
 
 use crate::error::Fault;
 use crate::sql;
@@ -81,6 +81,26 @@ pub(super) fn behind(tx: &mut Tx<'_>, waiter: Waiter) -> Result<Waiter, Fault> {
     };
     tx.lasts.insert(line, Some(waiter.line));
     Ok(waiter)
+}
+
+/// A task that comes with its place in line to a line of others: of two who came into their lines behind the same one, one goes behind the other.
+pub(super) fn beside(tx: &Tx<'_>, place: Place, waiter: Waiter) -> Result<Waiter, Fault> {
+    let Waiter { queue, kind, priority, line: Line { seq, turn }, .. } = waiter;
+    if !waiter.flags.has(Flags::MOVED) {
+        // That of its arrival is nobody else's.
+        return Ok(waiter);
+    }
+    let turns = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let (last, taken): (Option<i64>, Option<bool>) = match place {
+        Place::Ready => tx.conn.prepare_cached(sql::READY_TURNS)?.query_row([queue, priority, seq, turn], turns)?,
+        Place::Parked => tx.conn.prepare_cached(sql::PARKED_TURNS)?.query_row([queue, priority, seq, turn, kind], turns)?,
+        // No place in line there.
+        Place::Blocked | Place::Scheduled | Place::Waiting => return Ok(waiter),
+    };
+    Ok(match last.filter(|_| taken == Some(true)) {
+        Some(turn) => Waiter { line: Line { seq, turn }.behind(), ..waiter },
+        None => waiter,
+    })
 }
 
 fn last(tx: &Tx<'_>, waiter: &Waiter) -> Result<Option<Line>, Fault> {

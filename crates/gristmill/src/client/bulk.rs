@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use crate::client::Client;
-use crate::core::{CancelOutcome, Cursor, DeleteOutcome, Filter, RetryOutcome, State, StoreError, TaskId, limits};
+use crate::core::{CancelOutcome, Cursor, DeleteOutcome, Filter, MoveOutcome, RetryOutcome, State, StoreError, TaskId, limits};
 
 /// How many tasks a bulk operation changed, and how many matched but did not need or allow it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -46,6 +46,26 @@ pub(crate) async fn retry(
     let (mut report, mut pages) = (BulkReport::default(), Pages::of(client, filter, wanted));
     while let Some(ids) = pages.next().await? {
         report.add(&ids, client.store().retry(&ids).await?, |outcome| outcome == RetryOutcome::Ready, &mut each);
+    }
+    Ok(report)
+}
+
+/// Oldest first, so that what is claimed there meanwhile comes in its order; those that come meanwhile are not among them.
+pub(crate) async fn move_to(
+    client: &Client,
+    filter: &Filter,
+    queue: &str,
+    mut each: impl FnMut(TaskId, MoveOutcome),
+) -> Result<BulkReport, StoreError> {
+    let waits = |state: State| !state.is_final() && state != State::Running;
+    let (mut report, mut pages) = (BulkReport::default(), Pages::of(client, filter, waits));
+    let mut all = Vec::new();
+    while let Some(ids) = pages.next().await? {
+        all.extend(ids);
+    }
+    all.reverse();
+    for ids in all.chunks(limits::PAGE_ITEMS_MAX) {
+        report.add(ids, client.store().move_to(ids, queue).await?, |outcome| outcome == MoveOutcome::Moved, &mut each);
     }
     Ok(report)
 }

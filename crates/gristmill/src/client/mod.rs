@@ -50,7 +50,7 @@ pub use workflows::Workflows;
 
 use crate::Task;
 use crate::beat::{Definition, Origin, RunningBeat, ScheduleError, SyncReport};
-pub use crate::core::{CancelOutcome, Changes, DeleteOutcome, Mark, ReleaseOutcome, RetryOutcome};
+pub use crate::core::{CancelOutcome, Changes, DeleteOutcome, Mark, MoveOutcome, ReleaseOutcome, RetryOutcome};
 use crate::core::{Limits, Store, TaskId, Wake};
 use crate::registry::Registry;
 use crate::runtime::{Ground, Runtime};

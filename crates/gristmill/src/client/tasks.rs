@@ -2,11 +2,11 @@ use super::bulk::{self, BulkReport};
 use super::cancel::Cancel;
 use crate::client::Client;
 use crate::core::durable::{Resume, Resumed};
-use crate::core::limits::PAGE_ITEMS_MAX;
+use crate::core::limits::{PAGE_ITEMS_MAX, check_name};
 use crate::core::workflow::{StepWord, WorkflowRecord};
 use crate::core::{
-    CancelOutcome, Cursor, DeleteOutcome, Filter, Page, ReleaseOutcome, RetryOutcome, State, StoreError, TaskId, TaskRecord, Why,
-    WhyMember,
+    CancelOutcome, Cursor, DeleteOutcome, Filter, MoveOutcome, Page, ReleaseOutcome, RetryOutcome, State, StoreError, TaskId,
+    TaskRecord, Why, WhyMember,
 };
 use crate::durable::Recorded;
 
@@ -218,6 +218,33 @@ impl<'c> Tasks<'c> {
     /// As [`cancel_all`](Self::cancel_all).
     pub async fn retry_all(&self, filter: &Filter, each: impl FnMut(TaskId, RetryOutcome)) -> Result<BulkReport, StoreError> {
         bulk::retry(self.client, filter, each).await
+    }
+
+    /// Moves all tasks that match and wait to another queue, the oldest first, in batches: they keep their priorities, their order and their limits. What runs
+    /// stays where it is, with its later attempts, and so does what comes meanwhile. `each` hears of every one, as it happens. The name
+    /// is that of the store, with the [prefix](crate::App::queue_prefix) if there is one.
+    ///
+    /// ```
+    /// # use gristmill::{Client, Result};
+    /// use gristmill::record::Filter;
+    /// # async fn example(client: Client) -> Result<()> {
+    /// let heavy = Filter { queue: Some("default".to_owned()), kind: Some("report.build".to_owned()), ..Filter::default() };
+    /// let report = client.tasks().move_all(&heavy, "heavy", |_, _| {}).await?;
+    /// println!("{} moved", report.changed);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Invalid` for a name that no queue can have; and as [`cancel_all`](Self::cancel_all).
+    pub async fn move_all(
+        &self,
+        filter: &Filter,
+        queue: &str,
+        each: impl FnMut(TaskId, MoveOutcome),
+    ) -> Result<BulkReport, StoreError> {
+        check_name("queue", queue)?;
+        bulk::move_to(self.client, filter, queue, each).await
     }
 
     /// Deletes all tasks that match and have ended, whatever their end was, with their results and histories. There is no way back:

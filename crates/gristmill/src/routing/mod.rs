@@ -53,7 +53,7 @@ pub use route::{Route, Routed};
 
 use crate::core::concurrency::FairBy;
 use crate::core::version::split;
-use crate::core::{KindSpec, Overrides, Policy, limits};
+use crate::core::{Aging, KindSpec, Overrides, Policy, limits};
 use crate::{Error, panics};
 
 type By = Arc<dyn Fn(&Routing<'_>) -> Option<Routed> + Send + Sync>;
@@ -69,6 +69,7 @@ pub(crate) struct Routes {
     expires: BTreeMap<String, Duration>,
     concurrency: BTreeMap<String, u32>,
     fair_by: BTreeMap<String, FairBy>,
+    aging: BTreeMap<String, Duration>,
 }
 
 impl Routes {
@@ -101,6 +102,15 @@ impl Routes {
         self.fair_by.insert(queue, fair_by);
     }
 
+    pub(crate) fn set_aging(&mut self, queue: String, after: Duration) {
+        self.aging.insert(queue, after);
+    }
+
+    /// The queues whose tasks age, by their names in the store.
+    pub(crate) fn aging(&self) -> Vec<Aging> {
+        self.aging.iter().map(|(queue, after)| Aging { queue: self.real(queue).into_owned(), after: *after }).collect()
+    }
+
     /// What can't be, if anything.
     pub(crate) fn mistake(&self) -> Option<String> {
         let of_prefix = (!self.prefix.is_empty()).then(|| limits::check_name("queue_prefix", &self.prefix).err()).flatten();
@@ -120,8 +130,13 @@ impl Routes {
         };
         let of_turns =
             || self.fair_by.iter().find_map(|(queue, rule)| Some(format!("the queue {queue}: {}", rule.check().err()?)));
+        let of_aging = || {
+            let is_wrong = |after: &Duration| after.as_millis() == 0 || *after > limits::DURATION_MAX;
+            let (queue, _) = self.aging.iter().find(|(_, after)| is_wrong(after))?;
+            Some(format!("the aging of the queue {queue} is at least 1ms and at most 100 years"))
+        };
         let of_names = || of_rules().or_else(of_lengths).or_else(of_queues);
-        of_prefix.map(|error| error.to_string()).or_else(of_names).or_else(of_limits).or_else(of_turns)
+        of_prefix.map(|error| error.to_string()).or_else(of_names).or_else(of_limits).or_else(of_turns).or_else(of_aging)
     }
 
     /// The name by which a queue is known in the store. One that begins with the prefix has it already.

@@ -52,6 +52,9 @@ pub(crate) async fn run(shared: Arc<Shared>, end: CancellationToken) {
             vain = if is_vain { VAIN_MAX.min(vain + 1) } else { 1 };
             sweep_at = Instant::now() + if is_full { Duration::ZERO } else { turn(&shared, fleet, vain) };
         }
+        if is_turn && age(&shared).await {
+            sweep_at = Instant::now();
+        }
         let next_due = swept.next_due;
         tell(&shared, swept);
         // Housekeeping waits for idle time, but not for ever: a store that is never idle would never shrink.
@@ -97,6 +100,21 @@ fn turn(shared: &Shared, fleet: Fleet, vain: u32) -> Duration {
     // At most so far apart that a fleet that has shrunk is soon seen to. By chance, as nobody has to agree on turns; the chance comes after
     // the bound, or those that start together would sweep together for ever.
     every.min(TURN_MAX).mul_f64(0.6 + 0.4 * shared.runtime().env.random())
+}
+
+/// Lets go first what has been ready for too long, in the queues of which this program says so. True if there may be more.
+async fn age(shared: &Shared) -> bool {
+    let aging = shared.runtime().routes.aging();
+    if aging.is_empty() {
+        return false;
+    }
+    shared.source().age(&aging, BATCH).await.map_or_else(
+        |error| {
+            tracing::warn!(error = %error, "what has been ready for long can't be moved to the front now");
+            false
+        },
+        |aged| aged >= BATCH,
+    )
 }
 
 /// Tells the log and the application's hooks what a sweep found.

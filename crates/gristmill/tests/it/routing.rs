@@ -296,6 +296,8 @@ async fn what_can_not_be_is_told_before_anything_is_opened() {
         (app().queue_expires("a", long), "longer than 100 years"),
         (app().queue_fair_by("a", FairBy::by("all".parse().unwrap())), "the queue a: fair_by: names no argument"),
         (app().queue_concurrency("a", 0), "the concurrency of the queue a is no whole number from 1"),
+        (app().queue_aging("a", Duration::ZERO), "the aging of the queue a is at least 1ms"),
+        (app().queue_aging("a", long), "at most 100 years"),
         (app().options("nobody", Policy::default()), "does not have it"),
         (app().options(Notify::NAME, Policy { priority: 10, ..Policy::default() }), "priority"),
     ] {

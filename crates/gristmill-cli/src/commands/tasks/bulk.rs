@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use gristmill::client::{BulkReport, CancelOutcome, DeleteOutcome, ReleaseOutcome, RetryOutcome};
+use gristmill::client::{BulkReport, CancelOutcome, DeleteOutcome, MoveOutcome, ReleaseOutcome, RetryOutcome};
 use gristmill::core::json::{OutcomeJson, TaskJson};
 use gristmill::core::{StoreError, limits};
 use gristmill::record::{Filter, State};
@@ -39,18 +39,21 @@ pub(crate) struct Bulk {
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
+pub(super) enum Verb<'a> {
     Cancel,
     Retry,
     Delete,
+    /// To this queue.
+    Move(&'a str),
 }
 
-impl Verb {
+impl Verb<'_> {
     const fn name(self) -> &'static str {
         match self {
             Self::Cancel => "cancel",
             Self::Retry => "retry",
             Self::Delete => "delete",
+            Self::Move(_) => "move",
         }
     }
 
@@ -60,6 +63,7 @@ impl Verb {
             Self::Cancel => "cancelled",
             Self::Retry => "ready again",
             Self::Delete => "deleted",
+            Self::Move(_) => "moved",
         }
     }
 
@@ -69,6 +73,7 @@ impl Verb {
             Self::Cancel => "could not be cancelled, as already ended or not there",
             Self::Retry => "could not be retried, as not ended or not there",
             Self::Delete => "could not be deleted, as not ended, wanted by a workflow, or not there",
+            Self::Move(_) => "could not be moved, as running, ended, there already, or not there",
         }
     }
 
@@ -79,6 +84,7 @@ impl Verb {
             // What has succeeded runs again only if somebody says so.
             Self::Retry => state.is_final() && (state != State::Succeeded || filter.names_state(state)),
             Self::Delete => state.is_final(),
+            Self::Move(_) => !state.is_final() && state != State::Running,
         };
         let asked = |state: &State| filter.admits_state(*state);
         let states: Vec<_> = State::ALL.into_iter().filter(|state| asked(state) && useful(*state)).collect();
@@ -88,7 +94,7 @@ impl Verb {
 
 impl Bulk {
     /// The filter, checked before a store is asked. Everything must be said aloud: a forgotten filter must not reach all tasks.
-    pub(super) fn check(&self, verb: Verb) -> Result<Filter, CliError> {
+    pub(super) fn check(&self, verb: Verb<'_>) -> Result<Filter, CliError> {
         let filter = self.filter.filter(&[])?;
         if !self.ids.is_empty() {
             return Ok(filter);
@@ -101,7 +107,7 @@ impl Bulk {
     }
 }
 
-pub(super) async fn run(verb: Verb, args: &Bulk, filter: &Filter, client: &Client, out: &Out) -> Result<(), CliError> {
+pub(super) async fn run(verb: Verb<'_>, args: &Bulk, filter: &Filter, client: &Client, out: &Out) -> Result<(), CliError> {
     if !args.ids.is_empty() {
         return by_ids(verb, &find_all(&args.ids, client).await?, client, out).await;
     }
@@ -110,13 +116,29 @@ pub(super) async fn run(verb: Verb, args: &Bulk, filter: &Filter, client: &Clien
 
 /// Cancels all that waits in a queue; what runs goes on.
 pub(in crate::commands) async fn purge(queue: &str, confirm: &Confirm, client: &Client, out: &Out) -> Result<(), CliError> {
-    let waits = |state: &State| !state.is_final() && *state != State::Running;
-    let states = State::ALL.into_iter().filter(waits).collect();
-    let filter = Filter { queue: Some(queue.to_owned()), states, ..Filter::default() };
-    to_all(Verb::Cancel, &filter, confirm, client, out).await
+    to_all(Verb::Cancel, &waiting(queue), confirm, client, out).await
 }
 
-async fn to_all(verb: Verb, filter: &Filter, confirm: &Confirm, client: &Client, out: &Out) -> Result<(), CliError> {
+/// Moves all that waits in a queue to another one, or of it what is of a task type; what runs goes on.
+pub(in crate::commands) async fn move_to(
+    (from, to): (&str, &str),
+    kind: Option<&str>,
+    confirm: &Confirm,
+    client: &Client,
+    out: &Out,
+) -> Result<(), CliError> {
+    let filter = Filter { kind: kind.map(str::to_owned), ..waiting(from) };
+    to_all(Verb::Move(to), &filter, confirm, client, out).await
+}
+
+/// What waits in a queue.
+fn waiting(queue: &str) -> Filter {
+    let waits = |state: &State| !state.is_final() && *state != State::Running;
+    let states = State::ALL.into_iter().filter(waits).collect();
+    Filter { queue: Some(queue.to_owned()), states, ..Filter::default() }
+}
+
+async fn to_all(verb: Verb<'_>, filter: &Filter, confirm: &Confirm, client: &Client, out: &Out) -> Result<(), CliError> {
     if confirm.wants_preview() {
         let Some(narrowed) = verb.narrow(filter) else { return nothing(verb, confirm, out) };
         let preview = Preview::of(verb, &narrowed, client).await?;
@@ -136,6 +158,7 @@ async fn to_all(verb: Verb, filter: &Filter, confirm: &Confirm, client: &Client,
         Verb::Cancel => client.tasks().cancel_all(filter, |id, outcome| each.add(id, outcome)).await?,
         Verb::Retry => client.tasks().retry_all(filter, |id, outcome| each.add(id, outcome)).await?,
         Verb::Delete => client.tasks().delete_all(filter, |id, outcome| each.add(id, outcome)).await?,
+        Verb::Move(queue) => client.tasks().move_all(filter, queue, |id, outcome| each.add(id, outcome)).await?,
     };
     if report == BulkReport::default() {
         tell_filter(filter, client).await;
@@ -144,7 +167,7 @@ async fn to_all(verb: Verb, filter: &Filter, confirm: &Confirm, client: &Client,
 }
 
 /// No task is in a state in which it could be done.
-fn nothing(verb: Verb, confirm: &Confirm, out: &Out) -> Result<(), CliError> {
+fn nothing(verb: Verb<'_>, confirm: &Confirm, out: &Out) -> Result<(), CliError> {
     if confirm.dry_run {
         return out.value(&Preview { matching: 0, exact: true, words: "0".to_owned(), sample: Vec::new(), verb }, Preview::text);
     }
@@ -153,7 +176,7 @@ fn nothing(verb: Verb, confirm: &Confirm, out: &Out) -> Result<(), CliError> {
 
 /// What it would be done to.
 #[derive(Serialize)]
-struct Preview {
+struct Preview<'a> {
     matching: u64,
     /// Whether there are no more than these.
     exact: bool,
@@ -161,11 +184,11 @@ struct Preview {
     #[serde(skip)]
     words: String,
     #[serde(skip)]
-    verb: Verb,
+    verb: Verb<'a>,
 }
 
-impl Preview {
-    async fn of(verb: Verb, filter: &Filter, client: &Client) -> Result<Self, CliError> {
+impl<'a> Preview<'a> {
+    async fn of(verb: Verb<'a>, filter: &Filter, client: &Client) -> Result<Self, CliError> {
         let counted = number(filter, client).await?;
         let (mut sample, mut after) = (Vec::new(), None);
         while sample.len() < SAMPLE.min(usize::try_from(counted.count).unwrap_or(SAMPLE)) {
@@ -194,7 +217,7 @@ impl Preview {
     }
 }
 
-async fn by_ids(verb: Verb, ids: &[TaskId], client: &Client, out: &Out) -> Result<(), CliError> {
+async fn by_ids(verb: Verb<'_>, ids: &[TaskId], client: &Client, out: &Out) -> Result<(), CliError> {
     let store = client.store();
     match verb {
         Verb::Cancel => {
@@ -208,6 +231,10 @@ async fn by_ids(verb: Verb, ids: &[TaskId], client: &Client, out: &Out) -> Resul
         Verb::Delete => {
             let good = |outcome: &DeleteOutcome| *outcome == DeleteOutcome::Deleted;
             each_answers(ids, async |ids| store.delete(ids).await, good, verb.undone(), out).await
+        }
+        Verb::Move(queue) => {
+            let good = |outcome: &MoveOutcome| *outcome == MoveOutcome::Moved;
+            each_answers(ids, async |ids| store.move_to(ids, queue).await, good, verb.undone(), out).await
         }
     }
 }

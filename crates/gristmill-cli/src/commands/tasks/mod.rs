@@ -12,8 +12,8 @@ mod which;
 use gristmill::core::json::TaskJson;
 use gristmill::{Client, TaskId};
 
-pub(super) use self::bulk::purge;
 use self::bulk::{Bulk, Verb};
+pub(super) use self::bulk::{move_to, purge};
 pub(super) use self::columns::short;
 pub(super) use self::record::failure_line;
 use super::ids::IdText;
