@@ -202,7 +202,7 @@ fn requeued() -> String {
             )
         };
         let looks: Vec<_> =
-            spots(place).iter().enumerate().map(|(n, spot)| format!("{table}_{n} AS MATERIALIZED ({})", look(&spot))).collect();
+            spots(place).iter().enumerate().map(|(n, spot)| format!("{table}_{n} AS MATERIALIZED ({})", look(spot))).collect();
         let found: Vec<_> = (0..looks.len()).map(|n| format!("SELECT at FROM {table}_{n}")).collect();
         parts.extend(looks);
         parts.push(format!(
