@@ -294,7 +294,7 @@ impl<S: Send + Sync + 'static> App<S> {
     }
 
     /// After what time a ready task of this queue goes before all others of it, whatever its priority, so that the least urgent ones have their turn under any
-    /// stream of urgent ones. Workers of this application see to that, about once a second. The time counts from the enqueue, or from when the task was due
+    /// stream of urgent ones. Workers of this application see to that with their sweeps, each few seconds. The time counts from the enqueue, or from when the task was due
     /// at first. Its priority is 0 from then on, the most urgent one.
     ///
     /// ```
