@@ -293,6 +293,14 @@ impl<S: Send + Sync + 'static> App<S> {
         self
     }
 
+    /// How long a worker that serves this queue is taken for alive without a heartbeat, where it is not told a [lease](crate::worker::WorkerBuilder::lease) of its own: the
+    /// shortest of its queues'. A worker has one lease for all that it runs, so that a queue with a long one is best served by workers of its own.
+    #[must_use]
+    pub fn queue_lease(mut self, queue: impl Into<String>, lease: Duration) -> Self {
+        self.routes.set_lease(queue.into(), lease);
+        self
+    }
+
     /// After what time a ready task of this queue goes before all others of it, whatever its priority, so that the least urgent ones have their turn under any
     /// stream of urgent ones. Workers of this application see to that with their sweeps, each few seconds. The time counts from the enqueue, or from when the task was due
     /// at first. Its priority is 0 from then on, the most urgent one.

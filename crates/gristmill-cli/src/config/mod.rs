@@ -303,6 +303,7 @@ catch_up = "all:5,10m"
             ("[queues.mail]\nfair_by = \"tenant\"", "g.toml:2:1:", "names no argument"),
             ("[queues.mail]\nfair_by = { key = \"{tenant}\", weight = 61 }", "g.toml:2:1:", "from 1 to 60"),
             ("[queues.mail]\nfair_by = { weight = 2 }", "g.toml:2:11:", "key"),
+            ("[queues.mail]\nlease = \"50ms\"", "g.toml:2:1:", "a lease is at least 100ms"),
             ("[queues.mail]\naging = \"0s\"", "g.toml:2:1:", "aging is at least 1ms and at most 100 years"),
             ("[queues.mail]\naging = \"-1m\"", "g.toml:2:9:", "`-1m` is not a duration"),
             ("[queues.mail]\naging = \"soon\"", "g.toml:2:9:", "`soon` is not a duration"),

@@ -35,6 +35,7 @@ pub(crate) struct QueueEntry {
     pub(crate) concurrency: Option<u32>,
     pub(crate) fair_by: Option<FairBy>,
     pub(crate) aging: Option<Span>,
+    pub(crate) lease: Option<Span>,
 }
 
 /// What the file says of where tasks go.
@@ -87,6 +88,9 @@ impl Routing {
             if let Some(Err(error)) = entry.fair_by.as_ref().map(FairBy::check) {
                 mistakes.push(source.at(&["queues", &name, "fair_by"], error));
             }
+            if entry.lease.is_some_and(|Span(lease)| lease < limits::LEASE_MIN || lease > DURATION_MAX) {
+                mistakes.push(source.at(&["queues", &name, "lease"], "a lease is at least 100ms and at most 100 years"));
+            }
             if entry.aging.is_some_and(|Span(after)| after.as_millis() == 0 || after > DURATION_MAX) {
                 mistakes.push(source.at(&["queues", &name, "aging"], "aging is at least 1ms and at most 100 years"));
             }
@@ -114,7 +118,11 @@ impl Routing {
     /// Adds it to an application.
     pub(crate) fn add_to<S: Send + Sync + 'static>(self, app: App<S>) -> App<S> {
         let app = self.routes.into_iter().fold(app, |app, route| app.route(route.route));
-        let app = self.queues.into_iter().fold(app, |app, (queue, QueueEntry { expires, concurrency, fair_by, aging })| {
+        let app = self.queues.into_iter().fold(app, |app, (queue, QueueEntry { expires, concurrency, fair_by, aging, lease })| {
+            let app = match lease {
+                Some(Span(lease)) => app.queue_lease(queue.clone(), lease),
+                None => app,
+            };
             let app = match fair_by {
                 Some(rule) => app.queue_fair_by(queue.clone(), rule),
                 None => app,

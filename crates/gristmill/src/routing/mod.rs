@@ -70,6 +70,7 @@ pub(crate) struct Routes {
     concurrency: BTreeMap<String, u32>,
     fair_by: BTreeMap<String, FairBy>,
     aging: BTreeMap<String, Duration>,
+    leases: BTreeMap<String, Duration>,
 }
 
 impl Routes {
@@ -106,6 +107,15 @@ impl Routes {
         self.aging.insert(queue, after);
     }
 
+    pub(crate) fn set_lease(&mut self, queue: String, lease: Duration) {
+        self.leases.insert(queue, lease);
+    }
+
+    /// The shortest lease that one of these queues has; they are named as in the store.
+    pub(crate) fn lease_of<'q>(&self, queues: impl Iterator<Item = &'q String>) -> Option<Duration> {
+        queues.filter_map(|queue| self.of_queue(&self.leases, queue)).min()
+    }
+
     /// The queues whose tasks age, by their names in the store.
     pub(crate) fn aging(&self) -> Vec<Aging> {
         self.aging.iter().map(|(queue, after)| Aging { queue: self.real(queue).into_owned(), after: *after }).collect()
@@ -135,8 +145,13 @@ impl Routes {
             let (queue, _) = self.aging.iter().find(|(_, after)| is_wrong(after))?;
             Some(format!("the aging of the queue {queue} is at least 1ms and at most 100 years"))
         };
+        let of_leases = || {
+            let is_wrong = |lease: &Duration| *lease < limits::LEASE_MIN || *lease > limits::DURATION_MAX;
+            let (queue, _) = self.leases.iter().find(|(_, lease)| is_wrong(lease))?;
+            Some(format!("the lease of the queue {queue} is at least 100ms and at most 100 years"))
+        };
         let of_names = || of_rules().or_else(of_lengths).or_else(of_queues);
-        of_prefix.map(|error| error.to_string()).or_else(of_names).or_else(of_limits).or_else(of_turns).or_else(of_aging)
+        of_prefix.map(|error| error.to_string()).or_else(of_names).or_else(of_limits).or_else(of_turns).or_else(of_aging).or_else(of_leases)
     }
 
     /// The name by which a queue is known in the store. One that begins with the prefix has it already.

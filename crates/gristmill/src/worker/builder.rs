@@ -35,6 +35,7 @@ pub struct WorkerBuilder {
     companion: Option<Box<dyn Companion>>,
     config: Config,
     queues: Vec<(String, u32)>,
+    lease: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,7 +70,7 @@ impl WorkerBuilder {
             beat: true,
             memory_limit: None,
         };
-        Self { ground, companion, config, queues: Vec::new() }
+        Self { ground, companion, config, queues: Vec::new(), lease: None }
     }
 
     #[cfg(all(test, feature = "testing"))]
@@ -91,8 +92,10 @@ impl WorkerBuilder {
 
     /// How long this worker is taken for alive without a heartbeat, at least 100 ms; 30 s by default. When it dies, its
     /// tasks are with another worker after this time. It beats three times as often, and at least each 5 s.
+    ///
+    /// A worker that is told none takes the shortest of the leases that its queues have ([`App::queue_lease`](crate::App::queue_lease)).
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.config.lease = lease;
+        self.lease = Some(lease);
         self
     }
 
@@ -223,6 +226,7 @@ impl WorkerBuilder {
     /// ([`connect_to_enqueue`](crate::App::connect_to_enqueue)), a schedule of the program that can't be, or a store that can't be written.
     pub async fn start(mut self) -> Result<Running, WorkerError> {
         let invalid = |field: &str, problem: &str| WorkerError::Invalid(InvalidInput::new(field, problem));
+        self.config.lease = self.lease.unwrap_or(self.config.lease);
         if self.config.lease < limits::LEASE_MIN || self.config.lease > limits::DURATION_MAX {
             return Err(invalid("lease", "is at least 100ms and at most 100 years"));
         }
@@ -256,6 +260,11 @@ impl WorkerBuilder {
             if self.config.queues.insert(name.clone(), concurrency).is_some() {
                 return Err(invalid(&name, "the queue is named twice"));
             }
+        }
+        if self.lease.is_none()
+            && let Some(lease) = self.ground.runtime.routes.lease_of(self.config.queues.keys())
+        {
+            self.config.lease = lease;
         }
         let real = |(name, tasks): (String, usize)| (self.ground.runtime.routes.real(&name).into_owned(), tasks);
         self.config.prefetch_of = std::mem::take(&mut self.config.prefetch_of).into_iter().map(real).collect();

@@ -295,6 +295,7 @@ async fn what_can_not_be_is_told_before_anything_is_opened() {
         (app().queue_prefix("a").route(Route::new("a").queue(&"x".repeat(255))), "with the prefix"),
         (app().queue_expires("a", long), "longer than 100 years"),
         (app().queue_fair_by("a", FairBy::by("all".parse().unwrap())), "the queue a: fair_by: names no argument"),
+        (app().queue_lease("a", Duration::from_millis(50)), "the lease of the queue a is at least 100ms"),
         (app().queue_concurrency("a", 0), "the concurrency of the queue a is no whole number from 1"),
         (app().queue_aging("a", Duration::ZERO), "the aging of the queue a is at least 1ms"),
         (app().queue_aging("a", long), "at most 100 years"),
