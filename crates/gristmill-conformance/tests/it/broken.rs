@@ -233,7 +233,7 @@ fn removals_that_are_forgotten_are_noticed() {
 /// Both tests fail on a store with this fault: the check that is named here, and the model test.
 fn noticed(fault: Fault, check: &str) {
     checked(fault, check);
-    let said = panic_of(|| check_against_model(64, fault));
+    let said = panic_of(|| check_against_model(256, fault));
     assert!(said.starts_with("the store and the model disagree"), "{said}");
 }
 
