@@ -185,6 +185,8 @@ impl Show<'_> {
         let of_queue = |(name, queue): (&String, &QueueEntry)| {
             let said = [
                 ("concurrency", queue.concurrency.map(|limit| limit.to_string())),
+                ("fair_by", queue.fair_by.as_ref().and_then(|rule| serde_json::to_string(rule).ok())),
+                ("lease", queue.lease.map(|lease| format_duration(lease.0))),
                 ("aging", queue.aging.map(|after| format_duration(after.0))),
                 ("expires", queue.expires.map(|expires| format_duration(expires.0))),
             ];

@@ -118,28 +118,29 @@ impl Routing {
     /// Adds it to an application.
     pub(crate) fn add_to<S: Send + Sync + 'static>(self, app: App<S>) -> App<S> {
         let app = self.routes.into_iter().fold(app, |app, route| app.route(route.route));
-        let app = self.queues.into_iter().fold(app, |app, (queue, QueueEntry { expires, concurrency, fair_by, aging, lease })| {
-            let app = match lease {
-                Some(Span(lease)) => app.queue_lease(queue.clone(), lease),
-                None => app,
-            };
-            let app = match fair_by {
-                Some(rule) => app.queue_fair_by(queue.clone(), rule),
-                None => app,
-            };
-            let app = match aging {
-                Some(Span(after)) => app.queue_aging(queue.clone(), after),
-                None => app,
-            };
-            let app = match concurrency {
-                Some(limit) => app.queue_concurrency(queue.clone(), limit),
-                None => app,
-            };
-            match expires {
-                Some(Span(expires)) => app.queue_expires(queue, expires),
-                None => app,
-            }
-        });
+        let app =
+            self.queues.into_iter().fold(app, |app, (queue, QueueEntry { expires, concurrency, fair_by, aging, lease })| {
+                let app = match lease {
+                    Some(Span(lease)) => app.queue_lease(queue.clone(), lease),
+                    None => app,
+                };
+                let app = match fair_by {
+                    Some(rule) => app.queue_fair_by(queue.clone(), rule),
+                    None => app,
+                };
+                let app = match aging {
+                    Some(Span(after)) => app.queue_aging(queue.clone(), after),
+                    None => app,
+                };
+                let app = match concurrency {
+                    Some(limit) => app.queue_concurrency(queue.clone(), limit),
+                    None => app,
+                };
+                match expires {
+                    Some(Span(expires)) => app.queue_expires(queue, expires),
+                    None => app,
+                }
+            });
         if self.prefix.is_empty() { app } else { app.queue_prefix(self.prefix) }
     }
 }

@@ -151,7 +151,13 @@ impl Routes {
             Some(format!("the lease of the queue {queue} is at least 100ms and at most 100 years"))
         };
         let of_names = || of_rules().or_else(of_lengths).or_else(of_queues);
-        of_prefix.map(|error| error.to_string()).or_else(of_names).or_else(of_limits).or_else(of_turns).or_else(of_aging).or_else(of_leases)
+        of_prefix
+            .map(|error| error.to_string())
+            .or_else(of_names)
+            .or_else(of_limits)
+            .or_else(of_turns)
+            .or_else(of_aging)
+            .or_else(of_leases)
     }
 
     /// The name by which a queue is known in the store. One that begins with the prefix has it already.
