@@ -8,11 +8,13 @@ LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $gristmill$
 DECLARE
   nul    CONSTANT text := chr(92) || 'u0000';
   mark   CONSTANT text := chr(92) || 'uE000';
+  blank  CONSTANT text := chr(32) || chr(9) || chr(10) || chr(13);
   first  text;
   second text;
+  joined text;
 BEGIN
   IF merge = '' THEN
-    RETURN new;
+    RETURN CASE WHEN json_typeof(new::json) = 'object' THEN new END;
   ELSIF strpos(old, nul) > 0 OR strpos(new, nul) > 0 THEN
     -- No text of a database holds a NUL, so that another character that nobody uses stands for it meanwhile.
     IF strpos(old || new, mark) > 0 OR strpos(old || new, chr(57344)) > 0 THEN
@@ -24,18 +26,33 @@ BEGIN
     RETURN NULL;
   END IF;
   -- Between their brackets.
-  first := btrim(old::json ->> merge);
-  first := btrim(substr(first, 2, length(first) - 2));
-  second := btrim(new::json ->> merge);
-  second := btrim(substr(second, 2, length(second) - 2));
-  RETURN (
+  first := btrim(old::json ->> merge, blank);
+  first := btrim(substr(first, 2, length(first) - 2), blank);
+  second := btrim(new::json ->> merge, blank);
+  second := btrim(substr(second, 2, length(second) - 2), blank);
+  joined := (
     SELECT '{' || string_agg(to_json(e.key)::text || ':' || CASE WHEN e.key = merge THEN '[' || concat_ws(',', nullif(first, ''), nullif(second, '')) || ']'
                                                                ELSE e.value::text END, ',') || '}'
     FROM json_each(new::json) e
   );
+  RETURN CASE WHEN json_typeof(joined::json -> merge) = 'array' THEN joined END;
 EXCEPTION WHEN OTHERS THEN
   -- What can't be read is not put together, and stays a task of its own.
   RETURN NULL;
+END $gristmill$;
+
+-- As that of additions/0017_unique.sql; whoever admits passes over what is held here, and looks at its line again once it is let go.
+CREATE OR REPLACE FUNCTION {s}.hold_unclaimed(id uuid) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $gristmill$
+DECLARE
+  t {s}.task;
+BEGIN
+  EXECUTE 'SELECT * FROM {l}.task WHERE id = $1' INTO t USING id;
+  -- Once more, for one that came from one place to another between two looks.
+  FOR look IN 1..2 LOOP
+    {hold_and_look}
+  END LOOP;
+  RETURN false;
 END $gristmill$;
 
 -- As hold_unclaimed, but of a ready task the row is made anew: a claim that began before this transaction ends finds the old one gone, and would else take
@@ -54,13 +71,24 @@ BEGIN
   RETURN false;
 END $gristmill$;
 
--- Writes arguments into a task that was not claimed, one after the other; false if it is not there any more, or the first can't be put together with its own.
+-- What a task says that is written into the one with its key, as merges has it; null for nothing. What can't be is a text that no list may have.
+CREATE FUNCTION {s}.merge_of(unique_key jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $gristmill$
+  SELECT CASE WHEN unique_key ? 'debounce' OR NOT unique_key ? 'merge' THEN NULL
+              WHEN unique_key -> 'merge' = '"replace"' THEN ''
+              ELSE coalesce(nullif(unique_key -> 'merge' ->> 'collect', ''), '?') END
+$gristmill$;
+
+-- Writes arguments into a task that was not claimed, one after the other; false if it is not there any more, if it does not say itself that others are written into it so, or if the
+-- first can't be put together with its own. Whoever may only enqueue says what is written, and must not change what others have who never asked for that.
 CREATE FUNCTION {s}.write_into(id uuid, args text[], merges text[]) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $gristmill$
 DECLARE
   joined text;
+  own    text;
 BEGIN
-  IF NOT {s}.renew_unclaimed(id) THEN
+  EXECUTE 'SELECT {s}.merge_of(replace(meta, chr(92) || ''u0000'', chr(92) || ''u0001'')::jsonb -> ''unique'') FROM {l}.task WHERE id = $1' INTO own USING id;
+  IF own IS DISTINCT FROM ALL (merges) OR NOT {s}.renew_unclaimed(id) THEN
     RETURN false;
   END IF;
   EXECUTE 'SELECT args FROM {l}.task WHERE id = $1' INTO joined USING id;
@@ -70,7 +98,7 @@ BEGIN
       RETURN false;
     END IF;
   END LOOP;
-  EXECUTE 'UPDATE {l}.task SET args = $2 WHERE id = $1' USING id, joined;
+  EXECUTE 'UPDATE {l}.task SET args = $2 WHERE id = $1 AND args <> $2' USING id, joined;
   RETURN true;
 END $gristmill$;
 
@@ -216,7 +244,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $gristmill$
     'place', nth, 'task', t ->> 'id', 'kind', t ->> 'kind', 'key', u ->> 'key', 'period', (t ->> 'unique_ms')::bigint,
     'lasts', CASE WHEN u ? 'debounce' THEN 2 WHEN u ->> 'until' = 'started' THEN 1 ELSE 0 END,
     'wait', (u -> 'debounce' ->> 'wait_ms')::bigint, 'max_wait', (u -> 'debounce' ->> 'max_wait_ms')::bigint,
-    'merge', CASE WHEN NOT u ? 'debounce' THEN CASE jsonb_typeof(u -> 'merge') WHEN 'string' THEN '' WHEN 'object' THEN u -> 'merge' ->> 'collect' END END,
+    'merge', {s}.merge_of(u),
     'args', CASE WHEN u ? 'debounce' OR u ? 'merge' THEN t ->> 'args' END) ORDER BY nth)
   FROM jsonb_array_elements(tasks) WITH ORDINALITY AS t(t, nth)
   CROSS JOIN LATERAL (SELECT replace(t ->> 'meta', chr(92) || 'u0000', chr(92) || 'u0001')::jsonb -> 'unique' AS u
@@ -349,5 +377,5 @@ BEGIN
   RETURN task || jsonb_build_object('meta', '{' || array_to_string(parts, ',') || '}');
 END $gristmill$;
 
-REVOKE ALL ON FUNCTION {s}.join_args(text, text, text), {s}.renew_unclaimed(uuid), {s}.write_into(uuid, text[], text[]), {s}.write_into_new(uuid[], text[], text[]),
+REVOKE ALL ON FUNCTION {s}.merge_of(jsonb), {s}.join_args(text, text, text), {s}.renew_unclaimed(uuid), {s}.write_into(uuid, text[], text[]), {s}.write_into_new(uuid[], text[], text[]),
   {s}.take_keys(uuid[], text[], text[], bigint[], smallint[], bigint[], bigint[], text[], text[], bigint, uuid[]) FROM PUBLIC;

@@ -1,4 +1,4 @@
--- Index: the primary key.
+-- Index: the primary keys.
 -- Locks keys, and makes those that are not known yet. What others have locked is left to them.
 WITH held AS MATERIALIZED (
   SELECT k.* FROM (SELECT * FROM unnest($1::text[]) AS x(key) ORDER BY key) x
@@ -9,5 +9,7 @@ WITH held AS MATERIALIZED (
   ON CONFLICT (key) DO NOTHING
   RETURNING key
 )
-SELECT said_by, declared, pace, set_to, set_pace, spent, 0::bigint, look_at, key, turn FROM held
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, key, NULL FROM made
+SELECT said_by, declared, pace, set_to, set_pace, spent, 0::bigint, look_at, key, turn,
+       away IS NOT NULL AND EXISTS (SELECT FROM {s}.standby b WHERE b.task = held.away AND b.key <> held.key)
+FROM held
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, key, NULL, false FROM made

@@ -4,9 +4,9 @@
 SELECT x.key, h.task, h.needs, CASE WHEN NOT h.late THEN ARRAY(SELECT s.key FROM {s}.slot s WHERE s.task = h.task) END, h.seq, h.queue, h.priority
 FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS x(key, most, nth)
 CROSS JOIN LATERAL (
-  SELECT b.task, b.late, b.seq, b.needs, w.queue, w.priority
+  SELECT b.task, b.late, b.seq AS stands, b.needs, w.seq, w.queue, w.priority
   FROM (SELECT * FROM {s}.standby s WHERE s.key = x.key ORDER BY s.late, s.seq LIMIT x.most + 500) b
-  CROSS JOIN LATERAL (SELECT id, queue, priority FROM {s}.waiting w WHERE w.id = b.task AND w.flags & {unknown} = 0 OFFSET 0 FOR UPDATE SKIP LOCKED) w
+  CROSS JOIN LATERAL (SELECT id, seq, queue, priority FROM {s}.waiting w WHERE w.id = b.task AND w.flags & {unknown} = 0 OFFSET 0 FOR UPDATE SKIP LOCKED) w
   LIMIT x.most
 ) h
-ORDER BY x.nth, h.late, h.seq
+ORDER BY x.nth, h.late, h.stands

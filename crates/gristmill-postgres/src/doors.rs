@@ -3,6 +3,7 @@
 //! can't ask it; tests compare the two. Whatever stands in `queries/` or `additions/` about places and ends takes its text from here, by
 //! the placeholders of [`sql`](crate::sql).
 
+use gristmill_core::concurrency::fair::PLACE_MIN;
 use gristmill_core::kit::encode::{ended_of, retention_of};
 use gristmill_core::unique::COLLECTED_BYTES_MAX;
 use gristmill_core::{Flags, Place, Retention, State};
@@ -15,7 +16,7 @@ const KEPT_MS_MAX: i64 = 3_153_600_000_000;
 /// Puts the text of the doors into a statement.
 pub(crate) fn fill(text: &str) -> String {
     type Part = (&'static str, fn() -> String);
-    let parts: [Part; 29] = [
+    let parts: [Part; 30] = [
         ("{placed}", placed),
         ("{placed_new}", placed_new),
         ("{placed_free}", placed_free),
@@ -28,6 +29,7 @@ pub(crate) fn fill(text: &str) -> String {
         ("{requeued}", requeued),
         ("{unclaimed}", unclaimed),
         ("{hold_unclaimed}", hold_unclaimed),
+        ("{hold_and_look}", hold_and_look),
         ("{renew_unclaimed}", renew_unclaimed),
         ("{collected_max}", || COLLECTED_BYTES_MAX.to_string()),
         ("{ids_of_day}", ids_of_day),
@@ -205,8 +207,15 @@ fn requeued() -> String {
             spots(place).iter().enumerate().map(|(n, spot)| format!("{table}_{n} AS MATERIALIZED ({})", look(spot))).collect();
         let found: Vec<_> = (0..looks.len()).map(|n| format!("SELECT at FROM {table}_{n}")).collect();
         parts.extend(looks);
+        // A turn is one among those of its queue, and would stand behind all arrivals of another.
+        let line = match place {
+            Place::Ready | Place::Parked => {
+                format!(", seq = CASE WHEN seq >= {PLACE_MIN} THEN nextval('{{l}}.arrival') ELSE seq END")
+            }
+            Place::Blocked | Place::Scheduled | Place::Waiting => String::new(),
+        };
         parts.push(format!(
-            "requeued_{table} AS (UPDATE {{s}}.{table} SET queue = $2 WHERE ctid = ANY (ARRAY({})) RETURNING id, kind)",
+            "requeued_{table} AS (UPDATE {{s}}.{table} SET queue = $2{line} WHERE ctid = ANY (ARRAY({})) RETURNING id, kind)",
             found.join(" UNION ALL ")
         ));
         all.push(format!("SELECT id, {}::smallint AS place, kind FROM requeued_{table}", code(place)));
@@ -225,33 +234,37 @@ fn unclaimed() -> String {
 
 /// `{hold_unclaimed}`: for plpgsql, returns true with the row locked by which the task in the variable `t` waits somewhere, if it was never claimed.
 fn hold_unclaimed() -> String {
-    let look = |place: Place, spot: &str| {
-        format!(
-            "PERFORM FROM {{s}}.{} p WHERE {spot} AND p.claim_no = 0 FOR SHARE;\nIF FOUND THEN RETURN true; END IF;",
-            table(place)
-        )
-    };
+    unclaimed_held(|_| HOLD.to_owned())
+}
+
+/// `{hold_and_look}`: the same, and one that waits for a slot is looked at again.
+fn hold_and_look() -> String {
+    unclaimed_held(|place| if place == Place::Waiting { HOLD.replace("RETURN", LOOK_AGAIN) } else { HOLD.to_owned() })
+}
+
+/// For each spot of each place what is done with the row that is there.
+fn unclaimed_held(hold: impl Fn(Place) -> String) -> String {
+    let look = |place: Place, spot: &str| hold(place).replace("{table}", table(place)).replace("{spot}", spot);
     let looks: Vec<_> = Place::ALL.iter().flat_map(|place| spots(*place).iter().map(|spot| look(*place, spot))).collect();
     looks.join("\n")
 }
 
-/// `{renew_unclaimed}`: the same, but a row of those that claims look at is taken out and written again, as `renewed`.
+const HOLD: &str = "PERFORM FROM {s}.{table} p WHERE {spot} AND p.claim_no = 0 FOR SHARE;\nIF FOUND THEN RETURN true; END IF;";
+
+/// A row of those that claims look at, taken out and written again.
+const RENEW: &str = "DELETE FROM {s}.{table} p WHERE {spot} AND p.claim_no = 0 RETURNING p.* INTO renewed;\n\
+                     IF FOUND THEN INSERT INTO {s}.{table} SELECT (renewed).*; RETURN true; END IF;";
+
+/// Whoever admits passes over what is held here: once it is let go, somebody looks at its line.
+const LOOK_AGAIN: &str = "INSERT INTO {s}.touched(key) SELECT key FROM {s}.standby WHERE task = t.id; RETURN";
+
+/// `{renew_unclaimed}`: the same, and a row of those that claims look at is taken out and written again, as `renewed`.
 fn renew_unclaimed() -> String {
-    let look = |place: Place, spot: &str| {
-        let table = table(place);
-        let hold = match place {
-            Place::Ready => format!(
-                "DELETE FROM {{s}}.{table} p WHERE {spot} AND p.claim_no = 0 RETURNING p.* INTO renewed;\n\
-                 IF FOUND THEN INSERT INTO {{s}}.{table} SELECT (renewed).*; RETURN true; END IF;"
-            ),
-            Place::Scheduled | Place::Waiting | Place::Blocked | Place::Parked => format!(
-                "PERFORM FROM {{s}}.{table} p WHERE {spot} AND p.claim_no = 0 FOR SHARE;\nIF FOUND THEN RETURN true; END IF;"
-            ),
-        };
-        hold
-    };
-    let looks: Vec<_> = Place::ALL.iter().flat_map(|place| spots(*place).iter().map(|spot| look(*place, spot))).collect();
-    looks.join("\n")
+    unclaimed_held(|place| match place {
+        Place::Ready => RENEW.to_owned(),
+        Place::Waiting => HOLD.replace("RETURN", LOOK_AGAIN),
+        Place::Scheduled | Place::Blocked | Place::Parked => HOLD.to_owned(),
+    })
 }
 
 /// `{ids_of_day}`: the ids of all tasks of a day that wait anywhere, up to a number of each sort, for plpgsql with the variables `low`,

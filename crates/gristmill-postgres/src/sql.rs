@@ -111,7 +111,7 @@ queries! {
     KeyPrune "key_prune" [INT8, TEXT, INT8];
     KeyLock "key_lock" [INT8, TEXT];
     KeyNext "key_next" [INT8];
-    KeyWrite "key_write" [TEXT_ARRAY, INT8_ARRAY, INT4_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY];
+    KeyWrite "key_write" [TEXT_ARRAY, INT8_ARRAY, INT4_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, UUID_ARRAY];
     KeySet "key_set" [TEXT, INT4, TEXT];
     KindDeclare "kind_declare" [TEXT_ARRAY, TEXT_ARRAY, TEXT];
     KindFind "kind_find" [TEXT_ARRAY];
@@ -251,7 +251,7 @@ queries! {
     StandbyIdle "standby_idle" [TEXT, INT8];
     StandbyIds "standby_ids" [TEXT, INT8];
     StandbyLacking "standby_lacking" [UUID, INT8];
-    StandbyMove "standby_move" [UUID_ARRAY, TEXT_ARRAY];
+    StandbyMove "standby_move" [UUID_ARRAY, TEXT_ARRAY, BOOL_ARRAY];
     StandbyOf "standby_of" [UUID, INT8];
     StepKept "step_kept" [INT8, UUID, INT4_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID, UUID, INT8];
     StepList "step_list" [UUID];

@@ -160,7 +160,8 @@ impl<'a> Plan<'a> {
                     self.stage = Stage::Place;
                     return Next::Run(entry(self.place, &self.waiter()));
                 }
-                Stage::Same if answer.found == Some(1) => {
+                // Others may have been written into it meanwhile.
+                Stage::Same if answer.found == Some(1) || self.unique.is_some_and(|unique| unique.merge.is_some()) => {
                     return Next::Done(EnqueueOutcome::Exists(TaskId::from_uuid(self.row.id)));
                 }
                 Stage::Same => return Next::Done(EnqueueOutcome::Conflict),

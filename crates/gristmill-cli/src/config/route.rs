@@ -6,7 +6,7 @@ use gristmill::App;
 use gristmill::core::concurrency::FairBy;
 use gristmill::core::format_duration;
 use gristmill::core::limits::{self, DURATION_MAX};
-use gristmill::routing::{Pattern, Route};
+use gristmill::routing::{FAIR_AND_AGING, Pattern, Route};
 use serde::Deserialize;
 
 use super::file::File;
@@ -87,6 +87,9 @@ impl Routing {
             }
             if let Some(Err(error)) = entry.fair_by.as_ref().map(FairBy::check) {
                 mistakes.push(source.at(&["queues", &name, "fair_by"], error));
+            }
+            if entry.fair_by.is_some() && entry.aging.is_some() {
+                mistakes.push(source.at(&["queues", &name, "aging"], FAIR_AND_AGING));
             }
             if entry.lease.is_some_and(|Span(lease)| lease < limits::LEASE_MIN || lease > DURATION_MAX) {
                 mistakes.push(source.at(&["queues", &name, "lease"], "a lease is at least 100ms and at most 100 years"));

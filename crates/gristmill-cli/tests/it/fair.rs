@@ -31,8 +31,8 @@ fn served(sandbox: &Sandbox) {
     let lines = import("large", 1).repeat(60) + &import("small", 1).repeat(4) + &import("weighty", 2).repeat(8);
     sandbox.write("lines.jsonl", lines);
     sandbox.ok(&["enqueue", "--jsonl", "lines.jsonl", "--strict"]);
-    let refused = sandbox.run(&["enqueue", "import", "--args", r#"{"tenant":"large","weight":61}"#]);
-    assert!(refused.code == Some(2) && refused.stderr.contains("it is from 1 to 60"), "{refused:?}");
+    let refused = sandbox.run(&["enqueue", "import", "--args", r#"{"tenant":"large","weight":11}"#]);
+    assert!(refused.code == Some(2) && refused.stderr.contains("it is from 1 to 10"), "{refused:?}");
     let (status, said) = Worker::spawn(sandbox.command(&["worker", "--no-beat", "--drain", "--queues", "imports=1"])).ended();
     assert!(status.success(), "{said}");
     let began = std::fs::read_to_string(sandbox.path("began")).unwrap();

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gristmill_core::concurrency::admission::{Admitted, Excess, Slots};
-use gristmill_core::concurrency::fair::{PLACE_MIN, Turns};
-use gristmill_core::concurrency::{Holder, KeyState, Limit, LimitInfo, LimitRecord, Need, Spent, Standby};
+use gristmill_core::concurrency::fair::{PLACE_MIN, Turns, is_by_turn};
+use gristmill_core::concurrency::{FAIR, Holder, KeyState, Limit, LimitInfo, LimitRecord, Need, Spent, Standby};
 use gristmill_core::limits::COUNT_MAX;
 use gristmill_core::{State, TaskId, Timestamp};
 
@@ -18,6 +18,8 @@ pub(super) struct Limited {
     touched: BTreeSet<String>,
     /// The highest turn of each line of a fair queue.
     turns: BTreeMap<(String, u8), i64>,
+    /// How many have come into another's line for a key of a fair queue.
+    sent: i64,
 }
 
 #[derive(Debug, Default)]
@@ -31,8 +33,10 @@ struct Key {
     turn: Option<i64>,
     /// What each holder has taken of it.
     held: BTreeMap<i64, Need>,
-    /// Those who hold some of it already come first; then those who came first.
-    line: BTreeSet<(bool, i64)>,
+    /// Those who hold some of it already come first; then those who came first, of those that represent a key of a fair queue in the order in which they came here.
+    line: BTreeSet<(bool, i64, i64)>,
+    /// Of a key of a fair queue, which of its tasks waits in another's line.
+    away: Option<i64>,
 }
 
 impl Key {
@@ -88,7 +92,7 @@ impl Limited {
                     }
                     self.touched.insert(need.key.clone());
                 }
-                self.line_up(seq, &needs[0].key);
+                self.line_up(seq, &needs[0].key, seq);
             }
             Place::Waiting => {}
             _ => self.leave_line(seq),
@@ -125,23 +129,23 @@ impl Limited {
     /// Those who may begin until then by a rate, the first of each line.
     pub(super) fn next_until(&self, horizon: Timestamp) -> impl Iterator<Item = i64> {
         let soon = move |key: &&Key| key.next.is_some_and(|next| next <= horizon);
-        self.keys.values().filter(soon).filter_map(|key| key.line.first().map(|(_, seq)| *seq))
+        self.keys.values().filter(soon).filter_map(|key| key.line.first().map(|(.., seq)| *seq))
     }
 
     fn holds(&self, seq: i64, key: &str) -> bool {
         self.keys.get(key).is_some_and(|key| key.held.contains_key(&seq))
     }
 
-    fn line_up(&mut self, seq: i64, key: &str) {
+    fn line_up(&mut self, seq: i64, key: &str, order: i64) {
         let holds = self.keys.values().any(|key| key.held.contains_key(&seq));
-        self.keys.entry(key.to_owned()).or_default().line.insert((!holds, seq));
+        self.keys.entry(key.to_owned()).or_default().line.insert((!holds, order, seq));
         self.lines.insert(seq, key.to_owned());
     }
 
     fn leave_line(&mut self, seq: i64) {
         let Some(name) = self.lines.remove(&seq) else { return };
         if let Some(key) = self.keys.get_mut(&name) {
-            key.line.retain(|(_, other)| *other != seq);
+            key.line.retain(|(.., other)| *other != seq);
             self.touched.insert(name);
         }
     }
@@ -162,7 +166,10 @@ impl Tables {
             // Those who wait again have given back what they had of other keys, too.
             looked.append(&mut self.limited.touched);
             let mut slots = self.slots(&looked, now);
-            let more: BTreeSet<String> = looked.iter().flat_map(|key| self.admit_line(key, &mut slots, now)).collect();
+            let (mut more, mut next) = (BTreeSet::new(), BTreeSet::new());
+            for key in Slots::in_turn(&looked) {
+                more.extend(self.admit_line(key, &mut slots, &mut next));
+            }
             for (name, limit) in slots.learned() {
                 self.limited.keys.entry(name.to_owned()).or_default().declared = Some(limit);
             }
@@ -172,7 +179,8 @@ impl Tables {
                     self.news.scheduled |= key.next.is_some();
                 }
             }
-            looked = if more.is_subset(&looked) { BTreeSet::new() } else { &more | &looked };
+            let is_over = more.is_subset(&looked) && next.is_empty();
+            looked = if is_over { BTreeSet::new() } else { &(&more | &next) | &looked };
         }
         // What an admission has changed was reckoned with.
         self.limited.touched.clear();
@@ -184,6 +192,9 @@ impl Tables {
         for name in keys {
             let key = self.limited.keys.entry(name.clone()).or_default();
             slots.add(name.clone(), key.limit(), key.used(), key.spent.clone());
+            if key.away.is_some_and(|task| self.limited.lines.get(&task).is_some_and(|line| line != name)) {
+                slots.is_away(name.clone());
+            }
         }
         slots
     }
@@ -199,13 +210,15 @@ impl Tables {
     }
 
     /// Admits from one line what may be; returns the keys that have to be looked at together with it.
-    fn admit_line(&mut self, key: &str, slots: &mut Slots, now: Timestamp) -> Vec<String> {
-        let line: Vec<i64> = self.limited.keys.get(key).into_iter().flat_map(|key| &key.line).map(|(_, seq)| *seq).collect();
+    fn admit_line(&mut self, key: &str, slots: &mut Slots, next: &mut BTreeSet<String>) -> Vec<String> {
+        let line: Vec<i64> = self.limited.keys.get(key).into_iter().flat_map(|key| &key.line).map(|(.., seq)| *seq).collect();
         for seq in line {
             let needs: Vec<Need> = self.tasks.get(&seq).map(|task| needs(task).to_vec()).unwrap_or_default();
             match slots.admit(key, &needs, |key| self.limited.holds(seq, key)) {
                 Admitted::Yes => {
-                    let line = self.turn(seq, &needs, now).unwrap_or_else(|| self.next_line());
+                    let line = self.turn(seq, &needs).unwrap_or_else(|| self.next_line());
+                    // The next of a key that waited here by one of its tasks.
+                    next.extend(needs.iter().filter(|need| need.is_turn() && need.key != key).map(|need| need.key.clone()));
                     for need in needs.into_iter().filter(|need| !need.is_turn()) {
                         self.limited.keys.entry(need.key.clone()).or_default().held.insert(seq, need);
                     }
@@ -216,8 +229,15 @@ impl Tables {
                     });
                 }
                 Admitted::Elsewhere(other) => {
+                    let holds = needs.iter().any(|need| self.limited.holds(seq, &need.key));
+                    let stands_for_more = !holds && needs.iter().any(Need::is_turn);
                     self.limited.leave_line(seq);
-                    self.limited.line_up(seq, &other);
+                    self.limited.sent += 1;
+                    let order = if stands_for_more { PLACE_MIN + self.limited.sent } else { seq };
+                    self.limited.line_up(seq, &other, order);
+                    if let Some(key) = self.limited.keys.get_mut(key).filter(|_| stands_for_more && key.starts_with(FAIR)) {
+                        key.away = Some(seq);
+                    }
                 }
                 Admitted::Full => break,
                 Admitted::Unknown => return needs.into_iter().map(|need| need.key).collect(),
@@ -227,17 +247,17 @@ impl Tables {
     }
 
     /// The place in line of a task that takes its turn there.
-    fn turn(&mut self, seq: i64, needs: &[Need], now: Timestamp) -> Option<i64> {
+    fn turn(&mut self, seq: i64, needs: &[Need]) -> Option<i64> {
         let need = needs.iter().find(|need| need.is_turn())?;
         let task = self.tasks.get(&seq)?;
         let in_line = |other: &&Task| {
             matches!(other.place, Place::Ready)
-                && (&other.new.queue, other.new.priority, other.line >= PLACE_MIN) == (&task.new.queue, task.new.priority, true)
+                && (&other.new.queue, other.new.priority, is_by_turn(other.line)) == (&task.new.queue, task.new.priority, true)
         };
         let first = self.tasks.values().filter(in_line).map(|task| task.line).min();
         let line = (task.new.queue.clone(), task.new.priority);
         let key = self.limited.keys.get(&need.key)?;
-        let mut turns = Turns::at(now);
+        let mut turns = Turns::default();
         turns.look((0, 0), first, self.limited.turns.get(&line).copied());
         turns.remember(&need.key, key.turn);
         let place = turns.next((0, 0), need, seq);
@@ -275,7 +295,7 @@ impl Tables {
             Some(Holder { task: task.new.id, cost: need.cost, running_since })
         };
         let holders = key.held.iter().filter_map(holder).take(most).collect();
-        let line = key.line.iter().filter_map(|(_, seq)| self.id_of(*seq)).take(most).collect();
+        let line = key.line.iter().filter_map(|(.., seq)| self.id_of(*seq)).take(most).collect();
         Some(LimitRecord { info, holders, line })
     }
 
@@ -288,7 +308,7 @@ impl Tables {
         let name = self.limited.lines.get(&seq)?;
         let key = self.limited.keys.get(name)?;
         let cost = needs(task).iter().find(|need| need.key == *name).map_or(1, |need| need.cost);
-        let before = count(key.line.iter().take_while(|(_, other)| *other != seq).count());
+        let before = count(key.line.iter().take_while(|(.., other)| *other != seq).count());
         let holders = key.held.keys().filter_map(|seq| self.id_of(*seq)).take(Standby::HOLDERS_MAX).collect();
         Some(key.state().standby(name.clone(), cost, before, holders, now))
     }

@@ -21,7 +21,8 @@ impl Tables {
     /// Keeps one task, unless its id is taken.
     pub(super) fn enqueue(&mut self, new: NewTask, now: Timestamp) -> EnqueueOutcome {
         if let Some((_, kept)) = self.by_id(new.id) {
-            let same = kept.new.kind == new.kind && kept.new.args == new.args;
+            let is_merged = new.unique().is_some_and(|unique| unique.merge.is_some());
+            let same = kept.new.kind == new.kind && (is_merged || kept.new.args == new.args);
             return if same { EnqueueOutcome::Exists(new.id) } else { EnqueueOutcome::Conflict };
         }
         if let Some(holder) = self.holder(&new, now) {
@@ -99,6 +100,9 @@ impl Tables {
             return false;
         }
         let Some((seq, task)) = self.by_id(holder) else { return false };
+        if task.new.unique().and_then(|unique| unique.merge.as_ref()) != Some(merge) {
+            return false;
+        }
         let Some(args) = merged(&task.new.args, &new.args, merge) else { return false };
         self.update(seq, |task| task.new.args = args);
         true

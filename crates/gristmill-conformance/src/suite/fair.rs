@@ -1,7 +1,7 @@
 //! Queues in which keys take turns, however many tasks one of them has.
 
 use gristmill_core::concurrency::Need;
-use gristmill_core::concurrency::fair::WEIGHT_MAX;
+use gristmill_core::concurrency::fair::STEP;
 use gristmill_core::{Ending, NewTask, State, TaskId};
 
 use super::bench::{ALL, Bench, secs};
@@ -17,6 +17,8 @@ list![
     a_key_of_more_weight_is_served_more_often,
     priorities_come_before_turns,
     a_limit_holds_back_its_key_and_nobody_else,
+    keys_take_turns_at_a_limit_that_all_of_them_need,
+    who_waits_for_all_of_a_key_and_is_gone_is_replaced,
     whoever_comes_back_takes_a_turn_anew,
     who_has_no_turn_is_not_forgotten,
     an_operator_may_close_a_key_of_a_fair_queue,
@@ -24,7 +26,7 @@ list![
 ];
 
 fn turn(key: &str, weight: u32) -> Need {
-    Need { cost: WEIGHT_MAX / weight, ..need(&format!("fair:5:q:{key}"), 100_000) }
+    Need { cost: STEP / weight, ..need(&format!("fair:5:q:{key}"), 100_000) }
 }
 
 impl Bench<'_> {
@@ -103,6 +105,46 @@ pub async fn a_limit_holds_back_its_key_and_nobody_else(bench: Bench<'_>) {
     assert_eq!(bench.states(&a[..2]).await, [Ready, Waiting]);
     let served = bench.served(10).await;
     assert_eq!((served.len(), count(&b, &served), count(&a, &served)), (5, 4, 1));
+}
+
+/// Of each one task at a time waits for it, and the next behind those of all others.
+pub async fn keys_take_turns_at_a_limit_that_all_of_them_need(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let all = |key: &str| [turn(key, 1), need("queue:q", 2)];
+    let a = bench.several(30, &all("a")).await;
+    bench.sweep().await;
+    assert_eq!(bench.states(&a[..3]).await, [Ready, Ready, Waiting]);
+    let b = bench.several(4, &all("b")).await;
+    let c = bench.several(4, &all("c")).await;
+    let mut served = Vec::new();
+    for _ in 0..19 {
+        let claimed = bench.claim_all(worker).await;
+        served.extend(ids(&claimed));
+        for claimed in claimed {
+            bench.settle(claimed.lease, Ending::Succeeded).await;
+        }
+    }
+    assert_eq!(served.len(), 38, "no slot is idle");
+    assert_eq!((count(&b, &served[..16]), count(&c, &served[..16])), (4, 4), "nor does one key have them all");
+    for key in [a, b, c] {
+        let of_key: Vec<TaskId> = served.iter().copied().filter(|id| key.contains(id)).collect();
+        assert_eq!(of_key, key);
+    }
+}
+
+/// Else all others of its key would wait for ever.
+pub async fn who_waits_for_all_of_a_key_and_is_gone_is_replaced(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let all = bench.several(4, &[turn("a", 1), need("one", 1)]).await;
+    bench.sweep().await;
+    assert_eq!(bench.states(&all).await, [Ready, Waiting, Waiting, Waiting]);
+    bench.store.cancel(&[all[1]]).await.expect("cancel");
+    for id in [all[0], all[2], all[3]] {
+        let claimed = bench.claim_all(worker).await;
+        assert_eq!(ids(&claimed), [id]);
+        bench.settle(claimed[0].lease, Ending::Succeeded).await;
+        bench.sweep().await;
+    }
 }
 
 /// Behind those of its key that came meanwhile.

@@ -430,7 +430,16 @@ pub async fn a_task_that_has_not_begun_gets_other_arguments(bench: Bench<'_>) {
     bench.settle(claimed[0].lease, Ending::Retry { delay: secs(1) }).await;
     assert_eq!(bench.keep(bench.replacing(r#"{"n":5}"#)).await, Exists(later));
     assert_eq!(bench.args(id).await, serde_json::json!({ "n": 3 }));
-    // Whose key another rule gave is left alone.
+    // Who never said that others are written into him is left alone, and the store knows by itself what is repeated.
+    let other = with(bench.task(), key("c", Until::Started));
+    let of_other = other.id;
+    assert_eq!(bench.keep(other).await, Created);
+    let own = NewTask { args: r#"{"n":6}"#.to_owned(), ..with(bench.task(), writes("c", Merge::Replace)) };
+    let (id, again) = (own.id, own.clone());
+    assert_eq!(bench.keep(own).await, Created);
+    assert_ne!(bench.args(of_other).await, serde_json::json!({ "n": 6 }));
+    bench.keep(NewTask { args: r#"{"n":7}"#.to_owned(), ..with(bench.task(), writes("c", Merge::Replace)) }).await;
+    assert_eq!((bench.keep(again).await, bench.args(id).await), (Exists(id), serde_json::json!({ "n": 7 })));
     let other = with(bench.task(), key("b", Until::Ended));
     let of_other = other.id;
     assert_eq!(bench.keep(other).await, Created);

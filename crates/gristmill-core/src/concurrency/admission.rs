@@ -4,7 +4,7 @@
 //! A task waits in the line of one key at a time, in the order in which tasks were enqueued, and takes all that it needs at once or nothing. If
 //! another of its keys is full, it goes on to wait in that one's line, and those behind it are not held up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::spent::UNCLAIMED;
 use super::{FAIR, Limit, Need, Spent};
@@ -14,6 +14,8 @@ use crate::Timestamp;
 #[derive(Clone, Debug)]
 pub struct Slots {
     keys: BTreeMap<String, Key>,
+    /// The fair keys of which one waits in another's line.
+    away: BTreeSet<String>,
     now: Timestamp,
 }
 
@@ -97,7 +99,7 @@ pub enum Admitted {
 impl Slots {
     /// Of no key yet, at this moment.
     pub const fn at(now: Timestamp) -> Self {
-        Self { keys: BTreeMap::new(), now }
+        Self { keys: BTreeMap::new(), away: BTreeSet::new(), now }
     }
 
     /// A key that is looked at: how many slots it has, and how many are taken. They may be more than it has, if it had more before. What nobody
@@ -107,6 +109,19 @@ impl Slots {
         // Of turns there are always some; programs that know none write slots of them.
         let used = if key.starts_with(FAIR) { 0 } else { used };
         self.keys.insert(key, Key { limit, used, taken: used, is_learned: false, spent, next: None });
+    }
+
+    /// One of the tasks of a key of a fair queue waits in the line of another key. As long as it does, the rest stays where it is: were all of them in that line, whoever came first
+    /// would have it to himself.
+    pub fn is_away(&mut self, key: String) {
+        self.away.insert(key);
+    }
+
+    /// The keys in the order in which their lines are looked at: those of fair queues last, so that what is free goes to who waits for it, and not to who comes at this moment.
+    pub fn in_turn<'k>(keys: impl IntoIterator<Item = &'k String>) -> Vec<&'k String> {
+        let (mut others, fair): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| !key.starts_with(FAIR));
+        others.extend(fair);
+        others
     }
 
     /// What a lowered limit left taken: whoever has it and is not claimed yet goes back to wait. Unless nobody may start at all, one keeps his who
@@ -156,6 +171,11 @@ impl Slots {
         if needs.iter().any(|need| !self.keys.contains_key(&need.key)) {
             return Admitted::Unknown;
         }
+        // Who holds something goes on in any case: one that is away may wait for that.
+        let is_one_of_many = line.starts_with(FAIR) && !needs.iter().any(|need| holds(&need.key));
+        if is_one_of_many && self.away.contains(line) {
+            return Admitted::Full;
+        }
         for need in &takes {
             if let Some(key) = self.keys.get_mut(&need.key).filter(|key| key.limit.is_none()) {
                 (key.limit, key.is_learned) = (Some(need.limit()), true);
@@ -173,7 +193,16 @@ impl Slots {
             if let Some(key) = self.keys.get_mut(&full.key) {
                 key.lacked(full.cost, now);
             }
-            return if full.key == line { Admitted::Full } else { Admitted::Elsewhere(full.key.clone()) };
+            if full.key == line {
+                return Admitted::Full;
+            }
+            if is_one_of_many {
+                self.away.insert(line.to_owned());
+            }
+            return Admitted::Elsewhere(full.key.clone());
+        }
+        for turn in needs.iter().filter(|need| need.is_turn() && need.key != line) {
+            self.away.remove(&turn.key);
         }
         for need in takes.into_iter().filter(|need| !need.is_turn()) {
             if let Some(key) = self.keys.get_mut(&need.key) {
@@ -243,6 +272,26 @@ mod tests {
         assert_eq!(slots.admit("a", &[need("a", 1)], |_| false), Admitted::Yes);
         assert_eq!(slots.learned().collect::<Vec<_>>(), [("a", Limit::of(9))]);
         assert_eq!(slots.admit("a", &[Need { limit: 90, ..need("a", 1) }], |_| false), Admitted::Full);
+    }
+
+    #[test]
+    fn of_a_key_of_a_fair_queue_one_at_a_time_waits_for_a_slot() {
+        let turn = |key: &str| Need { key: format!("fair:5:q:{key}"), ..need("", 1) };
+        let mut slots = slots(&[("fair:5:q:a", 9, 0), ("fair:5:q:b", 9, 0), ("q", 1, 0)]);
+        let mut admit = |line: &str, key: &str, holds: bool| slots.admit(line, &[turn(key), need("q", 1)], |_| holds);
+        assert_eq!(admit("fair:5:q:a", "a", false), Admitted::Yes);
+        assert_eq!(admit("fair:5:q:a", "a", false), Admitted::Elsewhere("q".to_owned()));
+        assert_eq!(admit("fair:5:q:a", "a", false), Admitted::Full, "one of its key is there already");
+        assert_eq!(admit("fair:5:q:b", "b", false), Admitted::Elsewhere("q".to_owned()));
+        assert_eq!(admit("fair:5:q:a", "a", true), Admitted::Yes, "it has what another may wait for");
+        let mut slots = super::tests::slots(&[("fair:5:q:a", 9, 0), ("q", 1, 0)]);
+        slots.is_away("fair:5:q:a".to_owned());
+        let needs = [turn("a"), need("q", 1)];
+        assert_eq!(slots.admit("fair:5:q:a", &needs, |_| false), Admitted::Full);
+        assert_eq!(slots.admit("q", &needs, |_| false), Admitted::Yes);
+        assert_eq!(slots.admit("fair:5:q:a", &needs, |_| false), Admitted::Elsewhere("q".to_owned()), "the next may go");
+        let keys = ["a", "fair:a", "fair:b", "q"].map(str::to_owned);
+        assert_eq!(Slots::in_turn(&keys), ["a", "q", "fair:a", "fair:b"]);
     }
 
     #[test]

@@ -16,20 +16,22 @@ use serde_json::Value;
 use super::{FAIR, Need, Quantity};
 use crate::kit::fnv;
 use crate::limits::{CONCURRENCY_MAX, NAME_BYTES_MAX};
-use crate::{InvalidInput, Template, Timestamp};
+use crate::{InvalidInput, Template};
 
 /// The largest weight of a key.
-pub const WEIGHT_MAX: u32 = 60;
-/// A turn and a task's own number in one, so that no two tasks have one place in line: so many bits are the number's.
-const NUMBER_BITS: u32 = 18;
-/// Turns are in this unit, so that those of a queue that was empty can begin with the clock.
-const TURNS_PER_MS: i64 = 50;
-/// 2025-01-01T00:00:00Z. Turns begin with it, and there are some for 22 years.
-const EPOCH_MS: i64 = 1_735_689_600_000;
+pub const WEIGHT_MAX: u32 = 10;
+/// A step of a key of weight 1, which all weights divide.
+pub const STEP: u32 = 2_520;
+/// A turn and a task's own number in one, so that no two tasks have one place in line: so many bits are the number's. Two would meet of which the second comes 67 million
+/// arrivals after the first and has its turn.
+const NUMBER_BITS: u32 = 26;
+/// Of a place less is kept of the turn: a twelfth of a step.
+const COARSE: i64 = 210;
 /// Above the places of all that come by their arrival, and below each that is a turn.
 pub const PLACE_MIN: i64 = 1 << 50;
-const TURN_MIN: i64 = PLACE_MIN >> NUMBER_BITS;
-const TURN_MAX: i64 = i64::MAX >> NUMBER_BITS;
+const TURN_MIN: i64 = (PLACE_MIN >> NUMBER_BITS) * COARSE;
+/// 10 billion tasks of one key; a line that is empty then begins anew, and one that never is goes on in the order of arrival.
+const TURN_MAX: i64 = (i64::MAX >> NUMBER_BITS) * COARSE;
 /// So long the clock of a key is remembered, if none of its tasks comes.
 pub const KEPT: Duration = Duration::from_secs(24 * 3600);
 
@@ -48,7 +50,7 @@ pub const KEPT: Duration = Duration::from_secs(24 * 3600);
 pub struct FairBy {
     /// Made of the arguments, at the enqueue. Tasks of which it can't be made, as they have no such argument, have one key together.
     pub key: Template,
-    /// How often it is served where another key is served once: a number from 1 to [`WEIGHT_MAX`], or an argument's in braces.
+    /// How often it is served where another key is served once: a whole number from 1 to [`WEIGHT_MAX`], or an argument's in braces.
     #[serde(skip_serializing_if = "Quantity::is_one")]
     pub weight: Quantity,
 }
@@ -133,8 +135,8 @@ impl FairBy {
             );
             return Err(InvalidInput::new("the key of fair_by", problem));
         }
-        // Programs that know no fairness read it as a limit that nearly nothing comes up to.
-        Ok(Need { key, limit: CONCURRENCY_MAX, cost: WEIGHT_MAX / self.weight_of(args)?, until_ended: false, pace: None })
+        // Programs that know no fairness read it as a limit, of a few dozen at once.
+        Ok(Need { key, limit: CONCURRENCY_MAX, cost: STEP / self.weight_of(args)?, until_ended: false, pace: None })
     }
 }
 
@@ -142,16 +144,16 @@ impl FairBy {
 pub type Line = (i64, i64);
 
 /// Whose turn it is, in some lines.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Turns {
-    now: i64,
     lines: BTreeMap<Line, Bounds>,
     keys: BTreeMap<String, Clock>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
-    first: i64,
+    /// Whose turn it is.
+    now: i64,
     /// The highest turn that was ever given.
     highest: i64,
 }
@@ -164,23 +166,18 @@ struct Clock {
 }
 
 impl Turns {
-    /// Of no line yet, at this moment.
-    pub fn at(now: Timestamp) -> Self {
-        let now = now.as_millis().saturating_sub(EPOCH_MS).saturating_mul(TURNS_PER_MS).clamp(TURN_MIN, TURN_MAX - TURN_MAX / 16);
-        Self { now, lines: BTreeMap::new(), keys: BTreeMap::new() }
-    }
-
-    /// Whether a line has been looked at.
-    pub fn knows(&self, line: Line) -> bool {
-        self.lines.contains_key(&line)
-    }
-
     /// The place of the first of those in a line that stand there by their turns, none if it is empty; and the highest turn that was ever given there, if that is
     /// remembered: a line that was empty goes on behind it, or the keys that had the last turns would wait for all others to come as far.
     pub fn look(&mut self, line: Line, first: Option<i64>, highest: Option<i64>) {
         let highest = highest.unwrap_or(TURN_MIN).clamp(TURN_MIN, TURN_MAX);
-        let first = first.map_or(highest.max(self.now), |place| (place >> NUMBER_BITS).clamp(TURN_MIN, TURN_MAX));
-        self.lines.insert(line, Bounds { first, highest });
+        let turn = |place: i64| (place >> NUMBER_BITS).saturating_mul(COARSE).clamp(TURN_MIN, TURN_MAX);
+        let bounds = match first {
+            Some(place) => Bounds { now: turn(place), highest },
+            // Of the keys that were there before, nobody remembers more than this line has.
+            None if highest > TURN_MAX / 2 => Bounds { now: TURN_MIN, highest: TURN_MIN },
+            None => Bounds { now: highest, highest },
+        };
+        self.lines.insert(line, bounds);
     }
 
     /// The turn of the last task of a key, if it is remembered.
@@ -195,17 +192,15 @@ impl Turns {
 
     /// The same without the task's number.
     pub fn turn(&mut self, line: Line, need: &Need) -> i64 {
-        let now = self.now;
-        let bounds = self.lines.entry(line).or_insert(Bounds { first: now, highest: TURN_MIN });
+        let bounds = self.lines.entry(line).or_insert(Bounds { now: TURN_MIN, highest: TURN_MIN });
         let clock = self.keys.entry(need.key.clone()).or_default();
-        let step = i64::from(need.cost.clamp(1, WEIGHT_MAX));
-        let turn = match clock.last.map(|last| last.saturating_add(step)) {
-            Some(turn) if turn > bounds.first => turn,
+        let step = i64::from(need.cost.clamp(1, STEP));
+        let turn = match clock.last.filter(|last| *last <= bounds.highest).map(|last| last.saturating_add(step)) {
+            Some(turn) if turn > bounds.now => turn,
             // Those that begin together do so one after the other, and not all with the first.
             _ => bounds
-                .first
-                .saturating_add(1)
-                .saturating_add(i64::try_from(fnv(need.key.bytes()) % 59).unwrap_or_default() * step / 60),
+                .now
+                .saturating_add(COARSE + i64::try_from(fnv(need.key.bytes()) % 1_000).unwrap_or_default() * step / 1_100),
         };
         let turn = turn.clamp(TURN_MIN, TURN_MAX);
         bounds.highest = bounds.highest.max(turn);
@@ -215,7 +210,7 @@ impl Turns {
 
     /// The lines that were looked at: where each begins, and the highest turn that was ever given there.
     pub fn lines(&self) -> impl Iterator<Item = (Line, i64, i64)> {
-        self.lines.iter().map(|(line, bounds)| (*line, place(bounds.first, 0), bounds.highest))
+        self.lines.iter().map(|(line, bounds)| (*line, place(bounds.now, 0), bounds.highest))
     }
 
     /// The keys of which tasks were given a turn, with the last.
@@ -231,12 +226,17 @@ pub fn key_of((queue, priority): Line) -> String {
 
 /// The place in line of a turn, for the task with this number.
 pub const fn place(turn: i64, number: i64) -> i64 {
-    (turn << NUMBER_BITS) | (number & ((1 << NUMBER_BITS) - 1))
+    ((turn / COARSE) << NUMBER_BITS) | (number & ((1 << NUMBER_BITS) - 1))
 }
 
 /// How many bits of a place are of the task's number.
 pub const fn number_bits() -> u32 {
     NUMBER_BITS
+}
+
+/// Whether a place in line is one by a turn, and not by the arrival.
+pub const fn is_by_turn(place: i64) -> bool {
+    place >= PLACE_MIN
 }
 
 #[cfg(test)]
@@ -253,7 +253,7 @@ mod tests {
     }
 
     fn turns() -> Turns {
-        let mut turns = Turns::at(Timestamp::from_millis(1_800_000_000_000));
+        let mut turns = Turns::default();
         turns.look(LINE, None, None);
         turns
     }
@@ -280,6 +280,9 @@ mod tests {
         let order = served(&tasks);
         let of_b = order[..20].matches('b').count();
         assert!((14..=16).contains(&of_b), "{order}");
+        let tasks: Vec<_> = [("a", 1); 30].into_iter().chain([("b", 10); 30]).collect();
+        let order = served(&tasks);
+        assert!((18..=21).contains(&order[..22].matches('b').count()), "{order}");
     }
 
     #[test]
@@ -296,18 +299,26 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_empty_begins_with_the_clock_and_never_before_where_it_was() {
+    fn a_line_that_was_empty_goes_on_where_it_was_and_begins_anew_when_no_turn_is_left() {
         let mut turns = turns();
         let first = turns.next(LINE, &need("a", 1), 0);
         assert!(first > PLACE_MIN);
-        let ahead = TURN_MAX / 2 + 7;
+        let ahead = TURN_MAX / 2 - 7;
         turns.look(LINE, None, Some(ahead));
         assert!(turns.next(LINE, &need("b", 1), 0) > place(ahead, 0));
         assert!(turns.lines().all(|(line, _, highest)| line == LINE && highest > ahead));
+        turns.look(LINE, None, Some(TURN_MAX));
+        turns.remember("a", Some(TURN_MAX - 7));
+        let anew = turns.next(LINE, &need("b", 1), 0);
+        assert!(anew < first + place(STEP.into(), 0));
+        turns.remember("fair:5:q:a", Some(TURN_MAX - 7));
+        assert!(
+            turns.next(LINE, &need("a", 1), 0) < anew + place(STEP.into(), 0),
+            "whoever had the last turns does not wait for all others"
+        );
         for wrong in [i64::MIN, 0, i64::MAX] {
-            let mut turns = Turns::at(Timestamp::from_millis(wrong));
-            turns.look(LINE, None, None);
-            turns.remember("a", Some(wrong));
+            let mut turns = self::turns();
+            turns.remember("fair:5:q:a", Some(wrong));
             assert!(turns.next(LINE, &need("a", 1), wrong) >= PLACE_MIN);
             turns.look(LINE, Some(wrong), Some(wrong));
             assert!(turns.next(LINE, &need("a", 1), wrong) >= PLACE_MIN);
@@ -319,7 +330,7 @@ mod tests {
         let read = |rule: Value| serde_json::from_value::<FairBy>(rule).map_err(|error| error.to_string());
         for (rule, says) in [
             (json!("all"), "names no argument"),
-            (json!({ "key": "{a}", "weight": 61 }), "from 1 to 60"),
+            (json!({ "key": "{a}", "weight": 11 }), "from 1 to 10"),
             (json!({ "key": "{a}", "weight": 0 }), "no whole number from 1"),
             (json!({ "key": "{a}", "weight": "{w}" }), "`{w}` is no whole number"),
             (json!({ "key": "{a}", "kee": 1 }), "kee"),

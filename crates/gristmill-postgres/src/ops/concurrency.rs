@@ -9,7 +9,7 @@ use std::time::Duration;
 use gristmill_core::Timestamp;
 use gristmill_core::concurrency::admission::{Admitted, Slots};
 use gristmill_core::concurrency::fair::{self, Line, PLACE_MIN, Turns};
-use gristmill_core::concurrency::{KeyState, Limit, Need, RATE, Spent};
+use gristmill_core::concurrency::{FAIR, KeyState, Limit, Need, RATE, Spent};
 use gristmill_core::kit::encode::to_json;
 use gristmill_core::kit::row::int;
 use tokio_postgres::Row;
@@ -115,6 +115,9 @@ struct Held {
     said_by: Option<i64>,
     /// Of a fair queue, the turn of the last task that was given one.
     turn: Option<i64>,
+    /// Whether one of its tasks waits in the line of another, and which one is sent there.
+    is_away: bool,
+    away: Option<Uuid>,
     /// Whether its row has to be written.
     is_changed: bool,
 }
@@ -152,7 +155,12 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>, firsts: &Firsts) -> Resul
     for key in more.iter().chain(&unfinished) {
         again.add(key, None);
     }
-    let turns = take_turns(s, &going, &mut held, now, firsts).await?;
+    for (key, task) in &going.away {
+        if let Some(held) = held.get_mut(key) {
+            (held.away, held.is_changed) = (Some(*task), true);
+        }
+    }
+    let turns = take_turns(s, &going, &mut held, firsts).await?;
     going.write(s, &turns).await?;
     let mut next = None;
     // Where nobody may begin at all, no time changes that.
@@ -184,14 +192,13 @@ async fn take_turns(
     s: &Session<'_>,
     going: &Going,
     held: &mut BTreeMap<String, Held>,
-    now: Timestamp,
     firsts: &Firsts,
 ) -> Result<Vec<Option<i64>>, Fault> {
     let lines: Vec<Line> = going.turns.iter().flatten().map(|(line, _)| *line).collect::<BTreeSet<_>>().into_iter().collect();
     if lines.is_empty() {
         return Ok(vec![None; going.turns.len()]);
     }
-    let mut turns = Turns::at(now);
+    let mut turns = Turns::default();
     let queues: Vec<i32> = lines.iter().map(|(queue, _)| i32::try_from(*queue).unwrap_or_default()).collect();
     let priorities: Vec<i16> = lines.iter().map(|(_, priority)| i16::try_from(*priority).unwrap_or_default()).collect();
     let least: Vec<i64> = lines.iter().map(|line| firsts.of(*line).unwrap_or(PLACE_MIN)).collect();
@@ -237,8 +244,9 @@ async fn hold(s: &Session<'_>, said: &BTreeMap<String, Option<Word>>) -> Result<
         if let Some(word) = word {
             state.declared = Some(word.limit);
         }
-        let turn = row.try_get(9)?;
-        held.insert(key, Held { state, said_by: word.map(|word| word.said_by).or(said_by), turn, is_changed });
+        let (turn, is_away) = (row.try_get(9)?, row.try_get(10)?);
+        let said_by = word.map(|word| word.said_by).or(said_by);
+        held.insert(key, Held { state, said_by, turn, is_away, away: None, is_changed });
     }
     Ok(held)
 }
@@ -270,9 +278,9 @@ async fn spend_begun(s: &Session<'_>, held: &mut BTreeMap<String, Held>) -> Resu
 async fn write_keys(s: &Session<'_>, held: &BTreeMap<String, Held>, now: Timestamp) -> Result<(), Fault> {
     let mut columns = Columns::default();
     held.iter().filter(|(_, held)| held.is_changed).for_each(|(key, held)| columns.push(key, held, now));
-    let Columns { keys, said_by, declared, pace, spent, spent_until, look_at, turns } = &columns;
+    let Columns { keys, said_by, declared, pace, spent, spent_until, look_at, turns, away } = &columns;
     if !keys.is_empty() {
-        s.execute(Q::KeyWrite, &[keys, said_by, declared, pace, spent, spent_until, look_at, turns]).await?;
+        s.execute(Q::KeyWrite, &[keys, said_by, declared, pace, spent, spent_until, look_at, turns, away]).await?;
     }
     Ok(())
 }
@@ -288,10 +296,11 @@ struct Columns<'k> {
     spent_until: Vec<Option<i64>>,
     look_at: Vec<Option<i64>>,
     turns: Vec<Option<i64>>,
+    away: Vec<Option<Uuid>>,
 }
 
 impl<'k> Columns<'k> {
-    fn push(&mut self, key: &'k str, Held { state, said_by, turn, .. }: &Held, now: Timestamp) {
+    fn push(&mut self, key: &'k str, Held { state, said_by, turn, away, .. }: &Held, now: Timestamp) {
         let (spent, until) = state.kept(now);
         let until = if turn.is_some() { Some(now.saturating_add(fair::KEPT)) } else { until };
         let (declared, rate) = state.declared.map(|limit| columns_of(key, limit)).unzip();
@@ -303,6 +312,7 @@ impl<'k> Columns<'k> {
         self.spent_until.push(until.map(Timestamp::as_millis));
         self.look_at.push(state.next.map(Timestamp::as_millis));
         self.turns.push(*turn);
+        self.away.push(*away);
     }
 }
 
@@ -350,7 +360,7 @@ impl Admitting<'_, '_> {
         }
         self.count(held).await?;
         let names: Vec<String> = held.keys().cloned().collect();
-        let keys: Vec<&str> = names.iter().map(String::as_str).collect();
+        let keys: Vec<&str> = Slots::in_turn(&names).into_iter().map(String::as_str).collect();
         if self.withdraw(&keys).await? {
             self.count(held).await?;
         }
@@ -376,8 +386,11 @@ impl Admitting<'_, '_> {
                 held.entry(key.to_owned()).and_modify(|held| held.state.taken = used.unsigned_abs());
             }
         }
-        for (key, Held { state, .. }) in held {
+        for (key, Held { state, is_away, .. }) in held {
             self.slots.add(key.clone(), state.limit(), state.taken, state.spent.clone());
+            if *is_away {
+                self.slots.is_away(key.clone());
+            }
         }
         Ok(())
     }
@@ -436,9 +449,18 @@ impl Admitting<'_, '_> {
                 continue;
             }
             match self.slots.admit(key, &head.needs, |key| head.holds.iter().any(|held| held == key)) {
-                Admitted::Yes => self.going.admit(head),
+                Admitted::Yes => {
+                    // The next of a key that waited here by one of its tasks.
+                    let next = head.needs.iter().filter(|need| need.is_turn() && need.key != key);
+                    self.unfinished.extend(next.map(|need| need.key.clone()));
+                    self.going.admit(head);
+                }
                 Admitted::Elsewhere(other) => {
-                    self.going.elsewhere(head.task, other);
+                    let stands_for_more = head.holds.is_empty() && head.needs.iter().any(Need::is_turn);
+                    if stands_for_more && key.starts_with(FAIR) {
+                        self.going.away.push((key.to_owned(), head.task));
+                    }
+                    self.going.elsewhere(head.task, other, stands_for_more);
                     end = LineEnd::Sent;
                 }
                 Admitted::Full => return LineEnd::Waits,
@@ -487,6 +509,9 @@ struct Going {
     turns: Vec<Option<(Line, Need)>>,
     moved: Vec<Uuid>,
     moved_to: Vec<String>,
+    stand_for_more: Vec<bool>,
+    /// Those who wait elsewhere for all of a key of a fair queue.
+    away: Vec<(String, Uuid)>,
 }
 
 impl Going {
@@ -507,15 +532,16 @@ impl Going {
         self.known.contains(&task)
     }
 
-    fn elsewhere(&mut self, task: Uuid, key: String) {
+    fn elsewhere(&mut self, task: Uuid, key: String, stands_for_more: bool) {
         self.known.insert(task);
         self.moved.push(task);
         self.moved_to.push(key);
+        self.stand_for_more.push(stands_for_more);
     }
 
     async fn write(&self, s: &mut Session<'_>, turns: &[Option<i64>]) -> Result<(), Fault> {
         if !self.moved.is_empty() {
-            s.execute(Q::StandbyMove, &[&self.moved, &self.moved_to]).await?;
+            s.execute(Q::StandbyMove, &[&self.moved, &self.moved_to, &self.stand_for_more]).await?;
         }
         if self.ready.is_empty() {
             return Ok(());
@@ -575,8 +601,10 @@ pub(crate) async fn set_remaining(s: &mut Session<'_>, key: &str, left: u32, wit
     let now = s.now;
     let Some(row) = s.row(Q::KeyLock, &[&now, &key]).await? else { return touch(s, key).await };
     let (said_by, now) = (row.try_get(0)?, Timestamp::from_millis(row.try_get(9)?));
-    let mut held =
-        BTreeMap::from([(key.to_owned(), Held { state: key_state(key, &row)?, said_by, turn: None, is_changed: true })]);
+    let mut held = BTreeMap::from([(
+        key.to_owned(),
+        Held { state: key_state(key, &row)?, said_by, turn: None, is_away: false, away: None, is_changed: true },
+    )]);
     // Before it is said: what has begun so far, the far side has counted.
     spend_begun(s, &mut held).await?;
     held.values_mut().for_each(|held| held.state.spent.told(left, now.saturating_add(within)));

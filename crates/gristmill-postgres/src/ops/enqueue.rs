@@ -164,6 +164,8 @@ async fn take_keys(
     let rows =
         s.begin_with(Q::TakeKeys, &[of, kinds, keys, periods, lasting, waits, max_waits, args, merges, &now, &ending]).await?;
     let holders: Vec<Option<Uuid>> = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
+    // Those that wait for a slot may have been passed over meanwhile.
+    s.own.touched |= holders.iter().any(Option::is_some);
     for (n, holder) in asking.into_iter().zip(holders) {
         outcomes[n] = holder.map(|holder| EnqueueOutcome::Exists(TaskId::from_uuid(holder)));
     }
@@ -223,6 +225,8 @@ async fn compare(
     for (first, place, same) in compared {
         let n = usize::try_from(place - 1).ok().and_then(|place| taken.get(first + place));
         if let Some((n, outcome)) = n.and_then(|n| Some((n, outcomes.get_mut(*n)?))) {
+            // Others may have been written into it meanwhile.
+            let same = same || tasks[*n].unique().is_some_and(|unique| unique.merge.is_some());
             *outcome = Some(if same { EnqueueOutcome::Exists(tasks[*n].id) } else { EnqueueOutcome::Conflict });
         }
     }

@@ -1,3 +1,4 @@
+use gristmill_core::concurrency::fair::is_by_turn;
 use gristmill_core::kit::Word;
 use gristmill_core::kit::encode::ended_from;
 use gristmill_core::{DeleteOutcome, Ending, Flags, MoveOutcome, Place, Points, ReleaseOutcome, State, TaskId, WorkerId};
@@ -6,7 +7,7 @@ use rusqlite::{OptionalExtension, params};
 use super::durable;
 use super::facts::facts_of;
 use super::label;
-use super::place::{beside, place};
+use super::place::{behind, beside, place};
 use super::release::make_due;
 use super::settle::{finish, take_lease};
 use super::sweep::UNKNOWN;
@@ -48,7 +49,10 @@ pub(crate) fn move_to(tx: &mut Tx<'_>, id: TaskId, queue: i64) -> Result<MoveOut
     tx.conn.prepare_cached(sql::TASK_REQUEUE)?.execute([facts.key, queue])?;
     // What nobody served there somebody may serve here.
     let to = if from == Place::Parked { Place::Ready } else { from };
-    let waiter = beside(tx, to, Waiter { queue, ..waiter })?;
+    let waiter = Waiter { queue, ..waiter };
+    // A turn is one among those of its queue, and would stand behind all arrivals of another.
+    let by_turn = matches!(from, Place::Ready | Place::Parked) && is_by_turn(waiter.line.seq);
+    let waiter = if by_turn { behind(tx, waiter)? } else { beside(tx, to, waiter)? };
     place(tx, to, &waiter)?;
     Ok(MoveOutcome::Moved)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gristmill_core::concurrency::admission::{Admitted, Excess, Slots};
 use gristmill_core::concurrency::fair::{self, Turns};
-use gristmill_core::concurrency::{KeyState, Limit, Need, RATE, Spent};
+use gristmill_core::concurrency::{FAIR, KeyState, Limit, Need, RATE, Spent};
 use gristmill_core::kit::encode::to_json;
 use gristmill_core::{Flags, Place, TaskMeta, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -188,7 +188,7 @@ fn admit_lines(tx: &mut Tx<'_>, keys: BTreeSet<String>, budget: &mut Budget) -> 
             }
         }
         let mut more = BTreeSet::new();
-        for key in &looked {
+        for key in Slots::in_turn(&looked) {
             more.append(&mut admit_line(tx, key, &mut slots, budget)?);
         }
         for (key, limit) in slots.learned() {
@@ -214,6 +214,9 @@ fn slots_of(tx: &Tx<'_>, keys: &BTreeSet<String>) -> Result<Slots, Fault> {
     for key in keys {
         let state = if key.starts_with(RATE) { begun(tx, key)? } else { state_of(tx, key)? };
         slots.add(key.clone(), state.limit(), state.taken, state.spent);
+        if key.starts_with(FAIR) && tx.conn.prepare_cached(sql::KEY_AWAY)?.exists([key])? {
+            slots.is_away(key.clone());
+        }
     }
     Ok(slots)
 }
@@ -267,11 +270,20 @@ fn admit_line(tx: &mut Tx<'_>, line: &str, slots: &mut Slots, budget: &mut Budge
             let needs = read(&text);
             let held = if needs.iter().any(|need| need.until_ended) { held(tx, task)? } else { Vec::new() };
             match slots.admit(line, &needs, |key| held.iter().any(|held| held == key)) {
-                Admitted::Yes => admit(tx, task, &needs)?,
+                Admitted::Yes => {
+                    admit(tx, task, &needs)?;
+                    // The next of a key that waited here by one of its tasks.
+                    needs.iter().filter(|need| need.is_turn() && need.key != line).try_for_each(|need| touch(tx, &need.key))?;
+                }
                 Admitted::Full => return Ok(BTreeSet::new()),
                 Admitted::Elsewhere(other) => {
                     tx.conn.prepare_cached(sql::STANDBY_DELETE)?.execute([task])?;
-                    tx.conn.prepare_cached(sql::STANDBY_INSERT)?.execute(params![other, task, text])?;
+                    let stands_for_more = held.is_empty() && needs.iter().any(Need::is_turn);
+                    let insert = if stands_for_more { sql::STANDBY_SEND } else { sql::STANDBY_INSERT };
+                    tx.conn.prepare_cached(insert)?.execute(params![other, task, text])?;
+                    if stands_for_more && line.starts_with(FAIR) {
+                        tx.conn.prepare_cached(sql::KEY_SENDS)?.execute(params![line, task])?;
+                    }
                     sent += 1;
                 }
                 Admitted::Unknown => return Ok(needs.into_iter().map(|need| need.key).collect()),
@@ -324,7 +336,7 @@ fn by_turn(tx: &mut Tx<'_>, waiter: Waiter, need: &Need) -> Result<Waiter, Fault
         .query_row(params![need.key, queue, priority, fair::PLACE_MIN, of_line], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?;
-    let mut turns = Turns::at(tx.now);
+    let mut turns = Turns::default();
     turns.look((queue, priority), first, highest);
     turns.remember(&need.key, last);
     let turn = turns.turn((queue, priority), need);

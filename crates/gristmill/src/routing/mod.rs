@@ -58,6 +58,10 @@ use crate::{Error, panics};
 
 type By = Arc<dyn Fn(&Routing<'_>) -> Option<Routed> + Send + Sync>;
 
+/// Why a queue has one of them and not both.
+pub const FAIR_AND_AGING: &str =
+    "`fair_by` has keys take turns, so that the first in line is not the oldest, by which `aging` goes; take one of them";
+
 /// All that a program says of where tasks go.
 #[derive(Clone, Default)]
 pub(crate) struct Routes {
@@ -138,6 +142,10 @@ impl Routes {
                 "the concurrency of the queue {queue} is no whole number from 1 to {most}; `limits set queue:{queue} 0` closes it"
             ))
         };
+        let of_both = || {
+            let queue = self.aging.keys().find(|queue| self.fair_by.keys().any(|fair| self.real(fair) == self.real(queue)))?;
+            Some(format!("the queue {queue}: {FAIR_AND_AGING}"))
+        };
         let of_turns =
             || self.fair_by.iter().find_map(|(queue, rule)| Some(format!("the queue {queue}: {}", rule.check().err()?)));
         let of_aging = || {
@@ -158,6 +166,7 @@ impl Routes {
             .or_else(of_turns)
             .or_else(of_aging)
             .or_else(of_leases)
+            .or_else(of_both)
     }
 
     /// The name by which a queue is known in the store. One that begins with the prefix has it already.

@@ -263,7 +263,7 @@ async fn tasks_of_a_fair_queue_take_turns_by_their_arguments() {
     let needs = async |id| client.tasks().get(id).await.unwrap().unwrap().meta.needs;
     let id = client.enqueue(of(None)).priority(3).await.unwrap().id();
     let own = needs(id).await;
-    assert_eq!((own[0].key.as_str(), own[0].cost, own.len()), ("fair:3:test_own:7", 30, 1));
+    assert_eq!((own[0].key.as_str(), own[0].cost, own.len()), ("fair:3:test_own:7", 1_260, 1));
     let id = client.enqueue(of(None)).queue("other").await.unwrap().id();
     assert!(needs(id).await.is_empty());
     let named = client.enqueue(of(None)).concurrency(Concurrency::of("fair:a".parse().unwrap(), 1)).await.unwrap_err();
@@ -295,6 +295,10 @@ async fn what_can_not_be_is_told_before_anything_is_opened() {
         (app().queue_prefix("a").route(Route::new("a").queue(&"x".repeat(255))), "with the prefix"),
         (app().queue_expires("a", long), "longer than 100 years"),
         (app().queue_fair_by("a", FairBy::by("all".parse().unwrap())), "the queue a: fair_by: names no argument"),
+        (
+            app().queue_fair_by("a", FairBy::by("{a}".parse().unwrap())).queue_aging("a", Duration::from_secs(1)),
+            "take one of them",
+        ),
         (app().queue_lease("a", Duration::from_millis(50)), "the lease of the queue a is at least 100ms"),
         (app().queue_concurrency("a", 0), "the concurrency of the queue a is no whole number from 1"),
         (app().queue_aging("a", Duration::ZERO), "the aging of the queue a is at least 1ms"),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use gristmill::batch::Batch;
 use gristmill::client::{Enqueue, EnqueueError};
 use gristmill::core::limits;
-use gristmill::options::{Concurrency, Retention, Unique};
+use gristmill::options::{Concurrency, FairBy, Retention, Unique};
 use gristmill::schemars::JsonSchema;
 use gristmill::{App, Client, Context, Task, task};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,8 @@ pub(super) type Result<T, E = CliError> = std::result::Result<T, E>;
 
 pub(super) const KIND: &str = "gristmill.bench";
 pub(super) const QUEUE: &str = "bench";
+/// One in which the arguments take turns.
+pub(super) const FAIR: &str = "bench fair";
 /// One by one, for so long at most: an fsync each makes a fixed count take long on a slow disk.
 const SINGLE_FOR: Duration = Duration::from_secs(2);
 /// Whether a drain is over is asked at most for a tenth of its time.
@@ -153,7 +155,9 @@ impl Together {
 
 pub(super) async fn connect(url: &str) -> Result<(Client, mpsc::UnboundedReceiver<u64>)> {
     let (sender, started) = mpsc::unbounded_channel();
-    Ok((App::new(sender).register::<Nothing>().register_batch::<Together>().connect(url).await?, started))
+    let by_number = FairBy::by("{n}".parse().map_err(EnqueueError::Invalid)?);
+    let app = App::new(sender).register::<Nothing>().register_batch::<Together>().queue_fair_by(FAIR, by_number);
+    Ok((app.connect(url).await?, started))
 }
 
 pub(super) fn task<'c>(client: &'c Client, n: u64, bench: &Args) -> Enqueue<'c, u64> {
