@@ -47,9 +47,9 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off 
 DECLARE
   t {s}.task;
 BEGIN
-  EXECUTE 'SELECT * FROM {l}.task WHERE id = $1' INTO t USING id;
-  -- Once more, for one that came from one place to another between two looks.
+  -- Once more, for one that came from one place to another between two looks, or to another queue or priority.
   FOR look IN 1..2 LOOP
+    EXECUTE 'SELECT * FROM {l}.task WHERE id = $1' INTO t USING id;
     {hold_and_look}
   END LOOP;
   RETURN false;
@@ -63,9 +63,9 @@ DECLARE
   t   {s}.task;
   renewed {s}.ready;
 BEGIN
-  EXECUTE 'SELECT * FROM {l}.task WHERE id = $1' INTO t USING id;
-  -- Once more, for one that came from one place to another between two looks.
+  -- Once more, for one that came from one place to another between two looks, or to another queue or priority.
   FOR look IN 1..2 LOOP
+    EXECUTE 'SELECT * FROM {l}.task WHERE id = $1' INTO t USING id;
     {renew_unclaimed}
   END LOOP;
   RETURN false;

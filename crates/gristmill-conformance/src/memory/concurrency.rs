@@ -248,8 +248,8 @@ impl Tables {
 
     /// The place in line of a task that takes its turn there.
     fn turn(&mut self, seq: i64, needs: &[Need]) -> Option<i64> {
-        let need = needs.iter().find(|need| need.is_turn())?;
         let task = self.tasks.get(&seq)?;
+        let need = needs.iter().find(|need| need.is_turn_in(&task.new.queue, task.new.priority.into()))?;
         let in_line = |other: &&Task| {
             matches!(other.place, Place::Ready)
                 && (&other.new.queue, other.new.priority, is_by_turn(other.line)) == (&task.new.queue, task.new.priority, true)

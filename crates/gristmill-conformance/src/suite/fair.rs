@@ -2,9 +2,9 @@
 
 use gristmill_core::concurrency::Need;
 use gristmill_core::concurrency::fair::STEP;
-use gristmill_core::{Ending, NewTask, State, TaskId};
+use gristmill_core::{Claim, Ending, NewTask, State, TaskId, Wanted};
 
-use super::bench::{ALL, Bench, secs};
+use super::bench::{ALL, Bench, KIND, QUEUE, secs};
 use super::concurrency::{ids, need, with};
 use super::list;
 use crate::graphs::Dice;
@@ -22,11 +22,12 @@ list![
     whoever_comes_back_takes_a_turn_anew,
     who_has_no_turn_is_not_forgotten,
     an_operator_may_close_a_key_of_a_fair_queue,
+    whoever_is_moved_stands_among_those_of_the_other_queue,
     turns_are_taken_whatever_happens,
 ];
 
 fn turn(key: &str, weight: u32) -> Need {
-    Need { cost: STEP / weight, ..need(&format!("fair:5:q:{key}"), 100_000) }
+    Need { cost: STEP / weight, ..need(&format!("fair:5:{QUEUE}:{key}"), 100_000) }
 }
 
 impl Bench<'_> {
@@ -92,7 +93,7 @@ pub async fn a_key_of_more_weight_is_served_more_often(bench: Bench<'_>) {
 /// Of each priority turns are taken apart.
 pub async fn priorities_come_before_turns(bench: Bench<'_>) {
     bench.several(3, &[turn("a", 1)]).await;
-    let urgent = NewTask { priority: 1, ..with(bench.task(), &[Need { key: "fair:1:q:a".to_owned(), ..turn("a", 1) }]) };
+    let urgent = NewTask { priority: 1, ..with(bench.task(), &[Need { key: format!("fair:1:{QUEUE}:a"), ..turn("a", 1) }]) };
     let urgent = bench.enqueue(urgent).await;
     bench.several(3, &[turn("b", 1)]).await;
     assert_eq!(bench.served(1).await, [urgent]);
@@ -172,12 +173,30 @@ pub async fn who_has_no_turn_is_not_forgotten(bench: Bench<'_>) {
 
 /// Until he opens it.
 pub async fn an_operator_may_close_a_key_of_a_fair_queue(bench: Bench<'_>) {
-    bench.store.set_limit("fair:5:q:a", Some(gristmill_core::concurrency::Limit::of(0))).await.expect("set");
+    bench.store.set_limit(&format!("fair:5:{QUEUE}:a"), Some(gristmill_core::concurrency::Limit::of(0))).await.expect("set");
     let a = bench.several(2, &[turn("a", 1)]).await;
     let b = bench.several(2, &[turn("b", 1)]).await;
     assert_eq!((bench.states(&a).await, bench.states(&b).await), (vec![Waiting; 2], vec![Ready; 2]));
-    bench.store.set_limit("fair:5:q:a", None).await.expect("set");
+    bench.store.set_limit(&format!("fair:5:{QUEUE}:a"), None).await.expect("set");
     assert_eq!(bench.states(&a).await, [Ready; 2]);
+}
+
+/// Those that take turns have places behind all that come by their arrival.
+pub async fn whoever_is_moved_stands_among_those_of_the_other_queue(bench: Bench<'_>) {
+    let a = bench.several(3, &[turn("a", 1), need("one", 1)]).await;
+    bench.sweep().await;
+    bench.store.move_to(&a, "other").await.expect("move");
+    let worker = bench.worker_for(&["other"], &[KIND]).await;
+    for id in a {
+        let plain = bench.enqueue(NewTask { queue: "other".to_owned(), ..bench.task() }).await;
+        bench.sweep().await;
+        let wanted = Claim { worker, fence: bench.env.fence(), wanted: vec![Wanted::new("other", 1)], again: false };
+        let claimed = bench.store.claim(&wanted).await.expect("claim");
+        assert_eq!(ids(&claimed), [id], "and not {plain}, which came later");
+        bench.settle(claimed[0].lease, Ending::Succeeded).await;
+        bench.store.cancel(&[plain]).await.expect("cancel");
+        bench.sweep().await;
+    }
 }
 
 /// No key that has something to do is passed by for longer than the others have turns.

@@ -246,6 +246,13 @@ impl Need {
         self.key.starts_with(FAIR)
     }
 
+    /// Whether it is one in this line: a task that was moved to another queue takes none there.
+    pub fn is_turn_in(&self, queue: &str, priority: i64) -> bool {
+        let of_line =
+            || self.key.strip_prefix(FAIR)?.strip_prefix(&format!("{priority}:"))?.strip_prefix(queue)?.strip_prefix(':');
+        of_line().is_some()
+    }
+
     /// The limit of its key, as the task says.
     pub const fn limit(&self) -> Limit {
         Limit { count: self.limit, pace: self.pace }

@@ -15,13 +15,18 @@ use crate::workers::PRIORITIES;
 /// One task of a line: its id, its place and its priority.
 type Head = (Uuid, i64, i16);
 
+/// So many of each line are looked at for one who has been there for long.
+const LOOKED_AT: usize = 50;
+
 /// Puts what has been ready for too long in a queue to the front of it. Mostly this is a look at the first of each line, and at the bodies of those.
 pub(crate) async fn age(s: &mut Session<'_>, aging: &Aging, most: usize) -> Result<usize, Fault> {
     let Some(queue) = s.find(Sort::Queue, &aging.queue).await? else { return Ok(0) };
     let after = ms(aging.after);
     let lines: Vec<i16> = (1..).take(PRIORITIES - 1).collect();
-    let first = aged(s, heads(s, queue, &lines, 1).await?, after).await?;
-    let lines: Vec<i16> = first.iter().map(|(.., priority)| *priority).collect();
+    // Not all of the first are old that stand before those who are: who was due later than he came, or has come from elsewhere.
+    let first = aged(s, heads(s, queue, &lines, LOOKED_AT).await?, after).await?;
+    let mut lines: Vec<i16> = first.iter().map(|(.., priority)| *priority).collect();
+    lines.dedup();
     if lines.is_empty() {
         return Ok(0);
     }

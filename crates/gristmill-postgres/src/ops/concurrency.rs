@@ -204,13 +204,20 @@ async fn take_turns(
     let least: Vec<i64> = lines.iter().map(|line| firsts.of(*line).unwrap_or(PLACE_MIN)).collect();
     let names: Vec<String> = lines.iter().map(|line| fair::key_of(*line)).collect();
     let rows = s.rows(Q::TurnFirst, &[&queues, &priorities, &least, &names]).await?;
+    let mut queue_names = BTreeMap::new();
     for (line, row) in lines.iter().zip(&rows) {
         turns.look(*line, row.try_get(0)?, row.try_get(1)?);
+        queue_names.insert(line.0, row.try_get::<_, Option<String>>(2)?.unwrap_or_default());
     }
+    let is_its_own = |line: &Line, need: &Need| queue_names.get(&line.0).is_some_and(|name| need.is_turn_in(name, line.1));
     firsts.are(&turns);
     let keys: BTreeSet<&str> = going.turns.iter().flatten().map(|(_, need)| need.key.as_str()).collect();
     keys.iter().for_each(|key| turns.remember(key, held.get(*key).and_then(|held| held.turn)));
-    let taken = going.turns.iter().map(|turn| turn.as_ref().map(|(line, need)| turns.turn(*line, need))).collect();
+    let mut taken = Vec::with_capacity(going.turns.len());
+    for turn in &going.turns {
+        let own = turn.as_ref().filter(|(line, need)| is_its_own(line, need));
+        taken.push(own.map(|(line, need)| turns.turn(*line, need)));
+    }
     for (key, turn) in turns.given() {
         if let Some(held) = held.get_mut(key) {
             (held.turn, held.is_changed) = (Some(turn), true);

@@ -10,6 +10,9 @@ use crate::sql;
 use crate::tx::Tx;
 use crate::whereabouts::{self, Line, Waiter};
 
+/// Not all of the first are old that stand before those who are: who was due later than he came, or has come from elsewhere. So many of them are passed over.
+const FRESH_MAX: usize = 50;
+
 /// Puts what has been ready for too long in a queue to the front of it: into the most urgent line, at its place there. What stands in the lines by type stays
 /// in that of its type. Mostly this is a look at the first of each line.
 pub(crate) fn age(tx: &mut Tx<'_>, aging: &Aging, limit: usize) -> Result<usize, Fault> {
@@ -51,11 +54,16 @@ fn heads(
     let mut statement = tx.conn.prepare_cached(sql)?;
     let mut rows = statement.query(line)?;
     let mut heads = Vec::new();
+    let mut fresh = 0;
     while heads.len() < limit
+        && fresh < FRESH_MAX
         && let Some(row) = rows.next()?
-        && row.get::<_, i64>(8)? <= until.as_millis()
     {
-        heads.push(waiter(row, queue, priority)?);
+        if row.get::<_, i64>(8)? <= until.as_millis() {
+            heads.push(waiter(row, queue, priority)?);
+        } else {
+            fresh += 1;
+        }
     }
     Ok(heads)
 }

@@ -330,12 +330,12 @@ fn admit(tx: &mut Tx<'_>, task: i64, needs: &[Need]) -> Result<(), Fault> {
 fn by_turn(tx: &mut Tx<'_>, waiter: Waiter, need: &Need) -> Result<Waiter, Fault> {
     let (queue, priority) = (waiter.queue, waiter.priority);
     let of_line = fair::key_of((queue, priority));
-    let (last, highest, first): (Option<i64>, Option<i64>, Option<i64>) = tx
-        .conn
-        .prepare_cached(sql::KEY_TURN)?
-        .query_row(params![need.key, queue, priority, fair::PLACE_MIN, of_line], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?;
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, Option<String>>(3)?));
+    let (last, highest, first, name): (Option<i64>, Option<i64>, Option<i64>, _) =
+        tx.conn.prepare_cached(sql::KEY_TURN)?.query_row(params![need.key, queue, priority, fair::PLACE_MIN, of_line], read)?;
+    if !name.is_some_and(|name| need.is_turn_in(&name, priority)) {
+        return behind(tx, waiter);
+    }
     let mut turns = Turns::default();
     turns.look((queue, priority), first, highest);
     turns.remember(&need.key, last);

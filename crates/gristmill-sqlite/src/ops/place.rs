@@ -90,14 +90,18 @@ pub(super) fn beside(tx: &Tx<'_>, place: Place, waiter: Waiter) -> Result<Waiter
         // That of its arrival is nobody else's.
         return Ok(waiter);
     }
+    // No place in line there.
+    if matches!(place, Place::Blocked | Place::Scheduled | Place::Waiting) {
+        return Ok(waiter);
+    }
+    // In both: claims put aside what nobody serves, at the place that it has, and it comes back to that.
     let turns = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    let (last, taken): (Option<i64>, Option<bool>) = match place {
-        Place::Ready => tx.conn.prepare_cached(sql::READY_TURNS)?.query_row([queue, priority, seq, turn], turns)?,
-        Place::Parked => tx.conn.prepare_cached(sql::PARKED_TURNS)?.query_row([queue, priority, seq, turn, kind], turns)?,
-        // No place in line there.
-        Place::Blocked | Place::Scheduled | Place::Waiting => return Ok(waiter),
-    };
-    Ok(match last.filter(|_| taken == Some(true)) {
+    let ready: (Option<i64>, Option<bool>) =
+        tx.conn.prepare_cached(sql::READY_TURNS)?.query_row([queue, priority, seq, turn], turns)?;
+    let parked: (Option<i64>, Option<bool>) =
+        tx.conn.prepare_cached(sql::PARKED_TURNS)?.query_row([queue, priority, seq, turn, kind], turns)?;
+    let is_taken = ready.1 == Some(true) || parked.1 == Some(true);
+    Ok(match ready.0.max(parked.0).filter(|_| is_taken) {
         Some(turn) => Waiter { line: Line { seq, turn }.behind(), ..waiter },
         None => waiter,
     })
