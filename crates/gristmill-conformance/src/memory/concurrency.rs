@@ -148,6 +148,11 @@ impl Limited {
             key.line.retain(|(.., other)| *other != seq);
             self.touched.insert(name);
         }
+        // Those of whom it was the one that waited there.
+        let of_it = self.keys.iter().filter(|(_, key)| key.away == Some(seq)).map(|(name, _)| name.clone());
+        for name in of_it.collect::<Vec<_>>() {
+            self.touched.insert(name);
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+use gristmill_core::concurrency::fair::is_by_turn;
 use gristmill_core::{
     AttemptState, CancelOutcome, DeleteOutcome, Ending, Failure, FailureReason, LeaseKey, LeaseRef, MoveOutcome, ReleaseOutcome,
     RetryOutcome, Standing, State, TaskId, Timestamp,
@@ -113,7 +114,12 @@ impl Tables {
         if !waits || task.new.queue == queue {
             return MoveOutcome::Unchanged;
         }
-        self.update(seq, |task| queue.clone_into(&mut task.new.queue));
+        // A turn is one among those of its queue.
+        let line = if is_by_turn(task.line) { self.next_line() } else { task.line };
+        self.update(seq, |task| {
+            queue.clone_into(&mut task.new.queue);
+            task.line = line;
+        });
         MoveOutcome::Moved
     }
 

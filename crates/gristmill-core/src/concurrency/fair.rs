@@ -290,7 +290,8 @@ mod tests {
         let mut turns = turns();
         let a: Vec<i64> = (0..100).map(|n| turns.next(LINE, &need("a", 1), n)).collect();
         // Half of them were served, and b was not there.
-        turns.look(LINE, Some(a[50]), None);
+        let highest = turns.lines().next().map(|(.., highest)| highest);
+        turns.look(LINE, Some(a[50]), highest);
         let b: Vec<i64> = (100..110).map(|n| turns.next(LINE, &need("b", 1), n)).collect();
         assert!(b[0] > a[50] && b[0] < a[52], "it is served next");
         assert!(b[9] > a[58] && b[9] < a[62], "and then by turns");
