@@ -226,7 +226,12 @@ pub fn key_of((queue, priority): Line) -> String {
 
 /// The place in line of a turn, for the task with this number.
 pub const fn place(turn: i64, number: i64) -> i64 {
-    ((turn / COARSE) << NUMBER_BITS) | (number & ((1 << NUMBER_BITS) - 1))
+    (of_place(turn) << NUMBER_BITS) | (number & ((1 << NUMBER_BITS) - 1))
+}
+
+/// What of a turn stands in a place, above the bits of the number.
+pub const fn of_place(turn: i64) -> i64 {
+    turn / COARSE
 }
 
 /// How many bits of a place are of the task's number.

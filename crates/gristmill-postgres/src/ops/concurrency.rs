@@ -187,7 +187,7 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>, firsts: &Firsts) -> Resul
     Ok(Admission { is_more: rows.len() >= TOUCHED_MAX || is_any_done || is_any_new, is_held })
 }
 
-/// The turns of those that become ready, in their order; nothing for those whose queue is not fair.
+/// What the turns of those that become ready are in their places, in their order; nothing for those whose queue is not fair.
 async fn take_turns(
     s: &Session<'_>,
     going: &Going,
@@ -216,7 +216,7 @@ async fn take_turns(
     let mut taken = Vec::with_capacity(going.turns.len());
     for turn in &going.turns {
         let own = turn.as_ref().filter(|(line, need)| is_its_own(line, need));
-        taken.push(own.map(|(line, need)| turns.turn(*line, need)));
+        taken.push(own.map(|(line, need)| fair::of_place(turns.turn(*line, need))));
     }
     for (key, turn) in turns.given() {
         if let Some(held) = held.get_mut(key) {
