@@ -2,7 +2,7 @@
 
 use gristmill_core::concurrency::Need;
 use gristmill_core::concurrency::fair::STEP;
-use gristmill_core::{Claim, Ending, NewTask, State, TaskId, Wanted};
+use gristmill_core::{Claim, Ending, NewTask, Settlement, State, TaskId, Wanted};
 
 use super::bench::{ALL, Bench, KIND, QUEUE, secs};
 use super::concurrency::{ids, need, with};
@@ -18,6 +18,7 @@ list![
     priorities_come_before_turns,
     a_limit_holds_back_its_key_and_nobody_else,
     keys_take_turns_at_a_limit_that_all_of_them_need,
+    slots_that_come_free_at_once_go_to_those_who_wait,
     who_waits_for_all_of_a_key_and_is_gone_is_replaced,
     whoever_comes_back_takes_a_turn_anew,
     who_has_no_turn_is_not_forgotten,
@@ -131,6 +132,22 @@ pub async fn keys_take_turns_at_a_limit_that_all_of_them_need(bench: Bench<'_>) 
         let of_key: Vec<TaskId> = served.iter().copied().filter(|id| key.contains(id)).collect();
         assert_eq!(of_key, key);
     }
+}
+
+/// Nor does one key take all slots that come free at once.
+pub async fn slots_that_come_free_at_once_go_to_those_who_wait(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let all = |key: &str| [turn(key, 1), need("queue:q", 4)];
+    bench.several(20, &all("a")).await;
+    let claimed = bench.claim_all(worker).await;
+    assert_eq!(claimed.len(), 4);
+    let b = bench.several(2, &all("b")).await;
+    let c = bench.several(2, &all("c")).await;
+    bench.sweep().await;
+    let ends = claimed.into_iter().map(|claimed| Settlement::new(claimed.lease, Ending::Succeeded)).collect();
+    bench.store.settle(ends).await.expect("settle");
+    let next = ids(&bench.claim_all(worker).await);
+    assert_eq!((next.len(), next.contains(&b[0]), next.contains(&c[0])), (4, true, true), "{next:?}");
 }
 
 /// Else all others of its key would wait for ever.

@@ -16,6 +16,8 @@ pub struct Slots {
     keys: BTreeMap<String, Key>,
     /// The fair keys of which one waits in another's line.
     away: BTreeSet<String>,
+    /// Keys whose lines could not be looked at to their ends: what is free of them is of those who stand there.
+    halted: BTreeSet<String>,
     now: Timestamp,
 }
 
@@ -99,7 +101,7 @@ pub enum Admitted {
 impl Slots {
     /// Of no key yet, at this moment.
     pub const fn at(now: Timestamp) -> Self {
-        Self { keys: BTreeMap::new(), away: BTreeSet::new(), now }
+        Self { keys: BTreeMap::new(), away: BTreeSet::new(), halted: BTreeSet::new(), now }
     }
 
     /// A key that is looked at: how many slots it has, and how many are taken. They may be more than it has, if it had more before. What nobody
@@ -169,12 +171,16 @@ impl Slots {
         let takes: Vec<&Need> = needs.iter().filter(|need| !holds(&need.key)).collect();
         // Those too that it holds: they may have been closed meanwhile.
         if needs.iter().any(|need| !self.keys.contains_key(&need.key)) {
+            self.halted.insert(line.to_owned());
             return Admitted::Unknown;
         }
         // Who holds something goes on in any case: one that is away may wait for that.
         let is_one_of_many = line.starts_with(FAIR) && !needs.iter().any(|need| holds(&need.key));
         if is_one_of_many && self.away.contains(line) {
             return Admitted::Full;
+        }
+        if is_one_of_many && needs.iter().any(|need| need.key != line && self.halted.contains(&need.key)) {
+            return Admitted::Unknown;
         }
         for need in &takes {
             if let Some(key) = self.keys.get_mut(&need.key).filter(|key| key.limit.is_none()) {
@@ -290,6 +296,18 @@ mod tests {
         assert_eq!(slots.admit("fair:5:q:a", &needs, |_| false), Admitted::Full);
         assert_eq!(slots.admit("q", &needs, |_| false), Admitted::Yes);
         assert_eq!(slots.admit("fair:5:q:a", &needs, |_| false), Admitted::Elsewhere("q".to_owned()), "the next may go");
+        assert_eq!(
+            slots.admit("q", &[turn("b"), need("q", 1)], |_| false),
+            Admitted::Unknown,
+            "all of its keys are to be looked at together"
+        );
+        let mut slots = super::tests::slots(&[("fair:5:q:a", 9, 0), ("q", 9, 0)]);
+        assert_eq!(slots.admit("q", &[turn("b"), need("q", 1)], |_| false), Admitted::Unknown);
+        assert_eq!(
+            slots.admit("fair:5:q:a", &needs, |_| false),
+            Admitted::Unknown,
+            "nor does somebody else take what is free meanwhile"
+        );
         let keys = ["a", "fair:a", "fair:b", "q"].map(str::to_owned);
         assert_eq!(Slots::in_turn(&keys), ["a", "q", "fair:a", "fair:b"]);
     }

@@ -113,11 +113,9 @@ impl FairBy {
     }
 
     fn weight_of(&self, args: &Value) -> Result<u32, InvalidInput> {
-        let weight = self.weight.of("the weight of fair_by", args)?;
-        if weight > WEIGHT_MAX {
-            return Err(InvalidInput::new("the weight of fair_by", format!("is {weight}; it is from 1 to {WEIGHT_MAX}")));
-        }
-        Ok(weight)
+        let field = "the weight of fair_by";
+        let weight = self.weight.of(field, args).ok().filter(|weight| *weight <= WEIGHT_MAX);
+        weight.ok_or_else(|| InvalidInput::new(field, format!("is no whole number; it is from 1 to {WEIGHT_MAX}")))
     }
 
     /// What a task of a queue needs to take its turn there.
@@ -337,8 +335,8 @@ mod tests {
         for (rule, says) in [
             (json!("all"), "names no argument"),
             (json!({ "key": "{a}", "weight": 11 }), "from 1 to 10"),
-            (json!({ "key": "{a}", "weight": 0 }), "no whole number from 1"),
-            (json!({ "key": "{a}", "weight": "{w}" }), "`{w}` is no whole number"),
+            (json!({ "key": "{a}", "weight": 0 }), "from 1 to 10"),
+            (json!({ "key": "{a}", "weight": "{w}" }), "is no whole number"),
             (json!({ "key": "{a}", "kee": 1 }), "kee"),
             (json!(7), "a key such as"),
         ] {

@@ -451,7 +451,8 @@ impl Admitting<'_, '_> {
 
     fn admit_line(&mut self, key: &str, line: Vec<Head>) -> LineEnd {
         let mut end = LineEnd::In;
-        for head in line {
+        let mut heads = line.into_iter();
+        while let Some(head) = heads.next() {
             if self.going.knows(head.task) {
                 continue;
             }
@@ -472,7 +473,9 @@ impl Admitting<'_, '_> {
                 }
                 Admitted::Full => return LineEnd::Waits,
                 Admitted::Unknown => {
-                    self.more.extend(head.needs.into_iter().map(|need| need.key));
+                    // With those of all others of this line that are known, or each look would come one task further.
+                    let rest = heads.flat_map(|head| head.needs);
+                    self.more.extend(head.needs.into_iter().chain(rest).map(|need| need.key));
                     return LineEnd::Waits;
                 }
             }
