@@ -87,7 +87,7 @@ DECLARE
   joined text;
   own    text;
 BEGIN
-  EXECUTE 'SELECT {s}.merge_of(replace(meta, chr(92) || ''u0000'', chr(92) || ''u0001'')::jsonb -> ''unique'') FROM {l}.task WHERE id = $1' INTO own USING id;
+  EXECUTE 'SELECT {l}.merge_of(replace(meta, chr(92) || ''u0000'', chr(92) || ''u0001'')::jsonb -> ''unique'') FROM {l}.task WHERE id = $1' INTO own USING id;
   IF own IS NULL OR EXISTS (SELECT FROM unnest(merges) AS m WHERE m IS DISTINCT FROM own) OR NOT {s}.renew_unclaimed(id) THEN
     RETURN false;
   END IF;

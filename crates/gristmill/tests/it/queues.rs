@@ -2,8 +2,9 @@
 #![expect(clippy::disallowed_methods, reason = "what a test spawns ends with the test's runtime")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use gristmill::worker::WorkerError;
+use gristmill::worker::{WorkerBuilder, WorkerError};
 use gristmill::{App, Client, Context, Result, task};
 
 use crate::support::{Probe, in_memory, on_file, within};
@@ -187,4 +188,29 @@ async fn a_server_is_told_of_them() {
     let report = worker.stop().await;
     assert!(report.panicked.is_empty() && report.leases_lost == 0, "{report}");
     home.close().await;
+}
+
+/// Unless it is told one of its own.
+#[tokio::test]
+async fn a_worker_has_the_shortest_lease_of_its_queues() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let app = app(&Probe::default()).queue_prefix("test_").queue_lease("late", HOUR * 2).queue_lease("default", HOUR);
+    let client = in_memory(app).await;
+    let lease = async |worker: WorkerBuilder| {
+        let worker = worker.start().await.unwrap();
+        let told = client.store().workers().await.unwrap().remove(0);
+        worker.stop().await;
+        told.expires_at.since(told.started_at)
+    };
+    let served = |queues: &[&str]| queues.iter().fold(client.worker(), |worker, queue| worker.queue(*queue, 1));
+    for (worker, expected) in [
+        (served(&["late", "other", "default"]), HOUR),
+        (served(&["late"]), HOUR * 2),
+        (served(&["other"]), Duration::from_secs(30)),
+        (served(&["late"]).lease(HOUR * 3), HOUR * 3),
+    ] {
+        let lease = lease(worker).await;
+        // It may have beaten meanwhile.
+        assert!(lease >= expected && lease < expected + HOUR / 2, "{lease:?}, and not {expected:?}");
+    }
 }
