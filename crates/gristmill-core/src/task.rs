@@ -277,7 +277,8 @@ impl NewTask {
             needs.push(fair.need(&queue, priority, &read_args(&args)?)?);
         }
         if over.queue_concurrency.is_some() || over.queue_fair_by.is_some() {
-            needs.sort_by(|one, other| one.key.cmp(&other.key));
+            // A task first waits in the line of the first: a fair queue lets one of each key wait in that of another.
+            needs.sort_by(|one, other| (!one.is_turn(), &one.key).cmp(&(!other.is_turn(), &other.key)));
         }
         if needs.len() > RULES_MAX {
             let problem = format!("has {} rules, with those of its queue; at most {RULES_MAX} are allowed", needs.len());
@@ -490,6 +491,18 @@ mod tests {
             error.to_string(),
             "expires: says until when it is worth starting, and so does `expires_at`; give one of them"
         );
+    }
+
+    /// Else all of its tasks would stand in the line of the limit, in the order of their arrival.
+    #[test]
+    fn a_task_of_a_fair_queue_waits_for_its_turn_first() {
+        let policy = Policy { concurrency: vec![Concurrency::of("a".parse().unwrap(), 1)], ..Policy::default() };
+        let fair = Some(FairBy::by("{tenant}".parse().unwrap()));
+        let over = Overrides { queue_fair_by: fair, queue_concurrency: Some(2), ..Overrides::default() };
+        let (id, args) = (Env::system().task_id(), r#"{"tenant":7}"#.to_owned());
+        let task = NewTask::resolve("mail", &policy, args, over, id, &Limits::default()).unwrap();
+        let keys: Vec<_> = task.meta.unwrap().needs.into_iter().map(|need| need.key).collect();
+        assert_eq!(keys, ["fair:5:default:7", "a", "queue:default"]);
     }
 
     #[test]

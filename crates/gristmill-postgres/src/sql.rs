@@ -283,7 +283,7 @@ queries! {
     TouchedInsert "touched_insert" [TEXT_ARRAY, INT4_ARRAY, TEXT_ARRAY, INT8_ARRAY];
     TouchedTake "touched_take" [INT8, INT8];
     TurnFirst "turn_first" [INT4_ARRAY, INT2_ARRAY, INT8_ARRAY, TEXT_ARRAY];
-    TurnKeep "turn_keep" [INT8, TEXT_ARRAY, INT8_ARRAY, INT8];
+    TurnKeep "turn_keep" [INT8, TEXT_ARRAY, INT8_ARRAY, INT8, INT8];
     Unblock "unblock" [INT8, UUID_ARRAY];
     UniquePrune "unique_prune" [INT8, TEXT, TEXT, INT8];
     Unkeep "unkeep" [UUID_ARRAY];

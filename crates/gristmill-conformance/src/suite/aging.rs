@@ -12,6 +12,7 @@ list![
     the_time_counts_from_when_it_was_due,
     what_is_held_back_does_not_age,
     only_so_many_age_at_once,
+    what_stands_behind_one_that_was_due_later_ages,
     what_stands_behind_others_types_ages,
     what_came_late_into_its_line_ages,
     an_aged_task_is_a_task_like_any_other,
@@ -107,6 +108,18 @@ pub async fn only_so_many_age_at_once(bench: Bench<'_>) {
     }
     assert_eq!(moved, [2, 2, 1, 0]);
     assert_eq!(claim(&bench, worker, ALL).await, ids);
+}
+
+/// That one came before, and is ready for a moment only.
+pub async fn what_stands_behind_one_that_was_due_later_ages(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let late = bench.enqueue(NewTask { priority: 9, delay: secs(12), ..bench.task() }).await;
+    let low = of(&bench, 9).await;
+    bench.pass(secs(12));
+    bench.sweep().await;
+    let urgent = of(&bench, 0).await;
+    assert_eq!(age(&bench, 10).await, 1);
+    assert_eq!(claim(&bench, worker, ALL).await, [low, urgent, late]);
 }
 
 /// A crowd of another service, which may be out of the way, holds up no one that is old; and is itself found by those that serve it.

@@ -2,7 +2,7 @@
 
 use gristmill_core::concurrency::Need;
 use gristmill_core::concurrency::fair::STEP;
-use gristmill_core::{Claim, Ending, NewTask, Settlement, State, TaskId, Wanted};
+use gristmill_core::{Claim, Ending, EnqueueOutcome, NewTask, Settlement, State, TaskId, Wanted};
 
 use super::bench::{ALL, Bench, KIND, QUEUE, secs};
 use super::concurrency::{ids, need, with};
@@ -19,6 +19,7 @@ list![
     a_limit_holds_back_its_key_and_nobody_else,
     keys_take_turns_at_a_limit_that_all_of_them_need,
     slots_that_come_free_at_once_go_to_those_who_wait,
+    many_keys_wait_for_one_limit,
     who_waits_for_all_of_a_key_and_is_gone_is_replaced,
     whoever_comes_back_takes_a_turn_anew,
     who_has_no_turn_is_not_forgotten,
@@ -149,6 +150,22 @@ pub async fn slots_that_come_free_at_once_go_to_those_who_wait(bench: Bench<'_>)
     bench.store.settle(ends).await.expect("settle");
     let next = ids(&bench.claim_all(worker).await);
     assert_eq!((next.len(), next.contains(&b[0]), next.contains(&c[0])), (4, true, true), "{next:?}");
+}
+
+/// More than are looked at together.
+pub async fn many_keys_wait_for_one_limit(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let all = (0..400).map(|key| with(bench.task(), &[turn(&key.to_string(), 1), need("queue:q", 50)]));
+    let mut outcomes = bench.enqueue_all(all.collect()).await;
+    outcomes.dedup();
+    assert_eq!(outcomes, [EnqueueOutcome::Created]);
+    for _ in 0..8 {
+        let claimed = bench.claim_all(worker).await;
+        assert_eq!(claimed.len(), 50);
+        let ends = claimed.into_iter().map(|claimed| Settlement::new(claimed.lease, Ending::Succeeded)).collect();
+        bench.store.settle(ends).await.expect("settle");
+    }
+    assert!(bench.claim_all(worker).await.is_empty());
 }
 
 /// Else all others of its key would wait for ever.

@@ -15,6 +15,7 @@ list![
     what_runs_stays_with_its_retries,
     what_nobody_serves_is_moved_to_who_serves_it,
     those_that_came_late_into_their_lines_can_meet,
+    one_that_is_put_aside_keeps_its_place,
     only_what_waits_elsewhere_is_moved,
     limits_stay_as_they_are,
 ];
@@ -119,6 +120,29 @@ pub async fn those_that_came_late_into_their_lines_can_meet(bench: Bench<'_>) {
     let place = |id: TaskId| claimed.iter().position(|claimed| *claimed == id).expect("each is claimed");
     assert_eq!(claimed.len(), 4);
     assert!(place(last) < place(ids[2]) && place(ids[0]) < place(ids[1]), "{claimed:?}");
+}
+
+/// And whoever comes after it with the same place in line stands behind it there, too.
+pub async fn one_that_is_put_aside_keeps_its_place(bench: Bench<'_>) {
+    let blocked = || NewTask { kind: "unserved".to_owned(), hold: Hold { blocked: true, limited: false }, ..bench.task() };
+    let tasks = [blocked(), blocked()];
+    let ids = [tasks[0].id, tasks[1].id];
+    bench.enqueue_all(tasks.to_vec()).await;
+    let here = bench.add().await;
+    let worker = bench.worker_for(&[OTHER], &[KIND]).await;
+    for id in ids {
+        // Behind the last that is ready here, each of them.
+        bench.store.unblock(&[id]).await.expect("unblock");
+        assert_eq!(move_to(&bench, &[id], OTHER).await, [Moved]);
+        bench.sweep().await;
+        let plain = bench.enqueue(NewTask { queue: OTHER.to_owned(), ..bench.task() }).await;
+        assert_eq!(claim_ids(&bench, worker).await, [plain], "what nobody serves is passed by");
+        bench.sweep().await;
+    }
+    let worker = bench.worker_for(&[OTHER], &["unserved"]).await;
+    bench.sweep().await;
+    assert_eq!(claim_ids(&bench, worker).await, ids);
+    assert_eq!(bench.get(here).await.queue, QUEUE);
 }
 
 /// Nothing else is touched, and each is answered.

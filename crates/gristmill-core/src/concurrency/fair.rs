@@ -32,6 +32,8 @@ pub const PLACE_MIN: i64 = 1 << 50;
 const TURN_MIN: i64 = (PLACE_MIN >> NUMBER_BITS) * COARSE;
 /// 10 billion tasks of one key; a line that is empty then begins anew, and one that never is goes on in the order of arrival.
 const TURN_MAX: i64 = (i64::MAX >> NUMBER_BITS) * COARSE;
+/// A line that is empty and has come so far begins anew.
+pub const TURN_LAST: i64 = TURN_MAX / 2;
 /// So long the clock of a key is remembered, if none of its tasks comes.
 pub const KEPT: Duration = Duration::from_secs(24 * 3600);
 
@@ -172,7 +174,7 @@ impl Turns {
         let bounds = match first {
             Some(place) => Bounds { now: turn(place), highest },
             // Of the keys that were there before, nobody remembers more than this line has.
-            None if highest > TURN_MAX / 2 => Bounds { now: TURN_MIN, highest: TURN_MIN },
+            None if highest > TURN_LAST => Bounds { now: TURN_MIN, highest: TURN_MIN },
             None => Bounds { now: highest, highest },
         };
         self.lines.insert(line, bounds);
@@ -307,7 +309,7 @@ mod tests {
         let mut turns = turns();
         let first = turns.next(LINE, &need("a", 1), 0);
         assert!(first > PLACE_MIN);
-        let ahead = TURN_MAX / 2 - 7;
+        let ahead = TURN_LAST - 7;
         turns.look(LINE, None, Some(ahead));
         assert!(turns.next(LINE, &need("b", 1), 0) > place(ahead, 0));
         assert!(turns.lines().all(|(line, _, highest)| line == LINE && highest > ahead));
@@ -327,6 +329,15 @@ mod tests {
             turns.look(LINE, Some(wrong), Some(wrong));
             assert!(turns.next(LINE, &need("a", 1), wrong) >= PLACE_MIN);
         }
+    }
+
+    /// Of which the store would keep one only, and refuse the other again and again.
+    #[test]
+    fn no_two_tasks_have_one_place_however_many_keys_there_are() {
+        let mut turns = turns();
+        let needs: Vec<Need> = (0..2_000).map(|key| need(&key.to_string(), 1)).collect();
+        let places = (0..300_000).map(|n| turns.next(LINE, &needs[n * 7 % needs.len()], 2 * n as i64));
+        assert_eq!(places.collect::<std::collections::HashSet<_>>().len(), 300_000);
     }
 
     #[test]

@@ -26,6 +26,8 @@ const TOUCHED_MAX: usize = 1_000;
 /// So many of those who wait in one line are looked at in one transaction, and so many in all.
 const LINE_MAX: u64 = 500;
 const LINES_MAX: u64 = 2_000;
+/// Of so many of those behind one whose keys are not known the keys are looked at with its own.
+const TOGETHER_MAX: usize = 100;
 /// A line of a rate of which nobody could be let in, and nobody was found to wait, is looked at again after this.
 const LATER: Duration = Duration::from_secs(1);
 /// So many rows of each table are looked through at once for what was forgotten.
@@ -152,7 +154,7 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>, firsts: &Firsts) -> Resul
         }
     }
     // Looked at together with what they were looked at for.
-    for key in more.iter().chain(&unfinished) {
+    for key in Slots::in_turn(more.iter().chain(&unfinished)) {
         again.add(key, None);
     }
     for (key, task) in &going.away {
@@ -223,9 +225,11 @@ async fn take_turns(
             (held.turn, held.is_changed) = (Some(turn), true);
         }
     }
-    let highest: Vec<i64> = turns.lines().map(|(_, _, highest)| highest).collect();
-    let kept = i64::try_from(fair::KEPT.as_millis()).unwrap_or(i64::MAX);
-    s.execute(Q::TurnKeep, &[&s.now, &names, &highest, &kept]).await?;
+    if taken.iter().any(Option::is_some) {
+        let highest: Vec<i64> = turns.lines().map(|(_, _, highest)| highest).collect();
+        let kept = i64::try_from(fair::KEPT.as_millis()).unwrap_or(i64::MAX);
+        s.execute(Q::TurnKeep, &[&s.now, &names, &highest, &kept, &fair::TURN_LAST]).await?;
+    }
     Ok(taken)
 }
 
@@ -473,8 +477,8 @@ impl Admitting<'_, '_> {
                 }
                 Admitted::Full => return LineEnd::Waits,
                 Admitted::Unknown => {
-                    // With those of all others of this line that are known, or each look would come one task further.
-                    let rest = heads.flat_map(|head| head.needs);
+                    // With those of others behind it, or each look would come one task further; but of no more than are looked at together.
+                    let rest = heads.take(TOGETHER_MAX).flat_map(|head| head.needs);
                     self.more.extend(head.needs.into_iter().chain(rest).map(|need| need.key));
                     return LineEnd::Waits;
                 }

@@ -16,15 +16,11 @@ async fn a_retry_by_hand_and_a_sweep_agree_about_a_child() {
     let holder = client().await;
     let hold = format!("BEGIN; SELECT FROM {}.workflow WHERE id = '{}' FOR UPDATE", house.schema.0, of.as_uuid());
     holder.batch_execute(&hold).await.unwrap();
-    let waiters = async || -> i64 {
-        let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND strpos(query, $1) > 0";
-        house.sql.query_one(waits, &[&house.schema.0]).await.unwrap().get(0)
-    };
     let (sweeper, retrier) = (house.store.clone(), house.store.clone());
     let sweeping = tokio::spawn(async move { sweeper.sweep(1_000).await.map(drop) });
-    within(async { while waiters().await == 0 {} }).await;
+    within(async { while house.waiters().await == 0 {} }).await;
     let retrying = tokio::spawn(async move { retrier.retry(&[id]).await });
-    within(async { while !retrying.is_finished() && waiters().await < 2 {} }).await;
+    within(async { while !retrying.is_finished() && house.waiters().await < 2 {} }).await;
     holder.batch_execute("COMMIT").await.unwrap();
     within(sweeping).await.unwrap().unwrap();
     assert_eq!(within(retrying).await.unwrap().unwrap(), [RetryOutcome::Ready]);

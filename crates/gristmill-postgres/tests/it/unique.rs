@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gristmill_core::concurrency::Concurrency;
+use gristmill_core::concurrency::{Concurrency, Need};
 use gristmill_core::unique::{Merge, OnConflict, Unique, UniqueKey, Until};
 use gristmill_core::{
-    EnqueueOutcome, Env, KindSpec, NewTask, Overrides, Policy, Source as _, State, Store as _, TaskId, TaskMeta,
+    EnqueueOutcome, Env, Hold, KindSpec, NewTask, Overrides, Policy, Source as _, State, Store as _, TaskId, TaskMeta,
 };
 use gristmill_postgres::PostgresStore;
 use serde_json::{Value, json};
@@ -132,16 +132,7 @@ async fn what_callers_at_once_bring_is_seen_by_claims_at_once() {
         let (store, env) = (house.store.clone(), house.env.clone());
         bringing.spawn(async move {
             for n in 0..each {
-                let unique = UniqueKey {
-                    key: "a".to_owned(),
-                    until: Until::Started,
-                    on_conflict: OnConflict::Existing,
-                    debounce: None,
-                    merge: Some(Merge::Collect("items".to_owned())),
-                };
-                let meta = Some(Box::new(TaskMeta { unique: Some(unique), ..TaskMeta::default() }));
-                let args = format!(r#"{{"items":[{}]}}"#, caller * each + n);
-                store.enqueue(vec![NewTask { meta, args, ..task(&env, "mail", Overrides::default()) }]).await.unwrap();
+                store.enqueue(vec![collecting(&env, caller * each + n, false)]).await.unwrap();
             }
         });
     }
@@ -159,6 +150,55 @@ async fn what_callers_at_once_bring_is_seen_by_claims_at_once() {
     assert!(house.claim(10).await.is_empty(), "nothing is seen twice");
     seen.sort_unstable();
     assert_eq!(seen, (0..callers * each).collect::<Vec<u64>>());
+}
+
+fn collecting(env: &Env, n: u64, after: bool) -> NewTask {
+    let merge = Some(Merge::Collect("items".to_owned()));
+    let unique =
+        UniqueKey { key: "a".to_owned(), until: Until::Started, on_conflict: OnConflict::Existing, debounce: None, merge };
+    let need = Need { key: "after:mail:a".to_owned(), limit: 1, cost: 1, until_ended: true, pace: None };
+    let needs = if after { vec![need] } else { Vec::new() };
+    let meta = Some(Box::new(TaskMeta { unique: Some(unique), needs, ..TaskMeta::default() }));
+    let hold = Hold { limited: after, ..Hold::NONE };
+    NewTask { meta, hold, args: format!(r#"{{"items":[{n}]}}"#), ..task(env, "mail", Overrides::default()) }
+}
+
+/// Whoever gives slots passes over what somebody holds, and would else not look again before a sweep.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_was_held_while_a_slot_came_free_is_looked_at_again() {
+    let house = House::new().await;
+    let new = |n| collecting(&house.env, n, true);
+    assert_eq!(within(house.store.enqueue(vec![new(1)])).await.unwrap(), [Created]);
+    let running = house.claim(10).await;
+    assert_eq!(within(house.store.enqueue(vec![new(2)])).await.unwrap(), [Created]);
+    let row = json!([{
+        "id": Uuid::now_v7(), "queue": "default", "kind": "mail", "priority": 5, "max_attempts": 5, "max_crashes": 3, "ack": 0, "retention": -1,
+        "delay": 0, "args": r#"{"items":[3]}"#,
+        "meta": json!({ "unique": { "key": "a", "until": "started", "merge": { "collect": "items" } } }).to_string(),
+    }]);
+    let other = house.open(&format!("SELECT insert_unique('{row}')")).await;
+    house.succeed(running).await;
+    assert!(house.claim(10).await.is_empty(), "somebody holds it");
+    other.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(house.count("touched").await, 1, "whoever looks next finds it");
+    house.store.sweep(10).await.unwrap();
+    assert_eq!(house.claim(10).await[0].args, r#"{"items":[2,3]}"#);
+}
+
+/// It is one task all the while, and no other is made beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_a_task_is_moved_or_ages_is_written_into_it() {
+    let house = House::new().await;
+    let first = collecting(&house.env, 1, false);
+    let id = first.id;
+    assert_eq!(within(house.store.enqueue(vec![first])).await.unwrap(), [Created]);
+    let other = house.open("UPDATE ready SET priority = 0; UPDATE task SET priority = 0").await;
+    let (store, second) = (house.store.clone(), collecting(&house.env, 2, false));
+    let late = tokio::spawn(async move { store.enqueue(vec![second]).await });
+    within(async { while house.waiters().await == 0 {} }).await;
+    other.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(within(late).await.unwrap().unwrap(), [Exists(id)]);
+    assert_eq!(house.claim(10).await[0].args, r#"{"items":[1,2]}"#);
 }
 
 /// As it was if that is rolled back; and no claim takes it meanwhile.

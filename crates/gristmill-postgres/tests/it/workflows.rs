@@ -91,6 +91,12 @@ impl House {
         self.sql.execute(sql, &[]).await.unwrap()
     }
 
+    /// How many statements wait for somebody's transaction.
+    pub(crate) async fn waiters(&self) -> i64 {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND strpos(query, $1) > 0";
+        self.sql.query_one(waits, &[&self.schema.0]).await.unwrap().get(0)
+    }
+
     /// A connection with an open transaction in which this was done.
     pub(crate) async fn open(&self, sql: &str) -> Client {
         let other = client().await;

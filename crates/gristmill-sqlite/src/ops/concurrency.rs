@@ -25,6 +25,8 @@ const ADMITTED_MAX: usize = 1_000;
 const KEYS_MAX: usize = 250;
 /// So many of those who wait in one line are looked at together.
 const LINE_MAX: usize = 200;
+/// Of so many of those behind one whose keys are not known the keys are looked at with its own.
+const TOGETHER_MAX: usize = 100;
 /// So many rows of each table one sweep looks through for what was forgotten.
 const WALK: usize = 1_000;
 
@@ -262,7 +264,8 @@ fn admit_line(tx: &mut Tx<'_>, line: &str, slots: &mut Slots, budget: &mut Budge
             rows.collect::<Result<_, _>>()?
         };
         let is_all = heads.len() < first;
-        for (task, text) in heads {
+        let mut heads = heads.into_iter();
+        while let Some((task, text)) = heads.next() {
             if !budget.take() {
                 touch(tx, line)?;
                 return Ok(BTreeSet::new());
@@ -286,7 +289,11 @@ fn admit_line(tx: &mut Tx<'_>, line: &str, slots: &mut Slots, budget: &mut Budge
                     }
                     sent += 1;
                 }
-                Admitted::Unknown => return Ok(needs.into_iter().map(|need| need.key).collect()),
+                Admitted::Unknown => {
+                    // With those of others behind it, or each look would come one task further.
+                    let rest = heads.take(TOGETHER_MAX).flat_map(|(_, text)| read(&text));
+                    return Ok(needs.into_iter().chain(rest).map(|need| need.key).collect());
+                }
             }
         }
         // Nor are more sent away at once: of a line of which all lack another key, each slot that is freed would move all. The next look goes on.
@@ -343,8 +350,8 @@ fn by_turn(tx: &mut Tx<'_>, waiter: Waiter, need: &Need) -> Result<Waiter, Fault
     let until = tx.now.saturating_add(fair::KEPT).as_millis();
     let mut took = tx.conn.prepare_cached(sql::KEY_TOOK_TURN)?;
     took.execute(params![need.key, turn, until])?;
-    if highest.is_none_or(|highest| highest < turn) {
-        took.execute(params![of_line, turn, until])?;
+    for (.., highest) in turns.lines() {
+        took.execute(params![of_line, highest, until])?;
     }
     drop(took);
     // Whoever comes late looks anew who is the last.
