@@ -204,7 +204,7 @@ BEGIN
       SELECT * INTO held FROM {s}.unique_key u WHERE u.kind = asks.kind AND u.key = asks.key FOR UPDATE;
       IF FOUND THEN
         is_mine := held.task = asks.task OR held.until IS NULL AND held.task = ANY (ending);
-        IF NOT is_mine AND {s}.has_key(held, now) AND (held.lasts <> 1 OR held.until IS NOT NULL OR {s}.hold_unclaimed(held.task))
+        IF NOT is_mine AND {s}.has_key(held, now) AND (asks.merge IS NOT NULL OR held.lasts <> 1 OR held.until IS NOT NULL OR {s}.hold_unclaimed(held.task))
            AND (asks.wait IS NULL OR {s}.put_off(held.task, now, asks.wait, asks.max_wait, asks.args))
            AND (asks.merge IS NULL OR held.lasts = 1 AND held.until IS NULL AND {s}.write_into(held.task, ARRAY[asks.args], ARRAY[asks.merge])) THEN
           holders[asks.nth] := held.task;
