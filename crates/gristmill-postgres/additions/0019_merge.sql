@@ -252,6 +252,13 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $gristmill$
   WHERE jsonb_typeof(u -> 'key') = 'string'
 $gristmill$;
 
+-- Whether the id of this task, which is taken, is that of a task of its type, and what comes for its key is written into the task that has it. keys: those of the call.
+CREATE FUNCTION {s}.is_merged(place bigint, task jsonb, keys jsonb) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $gristmill$
+  SELECT EXISTS (SELECT FROM jsonb_array_elements(keys) AS k WHERE (k ->> 'place')::bigint = place AND k ->> 'merge' IS NOT NULL)
+    AND (task ->> 'kind') = (SELECT (SELECT k.name FROM {s}.kind k WHERE k.id = t.kind) FROM {s}.task t WHERE t.id = (task ->> 'id')::uuid)
+$gristmill$;
+
 -- As that of additions/0017_unique.sql; what came for a task of the same call is written into it once it is there.
 CREATE OR REPLACE FUNCTION {s}.insert_unique(tasks jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_hashjoin = on AS $gristmill$
@@ -280,9 +287,11 @@ BEGIN
   WHERE x.holder IN (SELECT (t ->> 'id')::uuid FROM jsonb_array_elements(free) AS t)
   HAVING count(*) > 0;
   RETURN (
-    SELECT jsonb_agg(CASE WHEN is_held THEN holders -> nth::text ELSE to_jsonb(outcomes[place]) END ORDER BY nth) FROM (
+    SELECT jsonb_agg(CASE WHEN is_held THEN holders -> nth::text
+                          -- Others may have been written into it meanwhile, so that its arguments are other ones.
+                          WHEN outcomes[place] = 2 AND {s}.is_merged(nth, t, keys) THEN '1' ELSE to_jsonb(outcomes[place]) END ORDER BY nth) FROM (
       SELECT *, row_number() OVER (PARTITION BY is_held ORDER BY nth) AS place
-      FROM (SELECT nth, coalesce(holders ? nth::text, false) AS is_held FROM jsonb_array_elements(tasks) WITH ORDINALITY AS t(t, nth)) t
+      FROM (SELECT nth, t, coalesce(holders ? nth::text, false) AS is_held FROM jsonb_array_elements(tasks) WITH ORDINALITY AS t(t, nth)) t
     ) t
   );
 END $gristmill$;
@@ -377,5 +386,5 @@ BEGIN
   RETURN task || jsonb_build_object('meta', '{' || array_to_string(parts, ',') || '}');
 END $gristmill$;
 
-REVOKE ALL ON FUNCTION {s}.merge_of(jsonb), {s}.join_args(text, text, text), {s}.renew_unclaimed(uuid), {s}.write_into(uuid, text[], text[]), {s}.write_into_new(uuid[], text[], text[]),
+REVOKE ALL ON FUNCTION {s}.merge_of(jsonb), {s}.join_args(text, text, text), {s}.renew_unclaimed(uuid), {s}.write_into(uuid, text[], text[]), {s}.is_merged(bigint, jsonb, jsonb), {s}.write_into_new(uuid[], text[], text[]),
   {s}.take_keys(uuid[], text[], text[], bigint[], smallint[], bigint[], bigint[], text[], text[], bigint, uuid[]) FROM PUBLIC;

@@ -1,4 +1,4 @@
--- Index: the primary keys.
+-- Index: the primary keys; that of standby and of waiting.
 -- Locks keys, and makes those that are not known yet. What others have locked is left to them.
 WITH held AS MATERIALIZED (
   SELECT k.* FROM (SELECT * FROM unnest($1::text[]) AS x(key) ORDER BY key) x
@@ -10,6 +10,8 @@ WITH held AS MATERIALIZED (
   RETURNING key
 )
 SELECT said_by, declared, pace, set_to, set_pace, spent, 0::bigint, look_at, key, turn,
+       -- Who is in somebody's hand in an open transaction may be gone when that commits; the next of its key does not wait for it.
        away IS NOT NULL AND EXISTS (SELECT FROM {s}.standby b WHERE b.task = held.away AND b.key <> held.key)
+         AND EXISTS (SELECT FROM {s}.waiting w WHERE w.id = held.away FOR UPDATE SKIP LOCKED)
 FROM held
 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, key, NULL, false FROM made

@@ -5,11 +5,13 @@ WITH part AS MATERIALIZED (
   SELECT key FROM {s}.key WHERE key > $2 ORDER BY key LIMIT $3
 ), idle AS MATERIALIZED (
   SELECT l.key FROM part p CROSS JOIN LATERAL (
-    SELECT key FROM {s}.key k
+    SELECT key, away FROM {s}.key k
     WHERE k.key = p.key AND CASE WHEN starts_with(k.key, 'rate:') THEN k.set_pace IS NULL ELSE k.set_to IS NULL END AND coalesce(k.spent_until, 0) <= {now}
     FOR UPDATE SKIP LOCKED
   ) l
   WHERE NOT EXISTS (SELECT FROM {s}.slot s WHERE s.key = l.key) AND NOT EXISTS (SELECT FROM {s}.standby b WHERE b.key = l.key)
+    -- Or the next of its tasks would go to wait where one of them still does.
+    AND NOT EXISTS (SELECT FROM {s}.standby b WHERE b.task = l.away)
     AND NOT EXISTS (SELECT FROM {s}.begun b WHERE b.key = l.key AND b.at > {now} - 86400000)
 ), gone AS (
   DELETE FROM {s}.key WHERE key = ANY (ARRAY(SELECT key FROM idle))

@@ -1,4 +1,4 @@
--- Index: standby_line, from one key to the next; the primary keys of key and slot.
+-- Index: standby_line, from one key to the next; the primary keys of key, standby and waiting, and that of slot.
 -- Among the keys behind $1 that somebody waits for, those that have room are touched once more: should a wake-up be lost, nobody else would look.
 -- Says how far it came, if that was not to the end, and whether there were any.
 WITH RECURSIVE line AS (
@@ -10,6 +10,9 @@ WITH RECURSIVE line AS (
   SELECT l.key FROM line l LEFT JOIN {s}.key k ON k.key = l.key
   -- Of a rate, whatever was written of when: the clock may have been set, or somebody had the first of the line in hand.
   WHERE starts_with(l.key, 'rate:') OR coalesce(k.set_to, k.declared, 2147483647) > (SELECT coalesce(sum(s.cost), 0) FROM {s}.slot s WHERE s.key = l.key)
+    -- Of a fair queue, those behind one that waits in another's line have no room, unless somebody has it in hand.
+    AND NOT (EXISTS (SELECT FROM {s}.standby b WHERE b.task = k.away AND b.key <> l.key)
+             AND EXISTS (SELECT FROM {s}.waiting w WHERE w.id = k.away FOR UPDATE SKIP LOCKED))
 ), told AS (
   INSERT INTO {s}.touched(key) SELECT key FROM free
 )

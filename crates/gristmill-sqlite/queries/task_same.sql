@@ -1,2 +1,3 @@
 -- Index: the unique index on id.
-SELECT kind = ?2 AND args = ?3 FROM gristmill_task WHERE id = ?1
+-- Whether the task ?1 has this type and these arguments, of which null stands for any.
+SELECT kind = ?2 AND coalesce(args = ?3, 1) FROM gristmill_task WHERE id = ?1

@@ -141,7 +141,10 @@ impl<'a> Plan<'a> {
                 Stage::Merge => return Next::Done(EnqueueOutcome::Exists(self.holder)),
                 Stage::Body if answer.changed == 0 => {
                     self.stage = Stage::Same;
-                    let values = [Value::Blob(self.row.id.as_bytes()), Value::Int(self.kind), Value::Text(self.row.args)];
+                    // Into one that merges others may have been written meanwhile.
+                    let is_merged = self.unique.is_some_and(|unique| unique.merge.is_some());
+                    let args = if is_merged { Value::Null } else { Value::Text(self.row.args) };
+                    let values = [Value::Blob(self.row.id.as_bytes()), Value::Int(self.kind), args];
                     return Next::Run(Step::new(Statement::TaskSame, values));
                 }
                 Stage::Body => {
@@ -160,8 +163,7 @@ impl<'a> Plan<'a> {
                     self.stage = Stage::Place;
                     return Next::Run(entry(self.place, &self.waiter()));
                 }
-                // Others may have been written into it meanwhile.
-                Stage::Same if answer.found == Some(1) || self.unique.is_some_and(|unique| unique.merge.is_some()) => {
+                Stage::Same if answer.found == Some(1) => {
                     return Next::Done(EnqueueOutcome::Exists(TaskId::from_uuid(self.row.id)));
                 }
                 Stage::Same => return Next::Done(EnqueueOutcome::Conflict),

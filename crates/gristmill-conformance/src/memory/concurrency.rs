@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 
-use gristmill_core::concurrency::admission::{Admitted, Excess, Slots};
-use gristmill_core::concurrency::fair::{PLACE_MIN, Turns, is_by_turn};
+use gristmill_core::concurrency::admission::{self, Admitted, Excess, Slots};
+use gristmill_core::concurrency::fair::{Turns, is_by_turn};
 use gristmill_core::concurrency::{FAIR, Holder, KeyState, Limit, LimitInfo, LimitRecord, Need, Spent, Standby};
 use gristmill_core::limits::COUNT_MAX;
 use gristmill_core::{State, TaskId, Timestamp};
@@ -22,6 +24,9 @@ pub(super) struct Limited {
     sent: i64,
 }
 
+/// When one came into a line: behind which task, and behind how many that stand for more.
+type Came = (i64, i64);
+
 #[derive(Debug, Default)]
 struct Key {
     declared: Option<Limit>,
@@ -34,7 +39,7 @@ struct Key {
     /// What each holder has taken of it.
     held: BTreeMap<i64, Need>,
     /// Those who hold some of it already come first; then those who came first, of those that represent a key of a fair queue in the order in which they came here.
-    line: BTreeSet<(bool, i64, i64)>,
+    line: BTreeSet<(bool, Came, i64)>,
     /// Of a key of a fair queue, which of its tasks waits in another's line.
     away: Option<i64>,
 }
@@ -55,7 +60,12 @@ impl Key {
 
     fn is_idle(&self, now: Timestamp) -> bool {
         let is_spent = self.state().kept(now).1.is_some_and(|until| until > now);
-        self.turn.is_none() && self.set.is_none() && self.held.is_empty() && self.line.is_empty() && !is_spent
+        self.turn.is_none()
+            && self.away.is_none()
+            && self.set.is_none()
+            && self.held.is_empty()
+            && self.line.is_empty()
+            && !is_spent
     }
 }
 
@@ -92,7 +102,7 @@ impl Limited {
                     }
                     self.touched.insert(need.key.clone());
                 }
-                self.line_up(seq, &needs[0].key, seq);
+                self.line_up(seq, &needs[0].key, (seq, 0));
             }
             Place::Waiting => {}
             _ => self.leave_line(seq),
@@ -136,9 +146,9 @@ impl Limited {
         self.keys.get(key).is_some_and(|key| key.held.contains_key(&seq))
     }
 
-    fn line_up(&mut self, seq: i64, key: &str, order: i64) {
+    fn line_up(&mut self, seq: i64, key: &str, came: Came) {
         let holds = self.keys.values().any(|key| key.held.contains_key(&seq));
-        self.keys.entry(key.to_owned()).or_default().line.insert((!holds, order, seq));
+        self.keys.entry(key.to_owned()).or_default().line.insert((!holds, came, seq));
         self.lines.insert(seq, key.to_owned());
     }
 
@@ -172,9 +182,11 @@ impl Tables {
             looked.append(&mut self.limited.touched);
             let mut slots = self.slots(&looked, now);
             let (mut more, mut next) = (BTreeSet::new(), BTreeSet::new());
-            for key in Slots::in_turn(&looked) {
-                more.extend(self.admit_line(key, &mut slots, &mut next));
-            }
+            let lines = looked.iter().map(|key| (key.as_str(), self.line(key).into_iter())).collect::<Vec<_>>();
+            let Ok(()) = admission::in_turn(lines, |key, line| {
+                let step = line.next().map_or(ControlFlow::Break(None), |seq| self.admit_first(key, seq, &mut slots, &mut next));
+                Ok::<_, Infallible>(step.map_break(|together| more.extend(together.into_iter().flatten())))
+            });
             for (name, limit) in slots.learned() {
                 self.limited.keys.entry(name.to_owned()).or_default().declared = Some(limit);
             }
@@ -214,41 +226,48 @@ impl Tables {
         }
     }
 
-    /// Admits from one line what may be; returns the keys that have to be looked at together with it.
-    fn admit_line(&mut self, key: &str, slots: &mut Slots, next: &mut BTreeSet<String>) -> Vec<String> {
-        let line: Vec<i64> = self.limited.keys.get(key).into_iter().flat_map(|key| &key.line).map(|(.., seq)| *seq).collect();
-        for seq in line {
-            let needs: Vec<Need> = self.tasks.get(&seq).map(|task| needs(task).to_vec()).unwrap_or_default();
-            match slots.admit(key, &needs, |key| self.limited.holds(seq, key)) {
-                Admitted::Yes => {
-                    let line = self.turn(seq, &needs).unwrap_or_else(|| self.next_line());
-                    // The next of a key that waited here by one of its tasks.
-                    next.extend(needs.iter().filter(|need| need.is_turn() && need.key != key).map(|need| need.key.clone()));
-                    for need in needs.into_iter().filter(|need| !need.is_turn()) {
-                        self.limited.keys.entry(need.key.clone()).or_default().held.insert(seq, need);
-                    }
-                    self.limited.leave_line(seq);
-                    self.update(seq, |task| {
-                        task.line = line;
-                        task.place = Place::Ready;
-                    });
+    fn line(&self, key: &str) -> Vec<i64> {
+        self.limited.keys.get(key).into_iter().flat_map(|key| &key.line).map(|(.., seq)| *seq).collect()
+    }
+
+    /// Decides about the first of a line; once nobody behind it can be decided about, with the keys that have to be looked at together with it.
+    fn admit_first(
+        &mut self,
+        key: &str,
+        seq: i64,
+        slots: &mut Slots,
+        next: &mut BTreeSet<String>,
+    ) -> ControlFlow<Option<Vec<String>>> {
+        let needs: Vec<Need> = self.tasks.get(&seq).map(|task| needs(task).to_vec()).unwrap_or_default();
+        match slots.admit(key, &needs, |key| self.limited.holds(seq, key)) {
+            Admitted::Yes => {
+                let line = self.turn(seq, &needs).unwrap_or_else(|| self.next_line());
+                // The next of a key that waited here by one of its tasks.
+                next.extend(needs.iter().filter(|need| need.is_turn() && need.key != key).map(|need| need.key.clone()));
+                for need in needs.into_iter().filter(|need| !need.is_turn()) {
+                    self.limited.keys.entry(need.key.clone()).or_default().held.insert(seq, need);
                 }
-                Admitted::Elsewhere(other) => {
-                    let holds = needs.iter().any(|need| self.limited.holds(seq, &need.key));
-                    let stands_for_more = !holds && needs.iter().any(Need::is_turn);
-                    self.limited.leave_line(seq);
-                    self.limited.sent += 1;
-                    let order = if stands_for_more { PLACE_MIN + self.limited.sent } else { seq };
-                    self.limited.line_up(seq, &other, order);
-                    if let Some(key) = self.limited.keys.get_mut(key).filter(|_| stands_for_more && key.starts_with(FAIR)) {
-                        key.away = Some(seq);
-                    }
-                }
-                Admitted::Full => break,
-                Admitted::Unknown => return needs.into_iter().map(|need| need.key).collect(),
+                self.limited.leave_line(seq);
+                self.update(seq, |task| {
+                    task.line = line;
+                    task.place = Place::Ready;
+                });
             }
+            Admitted::Elsewhere(other) => {
+                let holds = needs.iter().any(|need| self.limited.holds(seq, &need.key));
+                let stands_for_more = !holds && !other.starts_with(FAIR) && needs.iter().any(Need::is_turn);
+                self.limited.leave_line(seq);
+                self.limited.sent += 1;
+                let last = self.tasks.last_key_value().map_or(seq, |(last, _)| *last);
+                self.limited.line_up(seq, &other, if stands_for_more { (last, self.limited.sent) } else { (seq, 0) });
+                if let Some(key) = self.limited.keys.get_mut(key).filter(|_| stands_for_more && key.starts_with(FAIR)) {
+                    key.away = Some(seq);
+                }
+            }
+            Admitted::Full => return ControlFlow::Break(None),
+            Admitted::Unknown => return ControlFlow::Break(Some(needs.into_iter().map(|need| need.key).collect())),
         }
-        Vec::new()
+        ControlFlow::Continue(())
     }
 
     /// The place in line of a task that takes its turn there.

@@ -1,7 +1,7 @@
 //! Queues in which keys take turns, however many tasks one of them has.
 
-use gristmill_core::concurrency::Need;
 use gristmill_core::concurrency::fair::STEP;
+use gristmill_core::concurrency::{Limit, Need};
 use gristmill_core::{Claim, Ending, EnqueueOutcome, NewTask, Settlement, State, TaskId, Wanted};
 
 use super::bench::{ALL, Bench, KIND, QUEUE, secs};
@@ -19,6 +19,10 @@ list![
     a_limit_holds_back_its_key_and_nobody_else,
     keys_take_turns_at_a_limit_that_all_of_them_need,
     slots_that_come_free_at_once_go_to_those_who_wait,
+    slots_that_come_free_at_once_go_round,
+    who_has_no_turn_waits_for_a_slot_as_long_as_who_has_one,
+    a_key_that_is_closed_meanwhile_keeps_its_order,
+    who_waits_for_all_of_a_key_is_not_forgotten,
     many_keys_wait_for_one_limit,
     who_waits_for_all_of_a_key_and_is_gone_is_replaced,
     whoever_comes_back_takes_a_turn_anew,
@@ -152,6 +156,89 @@ pub async fn slots_that_come_free_at_once_go_to_those_who_wait(bench: Bench<'_>)
     assert_eq!((next.len(), next.contains(&b[0]), next.contains(&c[0])), (4, true, true), "{next:?}");
 }
 
+/// Among all keys that have somebody for them, and not to the first of these.
+pub async fn slots_that_come_free_at_once_go_round(bench: Bench<'_>) {
+    let limit = |slots| Some(Limit::of(slots));
+    bench.store.set_limit("queue:q", limit(0)).await.expect("set");
+    let mut keys = Vec::new();
+    for key in ["a", "b", "c"] {
+        keys.push(bench.several(20, &[turn(key, 1), need("queue:q", 4)]).await);
+    }
+    bench.sweep().await;
+    bench.store.set_limit("queue:q", limit(9)).await.expect("set");
+    bench.sweep().await;
+    for key in keys {
+        assert_eq!(bench.states(&key[..4]).await, [Ready, Ready, Ready, Waiting]);
+    }
+}
+
+/// In the order in which they came there.
+pub async fn who_has_no_turn_waits_for_a_slot_as_long_as_who_has_one(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let mut expected = bench.several(1, &[need("one", 1)]).await;
+    let a = bench.several(3, &[turn("a", 1), need("one", 1)]).await;
+    bench.sweep().await;
+    expected.push(a[0]);
+    expected.extend(bench.several(5, &[need("one", 1)]).await);
+    expected.push(a[1]);
+    let mut served = Vec::new();
+    while let Some(claimed) = bench.claim(worker, 1).await.pop() {
+        served.extend(ids(std::slice::from_ref(&claimed)));
+        bench.settle(claimed.lease, Ending::Succeeded).await;
+        bench.sweep().await;
+        if served.len() == 3 {
+            expected.extend(bench.several(2, &[need("one", 1)]).await);
+            expected.push(a[2]);
+        }
+        if served.len() == 8 {
+            expected.extend(bench.several(2, &[need("one", 1)]).await);
+        }
+    }
+    assert_eq!(served, expected);
+}
+
+/// Also that of the one that waited elsewhere for all of it.
+pub async fn a_key_that_is_closed_meanwhile_keeps_its_order(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let a = bench.several(4, &[turn("a", 1), need("one", 1)]).await;
+    bench.sweep().await;
+    let key = format!("fair:5:{QUEUE}:a");
+    bench.store.set_limit(&key, Some(Limit::of(0))).await.expect("set");
+    let claimed = bench.claim_one(worker).await;
+    bench.settle(claimed.lease, Ending::Succeeded).await;
+    bench.sweep().await;
+    assert_eq!(bench.states(&a[1..]).await, [Waiting; 3]);
+    bench.store.set_limit(&key, None).await.expect("set");
+    bench.sweep().await;
+    assert_eq!(bench.states(&a[1..]).await, [Ready, Waiting, Waiting]);
+}
+
+/// However long it waits there, or another one would go there too.
+pub async fn who_waits_for_all_of_a_key_is_not_forgotten(bench: Bench<'_>) {
+    bench.store.set_limit("one", Some(Limit::of(0))).await.expect("set");
+    let of = |key| [turn(key, 1), need("one", 1)];
+    let mut a = bench.several(1, &of("a")).await;
+    bench.sweep().await;
+    bench.pass(secs(90_000));
+    for _ in 0..3 {
+        bench.store.prune(ALL).await.expect("prune");
+        bench.sweep().await;
+    }
+    a.extend(bench.several(2, &of("a")).await);
+    bench.sweep().await;
+    let b = bench.several(1, &of("b")).await;
+    bench.sweep().await;
+    bench.store.set_limit("one", Some(Limit::of(1))).await.expect("set");
+    bench.sweep().await;
+    let worker = bench.worker().await;
+    for id in [a[0], b[0], a[1], a[2]] {
+        let claimed = bench.claim_one(worker).await;
+        assert_eq!(claimed.lease.id, id);
+        bench.settle(claimed.lease, Ending::Succeeded).await;
+        bench.sweep().await;
+    }
+}
+
 /// More than are looked at together.
 pub async fn many_keys_wait_for_one_limit(bench: Bench<'_>) {
     let worker = bench.worker().await;
@@ -208,7 +295,7 @@ pub async fn who_has_no_turn_is_not_forgotten(bench: Bench<'_>) {
 
 /// Until he opens it.
 pub async fn an_operator_may_close_a_key_of_a_fair_queue(bench: Bench<'_>) {
-    bench.store.set_limit(&format!("fair:5:{QUEUE}:a"), Some(gristmill_core::concurrency::Limit::of(0))).await.expect("set");
+    bench.store.set_limit(&format!("fair:5:{QUEUE}:a"), Some(Limit::of(0))).await.expect("set");
     let a = bench.several(2, &[turn("a", 1)]).await;
     let b = bench.several(2, &[turn("b", 1)]).await;
     assert_eq!((bench.states(&a).await, bench.states(&b).await), (vec![Waiting; 2], vec![Ready; 2]));

@@ -439,7 +439,9 @@ pub async fn a_task_that_has_not_begun_gets_other_arguments(bench: Bench<'_>) {
     assert_eq!(bench.keep(own).await, Created);
     assert_ne!(bench.args(of_other).await, serde_json::json!({ "n": 6 }));
     bench.keep(NewTask { args: r#"{"n":7}"#.to_owned(), ..with(bench.task(), writes("c", Merge::Replace)) }).await;
+    let of_other_type = NewTask { kind: "other".to_owned(), ..again.clone() };
     assert_eq!((bench.keep(again).await, bench.args(id).await), (Exists(id), serde_json::json!({ "n": 7 })));
+    assert_eq!(bench.keep(of_other_type).await, Conflict, "its id is another's");
     let other = with(bench.task(), key("b", Until::Ended));
     let of_other = other.id;
     assert_eq!(bench.keep(other).await, Created);

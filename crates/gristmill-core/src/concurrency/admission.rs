@@ -4,7 +4,8 @@
 //! A task waits in the line of one key at a time, in the order in which tasks were enqueued, and takes all that it needs at once or nothing. If
 //! another of its keys is full, it goes on to wait in that one's line, and those behind it are not held up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::ControlFlow;
 
 use super::spent::UNCLAIMED;
 use super::{FAIR, Limit, Need, Spent};
@@ -119,13 +120,6 @@ impl Slots {
         self.away.insert(key);
     }
 
-    /// The keys in the order in which their lines are looked at: those of fair queues last, so that what is free goes to who waits for it, and not to who comes at this moment.
-    pub fn in_turn<'k>(keys: impl IntoIterator<Item = &'k String>) -> Vec<&'k String> {
-        let (mut others, fair): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| !key.starts_with(FAIR));
-        others.extend(fair);
-        others
-    }
-
     /// What a lowered limit left taken: whoever has it and is not claimed yet goes back to wait. Unless nobody may start at all, one keeps his who
     /// would be alone: if he needs more than there are by now, nobody else would ever give him way.
     pub fn excess(&self, key: &str) -> Option<Excess> {
@@ -219,6 +213,32 @@ impl Slots {
     }
 }
 
+/// Looks at lines, each given with its key, step by step: first at those of limits, one to its end after the other, so that what is free goes to who waits
+/// for it, and not to who comes at this moment; then at those of the keys of fair queues in rounds, a step of each, so that slots that come free together
+/// do not all go to one key. A line is left when a step says [`ControlFlow::Break`].
+///
+/// # Errors
+/// What a step fails with, at once.
+pub fn in_turn<'k, L, E>(
+    lines: impl IntoIterator<Item = (&'k str, L)>,
+    mut step: impl FnMut(&'k str, &mut L) -> Result<ControlFlow<()>, E>,
+) -> Result<(), E> {
+    let (fair, others): (VecDeque<_>, Vec<_>) = {
+        let (fair, others): (Vec<_>, Vec<_>) = lines.into_iter().partition(|(key, _)| key.starts_with(FAIR));
+        (fair.into(), others)
+    };
+    for (key, mut line) in others {
+        while step(key, &mut line)?.is_continue() {}
+    }
+    let mut round = fair;
+    while let Some((key, mut line)) = round.pop_front() {
+        if step(key, &mut line)?.is_continue() {
+            round.push_back((key, line));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Pace;
@@ -308,8 +328,20 @@ mod tests {
             Admitted::Unknown,
             "nor does somebody else take what is free meanwhile"
         );
-        let keys = ["a", "fair:a", "fair:b", "q"].map(str::to_owned);
-        assert_eq!(Slots::in_turn(&keys), ["a", "q", "fair:a", "fair:b"]);
+    }
+
+    #[test]
+    fn lines_of_limits_come_first_and_those_of_fair_queues_take_turns() {
+        let lines = [("a", 2), ("fair:a", 3), ("fair:b", 1), ("fair:c", 2), ("q", 1)];
+        let mut seen = Vec::new();
+        let step = |key, left: &mut u32| {
+            seen.push(key);
+            *left -= 1;
+            Ok::<_, ()>(if *left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        };
+        in_turn(lines, step).unwrap();
+        assert_eq!(seen, ["a", "a", "q", "fair:a", "fair:b", "fair:c", "fair:a", "fair:c", "fair:a"]);
+        assert_eq!(in_turn(lines, |_, _| Err("no")), Err("no"));
     }
 
     #[test]

@@ -3,11 +3,13 @@
 //! keys that others admit to, and tasks that somebody has in hand, are passed over and looked at again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use gristmill_core::Timestamp;
-use gristmill_core::concurrency::admission::{Admitted, Slots};
+use gristmill_core::concurrency::admission::{self, Admitted, Slots};
 use gristmill_core::concurrency::fair::{self, Line, PLACE_MIN, Turns};
 use gristmill_core::concurrency::{FAIR, KeyState, Limit, Need, RATE, Spent};
 use gristmill_core::kit::encode::to_json;
@@ -28,6 +30,8 @@ const LINE_MAX: u64 = 500;
 const LINES_MAX: u64 = 2_000;
 /// Of so many of those behind one whose keys are not known the keys are looked at with its own.
 const TOGETHER_MAX: usize = 100;
+/// But no more keys are looked at together because of one another, or those that one task needs would be taken apart by two looks, again and again.
+const KEYS_MAX: usize = TOUCHED_MAX / 4;
 /// A line of a rate of which nobody could be let in, and nobody was found to wait, is looked at again after this.
 const LATER: Duration = Duration::from_secs(1);
 /// So many rows of each table are looked through at once for what was forgotten.
@@ -153,8 +157,8 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>, firsts: &Firsts) -> Resul
             (held.state.declared, held.said_by, held.is_changed) = (Some(limit), Some(0), true);
         }
     }
-    // Looked at together with what they were looked at for.
-    for key in Slots::in_turn(more.iter().chain(&unfinished)) {
+    // Those first that are to be looked at together.
+    for key in more.iter().chain(unfinished.difference(&more)) {
         again.add(key, None);
     }
     for (key, task) in &going.away {
@@ -370,14 +374,20 @@ impl Admitting<'_, '_> {
             return Ok(());
         }
         self.count(held).await?;
-        let names: Vec<String> = held.keys().cloned().collect();
-        let keys: Vec<&str> = Slots::in_turn(&names).into_iter().map(String::as_str).collect();
-        if self.withdraw(&keys).await? {
+        if self.withdraw(held).await? {
             self.count(held).await?;
         }
         // One more than there is room for, as the first may hold its slots already.
         let most = |key: &str| self.slots.free(key).unwrap_or(LINE_MAX).saturating_add(1).min(LINE_MAX);
-        let asked = shares(keys.iter().map(|key| (*key, most(key))));
+        // Those of fair queues have room for all; of one that waits in another's line no more than the next goes on.
+        let fair = held.keys().filter(|key| key.starts_with(FAIR)).count().max(1);
+        let share = (LINES_MAX / fair as u64).clamp(1, LINE_MAX);
+        let asked = held.iter().map(|(key, held)| match (key.starts_with(FAIR), held.is_away) {
+            (true, true) => (key.as_str(), 1),
+            (true, false) => (key.as_str(), share),
+            (false, _) => (key.as_str(), most(key)),
+        });
+        let asked = shares(asked);
         let unfinished = self.look(&asked).await?;
         // Who was sent to another line has left room to those behind him. They are looked at once, so that a line of which all lack
         // another key does not keep everybody busy: the next look goes on.
@@ -407,9 +417,9 @@ impl Admitting<'_, '_> {
     }
 
     /// Those who were admitted to keys that have fewer slots by now, and are not claimed, wait again. Whether there was one.
-    async fn withdraw(&mut self, keys: &[&str]) -> Result<bool, Fault> {
-        let of_key = |key: &&str| self.slots.excess(key).map(|excess| ((*key).to_owned(), excess.least, excess.most));
-        let too_many: Vec<(String, u64, u64)> = keys.iter().filter_map(of_key).collect();
+    async fn withdraw(&mut self, held: &BTreeMap<String, Held>) -> Result<bool, Fault> {
+        let of_key = |key: &String| self.slots.excess(key).map(|excess| (key.clone(), excess.least, excess.most));
+        let too_many: Vec<(String, u64, u64)> = held.keys().filter_map(of_key).collect();
         if too_many.is_empty() {
             return Ok(false);
         }
@@ -437,65 +447,84 @@ impl Admitting<'_, '_> {
             };
             lines.entry(row.try_get(0)?).or_default().push(head);
         }
+        let looks = asked.iter().filter_map(|(key, most)| {
+            let heads = lines.remove(*key)?;
+            Some((*key, Look { is_all: (heads.len() as u64) < *most, heads: heads.into_iter(), has_sent: false }))
+        });
         let mut unfinished = Vec::new();
-        for (key, most) in asked {
-            let Some(line) = lines.remove(*key) else { continue };
-            let is_all = (line.len() as u64) < *most;
-            match self.admit_line(key, line) {
-                LineEnd::Sent if !is_all => unfinished.push((*key).to_owned()),
-                // As many as are looked at together were let in, and there may be room for more.
-                LineEnd::In if !is_all => {
-                    self.unfinished.insert((*key).to_owned());
+        let looked: HashSet<&str> = keys.iter().copied().collect();
+        let Ok(()) = admission::in_turn(looks.collect::<Vec<_>>(), |key, look| {
+            let Some(head) = look.heads.next() else {
+                match look {
+                    Look { is_all: true, .. } => {}
+                    Look { has_sent: true, .. } => unfinished.push(key.to_owned()),
+                    // As many as are looked at together were let in, and there may be room for more.
+                    Look { .. } => {
+                        self.unfinished.insert(key.to_owned());
+                    }
                 }
-                LineEnd::Sent | LineEnd::In | LineEnd::Waits => {}
-            }
-        }
+                return Ok::<_, Infallible>(ControlFlow::Break(()));
+            };
+            Ok(self.admit_first(key, head, look, &looked))
+        });
         Ok(unfinished)
     }
 
-    fn admit_line(&mut self, key: &str, line: Vec<Head>) -> LineEnd {
-        let mut end = LineEnd::In;
-        let mut heads = line.into_iter();
-        while let Some(head) = heads.next() {
-            if self.going.knows(head.task) {
-                continue;
+    /// Decides about the first of a line.
+    fn admit_first(&mut self, key: &str, head: Head, look: &mut Look, looked: &HashSet<&str>) -> ControlFlow<()> {
+        if self.going.knows(head.task) {
+            return ControlFlow::Continue(());
+        }
+        match self.slots.admit(key, &head.needs, |key| head.holds.iter().any(|held| held == key)) {
+            Admitted::Yes => {
+                // The next of a key that waited here by one of its tasks; lines of such keys are looked at after this one.
+                let next =
+                    head.needs.iter().filter(|need| need.is_turn() && need.key != key && !looked.contains(need.key.as_str()));
+                self.unfinished.extend(next.map(|need| need.key.clone()));
+                self.going.admit(head);
             }
-            match self.slots.admit(key, &head.needs, |key| head.holds.iter().any(|held| held == key)) {
-                Admitted::Yes => {
-                    // The next of a key that waited here by one of its tasks.
-                    let next = head.needs.iter().filter(|need| need.is_turn() && need.key != key);
-                    self.unfinished.extend(next.map(|need| need.key.clone()));
-                    self.going.admit(head);
+            Admitted::Elsewhere(other) => {
+                let stands_for_more = head.holds.is_empty() && !other.starts_with(FAIR) && head.needs.iter().any(Need::is_turn);
+                self.going.elsewhere(head.task, other, stands_for_more);
+                look.has_sent = true;
+                if stands_for_more && key.starts_with(FAIR) {
+                    self.going.away.push((key.to_owned(), head.task));
+                    // As long as it is away, nobody else of them goes.
+                    return ControlFlow::Break(());
                 }
-                Admitted::Elsewhere(other) => {
-                    let stands_for_more = head.holds.is_empty() && head.needs.iter().any(Need::is_turn);
-                    if stands_for_more && key.starts_with(FAIR) {
-                        self.going.away.push((key.to_owned(), head.task));
-                    }
-                    self.going.elsewhere(head.task, other, stands_for_more);
-                    end = LineEnd::Sent;
-                }
-                Admitted::Full => return LineEnd::Waits,
-                Admitted::Unknown => {
-                    // With those of others behind it, or each look would come one task further; but of no more than are looked at together.
-                    let rest = heads.take(TOGETHER_MAX).flat_map(|head| head.needs);
-                    self.more.extend(head.needs.into_iter().chain(rest).map(|need| need.key));
-                    return LineEnd::Waits;
-                }
+            }
+            Admitted::Full => return ControlFlow::Break(()),
+            Admitted::Unknown => {
+                self.together(key, head, look);
+                return ControlFlow::Break(());
             }
         }
-        end
+        ControlFlow::Continue(())
+    }
+
+    /// The keys of the first of a line are to be looked at together; with those of others behind it, or each look would come one task further.
+    fn together(&mut self, line: &str, first: Head, look: &mut Look) {
+        if self.more.len() >= KEYS_MAX {
+            self.unfinished.insert(line.to_owned());
+            return;
+        }
+        self.more.extend(first.needs.into_iter().map(|need| need.key));
+        for head in look.heads.by_ref().take(TOGETHER_MAX) {
+            if self.more.len() >= KEYS_MAX {
+                return;
+            }
+            self.more.extend(head.needs.into_iter().map(|need| need.key));
+        }
     }
 }
 
-/// What became of the first of a line.
-enum LineEnd {
-    /// All were let in.
-    In,
-    /// None waits on here, but some wait elsewhere.
-    Sent,
-    /// Somebody waits on, and all behind him.
-    Waits,
+/// The first of a line.
+struct Look {
+    heads: std::vec::IntoIter<Head>,
+    /// Whether nobody stands behind these.
+    is_all: bool,
+    /// Whether somebody was sent to another line.
+    has_sent: bool,
 }
 
 /// How many of each line are looked at, where so many are wanted: all of them together are bounded, and one of each is looked at in any case.

@@ -213,7 +213,9 @@ async fn compare(
     }
     let ids: Vec<Uuid> = taken.iter().map(|n| tasks[*n].id.as_uuid()).collect();
     let kinds: Vec<i32> = taken.iter().map(|n| s.id(Sort::Kind, &tasks[*n].kind).unwrap_or_default()).collect();
-    let args: Vec<&str> = taken.iter().map(|n| tasks[*n].args.as_str()).collect();
+    // Into one that merges others may have been written meanwhile.
+    let is_merged = |task: &NewTask| task.unique().is_some_and(|unique| unique.merge.is_some());
+    let args: Vec<Option<&str>> = taken.iter().map(|n| (!is_merged(tasks[*n])).then_some(tasks[*n].args.as_str())).collect();
     let (query, most) = if s.spare_days().await? { (Q::TaskSameOfDays, OF_DAYS) } else { (Q::TaskSame, ids.len()) };
     let mut compared = Vec::with_capacity(ids.len());
     for first in (0..ids.len()).step_by(most) {
@@ -225,8 +227,6 @@ async fn compare(
     for (first, place, same) in compared {
         let n = usize::try_from(place - 1).ok().and_then(|place| taken.get(first + place));
         if let Some((n, outcome)) = n.and_then(|n| Some((n, outcomes.get_mut(*n)?))) {
-            // Others may have been written into it meanwhile.
-            let same = same || tasks[*n].unique().is_some_and(|unique| unique.merge.is_some());
             *outcome = Some(if same { EnqueueOutcome::Exists(tasks[*n].id) } else { EnqueueOutcome::Conflict });
         }
     }

@@ -92,8 +92,6 @@ async fn insert_all(
         outcomes.extend(answers.into_iter().zip(batch).map(|(answer, task)| match answer {
             Inserted::Code(0) => EnqueueOutcome::Created,
             Inserted::Code(1) => EnqueueOutcome::Exists(task.id),
-            // Others may have been written into it meanwhile.
-            Inserted::Code(_) if task.unique().is_some_and(|unique| unique.merge.is_some()) => EnqueueOutcome::Exists(task.id),
             Inserted::Code(_) => EnqueueOutcome::Conflict,
             Inserted::Holder(holder) => EnqueueOutcome::Exists(holder),
         }));

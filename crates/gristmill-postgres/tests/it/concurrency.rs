@@ -105,6 +105,35 @@ async fn an_open_transaction_that_cancels_holds_up_nobody() {
     assert_eq!(house.standing(&ids[1..3]).await, [State::Ready, State::Waiting]);
 }
 
+/// Of a fair queue one task of a key waits for a slot in place of all of them; if it is in somebody's hand, the next does.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_transaction_that_cancels_who_waits_for_all_of_a_key_holds_up_no_other_of_it() {
+    let house = House::new().await;
+    let of_a = || {
+        let mut task = house.keyed("one", 1);
+        let needs = &mut task.meta.as_mut().unwrap().needs;
+        needs.insert(0, Need { key: "fair:5:default:a".to_owned(), limit: 100_000, ..needs[0].clone() });
+        task
+    };
+    let tasks = vec![of_a(), of_a(), of_a()];
+    let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+    within(house.store.enqueue(tasks)).await.unwrap();
+    within(house.sweep()).await;
+    let claimed = house.claim(1).await;
+    let caller = client().await;
+    caller.batch_execute("BEGIN").await.unwrap();
+    let cancel = format!("SELECT {}.cancel_tasks($1::uuid[])", house.schema.0);
+    caller.execute(&cancel, &[&[ids[1].as_uuid()].as_slice()]).await.unwrap();
+    within(house.succeed(claimed)).await;
+    within(house.sweep()).await;
+    assert_eq!(house.standing(&ids).await, [State::Succeeded, State::Waiting, State::Ready]);
+    caller.batch_execute("ROLLBACK").await.unwrap();
+    let claimed = house.claim(1).await;
+    within(house.succeed(claimed)).await;
+    within(house.sweep()).await;
+    assert_eq!(house.standing(&ids).await, [State::Succeeded, State::Ready, State::Succeeded]);
+}
+
 /// A key that somebody has locked by hand is left, and all others go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_locked_holds_up_no_other() {

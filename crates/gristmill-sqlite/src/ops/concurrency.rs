@@ -1,9 +1,10 @@
 //! Keys with a limit: who is given their slots, within the transaction of whatever freed them or brought the task.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use gristmill_core::concurrency::admission::{Admitted, Excess, Slots};
+use gristmill_core::concurrency::admission::{self, Admitted, Excess, Slots};
 use gristmill_core::concurrency::fair::{self, Turns};
 use gristmill_core::concurrency::{FAIR, KeyState, Limit, Need, RATE, Spent};
 use gristmill_core::kit::encode::to_json;
@@ -190,9 +191,21 @@ fn admit_lines(tx: &mut Tx<'_>, keys: BTreeSet<String>, budget: &mut Budget) -> 
             }
         }
         let mut more = BTreeSet::new();
-        for key in Slots::in_turn(&looked) {
-            more.append(&mut admit_line(tx, key, &mut slots, budget)?);
-        }
+        // Of one that has a limit, one more than there is room for, as the first may hold its slots already; those of fair queues have room for all.
+        let fair = looked.iter().filter(|key| key.starts_with(FAIR)).count();
+        let most = |key: &str| match slots.free(key) {
+            _ if key.starts_with(FAIR) => (ADMITTED_MAX / fair).clamp(1, LINE_MAX),
+            free => free.map_or(LINE_MAX, |free| usize::try_from(free).unwrap_or(LINE_MAX).saturating_add(1).min(LINE_MAX)),
+        };
+        let looks: Vec<(&str, Look)> = looked.iter().map(|key| (key.as_str(), Look::of(most(key)))).collect();
+        admission::in_turn(looks, |key, look| {
+            let Some((task, text)) = look.next(tx, key)? else { return Ok(ControlFlow::Break(())) };
+            if !budget.take() {
+                touch(tx, key)?;
+                return Ok::<_, Fault>(ControlFlow::Break(()));
+            }
+            admit_first(tx, key, look, (task, &text), &mut slots, &mut more)
+        })?;
         for (key, limit) in slots.learned() {
             let (count, rate) = columns(key, limit);
             let set = rate.as_ref().map(|_| 0);
@@ -252,55 +265,78 @@ fn withdraw(tx: &mut Tx<'_>, key: &str, excess: Excess, budget: &mut Budget) -> 
     Ok(is_any)
 }
 
-/// Admits from one line those that may be; returns the keys that have to be looked at together with it.
-fn admit_line(tx: &mut Tx<'_>, line: &str, slots: &mut Slots, budget: &mut Budget) -> Result<BTreeSet<String>, Fault> {
-    let mut sent = 0;
-    loop {
-        let first =
-            slots.free(line).map_or(LINE_MAX, |free| usize::try_from(free).unwrap_or(LINE_MAX).saturating_add(1).min(LINE_MAX));
-        let heads: Vec<(i64, String)> = {
-            let mut heads = tx.conn.prepare_cached(sql::STANDBY_FIRST)?;
-            let rows = heads.query_map(params![line, count(first)], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<Result<_, _>>()?
-        };
-        let is_all = heads.len() < first;
-        let mut heads = heads.into_iter();
-        while let Some((task, text)) = heads.next() {
-            if !budget.take() {
-                touch(tx, line)?;
-                return Ok(BTreeSet::new());
-            }
-            let needs = read(&text);
-            let held = if needs.iter().any(|need| need.until_ended) { held(tx, task)? } else { Vec::new() };
-            match slots.admit(line, &needs, |key| held.iter().any(|held| held == key)) {
-                Admitted::Yes => {
-                    admit(tx, task, &needs)?;
-                    // The next of a key that waited here by one of its tasks.
-                    needs.iter().filter(|need| need.is_turn() && need.key != line).try_for_each(|need| touch(tx, &need.key))?;
-                }
-                Admitted::Full => return Ok(BTreeSet::new()),
-                Admitted::Elsewhere(other) => {
-                    tx.conn.prepare_cached(sql::STANDBY_DELETE)?.execute([task])?;
-                    let stands_for_more = held.is_empty() && needs.iter().any(Need::is_turn);
-                    let insert = if stands_for_more { sql::STANDBY_SEND } else { sql::STANDBY_INSERT };
-                    tx.conn.prepare_cached(insert)?.execute(params![other, task, text])?;
-                    if stands_for_more && line.starts_with(FAIR) {
-                        tx.conn.prepare_cached(sql::KEY_SENDS)?.execute(params![line, task])?;
-                    }
-                    sent += 1;
-                }
-                Admitted::Unknown => {
-                    // With those of others behind it, or each look would come one task further.
-                    let rest = heads.take(TOGETHER_MAX).flat_map(|(_, text)| read(&text));
-                    return Ok(needs.into_iter().chain(rest).map(|need| need.key).collect());
-                }
-            }
+/// The first of a line.
+struct Look {
+    heads: std::vec::IntoIter<(i64, String)>,
+    /// So many are read at once.
+    most: usize,
+    is_all: bool,
+    sent: usize,
+}
+
+impl Look {
+    fn of(most: usize) -> Self {
+        Self { heads: Vec::new().into_iter(), most, is_all: false, sent: 0 }
+    }
+
+    fn next(&mut self, tx: &Tx<'_>, line: &str) -> Result<Option<(i64, String)>, Fault> {
+        if let Some(head) = self.heads.next() {
+            return Ok(Some(head));
         }
         // Nor are more sent away at once: of a line of which all lack another key, each slot that is freed would move all. The next look goes on.
-        if is_all || sent >= LINE_MAX {
-            return Ok(BTreeSet::new());
+        if self.is_all || self.sent >= LINE_MAX {
+            return Ok(None);
+        }
+        let heads: Vec<(i64, String)> = {
+            let mut heads = tx.conn.prepare_cached(sql::STANDBY_FIRST)?;
+            let rows = heads.query_map(params![line, count(self.most)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        self.is_all = heads.len() < self.most;
+        self.heads = heads.into_iter();
+        Ok(self.heads.next())
+    }
+}
+
+/// Decides about the first of a line, and gathers the keys that have to be looked at together with it.
+fn admit_first(
+    tx: &mut Tx<'_>,
+    line: &str,
+    look: &mut Look,
+    (task, text): (i64, &str),
+    slots: &mut Slots,
+    more: &mut BTreeSet<String>,
+) -> Result<ControlFlow<()>, Fault> {
+    let needs = read(text);
+    let held = if needs.iter().any(|need| need.until_ended) { held(tx, task)? } else { Vec::new() };
+    match slots.admit(line, &needs, |key| held.iter().any(|held| held == key)) {
+        Admitted::Yes => {
+            admit(tx, task, &needs)?;
+            // The next of a key that waited here by one of its tasks.
+            needs.iter().filter(|need| need.is_turn() && need.key != line).try_for_each(|need| touch(tx, &need.key))?;
+        }
+        Admitted::Full => return Ok(ControlFlow::Break(())),
+        Admitted::Elsewhere(other) => {
+            tx.conn.prepare_cached(sql::STANDBY_DELETE)?.execute([task])?;
+            let stands_for_more = held.is_empty() && !other.starts_with(FAIR) && needs.iter().any(Need::is_turn);
+            let insert = if stands_for_more { sql::STANDBY_SEND } else { sql::STANDBY_INSERT };
+            tx.conn.prepare_cached(insert)?.execute(params![other, task, text])?;
+            look.sent += 1;
+            if stands_for_more && line.starts_with(FAIR) {
+                tx.conn.prepare_cached(sql::KEY_SENDS)?.execute(params![line, task])?;
+                // As long as it is away, nobody else of them goes.
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Admitted::Unknown => {
+            more.extend(needs.into_iter().map(|need| need.key));
+            // With those of others behind it, or each look would come one task further.
+            let behind = look.heads.by_ref().take(TOGETHER_MAX).flat_map(|(_, text)| read(&text)).map(|need| need.key);
+            more.extend(behind.take(KEYS_MAX.saturating_sub(more.len())));
+            return Ok(ControlFlow::Break(()));
         }
     }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// What a task says that it needs; nothing of what can't be read, so that it is admitted and holds nobody up.
