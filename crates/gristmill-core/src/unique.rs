@@ -486,7 +486,7 @@ impl Unique {
             return Err(InvalidInput::new("unique key", problem));
         }
         // He begins when the one before has ended.
-        let after = Need { key: line, limit: 1, cost: 1, until_ended: true, pace: None };
+        let after = Need { until_ended: true, ..Need::of(line, 1) };
         Ok((taken, Some(after)))
     }
 }
@@ -538,7 +538,7 @@ mod tests {
         assert_eq!(resolve(json!({}), json!({})), Ok((key("", Until::Ended, OnConflict::Existing), None)));
         let (taken, after) = resolve(json!({ "key": "s:{a}", "on_conflict": "run_after" }), json!({ "a": 7 })).unwrap();
         assert_eq!(taken, key("s:7", Until::Started, OnConflict::RunAfter));
-        assert_eq!(after, Some(Need { key: "after:mail:s:7".to_owned(), limit: 1, cost: 1, until_ended: true, pace: None }));
+        assert_eq!(after, Some(Need { until_ended: true, ..Need::of("after:mail:s:7", 1) }));
     }
 
     #[test]

@@ -331,7 +331,8 @@ BEGIN
       PERFORM {s}.refuse(place || 'args', format('make the key %s, which is there twice, or too long', to_json(name)), 'Give other values.');
     END IF;
     needs := needs || jsonb_build_object(name, jsonb_strip_nulls(jsonb_build_object(
-      'key', name, 'limit', slots, 'cost', nullif(cost, 1), 'until_ended', nullif(rule -> 'until_ended' = 'true', false), 'pace', rule -> 'pace')));
+      'key', name, 'limit', slots, 'cost', nullif(cost, 1), 'until_ended', nullif(rule -> 'until_ended' = 'true', false), 'pace', rule -> 'pace',
+      'on_excess', nullif(rule ->> 'on_excess', 'wait'))));
   END LOOP;
   IF jsonb_typeof(unique_rule) = 'object' THEN
     key := CASE WHEN unique_rule ->> 'key' IS NULL THEN '' ELSE {s}.fill_template(place, unique_rule ->> 'key', args) END;

@@ -12,6 +12,6 @@ WITH held AS MATERIALIZED (
 SELECT said_by, declared, pace, set_to, set_pace, spent, 0::bigint, look_at, key, turn,
        -- Who is in somebody's hand in an open transaction may be gone when that commits; the next of its key does not wait for it.
        away IS NOT NULL AND EXISTS (SELECT FROM {s}.standby b WHERE b.task = held.away AND b.key <> held.key)
-         AND EXISTS (SELECT FROM {s}.waiting w WHERE w.id = held.away FOR UPDATE SKIP LOCKED)
+         AND EXISTS (SELECT FROM {s}.waiting w WHERE w.id = held.away FOR KEY SHARE SKIP LOCKED)
 FROM held
 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, key, NULL, false FROM made

@@ -12,7 +12,7 @@ WITH RECURSIVE line AS (
   WHERE starts_with(l.key, 'rate:') OR coalesce(k.set_to, k.declared, 2147483647) > (SELECT coalesce(sum(s.cost), 0) FROM {s}.slot s WHERE s.key = l.key)
     -- Of a fair queue, those behind one that waits in another's line have no room, unless somebody has it in hand.
     AND NOT (EXISTS (SELECT FROM {s}.standby b WHERE b.task = k.away AND b.key <> l.key)
-             AND EXISTS (SELECT FROM {s}.waiting w WHERE w.id = k.away FOR UPDATE SKIP LOCKED))
+             AND EXISTS (SELECT FROM {s}.waiting w WHERE w.id = k.away FOR KEY SHARE SKIP LOCKED))
 ), told AS (
   INSERT INTO {s}.touched(key) SELECT key FROM free
 )

@@ -239,6 +239,7 @@ queries! {
     SettleMembers "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
     SettlePlain "settle_plain" [INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOL, TEXT];
     SlotBegun "slot_begun" [TEXT_ARRAY];
+    SlotEvict "slot_evict" [TEXT_ARRAY, INT8_ARRAY];
     SlotExcess "slot_excess" [TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY];
     SlotGiveBack "slot_give_back" [UUID_ARRAY, BOOL_ARRAY, INT8_ARRAY];
     SlotHolders "slot_holders" [TEXT, INT8];
@@ -249,6 +250,7 @@ queries! {
     StandbyAny "standby_any" [TEXT_ARRAY];
     StandbyFirst "standby_first" [TEXT_ARRAY, INT8_ARRAY];
     StandbyIdle "standby_idle" [TEXT, INT8];
+    StandbyDrop "standby_drop" [UUID_ARRAY];
     StandbyIds "standby_ids" [TEXT, INT8];
     StandbyLacking "standby_lacking" [UUID, INT8];
     StandbyMove "standby_move" [UUID_ARRAY, TEXT_ARRAY, BOOL_ARRAY];

@@ -65,6 +65,11 @@ pub(crate) fn operate<T>(
     let done = work(&mut tx)?;
     follow(&mut tx)?;
     admit_touched(&mut tx)?;
+    // Who was dropped there may be a member, of which others wait for slots in turn.
+    while !tx.reports.is_empty() {
+        follow(&mut tx)?;
+        admit_touched(&mut tx)?;
+    }
     Ok(done)
 }
 

@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 
 use gristmill_core::concurrency::admission::{self, Admitted, Excess, Slots};
 use gristmill_core::concurrency::fair::{Turns, is_by_turn};
-use gristmill_core::concurrency::{FAIR, Holder, KeyState, Limit, LimitInfo, LimitRecord, Need, Spent, Standby};
+use gristmill_core::concurrency::{FAIR, Holder, KeyState, Limit, LimitInfo, LimitRecord, Need, OnExcess, Spent, Standby, evict};
 use gristmill_core::limits::COUNT_MAX;
-use gristmill_core::{State, TaskId, Timestamp};
+use gristmill_core::{AttemptState, CancelOutcome, State, TaskId, Timestamp};
 
 use super::tables::{Place, Tables, Task};
 
@@ -167,8 +167,9 @@ impl Limited {
 }
 
 impl Tables {
-    /// Gives slots that are free to those who wait for them.
-    pub(super) fn admit_waiting(&mut self, now: Timestamp) {
+    /// Gives slots that are free to those who wait for them. Whether somebody has ended by that.
+    pub(super) fn admit_waiting(&mut self, now: Timestamp) -> bool {
+        let ended = self.news.ended.len();
         let mut looked = std::mem::take(&mut self.limited.touched);
         let due = |(name, key): (&String, &Key)| key.next.filter(|next| *next <= now).map(|_| name.clone());
         looked.extend(self.limited.keys.iter().filter_map(due));
@@ -184,7 +185,8 @@ impl Tables {
             let (mut more, mut next) = (BTreeSet::new(), BTreeSet::new());
             let lines = looked.iter().map(|key| (key.as_str(), self.line(key).into_iter())).collect::<Vec<_>>();
             let Ok(()) = admission::in_turn(lines, |key, line| {
-                let step = line.next().map_or(ControlFlow::Break(None), |seq| self.admit_first(key, seq, &mut slots, &mut next));
+                let step =
+                    line.next().map_or(ControlFlow::Break(None), |seq| self.admit_first(key, seq, &mut slots, &mut next, now));
                 Ok::<_, Infallible>(step.map_break(|together| more.extend(together.into_iter().flatten())))
             });
             for (name, limit) in slots.learned() {
@@ -202,6 +204,7 @@ impl Tables {
         // What an admission has changed was reckoned with.
         self.limited.touched.clear();
         self.limited.keys.retain(|_, key| !key.is_idle(now));
+        self.news.ended.len() > ended
     }
 
     fn slots(&mut self, keys: &BTreeSet<String>, now: Timestamp) -> Slots {
@@ -237,8 +240,12 @@ impl Tables {
         seq: i64,
         slots: &mut Slots,
         next: &mut BTreeSet<String>,
+        now: Timestamp,
     ) -> ControlFlow<Option<Vec<String>>> {
-        let needs: Vec<Need> = self.tasks.get(&seq).map(|task| needs(task).to_vec()).unwrap_or_default();
+        let Some(task) = self.tasks.get(&seq).filter(|_| self.limited.lines.get(&seq).is_some_and(|line| line == key)) else {
+            return ControlFlow::Continue(());
+        };
+        let needs = if task.claim_no > 0 { OnExcess::once_begun(needs(task).to_vec()) } else { needs(task).to_vec() };
         match slots.admit(key, &needs, |key| self.limited.holds(seq, key)) {
             Admitted::Yes => {
                 let line = self.turn(seq, &needs).unwrap_or_else(|| self.next_line());
@@ -258,16 +265,76 @@ impl Tables {
                 let stands_for_more = !holds && !other.starts_with(FAIR) && needs.iter().any(Need::is_turn);
                 self.limited.leave_line(seq);
                 self.limited.sent += 1;
+                next.extend((OnExcess::of(&needs, &other) != OnExcess::Wait).then(|| other.clone()));
                 let last = self.tasks.last_key_value().map_or(seq, |(last, _)| *last);
                 self.limited.line_up(seq, &other, if stands_for_more { (last, self.limited.sent) } else { (seq, 0) });
                 if let Some(key) = self.limited.keys.get_mut(key).filter(|_| stands_for_more && key.starts_with(FAIR)) {
                     key.away = Some(seq);
                 }
             }
-            Admitted::Full => return ControlFlow::Break(None),
+            Admitted::Dropped(full) => {
+                next.extend(self.drop_waiting(seq, OnExcess::Drop, &full, now));
+            }
+            Admitted::Full(on_excess) => return self.exceed(key, seq, on_excess, slots, next, now),
             Admitted::Unknown => return ControlFlow::Break(Some(needs.into_iter().map(|need| need.key).collect())),
         }
         ControlFlow::Continue(())
+    }
+
+    /// The first of a line finds its key full.
+    fn exceed(
+        &mut self,
+        key: &str,
+        seq: i64,
+        on_excess: OnExcess,
+        slots: &Slots,
+        next: &mut BTreeSet<String>,
+        now: Timestamp,
+    ) -> ControlFlow<Option<Vec<String>>> {
+        let behind: Vec<i64> = self.line(key).into_iter().skip_while(|other| *other != seq).skip(1).collect();
+        match on_excess {
+            OnExcess::KeepNewest if !behind.is_empty() => {
+                next.extend(self.drop_waiting(seq, on_excess, key, now));
+                return ControlFlow::Continue(());
+            }
+            OnExcess::KeepOldest => {
+                let is_too_many = |task: &&Task| task.claim_no == 0 && OnExcess::of(needs(task), key) == OnExcess::KeepOldest;
+                for seq in behind {
+                    if self.tasks.get(&seq).filter(is_too_many).is_some() {
+                        next.extend(self.drop_waiting(seq, on_excess, key, now));
+                    }
+                }
+            }
+            OnExcess::CancelRunning => {
+                let cost = self
+                    .tasks
+                    .get(&seq)
+                    .and_then(|task| needs(task).iter().find(|need| need.key == key))
+                    .map_or(0, |need| need.cost);
+                let held = self.limited.keys.get(key).into_iter().flat_map(|key| &key.held);
+                // Only those that said so themselves.
+                let holders = held.filter_map(|(seq, need)| {
+                    let task = self.tasks.get(seq).filter(|task| OnExcess::of(needs(task), key) == on_excess)?;
+                    Some((task.new.id, need.cost, task.lease().is_some_and(|lease| lease.cancel_requested)))
+                });
+                for holder in evict(slots.lacking(key, cost), holders.collect::<Vec<_>>()) {
+                    if self.cancel(holder, now) == CancelOutcome::Cancelled {
+                        next.insert(key.to_owned());
+                    }
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Break(None)
+    }
+
+    /// Returns the key of a fair queue for all of which it waited in another's line, of which the next may go there.
+    fn drop_waiting(&mut self, seq: i64, on_excess: OnExcess, key: &str, now: Timestamp) -> Option<String> {
+        let needs = self.tasks.get(&seq).map_or(&[][..], needs);
+        let line = self.limited.lines.get(&seq);
+        let represented = needs.iter().find(|need| need.is_turn() && Some(&need.key) != line).map(|need| need.key.clone());
+        self.end_unstarted(seq, AttemptState::Cancelled, State::Cancelled, on_excess.dropped(key), now);
+        represented
     }
 
     /// The place in line of a task that takes its turn there.

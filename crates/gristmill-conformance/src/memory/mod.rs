@@ -97,7 +97,9 @@ impl MemoryStore {
         let now = self.env.now();
         let answer = operation(&mut tables, now);
         tables.advance_workflows(now);
-        tables.admit_waiting(now);
+        while tables.admit_waiting(now) {
+            tables.advance_workflows(now);
+        }
         let news = tables.take_news();
         drop(tables);
         self.signals.announce(news);

@@ -38,7 +38,7 @@ list![
 ];
 
 pub(super) fn need(key: &str, limit: u32) -> Need {
-    Need { key: key.to_owned(), limit, cost: 1, until_ended: false, pace: None }
+    Need::of(key, limit)
 }
 
 pub(super) fn with(task: NewTask, needs: &[Need]) -> NewTask {

@@ -15,6 +15,7 @@ pub mod drain;
 pub mod durability;
 pub mod durable;
 pub mod enqueue;
+pub mod excess;
 pub mod expiry;
 pub mod fair;
 pub mod lease;
@@ -140,6 +141,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         places::CHECKS,
         concurrency::CHECKS,
         rates::CHECKS,
+        excess::CHECKS,
         fair::CHECKS,
         unique::CHECKS,
         notes::CHECKS,

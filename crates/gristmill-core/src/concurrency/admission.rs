@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 
 use super::spent::UNCLAIMED;
-use super::{FAIR, Limit, Need, Spent};
+use super::{FAIR, Limit, Need, OnExcess, Spent};
 use crate::Timestamp;
 
 /// How many slots the keys have whose lines are looked at, and how many are taken.
@@ -91,8 +91,10 @@ impl Excess {
 pub enum Admitted {
     /// It becomes ready, and has all the slots that it needs.
     Yes,
-    /// It waits, and all behind it do: the line's own key is full.
-    Full,
+    /// It is not let in: the line's own key is full. What becomes of it, its rule for the key says; if it waits, all behind it do.
+    Full(OnExcess),
+    /// It ends, as it is not to wait for this key, which is full.
+    Dropped(String),
     /// It waits in the line of this key from now on.
     Elsewhere(String),
     /// One of its keys is not among those looked at: all of them have to be looked at together.
@@ -135,6 +137,13 @@ impl Slots {
         self.keys.get(key).map_or(Some(0), |key| key.free(self.now))
     }
 
+    /// How many slots of a key somebody lacks who needs so many. Of one that nobody may begin with, none: nobody makes room there.
+    pub fn lacking(&self, key: &str, cost: u32) -> u64 {
+        let Some(limit) = self.keys.get(key).and_then(|key| key.limit).filter(|limit| limit.count > 0) else { return 0 };
+        let needs = u64::from(cost.min(limit.most()));
+        needs.saturating_sub(self.free(key).unwrap_or(needs))
+    }
+
     /// When the line of a key should be looked at again, should nothing else happen; `None` if only what others do can let somebody in.
     pub fn next(&self, key: &str) -> Option<Timestamp> {
         self.keys.get(key)?.next
@@ -143,6 +152,13 @@ impl Slots {
     /// The limits that tasks have said, of keys that had none.
     pub fn learned(&self) -> impl Iterator<Item = (&str, Limit)> {
         self.keys.iter().filter(|(_, key)| key.is_learned).filter_map(|(name, key)| Some((name.as_str(), key.limit?)))
+    }
+
+    /// Who waited in a line for all of a key does so no more, and the next of that key may go there.
+    fn stands_no_more(&mut self, line: &str, needs: &[Need]) {
+        for turn in needs.iter().filter(|need| need.is_turn() && need.key != line) {
+            self.away.remove(&turn.key);
+        }
     }
 
     /// Decides about the first task of the line of `line`; `holds` says of a key whether the task has its slots already. What it takes is taken
@@ -156,7 +172,7 @@ impl Slots {
     /// let mut slots = Slots::at(Timestamp::from_millis(0));
     /// slots.add("a".to_owned(), Some(Limit::of(2)), 0, Spent::default());
     /// slots.add("b".to_owned(), Some(Limit::of(1)), 1, Spent::default());
-    /// let need = |key: &str| Need { key: key.to_owned(), limit: 2, cost: 1, until_ended: false, pace: None };
+    /// let need = |key: &str| Need::of(key, 2);
     /// assert_eq!(slots.admit("a", &[need("a"), need("b")], |_| false), Admitted::Elsewhere("b".to_owned()));
     /// assert_eq!(slots.admit("a", &[need("a")], |_| false), Admitted::Yes);
     /// assert_eq!(slots.free("a"), Some(1));
@@ -171,7 +187,7 @@ impl Slots {
         // Who holds something goes on in any case: one that is away may wait for that.
         let is_one_of_many = line.starts_with(FAIR) && !needs.iter().any(|need| holds(&need.key));
         if is_one_of_many && self.away.contains(line) {
-            return Admitted::Full;
+            return Admitted::Full(OnExcess::Wait);
         }
         if is_one_of_many && needs.iter().any(|need| need.key != line && self.halted.contains(&need.key)) {
             return Admitted::Unknown;
@@ -188,22 +204,25 @@ impl Slots {
                 if holds(&need.key) { key.limit.is_some_and(|limit| limit.count == 0) } else { key.is_full(need.cost, now) }
             })
         };
+        if let Some(need) = needs.iter().filter(|need| need.on_excess == OnExcess::Drop).find(is_full) {
+            let full = need.key.clone();
+            self.stands_no_more(line, needs);
+            return Admitted::Dropped(full);
+        }
         let full = needs.iter().find(|need| need.key == line && is_full(need)).or_else(|| needs.iter().find(is_full));
         if let Some(full) = full {
             if let Some(key) = self.keys.get_mut(&full.key) {
                 key.lacked(full.cost, now);
             }
             if full.key == line {
-                return Admitted::Full;
+                return Admitted::Full(full.on_excess);
             }
             if is_one_of_many {
                 self.away.insert(line.to_owned());
             }
             return Admitted::Elsewhere(full.key.clone());
         }
-        for turn in needs.iter().filter(|need| need.is_turn() && need.key != line) {
-            self.away.remove(&turn.key);
-        }
+        self.stands_no_more(line, needs);
         for need in takes.into_iter().filter(|need| !need.is_turn()) {
             if let Some(key) = self.keys.get_mut(&need.key) {
                 key.used = key.used.saturating_add(need.cost.into());
@@ -245,7 +264,7 @@ mod tests {
     use super::*;
 
     fn need(key: &str, cost: u32) -> Need {
-        Need { key: key.to_owned(), limit: 9, cost, until_ended: false, pace: None }
+        Need { cost, ..Need::of(key, 9) }
     }
 
     fn slots(keys: &[(&str, u32, u64)]) -> Slots {
@@ -260,8 +279,12 @@ mod tests {
         assert_eq!(slots.admit("a", &[need("a", 1), need("b", 1)], |_| false), Admitted::Yes);
         assert_eq!(slots.admit("a", &[need("a", 1), need("b", 1)], |_| false), Admitted::Elsewhere("b".to_owned()));
         assert_eq!((slots.free("a"), slots.free("b")), (Some(2), Some(0)), "who waits for one holds nothing of another");
-        assert_eq!(slots.admit("b", &[need("a", 1), need("b", 1)], |_| false), Admitted::Full);
-        assert_eq!(slots.admit("b", &[need("b", 1), need("c", 1)], |_| false), Admitted::Full, "its own line comes first");
+        assert_eq!(slots.admit("b", &[need("a", 1), need("b", 1)], |_| false), Admitted::Full(OnExcess::Wait));
+        assert_eq!(
+            slots.admit("b", &[need("b", 1), need("c", 1)], |_| false),
+            Admitted::Full(OnExcess::Wait),
+            "its own line comes first"
+        );
         assert_eq!(slots.admit("a", &[need("a", 1), need("d", 1)], |_| false), Admitted::Unknown);
         assert_eq!(slots.free("a"), Some(2));
     }
@@ -269,18 +292,18 @@ mod tests {
     #[test]
     fn a_task_that_does_not_fit_is_not_passed_by() {
         let mut slots = slots(&[("a", 4, 2)]);
-        assert_eq!(slots.admit("a", &[need("a", 3)], |_| false), Admitted::Full);
+        assert_eq!(slots.admit("a", &[need("a", 3)], |_| false), Admitted::Full(OnExcess::Wait));
         assert_eq!(slots.admit("a", &[need("a", 2)], |_| false), Admitted::Yes);
-        assert_eq!(slots.admit("a", &[need("a", 1)], |_| false), Admitted::Full);
+        assert_eq!(slots.admit("a", &[need("a", 1)], |_| false), Admitted::Full(OnExcess::Wait));
     }
 
     #[test]
     fn one_that_needs_more_than_there_is_by_now_runs_alone() {
         let mut slots = slots(&[("a", 3, 1), ("b", 3, 0), ("closed", 0, 0)]);
-        assert_eq!(slots.admit("a", &[need("a", 5)], |_| false), Admitted::Full);
+        assert_eq!(slots.admit("a", &[need("a", 5)], |_| false), Admitted::Full(OnExcess::Wait));
         assert_eq!(slots.admit("b", &[need("b", 5)], |_| false), Admitted::Yes);
-        assert_eq!((slots.free("b"), slots.admit("b", &[need("b", 1)], |_| false)), (Some(0), Admitted::Full));
-        assert_eq!(slots.admit("closed", &[need("closed", 1)], |_| false), Admitted::Full);
+        assert_eq!((slots.free("b"), slots.admit("b", &[need("b", 1)], |_| false)), (Some(0), Admitted::Full(OnExcess::Wait)));
+        assert_eq!(slots.admit("closed", &[need("closed", 1)], |_| false), Admitted::Full(OnExcess::Wait));
     }
 
     #[test]
@@ -297,7 +320,7 @@ mod tests {
         assert_eq!((slots.free("a"), slots.learned().next()), (None, None));
         assert_eq!(slots.admit("a", &[need("a", 1)], |_| false), Admitted::Yes);
         assert_eq!(slots.learned().collect::<Vec<_>>(), [("a", Limit::of(9))]);
-        assert_eq!(slots.admit("a", &[Need { limit: 90, ..need("a", 1) }], |_| false), Admitted::Full);
+        assert_eq!(slots.admit("a", &[Need { limit: 90, ..need("a", 1) }], |_| false), Admitted::Full(OnExcess::Wait));
     }
 
     #[test]
@@ -307,13 +330,13 @@ mod tests {
         let mut admit = |line: &str, key: &str, holds: bool| slots.admit(line, &[turn(key), need("q", 1)], |_| holds);
         assert_eq!(admit("fair:5:q:a", "a", false), Admitted::Yes);
         assert_eq!(admit("fair:5:q:a", "a", false), Admitted::Elsewhere("q".to_owned()));
-        assert_eq!(admit("fair:5:q:a", "a", false), Admitted::Full, "one of its key is there already");
+        assert_eq!(admit("fair:5:q:a", "a", false), Admitted::Full(OnExcess::Wait), "one of its key is there already");
         assert_eq!(admit("fair:5:q:b", "b", false), Admitted::Elsewhere("q".to_owned()));
         assert_eq!(admit("fair:5:q:a", "a", true), Admitted::Yes, "it has what another may wait for");
         let mut slots = super::tests::slots(&[("fair:5:q:a", 9, 0), ("q", 1, 0)]);
         slots.is_away("fair:5:q:a".to_owned());
         let needs = [turn("a"), need("q", 1)];
-        assert_eq!(slots.admit("fair:5:q:a", &needs, |_| false), Admitted::Full);
+        assert_eq!(slots.admit("fair:5:q:a", &needs, |_| false), Admitted::Full(OnExcess::Wait));
         assert_eq!(slots.admit("q", &needs, |_| false), Admitted::Yes);
         assert_eq!(slots.admit("fair:5:q:a", &needs, |_| false), Admitted::Elsewhere("q".to_owned()), "the next may go");
         assert_eq!(
@@ -328,6 +351,24 @@ mod tests {
             Admitted::Unknown,
             "nor does somebody else take what is free meanwhile"
         );
+    }
+
+    #[test]
+    fn who_is_not_to_wait_is_dropped_and_who_may_says_what_becomes_of_others() {
+        let of = |key: &str, on_excess| Need { on_excess, ..need(key, 1) };
+        let mut slots = slots(&[("a", 1, 1), ("b", 2, 1), ("closed", 0, 0)]);
+        let mut admit = |line: &str, needs: &[Need]| slots.admit(line, needs, |_| false);
+        let drop = OnExcess::Drop;
+        assert_eq!(admit("a", &[of("a", drop)]), Admitted::Dropped("a".to_owned()));
+        assert_eq!(admit("b", &[of("a", drop), need("b", 1)]), Admitted::Dropped("a".to_owned()), "nor does it wait elsewhere");
+        assert_eq!(admit("closed", &[of("a", drop), need("closed", 1)]), Admitted::Dropped("a".to_owned()));
+        assert_eq!(admit("closed", &[of("closed", drop)]), Admitted::Dropped("closed".to_owned()));
+        assert_eq!(admit("b", &[of("b", drop)]), Admitted::Yes);
+        let newest = OnExcess::KeepNewest;
+        assert_eq!(admit("a", &[of("a", newest), need("b", 1)]), Admitted::Full(newest));
+        assert_eq!(admit("b", &[of("a", newest), of("b", drop)]), Admitted::Dropped("b".to_owned()));
+        assert_eq!((slots.lacking("a", 1), slots.lacking("a", 9), slots.lacking("b", 2)), (1, 1, 2));
+        assert_eq!((slots.lacking("closed", 1), slots.lacking("unknown", 1)), (0, 0));
     }
 
     #[test]
@@ -365,7 +406,7 @@ mod tests {
     #[test]
     fn a_closed_key_lets_not_even_those_start_who_hold_it() {
         let mut slots = slots(&[("a", 0, 1), ("b", 1, 0)]);
-        assert_eq!(slots.admit("a", &[need("a", 1)], |_| true), Admitted::Full);
+        assert_eq!(slots.admit("a", &[need("a", 1)], |_| true), Admitted::Full(OnExcess::Wait));
         let mut other = Slots::at(Timestamp::from_millis(0));
         other.add("b".to_owned(), Some(Limit::of(1)), 0, Spent::default());
         assert_eq!(other.admit("b", &[need("a", 1), need("b", 1)], |key| key == "a"), Admitted::Unknown, "it may be closed");
@@ -375,7 +416,7 @@ mod tests {
     #[test]
     fn a_lowered_limit_admits_nobody_until_it_has_drained() {
         let mut slots = slots(&[("a", 2, 5)]);
-        assert_eq!((slots.free("a"), slots.admit("a", &[need("a", 1)], |_| false)), (Some(0), Admitted::Full));
+        assert_eq!((slots.free("a"), slots.admit("a", &[need("a", 1)], |_| false)), (Some(0), Admitted::Full(OnExcess::Wait)));
     }
 
     #[test]
@@ -390,12 +431,12 @@ mod tests {
         assert_eq!((slots.free("rate:a"), slots.next("rate:a")), (Some(1), None));
         let needs = [super::super::Need { pace: None, ..self::need("b", 1) }, need.clone()];
         assert_eq!(slots.admit("b", &needs, |_| false), Admitted::Yes);
-        assert_eq!(slots.admit("rate:a", &[need], |_| false), Admitted::Full);
+        assert_eq!(slots.admit("rate:a", &[need], |_| false), Admitted::Full(OnExcess::Wait));
         assert_eq!((slots.next("rate:a"), slots.next("b")), (Some(Timestamp::from_millis(1_100)), None));
         let fast =
             Need { limit: 1_000, pace: Some(Pace { per_ms: 1_000, most: 100, is_window: false }), ..self::need("rate:c", 1) };
         slots.add("rate:c".to_owned(), Some(fast.limit()), 100, Spent::default());
-        assert_eq!(slots.admit("rate:c", &[fast], |_| false), Admitted::Full);
+        assert_eq!(slots.admit("rate:c", &[fast], |_| false), Admitted::Full(OnExcess::Wait));
         assert_eq!(slots.next("rate:c"), Some(Timestamp::from_millis(1_250)), "a paused queue is no reason to look all the time");
     }
 }

@@ -136,7 +136,7 @@ impl FairBy {
             return Err(InvalidInput::new("the key of fair_by", problem));
         }
         // Programs that know no fairness read it as a limit, of a few dozen at once.
-        Ok(Need { key, limit: CONCURRENCY_MAX, cost: STEP / self.weight_of(args)?, until_ended: false, pace: None })
+        Ok(Need { cost: STEP / self.weight_of(args)?, ..Need::of(key, CONCURRENCY_MAX) })
     }
 }
 

@@ -2,6 +2,7 @@
 //! ([`Need`]): slots of keys. A task that needs some waits until [`admission`] gives it all of them, and holds them until its attempt is over.
 
 pub mod admission;
+mod excess;
 pub mod fair;
 mod limit;
 mod rate;
@@ -15,6 +16,7 @@ use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+pub use excess::{OnExcess, evict};
 pub use fair::FairBy;
 pub use limit::{Holder, KeyLimits, KeyState, Limit, LimitInfo, LimitRecord, Standby};
 pub use rate::{Pace, PerTime, Rate, Rates, Strategy};
@@ -43,7 +45,8 @@ pub const FAIR: &str = "fair:";
 /// A rule of a task type: how many of its tasks with one key may run at once, in all workers together. Types whose rules name the same key share
 /// its slots.
 ///
-/// In configuration and as JSON: `{ "key": "openstack:{settings_id}", "limit": 4 }`, with `cost` beside if tasks take more than one slot.
+/// In configuration and as JSON: `{ "key": "openstack:{settings_id}", "limit": 4 }`, with `cost` beside if tasks take more than one slot, and `on_excess`
+/// if those that find none are not to wait.
 ///
 /// ```
 /// use gristmill_core::concurrency::Concurrency;
@@ -69,26 +72,9 @@ pub struct Concurrency {
     /// Whether it holds them until the task has ended, also while it waits for its next attempt; else an attempt at a time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub until_ended: bool,
-    /// What becomes of a task for which there is no slot.
+    /// What becomes of a task for which there is no slot; see [`OnExcess`].
     #[serde(default, skip_serializing_if = "OnExcess::is_wait")]
     pub on_excess: OnExcess,
-}
-
-/// What becomes of a task for which there is no slot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum OnExcess {
-    /// It waits, in the order in which tasks were enqueued, and holds nothing meanwhile.
-    #[default]
-    Wait,
-}
-
-impl OnExcess {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-    const fn is_wait(&self) -> bool {
-        matches!(self, Self::Wait)
-    }
 }
 
 /// Rules as they are written: `4`, for all tasks of a type together; one as a [`Concurrency`] is written; or a list of them.
@@ -238,9 +224,17 @@ pub struct Need {
     /// In which time there are so many, if that is a rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pace: Option<Pace>,
+    /// What becomes of it where there is no slot.
+    #[serde(default, skip_serializing_if = "OnExcess::is_wait", deserialize_with = "OnExcess::known")]
+    pub on_excess: OnExcess,
 }
 
 impl Need {
+    /// One slot of a key that has so many, for an attempt at a time.
+    pub fn of(key: impl Into<String>, limit: u32) -> Self {
+        Self { key: key.into(), limit, cost: 1, until_ended: false, pace: None, on_excess: OnExcess::Wait }
+    }
+
     /// Whether it is a turn in a fair queue, of which there is always one.
     pub fn is_turn(&self) -> bool {
         self.key.starts_with(FAIR)
@@ -294,7 +288,7 @@ impl Concurrency {
             return Err(InvalidInput::new("queue", problem));
         }
         let limit = Quantity::Number(limit).of("concurrency of the queue", &Value::Null)?;
-        Ok(Need { key, limit, cost: 1, until_ended: false, pace: None })
+        Ok(Need::of(key, limit))
     }
 
     /// The names of the arguments that it takes, with the ways to their parts.
@@ -328,6 +322,9 @@ impl Concurrency {
             let (limit, cost) = (of("concurrency limit", &rule.limit)?, of("concurrency cost", &rule.cost)?);
             if let (Some(limit), Some(cost)) = (limit, cost) {
                 fits("concurrency cost", cost, "limit", limit)?;
+            }
+            if rule.until_ended && !rule.on_excess.is_wait() {
+                return Err(InvalidInput::new("on_excess", "is of limits; in a sequence each task waits for the one before it"));
             }
             if let Some(key) = rule.key.as_ref().filter(|_| !rule.until_ended) {
                 is_of_limits("concurrency key", &key.to_string())?;
@@ -375,7 +372,7 @@ impl Concurrency {
         let limit = self.limit.of("concurrency limit", args)?;
         let cost = self.cost.of("concurrency cost", args)?;
         fits("concurrency cost", cost, "limit", limit)?;
-        Ok(Need { key, limit, cost, until_ended: self.until_ended, pace: None })
+        Ok(Need { cost, until_ended: self.until_ended, on_excess: self.on_excess, ..Need::of(key, limit) })
     }
 }
 
@@ -421,7 +418,7 @@ mod tests {
             { "limit": 10 },
             { "key": "account:{account}", "limit": 1, "until_ended": true },
         ]);
-        let need = |key: &str, limit, cost, until_ended| Need { key: key.to_owned(), limit, cost, until_ended, pace: None };
+        let need = |key: &str, limit, cost, until_ended| Need { cost, until_ended, ..Need::of(key, limit) };
         let expected =
             vec![need("sequence:account:7", 1, 1, true), need("t:z", 3, 2, false), need("type:mail.send", 10, 1, false)];
         assert_eq!(needs(given.clone(), &args), Ok(expected.clone()));

@@ -219,7 +219,7 @@ impl Rate {
         let cost = self.cost.of("rate cost", args)?;
         fits("rate cost", cost, "burst", self.most())?;
         let Limit { count, pace } = self.limit();
-        Ok(Need { key, limit: count, cost, until_ended: false, pace })
+        Ok(Need { cost, pace, ..Need::of(key, count) })
     }
 }
 

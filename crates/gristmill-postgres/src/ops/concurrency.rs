@@ -8,15 +8,17 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use gristmill_core::Timestamp;
 use gristmill_core::concurrency::admission::{self, Admitted, Slots};
 use gristmill_core::concurrency::fair::{self, Line, PLACE_MIN, Turns};
-use gristmill_core::concurrency::{FAIR, KeyState, Limit, Need, RATE, Spent};
+use gristmill_core::concurrency::{FAIR, KeyState, Limit, Need, OnExcess, RATE, Spent};
 use gristmill_core::kit::encode::to_json;
 use gristmill_core::kit::row::int;
+use gristmill_core::{TaskId, Timestamp};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::cancel::cancel;
+use super::ended::{Unstarted, Waited, end_unstarted};
 use super::limit;
 use super::place::came;
 use crate::error::Fault;
@@ -53,6 +55,7 @@ struct Head {
     needs: Vec<Need>,
     holds: Vec<String>,
     line: Line,
+    has_begun: bool,
 }
 
 /// Where the lines began in which tasks take turns, when this process last looked. What has been claimed there since an old transaction began is in the way of a look.
@@ -146,11 +149,17 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>, firsts: &Firsts) -> Resul
     for (key, word) in said.iter().filter(|(key, _)| !held.contains_key(*key)) {
         again.add(key, *word);
     }
-    let is_held = !again.keys.is_empty();
-    let mut admitting =
-        Admitting { s, slots: Slots::at(now), going: Going::default(), more: BTreeSet::new(), unfinished: BTreeSet::new() };
+    let mut is_held = !again.keys.is_empty();
+    let mut admitting = Admitting {
+        s,
+        slots: Slots::at(now),
+        going: Going::default(),
+        more: BTreeSet::new(),
+        unfinished: BTreeSet::new(),
+        exceeded: Vec::new(),
+    };
     admitting.admit(&mut held).await?;
-    let Admitting { slots, going, more, unfinished, .. } = admitting;
+    let Admitting { slots, going, mut more, unfinished, .. } = admitting;
     for (key, limit) in slots.learned() {
         // Whoever says it next is newer.
         if let Some(held) = held.get_mut(key) {
@@ -168,6 +177,11 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>, firsts: &Firsts) -> Resul
     }
     let turns = take_turns(s, &going, &mut held, firsts).await?;
     going.write(s, &turns).await?;
+    drop_waiting(s, &going.dropped).await?;
+    let in_hand = evict(s, &going.lacking).await?;
+    is_held |= !in_hand.is_empty();
+    in_hand.iter().for_each(|key| again.add(key, None));
+    more.extend(in_hand);
     let mut next = None;
     // Where nobody may begin at all, no time changes that.
     let is_open = |held: &Held| held.state.limit().is_none_or(|limit| limit.count > 0);
@@ -191,6 +205,40 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>, firsts: &Firsts) -> Resul
     let is_any_done = held.keys().any(|key| !more.contains(key));
     let is_any_new = more.iter().any(|key| !said.contains_key(key));
     Ok(Admission { is_more: rows.len() >= TOUCHED_MAX || is_any_done || is_any_new, is_held })
+}
+
+/// Those end that are not to wait for a key; they wait in no line any more.
+async fn drop_waiting(s: &mut Session<'_>, dropped: &BTreeMap<(String, OnExcess), Vec<Uuid>>) -> Result<(), Fault> {
+    for ((key, on_excess), tasks) in dropped {
+        let rows = s.rows(Q::StandbyDrop, &[tasks]).await?;
+        let waited = rows.iter().map(Waited::read).collect::<Result<Vec<_>, _>>()?;
+        s.effects.changed = true;
+        Box::pin(end_unstarted(s, &waited, &Unstarted::Dropped(on_excess.dropped(key)))).await?;
+    }
+    Ok(())
+}
+
+/// Those who hold slots of keys, of which so many are lacking, are cancelled, the oldest first. Which of these keys have one that somebody else has in
+/// hand, so that they have to be looked at once more.
+async fn evict(s: &mut Session<'_>, lacking: &BTreeMap<String, u64>) -> Result<BTreeSet<String>, Fault> {
+    if lacking.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let (keys, slots): (Vec<&str>, Vec<i64>) =
+        lacking.iter().map(|(key, slots)| (key.as_str(), i64::try_from(*slots).unwrap_or(i64::MAX))).unzip();
+    let (mut tasks, mut in_hand) = (Vec::new(), BTreeSet::new());
+    for row in s.rows(Q::SlotEvict, &[&keys, &slots]).await? {
+        match row.try_get(2)? {
+            true => tasks.push(TaskId::from_uuid(row.try_get(1)?)),
+            false => {
+                in_hand.insert(row.try_get(0)?);
+            }
+        }
+    }
+    if !tasks.is_empty() {
+        cancel(s, &tasks).await?;
+    }
+    Ok(in_hand)
 }
 
 /// What the turns of those that become ready are in their places, in their order; nothing for those whose queue is not fair.
@@ -366,6 +414,8 @@ struct Admitting<'s, 'a> {
     more: BTreeSet<String>,
     /// Keys that have to be looked at once more, as there were more than are looked at together.
     unfinished: BTreeSet<String>,
+    /// Keys of which others may stand behind those that were dropped.
+    exceeded: Vec<String>,
 }
 
 impl Admitting<'_, '_> {
@@ -377,8 +427,8 @@ impl Admitting<'_, '_> {
         if self.withdraw(held).await? {
             self.count(held).await?;
         }
-        // One more than there is room for, as the first may hold its slots already.
-        let most = |key: &str| self.slots.free(key).unwrap_or(LINE_MAX).saturating_add(1).min(LINE_MAX);
+        // Two more than there is room for: the first may hold its slots already, and of who finds none it matters whether somebody stands behind him.
+        let most = |key: &str| self.slots.free(key).unwrap_or(LINE_MAX).saturating_add(2).min(LINE_MAX);
         // Those of fair queues have room for all; of one that waits in another's line no more than the next goes on.
         let fair = held.keys().filter(|key| key.starts_with(FAIR)).count().max(1);
         let share = (LINES_MAX / fair as u64).clamp(1, LINE_MAX);
@@ -388,11 +438,13 @@ impl Admitting<'_, '_> {
             (false, _) => (key.as_str(), most(key)),
         });
         let asked = shares(asked);
-        let unfinished = self.look(&asked).await?;
+        let mut unfinished = self.look(&asked).await?;
+        unfinished.append(&mut self.exceeded);
         // Who was sent to another line has left room to those behind him. They are looked at once, so that a line of which all lack
         // another key does not keep everybody busy: the next look goes on.
         if !unfinished.is_empty() {
             self.look(&shares(unfinished.iter().map(|key| (key.as_str(), LINE_MAX)))).await?;
+            self.unfinished.extend(self.exceeded.drain(..));
         }
         Ok(())
     }
@@ -437,14 +489,18 @@ impl Admitting<'_, '_> {
         let mut lines: BTreeMap<String, Vec<Head>> = BTreeMap::new();
         for row in self.s.rows(Q::StandbyFirst, &[&keys, &most]).await? {
             let needs: &str = row.try_get(2)?;
-            let head = Head {
+            let mut head = Head {
                 task: row.try_get(1)?,
                 // What can't be read needs nothing that is known, and holds nobody up.
                 needs: serde_json::from_str(needs).unwrap_or_default(),
+                has_begun: row.try_get::<_, i32>(7)? > 0,
                 holds: row.try_get::<_, Option<_>>(3)?.unwrap_or_default(),
                 seq: row.try_get(4)?,
                 line: (row.try_get::<_, i32>(5)?.into(), row.try_get::<_, i16>(6)?.into()),
             };
+            if head.has_begun {
+                head.needs = OnExcess::once_begun(head.needs);
+            }
             lines.entry(row.try_get(0)?).or_default().push(head);
         }
         let looks = asked.iter().filter_map(|(key, most)| {
@@ -477,13 +533,19 @@ impl Admitting<'_, '_> {
         }
         match self.slots.admit(key, &head.needs, |key| head.holds.iter().any(|held| held == key)) {
             Admitted::Yes => {
-                // The next of a key that waited here by one of its tasks; lines of such keys are looked at after this one.
-                let next =
-                    head.needs.iter().filter(|need| need.is_turn() && need.key != key && !looked.contains(need.key.as_str()));
-                self.unfinished.extend(next.map(|need| need.key.clone()));
+                self.represented(key, &head.needs, looked);
                 self.going.admit(head);
             }
+            Admitted::Dropped(full) => {
+                self.represented(key, &head.needs, looked);
+                self.going.drop_waiting(head.task, OnExcess::Drop, &full);
+                look.has_sent = true;
+            }
             Admitted::Elsewhere(other) => {
+                // Its place there may be one that others lose by it.
+                if OnExcess::of(&head.needs, &other) != OnExcess::Wait {
+                    self.unfinished.insert(other.clone());
+                }
                 let stands_for_more = head.holds.is_empty() && !other.starts_with(FAIR) && head.needs.iter().any(Need::is_turn);
                 self.going.elsewhere(head.task, other, stands_for_more);
                 look.has_sent = true;
@@ -493,13 +555,51 @@ impl Admitting<'_, '_> {
                     return ControlFlow::Break(());
                 }
             }
-            Admitted::Full => return ControlFlow::Break(()),
+            Admitted::Full(on_excess) => return self.exceed(key, &head, on_excess, look),
             Admitted::Unknown => {
                 self.together(key, head, look);
                 return ControlFlow::Break(());
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// The first of a line finds its key full.
+    fn exceed(&mut self, key: &str, head: &Head, on_excess: OnExcess, look: &mut Look) -> ControlFlow<()> {
+        match on_excess {
+            OnExcess::KeepNewest if look.heads.len() > 0 => {
+                self.represented(key, &head.needs, &HashSet::new());
+                self.going.drop_waiting(head.task, on_excess, key);
+                return ControlFlow::Continue(());
+            }
+            OnExcess::KeepOldest => {
+                for behind in look.heads.by_ref().filter(|behind| OnExcess::of(&behind.needs, key) == on_excess) {
+                    if self.going.knows(behind.task) {
+                        continue;
+                    }
+                    self.represented(key, &behind.needs, &HashSet::new());
+                    self.going.drop_waiting(behind.task, on_excess, key);
+                }
+            }
+            OnExcess::CancelRunning => {
+                let cost = head.needs.iter().find(|need| need.key == key).map_or(0, |need| need.cost);
+                self.going.lacking.insert(key.to_owned(), self.slots.lacking(key, cost));
+                return ControlFlow::Break(());
+            }
+            _ => {}
+        }
+        // There may be others behind those.
+        if on_excess != OnExcess::Wait && !look.is_all {
+            self.exceeded.push(key.to_owned());
+        }
+        ControlFlow::Break(())
+    }
+
+    /// The next of a key of a fair queue that waited in another's line by one of its tasks, which is gone from there. Lines of such keys are looked at
+    /// after that one, if they are.
+    fn represented(&mut self, line: &str, needs: &[Need], looked: &HashSet<&str>) {
+        let next = needs.iter().filter(|need| need.is_turn() && need.key != line && !looked.contains(need.key.as_str()));
+        self.unfinished.extend(next.map(|need| need.key.clone()));
     }
 
     /// The keys of the first of a line are to be looked at together; with those of others behind it, or each look would come one task further.
@@ -555,6 +655,10 @@ struct Going {
     stand_for_more: Vec<bool>,
     /// Those who wait elsewhere for all of a key of a fair queue.
     away: Vec<(String, Uuid)>,
+    /// Those who are not to wait, by the key and why.
+    dropped: BTreeMap<(String, OnExcess), Vec<Uuid>>,
+    /// How many slots of keys are lacking to those for whom others are to make room.
+    lacking: BTreeMap<String, u64>,
 }
 
 impl Going {
@@ -569,6 +673,11 @@ impl Going {
             self.costs.push(int(need.cost));
             self.until_ended.push(need.until_ended);
         }
+    }
+
+    fn drop_waiting(&mut self, task: Uuid, on_excess: OnExcess, key: &str) {
+        self.known.insert(task);
+        self.dropped.entry((key.to_owned(), on_excess)).or_default().push(task);
     }
 
     fn knows(&self, task: Uuid) -> bool {

@@ -121,6 +121,8 @@ impl Waited {
 pub(super) enum Unstarted {
     /// Not by its deadline.
     Expired,
+    /// It is not to wait for a key that is full.
+    Dropped(Failure),
     /// It can't be read.
     Corrupt(String),
 }
@@ -134,6 +136,7 @@ pub(super) async fn end_unstarted(s: &mut Session<'_>, waited: &[Waited], why: &
     let is_known = !matches!(why, Unstarted::Corrupt(_));
     let (attempt_state, state, failure) = match why {
         Unstarted::Expired => (AttemptState::Expired, State::Expired, expired()),
+        Unstarted::Dropped(why) => (AttemptState::Cancelled, State::Cancelled, why.clone()),
         Unstarted::Corrupt(why) => {
             (AttemptState::Failed, State::Failed, Failure::new(FailureReason::Corrupt, format!("the task can't be read: {why}")))
         }

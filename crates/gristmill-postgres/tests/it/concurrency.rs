@@ -10,7 +10,7 @@ use crate::workflows::{House, within};
 
 impl House {
     fn keyed(&self, key: &str, limit: u32) -> NewTask {
-        let needs = vec![Need { key: key.to_owned(), limit, cost: 1, until_ended: false, pace: None }];
+        let needs = vec![Need::of(key, limit)];
         let meta = Some(Box::new(TaskMeta { needs, ..TaskMeta::default() }));
         NewTask { meta, hold: Hold { limited: true, ..Hold::NONE }, ..task(&self.env, "mail", Overrides::default()) }
     }

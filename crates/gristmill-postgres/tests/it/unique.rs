@@ -156,7 +156,7 @@ fn collecting(env: &Env, n: u64, after: bool) -> NewTask {
     let merge = Some(Merge::Collect("items".to_owned()));
     let unique =
         UniqueKey { key: "a".to_owned(), until: Until::Started, on_conflict: OnConflict::Existing, debounce: None, merge };
-    let need = Need { key: "after:mail:a".to_owned(), limit: 1, cost: 1, until_ended: true, pace: None };
+    let need = Need { until_ended: true, ..Need::of("after:mail:a", 1) };
     let needs = if after { vec![need] } else { Vec::new() };
     let meta = Some(Box::new(TaskMeta { unique: Some(unique), needs, ..TaskMeta::default() }));
     let hold = Hold { limited: after, ..Hold::NONE };

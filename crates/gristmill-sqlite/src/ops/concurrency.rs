@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use gristmill_core::concurrency::admission::{self, Admitted, Excess, Slots};
 use gristmill_core::concurrency::fair::{self, Turns};
-use gristmill_core::concurrency::{FAIR, KeyState, Limit, Need, RATE, Spent};
+use gristmill_core::concurrency::{FAIR, KeyState, Limit, Need, OnExcess, RATE, Spent, evict};
 use gristmill_core::kit::encode::to_json;
 use gristmill_core::{Flags, Place, TaskMeta, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::budget::Budget;
+use super::cancel::{cancel_known, take_waiting};
+use super::ended::end_dropped;
 use super::facts::facts;
 use super::place::{behind, place};
 use super::sweep::count;
@@ -204,7 +206,7 @@ fn admit_lines(tx: &mut Tx<'_>, keys: BTreeSet<String>, budget: &mut Budget) -> 
                 touch(tx, key)?;
                 return Ok::<_, Fault>(ControlFlow::Break(()));
             }
-            admit_first(tx, key, look, (task, &text), &mut slots, &mut more)
+            admit_first(tx, key, look, (task, &text), &mut slots, &mut more, budget)
         })?;
         for (key, limit) in slots.learned() {
             let (count, rate) = columns(key, limit);
@@ -287,11 +289,7 @@ impl Look {
         if self.is_all || self.sent >= LINE_MAX {
             return Ok(None);
         }
-        let heads: Vec<(i64, String)> = {
-            let mut heads = tx.conn.prepare_cached(sql::STANDBY_FIRST)?;
-            let rows = heads.query_map(params![line, count(self.most)], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<Result<_, _>>()?
-        };
+        let heads = first_of(tx, line, self.most)?;
         self.is_all = heads.len() < self.most;
         self.heads = heads.into_iter();
         Ok(self.heads.next())
@@ -306,17 +304,25 @@ fn admit_first(
     (task, text): (i64, &str),
     slots: &mut Slots,
     more: &mut BTreeSet<String>,
+    budget: &mut Budget,
 ) -> Result<ControlFlow<()>, Fault> {
-    let needs = read(text);
+    let mut needs = read(text);
+    if needs.iter().any(|need| need.on_excess != OnExcess::Wait) && has_begun(tx, task)? {
+        needs = OnExcess::once_begun(needs);
+    }
     let held = if needs.iter().any(|need| need.until_ended) { held(tx, task)? } else { Vec::new() };
     match slots.admit(line, &needs, |key| held.iter().any(|held| held == key)) {
         Admitted::Yes => {
             admit(tx, task, &needs)?;
-            // The next of a key that waited here by one of its tasks.
-            needs.iter().filter(|need| need.is_turn() && need.key != line).try_for_each(|need| touch(tx, &need.key))?;
+            touch_represented(tx, line, &needs)?;
         }
-        Admitted::Full => return Ok(ControlFlow::Break(())),
+        Admitted::Dropped(key) => drop_waiting(tx, line, (task, &needs), OnExcess::Drop, &key)?,
+        Admitted::Full(on_excess) => return exceed(tx, line, (task, &needs), on_excess, slots, budget),
         Admitted::Elsewhere(other) => {
+            // Its place there may be one that others lose by it.
+            if OnExcess::of(&needs, &other) != OnExcess::Wait {
+                touch(tx, &other)?;
+            }
             tx.conn.prepare_cached(sql::STANDBY_DELETE)?.execute([task])?;
             let stands_for_more = held.is_empty() && !other.starts_with(FAIR) && needs.iter().any(Need::is_turn);
             let insert = if stands_for_more { sql::STANDBY_SEND } else { sql::STANDBY_INSERT };
@@ -337,6 +343,91 @@ fn admit_first(
         }
     }
     Ok(ControlFlow::Continue(()))
+}
+
+/// The first of a line finds its key full.
+fn exceed(
+    tx: &mut Tx<'_>,
+    line: &str,
+    (task, needs): (i64, &[Need]),
+    on_excess: OnExcess,
+    slots: &Slots,
+    budget: &mut Budget,
+) -> Result<ControlFlow<()>, Fault> {
+    match on_excess {
+        OnExcess::KeepNewest => {
+            if first_of(tx, line, 2)?.iter().any(|(other, _)| *other != task) {
+                drop_waiting(tx, line, (task, needs), on_excess, line)?;
+                return Ok(ControlFlow::Continue(()));
+            }
+        }
+        OnExcess::KeepOldest => {
+            let mut is_any = true;
+            while std::mem::take(&mut is_any) {
+                for (other, text) in first_of(tx, line, LINE_MAX)? {
+                    let needs = read(&text);
+                    if other == task || OnExcess::of(&needs, line) != on_excess || has_begun(tx, other)? {
+                        continue;
+                    }
+                    if !budget.take() {
+                        touch(tx, line)?;
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    drop_waiting(tx, line, (other, &needs), on_excess, line)?;
+                    is_any = true;
+                }
+            }
+        }
+        OnExcess::CancelRunning => {
+            let cost = needs.iter().find(|need| need.key == line).map_or(0, |need| need.cost);
+            let holders: Vec<(i64, u32, bool)> = {
+                let mut holders = tx.conn.prepare_cached(sql::SLOT_ASKED)?;
+                let rows = holders.query_map([line], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+                rows.collect::<Result<_, _>>()?
+            };
+            // Only those that said so themselves: whoever may only enqueue ends nobody else's work.
+            let mut consenting = Vec::with_capacity(holders.len());
+            for holder in holders {
+                let needs = needs_of(tx, holder.0)?.unwrap_or_default();
+                consenting.extend((OnExcess::of(&needs, line) == on_excess).then_some(holder));
+            }
+            for holder in evict(slots.lacking(line, cost), consenting) {
+                let Some(facts) = facts(tx.conn, holder)? else { continue };
+                tx.effects.changed = true;
+                cancel_known(tx, &facts)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(ControlFlow::Break(()))
+}
+
+fn has_begun(tx: &Tx<'_>, task: i64) -> Result<bool, Fault> {
+    Ok(tx.conn.prepare_cached(sql::WAITING_BEGUN)?.exists([task])?)
+}
+
+/// A waiting task ends, as it is not to wait for a key.
+fn drop_waiting(tx: &mut Tx<'_>, line: &str, (task, needs): (i64, &[Need]), on_excess: OnExcess, key: &str) -> Result<(), Fault> {
+    // As for one that is let in.
+    tx.conn.prepare_cached(sql::STANDBY_DELETE)?.execute([task])?;
+    touch_represented(tx, line, needs)?;
+    let Some(facts) = facts(tx.conn, task)? else { return admit(tx, task, &[]) };
+    if let Some(waiter) = take_waiting(tx, &facts)? {
+        end_dropped(tx, &waiter, facts.id, facts.retention, &on_excess.dropped(key))?;
+        tx.effects.changed = true;
+    }
+    Ok(())
+}
+
+/// The next of a key of a fair queue that waited in another's line by one of its tasks, which is gone from there.
+fn touch_represented(tx: &mut Tx<'_>, line: &str, needs: &[Need]) -> Result<(), Fault> {
+    needs.iter().filter(|need| need.is_turn() && need.key != line).try_for_each(|need| touch(tx, &need.key))
+}
+
+fn first_of(tx: &Tx<'_>, line: &str, most: usize) -> Result<Vec<(i64, String)>, Fault> {
+    let mut heads = tx.conn.prepare_cached(sql::STANDBY_FIRST)?;
+    let rows = heads.query_map(params![line, count(most)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// What a task says that it needs; nothing of what can't be read, so that it is admitted and holds nobody up.
@@ -458,21 +549,23 @@ fn line_up_lacking(tx: &mut Tx<'_>) -> Result<(), Fault> {
     for (task, lacks) in &walked {
         if *lacks && facts(tx.conn, *task)?.is_none() {
             admit(tx, *task, &[])?;
-        } else if *lacks && let Some((first, text)) = needs_of(tx, *task)? {
-            tx.conn.prepare_cached(sql::STANDBY_INSERT)?.execute(params![first, task, text])?;
-            touch(tx, &first)?;
+        } else if *lacks
+            && let Some(needs) = needs_of(tx, *task)?
+            && let Some(first) = needs.first()
+        {
+            tx.conn.prepare_cached(sql::STANDBY_INSERT)?.execute(params![first.key, task, to_json(&needs)])?;
+            touch(tx, &first.key)?;
         }
     }
     tx.memory.walked.waiting = walked.last().filter(|_| walked.len() == WALK).map_or(0, |(task, _)| *task);
     Ok(())
 }
 
-/// The first key that a waiting task needs, and all that it says of them; `None` if it waits for a word by hand.
-fn needs_of(tx: &Tx<'_>, task: i64) -> Result<Option<(String, String)>, Fault> {
+/// What a task says of the keys that it needs, if it has a body.
+fn needs_of(tx: &Tx<'_>, task: i64) -> Result<Option<Vec<Need>>, Fault> {
     let meta: Option<Option<String>> = tx.conn.prepare_cached(sql::TASK_META)?.query_row([task], |row| row.get(0)).optional()?;
-    let meta: TaskMeta = meta.flatten().and_then(|meta| serde_json::from_str(&meta).ok()).unwrap_or_default();
-    let text = to_json(&meta.needs);
-    Ok(meta.needs.into_iter().next().map(|need| (need.key, text)))
+    let read = |meta: Option<String>| meta.and_then(|meta| serde_json::from_str::<TaskMeta>(&meta).ok()).unwrap_or_default();
+    Ok(meta.map(|meta| read(meta).needs))
 }
 
 /// Forgets keys of which nothing is left to say, a part of them at once.

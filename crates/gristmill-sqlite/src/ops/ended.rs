@@ -77,6 +77,17 @@ pub(super) fn end_unstarted(
     end_waiter(tx, state, attempt, waiter, id, retention, &failure)
 }
 
+/// Ends a task that waits and is not to wait any more.
+pub(super) fn end_dropped(
+    tx: &mut Tx<'_>,
+    waiter: &Waiter,
+    id: Option<TaskId>,
+    retention: Retention,
+    why: &Failure,
+) -> Result<(), Fault> {
+    end_waiter(tx, State::Cancelled, AttemptState::Cancelled, waiter, id, retention, why)
+}
+
 /// Ends a task that waits and can't be read.
 pub(super) fn end_damaged(
     tx: &mut Tx<'_>,
