@@ -108,6 +108,8 @@ mod with;
 /// - `limit(4)`: four of all tasks of the type.
 /// - `limit(4, key = "openstack:{settings_id}", cost = "{size}")`: tasks for which `key` says the same share four slots, also with other types whose
 ///   rules say it, and each takes as many as `cost` says (1 where it is not given). The limit may be an argument, too: `limit("{max}", key = ..)`.
+///   `on_excess` says what becomes of a task for which there is no slot: `wait`, where it is not given, `drop`, `keep_newest`, `keep_oldest` or
+///   `cancel_running` (`gristmill::options::OnExcess`).
 ///
 /// `rate` is a rate of all tasks of the type, `rate = "10/s"`, or one by key: `rate(key = "api:{host}", limit = "600/h", burst = 5, cost = "{size}")`. `burst`
 /// is how many may begin at once after a pause; with `strategy = sliding_window` any hour has 600 at most, all of which may begin at once.

@@ -205,7 +205,8 @@ fn exponential(krate: &Path, key: &Ident, base: &Expr, named: &[&Expr]) -> Resul
     Ok(quote!(#krate::options::Backoff::Exponential { base: #base, max: #max, jitter: #jitter }))
 }
 
-const RULES: &str = "is one of `limit(4)`, `limit(4, key = \"{tenant}\", cost = \"{size}\")`, or a list of such";
+const RULES: &str =
+    "is one of `limit(4)`, `limit(4, key = \"{tenant}\", cost = \"{size}\", on_excess = wait)`, or a list of such";
 
 /// Rules of how many may run at once.
 pub(crate) fn rules(krate: &Path, key: &Ident, value: &Expr) -> Result<Vec<TokenStream>> {
@@ -226,7 +227,8 @@ fn rule(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
     let args: Vec<_> = call.args.iter().collect();
     let (true, [limit, named @ ..]) = (form == "limit", &*args) else { return wrong(call, key, RULES) };
     let limit = quantity(krate, key, limit)?;
-    let (mut of, mut cost) = (quote!(::std::option::Option::None), quote!(::std::default::Default::default()));
+    let default = || quote!(::std::default::Default::default());
+    let (mut of, mut cost, mut on_excess) = (quote!(::std::option::Option::None), default(), default());
     for named in named {
         let Expr::Assign(assign) = named else { return wrong(named, key, RULES) };
         match &*assign.left {
@@ -235,10 +237,21 @@ fn rule(krate: &Path, key: &Ident, value: &Expr) -> Result<TokenStream> {
                 of = quote!(::std::option::Option::Some(#template));
             }
             Expr::Path(name) if name.path.is_ident("cost") => cost = quantity(krate, key, &assign.right)?,
+            Expr::Path(name) if name.path.is_ident("on_excess") => {
+                let forms = [
+                    ("wait", "Wait"),
+                    ("drop", "Drop"),
+                    ("keep_newest", "KeepNewest"),
+                    ("keep_oldest", "KeepOldest"),
+                    ("cancel_running", "CancelRunning"),
+                ];
+                on_excess = choice(&quote!(#krate::options::OnExcess), key, &assign.right, &forms)?;
+            }
             _ => return wrong(named, key, RULES),
         }
     }
-    Ok(quote!(#krate::options::Concurrency { key: #of, cost: #cost, limit: #limit, ..#krate::options::Concurrency::of_type(1) }))
+    let concurrency = quote!(#krate::options::Concurrency);
+    Ok(quote!(#concurrency { key: #of, cost: #cost, limit: #limit, on_excess: #on_excess, ..#concurrency::of_type(1) }))
 }
 
 /// A key whose tasks run one after the other.

@@ -14,6 +14,7 @@ mod config;
 mod crash;
 mod durable;
 mod enqueue;
+mod excess;
 mod fair;
 mod http_task;
 mod jsonl;

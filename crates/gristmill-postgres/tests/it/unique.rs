@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gristmill_core::concurrency::{Concurrency, Need};
+use gristmill_core::concurrency::{Concurrency, Need, OnExcess};
 use gristmill_core::unique::{Merge, OnConflict, Unique, UniqueKey, Until};
 use gristmill_core::{
     EnqueueOutcome, Env, Hold, KindSpec, NewTask, Overrides, Policy, Source as _, State, Store as _, TaskId, TaskMeta,
@@ -297,7 +297,7 @@ async fn sql_gives_a_task_the_keys_of_its_type() {
             "limited",
             Policy {
                 concurrency: vec![
-                    Concurrency::of("tenant:{tenant}".parse().unwrap(), 1),
+                    Concurrency { on_excess: OnExcess::KeepNewest, ..Concurrency::of("tenant:{tenant}".parse().unwrap(), 1) },
                     Concurrency { cost: serde_json::from_value(json!("{size}")).unwrap(), ..Concurrency::of_type(9) },
                     Concurrency::sequence("{tenant}".parse().unwrap()),
                 ],

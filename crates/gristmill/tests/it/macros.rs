@@ -279,7 +279,7 @@ fn every_rule_of_serde_renames_fields_alike() {
     on_error = commit,
     tags = ["a", "b"],
     quiet,
-    concurrency = [limit(4, key = "tenant:{tenant}", cost = "{size}"), limit("{most}")],
+    concurrency = [limit(4, key = "tenant:{tenant}", cost = "{size}", on_excess = keep_newest), limit("{most}")],
     sequence = "account:{tenant}",
     rate(key = "api:{tenant}", limit = "600/h", burst = 5, cost = "{size}"),
     unique(key = "sync:{tenant}", until = "1h", on_conflict = reject),
@@ -310,7 +310,7 @@ fn every_option_reaches_the_policy() {
             tags: vec!["a".into(), "b".into()],
             quiet: true,
             concurrency: serde_json::from_value(json!([
-                { "key": "tenant:{tenant}", "limit": 4, "cost": "{size}" },
+                { "key": "tenant:{tenant}", "limit": 4, "cost": "{size}", "on_excess": "keep_newest" },
                 { "limit": "{most}" },
                 { "key": "account:{tenant}", "limit": 1, "until_ended": true },
             ]))
