@@ -48,7 +48,7 @@ impl Inner {
         if self.admitting.is_touched()
             && let Ok(turn) = self.admitting.turn.clone().try_lock_owned()
         {
-            self.tasks.spawn(self.clone().admit_by_turn(turn));
+            self.tasks.spawn(self.clone().admit_and_tell(turn));
         }
     }
 
@@ -56,9 +56,18 @@ impl Inner {
     pub(crate) async fn admit_touched(self: &Arc<Self>) {
         if self.admitting.is_touched() {
             let turn = self.admitting.turn.clone().lock_owned().await;
-            let admits = self.tasks.spawn(self.clone().admit_by_turn(turn));
+            let admits = self.tasks.spawn(self.clone().admit_and_tell(turn));
             // A panic there was told where it happened; a sweep goes on.
             let _ = admits.await;
+        }
+    }
+
+    async fn admit_and_tell(self: Arc<Self>, turn: OwnedMutexGuard<()>) {
+        self.clone().admit_by_turn(turn).await;
+        // Of those that were dropped some may be members: whoever ends now, as a command does, would leave their workflows to a sweep. Else not, as that
+        // admits in its turn: where others have a key in hand, nobody would rest.
+        if self.conducting.is_reported() {
+            self.conduct_reported().await;
         }
     }
 

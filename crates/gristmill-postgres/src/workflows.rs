@@ -72,6 +72,10 @@ impl Conducting {
         self.reported.store(true, Ordering::Release);
     }
 
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported.load(Ordering::Acquire)
+    }
+
     /// More than was done is left to be done to members.
     pub(crate) fn left(&self) {
         self.left.store(true, Ordering::Release);
