@@ -9,8 +9,8 @@ WITH chosen AS MATERIALIZED (
              + coalesce(sum(s.cost) FILTER (WHERE NOT a.is_asked) OVER (ORDER BY s.seq, s.task ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS coming
     FROM {s}.slot s CROSS JOIN LATERAL (SELECT coalesce((SELECT l.cancel FROM {s}.lease l WHERE l.id = s.task), false) AS is_asked) a
     -- Only those that said so themselves: whoever may only enqueue ends nobody else's work.
-    WHERE s.key = x.key AND EXISTS (
-      SELECT FROM {s}.task t CROSS JOIN LATERAL json_array_elements(CASE WHEN strpos(t.meta, '"cancel_running"') > 0 THEN t.meta::json -> 'needs' END) AS n
+    WHERE s.key = x.key AND NOT s.until_ended AND EXISTS (
+      SELECT FROM {s}.task t CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN strpos(t.meta, '"cancel_running"') > 0 THEN {s}.needs_said(t.meta) END) AS n
       WHERE t.id = s.task AND n ->> 'key' = x.key AND n ->> 'on_excess' = 'cancel_running')
   ) h
   WHERE NOT h.is_asked AND h.coming < x.lacking

@@ -37,3 +37,4 @@ WITH chosen AS MATERIALIZED (
 INSERT INTO {s}.waiting({columns})
 SELECT b.id, c.seq, b.expires_at, b.queue, b.kind, b.attempt, b.claim_no, b.crashes, b.priority, b.flags & ~{moved}
 FROM back b JOIN chosen c ON c.task = b.id
+RETURNING id

@@ -9,7 +9,10 @@ WITH RECURSIVE line AS (
 ), free AS MATERIALIZED (
   SELECT l.key FROM line l LEFT JOIN {s}.key k ON k.key = l.key
   -- Of a rate, whatever was written of when: the clock may have been set, or somebody had the first of the line in hand.
-  WHERE starts_with(l.key, 'rate:') OR coalesce(k.set_to, k.declared, 2147483647) > (SELECT coalesce(sum(s.cost), 0) FROM {s}.slot s WHERE s.key = l.key)
+  -- And those without, of which the first is not to wait as all others do: somebody may have had it in hand.
+  WHERE starts_with(l.key, 'rate:')
+    OR strpos((SELECT b.needs FROM {s}.standby b WHERE b.key = l.key ORDER BY b.late, b.seq LIMIT 1), '"on_excess"') > 0
+    OR coalesce(k.set_to, k.declared, 2147483647) > (SELECT coalesce(sum(s.cost), 0) FROM {s}.slot s WHERE s.key = l.key)
     -- Of a fair queue, those behind one that waits in another's line have no room, unless somebody has it in hand.
     AND NOT (EXISTS (SELECT FROM {s}.standby b WHERE b.task = k.away AND b.key <> l.key)
              AND EXISTS (SELECT FROM {s}.waiting w WHERE w.id = k.away FOR KEY SHARE SKIP LOCKED))

@@ -191,7 +191,7 @@ queries! {
     OutcomeLacking "outcome_lacking" [UUID_ARRAY];
     OutcomeReopen "outcome_reopen" [INT8, UUID_ARRAY];
     OutcomeUnstarted "outcome_unstarted" [INT8, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT4_ARRAY, INT2, INT2,
-        TEXT];
+        TEXT_ARRAY];
     OwedLook "owed_look" [INT8];
     OwedTake "owed_take" [UUID, UUID, INT8];
     Park "park" [INT4, INT8, INT8_ARRAY, INT4_ARRAY];
@@ -250,6 +250,7 @@ queries! {
     StandbyAny "standby_any" [TEXT_ARRAY];
     StandbyFirst "standby_first" [TEXT_ARRAY, INT8_ARRAY];
     StandbyIdle "standby_idle" [TEXT, INT8];
+    StandbyCalm "standby_calm" [UUID_ARRAY];
     StandbyDrop "standby_drop" [UUID_ARRAY];
     StandbyIds "standby_ids" [TEXT, INT8];
     StandbyLacking "standby_lacking" [UUID, INT8];

@@ -233,6 +233,7 @@ statements! {
     STANDBY_IDS = "standby_ids",
     STANDBY_INSERT = "standby_insert",
     STANDBY_LACKING = "standby_lacking",
+    STANDBY_NEEDS = "standby_needs",
     STANDBY_OF = "standby_of",
     STANDBY_SEND = "standby_send",
     STEP_CHORES = "step_chores",

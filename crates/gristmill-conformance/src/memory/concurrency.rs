@@ -22,6 +22,8 @@ pub(super) struct Limited {
     turns: BTreeMap<(String, u8), i64>,
     /// How many have come into another's line for a key of a fair queue.
     sent: i64,
+    /// Those that were let in, and went back to wait as a limit was lowered.
+    withdrawn: BTreeSet<i64>,
 }
 
 /// When one came into a line: behind which task, and behind how many that stand for more.
@@ -153,6 +155,7 @@ impl Limited {
     }
 
     fn leave_line(&mut self, seq: i64) {
+        self.withdrawn.remove(&seq);
         let Some(name) = self.lines.remove(&seq) else { return };
         if let Some(key) = self.keys.get_mut(&name) {
             key.line.retain(|(.., other)| *other != seq);
@@ -226,6 +229,7 @@ impl Tables {
         let unclaimed = held.iter().rev().filter(|(seq, _)| is_unclaimed(seq)).map(|(seq, need)| (*seq, need.cost));
         for seq in excess.pick(unclaimed) {
             self.update(seq, |task| task.place = Place::Waiting);
+            self.limited.withdrawn.insert(seq);
         }
     }
 
@@ -245,7 +249,11 @@ impl Tables {
         let Some(task) = self.tasks.get(&seq).filter(|_| self.limited.lines.get(&seq).is_some_and(|line| line == key)) else {
             return ControlFlow::Continue(());
         };
-        let needs = if task.claim_no > 0 { OnExcess::once_begun(needs(task).to_vec()) } else { needs(task).to_vec() };
+        let needs = if task.claim_no > 0 || self.limited.withdrawn.contains(&seq) {
+            OnExcess::once_begun(needs(task).to_vec())
+        } else {
+            needs(task).to_vec()
+        };
         match slots.admit(key, &needs, |key| self.limited.holds(seq, key)) {
             Admitted::Yes => {
                 let line = self.turn(seq, &needs).unwrap_or_else(|| self.next_line());
@@ -293,17 +301,20 @@ impl Tables {
     ) -> ControlFlow<Option<Vec<String>>> {
         let behind: Vec<i64> = self.line(key).into_iter().skip_while(|other| *other != seq).skip(1).collect();
         match on_excess {
-            OnExcess::KeepNewest if !behind.is_empty() => {
+            OnExcess::KeepNewest if behind.first().is_some_and(|other| self.rule_of(*other, key) != OnExcess::Drop) => {
                 next.extend(self.drop_waiting(seq, on_excess, key, now));
                 return ControlFlow::Continue(());
             }
             OnExcess::KeepOldest => {
-                let is_too_many = |task: &&Task| task.claim_no == 0 && OnExcess::of(needs(task), key) == OnExcess::KeepOldest;
                 for seq in behind {
-                    if self.tasks.get(&seq).filter(is_too_many).is_some() {
+                    if self.rule_of(seq, key) == on_excess {
                         next.extend(self.drop_waiting(seq, on_excess, key, now));
                     }
                 }
+            }
+            OnExcess::CancelRunning if self.costs_of(&behind, key, on_excess) >= slots.most(key) => {
+                next.extend(self.drop_waiting(seq, on_excess, key, now));
+                return ControlFlow::Continue(());
             }
             OnExcess::CancelRunning => {
                 let cost = self
@@ -313,7 +324,7 @@ impl Tables {
                     .map_or(0, |need| need.cost);
                 let held = self.limited.keys.get(key).into_iter().flat_map(|key| &key.held);
                 // Only those that said so themselves.
-                let holders = held.filter_map(|(seq, need)| {
+                let holders = held.filter(|(_, need)| !need.until_ended).filter_map(|(seq, need)| {
                     let task = self.tasks.get(seq).filter(|task| OnExcess::of(needs(task), key) == on_excess)?;
                     Some((task.new.id, need.cost, task.lease().is_some_and(|lease| lease.cancel_requested)))
                 });
@@ -326,6 +337,18 @@ impl Tables {
             _ => {}
         }
         ControlFlow::Break(None)
+    }
+
+    /// What a waiting task says of a key, if it has not begun.
+    fn rule_of(&self, seq: i64, key: &str) -> OnExcess {
+        let task = self.tasks.get(&seq).filter(|task| task.claim_no == 0 && !self.limited.withdrawn.contains(&seq));
+        task.map_or(OnExcess::Wait, |task| OnExcess::of(needs(task), key))
+    }
+
+    fn costs_of(&self, tasks: &[i64], key: &str, on_excess: OnExcess) -> u64 {
+        let of_rule = tasks.iter().filter(|seq| self.rule_of(**seq, key) == on_excess);
+        let need = |seq: &i64| self.tasks.get(seq).and_then(|task| needs(task).iter().find(|need| need.key == key));
+        of_rule.filter_map(need).map(|need| u64::from(need.cost)).sum()
     }
 
     /// Returns the key of a fair queue for all of which it waited in another's line, of which the next may go there.

@@ -18,6 +18,9 @@ list![
     who_has_begun_is_not_dropped,
     a_key_of_a_fair_queue_goes_on_when_one_of_it_is_dropped,
     what_is_dropped_is_known_in_any_number,
+    who_goes_back_to_wait_is_not_dropped_and_cancels_nobody,
+    nobody_makes_room_for_who_waits_for_something_else,
+    of_a_burst_only_the_newest_run,
 ];
 
 fn of(key: &str, limit: u32, on_excess: OnExcess) -> [Need; 1] {
@@ -213,7 +216,7 @@ pub async fn what_is_dropped_is_known_in_any_number(bench: Bench<'_>) {
         bench.store.set_limit(key, Some(Limit::of(1))).await.expect("set");
         let tasks: Vec<_> = (0..1_500).map(|_| with(bench.task(), &of(key, 1, on_excess))).collect();
         let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
-        for part in tasks.chunks(500) {
+        for part in tasks.chunks(1_000) {
             bench.enqueue_all(part.to_vec()).await;
         }
         for _ in 0..4 {
@@ -226,4 +229,65 @@ pub async fn what_is_dropped_is_known_in_any_number(bench: Bench<'_>) {
         assert_eq!(states[0], Ready);
         assert_eq!((states[1], states[1_499]) == (Cancelled, Waiting), on_excess == OnExcess::KeepNewest);
     }
+}
+
+/// Whoever lowers a limit, or says a lower one, ends nobody's work by it.
+pub async fn who_goes_back_to_wait_is_not_dropped_and_cancels_nobody(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    for (key, on_excess) in
+        [("a", OnExcess::Drop), ("b", OnExcess::KeepNewest), ("c", OnExcess::KeepOldest), ("d", OnExcess::CancelRunning)]
+    {
+        let all = bench.several(3, &of(key, 3, on_excess)).await;
+        bench.sweep().await;
+        let claimed = bench.claim_one(worker).await;
+        bench.store.set_limit(key, Some(Limit::of(1))).await.expect("set");
+        for _ in 0..2 {
+            bench.sweep().await;
+            assert_eq!(bench.states(&all).await, [Running, Waiting, Waiting], "{on_excess:?}");
+            assert!(!bench.get(all[0]).await.cancel_requested, "{on_excess:?}");
+        }
+        bench.settle(claimed.lease, Ending::Succeeded).await;
+        bench.sweep().await;
+        assert_eq!(bench.states(&all[1..]).await, [Ready, Waiting], "{on_excess:?}");
+        bench.store.cancel(&all).await.expect("cancel");
+    }
+}
+
+/// Once it has that, they do.
+pub async fn nobody_makes_room_for_who_waits_for_something_else(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let rule = of("a", 1, OnExcess::CancelRunning)[0].clone();
+    let (first, other) = (bench.limited(std::slice::from_ref(&rule)).await, bench.limited(&[need("b", 1)]).await);
+    bench.sweep().await;
+    let claimed = bench.claim_all(worker).await;
+    assert_eq!(ids(&claimed), [first, other]);
+    let next = bench.limited(&[rule, need("b", 1)]).await;
+    bench.sweep().await;
+    assert_eq!((bench.get(first).await.cancel_requested, bench.state(next).await), (false, Waiting));
+    bench.settle(claimed[1].lease, Ending::Succeeded).await;
+    bench.sweep().await;
+    assert!(bench.get(first).await.cancel_requested);
+    bench.settle(claimed[0].lease, Ending::Cancelled).await;
+    bench.sweep().await;
+    assert_eq!(bench.state(next).await, Ready);
+}
+
+/// As many as there are slots.
+pub async fn of_a_burst_only_the_newest_run(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let rule = of("a", 2, OnExcess::CancelRunning);
+    let running = bench.several(2, &rule).await;
+    bench.sweep().await;
+    assert_eq!(bench.claim_all(worker).await.len(), 2);
+    let tasks: Vec<_> = (0..700).map(|_| with(bench.task(), &rule)).collect();
+    let burst: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+    bench.enqueue_all(tasks).await;
+    for _ in 0..3 {
+        bench.sweep().await;
+    }
+    let states = bench.states(&burst).await;
+    assert!(states[..698].iter().all(|state| *state == Cancelled), "{states:?}");
+    assert_eq!(states[698..], [Waiting; 2]);
+    assert_eq!(bench.why(burst[0]).await.1, "dropped: a newer task waits for \"a\"");
+    assert!(bench.get(running[0]).await.cancel_requested);
 }

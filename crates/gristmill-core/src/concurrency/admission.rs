@@ -137,11 +137,23 @@ impl Slots {
         self.keys.get(key).map_or(Some(0), |key| key.free(self.now))
     }
 
+    /// How many slots a key has; none if nobody has said it.
+    pub fn most(&self, key: &str) -> u64 {
+        self.keys.get(key).and_then(|key| key.limit).map_or(0, |limit| limit.most().into())
+    }
+
+    /// The line of this key was not looked at to its end: what is free of it is of those who stand there.
+    pub fn halts(&mut self, line: &str) {
+        self.halted.insert(line.to_owned());
+    }
+
     /// How many slots of a key somebody lacks who needs so many. Of one that nobody may begin with, none: nobody makes room there.
     pub fn lacking(&self, key: &str, cost: u32) -> u64 {
-        let Some(limit) = self.keys.get(key).and_then(|key| key.limit).filter(|limit| limit.count > 0) else { return 0 };
-        let needs = u64::from(cost.min(limit.most()));
-        needs.saturating_sub(self.free(key).unwrap_or(needs))
+        let Some((key, limit)) = self.keys.get(key).and_then(|key| Some((key, key.limit.filter(|limit| limit.count > 0)?)))
+        else {
+            return 0;
+        };
+        (key.used + u64::from(cost.min(limit.most()))).saturating_sub(limit.most().into())
     }
 
     /// When the line of a key should be looked at again, should nothing else happen; `None` if only what others do can let somebody in.
@@ -181,7 +193,7 @@ impl Slots {
         let takes: Vec<&Need> = needs.iter().filter(|need| !holds(&need.key)).collect();
         // Those too that it holds: they may have been closed meanwhile.
         if needs.iter().any(|need| !self.keys.contains_key(&need.key)) {
-            self.halted.insert(line.to_owned());
+            self.halts(line);
             return Admitted::Unknown;
         }
         // Who holds something goes on in any case: one that is away may wait for that.
@@ -209,7 +221,11 @@ impl Slots {
             self.stands_no_more(line, needs);
             return Admitted::Dropped(full);
         }
-        let full = needs.iter().find(|need| need.key == line && is_full(need)).or_else(|| needs.iter().find(is_full));
+        // It waits first where nobody makes room for it, so that nobody does in vain.
+        let makes_room = |need: &&Need| need.on_excess == OnExcess::CancelRunning;
+        let mut full = needs.iter().filter(is_full).collect::<Vec<_>>();
+        full.sort_by_key(|need| (makes_room(need), need.key != line));
+        let full = full.first().copied();
         if let Some(full) = full {
             if let Some(key) = self.keys.get_mut(&full.key) {
                 key.lacked(full.cost, now);
@@ -356,7 +372,7 @@ mod tests {
     #[test]
     fn who_is_not_to_wait_is_dropped_and_who_may_says_what_becomes_of_others() {
         let of = |key: &str, on_excess| Need { on_excess, ..need(key, 1) };
-        let mut slots = slots(&[("a", 1, 1), ("b", 2, 1), ("closed", 0, 0)]);
+        let mut slots = slots(&[("a", 1, 1), ("b", 2, 1), ("closed", 0, 0), ("d", 9, 0)]);
         let mut admit = |line: &str, needs: &[Need]| slots.admit(line, needs, |_| false);
         let drop = OnExcess::Drop;
         assert_eq!(admit("a", &[of("a", drop)]), Admitted::Dropped("a".to_owned()));
@@ -367,6 +383,10 @@ mod tests {
         let newest = OnExcess::KeepNewest;
         assert_eq!(admit("a", &[of("a", newest), need("b", 1)]), Admitted::Full(newest));
         assert_eq!(admit("b", &[of("a", newest), of("b", drop)]), Admitted::Dropped("b".to_owned()));
+        let room = OnExcess::CancelRunning;
+        assert_eq!(admit("a", &[of("a", room), of("closed", OnExcess::Wait)]), Admitted::Elsewhere("closed".to_owned()));
+        assert_eq!(admit("d", &[of("a", room), of("d", OnExcess::Wait)]), Admitted::Elsewhere("a".to_owned()));
+        assert_eq!(admit("a", &[of("a", room)]), Admitted::Full(room));
         assert_eq!((slots.lacking("a", 1), slots.lacking("a", 9), slots.lacking("b", 2)), (1, 1, 2));
         assert_eq!((slots.lacking("closed", 1), slots.lacking("unknown", 1)), (0, 0));
     }

@@ -23,8 +23,8 @@ pub enum OnExcess {
     KeepNewest,
     /// It waits, and all that come to wait behind it are dropped.
     KeepOldest,
-    /// It waits, and those that hold the slots are cancelled, the oldest first, as many as it needs: at once if they have not begun, by request if
-    /// they run.
+    /// It waits, and those that hold the slots by the same rule are cancelled, the oldest first, as many as it needs: at once if they have not begun, by
+    /// request if they run. One behind which so many wait as there are slots is dropped: they would take its place in turn.
     CancelRunning,
 }
 
@@ -40,7 +40,7 @@ impl OnExcess {
         Ok(serde_json::from_value(word).unwrap_or_default())
     }
 
-    /// What a task needs that has begun before: it waits.
+    /// What a task needs that has begun before, or was let in and was to go back as a limit was lowered: it waits.
     pub fn once_begun(mut needs: Vec<Need>) -> Vec<Need> {
         needs.iter_mut().for_each(|need| need.on_excess = Self::Wait);
         needs
@@ -49,9 +49,9 @@ impl OnExcess {
     /// Why a task ends that is not to wait for this key.
     pub fn dropped(self, key: &str) -> Failure {
         let why = match self {
-            Self::KeepNewest => "a newer task waits for",
+            Self::KeepNewest | Self::CancelRunning => "a newer task waits for",
             Self::KeepOldest => "an older task waits already for",
-            Self::Wait | Self::Drop | Self::CancelRunning => "there was no free slot of",
+            Self::Wait | Self::Drop => "there was no free slot of",
         };
         Failure::new(FailureReason::Cancelled, format!("dropped: {why} {key:?}"))
     }

@@ -5,6 +5,8 @@
 //! (`settle_plain.sql`, with what is written for members of workflows besides, and `settle_forget.sql`), expiries that a claim finds (`claim.sql`), cancellations and the settlement in a handler's
 //! transaction (the newest text of each function in `additions/`).
 
+use std::collections::HashMap;
+
 use gristmill_core::kit::Word;
 use gristmill_core::kit::encode::{attempt_state_of, ended_of, keep_until_of, retention_from, to_json};
 use gristmill_core::{
@@ -121,8 +123,8 @@ impl Waited {
 pub(super) enum Unstarted {
     /// Not by its deadline.
     Expired,
-    /// It is not to wait for a key that is full.
-    Dropped(Failure),
+    /// It is not to wait for a key that is full; of each why.
+    Dropped(HashMap<Uuid, Failure>),
     /// It can't be read.
     Corrupt(String),
 }
@@ -134,12 +136,15 @@ pub(super) async fn end_unstarted(s: &mut Session<'_>, waited: &[Waited], why: &
     }
     // Of what can't be read nobody can say whether it holds anything.
     let is_known = !matches!(why, Unstarted::Corrupt(_));
-    let (attempt_state, state, failure) = match why {
-        Unstarted::Expired => (AttemptState::Expired, State::Expired, expired()),
-        Unstarted::Dropped(why) => (AttemptState::Cancelled, State::Cancelled, why.clone()),
-        Unstarted::Corrupt(why) => {
-            (AttemptState::Failed, State::Failed, Failure::new(FailureReason::Corrupt, format!("the task can't be read: {why}")))
-        }
+    let (attempt_state, state) = match why {
+        Unstarted::Expired => (AttemptState::Expired, State::Expired),
+        Unstarted::Dropped(_) => (AttemptState::Cancelled, State::Cancelled),
+        Unstarted::Corrupt(_) => (AttemptState::Failed, State::Failed),
+    };
+    let failure = |id: &Uuid| match why {
+        Unstarted::Expired => to_json(&expired()),
+        Unstarted::Dropped(why) => why.get(id).map(to_json).unwrap_or_default(),
+        Unstarted::Corrupt(why) => to_json(&Failure::new(FailureReason::Corrupt, format!("the task can't be read: {why}"))),
     };
     s.spare_days().await?;
     let ids: Vec<Uuid> = waited.iter().map(|task| task.id).collect();
@@ -154,8 +159,9 @@ pub(super) async fn end_unstarted(s: &mut Session<'_>, waited: &[Waited], why: &
     let crashes: Vec<i32> = ending.iter().map(|(task, _)| task.crashes).collect();
     // A claim does not bring those of what it could not read.
     let flags: Vec<i32> = ending.iter().map(|(task, facts)| task.flags | facts.flags.bits()).collect();
-    let (how, ended, why) = (attempt_state_of(attempt_state), ended_of(state), to_json(&failure));
-    let params: Params<'_> = &[&s.now, &ids, &seqs, &retentions, &attempts, &claims, &crashes, &flags, &how, &ended, &why];
+    let whys: Vec<String> = ids.iter().map(failure).collect();
+    let (how, ended) = (attempt_state_of(attempt_state), ended_of(state));
+    let params: Params<'_> = &[&s.now, &ids, &seqs, &retentions, &attempts, &claims, &crashes, &flags, &how, &ended, &whys];
     s.execute(Q::OutcomeUnstarted, params).await?;
     let (mut reports, mut limited) = (Reports::default(), Vec::new());
     for task in waited {

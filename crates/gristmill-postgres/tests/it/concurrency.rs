@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill_core::concurrency::{KeyLimits as _, Limit, Need, Pace};
+use gristmill_core::concurrency::{KeyLimits as _, Limit, Need, OnExcess, Pace};
 use gristmill_core::{CancelOutcome, Hold, NewTask, Overrides, Source as _, State, Store as _, TaskId, TaskMeta, Wake};
 
 use crate::common::{client, task};
@@ -132,6 +132,52 @@ async fn an_open_transaction_that_cancels_who_waits_for_all_of_a_key_holds_up_no
     within(house.succeed(claimed)).await;
     within(house.sweep()).await;
     assert_eq!(house.standing(&ids).await, [State::Succeeded, State::Ready, State::Succeeded]);
+}
+
+/// Of whom it is found out by what is kept of him, whatever that says besides.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_makes_room_may_have_said_anything_else() {
+    let house = House::new().await;
+    let of = |title: &str| {
+        let mut task = house.keyed("a", 1);
+        let meta = task.meta.as_mut().unwrap();
+        meta.needs[0].on_excess = OnExcess::CancelRunning;
+        meta.title = Some(title.to_owned());
+        task
+    };
+    let (first, next) = (of("x\0y"), of(""));
+    let ids = [first.id, next.id];
+    within(house.store.enqueue(vec![first])).await.unwrap();
+    assert_eq!(house.standing(&ids[..1]).await, [State::Ready]);
+    within(house.store.enqueue(vec![next])).await.unwrap();
+    within(house.sweep()).await;
+    assert_eq!(house.standing(&ids).await, [State::Cancelled, State::Ready]);
+}
+
+/// A rule is followed though whoever it is about was in somebody's hand when it was looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_in_hand_is_looked_at_again() {
+    let house = House::new().await;
+    let mut tasks = Vec::new();
+    for _ in 0..3 {
+        let mut task = house.keyed("a", 1);
+        task.meta.as_mut().unwrap().needs[0].on_excess = OnExcess::KeepNewest;
+        tasks.push(task);
+    }
+    let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+    for task in &tasks[..2] {
+        within(house.store.enqueue(vec![task.clone()])).await.unwrap();
+    }
+    let caller = client().await;
+    caller.batch_execute("BEGIN").await.unwrap();
+    let cancel = format!("SELECT {}.cancel_tasks($1::uuid[])", house.schema.0);
+    caller.execute(&cancel, &[&[ids[1].as_uuid()].as_slice()]).await.unwrap();
+    within(house.store.enqueue(vec![tasks[2].clone()])).await.unwrap();
+    within(house.sweep()).await;
+    caller.batch_execute("ROLLBACK").await.unwrap();
+    within(house.sweep()).await;
+    assert_eq!(house.standing(&ids).await, [State::Ready, State::Cancelled, State::Waiting]);
+    assert_eq!(house.count("touched").await, 0);
 }
 
 /// A key that somebody has locked by hand is left, and all others go on.

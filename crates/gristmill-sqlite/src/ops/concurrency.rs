@@ -262,6 +262,11 @@ fn withdraw(tx: &mut Tx<'_>, key: &str, excess: Excess, budget: &mut Budget) -> 
         // What a sequence holds until its task has ended, it holds from its first attempt on.
         give_back(tx, waiter.key, waiter.claim_no == 0)?;
         place(tx, Place::Waiting, &waiter)?;
+        // It is none that comes: whoever lowers a limit, or says a lower one, ends nobody's work by it.
+        if let Some(needs) = needs_of(tx, waiter.key)?.filter(|needs| needs.iter().any(|need| need.on_excess != OnExcess::Wait)) {
+            let text = to_json(&OnExcess::once_begun(needs));
+            tx.conn.prepare_cached(sql::STANDBY_NEEDS)?.execute(params![waiter.key, text])?;
+        }
         is_any = true;
     }
     Ok(is_any)
@@ -356,7 +361,8 @@ fn exceed(
 ) -> Result<ControlFlow<()>, Fault> {
     match on_excess {
         OnExcess::KeepNewest => {
-            if first_of(tx, line, 2)?.iter().any(|(other, _)| *other != task) {
+            let behind = first_of(tx, line, 2)?.into_iter().find(|(other, _)| *other != task);
+            if behind.is_some_and(|(_, text)| OnExcess::of(&read(&text), line) != OnExcess::Drop) {
                 drop_waiting(tx, line, (task, needs), on_excess, line)?;
                 return Ok(ControlFlow::Continue(()));
             }
@@ -379,6 +385,17 @@ fn exceed(
             }
         }
         OnExcess::CancelRunning => {
+            let mut behind = 0;
+            for (other, text) in first_of(tx, line, LINE_MAX)? {
+                let need = read(&text).into_iter().find(|need| need.key == line && need.on_excess == on_excess);
+                if let Some(need) = need.filter(|_| other != task) {
+                    behind += u64::from(need.cost);
+                }
+            }
+            if behind >= slots.most(line) {
+                drop_waiting(tx, line, (task, needs), on_excess, line)?;
+                return Ok(ControlFlow::Continue(()));
+            }
             let cost = needs.iter().find(|need| need.key == line).map_or(0, |need| need.cost);
             let holders: Vec<(i64, u32, bool)> = {
                 let mut holders = tx.conn.prepare_cached(sql::SLOT_ASKED)?;

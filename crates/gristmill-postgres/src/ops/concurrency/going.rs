@@ -1,11 +1,11 @@
 //! Who goes where, and is written there: those that become ready, wait elsewhere, or end.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use gristmill_core::TaskId;
 use gristmill_core::concurrency::fair::{self, Line};
 use gristmill_core::concurrency::{Need, OnExcess};
 use gristmill_core::kit::row::int;
+use gristmill_core::{Failure, TaskId};
 use uuid::Uuid;
 
 use super::super::cancel::cancel;
@@ -33,8 +33,8 @@ pub(super) struct Going {
     pub(super) stand_for_more: Vec<bool>,
     /// Those who wait elsewhere for all of a key of a fair queue.
     pub(super) away: Vec<(String, Uuid)>,
-    /// Those who are not to wait, by the key and why.
-    pub(super) dropped: BTreeMap<(String, OnExcess), Vec<Uuid>>,
+    /// Those who are not to wait, and why.
+    pub(super) dropped: HashMap<Uuid, Failure>,
     /// How many slots of keys are lacking to those for whom others are to make room.
     pub(super) lacking: BTreeMap<String, u64>,
 }
@@ -55,7 +55,7 @@ impl Going {
 
     pub(super) fn drop_waiting(&mut self, task: Uuid, on_excess: OnExcess, key: &str) {
         self.known.insert(task);
-        self.dropped.entry((key.to_owned(), on_excess)).or_default().push(task);
+        self.dropped.insert(task, on_excess.dropped(key));
     }
 
     pub(super) fn knows(&self, task: Uuid) -> bool {
@@ -88,14 +88,15 @@ impl Going {
 }
 
 /// Those end that are not to wait for a key; they wait in no line any more.
-pub(super) async fn drop_waiting(s: &mut Session<'_>, dropped: &BTreeMap<(String, OnExcess), Vec<Uuid>>) -> Result<(), Fault> {
-    for ((key, on_excess), tasks) in dropped {
-        let rows = s.rows(Q::StandbyDrop, &[tasks]).await?;
-        let waited = rows.iter().map(Waited::read).collect::<Result<Vec<_>, _>>()?;
-        s.effects.changed = true;
-        Box::pin(end_unstarted(s, &waited, &Unstarted::Dropped(on_excess.dropped(key)))).await?;
+pub(super) async fn drop_waiting(s: &mut Session<'_>, dropped: HashMap<Uuid, Failure>) -> Result<(), Fault> {
+    if dropped.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let tasks: Vec<Uuid> = dropped.keys().copied().collect();
+    let rows = s.rows(Q::StandbyDrop, &[&tasks]).await?;
+    let waited = rows.iter().map(Waited::read).collect::<Result<Vec<_>, _>>()?;
+    s.effects.changed = true;
+    Box::pin(end_unstarted(s, &waited, &Unstarted::Dropped(dropped))).await
 }
 
 /// Those who hold slots of keys, of which so many are lacking, are cancelled, the oldest first. Which of these keys have one that somebody else has in

@@ -43,8 +43,8 @@ pub(super) struct Admitting<'s, 'a> {
     pub(super) more: BTreeSet<String>,
     /// Keys that have to be looked at once more, as there were more than are looked at together.
     pub(super) unfinished: BTreeSet<String>,
-    /// Keys of which others may stand behind those that were dropped.
-    pub(super) exceeded: Vec<String>,
+    /// Whether those who were sent away, or stood behind somebody, are looked at by now.
+    pub(super) is_last: bool,
 }
 
 impl Admitting<'_, '_> {
@@ -66,14 +66,15 @@ impl Admitting<'_, '_> {
             (true, false) => (key.as_str(), share),
             (false, _) => (key.as_str(), most(key)),
         });
-        let asked = shares(asked);
-        let mut unfinished = self.look(&asked).await?;
-        unfinished.append(&mut self.exceeded);
+        // Those of fair queues last: what is left of the room is theirs.
+        let (fair, mut asked): (Vec<_>, Vec<_>) = asked.partition(|(key, _)| key.starts_with(FAIR));
+        asked.extend(fair);
+        let unfinished = self.look(&shares(asked.into_iter())).await?;
         // Who was sent to another line has left room to those behind him. They are looked at once, so that a line of which all lack
         // another key does not keep everybody busy: the next look goes on.
         if !unfinished.is_empty() {
+            self.is_last = true;
             self.look(&shares(unfinished.iter().map(|key| (key.as_str(), LINE_MAX)))).await?;
-            self.unfinished.extend(self.exceeded.drain(..));
         }
         Ok(())
     }
@@ -108,7 +109,13 @@ impl Admitting<'_, '_> {
         let keys: Vec<&str> = too_many.iter().map(|(key, ..)| key.as_str()).collect();
         let least: Vec<i64> = too_many.iter().map(|(_, least, _)| number(*least)).collect();
         let most: Vec<i64> = too_many.iter().map(|(.., most)| number(*most)).collect();
-        Ok(self.s.execute(Q::SlotExcess, &[&keys, &least, &most]).await? > 0)
+        let rows = self.s.rows(Q::SlotExcess, &[&keys, &least, &most]).await?;
+        let back = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<Uuid>, Fault>>()?;
+        if !back.is_empty() {
+            // They are none that come: whoever lowers a limit, or says a lower one, ends nobody's work by it.
+            self.s.execute(Q::StandbyCalm, &[&back]).await?;
+        }
+        Ok(!back.is_empty())
     }
 
     /// Decides about the first of some lines. Returns those that have room left, and somebody was sent away from.
@@ -134,31 +141,48 @@ impl Admitting<'_, '_> {
         }
         let looks = asked.iter().filter_map(|(key, most)| {
             let heads = lines.remove(*key)?;
-            Some((*key, Look { is_all: (heads.len() as u64) < *most, heads: heads.into_iter(), has_sent: false }))
+            Some((
+                *key,
+                Look { is_all: (heads.len() as u64) < *most, heads: heads.into_iter(), has_sent: false, has_dropped: false },
+            ))
         });
         let mut unfinished = Vec::new();
         let looked: HashSet<&str> = keys.iter().copied().collect();
         let Ok(()) = admission::in_turn(looks.collect::<Vec<_>>(), |key, look| {
             let Some(head) = look.heads.next() else {
                 match look {
-                    Look { is_all: true, .. } => {}
-                    Look { has_sent: true, .. } => unfinished.push(key.to_owned()),
+                    Look { is_all: true, .. } => return Ok(ControlFlow::Break(())),
+                    Look { has_dropped: true, .. } if self.is_last => {
+                        self.unfinished.insert(key.to_owned());
+                    }
+                    Look { has_sent: true, .. } | Look { has_dropped: true, .. } => unfinished.push(key.to_owned()),
                     // As many as are looked at together were let in, and there may be room for more.
                     Look { .. } => {
                         self.unfinished.insert(key.to_owned());
                     }
                 }
+                // Or whoever comes by a fair queue at this moment would be let in before those who stand behind these.
+                if !key.starts_with(FAIR) {
+                    self.slots.halts(key);
+                }
                 return Ok::<_, Infallible>(ControlFlow::Break(()));
             };
-            Ok(self.admit_first(key, head, look, &looked))
+            Ok(match self.admit_first(key, head, look, &looked) {
+                Step::Next => ControlFlow::Continue(()),
+                Step::Over => ControlFlow::Break(()),
+                Step::Further => {
+                    unfinished.push(key.to_owned());
+                    ControlFlow::Break(())
+                }
+            })
         });
         Ok(unfinished)
     }
 
     /// Decides about the first of a line.
-    fn admit_first(&mut self, key: &str, head: Head, look: &mut Look, looked: &HashSet<&str>) -> ControlFlow<()> {
+    fn admit_first(&mut self, key: &str, head: Head, look: &mut Look, looked: &HashSet<&str>) -> Step {
         if self.going.knows(head.task) {
-            return ControlFlow::Continue(());
+            return Step::Next;
         }
         match self.slots.admit(key, &head.needs, |key| head.holds.iter().any(|held| held == key)) {
             Admitted::Yes => {
@@ -168,7 +192,7 @@ impl Admitting<'_, '_> {
             Admitted::Dropped(full) => {
                 self.represented(key, &head.needs, looked);
                 self.going.drop_waiting(head.task, OnExcess::Drop, &full);
-                look.has_sent = true;
+                look.has_dropped = true;
             }
             Admitted::Elsewhere(other) => {
                 // Its place there may be one that others lose by it.
@@ -181,47 +205,56 @@ impl Admitting<'_, '_> {
                 if stands_for_more && key.starts_with(FAIR) {
                     self.going.away.push((key.to_owned(), head.task));
                     // As long as it is away, nobody else of them goes.
-                    return ControlFlow::Break(());
+                    return Step::Over;
                 }
             }
+            Admitted::Full(OnExcess::Wait) => return Step::Over,
+            // It matters who stands behind it.
+            Admitted::Full(_) if !self.is_last && !look.is_all => return Step::Further,
             Admitted::Full(on_excess) => return self.exceed(key, &head, on_excess, look),
             Admitted::Unknown => {
                 self.together(key, head, look);
-                return ControlFlow::Break(());
+                return Step::Over;
             }
         }
-        ControlFlow::Continue(())
+        Step::Next
     }
 
-    /// The first of a line finds its key full.
-    fn exceed(&mut self, key: &str, head: &Head, on_excess: OnExcess, look: &mut Look) -> ControlFlow<()> {
-        match on_excess {
-            OnExcess::KeepNewest if look.heads.len() > 0 => {
-                self.represented(key, &head.needs, &HashSet::new());
-                self.going.drop_waiting(head.task, on_excess, key);
-                return ControlFlow::Continue(());
+    /// The first of a line finds its key full, and is not to wait as all others do.
+    fn exceed(&mut self, key: &str, head: &Head, on_excess: OnExcess, look: &mut Look) -> Step {
+        let going = &self.going;
+        let behind = || look.heads.as_slice().iter().filter(|behind| !going.knows(behind.task));
+        let need = |head: &Head| head.needs.iter().find(|need| need.key == key && need.on_excess == on_excess).cloned();
+        let dropped: Vec<Uuid> = match on_excess {
+            OnExcess::KeepNewest => {
+                let is_followed = behind().next().is_some_and(|behind| OnExcess::of(&behind.needs, key) != OnExcess::Drop);
+                is_followed.then_some(head.task).into_iter().collect()
             }
-            OnExcess::KeepOldest => {
-                for behind in look.heads.by_ref().filter(|behind| OnExcess::of(&behind.needs, key) == on_excess) {
-                    if self.going.knows(behind.task) {
-                        continue;
-                    }
-                    self.represented(key, &behind.needs, &HashSet::new());
-                    self.going.drop_waiting(behind.task, on_excess, key);
-                }
+            OnExcess::KeepOldest => behind().filter(|behind| need(behind).is_some()).map(|behind| behind.task).collect(),
+            _ => {
+                let wanted: u64 = behind().filter_map(need).map(|need| u64::from(need.cost)).sum();
+                (wanted >= self.slots.most(key)).then_some(head.task).into_iter().collect()
             }
-            OnExcess::CancelRunning => {
-                let cost = head.needs.iter().find(|need| need.key == key).map_or(0, |need| need.cost);
-                self.going.lacking.insert(key.to_owned(), self.slots.lacking(key, cost));
-                return ControlFlow::Break(());
-            }
-            _ => {}
+        };
+        for one in std::iter::once(head).chain(look.heads.as_slice()).filter(|one| dropped.contains(&one.task)) {
+            let next = one.needs.iter().filter(|need| need.is_turn() && need.key != key);
+            self.unfinished.extend(next.map(|need| need.key.clone()));
+        }
+        let (is_any, is_first) = (!dropped.is_empty(), dropped.contains(&head.task));
+        dropped.into_iter().for_each(|task| self.going.drop_waiting(task, on_excess, key));
+        if is_first {
+            look.has_dropped = true;
+            return Step::Next;
+        }
+        if on_excess == OnExcess::CancelRunning {
+            let cost = need(head).map_or(0, |need| need.cost);
+            self.going.lacking.insert(key.to_owned(), self.slots.lacking(key, cost));
         }
         // There may be others behind those.
-        if on_excess != OnExcess::Wait && !look.is_all {
-            self.exceeded.push(key.to_owned());
+        if is_any && !look.is_all {
+            self.unfinished.insert(key.to_owned());
         }
-        ControlFlow::Break(())
+        Step::Over
     }
 
     /// The next of a key of a fair queue that waited in another's line by one of its tasks, which is gone from there. Lines of such keys are looked at
@@ -254,6 +287,18 @@ struct Look {
     is_all: bool,
     /// Whether somebody was sent to another line.
     has_sent: bool,
+    /// Whether somebody ended who was not to wait.
+    has_dropped: bool,
+}
+
+/// What comes after the first of a line.
+enum Step {
+    /// The next.
+    Next,
+    /// Nobody.
+    Over,
+    /// Those behind it have to be known.
+    Further,
 }
 
 /// How many of each line are looked at, where so many are wanted: all of them together are bounded, and one of each is looked at in any case.

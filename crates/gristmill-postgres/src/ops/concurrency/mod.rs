@@ -68,10 +68,10 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>, firsts: &Firsts) -> Resul
         going: Going::default(),
         more: BTreeSet::new(),
         unfinished: BTreeSet::new(),
-        exceeded: Vec::new(),
+        is_last: false,
     };
     admitting.admit(&mut held).await?;
-    let Admitting { slots, going, mut more, unfinished, .. } = admitting;
+    let Admitting { slots, mut going, mut more, unfinished, .. } = admitting;
     for (key, limit) in slots.learned() {
         // Whoever says it next is newer.
         if let Some(held) = held.get_mut(key) {
@@ -89,7 +89,7 @@ pub(crate) async fn admit_touched(s: &mut Session<'_>, firsts: &Firsts) -> Resul
     }
     let turns = take_turns(s, &going, &mut held, firsts).await?;
     going.write(s, &turns).await?;
-    drop_waiting(s, &going.dropped).await?;
+    drop_waiting(s, std::mem::take(&mut going.dropped)).await?;
     let in_hand = evict(s, &going.lacking).await?;
     is_held |= !in_hand.is_empty();
     in_hand.iter().for_each(|key| again.add(key, None));
