@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::concurrency::{Concurrency, Rate};
+use crate::concurrency::{Concurrency, OnExcess, Rate};
 use crate::unique::{Debounce, Unique};
 use crate::{Backoff, Batching, limits, parse_duration};
 
@@ -117,10 +117,13 @@ impl Policy {
         check_timeout(self.timeout)?;
         self.backoff.check()?;
         Concurrency::check(&self.concurrency, &self.rate)?;
+        let is_after = self.unique.as_ref().is_some_and(|unique| unique.on_conflict.takes_turns());
         self.unique.as_ref().map_or(Ok(()), |unique| unique.check_beside(self.concurrency.len() + self.rate.len()))?;
+        if is_after && self.concurrency.iter().any(|rule| !rule.on_excess.is_wait()) {
+            return Err(OnExcess::beside_turns());
+        }
         self.debounce.as_ref().map_or(Ok(()), |debounce| debounce.check_beside(self.unique.as_ref()))?;
         self.batch.as_ref().map_or(Ok(()), Batching::check)?;
-        let is_after = self.unique.as_ref().is_some_and(|unique| unique.on_conflict.takes_turns());
         if self.batch.is_some() && (is_after || self.concurrency.iter().any(|rule| rule.until_ended)) {
             let problem = "gathers many tasks for one call, and a sequence lets one run after the other; take one of them";
             return Err(limits::InvalidInput::new("batch", problem));

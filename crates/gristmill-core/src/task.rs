@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::concurrency::{Concurrency, FairBy, Need, RULES_MAX, Rate};
+use crate::concurrency::{Concurrency, FairBy, Need, OnExcess, RULES_MAX, Rate};
 use crate::kind::{check_counts, check_labels, check_timeout};
 use crate::unique::{Debounce, Unique, UniqueKey};
 use crate::{
@@ -277,8 +277,7 @@ impl NewTask {
             needs.push(fair.need(&queue, priority, &read_args(&args)?)?);
         }
         if over.queue_concurrency.is_some() || over.queue_fair_by.is_some() {
-            // A task first waits in the line of the first: a fair queue lets one of each key wait in that of another.
-            needs.sort_by(|one, other| (!one.is_turn(), &one.key).cmp(&(!other.is_turn(), &other.key)));
+            needs.sort_by(|one, other| one.in_order().cmp(&other.in_order()));
         }
         if needs.len() > RULES_MAX {
             let problem = format!("has {} rules, with those of its queue; at most {RULES_MAX} are allowed", needs.len());
@@ -371,7 +370,10 @@ fn keys(
     let unique = unique.map(|unique| unique.resolve(kind, &args)).transpose()?;
     let (unique, after) = unique.unzip();
     needs.extend(after.flatten());
-    needs.sort_by(|one, other| one.key.cmp(&other.key));
+    if needs.iter().any(|need| need.until_ended) && needs.iter().any(|need| !need.on_excess.is_wait()) {
+        return Err(OnExcess::beside_turns());
+    }
+    needs.sort_by(|one, other| one.in_order().cmp(&other.in_order()));
     let debounced = debounce.map(|debounce| debounce.resolve(&args)).transpose()?;
     Ok((needs, unique.or(debounced)))
 }

@@ -44,6 +44,9 @@ pub enum Reason {
         state: State,
         /// When.
         at: Option<Timestamp>,
+        /// Why it was cancelled, if it was.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
     },
     /// It runs, or its worker has claimed it and waits for a slot.
     Running {
@@ -230,7 +233,8 @@ impl Why {
         let member = task.meta.member.as_ref().zip(member);
         match task.state {
             State::Succeeded | State::Failed | State::Cancelled | State::Expired => {
-                reasons.push(Reason::Ended { state: task.state, at: task.ended_at });
+                let error = task.error.as_ref().filter(|_| task.state == State::Cancelled).map(|error| error.message.clone());
+                reasons.push(Reason::Ended { state: task.state, at: task.ended_at, error });
                 if task.state == State::Cancelled {
                     reasons.extend(member.and_then(|(of, member)| skipped(of, member).or_else(|| overdue(member.workflow))));
                 }
@@ -386,9 +390,10 @@ fn serves(worker: &WorkerInfo, task: &TaskRecord) -> bool {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ended { state, at } => {
+            Self::Ended { state, at, error } => {
                 write!(f, "it has ended ({state}")?;
                 at.map_or(Ok(()), |at| write!(f, ", {at}"))?;
+                error.as_ref().map_or(Ok(()), |error| write!(f, ": {error}"))?;
                 f.write_str("); `tasks retry` runs it again")
             }
             Self::Running { worker, since, cancel_requested, locks, batch } => {

@@ -372,8 +372,12 @@ BEGIN
   IF (SELECT count(*) FROM jsonb_object_keys(needs)) > 8 THEN
     PERFORM {s}.refuse(place || 'name', 'has a type with more than 8 rules, that of run_after included', 'Declare fewer.');
   END IF;
+  IF jsonb_path_exists(needs, '$.* ? (@.until_ended == true)') AND jsonb_path_exists(needs, '$.*.on_excess') THEN
+    PERFORM {s}.refuse(place || 'name', 'has a type with on_excess, which ends what would wait, beside a sequence, run_after or collect, by which each task waits for the one before it',
+                       'Declare one of them.');
+  END IF;
   IF needs <> '{}' THEN
-    parts := parts || ('"needs":' || (SELECT jsonb_agg(n.value ORDER BY n.key COLLATE "C") FROM jsonb_each(needs) AS n)::text);
+    parts := parts || ('"needs":' || (SELECT jsonb_agg(n.value ORDER BY n.value -> 'on_excess' IS NULL, n.key COLLATE "C") FROM jsonb_each(needs) AS n)::text);
     task := task || jsonb_build_object('flags', coalesce((task ->> 'flags')::integer, 0) | {limited}
       | CASE WHEN jsonb_path_exists(needs, '$.*.pace') THEN {rated} ELSE 0 END);
   END IF;

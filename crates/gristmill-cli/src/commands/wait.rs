@@ -44,9 +44,9 @@ async fn tell_unserved(client: &Client, id: TaskId) -> Result<(), CliError> {
 /// Why an ended task is no success.
 pub(super) fn not_succeeded(task: &TaskRecord) -> CliError {
     let (id, state) = (task.id, task.state);
-    if state != State::Failed {
-        return CliError::failed(format!("task {id} is {state}"));
-    }
     let why = task.error.as_ref().map(|failure| format!(": {}", failure.message)).unwrap_or_default();
+    if state != State::Failed {
+        return CliError::failed(format!("task {id} is {state}{why}"));
+    }
     CliError::failed(format!("task {id} failed{why}"))
 }

@@ -60,6 +60,10 @@ fn dropped(sandbox: &Sandbox) {
     assert_eq!(sandbox.show(&first)["state"], json!("ready"));
     let shown = sandbox.ok(&["tasks", "show", &second]);
     assert!(shown.contains("dropped: there was no free slot of \"sample\""), "{shown}");
+    let why = sandbox.ok(&["tasks", "why", &second]);
+    assert!(why.contains(": dropped: there was no free slot of \"sample\""), "{why}");
+    let waited = sandbox.run(&["tasks", "wait", &second]);
+    assert!(waited.code == Some(1) && waited.stderr.contains("is cancelled: dropped: there was no free slot"), "{waited:?}");
     let ids: Vec<String> = (0..4).map(|_| sandbox.enqueue("index", r#"{"repo":1}"#)).collect();
     let states = || ids.iter().map(|id| sandbox.show(id)["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     until("the newest waits alone", || states() == ["ready", "cancelled", "cancelled", "waiting"]);
@@ -69,7 +73,7 @@ fn dropped(sandbox: &Sandbox) {
     assert_eq!(started.code, Some(0), "{started:?}");
     let id = started.stdout.trim().to_owned();
     // On PostgreSQL whoever looks next sees to it, and tells its workflow.
-    sandbox.ok(&["limits", "set", "sample", "0"]);
+    sandbox.ok(&["limits", "set", "sample", "1"]);
     until("its workflow has ended", || sandbox.json(&["workflows", "show", &id])["state"] != json!("running"));
 }
 
@@ -78,10 +82,15 @@ fn mistakes_are_told_with_their_place() {
     for (entry, says) in [
         ("concurrency = { key = \"a\", limit = 2, on_excess = \"refuse\" }", "keep_newest"),
         ("concurrency = { key = \"a\", limit = 2, on_excess = 7 }", "text in quotes belongs"),
+        ("concurrency = { key = \"a\", limit = 2, on_excess = \"drop\" }\nsequence = \"s\"", "take one of them"),
+        (
+            "concurrency = { key = \"a\", limit = 2, on_excess = \"drop\" }\nunique = { key = \"u\", on_conflict = \"run_after\" }",
+            "take one of them",
+        ),
     ] {
         let sandbox = Sandbox::new(&format!("[tasks.work]\ncommand = [\"cat\"]\n{entry}\n"));
         let checked = sandbox.run(&["config", "check"]);
         let told = checked.stdout.clone() + &checked.stderr;
-        assert!(checked.code == Some(2) && told.contains(says) && told.contains("gristmill.toml:3:"), "{entry}: {told}");
+        assert!(checked.code == Some(2) && told.contains(says) && told.contains("gristmill.toml:"), "{entry}: {told}");
     }
 }

@@ -21,6 +21,7 @@ list![
     who_goes_back_to_wait_is_not_dropped_and_cancels_nobody,
     nobody_makes_room_for_who_waits_for_something_else,
     of_a_burst_only_the_newest_run,
+    nobody_makes_room_in_vain,
 ];
 
 fn of(key: &str, limit: u32, on_excess: OnExcess) -> [Need; 1] {
@@ -270,6 +271,19 @@ pub async fn nobody_makes_room_for_who_waits_for_something_else(bench: Bench<'_>
     bench.settle(claimed[0].lease, Ending::Cancelled).await;
     bench.sweep().await;
     assert_eq!(bench.state(next).await, Ready);
+}
+
+/// Where those with the rule have too little.
+pub async fn nobody_makes_room_in_vain(bench: Bench<'_>) {
+    let worker = bench.worker().await;
+    let rule = of("a", 2, OnExcess::CancelRunning);
+    let (plain, first) = (bench.limited(&[need("a", 2)]).await, bench.limited(&rule).await);
+    bench.sweep().await;
+    assert_eq!(bench.claim_all(worker).await.len(), 2);
+    let large = bench.limited(&[Need { cost: 2, ..rule[0].clone() }]).await;
+    bench.sweep().await;
+    assert!(!bench.get(first).await.cancel_requested && !bench.get(plain).await.cancel_requested);
+    assert_eq!(bench.state(large).await, Waiting);
 }
 
 /// As many as there are slots.

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Need;
-use crate::{Failure, FailureReason};
+use crate::{Failure, FailureReason, InvalidInput};
 
 /// What becomes of a task that comes to the front of a key's line while none of its slots is free. Only of one that has not begun: whoever comes back
 /// for its next attempt waits.
@@ -30,7 +30,7 @@ pub enum OnExcess {
 
 impl OnExcess {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-    pub(super) const fn is_wait(&self) -> bool {
+    pub(crate) const fn is_wait(&self) -> bool {
         matches!(self, Self::Wait)
     }
 
@@ -56,6 +56,12 @@ impl OnExcess {
         Failure::new(FailureReason::Cancelled, format!("dropped: {why} {key:?}"))
     }
 
+    /// What waits for its turn would be dropped for the one before it.
+    pub(crate) fn beside_turns() -> InvalidInput {
+        let problem = "ends what would wait, and in a sequence, or by `run_after` or `collect`, each task waits for the one before it; take one of them";
+        InvalidInput::new("on_excess", problem)
+    }
+
     /// What a task says of a key that it needs.
     pub fn of(needs: &[Need], key: &str) -> Self {
         needs.iter().find(|need| need.key == key).map_or(Self::Wait, |need| need.on_excess)
@@ -65,7 +71,12 @@ impl OnExcess {
 /// Who is asked to make room, of those that hold slots of a key, which come with how many each has, and whether it was asked before; the oldest come first.
 pub fn evict<T>(lacking: u64, holders: impl IntoIterator<Item = (T, u32, bool)>) -> Vec<T> {
     let (asked, others): (Vec<_>, Vec<_>) = holders.into_iter().partition(|(.., is_asked)| *is_asked);
-    let mut coming: u64 = asked.iter().map(|(_, cost, _)| u64::from(*cost)).sum();
+    let coming: u64 = asked.iter().map(|(_, cost, _)| u64::from(*cost)).sum();
+    // Nobody is asked in vain.
+    if others.iter().map(|(_, cost, _)| u64::from(*cost)).sum::<u64>() + coming < lacking {
+        return Vec::new();
+    }
+    let mut coming = coming;
     let is_due = |(_, cost, _): &(T, u32, bool)| {
         let is_due = coming < lacking;
         coming += u64::from(*cost);
@@ -86,7 +97,8 @@ mod tests {
         assert_eq!(evict(2, holders), [""; 0], "what b has is coming");
         assert_eq!(evict(3, holders), ["a"]);
         assert_eq!(evict(4, holders), ["a", "c"]);
-        assert_eq!(evict(9, holders), ["a", "c", "d"]);
+        assert_eq!(evict(6, holders), ["a", "c", "d"]);
+        assert_eq!(evict(7, holders), [""; 0], "nor would all of them be enough");
         assert_eq!(evict(0, holders), [""; 0]);
     }
 

@@ -235,6 +235,12 @@ impl Need {
         Self { key: key.into(), limit, cost: 1, until_ended: false, pace: None, on_excess: OnExcess::Wait }
     }
 
+    /// In which order the needs of a task come. It waits in the line of the first until that has room, and then of another that has none: of a fair queue one
+    /// of each key is to wait elsewhere, and a rule of those for which there is no slot is to be seen, and not only once the others have room.
+    pub(crate) fn in_order(&self) -> (bool, bool, &str) {
+        (!self.is_turn(), self.on_excess.is_wait(), &self.key)
+    }
+
     /// Whether it is a turn in a fair queue, of which there is always one.
     pub fn is_turn(&self) -> bool {
         self.key.starts_with(FAIR)
@@ -306,6 +312,9 @@ impl Concurrency {
             return Err(InvalidInput::new("concurrency", format!("has {count} rules; at most {RULES_MAX} are allowed")));
         }
         rates.iter().try_for_each(Rate::check)?;
+        if rules.iter().any(|rule| rule.until_ended) && rules.iter().any(|rule| !rule.on_excess.is_wait()) {
+            return Err(OnExcess::beside_turns());
+        }
         let twin = |(nth, rate): &(usize, &Rate)| rates[..*nth].iter().any(|other| other.key == rate.key);
         if let Some((_, twin)) = rates.iter().enumerate().find(twin) {
             let of =
@@ -323,9 +332,6 @@ impl Concurrency {
             if let (Some(limit), Some(cost)) = (limit, cost) {
                 fits("concurrency cost", cost, "limit", limit)?;
             }
-            if rule.until_ended && !rule.on_excess.is_wait() {
-                return Err(InvalidInput::new("on_excess", "is of limits; in a sequence each task waits for the one before it"));
-            }
             if let Some(key) = rule.key.as_ref().filter(|_| !rule.until_ended) {
                 is_of_limits("concurrency key", &key.to_string())?;
             }
@@ -333,7 +339,7 @@ impl Concurrency {
         Ok(())
     }
 
-    /// What a task of a type with these rules needs, in the order of the keys, which is that in which all take them.
+    /// What a task of a type with these rules needs: those first with a rule for those for which there is no slot, and each part in the order of the keys.
     ///
     /// # Errors
     /// As [`check`](Self::check); a key that names an argument which is missing, null, a list or an object, or that is longer than a name may
@@ -342,7 +348,7 @@ impl Concurrency {
         Self::check(rules, rates)?;
         let of_rates = rates.iter().map(|rate| rate.need(kind, args));
         let mut needs = rules.iter().map(|rule| rule.need(kind, args)).chain(of_rates).collect::<Result<Vec<_>, _>>()?;
-        needs.sort_by(|one, other| one.key.cmp(&other.key));
+        needs.sort_by(|one, other| one.in_order().cmp(&other.in_order()));
         let mut keys = BTreeSet::new();
         match needs.iter().find(|need| !keys.insert(&need.key)) {
             Some(twice) => Err(InvalidInput::new(
@@ -464,10 +470,16 @@ mod tests {
             (json!([{ "key": "{long}{text}", "limit": 1, "until_ended": true }]), "concurrency key: has 260 bytes"),
             (json!([{ "key": "a", "limit": 1 }, { "key": "a", "limit": 2 }]), "the key \"a\" by two rules"),
             (json!(vec![json!({ "limit": 1 }); 9]), "has 9 rules; at most 8"),
+            (
+                json!([{ "key": "s", "limit": 1, "until_ended": true }, { "key": "a", "limit": 1, "on_excess": "drop" }]),
+                "on_excess: ends what would wait",
+            ),
         ] {
             let error = needs(given.clone(), &args).unwrap_err();
             assert!(error.contains(says), "{given}: {error}");
         }
+        let order = json!([{ "key": "a", "limit": 1 }, { "key": "b", "limit": 1, "on_excess": "drop" }]);
+        assert_eq!(needs(order, &args).unwrap()[0].key, "b", "its rule is seen first");
         for given in [
             json!([{ "key": "k" }]),
             json!([{ "key": "k", "limit": "many" }]),

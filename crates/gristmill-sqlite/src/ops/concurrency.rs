@@ -385,14 +385,15 @@ fn exceed(
             }
         }
         OnExcess::CancelRunning => {
-            let mut behind = 0;
-            for (other, text) in first_of(tx, line, LINE_MAX)? {
+            // No more are looked at than could take all slots, and the first.
+            let (most, mut behind) = (slots.most(line), 0);
+            for (other, text) in first_of(tx, line, usize::try_from(most).unwrap_or(LINE_MAX).saturating_add(1).min(LINE_MAX))? {
                 let need = read(&text).into_iter().find(|need| need.key == line && need.on_excess == on_excess);
                 if let Some(need) = need.filter(|_| other != task) {
                     behind += u64::from(need.cost);
                 }
             }
-            if behind >= slots.most(line) {
+            if behind >= most {
                 drop_waiting(tx, line, (task, needs), on_excess, line)?;
                 return Ok(ControlFlow::Continue(()));
             }

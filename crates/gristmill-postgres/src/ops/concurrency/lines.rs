@@ -224,16 +224,23 @@ impl Admitting<'_, '_> {
     fn exceed(&mut self, key: &str, head: &Head, on_excess: OnExcess, look: &mut Look) -> Step {
         let going = &self.going;
         let behind = || look.heads.as_slice().iter().filter(|behind| !going.knows(behind.task));
-        let need = |head: &Head| head.needs.iter().find(|need| need.key == key && need.on_excess == on_excess).cloned();
+        let cost = |head: &Head| {
+            let need = head.needs.iter().find(|need| need.key == key && need.on_excess == on_excess);
+            need.map(|need| u64::from(need.cost))
+        };
         let dropped: Vec<Uuid> = match on_excess {
             OnExcess::KeepNewest => {
                 let is_followed = behind().next().is_some_and(|behind| OnExcess::of(&behind.needs, key) != OnExcess::Drop);
                 is_followed.then_some(head.task).into_iter().collect()
             }
-            OnExcess::KeepOldest => behind().filter(|behind| need(behind).is_some()).map(|behind| behind.task).collect(),
+            OnExcess::KeepOldest => behind().filter(|behind| cost(behind).is_some()).map(|behind| behind.task).collect(),
             _ => {
-                let wanted: u64 = behind().filter_map(need).map(|need| u64::from(need.cost)).sum();
-                (wanted >= self.slots.most(key)).then_some(head.task).into_iter().collect()
+                let (most, mut wanted) = (self.slots.most(key), 0);
+                let takes_all = |cost| {
+                    wanted += cost;
+                    wanted >= most
+                };
+                behind().filter_map(cost).any(takes_all).then_some(head.task).into_iter().collect()
             }
         };
         for one in std::iter::once(head).chain(look.heads.as_slice()).filter(|one| dropped.contains(&one.task)) {
@@ -247,7 +254,7 @@ impl Admitting<'_, '_> {
             return Step::Next;
         }
         if on_excess == OnExcess::CancelRunning {
-            let cost = need(head).map_or(0, |need| need.cost);
+            let cost = cost(head).and_then(|cost| u32::try_from(cost).ok()).unwrap_or_default();
             self.going.lacking.insert(key.to_owned(), self.slots.lacking(key, cost));
         }
         // There may be others behind those.
