@@ -294,10 +294,20 @@ async fn sql_gives_a_task_the_keys_of_its_type() {
             },
         ),
         (
+            "newest",
+            Policy {
+                concurrency: vec![
+                    Concurrency::of("a:{n}".parse().unwrap(), 3),
+                    Concurrency { on_excess: OnExcess::KeepNewest, ..Concurrency::of("b:{n}".parse().unwrap(), 1) },
+                ],
+                ..Policy::default()
+            },
+        ),
+        (
             "limited",
             Policy {
                 concurrency: vec![
-                    Concurrency { on_excess: OnExcess::KeepNewest, ..Concurrency::of("tenant:{tenant}".parse().unwrap(), 1) },
+                    Concurrency::of("tenant:{tenant}".parse().unwrap(), 1),
                     Concurrency { cost: serde_json::from_value(json!("{size}")).unwrap(), ..Concurrency::of_type(9) },
                     Concurrency::sequence("{tenant}".parse().unwrap()),
                 ],
@@ -322,6 +332,7 @@ async fn sql_gives_a_task_the_keys_of_its_type() {
         ("collect", json!({ "n": 1, "items": [] })),
         ("limited", json!({ "tenant": 18446744073709551615_u64, "size": 3 })),
         ("rated", json!({ "host": "h", "size": 4 })),
+        ("newest", json!({ "n": 7 })),
     ] {
         let kind = kinds.iter().find(|kind| kind.name == name).unwrap();
         let ours = NewTask::of(kind, args.to_string(), Overrides::default(), env.task_id(), &Default::default()).unwrap();
