@@ -312,7 +312,7 @@ impl Tables {
                     }
                 }
             }
-            OnExcess::CancelRunning if self.costs_of(&behind, key, on_excess) >= slots.most(key) => {
+            OnExcess::CancelRunning if slots.is_taken_by(key, self.costs_of(&behind, key, on_excess)) => {
                 next.extend(self.drop_waiting(seq, on_excess, key, now));
                 return ControlFlow::Continue(());
             }

@@ -131,9 +131,15 @@ pub async fn as_many_make_room_as_are_lacking(bench: Bench<'_>) {
     }
     let large = Need { cost: 2, ..rule[0].clone() };
     bench.store.set_limit("a", Some(Limit::of(0))).await.expect("set");
-    bench.limited(&[large]).await;
+    let closed = bench.limited(&[large]).await;
     bench.sweep().await;
     assert_eq!(asked().await, [true, false, false], "where nobody may begin, nobody makes room");
+    let others = bench.several(2, &of("closed", 1, OnExcess::CancelRunning)).await;
+    bench.store.set_limit("closed", Some(Limit::of(0))).await.expect("set");
+    let more = bench.several(2, &of("closed", 1, OnExcess::CancelRunning)).await;
+    bench.sweep().await;
+    assert_eq!(bench.states(&[closed, more[0], more[1]]).await, [Waiting; 3], "nor is anybody dropped for others");
+    assert_eq!(bench.states(&others).await, [Cancelled, Waiting]);
 }
 
 /// Whoever may only enqueue ends nobody else's work.

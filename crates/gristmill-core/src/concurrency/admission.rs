@@ -137,9 +137,10 @@ impl Slots {
         self.keys.get(key).map_or(Some(0), |key| key.free(self.now))
     }
 
-    /// How many slots a key has; none if nobody has said it.
-    pub fn most(&self, key: &str) -> u64 {
-        self.keys.get(key).and_then(|key| key.limit).map_or(0, |limit| limit.most().into())
+    /// Whether those who need so many slots would take all of a key. Of one that nobody may begin with, nobody takes any.
+    pub fn is_taken_by(&self, key: &str, wanted: u64) -> bool {
+        let limit = self.keys.get(key).and_then(|key| key.limit).filter(|limit| limit.count > 0);
+        limit.is_some_and(|limit| wanted >= limit.most().into())
     }
 
     /// The line of this key was not looked at to its end: what is free of it is of those who stand there.
@@ -258,14 +259,10 @@ pub fn in_turn<'k, L, E>(
     lines: impl IntoIterator<Item = (&'k str, L)>,
     mut step: impl FnMut(&'k str, &mut L) -> Result<ControlFlow<()>, E>,
 ) -> Result<(), E> {
-    let (fair, others): (VecDeque<_>, Vec<_>) = {
-        let (fair, others): (Vec<_>, Vec<_>) = lines.into_iter().partition(|(key, _)| key.starts_with(FAIR));
-        (fair.into(), others)
-    };
+    let (mut round, others): (VecDeque<_>, VecDeque<_>) = lines.into_iter().partition(|(key, _)| key.starts_with(FAIR));
     for (key, mut line) in others {
         while step(key, &mut line)?.is_continue() {}
     }
-    let mut round = fair;
     while let Some((key, mut line)) = round.pop_front() {
         if step(key, &mut line)?.is_continue() {
             round.push_back((key, line));
@@ -389,6 +386,7 @@ mod tests {
         assert_eq!(admit("a", &[of("a", room)]), Admitted::Full(room));
         assert_eq!((slots.lacking("a", 1), slots.lacking("a", 9), slots.lacking("b", 2)), (1, 1, 2));
         assert_eq!((slots.lacking("closed", 1), slots.lacking("unknown", 1)), (0, 0));
+        assert!(slots.is_taken_by("b", 2) && !slots.is_taken_by("b", 1) && !slots.is_taken_by("closed", 9));
     }
 
     #[test]

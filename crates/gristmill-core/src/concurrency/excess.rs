@@ -10,7 +10,7 @@ use crate::{Failure, FailureReason, InvalidInput};
 /// no caller's transaction locks a key, so that nobody knows then what will be free.
 ///
 /// A task that is dropped ends as cancelled, and its failure names the key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnExcess {
@@ -71,12 +71,11 @@ impl OnExcess {
 /// Who is asked to make room, of those that hold slots of a key, which come with how many each has, and whether it was asked before; the oldest come first.
 pub fn evict<T>(lacking: u64, holders: impl IntoIterator<Item = (T, u32, bool)>) -> Vec<T> {
     let (asked, others): (Vec<_>, Vec<_>) = holders.into_iter().partition(|(.., is_asked)| *is_asked);
-    let coming: u64 = asked.iter().map(|(_, cost, _)| u64::from(*cost)).sum();
+    let mut coming: u64 = asked.iter().map(|(_, cost, _)| u64::from(*cost)).sum();
     // Nobody is asked in vain.
     if others.iter().map(|(_, cost, _)| u64::from(*cost)).sum::<u64>() + coming < lacking {
         return Vec::new();
     }
-    let mut coming = coming;
     let is_due = |(_, cost, _): &(T, u32, bool)| {
         let is_due = coming < lacking;
         coming += u64::from(*cost);

@@ -28,6 +28,8 @@ const ADMITTED_MAX: usize = 1_000;
 const KEYS_MAX: usize = 250;
 /// So many of those who wait in one line are looked at together.
 const LINE_MAX: usize = 200;
+/// So many of those behind one are counted that might take its place.
+const BEHIND_MAX: usize = 50;
 /// Of so many of those behind one whose keys are not known the keys are looked at with its own.
 const TOGETHER_MAX: usize = 100;
 /// So many rows of each table one sweep looks through for what was forgotten.
@@ -385,15 +387,20 @@ fn exceed(
             }
         }
         OnExcess::CancelRunning => {
-            // No more are looked at than could take all slots, and the first.
-            let (most, mut behind) = (slots.most(line), 0);
-            for (other, text) in first_of(tx, line, usize::try_from(most).unwrap_or(LINE_MAX).saturating_add(1).min(LINE_MAX))? {
+            let mut behind = 0;
+            for (other, text) in first_of(tx, line, BEHIND_MAX)? {
                 let need = read(&text).into_iter().find(|need| need.key == line && need.on_excess == on_excess);
-                if let Some(need) = need.filter(|_| other != task) {
+                if let Some(need) = need.filter(|_| other != task)
+                    && !has_begun(tx, other)?
+                {
                     behind += u64::from(need.cost);
                 }
+                // No further than that: a burst is looked at as often as it has tasks.
+                if slots.is_taken_by(line, behind) {
+                    break;
+                }
             }
-            if behind >= most {
+            if slots.is_taken_by(line, behind) {
                 drop_waiting(tx, line, (task, needs), on_excess, line)?;
                 return Ok(ControlFlow::Continue(()));
             }

@@ -31,7 +31,6 @@ pub(super) struct Head {
     pub(super) needs: Vec<Need>,
     pub(super) holds: Vec<String>,
     pub(super) line: Line,
-    pub(super) has_begun: bool,
 }
 
 /// The lines of some keys, which are locked.
@@ -129,12 +128,11 @@ impl Admitting<'_, '_> {
                 task: row.try_get(1)?,
                 // What can't be read needs nothing that is known, and holds nobody up.
                 needs: serde_json::from_str(needs).unwrap_or_default(),
-                has_begun: row.try_get::<_, i32>(7)? > 0,
                 holds: row.try_get::<_, Option<_>>(3)?.unwrap_or_default(),
                 seq: row.try_get(4)?,
                 line: (row.try_get::<_, i32>(5)?.into(), row.try_get::<_, i16>(6)?.into()),
             };
-            if head.has_begun {
+            if row.try_get::<_, i32>(7)? > 0 {
                 head.needs = OnExcess::once_begun(head.needs);
             }
             lines.entry(row.try_get(0)?).or_default().push(head);
@@ -235,10 +233,10 @@ impl Admitting<'_, '_> {
             }
             OnExcess::KeepOldest => behind().filter(|behind| cost(behind).is_some()).map(|behind| behind.task).collect(),
             _ => {
-                let (most, mut wanted) = (self.slots.most(key), 0);
+                let mut wanted = 0;
                 let takes_all = |cost| {
                     wanted += cost;
-                    wanted >= most
+                    self.slots.is_taken_by(key, wanted)
                 };
                 behind().filter_map(cost).any(takes_all).then_some(head.task).into_iter().collect()
             }
